@@ -1,0 +1,116 @@
+"""What the notify half asks of the world around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock time, in seconds since 1970 UTC."""
+
+    def now(self) -> float:
+        """The time now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One transition of one alert, on its way to one receiver.
+
+    Parameters
+    ----------
+    alert_id, number
+        The episode, and the transition's number in it (0 is `fired`).
+    receiver
+        The receiver's name.
+    body
+        The alert as it is stored, canonical JSON.
+    attempts
+        How often it has been tried before.
+    in_doubt
+        True when an earlier attempt ended without an answer (a crash, a time-out): it may have arrived.
+    steps
+        The steps of this delivery that are known to be done, with what they brought (Slack's `ts`).
+    earlier
+        Steps of the episode's earlier transitions at this receiver, oldest first.
+    """
+
+    alert_id: str
+    number: int
+    receiver: str
+    body: bytes
+    attempts: int = 0
+    in_doubt: bool = False
+    steps: Mapping[str, str] = None  # type: ignore[assignment]  # set below: frozen dataclasses refuse {}
+    earlier: Sequence[Mapping[str, str]] = ()
+    created_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps is None:
+            object.__setattr__(self, "steps", {})
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for every attempt at this delivery."""
+        return f"{self.alert_id}-{self.number}"
+
+
+class RetryableError(Exception):
+    """The receiver may take it later. `retry_after_s` is its own word on when, None if it said nothing."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, in_doubt: bool = False) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        self.in_doubt = in_doubt
+
+
+class PermanentError(Exception):
+    """The receiver will never take it as things are; `str()` is a short bounded reason."""
+
+
+class Receiver(Protocol):
+    """Somewhere an alert can be sent."""
+
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        """Send it, calling `record(step, result)` after each step that must not be repeated.
+
+        Raises
+        ------
+        RetryableError
+            It may work later.
+        PermanentError
+            It will not work until somebody changes something.
+        """
+
+
+class DeliveryStore(Protocol):
+    """Durable state of deliveries. Every call is one short transaction, made from the sender's thread."""
+
+    def claim(self, receiver: str, limit: int, now: float) -> Sequence[Delivery]:
+        """Due deliveries whose episode's earlier transitions are done there, oldest first.
+
+        They are marked as being tried before this returns, so that after a crash they come back in doubt.
+        """
+
+    def record_step(self, delivery: Delivery, step: str, result: str) -> None:
+        """Remember that a step is done."""
+
+    def delivered(self, deliveries: Sequence[Delivery], now: float) -> None:
+        """These have arrived."""
+
+    def retry(self, delivery: Delivery, at: float, reason: str, in_doubt: bool) -> None:
+        """Try again, not before `at`."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give claimed ones back that were not tried."""
+
+    def park(self, delivery: Delivery, reason: str, now: float) -> None:
+        """Set aside after a permanent error, and raise a service alert that other receivers get."""
+
+
+class Routes(Protocol):
+    """Decides which receivers an alert goes to."""
+
+    def receivers(self, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of receivers, each once, in configuration order."""

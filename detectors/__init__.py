@@ -1,0 +1,1 @@
+"""Columns in, columns out: features and online anomaly detectors. No I/O."""

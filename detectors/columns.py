@@ -1,0 +1,46 @@
+"""What the detect half sees of a micro-batch: flat arrays in arrival order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TICK = range(7)
+KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
+
+State = dict[str, NDArray[np.generic]]
+"""What a part keeps between batches, as named arrays; a checkpoint holds nothing else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Rows of one task, in arrival order.
+
+    Parameters
+    ----------
+    slot
+        int32[n], the instrument's number within the task.
+    kind
+        int8[n], one of `TRADE` ... `TICK`.
+    clock
+        int64[n], ns: the instrument's own clock, max(event time, its last). On `TICK` rows
+        the tick's time, which is never before the instrument's clock; ticks are only looked at,
+        they never move a window.
+    fields
+        Numeric event fields by name, float64[n], NaN where an event has none. A field that no
+        event of the batch has may be missing from the mapping.
+    n_slots
+        How many slots exist; state arrays have been grown to at least this.
+    """
+
+    slot: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    clock: NDArray[np.int64]
+    fields: Mapping[str, NDArray[np.float64]]
+    n_slots: int
+
+    def __len__(self) -> int:
+        return len(self.slot)

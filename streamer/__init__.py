@@ -1,0 +1,1 @@
+"""detect and notify: sources, the pipeline, the store and the command line."""
