@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -42,13 +42,9 @@ class Delivery:
     body: bytes
     attempts: int = 0
     in_doubt: bool = False
-    steps: Mapping[str, str] = None  # type: ignore[assignment]  # set below: frozen dataclasses refuse {}
+    steps: Mapping[str, str] = field(default_factory=dict)
     earlier: Sequence[Mapping[str, str]] = ()
     created_at: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.steps is None:
-            object.__setattr__(self, "steps", {})
 
     @property
     def key(self) -> str:
