@@ -1,0 +1,110 @@
+"""Counts dead letters by reason and minute, so that a flood becomes one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from streamer.events.batch import NO_TIME, DeadLetter
+
+_MINUTE_NS = 60_000_000_000
+_KEPT_MINUTES = 1_000  # (reason, minute) pairs remembered; the oldest made goes first
+NO_MINUTE = -1
+"""The minute of records without a timestamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """Dead letters of one reason in one minute beyond those kept one by one.
+
+    Parameters
+    ----------
+    reason
+        The reason they share.
+    minute
+        Minutes since 1970 UTC of the records' timestamps, `NO_MINUTE` without one.
+    first_offset, last_offset
+        The range they lie in.
+    count
+        How many, in all so far: written as it stands, so deriving it again changes nothing.
+    """
+
+    reason: str
+    minute: int
+    first_offset: int
+    last_offset: int
+    count: int
+
+
+def minute_of(record_ts: int) -> int:
+    """The minute a record belongs to.
+
+    Examples
+    --------
+    >>> minute_of(120_000_000_000)
+    2
+    """
+    return NO_MINUTE if record_ts == NO_TIME else record_ts // _MINUTE_NS
+
+
+class FloodGate:
+    """Lets the first dead letters of a reason and minute through, and counts the rest.
+
+    Parameters
+    ----------
+    limit
+        How many of one reason in a minute are kept one by one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._counts: dict[tuple[str, int], int] = {}
+        self._floods: dict[tuple[str, int], Flood] = {}
+
+    def sort(self, dead: Sequence[DeadLetter]) -> tuple[tuple[DeadLetter, ...], tuple[Flood, ...]]:
+        """Split dead letters (in log order) into those to keep and the floods they add to."""
+        kept: list[DeadLetter] = []
+        touched: dict[tuple[str, int, int], Flood] = {}
+        for letter in dead:
+            key = (letter.reason, minute_of(letter.record_ts))
+            count = self._count(key)
+            if count <= self.limit:
+                kept.append(letter)
+                continue
+            flood = self._floods.get(key)
+            if flood is None:
+                flood = Flood(*key, first_offset=letter.offset, last_offset=letter.offset, count=0)
+            flood = replace(flood, last_offset=letter.offset, count=flood.count + 1)
+            self._floods[key] = flood
+            touched[flood.reason, flood.minute, flood.first_offset] = flood
+        return tuple(kept), tuple(touched.values())
+
+    def _count(self, key: tuple[str, int]) -> int:
+        if key not in self._counts and len(self._counts) >= _KEPT_MINUTES:
+            oldest = next(iter(self._counts))
+            del self._counts[oldest]
+            self._floods.pop(oldest, None)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        return self._counts[key]
+
+    def document(self) -> list[list[str | int]]:
+        """All that is remembered, for a checkpoint."""
+        rows: list[list[str | int]] = []
+        for (reason, minute), count in self._counts.items():
+            flood = self._floods.get((reason, minute))
+            tail: list[str | int] = (
+                [flood.first_offset, flood.last_offset, flood.count] if flood is not None else []
+            )
+            rows.append([reason, minute, count, *tail])
+        return rows
+
+    def restore(self, rows: Sequence[Sequence[str | int]]) -> None:
+        """Take up what `document` gave."""
+        self._counts.clear()
+        self._floods.clear()
+        for reason, minute, count, *tail in rows:
+            key = (str(reason), int(minute))
+            self._counts[key] = int(count)
+            if tail:
+                first, last, flooded = (int(part) for part in tail)
+                self._floods[key] = Flood(*key, first, last, flooded)

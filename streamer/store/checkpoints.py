@@ -1,0 +1,128 @@
+"""Checkpoint files: one task's state, written beside the store and checked when read.
+
+Layout, version 1: the magic ``TAPEWTCH``, a version (u32, little endian), the header's length
+(u64), a JSON header (meta; per array its name, dtype, shape, offset), then the arrays' bytes.
+The store holds the file's SHA-256, so a torn or altered file is never taken for a good one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamer.errors import TapewatchError
+from streamer.pipeline.snapshot import Snapshot, State
+
+FORMAT_VERSION = 1
+_MAGIC = b"TAPEWTCH"
+_PREFIX = struct.Struct("<8sIQ")
+
+
+class DamagedCheckpointError(TapewatchError):
+    """A checkpoint file that is missing, torn, altered or of an unknown version."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCheckpoint:
+    """A file that is safely on disk: its name within the folder, checksum and size in bytes."""
+
+    file: str
+    sha256: str
+    size: int
+
+
+def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenCheckpoint:
+    """Write a snapshot: to a temporary file, to disk, then under its name.
+
+    Parameters
+    ----------
+    folder
+        Made where it does not exist.
+    name
+        The file's name.
+
+    Raises
+    ------
+    TapewatchError
+        Where the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{name}.tmp"
+        digest = hashlib.sha256()
+        size = 0
+        with temporary.open("wb") as out:
+            for piece in _pieces(snapshot):
+                out.write(piece)
+                digest.update(piece)
+                size += len(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.rename(folder / name)
+        _sync_folder(folder)
+    except OSError as error:
+        raise TapewatchError(f"cannot write a checkpoint to {folder}: {error.strerror}") from error
+    return WrittenCheckpoint(name, digest.hexdigest(), size)
+
+
+def read_checkpoint(folder: Path, name: str, sha256: str) -> Snapshot:
+    """Read a snapshot back.
+
+    Raises
+    ------
+    DamagedCheckpointError
+        When it is not, to the byte, what was written.
+    """
+    path = folder / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamagedCheckpointError(f"checkpoint {path}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DamagedCheckpointError(f"checkpoint {path} is not what was written (checksum differs)")
+    magic, version, length = _PREFIX.unpack_from(data)
+    if magic != _MAGIC or version != FORMAT_VERSION:
+        raise DamagedCheckpointError(f"checkpoint {path} has format {version}, this is {FORMAT_VERSION}")
+    header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
+    start = _PREFIX.size + length
+    arrays: State = {}
+    for array in header["arrays"]:
+        dtype = np.dtype(array["dtype"])
+        count = int(np.prod(array["shape"], dtype=np.int64))
+        flat = np.frombuffer(data, dtype, count, start + array["at"])
+        arrays[array["name"]] = flat.reshape(array["shape"]).copy()
+    return Snapshot(header["meta"], arrays)
+
+
+def remove_checkpoint(folder: Path, name: str) -> None:
+    """Delete a checkpoint that nothing refers to; one that is gone already is fine."""
+    (folder / name).unlink(missing_ok=True)
+
+
+def _pieces(snapshot: Snapshot) -> list[bytes | memoryview]:
+    described: list[dict[str, Any]] = []
+    bodies: list[bytes | memoryview] = []
+    at = 0
+    for name, array in snapshot.arrays.items():
+        flat = np.ascontiguousarray(array)
+        described.append({"name": name, "dtype": flat.dtype.str, "shape": list(array.shape), "at": at})
+        if flat.nbytes:
+            bodies.append(memoryview(flat).cast("B"))
+        at += flat.nbytes
+    header = json.dumps({"meta": snapshot.meta, "arrays": described}).encode()
+    return [_PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header)), header, *bodies]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
