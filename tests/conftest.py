@@ -1,0 +1,101 @@
+"""What all tests share: a real broker, topics of one's own on it, and captures to read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from broker.container import container_broker  # noqa: E402
+from broker.local import BrokerError, LocalBroker, serves  # noqa: E402
+
+TopicFactory = Callable[..., str]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep out what the Kafka client does with the standard library, hundreds of lines of it."""
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """Where a real Kafka broker listens in the clear: the environment's, a container, or a local process."""
+    reasons = []
+    given = os.environ.get("TAPEWATCH_TEST_BOOTSTRAP")
+    with ExitStack() as stack:
+        bootstrap = None
+        if given and serves(given):
+            bootstrap = given
+        else:
+            reasons.append(f"TAPEWATCH_TEST_BOOTSTRAP: {f'{given} does not answer' if given else 'not set'}")
+        if bootstrap is None:
+            try:
+                bootstrap = stack.enter_context(container_broker())
+            except BrokerError as error:
+                reasons.append(f"a container: {error}")
+        if bootstrap is None:
+            try:
+                local = LocalBroker()
+                stack.callback(local.stop)
+                local.start()
+                bootstrap = local.bootstrap
+            except BrokerError as error:
+                reasons.append(f"a local process: {error}")
+        if bootstrap is None:
+            pytest.fail("the tests need a Kafka broker, and found none; " + "; ".join(reasons))
+        yield bootstrap
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Callable[..., LocalBroker]]:
+    """Starts brokers that a test may kill and restart; they are removed after it."""
+    with ExitStack() as stack:
+
+        def start(*, tls: bool = False) -> LocalBroker:
+            try:
+                local = LocalBroker(tls=tls)
+                stack.callback(local.stop)
+                local.start()
+            except BrokerError as error:
+                pytest.fail(f"this test needs a broker of its own as a local process: {error}")
+            return local
+
+        yield start
+
+
+@pytest.fixture
+def topic_factory(broker: str) -> Iterator[TopicFactory]:
+    """Creates topics that are ready to use; to the name given something is added that makes it unique."""
+    from kafka import KafkaAdminClient
+
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+
+    def create(name: str = "events", partitions: int = 1, configs: Mapping[str, str] | None = None) -> str:
+        topic = f"{name}.{uuid.uuid4().hex[:12]}"
+        wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(configs or {})}
+        admin.create_topics({topic: wanted}, wait_for_metadata=True)
+        return topic
+
+    yield create
+    admin.close()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path | None:
+    """The folder of larger real captures, where the environment names one."""
+    given = os.environ.get("TAPEWATCH_DATA")
+    return Path(given) if given else None
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """The folder of the small committed captures."""
+    return HERE / "data"
