@@ -1,0 +1,42 @@
+"""Durations as people write them: an integer and a unit, ``10s``, ``5m``, ``1h``, ``2d``."""
+
+from __future__ import annotations
+
+import re
+
+_UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_PATTERN = re.compile(r"([0-9]{1,9})(s|m|h|d)")
+
+
+def duration_s(text: str) -> int:
+    """Seconds in a duration such as ``10s`` or ``5m``.
+
+    Raises
+    ------
+    ValueError
+        When the text is not a duration; the message says how one is written.
+
+    Examples
+    --------
+    >>> duration_s("5m")
+    300
+    >>> duration_s("5 minutes")
+    Traceback (most recent call last):
+        ...
+    ValueError: '5 minutes' is not a duration: write an integer and s, m, h or d, such as 10s
+    """
+    found = _PATTERN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a duration: write an integer and s, m, h or d, such as 10s")
+    return int(found[1]) * _UNIT_S[found[2]]
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds in a duration such as ``10s``; raises `ValueError` as `duration_s` does.
+
+    Examples
+    --------
+    >>> duration_ns("2s")
+    2000000000
+    """
+    return duration_s(text) * 1_000_000_000
