@@ -1,0 +1,209 @@
+"""The store's connection: SQLite in a file, or in memory for a replay."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from streamer.errors import TapewatchError
+from streamer.store.migrations import migrate
+
+MEMORY = "sqlite://"
+"""The address of a store that lives and dies with the process."""
+
+_BUSY_TIMEOUT_S = 10  # transactions take milliseconds; longer means that another program sits on the file
+_IMMEDIATE = "tapewatch_immediate"
+_SQLITE_PREFIX = "sqlite:///"
+
+
+class StoreError(TapewatchError):
+    """The store cannot be used as it is; the message says what to do."""
+
+
+class Database:
+    """Short transactions on the store, from any thread.
+
+    Parameters
+    ----------
+    engine
+        A SQLAlchemy engine whose tables are there.
+    where
+        What people call the store: its path, or "the store in memory".
+    exclusive
+        True where all threads share one connection, so that reads wait their turn too.
+    """
+
+    def __init__(self, engine: Engine, where: str, *, exclusive: bool) -> None:
+        self.engine = engine
+        self.where = where
+        self._writing = threading.RLock()
+        self._reading: AbstractContextManager[object] = self._writing if exclusive else nullcontext()
+
+    @property
+    def path(self) -> Path | None:
+        """The file it is in, None where it is in memory."""
+        name = self.engine.url.database
+        return Path(name) if name else None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the store and changes nothing.
+
+        Raises
+        ------
+        StoreError
+            When the store does not answer.
+        """
+        with self._reading, self._translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its first moment, and is on disk when it ends.
+
+        Raises
+        ------
+        StoreError
+            When the store is locked, full, read-only or damaged; nothing of the transaction is kept.
+        """
+        with self._writing, self._translated(), self.engine.connect() as connection:
+            immediate = connection.execution_options(**{_IMMEDIATE: True})
+            with immediate.begin():
+                yield immediate
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise StoreError(f"store {self.where}: {_explain(error)}") from error
+
+
+def open_store(url: str, *, create: bool = True) -> Database:
+    """Open the store, making it or bringing it up to date where need be.
+
+    Parameters
+    ----------
+    url
+        A path such as ``tapewatch.db``, ``sqlite:///tapewatch.db``, or `MEMORY`.
+    create
+        False to refuse a file that is not there, for commands that only look.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be opened, is none of ours, or was written by a newer version.
+
+    Examples
+    --------
+    >>> store = open_store(MEMORY)
+    >>> with store.read() as connection:
+    ...     connection.exec_driver_sql("SELECT value FROM meta").scalar()
+    '1'
+    >>> store.close()
+    """
+    path = _path(url)
+    if path is not None and not path.exists():
+        if not create:
+            raise StoreError(f"store {path}: there is no such file; run tapewatch first, or check `store`")
+        if not path.parent.is_dir():
+            raise StoreError(f"store {path}: there is no folder {path.parent}; make it, or check `store`")
+    engine = _engine(path)
+    where = "in memory" if path is None else str(path)
+    database = Database(engine, where, exclusive=path is None)
+    try:
+        with database.write() as connection:
+            migrate(connection)
+    except StoreError:
+        database.close()
+        raise
+    except TapewatchError as error:
+        database.close()
+        raise StoreError(f"store {where}: {error}") from error
+    return database
+
+
+def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows that no unique key of the table has yet.
+
+    Returns
+    -------
+    int
+        How many were new.
+    """
+    if not rows:
+        return 0
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    return sum(connection.execute(statement, [dict(row)]).rowcount for row in rows)
+
+
+def _path(url: str) -> Path | None:
+    if url == MEMORY:
+        return None
+    if url.startswith(_SQLITE_PREFIX):
+        url = url.removeprefix(_SQLITE_PREFIX)
+    elif "://" in url:
+        scheme = url.partition("://")[0]
+        raise StoreError(f"store: {scheme} is not supported in this version; give a path for SQLite")
+    if not url or url == ":memory:":
+        raise StoreError("store: give the path of a file")
+    return Path(url)
+
+
+def _engine(path: Path | None) -> Engine:
+    arguments = {"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S}
+    if path is None:
+        engine = create_engine(MEMORY, poolclass=StaticPool, connect_args=arguments)
+    else:
+        # each thread holds a connection only within a transaction; there is no cause to make one wait
+        engine = create_engine(
+            _SQLITE_PREFIX + str(path), poolclass=QueuePool, max_overflow=-1, connect_args=arguments
+        )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver leaves transactions to `_begin`
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_IMMEDIATE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _explain(error: DBAPIError) -> str:
+    text = str(error.orig)
+    known = {
+        "unable to open": "it cannot be opened; check that the folder is there and may be written to",
+        "readonly": "it may not be written to; check the permissions of the file and its folder",
+        "attempt to write a readonly": "it may not be written to; check the permissions of the file",
+        "locked": "another program holds it; stop that one, or name another file in `store`",
+        "not a database": "the file is not a store; name another file in `store`",
+        "malformed": "it is damaged; restore a copy, or move it away to start afresh",
+        "disk is full": "the disk is full; make room and start again",
+        "disk I/O error": "the disk failed to read or write; check the disk, then start again",
+    }
+    for sign, advice in known.items():
+        if sign in text:
+            return f"{advice} ({text})"
+    return text

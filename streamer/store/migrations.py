@@ -1,0 +1,66 @@
+"""Brings a store of an older version up to this one's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from sqlalchemy import Connection, inspect, select, update
+
+from streamer.errors import TapewatchError
+from streamer.store.tables import SCHEMA_VERSION, meta, metadata
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
+"""By version: what turns a store of that version into one of the next. Empty while there is only one."""
+
+_VERSION_KEY = "schema_version"
+
+
+def migrate(
+    connection: Connection,
+    migrations: Mapping[int, Migration] = MIGRATIONS,
+    target: int = SCHEMA_VERSION,
+) -> None:
+    """Make the tables where there are none, else take every step from the store's version to `target`.
+
+    Parameters
+    ----------
+    connection
+        Inside a write transaction, so that a failed step leaves the store as it was.
+    migrations
+        The steps, by the version they start from.
+    target
+        The version to arrive at.
+
+    Raises
+    ------
+    TapewatchError
+        When the store belongs to something else, or was written by a newer version.
+    """
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        metadata.create_all(connection)
+        connection.execute(meta.insert().values(key=_VERSION_KEY, value=str(target)))
+        return
+    version = _version(connection) if meta.name in tables else None
+    if version is None:
+        raise TapewatchError("it is a database of something else; name another file in `store`")
+    if version > target:
+        raise TapewatchError(
+            f"it has version {version} and this tapewatch knows versions up to {target}; "
+            "install the newer tapewatch that wrote it, or name another file in `store`"
+        )
+    for step in range(version, target):
+        migrations[step](connection)
+    if version < target:
+        connection.execute(update(meta).where(meta.c.key == _VERSION_KEY).values(value=str(target)))
+
+
+def _version(connection: Connection) -> int | None:
+    columns = {column["name"] for column in inspect(connection).get_columns(meta.name)}
+    if columns != {"key", "value"}:
+        return None
+    text = connection.execute(select(meta.c.value).where(meta.c.key == _VERSION_KEY)).scalar()
+    return int(text) if text is not None and text.isdigit() else None

@@ -1,0 +1,212 @@
+"""Every table of the store.
+
+A change here needs a higher `SCHEMA_VERSION` and a step in `streamer.store.migrations`.
+Times named `*_ns` are event or record times; `*_at` are wall-clock seconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+SCHEMA_VERSION = 1
+"""The version of the tables below, kept in `meta` under ``schema_version``."""
+
+metadata = MetaData()
+
+_Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only as INTEGER
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+configs = Table(
+    "configs",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", _Long, primary_key=True, autoincrement=True),
+    Column("topic", Text, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False, default=0),
+    Column("position", _Long, nullable=False),
+    Column("config_hash", Text, nullable=False),
+    Column("code_version", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    UniqueConstraint("topic", "incarnation", "partition"),
+    sqlite_autoincrement=True,
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
+    Column("seq", _Long, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),  # batch, tick, idle, reload, promotion, reset
+    Column("topic", Text),
+    Column("partition", Integer),
+    Column("first", _Long),
+    Column("last", _Long),
+    Column("tick_number", _Long),
+    Column("ts_ns", _Long),
+    Column("data", Text),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
+    Column("seq", _Long, primary_key=True, autoincrement=False),
+    Column("file", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size", _Long, nullable=False),
+    Column("position", _Long, nullable=False),
+    Column("tick_number", _Long, nullable=False),
+    Column("config_hash", Text, nullable=False),
+    Column("code_version", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("n", _Long, primary_key=True, autoincrement=True),
+    Column("alert_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("task_id", _Long, ForeignKey("tasks.id")),
+    Column("origin", Text, nullable=False),  # detect, service
+    Column("transition", Text, nullable=False),  # fired, updated, resolved
+    Column("rule", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("venue", Text, nullable=False),
+    Column("symbol", Text, nullable=False),
+    Column("ts_event_ns", _Long, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("config_hash", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("routed", Integer, nullable=False, default=0, server_default="0"),
+    UniqueConstraint("alert_id", "number"),
+    sqlite_autoincrement=True,
+)
+Index(
+    "outbox_unrouted",
+    outbox.c.n,
+    sqlite_where=text("routed = 0"),
+    postgresql_where=text("routed = 0"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("n", _Long, primary_key=True, autoincrement=True),
+    Column("alert_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", Text, nullable=False),  # transition, near_miss
+    Column("held_by", Text),
+    Column("task_id", _Long, ForeignKey("tasks.id"), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", _Long),
+    Column("index_", Integer),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("alert_id", "number", "kind"),
+    sqlite_autoincrement=True,
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("n", _Long, primary_key=True, autoincrement=True),
+    Column("outbox_n", _Long, ForeignKey("outbox.n"), nullable=False),
+    Column("alert_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("state", Text, nullable=False),  # pending, trying, done, parked
+    Column("attempts", Integer, nullable=False, default=0, server_default="0"),
+    Column("next_at", Float, nullable=False, default=0.0, server_default="0"),
+    Column("tried_at", Float),
+    Column("done_at", Float),
+    Column("in_doubt", Integer, nullable=False, default=0, server_default="0"),
+    Column("error", Text),
+    UniqueConstraint("alert_id", "number", "receiver"),
+    Index("deliveries_due", "receiver", "state", "next_at"),
+    sqlite_autoincrement=True,
+)
+
+delivery_steps = Table(
+    "delivery_steps",
+    metadata,
+    Column("alert_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("receiver", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("result", Text, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("n", _Long, primary_key=True, autoincrement=True),
+    Column("task_id", _Long, ForeignKey("tasks.id"), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", _Long, nullable=False),
+    Column("index_", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("value", LargeBinary),
+    Column("truncated", Integer, nullable=False, default=0, server_default="0"),
+    Column("size", _Long, nullable=False),
+    Column("record_ts", _Long),
+    Column("minute", _Long),
+    UniqueConstraint("task_id", "offset", "index_", "reason"),
+    sqlite_autoincrement=True,
+)
+
+dead_letter_floods = Table(
+    "dead_letter_floods",
+    metadata,
+    Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("minute", _Long, primary_key=True, autoincrement=False),
+    Column("first_offset", _Long, primary_key=True, autoincrement=False),
+    Column("last_offset", _Long, nullable=False),
+    Column("count", _Long, nullable=False),
+)
+
+ignored = Table(
+    "ignored",
+    metadata,
+    Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("count", _Long, nullable=False),
+)
+
+task_status = Table(
+    "task_status",
+    metadata,
+    Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+)
