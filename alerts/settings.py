@@ -1,0 +1,163 @@
+"""What a user can say about rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from alerts.catalogue.files import known_set, read_set, set_names
+from alerts.holding import DurationText, HoldText
+from alerts.severity import SEVERITIES, Severity
+from alerts.suggestions import did_you_mean
+
+KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat", "tick"]
+"""Kinds of events by name, in the order of their codes."""
+
+MAX_TEXT = 2_000
+"""Characters that an expression or a text may have."""
+
+_RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class RuleSettings(BaseModel):
+    """One rule.
+
+    Parameters
+    ----------
+    when
+        The condition, in the rule language.
+    on
+        Kinds of events to evaluate it on; by default those that carry what the rule names.
+    for_
+        ``for`` in a file: ``3 of 5`` evaluations, or ``10s`` at every evaluation; by default at once.
+    clear
+        How long it must not have been true before the alert is resolved.
+    severity
+        How much it matters.
+    escalate
+        Higher severities, each with the condition on which the alert has it.
+    text
+        What the alert says, with names in braces: ``"{symbol} moved {return_bps_10s:+.1f} bps"``.
+    why
+        For people: what the rule is for.
+    references
+        For people: where the rule and its thresholds come from.
+    disabled
+        True switches it off; that is how one rule of a set is left out.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    when: str = Field(max_length=MAX_TEXT)
+    on: Annotated[tuple[KindName, ...] | None, BeforeValidator(_several)] = None
+    for_: HoldText | None = Field(default=None, alias="for")
+    clear: DurationText = "60s"
+    severity: Severity = "warning"
+    escalate: dict[Severity, Annotated[str, Field(max_length=MAX_TEXT)]] = Field(default_factory=dict)
+    text: str | None = Field(default=None, max_length=MAX_TEXT)
+    why: str | None = None
+    references: tuple[str, ...] = ()
+    disabled: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> RuleSettings:
+        problems = []
+        if self.on == ():
+            problems.append(_problem(("on",), "names no kind (leave it out for the usual ones)"))
+        base = SEVERITIES.index(self.severity)
+        problems += [
+            _problem(
+                ("escalate", severity), f"'{severity}' is not above the rule's severity, {self.severity}"
+            )
+            for severity in self.escalate
+            if SEVERITIES.index(severity) <= base
+        ]
+        if problems:
+            raise ValidationError.from_exception_data("RuleSettings", problems)
+        return self
+
+
+class RulesSettings(BaseModel):
+    """All rules: sets from the catalogue in ``extends``, and rules by name beside it.
+
+    A rule named like one of a set changes only what it says of it; ``null`` or ``disabled: true``
+    leaves that one out.
+
+    Examples
+    --------
+    >>> rules = RulesSettings.model_validate({"extends": ["crypto"], "fat_finger": {"severity": "critical"}})
+    >>> rules.enabled["fat_finger"].severity, "notional" in rules.enabled["fat_finger"].when
+    ('critical', True)
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, RuleSettings] = Field(init=False)
+
+    extends: tuple[Annotated[str, AfterValidator(known_set)], ...] = ()
+
+    @property
+    def enabled(self) -> dict[str, RuleSettings]:
+        """The rules that are on, by name: those of the sets first, then the user's own, as written."""
+        return {name: rule for name, rule in (self.__pydantic_extra__ or {}).items() if not rule.disabled}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        own = {name: rule for name, rule in data.items() if name != "extends"}
+        merged: dict[Any, Any] = _of_sets(data.get("extends"))
+        problems = []
+        for name, rule in own.items():
+            problem = _name_problem(name, rule, merged)
+            if problem:
+                problems.append(_problem((str(name),), problem))
+            elif rule is None:
+                merged[name] = {**merged[name], "disabled": True}
+            else:
+                merged[name] = {**merged.get(name, {}), **rule} if isinstance(rule, Mapping) else rule
+        if problems:
+            raise ValidationError.from_exception_data("RulesSettings", problems)
+        return {**({"extends": data["extends"]} if "extends" in data else {}), **merged}
+
+
+def _of_sets(extends: Any) -> dict[str, Any]:
+    names = extends if isinstance(extends, list | tuple) else ()
+    rules: dict[str, Any] = {}
+    for name in names:
+        if isinstance(name, str) and name in set_names():
+            rules |= read_set(name)
+    return rules
+
+
+def _name_problem(name: Any, rule: Any, known: Mapping[str, Any]) -> str | None:
+    if not isinstance(name, str) or not _RULE_NAME.fullmatch(name):
+        return f"'{name}' is not a rule's name (small letters, digits and _, a letter first, at most 64)"
+    off = rule is None or (isinstance(rule, Mapping) and rule.get("disabled") is True and "when" not in rule)
+    if off and name not in known:
+        return f"there is no rule '{name}' in the sets to switch off{did_you_mean(name, known)}"
+    return None
+
+
+def _problem(place: tuple[str, ...], message: str) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError("rule", "{text}", {"text": message}), loc=place, input=None
+    )
