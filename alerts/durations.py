@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+NS_PER_SECOND = 1_000_000_000
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _PATTERN = re.compile(r"([0-9]{1,9})(s|m|h|d)")
@@ -39,4 +44,17 @@ def duration_ns(text: str) -> int:
     >>> duration_ns("2s")
     2000000000
     """
-    return duration_s(text) * 1_000_000_000
+    return duration_s(text) * NS_PER_SECOND
+
+
+parse_duration = duration_ns
+"""`duration_ns` under the name that says what it does to a setting."""
+
+
+def _check(text: str) -> str:
+    duration_ns(text)
+    return text
+
+
+DurationText = Annotated[str, AfterValidator(_check)]
+"""A setting that holds a duration, kept as it was written; `duration_ns` gives its ns."""
