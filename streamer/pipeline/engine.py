@@ -1,0 +1,157 @@
+"""The loop: poll, step, commit, tick, checkpoint. `run` and `replay` differ only in what they hand it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from streamer.events.batch import NO_TIME
+from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.recovery import Recovery
+from streamer.pipeline.runner import Runner
+from streamer.sources.contract import Chunk, Log, Partition, Source
+
+_POLL_S = 0.1  # how long a poll waits for records; also how soon a stop is seen
+_NS = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Pulse:
+    """Event time that was last known for a task, and when (monotonic seconds) that was."""
+
+    ts_ns: int
+    at_s: float
+
+
+class Engine:
+    """Moves every task of one process.
+
+    Parameters
+    ----------
+    source
+        Where records come from.
+    recovery
+        Brings a partition's task to where it stood.
+    checkpointer
+        None where nothing is to be kept (a replay).
+    ticks_every_s
+        Seconds between ticks; None for none.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        recovery: Recovery,
+        checkpointer: Checkpointer | None,
+        *,
+        ticks_every_s: float | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._recovery = recovery
+        self._checkpointer = checkpointer
+        self._ticks_every_s = ticks_every_s
+        self._clock = clock
+        self._next_tick_at = clock()
+        self._runners: dict[Partition, Runner] = {}
+        self._pulses: dict[Partition, _Pulse] = {}
+
+    @property
+    def runners(self) -> Mapping[Partition, Runner]:
+        """The tasks at work, by partition."""
+        return self._runners
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Work until stopped, or until the source has no more; then finish what is owed.
+
+        Raises
+        ------
+        streamer.errors.TapewatchError
+            When the source, the store or the fold itself is not as it must be. Nothing is
+            checkpointed then: the next start recovers from what was committed.
+        """
+        try:
+            self._source.open(self)
+            while not stopped():
+                chunks = self._source.poll(_POLL_S)
+                for chunk in chunks:
+                    self._feed(chunk)
+                if not chunks and self._source.exhausted():
+                    break
+                self._tick()
+                self._checkpoint()
+            self._finish(list(self._runners.values()))
+        finally:
+            self._source.close()
+            if self._checkpointer is not None:
+                self._checkpointer.close()
+
+    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
+        """Take over partitions: recover each task, and say where to read on."""
+        positions = {}
+        for log in logs:
+            runner = self._recovery.recover(log)
+            runner.follow()
+            self._recovery.settle(runner)
+            self._runners[log.partition] = runner
+            positions[log.partition] = runner.position
+        return positions
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Give partitions up, with all that is owed for them written."""
+        leaving = [self._runners.pop(partition) for partition in partitions if partition in self._runners]
+        for partition in partitions:
+            self._pulses.pop(partition, None)
+        self._finish(leaving)
+
+    def _feed(self, chunk: Chunk) -> None:
+        runner = self._runners.get(chunk.partition)
+        if runner is None:
+            return  # given up by a rebalance inside this poll; its new owner reads these again
+        if chunk.records:
+            following = not runner.live
+            runner.consume(chunk.records)
+            if following:
+                self._recovery.settle(runner)
+        if chunk.tick is not None:
+            runner.tick(chunk.tick)
+
+    def _tick(self) -> None:
+        if self._ticks_every_s is None or self._clock() < self._next_tick_at:
+            return
+        self._next_tick_at = self._clock() + self._ticks_every_s
+        at_end = self._source.at_end()
+        for partition, runner in self._runners.items():
+            pulse = self._pulse(partition, runner)
+            if pulse is None or not runner.live or partition not in at_end:
+                continue
+            ts_ns = pulse.ts_ns + int((self._clock() - pulse.at_s) * _NS)
+            if ts_ns > runner.task.last_tick.ts_ns:
+                runner.tick(ts_ns)
+
+    def _pulse(self, partition: Partition, runner: Runner) -> _Pulse | None:
+        """The event time a tick counts from: the watermark, or a tick before a restart."""
+        known = runner.task.watermark
+        if known == NO_TIME:
+            return None
+        pulse = self._pulses.get(partition)
+        if pulse is None:
+            pulse = _Pulse(max(known, runner.task.last_tick.ts_ns), self._clock())
+        elif known > pulse.ts_ns:
+            pulse = _Pulse(known, self._clock())
+        self._pulses[partition] = pulse
+        return pulse
+
+    def _checkpoint(self) -> None:
+        if self._checkpointer is not None and self._checkpointer.work(self._runners.values()):
+            self._tell_source()
+
+    def _finish(self, runners: Sequence[Runner]) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.take_now(runners)
+            self._tell_source()
+
+    def _tell_source(self) -> None:
+        self._source.commit({partition: runner.position for partition, runner in self._runners.items()})

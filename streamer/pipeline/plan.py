@@ -1,0 +1,77 @@
+"""The configuration, compiled once: what every task of it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from alerts.rules import Rule
+from detectors.settings import DetectorSettings
+from streamer.events.formats import Format
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """How the records of matching topics or files are read.
+
+    Parameters
+    ----------
+    match
+        A glob over topic or file names.
+    format
+        Turns records into events.
+    venue
+        The venue of events that name none.
+    """
+
+    match: str
+    format: Format
+    venue: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a task computes, and under which name it is remembered.
+
+    Parameters
+    ----------
+    config_hash
+        The hash of all that follows, as alerts carry it.
+    document
+        The detect part of the configuration, canonical JSON: the plan can be compiled from it again.
+    feeds
+        Formats by topic or file, the first match decides.
+    features
+        Every feature that a rule, a text or a detector names, in order of first mention.
+    detectors
+        By name, in configuration order.
+    rules
+        In order: the catalogue's, then the configuration's own.
+    inactive
+        Rules that can never be evaluated, with the fields that no feed provides.
+    max_ahead_ns
+        How far an event may be past both the watermark and its record's timestamp.
+    max_instruments
+        How many instruments a task takes.
+    flood
+        How many dead letters of one reason in a minute are kept one by one.
+    """
+
+    config_hash: str
+    document: str
+    feeds: tuple[Feed, ...]
+    features: tuple[str, ...]
+    detectors: Mapping[str, DetectorSettings]
+    rules: tuple[Rule, ...]
+    inactive: Mapping[str, tuple[str, ...]]
+    max_ahead_ns: int
+    max_instruments: int
+    flood: int
+
+    def feed(self, topic: str) -> Feed | None:
+        """How a topic or file is read, None where nothing matches."""
+        for feed in self.feeds:
+            if fnmatchcase(topic, feed.match):
+                return feed
+        return None

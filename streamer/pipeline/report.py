@@ -1,0 +1,196 @@
+"""Turns a step of an episode into the alert that is sent and the record of why."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.alert import Alert
+from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
+from alerts.language.columns import Columns as RuleColumns
+from alerts.rules import SEVERITIES, Rule
+from detectors.columns import KIND_NAMES, Columns
+from detectors.detector import Detector
+from streamer.events.batch import ABSENT, Batch, Kind
+from streamer.pipeline.identity import alert_id
+from streamer.pipeline.outcome import Transition
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.slots import Slots
+from streamer.pipeline.version import code_version
+from streamer.sources.contract import Partition
+
+Value = float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where rows came from: a partition, and the tick's number where they are a tick's."""
+
+    partition: Partition
+    tick: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """One batch on its way through a task.
+
+    Parameters
+    ----------
+    batch, columns
+        The same n rows, as decoded and as detectors see them.
+    numbers
+        float64[n] by name: event fields, then features, then scores, as they are computed.
+    origin
+        Where they came from.
+    """
+
+    batch: Batch
+    columns: Columns
+    numbers: dict[str, NDArray[np.float64]]
+    origin: Origin
+
+
+class Reporter:
+    """Writes the alerts of one batch.
+
+    Parameters
+    ----------
+    plan, detectors, slots
+        Of the task.
+    rows
+        The batch, with every column computed.
+    seen
+        The same columns as the rules saw them.
+    """
+
+    def __init__(
+        self, plan: Plan, detectors: Sequence[Detector], slots: Slots, rows: Rows, seen: RuleColumns
+    ) -> None:
+        self._plan = plan
+        self._models = {detector.name: detector.version for detector in detectors}
+        self._slots = slots
+        self._rows = rows
+        self._seen = seen
+
+    def report(
+        self, rule: Rule, open_ids: dict[int, str], row: int, step: int, severity: int, number: int
+    ) -> Transition:
+        """One step of an episode as a transition; `open_ids` (slot to alert id) is kept up to date."""
+        slot = int(self._rows.columns.slot[row])
+        if step == FIRED:
+            open_ids[slot] = self._new_id(rule, row, slot)
+        found = open_ids[slot]
+        if step == RESOLVED:
+            del open_ids[slot]
+        values = {name: self._value(name, row) for name in rule.names}
+        alert = self._alert(rule, found, TRANSITIONS[step], severity, number, row, values)
+        is_tick = self._rows.origin.tick is not None
+        return Transition(
+            alert_id=found,
+            number=number,
+            transition=alert.transition,
+            rule=rule.name,
+            severity=alert.severity,
+            instrument=self._slots.instruments[slot],
+            ts_event_ns=alert.ts_event_ns,
+            body=alert.to_json(),
+            decision=self._decision(rule, row, values),
+            offset=None if is_tick else int(self._rows.batch.offset[row]),
+            index=None if is_tick else int(self._rows.batch.index[row]),
+        )
+
+    def _new_id(self, rule: Rule, row: int, slot: int) -> str:
+        batch, origin = self._rows.batch, self._rows.origin
+        is_tick = origin.tick is not None
+        return alert_id(
+            rule.name,
+            rule.version,
+            tuple(self._slots.instruments[slot]),
+            detector_of(rule),
+            origin.partition,
+            None if is_tick else int(batch.offset[row]),
+            None if is_tick else int(batch.index[row]),
+            origin.tick,
+        )
+
+    def _alert(
+        self, rule: Rule, found: str, transition: str, severity: int, number: int, row: int, values: dict[str, Value]
+    ) -> Alert:
+        instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
+        detector = detector_of(rule)
+        score = self._value(f"{detector}.score", row) if detector else None
+        return Alert(
+            id=found,
+            origin="detect",
+            transition=transition,
+            number=number,
+            rule=rule.name,
+            rule_version=rule.version,
+            severity=SEVERITIES[severity],
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+            ts_event_ns=int(self._rows.batch.ts[row]),
+            source=self._source(row),
+            values=values,
+            detector=detector,
+            score=score if isinstance(score, float) else None,
+            rarity_s=None,
+            model_version=self._models[detector] if detector else None,
+            config_hash=self._plan.config_hash,
+            text=rule.render(values),
+        )
+
+    def _source(self, row: int) -> dict[str, str | int | None]:
+        batch, origin = self._rows.batch, self._rows.origin
+        source: dict[str, str | int | None] = {
+            "topic": origin.partition.topic,
+            "partition": origin.partition.partition,
+        }
+        if origin.tick is not None:
+            return {**source, "offset": None, "index": None, "tick": origin.tick}
+        return {**source, "offset": int(batch.offset[row]), "index": int(batch.index[row])}
+
+    def _value(self, name: str, row: int) -> Value:
+        column = self._seen.numbers.get(name)
+        if column is not None:
+            number = float(column[row])
+            return number if math.isfinite(number) else None
+        codes = self._seen.codes.get(name)
+        if codes is None or codes[row] == ABSENT:
+            return None
+        return self._seen.strings[codes[row]]
+
+    def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> bytes:
+        is_tick = self._rows.origin.tick is not None
+        event: dict[str, Any] = {"kind": KIND_NAMES[self._rows.batch.kind[row]]}
+        if not is_tick:
+            event |= self._rows.batch.event(row)
+        record = {
+            "event": event,
+            "features": {name: self._value(name, row) for name in self._plan.features},
+            "scores": {name: self._value(f"{name}.score", row) for name in self._models},
+            "rule": {"when": rule.when, "explained": rule.condition.explain(values), "settings": rule.summary},
+            "versions": {
+                "config_hash": self._plan.config_hash,
+                "rule_version": rule.version,
+                "models": self._models,
+                "code": code_version(),
+            },
+        }
+        return json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+
+
+def detector_of(rule: Rule) -> str | None:
+    """The detector a rule names first, None where it names none.
+
+    A detector's outputs are the only names with a dot in them.
+    """
+    return next((name.partition(".")[0] for name in rule.names if "." in name), None)
+
+

@@ -1,0 +1,186 @@
+"""A task's state: copied for a checkpoint, taken up again, carried over to another configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from alerts.alert import Alert
+from alerts.rules import SEVERITIES
+from detectors.columns import State
+from streamer.events.batch import NO_TIME
+from streamer.pipeline.outcome import Outcome, Transition
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.snapshot import Snapshot, pack, unpack
+from streamer.pipeline.task import Task, Tick
+from streamer.sources.contract import Partition
+
+
+def snapshot(task: Task) -> Snapshot:
+    """A full copy of what the task remembers; the task may go on at once."""
+    n = len(task.slots)
+    parts: dict[str, State] = {"task": {"clocks": task.clocks[:n].copy()}}
+    for name in task.features.names:
+        parts[f"feature:{task.features.spec(name)}"] = task.features.state_of(name)
+    for detector in task.detectors:
+        parts[_detector_key(detector.name, detector.version)] = {
+            **detector.state(),
+            "seen_status": task.status[detector.name][:n].copy(),
+        }
+    for rule, bank in zip(task.plan.rules, task.episodes, strict=True):
+        parts[_rule_key(rule.name, rule.version)] = bank.state()
+    meta: dict[str, Any] = {
+        "config_hash": task.plan.config_hash,
+        "instruments": [list(instrument) for instrument in task.slots.instruments],
+        "watermark": task.watermark,
+        "tick": [task.last_tick.number, task.last_tick.ts_ns],
+        "open": {
+            _rule_key(rule.name, rule.version): [[slot, found] for slot, found in entries.items()]
+            for rule, entries in zip(task.plan.rules, task.open, strict=True)
+        },
+        "floods": task.floods.document(),
+        "seen": list(task.seen),
+        "ignored": task.ignored,
+        "late": task.late,
+    }
+    return Snapshot(json.loads(json.dumps(meta)), pack(parts))
+
+
+def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
+    """A task that goes on where the snapshot was taken.
+
+    What the snapshot holds of features, detectors and rules that the plan does not have any
+    more is left; what the plan has and the snapshot does not starts afresh.
+    """
+    task = Task(plan, partition)
+    meta, parts = taken.meta, unpack(taken.arrays)
+    task.slots.restore([(venue, symbol) for venue, symbol in meta["instruments"]])
+    task.grow()
+    n = len(task.slots)
+    task.clocks[:n] = parts["task"]["clocks"]
+    task.watermark = int(meta["watermark"])
+    task.last_tick = Tick(*(int(part) for part in meta["tick"]))
+    task.floods.restore(meta["floods"])
+    task.seen = dict.fromkeys(meta["seen"])
+    task.ignored = dict(meta["ignored"])
+    task.late = int(meta["late"])
+    for name in task.features.names:
+        kept = parts.get(f"feature:{task.features.spec(name)}")
+        if kept is not None:
+            task.features.restore_of(name, kept)
+    for detector in task.detectors:
+        kept = parts.get(_detector_key(detector.name, detector.version))
+        if kept is not None:
+            task.status[detector.name][:n] = kept.pop("seen_status")
+            detector.restore(kept)
+    _restore_episodes(task, meta["open"], parts)
+    return task
+
+
+def reload(task: Task, plan: Plan) -> tuple[Task, Outcome]:
+    """Go on under another configuration.
+
+    State whose specification is the same is kept, the rest warms anew. An episode whose rule is
+    gone, or says something else now, is resolved: nobody would ever resolve it otherwise.
+
+    Returns
+    -------
+    tuple
+        The task under the new plan, and the transitions that the change itself brings.
+    """
+    fresh = restore(plan, task.partition, snapshot(task))
+    kept = {_rule_key(rule.name, rule.version) for rule in plan.rules}
+    closed: list[Transition] = []
+    for number, rule in enumerate(task.plan.rules):
+        if _rule_key(rule.name, rule.version) in kept:
+            continue
+        for slot, found in sorted(task.open[number].items()):
+            closed.append(_closed(task, number, slot, found))
+    return fresh, Outcome(tuple(closed))
+
+
+def _closed(task: Task, number: int, slot: int, found: str) -> Transition:
+    rule, instrument = task.plan.rules[number], task.slots.instruments[slot]
+    following, severity = task.episodes[number].closing(slot)
+    alert = Alert(
+        id=found,
+        origin="detect",
+        transition="resolved",
+        number=following,
+        rule=rule.name,
+        rule_version=rule.version,
+        severity=SEVERITIES[severity],
+        venue=instrument.venue,
+        symbol=instrument.symbol,
+        ts_event_ns=max(task.watermark, int(NO_TIME) + 1, 0),
+        source={
+            "topic": task.partition.topic,
+            "partition": task.partition.partition,
+            "offset": None,
+            "index": None,
+        },
+        values={},
+        detector=None,
+        score=None,
+        rarity_s=None,
+        model_version=None,
+        config_hash=task.plan.config_hash,
+        text=f"{rule.name}: the rule was changed or removed while this was open",
+    )
+    decision = {"event": {"kind": "reload"}, "rule": {"when": rule.when, "settings": rule.summary}}
+    return Transition(
+        alert_id=found,
+        number=following,
+        transition="resolved",
+        rule=rule.name,
+        severity=alert.severity,
+        instrument=instrument,
+        ts_event_ns=alert.ts_event_ns,
+        body=alert.to_json(),
+        decision=json.dumps(decision).encode(),
+        offset=None,
+        index=None,
+    )
+
+
+def _restore_episodes(task: Task, opened: Mapping[str, Any], parts: Mapping[str, State]) -> None:
+    for number, rule in enumerate(task.plan.rules):
+        key = _rule_key(rule.name, rule.version)
+        kept = parts.get(key)
+        if kept is not None:
+            task.episodes[number].restore(kept)
+            task.open[number] = {int(slot): str(found) for slot, found in opened.get(key, [])}
+
+
+def _detector_key(name: str, version: str) -> str:
+    return f"detector:{name}:{version}"
+
+
+def _rule_key(name: str, version: str) -> str:
+    return f"rule:{name}:{version}"
+
+
+def status_document(task: Task) -> dict[str, Any]:
+    """What `check` shows of a running task: fields seen, detectors' readiness, open episodes."""
+    n = len(task.slots)
+    counts = {
+        name: {
+            state: int(np.count_nonzero(column[:n] == code))
+            for code, state in enumerate(("warming", "ready", "quarantined"))
+        }
+        for name, column in task.status.items()
+    }
+    return {
+        "instruments": n,
+        "watermark_ns": None if task.watermark == NO_TIME else task.watermark,
+        "seen": list(task.seen),
+        "detectors": counts,
+        "open": {
+            rule.name: len(entries) for rule, entries in zip(task.plan.rules, task.open, strict=True) if entries
+        },
+        "ignored": task.ignored,
+        "late": task.late,
+    }

@@ -1,0 +1,249 @@
+"""The state of one partition, and the one function that moves it: `Task.step`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.episodes import Episodes
+from alerts.language.columns import Columns as RuleColumns
+from detectors.columns import Columns
+from detectors.detector import Detector
+from detectors.features import FeatureSet
+from streamer.events.batch import NO_TIME, Batch, DeadLetter, Decoded, Kind
+from streamer.pipeline.clocks import admit, advance
+from streamer.pipeline.floods import FloodGate
+from streamer.pipeline.outcome import Outcome, Scores, Transition
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.report import Origin, Reporter, Rows
+from streamer.pipeline.slots import FULL, Slots
+from streamer.sources.contract import Partition
+
+_NO_ROW = -1
+_WARMING = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The passing of time, seen by the engine: its number in the task and its event time in ns."""
+
+    number: int
+    ts_ns: int
+
+
+class Task:
+    """One topic-partition under one plan: everything that detection remembers of it.
+
+    Given the same inputs in the same order it gives the same outcomes, bit for bit, however
+    they are cut into batches. It reads no clock and talks to nobody.
+
+    Parameters
+    ----------
+    plan
+        What to compute.
+    partition
+        Which log it is about; part of every alert's identity.
+    """
+
+    def __init__(self, plan: Plan, partition: Partition) -> None:
+        self.plan = plan
+        self.partition = partition
+        self.slots = Slots(plan.max_instruments)
+        self.clocks = np.zeros(0, np.int64)
+        self.watermark = int(NO_TIME)
+        self.last_tick = Tick(0, int(NO_TIME))
+        self.features = FeatureSet(plan.features)
+        self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
+        self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
+        self.episodes = [Episodes(rule) for rule in plan.rules]
+        self.open: list[dict[int, str]] = [{} for _ in plan.rules]
+        self.floods = FloodGate(plan.flood)
+        self.seen: dict[str, None] = {}
+        self.ignored: dict[str, int] = {}
+        self.late = 0
+        self._grown_to = 0
+
+    def step(self, work: Decoded | Tick) -> Outcome:
+        """Fold one micro-batch, or one tick, into the state.
+
+        Parameters
+        ----------
+        work
+            Decoded events in log order, or a tick.
+
+        Returns
+        -------
+        Outcome
+            What became visible by it.
+        """
+        return self._tick(work) if isinstance(work, Tick) else self._events(work)
+
+    def _events(self, decoded: Decoded) -> Outcome:
+        for name, count in decoded.ignored.items():
+            self.ignored[name] = self.ignored.get(name, 0) + count
+        batch, slot, refused = self._admitted(decoded.batch)
+        in_order = sorted((*decoded.dead, *refused), key=lambda letter: (letter.offset, letter.index))
+        dead, floods = self.floods.sort(in_order)
+        transitions: tuple[Transition, ...] = ()
+        scores: tuple[Scores, ...] = ()
+        if len(batch):
+            self.seen.update(dict.fromkeys((*batch.numbers, *batch.codes)))
+            clock = np.empty(len(batch), np.int64)
+            self.late += advance(slot, batch.ts, self.clocks, clock)
+            rows = self._rows(batch, slot, clock, Origin(self.partition))
+            scores = self._score(rows, batch)
+            transitions = self._judge(rows)
+        ignored = dict(self.ignored) if decoded.ignored else None
+        return Outcome(transitions, scores, dead, floods, ignored)
+
+    def _tick(self, tick: Tick) -> Outcome:
+        self.last_tick = tick
+        n = len(self.slots)
+        if n == 0:
+            return Outcome()
+        slot = np.arange(n, dtype=np.int32)
+        clock = np.maximum(self.clocks[:n], tick.ts_ns)
+        batch = _tick_batch(self.slots, tick)
+        return Outcome(self._judge(self._rows(batch, slot, clock, Origin(self.partition, tick.number))))
+
+    def _admitted(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], list[DeadLetter]]:
+        accepted = np.empty(len(batch), np.bool_)
+        self.watermark = int(
+            admit(batch.ts, batch.record_ts, self.watermark, self.plan.max_ahead_ns, accepted)
+        )
+        refused = [_refusal(batch, row, "ts_ahead", _AHEAD) for row in np.flatnonzero(~accepted)]
+        if refused:
+            batch = batch.take(accepted)
+        slot = self.slots.assign(batch)
+        full = slot == FULL
+        if full.any():
+            refused += [_refusal(batch, row, "too_many_instruments", _FULL) for row in np.flatnonzero(full)]
+            batch, slot = batch.take(~full), slot[~full]
+        self.grow()
+        return batch, slot, refused
+
+    def grow(self) -> None:
+        """Make room for every instrument that has a slot."""
+        n = len(self.slots)
+        if n == self._grown_to:
+            return
+        if n > len(self.clocks):
+            capacity = max(n, 2 * len(self.clocks), 8)
+            self.clocks = _grown(self.clocks, capacity, int(NO_TIME))
+            self.status = {name: _grown(column, capacity, _WARMING) for name, column in self.status.items()}
+        for part in (self.features, *self.detectors, *self.episodes):
+            part.grow(n)
+        self._grown_to = n
+
+    def _rows(
+        self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], origin: Origin
+    ) -> Rows:
+        fields = dict(batch.numbers)
+        if "price" in fields and "size" in fields:
+            fields["notional"] = np.where(batch.kind == Kind.TRADE, fields["price"] * fields["size"], np.nan)
+        columns = Columns(slot, batch.kind, clock, fields, len(self.slots))
+        numbers = {**fields, **self.features.step(columns)}
+        return Rows(batch, columns, numbers, origin)
+
+    def _score(self, rows: Rows, batch: Batch) -> tuple[Scores, ...]:
+        found = []
+        for detector in self.detectors:
+            result = detector.step(rows.columns, rows.numbers)
+            spread = np.full(len(batch), np.nan)
+            spread[result.rows] = result.score
+            rows.numbers[f"{detector.name}.score"] = spread
+            slot = rows.columns.slot[result.rows]
+            self.status[detector.name][slot] = result.status
+            if len(slot):
+                where = result.rows
+                found.append(
+                    Scores(
+                        detector.name,
+                        slot,
+                        batch.ts[where],
+                        batch.offset[where],
+                        batch.index[where],
+                        result.score,
+                        result.status,
+                    )
+                )
+        return tuple(found)
+
+    def _judge(self, rows: Rows) -> tuple[Transition, ...]:
+        codes, strings = self._texts(rows)
+        seen = RuleColumns(rows.numbers, codes, strings, len(rows.batch))
+        reporter = Reporter(self.plan, self.detectors, self.slots, rows, seen)
+        found: list[tuple[int, int, Transition]] = []
+        columns = rows.columns
+        for number, rule in enumerate(self.plan.rules):
+            evaluated, held, severity = rule.evaluate(seen, columns.kind)
+            steps = self.episodes[number].step(columns.slot, columns.clock, evaluated, held, severity)
+            for at in range(len(steps.row)):
+                row = int(steps.row[at])
+                transition = reporter.report(
+                    rule, self.open[number], row, int(steps.kind[at]), int(steps.severity[at]), int(steps.number[at])
+                )
+                found.append((row, number, transition))
+        found.sort(key=lambda entry: entry[:2])
+        return tuple(transition for _, _, transition in found)
+
+    def _texts(self, rows: Rows) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...]]:
+        """String columns, with the instrument's venue and symbol among them."""
+        strings = list(rows.batch.strings)
+        number = {text: code for code, text in reversed(list(enumerate(strings)))}
+        codes = dict(rows.batch.codes)
+        for field in ("venue", "symbol"):
+            table = np.empty(len(rows.batch.instruments), np.int32)
+            for position, instrument in enumerate(rows.batch.instruments):
+                text = getattr(instrument, field)
+                if text not in number:
+                    number[text] = len(strings)
+                    strings.append(text)
+                table[position] = number[text]
+            codes[field] = table[rows.batch.instrument]
+        return codes, tuple(strings)
+
+
+_AHEAD = "event time is further ahead of the watermark and of its record's timestamp than max_ahead allows"
+_FULL = "the task has as many instruments as max_instruments allows"
+
+
+def _refusal(batch: Batch, row: int, reason: str, detail: str) -> DeadLetter:
+    return DeadLetter(
+        int(batch.offset[row]), int(batch.index[row]), reason, detail, None, int(batch.record_ts[row])
+    )
+
+
+def _grown(column: NDArray[np.generic], capacity: int, fill: int) -> NDArray[np.generic]:
+    grown = np.full(capacity, fill, column.dtype)
+    grown[: len(column)] = column
+    return grown
+
+
+def _tick_batch(slots: Slots, tick: Tick) -> Batch:
+    n = len(slots)
+    return Batch(
+        instruments=tuple(slots.instruments),
+        instrument=np.arange(n, dtype=np.int32),
+        kind=np.full(n, Kind.TICK, np.int8),
+        ts=np.full(n, tick.ts_ns, np.int64),
+        record_ts=np.full(n, NO_TIME, np.int64),
+        source=np.zeros(n, np.int8),
+        offset=np.full(n, _NO_ROW, np.int64),
+        index=np.full(n, _NO_ROW, np.int16),
+        numbers={},
+        codes={},
+        strings=(),
+    )
+
+
+def open_episodes(task: Task) -> Sequence[tuple[str, int, str]]:
+    """Rule, slot and alert id of every episode that has fired and not resolved."""
+    return [
+        (rule.name, slot, found)
+        for rule, entries in zip(task.plan.rules, task.open, strict=True)
+        for slot, found in entries.items()
+    ]
