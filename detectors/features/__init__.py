@@ -1,0 +1,16 @@
+"""Features by name: what an instrument has been doing lately, as of every event."""
+
+from detectors.features.feature_set import CatalogueEntry, FeatureSet, catalogue
+from detectors.features.names import Feature, UnknownFeature, UnknownFeatureError, parse_feature
+from detectors.features.registry import FAMILIES
+
+__all__ = [
+    "FAMILIES",
+    "CatalogueEntry",
+    "Feature",
+    "FeatureSet",
+    "UnknownFeature",
+    "UnknownFeatureError",
+    "catalogue",
+    "parse_feature",
+]

@@ -1,0 +1,110 @@
+"""What a family of features is, and what it sees of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import TICK, Columns, State
+from detectors.fields import Shape
+
+Unit = Literal["bps", "ratio", "per_second", "seconds", "number"]
+
+NS = 1_000_000_000
+"""Nanoseconds in a second."""
+
+
+class Rows:
+    """One batch as feature kernels want it: writable contiguous columns, and masks made once.
+
+    Parameters
+    ----------
+    columns
+        The batch.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.slot = np.require(columns.slot, np.int32, ("C", "W"))
+        self.kind = np.require(columns.kind, np.int8, ("C", "W"))
+        self.clock = np.require(columns.clock, np.int64, ("C", "W"))
+        self.tick: NDArray[np.bool_] = self.kind == TICK
+        self._fields = columns.fields
+        self._masks: dict[frozenset[int], NDArray[np.bool_]] = {}
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def of(self, kinds: frozenset[int]) -> NDArray[np.bool_]:
+        """Which rows are of one of these kinds."""
+        if kinds not in self._masks:
+            mask = np.zeros(len(self), np.bool_)
+            for kind in sorted(kinds):
+                mask |= self.kind == kind
+            self._masks[kinds] = mask
+        return self._masks[kinds]
+
+    def field(self, name: str, kinds: frozenset[int]) -> NDArray[np.float64]:
+        """A field on rows of these kinds, NaN elsewhere and where it is not finite. A fresh array."""
+        column = self._fields.get(name)
+        if column is None:
+            return np.full(len(self), np.nan)
+        return np.where(self.of(kinds) & np.isfinite(column), column, np.nan)
+
+
+class Node(Protocol):
+    """A running computation: one value on every row, one state for every slot."""
+
+    def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
+
+    def step(self, rows: Rows) -> NDArray[np.float64]:
+        """The value as of each row, float64[n]; `TICK` rows change nothing."""
+
+    def state(self) -> State:
+        """An exact copy of the state."""
+
+    def restore(self, state: State) -> None:
+        """Go on from a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A feature by its stem: what it measures, and how to compute it for one window.
+
+    Parameters
+    ----------
+    stem
+        The name without its window.
+    doc
+        One line for people.
+    unit, shape
+        What its values are measured in, and how they behave.
+    fed_by
+        The kinds of rows on which its value can change by what the row says.
+    needs
+        The event fields it reads.
+    build
+        Makes the node for a window in ns (0 where `windowed` is false).
+    windowed
+        Whether its name ends in a window.
+    version
+        Goes up whenever the same events would give other values.
+    """
+
+    stem: str
+    doc: str
+    unit: Unit
+    shape: Shape
+    fed_by: frozenset[int]
+    needs: frozenset[str]
+    build: Callable[[int], Node]
+    windowed: bool = True
+    version: int = 1
+
+
+Values = Mapping[str, NDArray[np.float64]]
+"""Features by name, each float64[n]."""

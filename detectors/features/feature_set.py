@@ -1,0 +1,233 @@
+"""The features that a plan asks for, computed together batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import Columns, State
+from detectors.features.baselines import Baseline, Statistic
+from detectors.features.contract import Node, Rows, Unit
+from detectors.features.names import Feature, parse_feature
+from detectors.features.registry import FAMILIES
+from detectors.fields import FIELDS, Shape
+from detectors.slots import StateMismatchError
+
+
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """A baseline, and the field or the node (by its spec) that it is of."""
+
+    baseline: Baseline
+    field: str | None
+    node: str | None
+
+
+class FeatureSet:
+    """Exactly the features that were asked for, of every instrument of a task.
+
+    What two features have in common (the same window under two names, the mean and the z of one
+    base) is computed once.
+
+    Parameters
+    ----------
+    names
+        Feature names; see `parse_feature`.
+
+    Raises
+    ------
+    UnknownFeatureError
+        When a name is not a feature's.
+
+    Examples
+    --------
+    >>> features = FeatureSet(["return_bps_10s", "size_mean_1h"])
+    >>> sorted(features.needs)
+    ['price', 'size']
+    >>> features.unit("return_bps_10s")
+    'bps'
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._features = {name: parse_feature(name) for name in names}
+        self._nodes: dict[str, Node] = {}
+        self._baselines: dict[str, _Of] = {}
+        for feature in self._features.values():
+            self._add(feature)
+
+    def _add(self, feature: Feature) -> None:
+        if feature.family is not None:
+            if feature.spec not in self._nodes:
+                self._nodes[feature.spec] = feature.family.build(feature.window_ns)
+            return
+        if isinstance(feature.base, Feature):
+            self._add(feature.base)
+        if feature.spec not in self._baselines:
+            field = feature.base if isinstance(feature.base, str) else None
+            by_kind = field is not None and len(FIELDS[field].kinds) > 1
+            self._baselines[feature.spec] = _Of(
+                Baseline(feature.horizon_ns, feature.fed_by, by_kind), field, _base_spec(feature)
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that were asked for, each once, in order."""
+        return tuple(self._features)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Every numeric event field that is read."""
+        return frozenset().union(*(feature.needs for feature in self._features.values()))
+
+    def fed_by(self, name: str) -> frozenset[int]:
+        """The kinds of rows that feed a feature."""
+        return self._features[name].fed_by
+
+    def unit(self, name: str) -> Unit:
+        """What a feature is measured in."""
+        return self._features[name].unit
+
+    def shape(self, name: str) -> Shape:
+        """How a feature's values behave."""
+        return self._features[name].shape
+
+    def spec(self, name: str) -> str:
+        """What a feature computes, in words that differ whenever its values could.
+
+        State may go from one feature set to another wherever this is the same.
+        """
+        return self._features[name].spec
+
+    def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
+        for node in self._nodes.values():
+            node.grow(n_slots)
+        for of in self._baselines.values():
+            of.baseline.grow(n_slots)
+
+    def step(self, columns: Columns) -> dict[str, NDArray[np.float64]]:
+        """Every feature as of every row.
+
+        Parameters
+        ----------
+        columns
+            The batch; `grow` has been called for its slots.
+
+        Returns
+        -------
+        dict
+            float64[n] by name, NaN until known. `TICK` rows see the value at their time and
+            change nothing.
+        """
+        rows = Rows(columns)
+        found = {spec: node.step(rows) for spec, node in self._nodes.items()}
+        statistics: dict[str, dict[Statistic, NDArray[np.float64]]] = {}
+        for spec, of in self._baselines.items():
+            x = rows.field(of.field, frozenset(FIELDS[of.field].kinds)) if of.field else found[of.node or ""]
+            statistics[spec] = of.baseline.step(rows, x)
+        return {
+            name: statistics[feature.spec][feature.statistic] if feature.statistic else found[feature.spec]
+            for name, feature in self._features.items()
+        }
+
+    def state(self) -> State:
+        """An exact copy of everything kept, by part and array."""
+        return {
+            f"{part}/{name}": a for part, kept in self._parts().items() for name, a in kept.state().items()
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state()` of an equal feature set gave.
+
+        Raises
+        ------
+        StateMismatchError
+            When it is the state of other features.
+        """
+        self._restore(state, self._parts())
+
+    def state_of(self, name: str) -> State:
+        """An exact copy of what one feature rests on."""
+        return {
+            f"{part}/{key}": a
+            for part, kept in self._parts_of(name).items()
+            for key, a in kept.state().items()
+        }
+
+    def restore_of(self, name: str, state: State) -> None:
+        """Give one feature what `state_of` of a feature of the same spec gave.
+
+        Raises
+        ------
+        StateMismatchError
+            When it is the state of another feature.
+        """
+        self._restore(state, self._parts_of(name))
+
+    def _parts(self) -> dict[str, Node | Baseline]:
+        return {**self._nodes, **{spec: of.baseline for spec, of in self._baselines.items()}}
+
+    def _parts_of(self, name: str) -> dict[str, Node | Baseline]:
+        feature = self._features[name]
+        if feature.family is not None:
+            return {feature.spec: self._nodes[feature.spec]}
+        of = self._baselines[feature.spec]
+        parts: dict[str, Node | Baseline] = {feature.spec: of.baseline}
+        if of.node is not None:
+            parts[of.node] = self._nodes[of.node]
+        return parts
+
+    @staticmethod
+    def _restore(state: State, parts: dict[str, Node | Baseline]) -> None:
+        by_part: dict[str, State] = {part: {} for part in parts}
+        for key, array in state.items():
+            part, _, name = key.partition("/")
+            if part not in by_part:
+                raise StateMismatchError(f"{part!r} is no part of these features")
+            by_part[part][name] = array
+        for part, kept in parts.items():
+            kept.restore(by_part[part])
+
+
+def _base_spec(feature: Feature) -> str | None:
+    return feature.base.spec if isinstance(feature.base, Feature) else None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """A feature as it is listed for people.
+
+    Parameters
+    ----------
+    stem
+        Its name without the window.
+    doc, unit
+        What it is, and what it is measured in.
+    fed_by
+        Kinds of rows that feed it.
+    windowed
+        Whether a window must follow the stem.
+    """
+
+    stem: str
+    doc: str
+    unit: Unit
+    fed_by: frozenset[int]
+    windowed: bool
+
+
+def catalogue() -> tuple[CatalogueEntry, ...]:
+    """Every family of features, in the registry's order.
+
+    Examples
+    --------
+    >>> [entry.stem for entry in catalogue()][:2]
+    ['return_bps', 'trade_rate']
+    """
+    return tuple(
+        CatalogueEntry(family.stem, family.doc, family.unit, family.fed_by, family.windowed)
+        for family in FAMILIES.values()
+    )

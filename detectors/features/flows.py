@@ -1,0 +1,165 @@
+"""How much passes: trades, messages, volume and notional over a window, and what it passed at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
+from detectors.features.contract import NS, Family, Rows
+from detectors.features.windows import Weigh, WindowSum
+
+_TRADES = frozenset({TRADE})
+_EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
+
+Convert = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+class _Flow(WindowSum):
+    def __init__(self, window_ns: int, weigh: Weigh, convert: Convert | None = None) -> None:
+        super().__init__(window_ns, weigh)
+        self._convert = convert
+
+    def step(self, rows: Rows) -> NDArray[np.float64]:
+        total = super().step(rows)
+        return total if self._convert is None else self._convert(total)
+
+
+class _Quotient:
+    """One windowed sum over another, NaN where there is nothing to divide by."""
+
+    def __init__(self, window_ns: int, numerator: Weigh, denominator: Weigh) -> None:
+        self._sums = {
+            "numerator": WindowSum(window_ns, numerator),
+            "denominator": WindowSum(window_ns, denominator),
+        }
+
+    def grow(self, n_slots: int) -> None:
+        for part in self._sums.values():
+            part.grow(n_slots)
+
+    def step(self, rows: Rows) -> NDArray[np.float64]:
+        above, below = (part.step(rows) for part in self._sums.values())
+        out = np.full(len(rows), np.nan)
+        np.divide(above, below, out=out, where=below > 0)
+        return out
+
+    def state(self) -> State:
+        return {
+            f"{side}/{name}": array
+            for side, part in self._sums.items()
+            for name, array in part.state().items()
+        }
+
+    def restore(self, state: State) -> None:
+        for side, part in self._sums.items():
+            prefix = f"{side}/"
+            part.restore(
+                {name.removeprefix(prefix): a for name, a in state.items() if name.startswith(prefix)}
+            )
+
+
+def _one_per(kinds: frozenset[int]) -> Weigh:
+    return lambda rows: np.where(rows.of(kinds), 1.0, np.nan)
+
+
+def _traded(field: str) -> Weigh:
+    return lambda rows: rows.field(field, _TRADES)
+
+
+def _price_of_sized_trades(rows: Rows) -> NDArray[np.float64]:
+    return rows.field("price", _TRADES) * rows.field("size", _TRADES)
+
+
+def _size_of_priced_trades(rows: Rows) -> NDArray[np.float64]:
+    size = rows.field("size", _TRADES)
+    return np.where(np.isfinite(rows.field("price", _TRADES)), size, np.nan)
+
+
+def _priced_trades(rows: Rows) -> NDArray[np.float64]:
+    return np.where(np.isfinite(rows.field("price", _TRADES)), 1.0, np.nan)
+
+
+def _per_second(window_ns: int) -> Convert:
+    seconds = window_ns // NS
+    return lambda total: total / seconds
+
+
+@njit(cache=True, nogil=True)
+def _log1p_rows(values):  # type: ignore[no-untyped-def]
+    # A scalar call for each row: a vectorised log may differ in its last bit with the length.
+    for row in range(values.shape[0]):
+        if values[row] == values[row]:
+            values[row] = math.log1p(values[row])
+    return values
+
+
+FAMILIES = (
+    Family(
+        stem="trade_rate",
+        doc="trades per second over the window",
+        unit="per_second",
+        shape="positive",
+        fed_by=_TRADES,
+        needs=frozenset(),
+        build=lambda window: _Flow(window, _one_per(_TRADES), _per_second(window)),
+    ),
+    Family(
+        stem="message_rate",
+        doc="events of any kind per second over the window",
+        unit="per_second",
+        shape="positive",
+        fed_by=_EVENTS,
+        needs=frozenset(),
+        build=lambda window: _Flow(window, _one_per(_EVENTS), _per_second(window)),
+    ),
+    Family(
+        stem="volume",
+        doc="size traded over the window",
+        unit="number",
+        shape="positive",
+        fed_by=_TRADES,
+        needs=frozenset({"size"}),
+        build=lambda window: _Flow(window, _traded("size")),
+    ),
+    Family(
+        stem="notional",
+        doc="money traded (price times size) over the window",
+        unit="number",
+        shape="positive",
+        fed_by=_TRADES,
+        needs=frozenset({"notional"}),
+        build=lambda window: _Flow(window, _traded("notional")),
+    ),
+    Family(
+        stem="log_notional",
+        doc="log(1 + money traded) over the window",
+        unit="number",
+        shape="level",
+        fed_by=_TRADES,
+        needs=frozenset({"notional"}),
+        build=lambda window: _Flow(window, _traded("notional"), _log1p_rows),
+    ),
+    Family(
+        stem="mean_price",
+        doc="mean price of the trades in the window, NaN where there were none",
+        unit="number",
+        shape="level",
+        fed_by=_TRADES,
+        needs=frozenset({"price"}),
+        build=lambda window: _Quotient(window, _traded("price"), _priced_trades),
+    ),
+    Family(
+        stem="vwap",
+        doc="volume-weighted mean price of the trades in the window, NaN where there were none",
+        unit="number",
+        shape="level",
+        fed_by=_TRADES,
+        needs=frozenset({"price", "size"}),
+        build=lambda window: _Quotient(window, _price_of_sized_trades, _size_of_priced_trades),
+    ),
+)

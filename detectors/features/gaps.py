@@ -1,0 +1,76 @@
+"""Time between events, and silence."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
+from detectors.features.contract import NS, Family, Rows
+from detectors.features.windows import NEVER
+from detectors.slots import Column, SlotArrays
+
+_TRADES = frozenset({TRADE})
+_EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
+
+
+@njit(cache=True, nogil=True)
+def _gap_rows(slot, clock, feeds, running, last, gap, out):  # type: ignore[no-untyped-def]
+    for row in range(slot.shape[0]):
+        s = slot[row]
+        elapsed = np.nan
+        if last[s] != NEVER:
+            elapsed = (clock[row] - last[s]) / NS
+        if feeds[row]:
+            last[s] = clock[row]
+            gap[s] = elapsed
+        out[row] = elapsed if running else gap[s]
+
+
+class _Gap:
+    """Seconds since the last event of some kinds: running on, or as found at the last such event."""
+
+    def __init__(self, kinds: frozenset[int], running: bool) -> None:
+        self._kinds = kinds
+        self._running = running
+        self._arrays = SlotArrays({"last": Column(np.int64, NEVER), "gap": Column(np.float64, np.nan)})
+
+    def grow(self, n_slots: int) -> None:
+        self._arrays.grow(n_slots)
+
+    def step(self, rows: Rows) -> NDArray[np.float64]:
+        out = np.empty(len(rows))
+        feeds = rows.of(self._kinds)
+        _gap_rows(rows.slot, rows.clock, feeds, self._running, self._arrays["last"], self._arrays["gap"], out)
+        return out
+
+    def state(self) -> State:
+        return self._arrays.state()
+
+    def restore(self, state: State) -> None:
+        self._arrays.restore(state)
+
+
+FAMILIES = (
+    Family(
+        stem="interarrival_s",
+        doc="seconds between the instrument's last two trades",
+        unit="seconds",
+        shape="positive",
+        fed_by=_TRADES,
+        needs=frozenset(),
+        build=lambda _: _Gap(_TRADES, running=False),
+        windowed=False,
+    ),
+    Family(
+        stem="silence_s",
+        doc="seconds since the instrument's last event before this row, of any kind; it grows on ticks",
+        unit="seconds",
+        shape="positive",
+        fed_by=_EVENTS | {TICK},
+        needs=frozenset(),
+        build=lambda _: _Gap(_EVENTS, running=True),
+        windowed=False,
+    ),
+)

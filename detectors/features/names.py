@@ -1,0 +1,207 @@
+"""Feature names: what `return_bps_10s` and `size_mean_1h` ask for, and what is wrong with `retrun_10`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from detectors.features.baselines import STATISTICS, Statistic
+from detectors.features.baselines import VERSION as BASELINE_VERSION
+from detectors.features.contract import NS, Family, Unit
+from detectors.features.registry import FAMILIES
+from detectors.fields import FIELDS, Shape
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_WINDOW_S = 3600
+_LONGEST_HORIZON_S = 30 * 86400
+_WINDOWED = re.compile(r"(?P<stem>.+)_(?P<window>[0-9]+[a-z]*)")
+_BASELINE = re.compile(rf"(?P<base>.+)_(?P<statistic>{'|'.join(STATISTICS)})(?:_(?P<window>[0-9]+[a-z]*))?")
+_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
+
+
+class UnknownFeatureError(ValueError):
+    """No feature has this name.
+
+    Parameters
+    ----------
+    name
+        What was asked for.
+    problem
+        What is wrong with it.
+    suggestions
+        Names that may have been meant, likeliest first.
+    """
+
+    def __init__(self, name: str, problem: str, suggestions: tuple[str, ...] = ()) -> None:
+        hint = f" (did you mean {suggestions[0]!r}?)" if suggestions else ""
+        super().__init__(problem + hint)
+        self.name = name
+        self.suggestions = suggestions
+
+
+UnknownFeature = UnknownFeatureError
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature's name, understood.
+
+    Parameters
+    ----------
+    name
+        As it was written.
+    unit, shape
+        What its values are measured in, and how they behave.
+    fed_by
+        Kinds of rows that feed it.
+    needs
+        The event fields that it comes from.
+    spec
+        What it computes, with the versions of the code: two features of one spec share their state.
+    family, window_ns
+        What computes it, None and 0 for a baseline.
+    base
+        What a baseline is of: the name of a field, or a feature; None for other features.
+    statistic, horizon_ns
+        Which statistic of the base over which horizon, None and 0 for other features.
+    """
+
+    name: str
+    unit: Unit
+    shape: Shape
+    fed_by: frozenset[int]
+    needs: frozenset[str]
+    spec: str
+    family: Family | None = None
+    window_ns: int = 0
+    base: Feature | str | None = None
+    statistic: Statistic | None = None
+    horizon_ns: int = 0
+
+
+@lru_cache(maxsize=4096)
+def parse_feature(name: str) -> Feature:
+    """Understand a feature's name.
+
+    A name is a stem and its window (``trade_rate_1m``), a stem alone where there is no window
+    (``spread_bps``), or a baseline: a numeric event field or a feature, a statistic and a horizon
+    (``size_mean_1h``, ``return_bps_10s_z_1h``). Windows go from 1s to 1h, horizons to 30d.
+
+    Raises
+    ------
+    UnknownFeatureError
+        When there is none of this name; its text says what is wrong and what may have been meant.
+
+    Examples
+    --------
+    >>> parse_feature("trade_rate_1m").unit
+    'per_second'
+    >>> parse_feature("trade_rate_90m")
+    Traceback (most recent call last):
+    detectors.features.names.UnknownFeatureError: 'trade_rate_90m': a window goes from 1s to 1h
+    """
+    if name in FAMILIES and not FAMILIES[name].windowed:
+        return _of_family(name, FAMILIES[name], 0)
+    baseline = _BASELINE.fullmatch(name)
+    if baseline:
+        return _baseline(name, baseline)
+    windowed = _WINDOWED.fullmatch(name)
+    if windowed and windowed["stem"] in FAMILIES:
+        return _windowed(name, FAMILIES[windowed["stem"]], windowed["window"])
+    if name in FAMILIES:
+        raise UnknownFeatureError(name, f"{name!r} needs a window from 1s to 1h", (f"{name}_10s",))
+    if name in FIELDS:
+        raise UnknownFeatureError(name, f"{name!r} is a field of the event, not a feature")
+    raise UnknownFeatureError(name, f"unknown feature {name!r}", _suggest(name))
+
+
+def _windowed(name: str, family: Family, text: str) -> Feature:
+    if not family.windowed:
+        raise UnknownFeatureError(name, f"{family.stem!r} has no window", (family.stem,))
+    return _of_family(name, family, _duration(name, text, "window", _LONGEST_WINDOW_S, "1h"))
+
+
+def _of_family(name: str, family: Family, window_ns: int) -> Feature:
+    window = f"[{window_ns // NS}s]" if family.windowed else ""
+    return Feature(
+        name=name,
+        unit=family.unit,
+        shape=family.shape,
+        fed_by=family.fed_by,
+        needs=family.needs,
+        spec=f"{family.stem}.{family.version}{window}",
+        family=family,
+        window_ns=window_ns,
+    )
+
+
+def _baseline(name: str, match: re.Match[str]) -> Feature:
+    base_name: str = match["base"]
+    statistic: Statistic = match["statistic"]  # type: ignore[assignment]  # the pattern names no other
+    if base_name in FIELDS:
+        field = FIELDS[base_name]
+        base: Feature | str = base_name
+        unit: Unit = "number"
+        shape, fed_by, needs, of = field.shape, frozenset(field.kinds), frozenset({base_name}), base_name
+    else:
+        base = _base_feature(name, base_name, match)
+        unit, shape, fed_by, needs, of = base.unit, base.shape, base.fed_by, base.needs, base.spec
+    if match["window"] is None:
+        raise UnknownFeatureError(
+            name, f"{name!r} needs a horizon from 1s to 30d", (f"{base_name}_{statistic}_1h",)
+        )
+    horizon_ns = _duration(name, match["window"], "horizon", _LONGEST_HORIZON_S, "30d")
+    return Feature(
+        name=name,
+        unit=unit if statistic in {"mean", "sd"} else "number",
+        shape={"mean": shape, "z": "signed"}.get(statistic, "positive"),
+        fed_by=fed_by,
+        needs=needs,
+        spec=f"baseline.{BASELINE_VERSION}[{horizon_ns // NS}s]({of})",
+        base=base,
+        statistic=statistic,
+        horizon_ns=horizon_ns,
+    )
+
+
+def _base_feature(name: str, base_name: str, match: re.Match[str]) -> Feature:
+    try:
+        base = parse_feature(base_name)
+    except UnknownFeatureError as error:
+        tail = name[len(base_name) :]
+        suggestions = error.suggestions or _suggest(base_name)
+        raise UnknownFeatureError(name, f"{name!r}: {_plain(error)}", _with_tail(suggestions, tail)) from None
+    if base.base is not None:
+        raise UnknownFeatureError(name, f"{name!r}: a baseline of a baseline is not offered")
+    return base
+
+
+def _plain(error: UnknownFeatureError) -> str:
+    return str(error).split(" (did you mean", maxsplit=1)[0]
+
+
+def _with_tail(names: tuple[str, ...], tail: str) -> tuple[str, ...]:
+    return tuple(f"{name}{tail}" for name in names)
+
+
+def _duration(name: str, text: str, what: str, longest_s: int, longest: str) -> int:
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise UnknownFeatureError(name, f"{name!r}: {text!r} is no {what}: write 10s, 5m or 1h")
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > longest_s:
+        raise UnknownFeatureError(name, f"{name!r}: a {what} goes from 1s to {longest}")
+    return seconds * NS
+
+
+def _suggest(name: str) -> tuple[str, ...]:
+    match = _WINDOWED.fullmatch(name)
+    stem, window = (match["stem"], match["window"]) if match else (name, "10s")
+    if not _DURATION.fullmatch(window):
+        window = "10s"
+    close = difflib.get_close_matches(stem, [*FAMILIES, *FIELDS], n=3, cutoff=0.6)
+    return tuple(
+        f"{found}_{window}" if found in FAMILIES and FAMILIES[found].windowed else found for found in close
+    )

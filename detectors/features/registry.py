@@ -1,0 +1,22 @@
+"""Every family of features. A new one is a new file and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from detectors.features import book, flows, gaps, returns
+from detectors.features.contract import Family
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        family.stem: family
+        for family in (
+            *returns.FAMILIES,
+            *flows.FAMILIES,
+            *book.FAMILIES,
+            *gaps.FAMILIES,
+        )
+    }
+)
+"""By stem."""
