@@ -53,12 +53,32 @@ class Delivery:
 
 
 class RetryableError(Exception):
-    """The receiver may take it later. `retry_after_s` is its own word on when, None if it said nothing."""
+    """The receiver may take it later.
 
-    def __init__(self, reason: str, retry_after_s: float | None = None, *, in_doubt: bool = False) -> None:
+    Parameters
+    ----------
+    reason
+        Short and bounded, such as ``http_503``.
+    retry_after_s
+        The receiver's own word on when, None if it said nothing.
+    in_doubt
+        True when it may have arrived although no answer came.
+    everything
+        True when nothing sent to this receiver would get through now: it is not reached, or asks for a pause.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        retry_after_s: float | None = None,
+        *,
+        in_doubt: bool = False,
+        everything: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.in_doubt = in_doubt
+        self.everything = everything
 
 
 class PermanentError(Exception):
@@ -87,6 +107,15 @@ class DeliveryStore(Protocol):
         """Due deliveries whose episode's earlier transitions are done there, oldest first.
 
         They are marked as being tried before this returns, so that after a crash they come back in doubt.
+        """
+
+    def next_due(self, receiver: str) -> float | None:
+        """When `claim` will next find something, None where it will not until more comes."""
+
+    def unfinished(self, receivers: Sequence[str]) -> int:
+        """How many deliveries to these receivers are being tried or waiting for their time.
+
+        What waits behind a parked delivery is not counted: it will not move by itself.
         """
 
     def record_step(self, delivery: Delivery, step: str, result: str) -> None:

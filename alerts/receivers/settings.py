@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from alerts.durations import duration_s
+from alerts.durations import NS_PER_SECOND, parse_duration
 from alerts.secrets import Secret
 
 SLACK_API = "https://slack.com/api/"
@@ -17,7 +17,7 @@ _MAX_TIMEOUT_S = 120  # a receiver's thread must notice within this that the ser
 
 
 def _timeout(text: str) -> str:
-    seconds = duration_s(text)
+    seconds = parse_duration(text) // NS_PER_SECOND
     if not 1 <= seconds <= _MAX_TIMEOUT_S:
         raise ValueError(f"{text!r} is not between 1s and {_MAX_TIMEOUT_S}s")
     return text
@@ -88,6 +88,11 @@ class SlackSettings(_Strict):
     timeout: Timeout = "10s"
     proxy: HttpUrl | None = None
 
+    @property
+    def timeout_s(self) -> int:
+        """`timeout` in seconds."""
+        return parse_duration(self.timeout) // NS_PER_SECOND
+
     @model_validator(mode="after")
     def _one_way(self) -> SlackSettings:
         if self.incoming_webhook is not None:
@@ -117,6 +122,11 @@ class WebhookSettings(_Strict):
     secret: Secret
     timeout: Timeout = "10s"
     proxy: HttpUrl | None = None
+
+    @property
+    def timeout_s(self) -> int:
+        """`timeout` in seconds."""
+        return parse_duration(self.timeout) // NS_PER_SECOND
 
 
 class ConsoleSettings(_Strict):

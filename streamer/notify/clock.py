@@ -1,0 +1,13 @@
+"""The one place that looks at the wall clock."""
+
+from __future__ import annotations
+
+import time
+
+
+class SystemClock:
+    """The machine's wall clock; an `alerts.contracts.Clock`."""
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC."""
+        return time.time()

@@ -1,0 +1,188 @@
+"""Alerts about the service itself; no part of the fold, so their ids are their own.
+
+Each is written once: its id says what happened, and an id that is there already is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from alerts.alert import Alert
+from alerts.contracts import Delivery
+from streamer.sources.contract import Partition
+from streamer.store.database import insert_absent
+from streamer.store.tables import outbox
+
+SERVICE_ORIGIN = "service"
+DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
+
+_ID_HEX_DIGITS = 32
+_VERSION = "1"  # of what these alerts say
+_NS_PER_S = 1_000_000_000
+_NS_PER_MINUTE = 60 * _NS_PER_S
+
+
+def parked(delivery: Delivery, reason: str, now: float) -> Alert:
+    """A receiver has refused an alert for good.
+
+    Parameters
+    ----------
+    delivery
+        The first that was parked.
+    reason
+        The receiver's error.
+    now
+        Wall-clock seconds.
+    """
+    receiver = delivery.receiver
+    return _alert(
+        DELIVERY_PARKED,
+        # attempts, so that the same delivery, sent again on request and refused again, is told again
+        (receiver, reason, delivery.key, delivery.attempts),
+        "critical",
+        ts_event_ns=int(now * _NS_PER_S),
+        source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
+        text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
+        "and they are retried",
+    )
+
+
+def dead_letter_flood(
+    partition: Partition, reason: str, minute: int, first_offset: int, config_hash: str = ""
+) -> Alert:
+    """So many dead letters of one reason in a minute that they are only counted from here on.
+
+    Parameters
+    ----------
+    partition
+        Whose records they are.
+    reason
+        What is wrong with them.
+    minute
+        Minutes since 1970 UTC of the records' timestamps; negative where they have none.
+    first_offset
+        The first that is only counted.
+    config_hash
+        The configuration they were decoded under.
+    """
+    return _alert(
+        DEAD_LETTER_FLOOD,
+        (*partition, reason, minute, first_offset),
+        "warning",
+        ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
+        source=_log(partition, first_offset) | {"reason": reason},
+        text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
+        f"only counted from offset {first_offset} on",
+        config_hash=config_hash,
+    )
+
+
+def log_gap(
+    partition: Partition, first: int, last: int, now: float, config_hash: str = "", detail: str = ""
+) -> Alert:
+    """Records that were to be read are no longer in the log.
+
+    Parameters
+    ----------
+    partition
+        Which log.
+    first, last
+        The offsets that are lost, both included.
+    now
+        Wall-clock seconds.
+    config_hash
+        The configuration that runs.
+    detail
+        What follows from it, for a person.
+    """
+    return _alert(
+        LOG_GAP,
+        (*partition, first, last),
+        "critical",
+        ts_event_ns=int(now * _NS_PER_S),
+        source=_log(partition, first) | {"last_offset": last},
+        text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
+        f"before they were read{f'; {detail}' if detail else ''}",
+        config_hash=config_hash,
+    )
+
+
+def raise_service_alert(
+    connection: Connection, alert: Alert, created_at: float, task_id: int | None = None
+) -> bool:
+    """Put a service alert into the outbox, unless it is there.
+
+    Parameters
+    ----------
+    connection
+        Inside the write transaction of what it tells about.
+    alert
+        From one of the functions above.
+    created_at
+        Wall-clock seconds.
+    task_id
+        The task it is about, None if none.
+
+    Returns
+    -------
+    bool
+        True when it is new.
+    """
+    row = {
+        "alert_id": alert.id,
+        "number": alert.number,
+        "task_id": task_id,
+        "origin": alert.origin,
+        "transition": alert.transition,
+        "rule": alert.rule,
+        "severity": alert.severity,
+        "venue": alert.venue,
+        "symbol": alert.symbol,
+        "ts_event_ns": alert.ts_event_ns,
+        "body": alert.to_json(),
+        "config_hash": alert.config_hash,
+        "created_at": created_at,
+    }
+    return insert_absent(connection, outbox, [row]) == 1
+
+
+def _log(partition: Partition, offset: int) -> dict[str, Any]:
+    return {"topic": partition.topic, "partition": partition.partition, "offset": offset, "index": None}
+
+
+def _alert(
+    rule: str,
+    identity: tuple[str | int, ...],
+    severity: str,
+    *,
+    ts_event_ns: int,
+    source: Mapping[str, Any],
+    text: str,
+    config_hash: str = "",
+) -> Alert:
+    name = json.dumps([SERVICE_ORIGIN, rule, *identity])
+    return Alert(
+        id=hashlib.sha256(name.encode()).hexdigest()[:_ID_HEX_DIGITS],
+        origin=SERVICE_ORIGIN,
+        transition="fired",
+        number=0,
+        rule=rule,
+        rule_version=_VERSION,
+        severity=severity,
+        venue="",
+        symbol="",
+        ts_event_ns=ts_event_ns,
+        source=dict(source),
+        values={},
+        detector=None,
+        score=None,
+        rarity_s=None,
+        model_version=None,
+        config_hash=config_hash,
+        text=text,
+    )
