@@ -21,7 +21,7 @@ class Snapshot:
     meta
         What is small: slots, watermark, open episodes, counts; JSON values only.
     arrays
-        Everything else, by ``part/name``.
+        Everything else, by ``part|name``.
     """
 
     meta: Mapping[str, Any]
@@ -34,15 +34,15 @@ def pack(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> State:
     Examples
     --------
     >>> sorted(pack({"feature:mid": {"value": np.zeros(1)}}))
-    ['feature:mid/value']
+    ['feature:mid|value']
     """
-    return {f"{part}/{name}": array for part, state in parts.items() for name, array in state.items()}
+    return {f"{part}|{name}": array for part, state in parts.items() for name, array in state.items()}
 
 
 def unpack(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, State]:
     """Undo `pack`."""
     parts: dict[str, State] = {}
     for key, array in arrays.items():
-        part, _, name = key.rpartition("/")
+        part, _, name = key.partition("|")
         parts.setdefault(part, {})[name] = array
     return parts

@@ -1,0 +1,85 @@
+"""`tapewatch alerts`: what happened, from the store."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
+from streamer.cli.output import out, say
+from streamer.sources.start import parse_time
+from streamer.store.database import Database
+from streamer.store.deliveries import StoreDeliveries
+from streamer.store.queries import AlertFilter, alerts as find_alerts, delivery_counts
+
+
+def alerts(
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+    rule: Annotated[str | None, typer.Option(help="Only this rule's.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol's.")] = None,
+    severity: Annotated[str | None, typer.Option(help="Only info, warning or critical.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this event time on, like 2026-01-31T09:30:00Z.")] = None,
+    only_open: Annotated[bool, typer.Option("--open", help="Only episodes that have not resolved.")] = False,
+    retry_parked: Annotated[
+        str | None,
+        typer.Option(metavar="RECEIVER", help="Send again what this receiver refused for good, then list."),
+    ] = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List alerts from the store, the newest last, and how their deliveries stand.
+
+    Every line is one transition of one episode: it fired, was updated, or resolved.
+
+    Examples: `tapewatch alerts --rule fat_finger --since 2026-01-31T09:30:00Z`,
+    `tapewatch alerts --json | jq .text`, `tapewatch alerts --retry-parked desk`.
+    """
+    wanted = AlertFilter(
+        rule=rule,
+        symbol=symbol,
+        severity=severity,
+        since_ns=None if since is None else parse_time(since),
+        only_open=only_open,
+    )
+    database = open_named_store(config, store)
+    if retry_parked is not None:
+        count = StoreDeliveries(database).unpark(retry_parked)
+        say(f"{count} parked deliveries to {retry_parked} will be tried again by the running daemon")
+    found = find_alerts(database, wanted, limit)
+    if as_json:
+        for alert in found:
+            out(json.dumps(alert, ensure_ascii=False))
+        return
+    _print_table(found)
+    _print_deliveries(database)
+
+
+def _print_table(found: list[dict[str, Any]]) -> None:
+    if not found:
+        out("no alerts")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("event time", "severity", "", "rule", "instrument", "text", "id"):
+        table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
+    for alert in found:
+        table.add_row(
+            alert["ts_event"][:23],
+            alert["severity"],
+            alert["transition"],
+            alert["rule"],
+            " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
+            alert["text"],
+            alert["id"][:12],
+        )
+    out(table)
+
+
+def _print_deliveries(database: Database) -> None:
+    for row in delivery_counts(database):
+        if row["state"] != "done":
+            reason = f": {row['error']}" if row["error"] else ""
+            say(f"{row['receiver']}: {row['count']} {row['state']}{reason}")

@@ -1,0 +1,34 @@
+"""Where output goes: results on stdout, words for people on stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+def out(result: RenderableType) -> None:
+    """Print a result, for a program or a person, on stdout."""
+    console = Console(soft_wrap=isinstance(result, str), highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 200  # a pipe has no width of its own; tables need one
+    console.print(result)
+
+
+def say(text: str) -> None:
+    """Tell a person something, on stderr."""
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(text)
+
+
+def progress_bar() -> Progress:
+    """A bar on stderr for long work; silent where stderr is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

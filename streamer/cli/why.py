@@ -1,0 +1,79 @@
+"""`tapewatch why ID`: what an alert was decided on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
+from streamer.cli.output import out
+from streamer.store.queries import Explained, explain, find_alert_id
+
+
+def why(
+    alert_id: Annotated[str, typer.Argument(metavar="ID", help="The alert's id, or the beginning of it.")],
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Say why an alert was raised: the event, features, score, the rule with its values, the versions.
+
+    The id is in every message that was sent, and in the last column of `tapewatch alerts`.
+
+    Example: `tapewatch why 3f9a0c`
+    """
+    database = open_named_store(config, store)
+    for transition in explain(database, find_alert_id(database, alert_id)):
+        if as_json:
+            out(json.dumps(asdict(transition), ensure_ascii=False))
+        else:
+            out("\n".join(_lines(transition)))
+
+
+def _lines(found: Explained) -> list[str]:
+    alert, decision = found.alert, found.decision
+    place = alert["source"]
+    where = ", ".join(f"{name} {value}" for name, value in place.items() if value is not None)
+    lines = [
+        f"{alert['transition']} #{alert['number']}  {alert['rule']}  {alert['severity']}  "
+        f"{alert['venue']} {alert['symbol']}  {alert['ts_event']}",
+        f"  id         {alert['id']}",
+        f"  text       {alert['text']}",
+        f"  source     {where}",
+    ]
+    rule = decision.get("rule", {})
+    if "when" in rule:
+        lines.append(f"  rule       {rule['when']}")
+    if "explained" in rule:
+        lines.append(f"  with       {rule['explained']}")
+    if rule.get("settings"):
+        lines.append(f"  settings   {_pairs(rule['settings'])}")
+    for part in ("event", "features", "scores"):
+        if decision.get(part):
+            lines.append(f"  {part:<10} {_pairs(decision[part])}")
+    if alert["detector"]:
+        lines.append(f"  detector   {alert['detector']} score {alert['score']}, model {alert['model_version']}")
+    if decision.get("versions"):
+        lines.append(f"  versions   {_pairs(decision['versions'])}")
+    for row in found.deliveries:
+        error = f" ({row['error']})" if row["error"] else ""
+        lines.append(f"  delivery   {row['receiver']}: {row['state']} after {row['attempts']} attempts{error}")
+    return [*lines, ""]
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name}={_shown(value)}" for name, value in values.items())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "n/a"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)

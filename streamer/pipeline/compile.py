@@ -1,0 +1,171 @@
+"""Compiles a configuration into a plan; whatever cannot be compiled is said with its place in the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from alerts.language.errors import ExpressionError
+from alerts.rules import Rule, compile_rule
+from alerts.settings import RuleSettings
+from detectors.detector import Detector
+from detectors.features import UnknownFeatureError, parse_feature
+from detectors.settings import DetectorSettings
+from streamer.config.errors import Problem
+from streamer.config.file import ConfigFile
+from streamer.config.hashing import canonical, detect_document, hash_of, settings_from_detect
+from streamer.config.settings import Settings
+from streamer.events.fields import DERIVED, FIELDS
+from streamer.events.formats import build_format
+from streamer.pipeline.plan import Feed, Plan
+from streamer.pipeline.symbols import PlanSymbols
+
+
+def compile_plan(config: ConfigFile) -> Plan:
+    """The plan of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        With every expression, feature, text and detector that is wrong, each with its place.
+    """
+    settings = config.settings
+    problems = _detector_problems(config)
+    rules = _rules(config, problems)
+    if problems:
+        config.fail(problems)
+    document = detect_document(settings)
+    feeds = _feeds(settings)
+    return Plan(
+        config_hash=hash_of(document),
+        document=canonical(document),
+        feeds=feeds,
+        features=_features(settings.detectors.values(), rules),
+        detectors=dict(settings.detectors),
+        rules=rules,
+        inactive=_inactive(rules, settings.detectors, feeds),
+        max_ahead_ns=settings.engine.max_ahead_ns,
+        max_instruments=settings.engine.max_instruments,
+        flood=settings.engine.flood,
+    )
+
+
+def compile_document(text: str) -> Plan:
+    """The plan of a configuration that a store remembers."""
+    document: dict[str, Any] = json.loads(text)
+    return compile_plan(ConfigFile.of(settings_from_detect(document)))
+
+
+def _rules(config: ConfigFile, problems: list[Problem]) -> tuple[Rule, ...]:
+    symbols = PlanSymbols(config.settings.detectors)
+    rules = []
+    for name, settings in config.settings.rules.enabled.items():
+        try:
+            rules.append(_compiled(name, settings, symbols))
+        except ExpressionError as error:
+            path = ("rules", name, *error.path)
+            problems.append(config.problem(path, error.message, error.line, error.column))
+    return tuple(rules)
+
+
+def _compiled(name: str, settings: RuleSettings, symbols: PlanSymbols) -> Rule:
+    return compile_rule(name, settings, symbols)
+
+
+def _detector_problems(config: ConfigFile) -> list[Problem]:
+    problems = []
+    for name, settings in config.settings.detectors.items():
+        before = len(problems)
+        for position, feature in enumerate(settings.features):
+            path = ("detectors", name, "features", position)
+            problems += _input_problems(config, path, feature, settings)
+        if settings.target is not None:
+            problems += _input_problems(config, ("detectors", name, "target"), settings.target, settings)
+        if len(problems) == before:
+            problems += _model_problems(config, name, settings)
+    return problems
+
+
+def _input_problems(
+    config: ConfigFile, path: tuple[str | int, ...], name: str, settings: DetectorSettings
+) -> list[Problem]:
+    del settings
+    if name in DERIVED or (name in FIELDS and FIELDS[name].type == "number"):
+        return []
+    try:
+        parse_feature(name)
+    except UnknownFeatureError as error:
+        return [config.problem(path, str(error))]
+    return []
+
+
+def _model_problems(config: ConfigFile, name: str, settings: DetectorSettings) -> list[Problem]:
+    try:
+        Detector(name, settings)
+    except ValueError as error:
+        return [config.problem(("detectors", name), str(error))]
+    return []
+
+
+def _feeds(settings: Settings) -> tuple[Feed, ...]:
+    topics = [
+        Feed(glob, build_format(topic.format), topic.venue)
+        for topic in settings.source.topics
+        for glob in topic.globs
+    ]
+    files = [Feed(file.match, build_format(file.format), file.venue) for file in settings.source.files]
+    return tuple(topics + files)
+
+
+def _features(detectors: Iterable[DetectorSettings], rules: Sequence[Rule]) -> tuple[str, ...]:
+    named: dict[str, None] = {}
+    for detector in detectors:
+        named.update(dict.fromkeys(detector.features))
+        if detector.target is not None:
+            named[detector.target] = None
+    for rule in rules:
+        named.update(dict.fromkeys(rule.names))
+    return tuple(name for name in named if _is_feature(name))
+
+
+def _is_feature(name: str) -> bool:
+    return not (name in FIELDS or name in DERIVED or name in ("venue", "symbol") or "." in name)
+
+
+def _inactive(
+    rules: Sequence[Rule], detectors: Mapping[str, DetectorSettings], feeds: Sequence[Feed]
+) -> dict[str, tuple[str, ...]]:
+    """Rules whose condition names a field that no feed can provide, with those fields."""
+    provided: set[str] = set()
+    for feed in feeds:
+        provided = provided.union(*feed.format.provides.values())
+    found = {}
+    for rule in rules:
+        missing = tuple(name for name in fields_of(rule.condition.names, detectors) if name not in provided)
+        if missing:
+            found[rule.name] = missing
+    return found
+
+
+def fields_of(names: Iterable[str], detectors: Mapping[str, DetectorSettings]) -> tuple[str, ...]:
+    """The event fields behind names of fields, features and detectors' outputs, each once, in order.
+
+    Examples
+    --------
+    >>> fields_of(["size", "spread_bps", "notional"], {})
+    ('size', 'ask_price', 'bid_price', 'price')
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        detector = name.partition(".")[0] if "." in name else None
+        if detector is not None:
+            inputs = detectors[detector].features
+            found.update(dict.fromkeys(fields_of(inputs, {})))
+        elif name in DERIVED:
+            found.update(dict.fromkeys(DERIVED[name].inputs))
+        elif name in FIELDS:
+            found[name] = None
+        elif name not in ("venue", "symbol"):
+            found.update(dict.fromkeys(fields_of(sorted(parse_feature(name).needs), {})))
+    return tuple(found)

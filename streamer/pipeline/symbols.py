@@ -1,0 +1,101 @@
+"""The names that rules may use: event fields, features, detectors' outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from alerts.language.symbols import Symbol, SymbolType
+from detectors.features import UnknownFeatureError, catalogue, parse_feature
+from detectors.settings import DetectorSettings
+from streamer.events.batch import Kind
+from streamer.events.fields import DERIVED, FIELDS, KIND_NAMES, Field
+
+_UNITS: Mapping[str, tuple[SymbolType, float]] = {
+    "bps": ("relative", 1e-4),
+    "ratio": ("relative", 1.0),
+    "seconds": ("seconds", 1.0),
+    "per_second": ("per_second", 1.0),
+    "number": ("number", 1.0),
+}
+_OUTPUTS = ("score",)
+_EVERY_KIND = frozenset(int(kind) for kind in Kind)
+
+
+class PlanSymbols:
+    """The symbol table of a configuration.
+
+    Parameters
+    ----------
+    detectors
+        The detectors that are configured, by name.
+
+    Examples
+    --------
+    >>> symbols = PlanSymbols({})
+    >>> symbols.lookup("return_bps_10s").type
+    'relative'
+    >>> symbols.lookup("nonsense") is None
+    True
+    """
+
+    def __init__(self, detectors: Mapping[str, DetectorSettings]) -> None:
+        self._detectors = detectors
+
+    def lookup(self, name: str) -> Symbol | None:
+        """What the name stands for, None where it stands for nothing."""
+        if "." in name:
+            return self._output(name)
+        if name in ("venue", "symbol"):
+            return Symbol(name, "string", kinds=_EVERY_KIND)
+        if name in FIELDS:
+            return _field(FIELDS[name])
+        if name in DERIVED:
+            return _field(DERIVED[name].field)
+        return _feature(name)
+
+    def names(self) -> Iterable[str]:
+        """Names worth suggesting."""
+        yield from ("venue", "symbol", *FIELDS, *DERIVED)
+        for detector in self._detectors:
+            yield from (f"{detector}.{output}" for output in _OUTPUTS)
+        for entry in catalogue():
+            yield f"{entry.stem}_10s" if entry.windowed else entry.stem
+
+    def explain(self, name: str) -> str | None:
+        """What is wrong with a name that stands for nothing, where there is more to say than that."""
+        detector, dot, _ = name.partition(".")
+        if dot:
+            if detector not in self._detectors:
+                known = ", ".join(self._detectors) or "none is configured"
+                return f"there is no detector '{detector}' (detectors: {known})"
+            return f"a detector has a score, and nothing called '{name.partition('.')[2]}'"
+        try:
+            parse_feature(name)
+        except UnknownFeatureError as error:
+            text = str(error)
+            return None if text.startswith("unknown feature") else text
+        return None
+
+    def _output(self, name: str) -> Symbol | None:
+        detector, _, output = name.partition(".")
+        settings = self._detectors.get(detector)
+        if settings is None or output not in _OUTPUTS:
+            return None
+        kinds = frozenset(KIND_NAMES.index(kind) for kind in settings.on)
+        return Symbol(name, "number", kinds=kinds, source="detector")
+
+
+def _field(field: Field) -> Symbol:
+    kinds = frozenset(int(kind) for kind in field.kinds)
+    if field.type == "enum":
+        return Symbol(field.name, "enum", members=field.members, kinds=kinds)
+    return Symbol(field.name, "number" if field.type == "number" else "string", kinds=kinds)
+
+
+def _feature(name: str) -> Symbol | None:
+    try:
+        feature = parse_feature(name)
+    except UnknownFeatureError:
+        return None
+    kind, scale = _UNITS[feature.unit]
+    return Symbol(name, kind, scale, kinds=feature.fed_by, source="feature")

@@ -1,0 +1,172 @@
+"""What people ask of the store: alerts, why, dead letters, how deliveries stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+
+from streamer.errors import TapewatchError
+from streamer.store import tables as t
+from streamer.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Which alerts: each None means any.
+
+    Parameters
+    ----------
+    rule, symbol, severity, origin
+        Exact values.
+    since_ns
+        Event time at or after this, ns.
+    only_open
+        True for episodes that have not resolved.
+    """
+
+    rule: str | None = None
+    symbol: str | None = None
+    severity: str | None = None
+    origin: str | None = None
+    since_ns: int | None = None
+    only_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One transition with everything that is known about it.
+
+    Parameters
+    ----------
+    alert
+        The body as it was sent.
+    decision
+        Event, features, scores, rule and versions; empty for a service alert.
+    deliveries
+        A row a receiver: state, attempts, error.
+    """
+
+    alert: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    deliveries: Sequence[Mapping[str, Any]]
+
+
+def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
+    """Bodies of transitions, oldest first; the newest `limit` of them."""
+    query = _filtered(select(t.outbox.c.body), wanted).order_by(t.outbox.c.n.desc())
+    if limit is not None:
+        query = query.limit(limit)
+    with database.read() as connection:
+        return [json.loads(body) for body in reversed(connection.execute(query).scalars().all())]
+
+
+def delivery_counts(database: Database) -> list[dict[str, Any]]:
+    """How many deliveries each receiver has in each state, with the last error of those not done."""
+    c = t.deliveries.c
+    query = (
+        select(c.receiver, c.state, func.count().label("count"), func.max(c.error).label("error"))
+        .group_by(c.receiver, c.state)
+        .order_by(c.receiver, c.state)
+    )
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def find_alert_id(database: Database, prefix: str) -> str:
+    """The id that begins with `prefix`.
+
+    Raises
+    ------
+    TapewatchError
+        When none does, or several do.
+    """
+    c = t.outbox.c
+    query = select(c.alert_id).where(c.alert_id.startswith(prefix, autoescape=True)).distinct().limit(3)
+    with database.read() as connection:
+        found = connection.execute(query).scalars().all()
+    if not found:
+        raise TapewatchError(f"no alert {prefix!r} in {database.where}; `tapewatch alerts` lists them")
+    if len(found) > 1:
+        raise TapewatchError(f"{prefix!r} is the beginning of several alerts ({', '.join(found)}): give more of it")
+    return str(found[0])
+
+
+def explain(database: Database, alert_id: str) -> list[Explained]:
+    """Every transition of one alert, in order."""
+    o, d, v = t.outbox.c, t.decisions.c, t.deliveries.c
+    transitions = select(o.number, o.body).where(o.alert_id == alert_id).order_by(o.number)
+    decisions = select(d.number, d.body).where(d.alert_id == alert_id, d.kind == "transition")
+    deliveries = (
+        select(v.number, v.receiver, v.state, v.attempts, v.error)
+        .where(v.alert_id == alert_id)
+        .order_by(v.number, v.receiver)
+    )
+    with database.read() as connection:
+        why = {row.number: json.loads(row.body) for row in connection.execute(decisions)}
+        sent: dict[int, list[Mapping[str, Any]]] = {}
+        for row in connection.execute(deliveries).mappings():
+            sent.setdefault(row["number"], []).append(dict(row))
+        return [
+            Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()))
+            for row in connection.execute(transitions)
+        ]
+
+
+def dead_letters(database: Database, reason: str | None, limit: int | None) -> list[Row[Any]]:
+    """Dead letters that are kept one by one, oldest first; the newest `limit` of them."""
+    c = t.dead_letters.c
+    query = select(t.dead_letters).order_by(c.n.desc())
+    if reason is not None:
+        query = query.where(c.reason == reason)
+    if limit is not None:
+        query = query.limit(limit)
+    with database.read() as connection:
+        return list(reversed(connection.execute(query).all()))
+
+
+def floods(database: Database, reason: str | None) -> list[Row[Any]]:
+    """Dead letters beyond those: a row for each reason, minute and partition."""
+    c, k = t.dead_letter_floods.c, t.tasks.c
+    query = (
+        select(t.dead_letter_floods, k.topic, k.partition)
+        .join(t.tasks, k.id == c.task_id)
+        .order_by(c.minute, c.task_id, c.reason)
+    )
+    if reason is not None:
+        query = query.where(c.reason == reason)
+    with database.read() as connection:
+        return list(connection.execute(query).all())
+
+
+def task_statuses(database: Database) -> list[dict[str, Any]]:
+    """What each task last said of itself, with its topic and partition."""
+    k, s = t.tasks.c, t.task_status.c
+    query = select(k.topic, k.partition, s.body).join(t.task_status, s.task_id == k.id).order_by(k.id)
+    with database.read() as connection:
+        return [
+            {"topic": row.topic, "partition": row.partition, **json.loads(row.body)}
+            for row in connection.execute(query)
+        ]
+
+
+def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
+    c = t.outbox.c
+    for column, value in (
+        (c.rule, wanted.rule),
+        (c.symbol, wanted.symbol),
+        (c.severity, wanted.severity),
+        (c.origin, wanted.origin),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.since_ns is not None:
+        query = query.where(c.ts_event_ns >= wanted.since_ns)
+    if wanted.only_open:
+        later = t.outbox.alias("later")
+        resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
+        query = query.where(~resolved.exists())
+    return query
