@@ -1,0 +1,29 @@
+"""The configuration: YAML with positions, models, secrets, errors.
+
+`load` reads a file; `check` also compiles its plan; `resolve_secrets` fetches what it keeps elsewhere.
+"""
+
+from streamer.config.check import check
+from streamer.config.errors import ConfigError, Problem
+from streamer.config.file import ConfigFile
+from streamer.config.hashing import config_hash, detect_document, settings_from_detect
+from streamer.config.load import load, load_text
+from streamer.config.schema import json_schema
+from streamer.config.secrets import Secrets, resolve_secrets
+from streamer.config.settings import Settings
+
+__all__ = [
+    "ConfigError",
+    "ConfigFile",
+    "Problem",
+    "Secrets",
+    "Settings",
+    "check",
+    "config_hash",
+    "detect_document",
+    "json_schema",
+    "load",
+    "load_text",
+    "resolve_secrets",
+    "settings_from_detect",
+]

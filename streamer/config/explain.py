@@ -1,0 +1,212 @@
+"""What a validation error of the models means, in the words of the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from streamer.config import nodes
+from streamer.config.errors import Path, did_you_mean
+from streamer.config.nodes import Node, Position, Scalar
+from streamer.config.shape import keys_at
+
+Found = tuple[Position, Path, str]
+"""Where, which setting, and what is wrong with it."""
+
+_SHAPES = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "dict_type": "a mapping (key: value)",
+    "mapping_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "path_type": "a path",
+    "none_required": "nothing",
+}
+_SECRET = re.compile(r"token|secret|password|credential|webhook$|^key$", re.IGNORECASE)
+_COMMENT = re.compile(r":\s+#\S")
+_SPOKEN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+_SHOWN_KEYS = 12
+_SHOWN_CHARS = 60
+
+
+class _Error:
+    """One error of the models, with its path in the document and the union branches passed on the way."""
+
+    def __init__(self, details: ErrorDetails, root: Node) -> None:
+        self.kind = details["type"]
+        self.message = details["msg"]
+        self.context: Mapping[str, Any] = details.get("ctx") or {}
+        path: list[str | int] = []
+        self.branches: list[tuple[Path, str]] = []
+        node: Node | None = root
+        steps = list(details["loc"])
+        self.name = str(steps.pop()) if self.kind == "missing" else ""
+        for step in steps:
+            below = None if node is None else nodes.child(node, step)
+            if below is not None:
+                path.append(step)
+                node = below
+            elif isinstance(step, str):
+                self.branches.append((tuple(path), step))
+        self.path: Path = tuple(path)
+        self.node = node
+
+    @property
+    def about_shape(self) -> bool:
+        if self.kind == "literal_error":
+            return not isinstance(self.node, Scalar)
+        return self.kind in _SHAPES
+
+
+def explain(error: ValidationError, root: Node, text: str, model: type[BaseModel]) -> list[Found]:
+    """Everything that is wrong, in no particular order.
+
+    Parameters
+    ----------
+    error
+        What the models found.
+    root, text
+        The document that was validated.
+    model
+        The model of the document as a whole.
+    """
+    errors = [_Error(details, root) for details in error.errors(include_url=False)]
+    return [_words(group, root, text, model) for group in _reduce(errors, 0)]
+
+
+def _reduce(errors: Sequence[_Error], depth: int) -> list[list[_Error]]:
+    """Errors to report, each a group that is one problem (branches that all want another shape)."""
+    groups: list[list[_Error]] = []
+    unions: dict[Path, list[_Error]] = {}
+    for error in errors:
+        if len(error.branches) <= depth or error.branches[depth][1] == "[key]":
+            groups.append([error])
+        else:
+            unions.setdefault(error.branches[depth][0], []).append(error)
+    for point, members in unions.items():
+        branches: dict[str, list[_Error]] = {}
+        for member in members:
+            branches.setdefault(member.branches[depth][1], []).append(member)
+        fitting = [
+            branch
+            for branch in branches.values()
+            if not (len(branch) == 1 and branch[0].path == point and branch[0].about_shape)
+        ]
+        if not fitting:
+            groups.append([branch[0] for branch in branches.values()])
+            continue
+        best = min(fitting, key=lambda branch: (-max(len(error.path) for error in branch), len(branch)))
+        groups.extend(_reduce(best, depth + 1))
+    return groups
+
+
+def _words(group: Sequence[_Error], root: Node, text: str, model: type[BaseModel]) -> Found:
+    first = group[0]
+    path = first.path
+    if first.branches and first.branches[-1][1] == "[key]":
+        return nodes.key_position(root, path), path, _said(first)
+    if first.kind == "extra_forbidden":
+        return nodes.key_position(root, path), path, _unknown_key(path, model)
+    if first.kind == "missing":
+        return nodes.key_position(root, path), path, f"'{first.name}' is missing"
+    whole = isinstance(first.node, Scalar)
+    position = nodes.value_position(root, path) if whole else nodes.key_position(root, path)
+    if first.about_shape and first.kind in _SHAPES:
+        wanted = list(dict.fromkeys(_SHAPES[error.kind] for error in group if error.kind in _SHAPES))
+        return (
+            position,
+            path,
+            wrong_shape(first.node, path, wanted, _line(text, nodes.key_position(root, path))),
+        )
+    return position, path, _one(first, path)
+
+
+def _one(error: _Error, path: Path) -> str:
+    context = error.context
+    if error.kind in ("literal_error", "enum"):
+        choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        shown = ", ".join(choices) if choices else str(context.get("expected", ""))
+        word = error.node.text if isinstance(error.node, Scalar) else ""
+        return f"{show(error.node, path)} is not one of {shown}{did_you_mean(word, choices)}"
+    bounds = {
+        "greater_than": ("must be more than", "gt"),
+        "greater_than_equal": ("must be at least", "ge"),
+        "less_than": ("must be less than", "lt"),
+        "less_than_equal": ("must be at most", "le"),
+        "multiple_of": ("must be a multiple of", "multiple_of"),
+    }
+    if error.kind in bounds:
+        words, name = bounds[error.kind]
+        return f"{show(error.node, path)} {words} {context[name]}"
+    if error.kind in ("too_short", "string_too_short"):
+        least = context["min_length"]
+        return "is empty" if least == 1 else f"is too short: at least {least}"
+    if error.kind in ("too_long", "string_too_long"):
+        return f"is too long: at most {context['max_length']}"
+    if error.kind == "finite_number":
+        return f"{show(error.node, path)} is not a number that can be used"
+    return _said(error)
+
+
+def _said(error: _Error) -> str:
+    """The words of a check of our own, or of a kind of error that has none here."""
+    if "error" in error.context:
+        return str(error.context["error"])
+    return error.message.replace("Input should", "must").replace("Value error, ", "")
+
+
+def _unknown_key(path: Path, model: type[BaseModel]) -> str:
+    known = keys_at(model, path[:-1])
+    name = str(path[-1])
+    hint = did_you_mean(name, known)
+    if not hint and 0 < len(known) <= _SHOWN_KEYS:
+        hint = f" (known here: {', '.join(sorted(known))})"
+    return f"unknown key '{name}'{hint}"
+
+
+def wrong_shape(node: Node | None, path: Path, wanted: Sequence[str], line: str) -> str:
+    """What is said of a value that should have been of another type; `line` is the text from its key on."""
+    shape = " or ".join(wanted)
+    if not isinstance(node, Scalar):
+        return f"{show(node, path)} must be {shape}"
+    if node.value is None:
+        hint = ": a '#' begins a comment, put a text that has one in quotes" if _COMMENT.search(line) else ""
+        return f"is empty, but must be {shape}{hint}"
+    hint = ""
+    if wanted == ["a text"]:
+        hint = f": write '{node.text}' in quotes" if node.style else f": put it in quotes, '{node.text}'"
+    elif shape == "true or false" and node.text.lower() in _SPOKEN:
+        hint = f": write {_SPOKEN[node.text.lower()]}"
+    return f"{show(node, path)} must be {shape}{hint}"
+
+
+def _line(text: str, position: Position) -> str:
+    lines = re.split(r"\r\n|\r|\n", text)
+    return lines[position.line - 1][position.column - 1 :]
+
+
+def show(node: Node | None, path: Path) -> str:
+    """A value as an error shows it: never one that may be a secret, and never a long one."""
+    if isinstance(node, nodes.Mapping):
+        return "a mapping"
+    if isinstance(node, nodes.Sequence):
+        return "a list"
+    if node is None or any(isinstance(step, str) and _SECRET.search(step) for step in path):
+        return "this value"
+    shown = node.text if len(node.text) <= _SHOWN_CHARS else node.text[:_SHOWN_CHARS] + "…"
+    return f"'{shown}'" if isinstance(node.value, str) else shown

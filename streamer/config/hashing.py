@@ -1,0 +1,94 @@
+"""What of the configuration decides detection: as a document that a store keeps, and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from streamer.config.settings import Settings
+
+_VERSION = 1
+_HASH_CHARS = 16
+"""64 bits: a store holds some hundreds of configurations, so two never share a hash."""
+_FOR_PEOPLE = {"why", "references", "disabled"}
+
+
+def detect_document(settings: Settings) -> dict[str, Any]:
+    """The detect part of a configuration, as plain JSON values.
+
+    It holds how records are read, detectors, rules (with those of the catalogue written out), and the
+    bounds of the engine that decide what is a dead letter. Not in it: where the records come from, batch
+    sizes, ticks (they are journaled), the store, receivers, routes, and what rules say for people only.
+    Detectors and rules are lists of (name, settings), since their order is part of the plan.
+    """
+    engine = settings.engine
+    return {
+        "version": _VERSION,
+        "topics": [
+            {"match": list(topic.globs), "format": topic.format.document(), "venue": topic.venue}
+            for topic in settings.source.topics
+        ],
+        "files": [
+            {**file.model_dump(mode="json", by_alias=True), "format": file.format.document()}
+            for file in settings.source.files
+        ],
+        "detectors": [
+            [name, detector.model_dump(mode="json", by_alias=True)]
+            for name, detector in settings.detectors.items()
+        ],
+        "rules": [
+            [name, rule.model_dump(mode="json", by_alias=True, exclude=_FOR_PEOPLE)]
+            for name, rule in settings.rules.enabled.items()
+        ],
+        "engine": {
+            "max_ahead": engine.max_ahead,
+            "max_instruments": engine.max_instruments,
+            "flood": engine.flood,
+        },
+    }
+
+
+def canonical(document: Mapping[str, Any]) -> str:
+    """One text for one document: JSON without spaces, keys sorted.
+
+    Examples
+    --------
+    >>> canonical({"b": 1, "a": [None]})
+    '{"a":[null],"b":1}'
+    """
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def config_hash(settings: Settings) -> str:
+    """The hash under which alerts and stores name a configuration: 16 hexadecimal digits.
+
+    Equal for two configurations that detect the same, however they are written.
+    """
+    return hash_of(detect_document(settings))
+
+
+def hash_of(document: Mapping[str, Any]) -> str:
+    """The hash of a detect document: the first 64 bits of SHA-256 of its canonical text."""
+    return hashlib.sha256(canonical(document).encode()).hexdigest()[:_HASH_CHARS]
+
+
+def settings_from_detect(document: Mapping[str, Any]) -> Settings:
+    """Settings whose detect part is `document`; everything else has its default.
+
+    Raises
+    ------
+    ValueError
+        When the document is of another version of this product, or damaged.
+    """
+    if document.get("version") != _VERSION:
+        raise ValueError(f"a configuration of version {document.get('version')!r} cannot be read")
+    return Settings.model_validate(
+        {
+            "source": {"topics": document["topics"], "files": document["files"]},
+            "detectors": dict(document["detectors"]),
+            "rules": dict(document["rules"]),
+            "engine": document["engine"],
+        }
+    )

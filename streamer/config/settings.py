@@ -1,0 +1,172 @@
+"""The whole configuration as frozen models; each part's own settings live beside that part."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from alerts.durations import duration_ns
+from alerts.receivers.settings import ReceiverSettings
+from alerts.routing import RouteSettings
+from alerts.settings import RulesSettings
+from detectors.settings import DetectorSettings
+from streamer.sources.file_settings import FileSettings
+from streamer.sources.kafka_settings import KafkaSettings, TopicSettings
+
+
+def _between(low: str, high: str, value: str) -> str:
+    if not duration_ns(low) <= duration_ns(value) <= duration_ns(high):
+        raise ValueError(f"'{value}' is not between {low} and {high}")
+    return value
+
+
+def _max_ahead(value: str) -> str:
+    return _between("1s", "1d", value)
+
+
+def _ticks(value: str) -> str:
+    return value if value == "off" else _between("1s", "1h", value)
+
+
+def _checkpoint_every(value: str) -> str:
+    return _between("1s", "1h", value)
+
+
+def _name(text: str) -> str:
+    if not text.isascii() or not text.replace("-", "_").isidentifier():
+        raise ValueError(f"'{text}' is not a name: a letter, then letters, digits, _ and -")
+    return text
+
+
+def _detector_name(text: str) -> str:
+    if not text.isascii() or not text.isidentifier():
+        raise ValueError(f"'{text}' cannot be named in a rule: a letter, then letters, digits and _")
+    return text
+
+
+def _empty_means_defaults(value: object) -> object:
+    return {} if value is None else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Section):
+    """Where events come from: Kafka topics, files, or both (a file is for `replay` and `publish`).
+
+    Parameters
+    ----------
+    kafka
+        How to reach the broker.
+    topics
+        Which topics, and how their records are read; the first match decides.
+    files
+        The same for files, by their names without folders.
+    """
+
+    kafka: KafkaSettings | None = None
+    topics: tuple[TopicSettings, ...] = ()
+    files: tuple[FileSettings, ...] = ()
+
+
+class EngineSettings(_Section):
+    """How detection runs.
+
+    Parameters
+    ----------
+    batch_size
+        Records taken at a time; results do not depend on it.
+    ticks
+        How often time is marked while nothing comes in, so that silence is noticed; ``off`` for never.
+    max_ahead
+        An event further ahead of both its record's timestamp and all other events is a dead letter.
+    max_instruments
+        Instruments that one partition may have; events of more are dead letters.
+    flood
+        Dead letters of one reason in a minute that are kept one by one; more are kept as one row.
+    """
+
+    batch_size: int = Field(default=500, ge=1, le=100_000, strict=True)
+    ticks: Annotated[str, AfterValidator(_ticks)] = "1s"
+    max_ahead: Annotated[str, AfterValidator(_max_ahead)] = "1m"
+    max_instruments: int = Field(default=10_000, ge=1, le=1_000_000, strict=True)
+    flood: int = Field(default=100, ge=1, le=1_000_000, strict=True)
+
+    @property
+    def ticks_ns(self) -> int | None:
+        """Time between ticks in ns, None for no ticks."""
+        return None if self.ticks == "off" else duration_ns(self.ticks)
+
+    @property
+    def max_ahead_ns(self) -> int:
+        """`max_ahead` in ns."""
+        return duration_ns(self.max_ahead)
+
+
+class JournalSettings(_Section):
+    """What is kept of the journal: ``all`` (which `record` and audits need), or from a checkpoint on."""
+
+    keep: Literal["all", "checkpoint"] = "checkpoint"
+
+
+class CheckpointSettings(_Section):
+    """How often the state is written down."""
+
+    every: Annotated[str, AfterValidator(_checkpoint_every)] = "10s"
+
+    @property
+    def every_ns(self) -> int:
+        """`every` in ns."""
+        return duration_ns(self.every)
+
+
+class LogSettings(_Section):
+    """The service's own log, on standard error."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(_Section):
+    """The whole configuration.
+
+    Parameters
+    ----------
+    source
+        Where events come from.
+    store
+        The database: a path, or an address such as ``sqlite:///tapewatch.db``.
+    detectors
+        By the name that rules call them.
+    rules
+        The catalogue's sets that are taken over, and rules by name.
+    receivers
+        By name.
+    route
+        Which alerts go to which receivers.
+    engine, journal, checkpoint, log
+        How the service runs; the defaults are meant to be kept.
+
+    Examples
+    --------
+    >>> Settings.model_validate({"engine": {"ticks": "off"}}).engine.ticks_ns is None
+    True
+    """
+
+    source: Annotated[SourceSettings, BeforeValidator(_empty_means_defaults)] = SourceSettings()
+    store: str = Field(default="tapewatch.db", min_length=1)
+    detectors: Annotated[
+        dict[Annotated[str, AfterValidator(_detector_name)], DetectorSettings],
+        BeforeValidator(_empty_means_defaults),
+    ] = Field(default_factory=dict)
+    rules: Annotated[RulesSettings, BeforeValidator(_empty_means_defaults)] = RulesSettings()
+    receivers: Annotated[
+        dict[Annotated[str, AfterValidator(_name)], ReceiverSettings], BeforeValidator(_empty_means_defaults)
+    ] = Field(default_factory=dict)
+    route: Annotated[RouteSettings, BeforeValidator(_empty_means_defaults)] = RouteSettings()
+    engine: Annotated[EngineSettings, BeforeValidator(_empty_means_defaults)] = EngineSettings()
+    journal: Annotated[JournalSettings, BeforeValidator(_empty_means_defaults)] = JournalSettings()
+    checkpoint: Annotated[CheckpointSettings, BeforeValidator(_empty_means_defaults)] = CheckpointSettings()
+    log: Annotated[LogSettings, BeforeValidator(_empty_means_defaults)] = LogSettings()

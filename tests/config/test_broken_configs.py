@@ -1,0 +1,27 @@
+"""Every broken configuration is refused with exactly the lines that it expects."""
+
+from pathlib import Path
+
+import pytest
+
+from streamer.config import ConfigError, check
+
+BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
+
+
+def expected(path: Path) -> list[str]:
+    lines = path.read_bytes().split(b"\n")
+    mark = b"# expect: "
+    return [f"FILE:{line.removeprefix(mark).decode()}" for line in lines if line.startswith(mark)]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(BROKEN) >= 35
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
+def test_broken_file_is_refused_with_its_message(path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(path)
+    assert str(caught.value).replace(str(path), "FILE").splitlines() == expected(path)
+    assert caught.value.exit_code == 2
