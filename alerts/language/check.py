@@ -1,0 +1,280 @@
+"""From syntax to a compiled condition: every name known, every unit in its place."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from alerts.language.errors import ExpressionError, error_at
+from alerts.language.meanings import Judgement, Meaning, Mention, Wording
+from alerts.language.operations import Column, Constant, Operation, Rank
+from alerts.language.quantities import (
+    Quantity,
+    QuantityError,
+    absolute,
+    added,
+    alike,
+    constant,
+    extreme,
+    logarithm_of,
+    multiplied,
+    negative,
+)
+from alerts.language.symbols import Symbol, Symbols
+from alerts.language.syntax import (
+    Arithmetic,
+    Call,
+    Comparison,
+    Logic,
+    Membership,
+    Name,
+    Negation,
+    Node,
+    Number,
+    Sign,
+    Text,
+)
+from alerts.language.truth import All, Any, Compare, Not, Predicate, SameText, TextColumn, TextConstant
+from alerts.language.units import LITERALS, unit_of
+from alerts.suggestions import closest
+
+FUNCTIONS = {"abs": (1, 1), "log": (1, 1), "min": (2, 20), "max": (2, 20)}
+"""The functions, each with the fewest and the most arguments it takes."""
+
+_OTHER_UNITS = {"bp": "bps", "K": "k", "B": "G", "b": "G", "bn": "G", "sec": "s", "min": "m"}
+_VERBS = {"+": ("add", "and"), "-": ("subtract", "and"), "*": ("multiply", "by"), "/": ("divide", "by")}
+
+
+class Checker:
+    """Finds out what the parts of one expression mean.
+
+    Parameters
+    ----------
+    text
+        The expression as it was written.
+    symbols
+        What names stand for.
+    """
+
+    def __init__(self, text: str, symbols: Symbols) -> None:
+        self._text = text
+        self._symbols = symbols
+        self._mentions: list[Mention] = []
+
+    @property
+    def mentions(self) -> tuple[Mention, ...]:
+        """The symbols met so far, in the order of the text."""
+        return tuple(sorted(self._mentions, key=lambda mention: mention.span.start))
+
+    def condition(self, node: Node) -> Predicate:
+        """Compile a part that has to be true or false.
+
+        Raises
+        ------
+        ExpressionError
+            When it is not, or when anything in it is wrong.
+        """
+        meaning = self._meaning(node)
+        if not isinstance(meaning, Judgement):
+            raise self._error(
+                node, f"{self._described(node, meaning)} is not a condition: compare it with something"
+            )
+        return meaning.predicate
+
+    def _meaning(self, node: Node) -> Meaning:
+        match node:
+            case Number():
+                return self._number(node)
+            case Text():
+                return Wording(TextConstant(node.value))
+            case Name():
+                return self._symbol(node)
+            case Comparison():
+                return Judgement(self._comparison(node, node.operator, node.left, node.right))
+            case Membership():
+                return Judgement(self._membership(node))
+            case Logic():
+                parts = tuple(self.condition(operand) for operand in node.operands)
+                return Judgement(All(parts) if node.operator == "and" else Any(parts))
+            case Negation():
+                return Judgement(Not(self.condition(node.operand)))
+            case Sign() | Arithmetic() | Call():
+                return self._computed(node)
+
+    def _computed(self, node: Sign | Arithmetic | Call) -> Quantity:
+        try:
+            match node:
+                case Sign():
+                    operand = self._quantity(node.operand)
+                    return operand if node.operator == "+" else negative(operand)
+                case Arithmetic():
+                    return self._arithmetic(node)
+                case Call():
+                    return self._call(node)
+        except QuantityError as error:
+            raise self._error(node, f"'{self._written(node)}' {error}") from None
+
+    def _quantity(self, node: Node) -> Quantity:
+        meaning = self._meaning(node)
+        if not isinstance(meaning, Quantity):
+            raise self._error(node, f"{self._described(node, meaning)} cannot be computed with")
+        return meaning
+
+    def _number(self, node: Number) -> Quantity:
+        if node.unit not in LITERALS:
+            meant = _OTHER_UNITS.get(node.unit)
+            hint = (
+                f" (did you mean '{meant}'?)"
+                if meant
+                else f" (there are {', '.join(filter(None, LITERALS))})"
+            )
+            raise self._error(node, f"unknown unit '{node.unit}' in '{self._written(node)}'{hint}", meant)
+        unit, factor = LITERALS[node.unit]
+        return constant(node.value * factor, unit)
+
+    def _symbol(self, node: Name) -> Quantity | Wording:
+        symbol = self._looked_up(node)
+        self._mentions.append(Mention(symbol, node.span))
+        unit = unit_of(symbol)
+        if unit is None:
+            return Wording(TextColumn(symbol.name), symbol)
+        return Quantity(Column(symbol.name), unit)
+
+    def _looked_up(self, node: Name) -> Symbol:
+        name = node.name
+        if name.endswith(".rarity"):
+            raise self._error(node, f"'{name}' cannot be used: rarity is not available yet in this version")
+        symbol = self._symbols.lookup(name)
+        if symbol is not None:
+            return symbol
+        explained = self._symbols.explain(name)
+        near = closest(name, self._symbols.names())
+        if explained is not None:
+            raise self._error(node, explained, near)
+        hint = f" (did you mean '{near}'?)" if near else ""
+        raise self._error(node, f"unknown name '{name}'{hint}", near)
+
+    def _arithmetic(self, node: Arithmetic) -> Quantity:
+        left, right = self._quantity(node.left), self._quantity(node.right)
+        compute = added if node.operator in "+-" else multiplied
+        result = compute(node.operator, left, right)
+        if result is None:
+            verb, joint = _VERBS[node.operator]
+            raise self._mismatch(node, verb, joint, (node.left, left), (node.right, right))
+        return result
+
+    def _call(self, node: Call) -> Quantity:
+        if node.function not in FUNCTIONS:
+            hint = did_you_mean(node.function, FUNCTIONS) or f" (there are {', '.join(FUNCTIONS)})"
+            raise self._error(
+                node, f"unknown function '{node.function}'{hint}", closest(node.function, FUNCTIONS)
+            )
+        fewest, most = FUNCTIONS[node.function]
+        if not fewest <= len(node.arguments) <= most:
+            wanted = "1 argument" if most == 1 else f"{fewest} to {most} arguments"
+            raise self._error(node, f"{node.function} takes {wanted}, not {len(node.arguments)}")
+        arguments = [(argument, self._quantity(argument)) for argument in node.arguments]
+        if node.function == "abs":
+            return absolute(arguments[0][1])
+        if node.function == "log":
+            return logarithm_of(arguments[0][1])
+        return reduce(lambda a, b: self._chosen(node, a, b), arguments)[1]
+
+    def _chosen(
+        self, node: Call, left: tuple[Node, Quantity], right: tuple[Node, Quantity]
+    ) -> tuple[Node, Quantity]:
+        result = extreme(node.function, left[1], right[1])
+        if result is None:
+            raise self._mismatch(right[0], "compare", "with", left, right)
+        return left[0], result
+
+    def _membership(self, node: Membership) -> Predicate:
+        tests: list[Predicate] = []
+        mentioned = len(self._mentions)
+        for item in node.items:
+            del self._mentions[mentioned:]  # the left side is looked at once for every item
+            tests.append(self._comparison(node, "==", node.left, item))
+            if any(mention.span.start >= item.span.start for mention in self._mentions[mentioned:]):
+                raise self._error(
+                    item, f"'{self._written(item)}' varies: a list holds only numbers and texts"
+                )
+        found = Any(tuple(tests))
+        return Not(found) if node.negated else found
+
+    def _comparison(self, node: Node, operator: str, left: Node, right: Node) -> Predicate:
+        a, b = self._sides(left, right)
+        if isinstance(a, Quantity) and isinstance(b, Quantity):
+            both = alike(a, b)
+            if both is not None:
+                return Compare(operator, both[0].operation, both[1].operation)
+        elif isinstance(a, Wording) and isinstance(b, Wording):
+            if operator in ("==", "!="):
+                return SameText(a.operand, b.operand, operator == "!=")
+            return Compare(operator, *self._ranks(node, a, b))
+        elif isinstance(a, Judgement) or isinstance(b, Judgement):
+            which, meaning = (left, a) if isinstance(a, Judgement) else (right, b)
+            raise self._error(
+                which, f"{self._described(which, meaning)} cannot be compared; use and, or, not"
+            )
+        raise self._mismatch(node, "compare", "with", (left, a), (right, b))
+
+    def _sides(self, left: Node, right: Node) -> tuple[Meaning, Meaning]:
+        """Both sides; a bare word or a text beside an enum is one of its members."""
+        left_enum, right_enum = self._enum(left), self._enum(right)
+        if left_enum is not None and right_enum is None and isinstance(right, Name | Text):
+            return self._meaning(left), self._member(right, left_enum)
+        if right_enum is not None and left_enum is None and isinstance(left, Name | Text):
+            return self._member(left, right_enum), self._meaning(right)
+        if self._type(left) == "string" and isinstance(right, Name) and self._type(right) is None:
+            raise self._unquoted(right)
+        return self._meaning(left), self._meaning(right)
+
+    def _enum(self, node: Node) -> Symbol | None:
+        symbol = self._symbols.lookup(node.name) if isinstance(node, Name) else None
+        return symbol if symbol is not None and symbol.type == "enum" else None
+
+    def _type(self, node: Node) -> str | None:
+        symbol = self._symbols.lookup(node.name) if isinstance(node, Name) else None
+        return symbol.type if symbol is not None else None
+
+    def _unquoted(self, node: Name) -> ExpressionError:
+        message = f"unknown name '{node.name}' (a text is written in quotes: \"{node.name}\")"
+        return self._error(node, message, f'"{node.name}"')
+
+    def _member(self, node: Name | Text, enum: Symbol) -> Meaning:
+        word = node.name if isinstance(node, Name) else node.value
+        if word in enum.members:
+            return Wording(TextConstant(word), enum)
+        if isinstance(node, Name) and self._symbols.lookup(word) is not None:
+            return self._meaning(node)
+        near = closest(word, enum.members)
+        hint = f" (did you mean '{near}'?)" if near else ""
+        raise self._error(node, f"'{word}' is not one of {', '.join(enum.members)}{hint}", near)
+
+    def _ranks(self, node: Node, *sides: Wording) -> tuple[Operation, Operation]:
+        enums = [side.symbol for side in sides if side.symbol is not None and side.symbol.ordered]
+        if len(enums) != len(sides) or enums[0].members != enums[1].members:
+            raise self._error(
+                node, f"'{self._written(node)}' compares texts, which have no order: use == or !="
+            )
+        first, second = (
+            Constant(float(enum.members.index(side.operand.text)))
+            if isinstance(side.operand, TextConstant)
+            else Rank(enum.name, enum.members)
+            for side, enum in zip(sides, enums, strict=True)
+        )
+        return first, second
+
+    def _mismatch(
+        self, node: Node, verb: str, joint: str, left: tuple[Node, Meaning], right: tuple[Node, Meaning]
+    ) -> ExpressionError:
+        return self._error(node, f"cannot {verb} {self._described(*left)} {joint} {self._described(*right)}")
+
+    def _described(self, node: Node, meaning: Meaning) -> str:
+        what = meaning.unit if isinstance(meaning, Quantity) else meaning
+        return f"'{self._written(node)}' ({what})"
+
+    def _written(self, node: Node) -> str:
+        return " ".join(self._text[node.span.start : node.span.end].split())
+
+    def _error(self, node: Node, message: str, suggestion: str | None = None) -> ExpressionError:
+        return error_at(self._text, node.span.start, message, suggestion)

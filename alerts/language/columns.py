@@ -1,0 +1,65 @@
+"""What expressions are evaluated on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+ABSENT = -1
+"""The code of a text that a row does not have."""
+
+NOWHERE = -2
+"""Stands for a text that is not in a vocabulary: the code of no row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Named columns of n rows. A name that is in neither mapping is missing on every row.
+
+    Parameters
+    ----------
+    numbers
+        float64[n] by name, NaN where a row has none.
+    codes
+        int32[n] by name: places in `strings`, `ABSENT` where a row has none.
+    strings
+        The texts behind the codes, each once.
+    n
+        How many rows there are.
+    """
+
+    numbers: Mapping[str, NDArray[np.float64]]
+    codes: Mapping[str, NDArray[np.int32]]
+    strings: tuple[str, ...]
+    n: int
+
+    def code(self, text: str) -> int:
+        """The code of a text, `NOWHERE` where no row can have it."""
+        return self._codes_by_text.get(text, NOWHERE)
+
+    def value(self, name: str, row: int) -> float | str | None:
+        """What one row has under a name, None where it has nothing or nothing finite.
+
+        Examples
+        --------
+        >>> columns = Columns({"price": np.array([7.5, np.nan])}, {}, (), 2)
+        >>> columns.value("price", 0), columns.value("price", 1), columns.value("size", 0)
+        (7.5, None, None)
+        """
+        column = self.numbers.get(name)
+        if column is not None:
+            number = float(column[row])
+            return number if math.isfinite(number) else None
+        codes = self.codes.get(name)
+        if codes is None or codes[row] == ABSENT:
+            return None
+        return self.strings[int(codes[row])]
+
+    @cached_property
+    def _codes_by_text(self) -> dict[str, int]:
+        return {text: code for code, text in enumerate(self.strings)}

@@ -1,0 +1,179 @@
+"""A compiled expression that says yes or no."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.language.check import Checker
+from alerts.language.columns import Columns
+from alerts.language.errors import ExpressionError
+from alerts.language.meanings import Mention, plain_threshold
+from alerts.language.parse import parse
+from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
+from alerts.language.syntax import render
+from alerts.language.truth import Predicate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """A condition on rows.
+
+    Parameters
+    ----------
+    text
+        As it was written.
+    normal
+        The same in its normal form: two conditions that say the same have the same.
+    symbols
+        What it names, in order of first mention.
+    kinds
+        The kinds of events it can be evaluated on: those that carry every field and detector it
+        names or, where it names only features, those that feed any of them.
+    threshold
+        The number a single comparison holds a column against, in the column's unit; None for
+        any other condition.
+    mentions
+        Every place where a symbol is named.
+    predicate
+        The compiled form.
+    """
+
+    text: str
+    normal: str
+    symbols: tuple[Symbol, ...]
+    kinds: frozenset[int]
+    threshold: float | None
+    mentions: tuple[Mention, ...]
+    predicate: Predicate
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of `symbols`."""
+        return tuple(symbol.name for symbol in self.symbols)
+
+    def evaluate(self, columns: Columns) -> NDArray[np.bool_]:
+        """Where the condition is true.
+
+        Parameters
+        ----------
+        columns
+            n rows; columns that nobody provides are missing.
+
+        Returns
+        -------
+        bool[n]
+            False also where it is unknown for want of a value. What a row gets does not depend on
+            the rows around it.
+        """
+        with np.errstate(all="ignore"):
+            found = self.predicate.evaluate(columns).yes
+        if found.shape == (columns.n,):
+            return np.asarray(found)
+        return np.broadcast_to(found, columns.n).copy()
+
+    def explain(self, values: Mapping[str, float | str | None]) -> str:
+        """The expression with the value of each name in parentheses after it.
+
+        Examples
+        --------
+        >>> from alerts.language.symbols import SymbolTable
+        >>> table = SymbolTable.of(Symbol("size", "number"), Symbol("size_mean_1h", "number"))
+        >>> condition = compile_condition("size > 50 * size_mean_1h", table)
+        >>> condition.explain({"size": 512.0, "size_mean_1h": 8.2})
+        'size (512) > 50 * size_mean_1h (8.2)'
+        """
+        parts, at = [], 0
+        for mention in self.mentions:
+            parts.append(self.text[at : mention.span.end])
+            parts.append(f" ({plain(values.get(mention.symbol.name))})")
+            at = mention.span.end
+        parts.append(self.text[at:])
+        return " ".join("".join(parts).split())
+
+
+def compile_condition(text: str, symbols: Symbols) -> Condition:
+    """Compile an expression that says yes or no.
+
+    Parameters
+    ----------
+    text
+        The expression.
+    symbols
+        What names stand for.
+
+    Raises
+    ------
+    ExpressionError
+        When there is anything wrong with it.
+
+    Examples
+    --------
+    >>> from alerts.language.symbols import SymbolTable
+    >>> table = SymbolTable.of(Symbol("return_bps_10s", "relative", 1e-4))
+    >>> condition = compile_condition("abs(return_bps_10s) > 25bps", table)
+    >>> condition.evaluate(Columns({"return_bps_10s": np.array([-30.0, 20.0, np.nan])}, {}, (), 3))
+    array([ True, False, False])
+    >>> condition.threshold
+    25.0
+    >>> compile_condition("retrun_bps > 5", table)
+    Traceback (most recent call last):
+        ...
+    alerts.language.errors.ExpressionError: 1:1: unknown name 'retrun_bps' (did you mean 'return_bps_10s'?)
+    """
+    node = parse(text)
+    checker = Checker(text, symbols)
+    predicate = checker.condition(node)
+    mentions = checker.mentions
+    if not mentions:
+        raise ExpressionError("the expression names no field, feature or detector: it never changes")
+    found = tuple({mention.symbol.name: mention.symbol for mention in mentions}.values())
+    return Condition(
+        text, render(node), found, _kinds(found), plain_threshold(predicate), mentions, predicate
+    )
+
+
+def _kinds(symbols: tuple[Symbol, ...]) -> frozenset[int]:
+    carried = [symbol for symbol in symbols if symbol.source != "feature"]
+    if not carried:
+        return frozenset[int]().union(*(symbol.kinds for symbol in symbols))
+    found = reduce(frozenset.intersection, (symbol.kinds for symbol in carried))
+    if not found:
+        raise ExpressionError(f"no event carries all of {where_carried(carried)}")
+    return found
+
+
+def where_carried(symbols: list[Symbol]) -> str:
+    """Names with the kinds of events that carry them, for messages.
+
+    Examples
+    --------
+    >>> where_carried([Symbol("bid_price", "number", kinds=frozenset({1}))])
+    'bid_price (quote)'
+    """
+    return ", ".join(
+        f"{symbol.name} ({', '.join(KIND_NAMES[kind] for kind in sorted(symbol.kinds))})"
+        for symbol in symbols
+    )
+
+
+def plain(value: float | str | None) -> str:
+    """A value as a person reads it: six digits, or two after the point where there are more before it.
+
+    Examples
+    --------
+    >>> plain(512.0), plain(67123.456), plain(0.000123456789), plain(None)
+    ('512', '67123.46', '0.000123457', 'n/a')
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.2f}" if 1e4 <= abs(value) < 1e15 else f"{value:.6g}"
