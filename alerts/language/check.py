@@ -164,10 +164,9 @@ class Checker:
 
     def _call(self, node: Call) -> Quantity:
         if node.function not in FUNCTIONS:
-            hint = did_you_mean(node.function, FUNCTIONS) or f" (there are {', '.join(FUNCTIONS)})"
-            raise self._error(
-                node, f"unknown function '{node.function}'{hint}", closest(node.function, FUNCTIONS)
-            )
+            near = closest(node.function, FUNCTIONS)
+            hint = f" (did you mean '{near}'?)" if near else f" (there are {', '.join(FUNCTIONS)})"
+            raise self._error(node, f"unknown function '{node.function}'{hint}", near)
         fewest, most = FUNCTIONS[node.function]
         if not fewest <= len(node.arguments) <= most:
             wanted = "1 argument" if most == 1 else f"{fewest} to {most} arguments"
