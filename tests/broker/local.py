@@ -46,6 +46,7 @@ group.min.session.timeout.ms=100
 log.cleaner.backoff.ms=100
 log.cleaner.dedupe.buffer.size=4194304
 log.initial.task.delay.ms=100
+log.retention.ms=-1
 log.retention.check.interval.ms=500
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=300

@@ -1,0 +1,241 @@
+"""Kafka as a source: one member of a consumer group that never decides by itself where to read."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from streamer.errors import TapewatchError
+from streamer.events.batch import NO_TIME
+from streamer.sources.contract import Assignments, Chunk, Partition, Record
+from streamer.sources.kafka_client import TRANSIENT, connect, explain, require_fast_checksums
+from streamer.sources.kafka_member import Member
+from streamer.sources.kafka_settings import KafkaSettings
+
+MAX_POLL_RECORDS = 500
+"""How many records one `poll` returns at most, where nothing else is said."""
+
+SLICE_S = 0.1
+"""Longest single wait for records, so that new partitions are taken over soon."""
+
+END_WITHIN_MS = 1_000
+"""How long the question whether a partition is read to its end may take; nothing is read meanwhile."""
+
+PROBE_AFTER_S = 5.0
+"""After how long without a word from a broker it is asked whether it is there."""
+
+_log = structlog.get_logger(__name__)
+
+
+class KafkaSource:
+    """Topics of a Kafka cluster (see `streamer.sources.contract.Source`).
+
+    Autocommit is off, only committed records are read, topics are never created, and offsets are those that
+    `Assignments.assigned` returns. `Assignments` is always asked on the thread that calls `poll`, and from
+    within it.
+
+    Parameters
+    ----------
+    settings
+        How Kafka is reached, and where reading starts.
+    topics
+        Names of topics, or patterns (``*``, ``?``, ``[abc]``).
+    max_poll_records
+        How many records one `poll` returns at most.
+    environ
+        Where secrets may come from; this process's environment where absent.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Sequence[str],
+        *,
+        max_poll_records: int = MAX_POLL_RECORDS,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._globs = tuple(topics)
+        self._max_poll_records = max_poll_records
+        self._environ = os.environ if environ is None else environ
+        self._opened: tuple[KafkaConsumer, Member] | None = None
+        self._heard_at = 0.0
+        self._outage = False
+
+    def open(self, assignments: Assignments) -> None:
+        """Connect and subscribe; partitions come with `poll`.
+
+        Raises
+        ------
+        TapewatchError
+            When no broker can be reached, credentials are wrong, or a topic does not exist.
+        """
+        require_fast_checksums()
+        consumer = connect(KafkaConsumer, self._settings, self._environ, **self._options())
+        member = Member(consumer, self._settings, assignments)
+        try:
+            member.subscribe(self._globs)
+        except errors.KafkaError as error:
+            member.close()
+            raise self._explained(error) from error
+        except TapewatchError:
+            member.close()
+            raise
+        self._opened = consumer, member
+        self._heard_at = time.monotonic()
+
+    def poll(self, timeout_s: float) -> Sequence[Chunk]:
+        """Records that have arrived; an outage of the broker only makes them late.
+
+        Raises
+        ------
+        TapewatchError
+            When reading can't go on: another process took this one's place, permissions, damaged records.
+        """
+        _, member = self._connection
+        until = time.monotonic() + timeout_s
+        while True:
+            left = min(max(0.0, until - time.monotonic()), SLICE_S)
+            found = self._poll_once(member, left)
+            if found:
+                self._heard()
+                return [Chunk(member.owned[one], _records(got)) for one, got in found.items()]
+            if time.monotonic() >= until:
+                return ()
+
+    def at_end(self) -> frozenset[Partition]:
+        """The partitions that a question to the broker, asked now, shows to be read to their end."""
+        consumer, member = self._connection
+        try:
+            return frozenset(
+                member.owned[one]
+                for one, end in self._ends().items()
+                if (position := consumer.position(one, timeout_ms=END_WITHIN_MS)) is not None
+                and position >= end
+            )
+        except errors.LogTruncationError as error:
+            member.ask_again(error.divergent_offsets)
+        except TRANSIENT as error:
+            self._unheard(error)
+        return frozenset()
+
+    def exhausted(self) -> bool:
+        """Never: there may always come more."""
+        return False
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Tell Kafka how far things are, for its lag tools; nothing here ever reads it back."""
+        consumer, member = self._connection
+        offsets = {
+            one: OffsetAndMetadata(positions[partition], "", -1)
+            for one, partition in member.owned.items()
+            if partition in positions
+        }
+        if offsets:
+            try:
+                consumer.commit_async(offsets, callback=_committed)
+            except errors.KafkaError as error:
+                raise self._explained(error) from error
+
+    def close(self) -> None:
+        """Leave, without committing anything, and without the group noticing."""
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
+    @property
+    def _connection(self) -> tuple[KafkaConsumer, Member]:
+        if self._opened is None:
+            raise RuntimeError("the source is not open")
+        return self._opened
+
+    def _options(self) -> dict[str, Any]:
+        settings = self._settings
+        session_ms = settings.session_timeout_milliseconds
+        return {
+            "group_id": settings.group,
+            "group_instance_id": settings.member,
+            "session_timeout_ms": session_ms,
+            "heartbeat_interval_ms": min(3_000, session_ms // 3),
+            "enable_auto_commit": False,
+            "allow_auto_create_topics": False,
+            "isolation_level": "read_committed",
+            "auto_offset_reset": "none",
+            "check_crcs": True,
+            "fetch_max_bytes": settings.fetch_max_bytes,
+            "max_partition_fetch_bytes": settings.max_partition_fetch_bytes,
+            "max_poll_records": self._max_poll_records,
+            "partition_assignment_strategy": [CooperativeStickyAssignor],
+        }
+
+    def _poll_once(self, member: Member, wait_s: float) -> Mapping[TopicPartition, Sequence[Any]]:
+        try:
+            member.settle()
+            found = member.poll(int(wait_s * 1000), self._max_poll_records)
+        except errors.OffsetOutOfRangeError as error:
+            member.ask_again(error.args[0])
+        except errors.LogTruncationError as error:
+            member.ask_again(error.divergent_offsets)
+        except TRANSIENT as error:
+            self._unheard(error)
+            time.sleep(wait_s)
+        except errors.KafkaError as error:
+            raise self._explained(error) from error
+        else:
+            if not found and time.monotonic() - self._heard_at > PROBE_AFTER_S:
+                self._ends()
+            return found
+        return {}
+
+    def _ends(self) -> Mapping[TopicPartition, int]:
+        consumer, member = self._connection
+        asked = member.readable
+        if not asked:
+            return {}
+        try:
+            ends: Mapping[TopicPartition, int] = consumer.end_offsets(asked, timeout_ms=END_WITHIN_MS)
+        except errors.KafkaError as error:
+            self._unheard(error)
+            return {}
+        self._heard()
+        return ends
+
+    def _heard(self) -> None:
+        self._heard_at = time.monotonic()
+        if self._outage:
+            self._outage = False
+            _log.info("Kafka is back", servers=self._settings.servers)
+
+    def _unheard(self, error: Exception) -> None:
+        self._heard_at = time.monotonic()
+        if not self._outage:
+            self._outage = True
+            reason = str(error) or type(error).__name__
+            _log.warning("Kafka does not answer", servers=self._settings.servers, reason=reason)
+
+    def _explained(self, error: Exception) -> TapewatchError:
+        return explain(error, self._settings, self._environ)
+
+
+def _records(found: Sequence[Any]) -> list[Record]:
+    return [
+        Record(
+            one.offset,
+            one.value,
+            one.timestamp * 1_000_000 if one.timestamp >= 0 else NO_TIME,
+            one.key,
+            tuple(one.headers or ()),
+        )
+        for one in found
+    ]
+
+
+def _committed(_offsets: Mapping[TopicPartition, OffsetAndMetadata], response: object) -> None:
+    if isinstance(response, Exception):
+        _log.debug("Kafka did not take the advisory offsets", reason=str(response))

@@ -1,0 +1,97 @@
+"""Polls a consumer group member so that what a rebalance asks reaches the thread that called.
+
+kafka-python calls its rebalance listener on its own network thread while `poll` waits. What has to be done
+then (finish a batch, commit it) belongs to the thread that owns the data. So `poll` runs on a helper thread
+here, and the caller waits for records and for such requests alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+
+_LOOK_AGAIN_S = 0.1
+
+
+class _Handover:
+    def __init__(self, partitions: set[TopicPartition]) -> None:
+        self.partitions = partitions
+        self.done = Event()
+
+
+class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """One member of a consumer group.
+
+    Partitions that are newly assigned are held back, and listed in `fresh`, until `release` says where to
+    read them.
+
+    Parameters
+    ----------
+    consumer
+        Connected, not subscribed yet.
+    revoke
+        Called within `poll`, on its thread, with partitions that are about to go.
+    """
+
+    def __init__(self, consumer: KafkaConsumer, revoke: Callable[[set[TopicPartition]], None]) -> None:
+        self.fresh: set[TopicPartition] = set()
+        self._consumer = consumer
+        self._revoke = revoke
+        self._closing = False
+        self._inbox: SimpleQueue[_Handover | None] = SimpleQueue()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-poll")
+
+    def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
+        """As the consumer's own `poll`."""
+        inbox = self._inbox = SimpleQueue()
+        polled = self._thread.submit(self._consumer.poll, timeout_ms=timeout_ms, max_records=max_records)
+        polled.add_done_callback(lambda _: inbox.put(None))
+        while (handover := inbox.get()) is not None:
+            try:
+                self._revoke(handover.partitions)
+                self.fresh -= handover.partitions
+            except BaseException:
+                self._closing = True
+                raise
+            finally:
+                handover.done.set()
+        result: Mapping[TopicPartition, Sequence[Any]] = polled.result()
+        return result
+
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        """Hold partitions back until it is said anew where to read them."""
+        for partition in partitions:
+            self._consumer.pause(partition)
+            # Any position keeps the consumer from taking Kafka's committed offset for one.
+            self._consumer.seek(partition, 0)
+            self.fresh.add(partition)
+
+    def release(self, partition: TopicPartition, offset: int) -> None:
+        """Read a partition from an offset."""
+        self._consumer.seek(partition, offset)
+        self._consumer.resume(partition)
+        self.fresh.discard(partition)
+
+    def close(self) -> None:
+        """End the helper thread, and the consumer; nothing is revoked, nothing committed."""
+        self._closing = True
+        self._thread.shutdown(wait=True)
+        self._consumer.close(autocommit=False, timeout_ms=2_000)
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Called by the consumer, on its network thread."""
+        self.hold(assigned)
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Called by the consumer, on its network thread; returns when the caller of `poll` is done."""
+        if not revoked or self._closing:
+            return
+        handover = _Handover(set(revoked))
+        self._inbox.put(handover)
+        while not handover.done.wait(_LOOK_AGAIN_S) and not self._closing:
+            pass
