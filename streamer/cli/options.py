@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streamer.config.load import ConfigFile, load
+from streamer.config.file import ConfigFile
+from streamer.config.load import load
 from streamer.store.database import Database, open_store
 
 DEFAULT_CONFIG = Path("tapewatch.yaml")
@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a tabl
 
 def load_config(path: Path) -> ConfigFile:
     """The configuration, or a `ConfigError` that says where and what is wrong."""
-    return load(path, os.environ)
+    return load(path)
 
 
 def open_named_store(config: Path, store: str | None) -> Database:

@@ -21,6 +21,9 @@ from streamer.errors import TapewatchError
 from streamer.pipeline.snapshot import Snapshot, State
 
 FORMAT_VERSION = 1
+NO_FOLDER = Path("/nonexistent")
+"""The folder of a store that has no checkpoints."""
+
 _MAGIC = b"TAPEWTCH"
 _PREFIX = struct.Struct("<8sIQ")
 

@@ -1,0 +1,5 @@
+"""`python -m streamer` is `tapewatch`."""
+
+from streamer.cli import main
+
+main()

@@ -1,0 +1,25 @@
+"""Options of `tapewatch` itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streamer.cli.output import out
+from streamer.pipeline.version import code_version
+
+
+def _print(wanted: bool) -> None:
+    if wanted:
+        out(f"tapewatch {code_version()}")
+        raise typer.Exit
+
+
+def show_version(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+    del version

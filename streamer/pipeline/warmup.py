@@ -1,0 +1,64 @@
+"""Compiles a plan's kernels before the first record comes, so that no poll waits for a compiler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from streamer.events.batch import Batch, Decoded, Instrument, Kind
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.task import Task, Tick
+from streamer.sources.contract import Partition
+
+_SECOND_NS = 1_000_000_000
+_INSTRUMENT = Instrument("warm-up", "warm-up")
+_QUICK_S = 1.0  # nobody needs to be told of less
+
+
+def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
+    """Run a throw-away task of the plan over an event of every kind and a tick.
+
+    Parameters
+    ----------
+    plan
+        What will be computed.
+    say
+        Told before it starts, as it may take half a minute where nothing is compiled yet.
+
+    Returns
+    -------
+    float
+        Seconds it took.
+    """
+    began = time.monotonic()
+    say("preparing kernels (the first start compiles them, which may take half a minute)")
+    task = Task(plan, Partition("warm-up", "", 0))
+    task.step(Decoded(_one_of_each(), (), {}))
+    task.step(Tick(1, 10 * _SECOND_NS))
+    took = time.monotonic() - began
+    if took > _QUICK_S:
+        say(f"kernels ready after {took:.1f} s")
+    return took
+
+
+def _one_of_each() -> Batch:
+    kinds = [kind for kind in Kind if kind != Kind.TICK]
+    n = len(kinds)
+    one = np.ones(n)
+    return Batch(
+        instruments=(_INSTRUMENT,),
+        instrument=np.zeros(n, np.int32),
+        kind=np.array(kinds, np.int8),
+        ts=np.arange(n, dtype=np.int64) * _SECOND_NS,
+        record_ts=np.zeros(n, np.int64),
+        source=np.zeros(n, np.int8),
+        offset=np.arange(n, dtype=np.int64),
+        index=np.zeros(n, np.int16),
+        numbers=dict.fromkeys(
+            ("price", "size", "bid_price", "bid_size", "ask_price", "ask_size", "value"), one
+        ),
+        codes={},
+        strings=(),
+    )

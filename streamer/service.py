@@ -1,0 +1,158 @@
+"""The daemon: source, engine, store and notifier wired together for `tapewatch run`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from alerts.receivers.registry import build_receivers
+from alerts.routing import Router
+from streamer.config.file import ConfigFile
+from streamer.config.secrets import Secrets
+from streamer.errors import TapewatchError, UsageError
+from streamer.notify.clock import SystemClock
+from streamer.notify.notifier import Notifier
+from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.compile import compile_document, compile_plan
+from streamer.pipeline.engine import Engine
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.recovery import Recovery
+from streamer.pipeline.runner import Work
+from streamer.pipeline.warmup import warm_up
+from streamer.sources.kafka import KafkaSource
+from streamer.store.database import Database, open_store
+from streamer.store.ledger import Ledger
+
+log = structlog.get_logger()
+
+_NS = 1_000_000_000
+_GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after the next start
+
+
+def run_service(
+    config: ConfigFile, secrets: Secrets, *, say: Callable[[str], None], accept_rederivation: bool = False
+) -> None:
+    """Run until SIGTERM or SIGINT, then drain, checkpoint and stop.
+
+    Parameters
+    ----------
+    config, secrets
+        What to do, and what it takes to do it.
+    say
+        Told, for a person, what goes on while nothing else can be seen.
+    accept_rederivation
+        See `Recovery`.
+
+    Raises
+    ------
+    TapewatchError
+        When the world is not as it must be.
+    """
+    settings = config.settings
+    if settings.source.kafka is None or not settings.source.topics:
+        raise UsageError(f"{config.path}: `run` reads Kafka: give source.kafka and source.topics")
+    plan = compile_plan(config)
+    database = open_store(settings.store)
+    try:
+        warm_up(plan, say)
+        with notifying(config, secrets, database) as notifier, stop_signals() as stopping:
+            topics = [glob for topic in settings.source.topics for glob in topic.globs]
+            source = KafkaSource(
+                settings.source.kafka, topics, max_poll_records=max(500, settings.engine.batch_size)
+            )
+            engine = _engine(config, plan, database, source, notifier, accept_rederivation)
+            log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
+            engine.run(lambda: stopping.is_set() or notifier.failure is not None)
+            log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
+        if notifier.failure is not None:
+            raise TapewatchError(f"delivery stopped: {notifier.failure}") from notifier.failure
+    finally:
+        database.close()
+
+
+@contextmanager
+def notifying(config: ConfigFile, secrets: Secrets, database: Database) -> Iterator[Notifier]:
+    """The notify half at work; on leaving it gets some seconds to deliver what is owed."""
+    receivers = build_receivers(config.settings.receivers, secrets)
+    routes = Router(config.settings.route, tuple(receivers))
+    notifier = Notifier(database, routes, receivers, SystemClock())
+    notifier.start()
+    try:
+        yield notifier
+    finally:
+        if not notifier.stop(_GRACE_S):
+            log.info("deliveries are left for the next start")
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; a second SIGINT interrupts at once."""
+    stopping = threading.Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if stopping.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def checkpoint_folder(database: Database) -> Path:
+    """The folder of a store's checkpoint files: beside it, under its name."""
+    path = database.path
+    if path is None:
+        raise TapewatchError("a store in memory has no checkpoints")
+    return path.with_name(path.name + ".checkpoints")
+
+
+def _engine(
+    config: ConfigFile,
+    plan: Plan,
+    database: Database,
+    source: KafkaSource,
+    notifier: Notifier,
+    accept_rederivation: bool,
+) -> Engine:
+    settings = config.settings
+    ledger = Ledger(
+        database,
+        SystemClock(),
+        keep_all=settings.journal.keep == "all",
+        accept_rederivation=accept_rederivation,
+    )
+
+    def watch(work: Work) -> None:
+        if work.outcome.visible:
+            notifier.wake()
+
+    folder = checkpoint_folder(database)
+    recovery = Recovery(
+        plan,
+        lambda config_hash: compile_document(ledger.config(config_hash)),
+        ledger,
+        folder,
+        batch_size=settings.engine.batch_size,
+        watch=watch,
+        accept_rederivation=accept_rederivation,
+    )
+    checkpointer = Checkpointer(ledger, folder, settings.checkpoint.every_ns / _NS, time.monotonic)
+    ticks_ns = settings.engine.ticks_ns
+    return Engine(
+        source,
+        recovery,
+        checkpointer,
+        ticks_every_s=None if ticks_ns is None else ticks_ns / _NS,
+        clock=time.monotonic,
+    )
