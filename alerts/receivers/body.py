@@ -1,0 +1,89 @@
+"""An alert's body as receivers that show it to people read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alerts.contracts import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What there is to show of a transition.
+
+    Parameters
+    ----------
+    alert_id, number
+        The episode, and the transition's number in it.
+    transition
+        ``fired``, ``updated`` or ``resolved``.
+    severity, rule, text
+        As in the body.
+    subject
+        Venue and symbol, empty for alerts about the service.
+    ts_event
+        RFC 3339.
+    values
+        The fields and features the rule names, as text, in the body's order.
+    """
+
+    alert_id: str
+    number: int
+    transition: str
+    severity: str
+    rule: str
+    subject: str
+    text: str
+    ts_event: str
+    values: Mapping[str, str]
+
+    @property
+    def headline(self) -> str:
+        """Severity, rule and subject on one line; a resolved one says so first."""
+        state = "RESOLVED" if self.transition == "resolved" else self.severity.upper()
+        return " ".join(part for part in (state, self.rule, self.subject) if part)
+
+
+def read_body(delivery: Delivery) -> Shown:
+    """Read the stored body of a delivery.
+
+    Examples
+    --------
+    >>> body = b'{"transition": "fired", "severity": "warning", "rule": "crossed_book", "venue": "XNAS", '
+    >>> body += b'"symbol": "ACME", "ts_event": "2026-01-05T14:30:00Z", "values": {"spread_bps": -2.5}, '
+    >>> body += b'"text": "ACME is crossed"}'
+    >>> read_body(Delivery("a1", 0, "desk", body)).headline
+    'WARNING crossed_book XNAS ACME'
+    """
+    body: dict[str, Any] = json.loads(delivery.body)
+    return Shown(
+        alert_id=delivery.alert_id,
+        number=delivery.number,
+        transition=body["transition"],
+        severity=body["severity"],
+        rule=body["rule"],
+        subject=" ".join(part for part in (body["venue"], body["symbol"]) if part),
+        text=body["text"] or "",
+        ts_event=body["ts_event"],
+        values={name: _shown(value) for name, value in body["values"].items()},
+    )
+
+
+def one_line(text: str) -> str:
+    r"""Make text safe for a line on a terminal: whatever cannot be printed becomes a space.
+
+    Examples
+    --------
+    >>> one_line("ACME\x1b[2J is\ncrossed")
+    'ACME [2J is crossed'
+    """
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,68 @@
+"""Every kind of receiver there is, and how one is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from alerts.contracts import Clock, Receiver
+from alerts.receivers.console import console
+from alerts.receivers.file import file
+from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.slack import slack
+from alerts.receivers.slack_webhook import slack_webhook
+from alerts.receivers.webhook import webhook
+from alerts.secrets import Resolve
+
+
+class Factory(Protocol):
+    """Builds a receiver from its part of the configuration."""
+
+    def __call__(self, name: str, settings: Any, resolve: Resolve, clock: Clock) -> Receiver:
+        """Build it; raises `SecretError` or `ReceiverError` where it could not work."""
+
+
+RECEIVERS: Mapping[str, Factory] = MappingProxyType(
+    {
+        "console": console,
+        "file": file,
+        "slack": slack,
+        "slack_webhook": slack_webhook,
+        "webhook": webhook,
+    }
+)
+"""By kind; `ReceiverSettings.kind` is a key."""
+
+
+def build_receiver(name: str, settings: ReceiverSettings, resolve: Resolve, clock: Clock) -> Receiver:
+    """Build the receiver that a part of the configuration describes.
+
+    Parameters
+    ----------
+    name
+        Its name in the configuration.
+    settings
+        Its settings.
+    resolve
+        Gives the value of a secret.
+    clock
+        Wall-clock time.
+
+    Raises
+    ------
+    SecretError
+        When a secret cannot be had or is not of the right form.
+    ReceiverError
+        When it cannot work as it is set up.
+
+    Examples
+    --------
+    >>> from alerts.receivers.settings import ReceiverSettings
+    >>> class Stopped:
+    ...     def now(self): return 0.0
+    >>> tty = ReceiverSettings.model_validate({"console": {}})
+    >>> type(build_receiver("tty", tty, lambda secret: "", Stopped())).__name__
+    'ConsoleReceiver'
+    """
+    return RECEIVERS[settings.kind](name, settings.of_kind, resolve, clock)
