@@ -99,7 +99,7 @@ def _imbalance(rows: Rows) -> NDArray[np.float64]:
 FAMILIES = (
     Family(
         stem="spread_bps",
-        doc="ask less bid over the mid of the last quote that has both, in basis points; negative when crossed",
+        doc="ask less bid over the mid of the last whole quote, in basis points; negative when crossed",
         unit="bps",
         shape="positive",
         fed_by=_QUOTES,

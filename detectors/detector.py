@@ -1,0 +1,187 @@
+"""A detector: which rows a model looks at, what it is given of them, and what it may learn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import squash
+from detectors.columns import KIND_NAMES, Columns, State
+from detectors.features.names import UnknownFeatureError, parse_feature
+from detectors.fields import FIELDS, Shape
+from detectors.models import READY, ModelError, build_model
+from detectors.settings import DetectorSettings
+
+_TREES = frozenset({"HalfSpaceTrees", "river.anomaly.HalfSpaceTrees", "river.anomaly.hst.HalfSpaceTrees"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectorScores:
+    """What a detector said of a batch.
+
+    Parameters
+    ----------
+    rows
+        intp[m], the rows of the batch that it looked at, in order.
+    score
+        float64[m], NaN unless the row's instrument is ready and the row has inputs.
+    status
+        int8[m], 0 warming, 1 ready, 2 quarantined (`STATUS_NAMES`), as of before the row was learnt.
+    """
+
+    rows: NDArray[np.intp]
+    score: NDArray[np.float64]
+    status: NDArray[np.int8]
+
+
+class Detector:
+    """A model for every instrument of a task, its inputs scaled, its learning guarded.
+
+    Parameters
+    ----------
+    name
+        The detector's name in the configuration.
+    settings
+        What it is made of.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be made; `path` says which setting is at fault.
+
+    Examples
+    --------
+    >>> settings = DetectorSettings(model="RobustZ", features=["return_bps_10s", "size"])
+    >>> tape = Detector("tape", settings)
+    >>> tape.features, sorted(tape.fields), sorted(tape.on)
+    (('return_bps_10s',), ['size'], [0])
+    """
+
+    def __init__(self, name: str, settings: DetectorSettings) -> None:
+        self._name = name
+        self._kinds = frozenset(KIND_NAMES.index(kind) for kind in settings.on)
+        inputs = [_input(feature, ("features", i)) for i, feature in enumerate(settings.features)]
+        if settings.target is not None:
+            inputs.append(_input(settings.target, ("target",)))
+        self._inputs = tuple(inputs)
+        self._width = len(settings.features)
+        squashed = _squashes(settings)
+        self._guard = squash.Guard(
+            [at.shape for at in inputs],
+            [squashed and i < self._width for i in range(len(inputs))],
+            settings.wild,
+        )
+        self._model = build_model(settings)
+        self._version = _version(settings, [at.spec for at in inputs], self._model.version)
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        return self._name
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features it needs of a `FeatureSet`; its target is among them."""
+        return tuple(at.name for at in self._inputs if not at.is_field)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The event fields it looks at directly."""
+        return frozenset(at.name for at in self._inputs if at.is_field)
+
+    @property
+    def on(self) -> frozenset[int]:
+        """The kinds of rows that it scores."""
+        return self._kinds
+
+    @property
+    def version(self) -> str:
+        """A short hash that differs whenever the same events could give other scores."""
+        return self._version
+
+    def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
+        self._guard.grow(n_slots)
+        self._model.grow(n_slots)
+
+    def step(self, columns: Columns, features: Mapping[str, NDArray[np.float64]]) -> DetectorScores:
+        """Score the rows of its kinds, in order, and learn from those that may be learnt.
+
+        Parameters
+        ----------
+        columns
+            The batch; `grow` has been called for its slots.
+        features
+            float64[n] by name, at least the ones in `features`.
+        """
+        wanted = np.isin(columns.kind, sorted(self._kinds))
+        rows = np.flatnonzero(wanted)
+        slot = np.array(columns.slot[rows], np.int32)
+        raw = np.full((len(rows), len(self._inputs)), np.nan)
+        for place, at in enumerate(self._inputs):
+            column = columns.fields.get(at.name) if at.is_field else features[at.name]
+            if column is not None:
+                raw[:, place] = column[rows]
+        given, learn = self._guard.step(slot, raw)
+        x = np.ascontiguousarray(given[:, : self._width])
+        y = np.full(len(rows), np.nan) if len(self._inputs) == self._width else given[:, self._width].copy()
+        score, status = np.empty(len(rows)), np.empty(len(rows), np.int8)
+        self._model.step(slot, x, y, learn, score, status)
+        score[np.isnan(x).all(axis=1) | (status != READY)] = np.nan
+        return DetectorScores(rows, score, status)
+
+    def counters(self) -> dict[str, int]:
+        """How many rows were learnt, or not and why (`squash.COUNTERS`), and quarantined instruments."""
+        return {**self._guard.counters(), "quarantined": len(self._model.quarantined())}
+
+    def quarantined(self) -> Mapping[int, str]:
+        """Why each quarantined instrument is, by slot."""
+        return self._model.quarantined()
+
+    def state(self) -> State:
+        """An exact copy of the state."""
+        guard = {f"guard/{name}": array for name, array in self._guard.state().items()}
+        return {**guard, **{f"model/{name}": array for name, array in self._model.state().items()}}
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state()` of a detector of the same version gave."""
+        self._guard.restore(_under("guard/", state))
+        self._model.restore(_under("model/", state))
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    name: str
+    is_field: bool
+    shape: Shape
+    spec: str
+
+
+def _input(name: str, path: tuple[str | int, ...]) -> _Input:
+    if name in FIELDS:
+        return _Input(name, True, FIELDS[name].shape, name)
+    try:
+        feature = parse_feature(name)
+    except UnknownFeatureError as error:
+        raise ModelError(str(error), path) from None
+    return _Input(name, False, feature.shape, feature.spec)
+
+
+def _squashes(settings: DetectorSettings) -> bool:
+    if settings.inputs is None:
+        return isinstance(settings.model, str) and settings.model in _TREES
+    return settings.inputs == "squashed"
+
+
+def _version(settings: DetectorSettings, specs: list[str], model: str) -> str:
+    whole = {"settings": settings.spec, "inputs": specs, "guard": squash.VERSION, "model": model}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _under(prefix: str, state: State) -> State:
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

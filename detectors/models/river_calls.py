@@ -1,0 +1,97 @@
+"""How River's methods are called: with a target or without, and what their failures are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detectors.models.contract import ModelError
+from detectors.models.river_build import class_name, last_step, parts
+
+_SCORING_CHANGES = "river.anomaly.pad.PredictiveAnomalyDetection"
+_KNOWN = frozenset({"river", "builtins", "collections", "functools", "random", "numpy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How one model wants to be called.
+
+    Parameters
+    ----------
+    score_y, learn_y
+        Whether `score_one` and `learn_one` take a target.
+    by_name
+        Whether `score_one` takes it by name only, as a pipeline does.
+    pure
+        Whether scoring is known to leave the model as it is.
+    """
+
+    score_y: bool
+    learn_y: bool
+    by_name: bool
+    pure: bool
+
+    def score(self, model: Any, x: Mapping[str, float], y: float) -> Any:
+        """What the model says of one row."""
+        if not self.score_y:
+            return model.score_one(x)
+        return model.score_one(x, y=y) if self.by_name else model.score_one(x, y)
+
+    def learn(self, model: Any, x: Mapping[str, float], y: float) -> None:
+        """Let the model learn one row."""
+        if self.learn_y:
+            model.learn_one(x, y)
+        else:
+            model.learn_one(x)
+
+
+def calls_of(model: Any, target: str | None) -> Calls:
+    """How to call a model.
+
+    Raises
+    ------
+    ModelError
+        When it needs a target and there is none, or the other way round.
+    """
+    final = last_step(model)
+    scorer = getattr(final, "_wrapped_model", final)
+    calls = Calls(
+        score_y="y" in inspect.signature(scorer.score_one).parameters,
+        learn_y=_learns_y(model),
+        by_name=final is not model,
+        pure=_is_pure(model),
+    )
+    if target is None and (calls.score_y or calls.learn_y):
+        raise ModelError(f"{type(scorer).__name__} needs a target: the feature that it predicts", ("target",))
+    if target is not None and not (calls.score_y or calls.learn_y):
+        raise ModelError(f"{type(scorer).__name__} takes no target", ("target",))
+    return calls
+
+
+def failure(error: BaseException) -> str:
+    """What a model's exception says, in short; whatever is not the model's failure goes on up.
+
+    River's parts in Rust panic with an exception that is no `Exception`, and that no module exports.
+    """
+    if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
+        raise error
+    text = str(error).splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+
+
+def _learns_y(model: Any) -> bool:
+    supervised = getattr(model, "_supervised", None)
+    if isinstance(supervised, bool):
+        return supervised
+    return "y" in inspect.signature(model.learn_one).parameters
+
+
+def _is_pure(model: Any) -> bool:
+    return all(
+        class_name(part) != _SCORING_CHANGES
+        and type(part).__module__.partition(".")[0]
+        in {"river", "builtins", "collections", "random", "functools"}
+        for part in parts(model)
+    )

@@ -1,0 +1,190 @@
+"""A robust z score: how far an input lies from its running median, in units of its running spread.
+
+The first 64 values give an exact median and median absolute deviation (MAD); from then on both
+follow by stochastic approximation (H. Robbins and S. Monro, "A stochastic approximation method",
+1951), stepping by the gain that is best for a normal variable and never below 1/memory. The
+spread is 1.4826 MAD, as in B. Iglewicz and D. Hoaglin, "How to detect and handle outliers" (1993),
+but at least a quarter of what the mean absolute deviation would give, so that a value which is
+mostly the same does not make every other one infinitely strange.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import State
+from detectors.models.contract import READY, WARMING
+from detectors.models.params import Whole, whole_numbers
+from detectors.settings import DetectorSettings
+from detectors.slots import Column, SlotArrays
+
+WARMUP = 64
+"""Values of each input before there is a score."""
+
+HIGHEST = 1e6
+"""What a score is cut off at: a constant input's first change would be infinitely strange."""
+
+PARAMS = {"memory": Whole(1000, WARMUP, 1_000_000)}
+"""`memory`: events over which the median and the spread adapt."""
+
+_MEDIAN_GAIN = 1.858  # 1 / (2 f(median)) of a normal variable, in MADs
+_MAD_GAIN = 1.166  # the same for the MAD itself
+_SIGMA_PER_MAD = 1.4826
+_SIGMA_PER_MEAN = 1.2533
+_CLIP = 10.0  # a deviation counts for the mean deviation at most ten times that
+
+
+@njit(cache=True, nogil=True)
+def _median_of(values):  # type: ignore[no-untyped-def]
+    for i in range(1, values.shape[0]):
+        value = values[i]
+        j = i - 1
+        while j >= 0 and values[j] > value:
+            values[j + 1] = values[j]
+            j -= 1
+        values[j + 1] = value
+    middle = values.shape[0] // 2
+    if values.shape[0] % 2:
+        return values[middle]
+    return values[middle - 1] / 2.0 + values[middle] / 2.0
+
+
+@njit(cache=True, nogil=True)
+def _settle(first, at):  # type: ignore[no-untyped-def]
+    at[0] = _median_of(first)
+    mean = 0.0
+    for i in range(WARMUP):
+        first[i] = abs(first[i] - at[0])
+        mean += first[i] / WARMUP
+    at[1] = _median_of(first)
+    at[2] = mean
+
+
+@njit(cache=True, nogil=True)
+def _follow(value, gain, at):  # type: ignore[no-untyped-def]
+    away = abs(value - at[0])
+    unit = max(at[1], at[2])
+    if value > at[0]:
+        at[0] += _MEDIAN_GAIN * gain * unit
+    elif value < at[0]:
+        at[0] -= _MEDIAN_GAIN * gain * unit
+    if away > at[1]:
+        at[1] += _MAD_GAIN * gain * unit
+    elif away < at[1]:
+        at[1] = max(0.0, at[1] - _MAD_GAIN * gain * unit)
+    if unit > 0.0:
+        away = min(away, _CLIP * unit)
+    at[2] += gain * (away - at[2])
+
+
+@njit(cache=True, nogil=True)
+def _distance(value, at):  # type: ignore[no-untyped-def]
+    away = abs(value - at[0])
+    spread = max(_SIGMA_PER_MAD * at[1], _SIGMA_PER_MEAN * at[2] / 4.0)
+    if away == 0.0:
+        return 0.0
+    if spread == 0.0:
+        return HIGHEST
+    return min(away / spread, HIGHEST)
+
+
+@njit(cache=True, nogil=True)
+def _step_rows(slot, x, learn, memory, count, first, at, score, status):  # type: ignore[no-untyped-def]
+    for row in range(slot.shape[0]):
+        s = slot[row]
+        ready = True
+        highest = np.nan
+        for j in range(x.shape[1]):
+            value = x[row, j]
+            known = count[s, j] >= WARMUP
+            ready = ready and known
+            if not math.isfinite(value):
+                continue
+            if known:
+                z = _distance(value, at[s, j])
+                if not highest >= z:
+                    highest = z
+            if not learn[row]:
+                continue
+            if count[s, j] < memory:
+                count[s, j] += 1
+            if known:
+                _follow(value, 1.0 / count[s, j], at[s, j])
+            else:
+                first[s, j, count[s, j] - 1] = value
+                if count[s, j] == WARMUP:
+                    _settle(first[s, j], at[s, j])
+        score[row] = highest if ready else np.nan
+        status[row] = READY if ready else WARMING
+
+
+class RobustZ:
+    """The largest robust z of several inputs, for every slot.
+
+    Scores go from 0 to 1e6. A missing input (NaN) is left out of the row's score; a row without
+    any has none. Warming until each input has been seen 64 times.
+
+    Parameters
+    ----------
+    n_inputs
+        How many inputs a row has.
+    memory
+        Events over which it adapts.
+    """
+
+    version = "RobustZ.1"
+
+    def __init__(self, n_inputs: int, memory: int = 1000) -> None:
+        self._memory = memory
+        self._arrays = SlotArrays(
+            {
+                "count": Column(np.int64, 0, (n_inputs,)),
+                "first": Column(np.float64, 0, (n_inputs, WARMUP)),
+                "at": Column(np.float64, 0, (n_inputs, 3)),
+            }
+        )
+
+    def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
+        self._arrays.grow(n_slots)
+
+    def step(
+        self,
+        slot: NDArray[np.int32],
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+        score: NDArray[np.float64],
+        status: NDArray[np.int8],
+    ) -> None:
+        """Score each row, then learn it; see `Model.step`."""
+        a = self._arrays
+        _step_rows(slot, x, learn, self._memory, a["count"], a["first"], a["at"], score, status)
+
+    def quarantined(self) -> Mapping[int, str]:
+        """Nothing: this model cannot fail."""
+        return {}
+
+    def state(self) -> State:
+        """An exact copy of the state."""
+        return self._arrays.state()
+
+    def restore(self, state: State) -> None:
+        """Go on from a copy."""
+        self._arrays.restore(state)
+
+
+def build(settings: DetectorSettings) -> RobustZ:
+    """A robust z as configured.
+
+    Raises
+    ------
+    ModelError
+        For an unknown parameter or one out of its range.
+    """
+    return RobustZ(len(settings.features), **whole_numbers(settings, PARAMS))

@@ -1,0 +1,238 @@
+"""What stands between features and models: scales, squashing into [0, 1], and what is learnt.
+
+Each input of each instrument has a scale of its own, the running mean of how far it lies from its
+centre (zero; for inputs that live around a level, a running median). It starts as the median of
+the first 15 values, so that a wild first one does no harm, and follows by steps in which no value
+counts for more than ten scales. A row is always judged by the scale from before it.
+
+With d the distance from the centre and s the scale, an input that goes upwards from zero becomes
+d / (d + s), any other one 1/2 + d / (2 (|d| + s)): monotone, bounded, half way at what is usual.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import State
+from detectors.fields import Shape
+from detectors.slots import Column, SlotArrays
+
+VERSION = "squash.1"
+
+ENOUGH = 15
+"""Values before a scale is known."""
+
+_GAIN = 1.0 / 500.0  # a scale follows its input within some hundreds of events
+_CLIP = 10.0
+_LARGEST = 1e308
+
+_SIGNED, _POSITIVE, _LEVEL = range(3)
+_CODES: Mapping[Shape, int] = {"signed": _SIGNED, "positive": _POSITIVE, "level": _LEVEL}
+
+COUNTERS = ("learnt", "wild", "not_finite", "incomplete")
+"""What became of the rows: learnt; not learnt for a wild, a non-finite, a missing input."""
+_LEARNT, _WILD, _NOT_FINITE, _INCOMPLETE = range(4)
+
+
+@njit(cache=True, nogil=True)
+def _insert(ordered, n, value):  # type: ignore[no-untyped-def]
+    place = n
+    while place > 0 and ordered[place - 1] > value:
+        ordered[place] = ordered[place - 1]
+        place -= 1
+    ordered[place] = value
+
+
+@njit(cache=True, nogil=True)
+def _middle(ordered, n):  # type: ignore[no-untyped-def]
+    if n == 0:
+        return 0.0
+    if n % 2:
+        return ordered[n // 2]
+    return ordered[n // 2 - 1] / 2.0 + ordered[n // 2] / 2.0
+
+
+@njit(cache=True, nogil=True)
+def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
+    # at: values seen, distances kept, centre, scale
+    away = min(abs(value - at[2]), _LARGEST)
+    if away == 0.0:
+        return
+    kept = int(at[1])
+    if kept < ENOUGH:
+        _insert(early, kept, away)
+        at[1] += 1.0
+        at[3] = _middle(early, kept + 1)
+    else:
+        at[3] += _GAIN * (min(away, _CLIP * at[3]) - at[3])
+
+
+@njit(cache=True, nogil=True)
+def _follow(value, code, early, at):  # type: ignore[no-untyped-def]
+    seen = int(at[0])
+    if seen < ENOUGH:
+        _insert(early, seen, value)
+        at[0] += 1.0
+        if seen + 1 == ENOUGH:
+            if code == _LEVEL:
+                at[2] = _middle(early, ENOUGH)
+            first = early.copy()
+            for i in range(ENOUGH):
+                _keep_distance(first[i], early, at)
+        return
+    _keep_distance(value, early, at)
+    if code == _LEVEL:
+        if value > at[2]:
+            at[2] += _GAIN * at[3]
+        elif value < at[2]:
+            at[2] -= _GAIN * at[3]
+
+
+@njit(cache=True, nogil=True)
+def _squashed(value, code, centre, scale):  # type: ignore[no-untyped-def]
+    away = value - centre
+    part = 0.0
+    if away != 0.0:
+        part = 1.0 / (1.0 + scale / abs(away))
+    if code == _POSITIVE:
+        return part if away > 0.0 else 0.0
+    return 0.5 + 0.5 * part if away >= 0.0 else 0.5 - 0.5 * part
+
+
+@njit(cache=True, nogil=True)
+def _guard_rows(slot, x, code, squash, wild, early, at, started, counts, out, learn):  # type: ignore[no-untyped-def]
+    width = x.shape[1]
+    for row in range(slot.shape[0]):
+        s = slot[row]
+        present = 0
+        strange = False
+        infinite = False
+        unknown = False
+        for j in range(width):
+            value = x[row, j]
+            out[row, j] = np.nan
+            if math.isnan(value):
+                continue
+            known = at[s, j, 0] >= ENOUGH
+            if math.isinf(value):
+                infinite = True
+                if squash[j] and known:
+                    out[row, j] = _squashed(value, code[j], 0.0, 0.0)
+                    present += 1
+                continue
+            if at[s, j, 1] >= ENOUGH and abs(value - at[s, j, 2]) > wild * at[s, j, 3]:
+                strange = True
+            if not squash[j]:
+                out[row, j] = value
+                present += 1
+                unknown = unknown or not known
+            elif known:
+                out[row, j] = _squashed(value, code[j], at[s, j, 2], at[s, j, 3])
+                present += 1
+            _follow(value, code[j], early[s, j], at[s, j])
+        if present == width and not unknown:
+            started[s] = True
+        learn[row] = started[s] and present > 0 and not unknown and not infinite and not strange
+        if learn[row]:
+            counts[_LEARNT] += 1
+        elif infinite:
+            counts[_NOT_FINITE] += 1
+        elif strange:
+            counts[_WILD] += 1
+        else:
+            counts[_INCOMPLETE] += 1
+
+
+class Guard:
+    """Makes a model's inputs of raw ones, and decides which rows it may learn.
+
+    A row is learnt unless an input is infinite or wild, or its scale is not known yet. An input
+    that is missing (NaN) stays missing; the first row that is learnt has them all, so that a model
+    which fixes its inputs with the first one sees the whole.
+
+    Parameters
+    ----------
+    shapes
+        How each input behaves.
+    squash
+        Which inputs are mapped into [0, 1].
+    wild
+        Scales from its centre beyond which an input is not learnt.
+
+    Examples
+    --------
+    >>> guard = Guard(["positive"], [True], wild=1000.0)
+    >>> guard.grow(1)
+    >>> x = np.full((17, 1), 2.0)
+    >>> x[16] = 1e9
+    >>> inputs, learn = guard.step(np.zeros(17, np.int32), x)
+    >>> inputs[14:, 0].round(6)
+    array([nan, 0.5, 1. ])
+    >>> learn[14:]
+    array([False,  True, False])
+    """
+
+    def __init__(self, shapes: Sequence[Shape], squash: Sequence[bool], wild: float) -> None:
+        self._code = np.array([_CODES[shape] for shape in shapes], np.int64)
+        self._squash = np.array(squash, np.bool_)
+        self._wild = float(wild)
+        self._counts = np.zeros(len(COUNTERS), np.int64)
+        self._arrays = SlotArrays(
+            {
+                "early": Column(np.float64, 0, (len(shapes), ENOUGH)),
+                "at": Column(np.float64, 0, (len(shapes), 4)),
+                "started": Column(np.bool_),
+            }
+        )
+
+    def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
+        self._arrays.grow(n_slots)
+
+    def step(
+        self, slot: NDArray[np.int32], x: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """What the model gets, float64[m, k], and which rows it may learn, bool[m].
+
+        Parameters
+        ----------
+        slot
+            int32[m].
+        x
+            float64[m, k], raw inputs, NaN where missing.
+        """
+        out = np.empty_like(x)
+        learn = np.empty(len(slot), np.bool_)
+        a = self._arrays
+        _guard_rows(
+            slot,
+            x,
+            self._code,
+            self._squash,
+            self._wild,
+            a["early"],
+            a["at"],
+            a["started"],
+            self._counts,
+            out,
+            learn,
+        )
+        return out, learn
+
+    def counters(self) -> dict[str, int]:
+        """How many rows became what, by the names in `COUNTERS`."""
+        return dict(zip(COUNTERS, self._counts.tolist(), strict=True))
+
+    def state(self) -> State:
+        """An exact copy of the state."""
+        return {**self._arrays.state(), "counts": self._counts.copy()}
+
+    def restore(self, state: State) -> None:
+        """Go on from a copy."""
+        self._arrays.restore({name: array for name, array in state.items() if name != "counts"})
+        self._counts = np.array(state["counts"], np.int64)
