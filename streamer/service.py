@@ -12,7 +12,7 @@ from types import FrameType
 
 import structlog
 
-from alerts.receivers.registry import build_receivers
+from alerts.receivers.registry import build_receiver
 from alerts.routing import Router
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
@@ -80,9 +80,13 @@ def run_service(
 @contextmanager
 def notifying(config: ConfigFile, secrets: Secrets, database: Database) -> Iterator[Notifier]:
     """The notify half at work; on leaving it gets some seconds to deliver what is owed."""
-    receivers = build_receivers(config.settings.receivers, secrets)
+    clock = SystemClock()
+    receivers = {
+        name: build_receiver(name, settings, secrets, clock)
+        for name, settings in config.settings.receivers.items()
+    }
     routes = Router(config.settings.route, tuple(receivers))
-    notifier = Notifier(database, routes, receivers, SystemClock())
+    notifier = Notifier(database, routes, receivers, clock)
     notifier.start()
     try:
         yield notifier

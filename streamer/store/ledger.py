@@ -58,6 +58,17 @@ class TaskRow:
     code_version: str
 
 
+def base_incarnation(incarnation: str) -> str:
+    """A topic's own incarnation, without the number of fresh starts its task had.
+
+    Examples
+    --------
+    >>> base_incarnation("b2f~1")
+    'b2f'
+    """
+    return incarnation.partition(_GENERATION)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
     """A checkpoint: the journal entry it stands behind, the offset to read next, where its file is."""
@@ -129,7 +140,7 @@ class Ledger:
         )
         with self._db.write() as connection:
             for row in connection.execute(generations).mappings():
-                if row["incarnation"].partition(_GENERATION)[0] == partition.incarnation:
+                if base_incarnation(row["incarnation"]) == partition.incarnation:
                     connection.execute(update(t.tasks).where(c.id == row["id"]).values(epoch=row["epoch"] + 1))
                     return _task_row({**row, "epoch": row["epoch"] + 1})
             return self._new_task(connection, partition, start, config_hash, version)
@@ -141,6 +152,11 @@ class Ledger:
         with self._db.write() as connection:
             partition = row.partition._replace(incarnation=incarnation)
             return self._new_task(connection, partition, start, config_hash, version)
+
+    def tasks(self) -> list[TaskRow]:
+        """Every task the store knows, in the order they were made."""
+        with self._db.read() as connection:
+            return [_task_row(row) for row in connection.execute(select(t.tasks).order_by(t.tasks.c.id)).mappings()]
 
     def journal_after(self, task_id: int, seq: int) -> list[Entry]:
         """The journal's entries behind a checkpoint, in order."""

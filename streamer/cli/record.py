@@ -1,0 +1,48 @@
+"""`tapewatch record`: what the daemon consumed, as a file that `replay` folds to the same bytes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
+from streamer.cli.output import progress_bar, say
+from streamer.errors import UsageError
+
+_EVERY = 1_000  # records between two looks at the bar
+
+
+def record(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The recording to write: .jsonl, .jsonl.gz or .jsonl.zst.")
+    ],
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Write what the daemon consumed, in its order and with its ticks, into a file.
+
+    `tapewatch replay` folds a recording in the same tasks to the same alerts and scores, bit for bit.
+    The daemon must have run with `journal: {keep: all}`, and Kafka must still have the records.
+
+    Example: `tapewatch record -c binance.yaml -o monday.jsonl.zst`
+    """
+    from streamer.notify.clock import SystemClock
+    from streamer.record import record as write_recording
+    from streamer.store.database import open_store
+    from streamer.store.ledger import Ledger
+
+    settings = load_config(config).settings
+    if settings.source.kafka is None:
+        raise UsageError(f"{config}: `record` reads Kafka again: give source.kafka")
+    ledger = Ledger(open_store(settings.store, create=False), SystemClock())
+    with progress_bar() as bar:
+        task = bar.add_task("recording", total=None, note="")
+
+        def progress(records: int) -> None:
+            if records % _EVERY == 0:
+                bar.update(task, note=f"{records:,} records")
+
+        records, ticks = write_recording(ledger, settings.source.kafka, os.environ, output, progress)
+    say(f"{output}: {records:,} records, {ticks:,} ticks")
