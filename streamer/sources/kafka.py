@@ -12,10 +12,10 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from streamer.errors import TapewatchError
-from streamer.events.batch import NO_TIME
-from streamer.sources.contract import Assignments, Chunk, Partition, Record
+from streamer.sources.contract import Assignments, Chunk, Partition
 from streamer.sources.kafka_client import TRANSIENT, connect, explain, require_fast_checksums
 from streamer.sources.kafka_member import Member
+from streamer.sources.kafka_records import records_of
 from streamer.sources.kafka_settings import KafkaSettings
 
 MAX_POLL_RECORDS = 500
@@ -105,7 +105,7 @@ class KafkaSource:
             found = self._poll_once(member, left)
             if found:
                 self._heard()
-                return [Chunk(member.owned[one], _records(got)) for one, got in found.items()]
+                return [Chunk(member.owned[one], records_of(got)) for one, got in found.items()]
             if time.monotonic() >= until:
                 return ()
 
@@ -221,19 +221,6 @@ class KafkaSource:
 
     def _explained(self, error: Exception) -> TapewatchError:
         return explain(error, self._settings, self._environ)
-
-
-def _records(found: Sequence[Any]) -> list[Record]:
-    return [
-        Record(
-            one.offset,
-            one.value,
-            one.timestamp * 1_000_000 if one.timestamp >= 0 else NO_TIME,
-            one.key,
-            tuple(one.headers or ()),
-        )
-        for one in found
-    ]
 
 
 def _committed(_offsets: Mapping[TopicPartition, OffsetAndMetadata], response: object) -> None:
