@@ -59,7 +59,7 @@ def _milliseconds(text: str) -> int:
 
 
 def _read_start(value: object) -> object:
-    if isinstance(value, StartAt) or value in {"earliest", "latest"}:
+    if isinstance(value, StartAt) or value in ("earliest", "latest"):
         return value
     if isinstance(value, Mapping):
         unknown = [str(key) for key in value if key != "timestamp"]
