@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alerts.language.check import Checker
 from alerts.language.columns import Columns
-from alerts.language.errors import ExpressionError
+from alerts.language.errors import ExpressionError, error_at
 from alerts.language.meanings import Mention, plain_threshold
 from alerts.language.parse import parse
 from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
@@ -97,7 +97,7 @@ class Condition:
         return " ".join("".join(parts).split())
 
 
-def compile_condition(text: str, symbols: Symbols) -> Condition:
+def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = None) -> Condition:
     """Compile an expression that says yes or no.
 
     Parameters
@@ -106,6 +106,8 @@ def compile_condition(text: str, symbols: Symbols) -> Condition:
         The expression.
     symbols
         What names stand for.
+    on
+        The kinds of events to evaluate it on; by default those that the names leave.
 
     Raises
     ------
@@ -133,9 +135,11 @@ def compile_condition(text: str, symbols: Symbols) -> Condition:
     if not mentions:
         raise ExpressionError("the expression names no field, feature or detector: it never changes")
     found = tuple({mention.symbol.name: mention.symbol for mention in mentions}.values())
-    return Condition(
-        text, render(node), found, _kinds(found), plain_threshold(predicate), mentions, predicate
-    )
+    if on is None:
+        on = _kinds(found)
+    else:
+        _seen_on(text, mentions, on)
+    return Condition(text, render(node), found, on, plain_threshold(predicate), mentions, predicate)
 
 
 def _kinds(symbols: tuple[Symbol, ...]) -> frozenset[int]:
@@ -148,6 +152,27 @@ def _kinds(symbols: tuple[Symbol, ...]) -> frozenset[int]:
     return found
 
 
+def _seen_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
+    for mention in mentions:
+        symbol = mention.symbol
+        if symbol.source != "feature" and not symbol.kinds & on:
+            problem = (
+                f"'{symbol.name}' is never on {kind_names(on)} events, only on {kind_names(symbol.kinds)}"
+            )
+            raise error_at(text, mention.span.start, problem)
+
+
+def kind_names(kinds: frozenset[int]) -> str:
+    """Kinds of events for a message.
+
+    Examples
+    --------
+    >>> kind_names(frozenset({1, 0}))
+    'trade, quote'
+    """
+    return ", ".join(KIND_NAMES[kind] for kind in sorted(kinds))
+
+
 def where_carried(symbols: list[Symbol]) -> str:
     """Names with the kinds of events that carry them, for messages.
 
@@ -156,10 +181,7 @@ def where_carried(symbols: list[Symbol]) -> str:
     >>> where_carried([Symbol("bid_price", "number", kinds=frozenset({1}))])
     'bid_price (quote)'
     """
-    return ", ".join(
-        f"{symbol.name} ({', '.join(KIND_NAMES[kind] for kind in sorted(symbol.kinds))})"
-        for symbol in symbols
-    )
+    return ", ".join(f"{symbol.name} ({kind_names(symbol.kinds)})" for symbol in symbols)
 
 
 def plain(value: float | str | None) -> str:

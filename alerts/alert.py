@@ -1,0 +1,140 @@
+"""The alert as it is stored and sent."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from alerts.severity import Severity
+
+NS_PER_SECOND = 1_000_000_000
+
+_SOURCE_ORDER = ("topic", "partition", "offset", "index", "tick")
+
+
+def rfc3339(ns: int) -> str:
+    """A time in ns since 1970 UTC as RFC 3339 writes it, with all nine digits.
+
+    Examples
+    --------
+    >>> rfc3339(1_700_000_000_123_456_789)
+    '2023-11-14T22:13:20.123456789Z'
+    """
+    seconds, rest = divmod(ns, NS_PER_SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One transition of one alert.
+
+    Parameters
+    ----------
+    id
+        The alert's id: the same for all its transitions, and whenever it is derived again.
+    origin
+        ``detect``, or ``service`` for one that the service raises about itself.
+    transition
+        ``fired``, ``updated`` or ``resolved``.
+    number
+        The transition's number within the alert: 0 for ``fired``.
+    rule, rule_version
+        The rule, and a hash of what it says.
+    severity
+        How much it matters now.
+    venue, symbol
+        The instrument, None where it is not about one.
+    ts_event_ns
+        Event time of the row behind the transition, ns since 1970 UTC; in JSON also as RFC 3339.
+    source
+        Where that row came from: topic (or file), partition, offset, and index within the record;
+        for a tick its number.
+    values
+        What the rule names, as it was on that row; None where it was missing.
+    detector, score, model_version
+        The detector the rule names first, what it said, and which it was; None without one.
+    rarity_s
+        How rare such a score is, in seconds between two; None in this version.
+    config_hash
+        Of the configuration it was detected under.
+    text
+        What it says to people.
+
+    Examples
+    --------
+    >>> alert = Alert(
+    ...     id="0a", origin="detect", transition="fired", number=0, rule="fat_finger", rule_version="1f",
+    ...     severity="critical", venue="binance", symbol="BTCUSDT", ts_event_ns=1_700_000_000_000_000_000,
+    ...     source={"topic": "spot", "partition": 0, "offset": 7, "index": 0}, values={"size": 512.0},
+    ...     detector=None, score=None, rarity_s=None, model_version=None, config_hash="c0", text="big",
+    ... )
+    >>> Alert.from_json(alert.to_json()) == alert
+    True
+    """
+
+    id: str
+    origin: Literal["detect", "service"]
+    transition: str
+    number: int
+    rule: str
+    rule_version: str
+    severity: Severity
+    venue: str | None
+    symbol: str | None
+    ts_event_ns: int
+    source: Mapping[str, str | int | None]
+    values: Mapping[str, float | str | None]
+    detector: str | None
+    score: float | None
+    rarity_s: float | None
+    model_version: str | None
+    config_hash: str
+    text: str
+
+    @property
+    def ts_event(self) -> str:
+        """`ts_event_ns` as RFC 3339."""
+        return rfc3339(self.ts_event_ns)
+
+    def to_json(self) -> bytes:
+        """The alert as one line of JSON, the same bytes for the same alert.
+
+        Keys stand in the order of the parameters, those of `values` in alphabetical order. Numbers
+        have the fewest digits that give them back; what is not finite is null. The text is UTF-8,
+        with a question mark for half a surrogate pair, which has no UTF-8.
+        """
+        body: dict[str, Any] = {}
+        for field in fields(self):
+            body[field.name] = _finite(getattr(self, field.name))
+            if field.name == "ts_event_ns":
+                body["ts_event"] = self.ts_event
+        known = [key for key in _SOURCE_ORDER if key in self.source]
+        others = sorted(key for key in self.source if key not in _SOURCE_ORDER)
+        body["source"] = {key: _finite(self.source[key]) for key in (*known, *others)}
+        body["values"] = {key: _finite(self.values[key]) for key in sorted(self.values)}
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Alert:
+        """The alert behind such a line.
+
+        Raises
+        ------
+        ValueError
+            When it is not one.
+        """
+        read = json.loads(body)
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in read] if isinstance(read, dict) else ["everything"]
+        if missing:
+            raise ValueError(f"not an alert: {', '.join(missing)} missing")
+        return cls(**{name: read[name] for name in names})
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,216 @@
+"""Rules: conditions, what they are evaluated on, and how much they matter."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.holding import Hold, parse_duration, parse_hold
+from alerts.language.columns import Columns
+from alerts.language.condition import Condition, compile_condition
+from alerts.language.errors import ExpressionError
+from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
+from alerts.settings import RuleSettings
+from alerts.severity import SEVERITIES
+from alerts.text import Text, compile_text
+
+RULES_VERSION = 1
+"""Raised whenever the same rule would come to other transitions than before."""
+
+_VERSION_HEX_DIGITS = 16  # 64 bits tell all rules anybody writes from one another
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A rule, compiled.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    version
+        A hash of everything that decides what it detects: not of its text, nor of how it is spelled.
+    condition
+        When it holds.
+    escalations
+        Codes of higher severities, ascending, each with the condition on which the alert has it.
+    kinds
+        The kinds of events that it is evaluated on.
+    hold
+        How often or how long the condition has to be true before it fires.
+    clear_ns
+        How long it must not have been true before it resolves (ns).
+    severity
+        Code of its severity, its place in `SEVERITIES`.
+    text
+        What its alerts say, None for the condition with its values.
+    symbols
+        Everything it names: in the condition, the escalations, the text; each once.
+    settings
+        What it was compiled from.
+    """
+
+    name: str
+    version: str
+    condition: Condition
+    escalations: tuple[tuple[int, Condition], ...]
+    kinds: frozenset[int]
+    hold: Hold
+    clear_ns: int
+    severity: int
+    text: Text | None
+    symbols: tuple[Symbol, ...]
+    settings: RuleSettings
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of `symbols`."""
+        return tuple(symbol.name for symbol in self.symbols)
+
+    @property
+    def needed(self) -> tuple[Symbol, ...]:
+        """What it cannot be evaluated without: what the condition names."""
+        return self.condition.symbols
+
+    @property
+    def when(self) -> str:
+        """The condition as it was written."""
+        return self.condition.text
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What it says, for a person who asks why: JSON's types only."""
+        said = self.settings.model_dump(mode="json", exclude={"disabled", "why", "references"})
+        return {**said, "on": [KIND_NAMES[kind] for kind in sorted(self.kinds)]}
+
+    def evaluate(
+        self, columns: Columns, kind: NDArray[np.int8]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int8]]:
+        """Hold the rule against n rows.
+
+        Parameters
+        ----------
+        columns
+            The rows.
+        kind
+            int8[n], what each is.
+
+        Returns
+        -------
+        evaluated, held : bool[n]
+            Which rows count as evaluations, and on which of them the condition is true.
+        severity : int8[n]
+            The severity where it is true.
+        """
+        evaluated = np.isin(kind, sorted(self.kinds))
+        severity = np.full(columns.n, self.severity, np.int8)
+        if not evaluated.any():
+            return evaluated, evaluated, severity
+        held = self.condition.evaluate(columns) & evaluated
+        if held.any():
+            for code, condition in self.escalations:
+                severity[condition.evaluate(columns) & held] = code
+        return evaluated, held, severity
+
+    def render(self, values: Mapping[str, float | str | None]) -> str:
+        """What an alert with these values says."""
+        return self.condition.explain(values) if self.text is None else self.text.format(values)
+
+
+def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
+    """Compile a rule.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    settings
+        What it says.
+    symbols
+        What names stand for.
+
+    Raises
+    ------
+    ExpressionError
+        When there is anything wrong in an expression or the text; `path` says in which of them.
+
+    Examples
+    --------
+    >>> from alerts.language.symbols import SymbolTable
+    >>> table = SymbolTable.of(Symbol("size", "number", kinds=frozenset({0})))
+    >>> rule = compile_rule("big", RuleSettings(when="size > 100"), table)
+    >>> columns = Columns({"size": np.array([500.0, 500.0])}, {}, (), 2)
+    >>> evaluated, held, _ = rule.evaluate(columns, np.array([0, 2], np.int8))
+    >>> held.tolist(), rule.render({"size": 500.0})
+    ([True, False], 'size (500) > 100')
+    """
+    on = None if settings.on is None else frozenset(KIND_NAMES.index(kind) for kind in settings.on)
+    condition = _condition(settings.when, symbols, on, "when")
+    escalations = tuple(
+        (code, _condition(settings.escalate[severity], symbols, condition.kinds, "escalate", severity))
+        for code, severity in enumerate(SEVERITIES)
+        if severity in settings.escalate
+    )
+    text = _text(settings.text, symbols)
+    named = [condition.symbols, *(escalation.symbols for _, escalation in escalations)]
+    if text is not None:
+        named.append(text.symbols)
+    hold, clear_ns = parse_hold(settings.for_), parse_duration(settings.clear)
+    severity = SEVERITIES.index(settings.severity)
+    return Rule(
+        name=name,
+        version=_version(condition, escalations, hold, clear_ns, severity),
+        condition=condition,
+        escalations=escalations,
+        kinds=condition.kinds,
+        hold=hold,
+        clear_ns=clear_ns,
+        severity=severity,
+        text=text,
+        symbols=tuple({symbol.name: symbol for group in named for symbol in group}.values()),
+        settings=settings,
+    )
+
+
+def _condition(text: str, symbols: Symbols, on: frozenset[int] | None, *path: str) -> Condition:
+    try:
+        return compile_condition(text, symbols, on)
+    except ExpressionError as error:
+        raise error.within(*path) from None
+
+
+def _text(template: str | None, symbols: Symbols) -> Text | None:
+    try:
+        return None if template is None else compile_text(template, symbols)
+    except ExpressionError as error:
+        raise error.within("text") from None
+
+
+def _version(
+    condition: Condition,
+    escalations: tuple[tuple[int, Condition], ...],
+    hold: Hold,
+    clear_ns: int,
+    severity: int,
+) -> str:
+    said = [
+        RULES_VERSION,
+        _identity(condition),
+        [[code, _identity(escalation)] for code, escalation in escalations],
+        sorted(condition.kinds),
+        [hold.m, hold.n, hold.duration_ns],
+        clear_ns,
+        severity,
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
+
+
+def _identity(condition: Condition) -> list[Any]:
+    meant = [[s.name, s.type, s.scale, s.members, s.ordered] for s in condition.symbols]
+    return [condition.normal, meant]

@@ -1,0 +1,179 @@
+"""What an alert says: a template with names in braces, filled without ever evaluating anything."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alerts.language.condition import plain
+from alerts.language.errors import error_at
+from alerts.language.symbols import Symbol, Symbols
+from alerts.suggestions import closest
+
+MAX_LENGTH = 2_000
+"""Characters of a filled text; what is longer is cut. Slack's sections end at 3,000."""
+
+MAX_WIDTH = 20
+"""Characters a value can be padded to."""
+
+MAX_PRECISION = 9
+"""Digits after the point; float64 has no more to say of a price."""
+
+ALWAYS = {name: Symbol(name, "string") for name in ("venue", "symbol")}
+"""What every alert has, whatever the rule names."""
+
+_PIECE = re.compile(r"\{\{|\}\}|\{(?P<inside>[^{}]*)\}|[{}]")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+_FORMAT = re.compile(r"[+\- ]?(?P<width>[1-9][0-9]{0,5})?,?(?:\.(?P<digits>[0-9]{1,5}))?(?P<type>[fegd%s]?)")
+_HOW = "write for example +.1f: a sign, a width, a comma, digits after a point, and one of f e g d % s"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in a template that a value fills."""
+
+    symbol: Symbol
+    format: str
+
+    def fill(self, value: float | str | None) -> str:
+        """The value as it is to be read, ``n/a`` where there is none."""
+        if value is None or isinstance(value, str):
+            return "n/a" if value is None else format(value, self.format)
+        if not math.isfinite(value):
+            return "n/a"
+        if not self.format:
+            return plain(value)
+        if self.format[-1] == "d":
+            return format(round(value), self.format)
+        scale = self.symbol.scale if self.format[-1] == "%" and self.symbol.type == "relative" else 1.0
+        return format(value * scale, self.format)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A compiled template.
+
+    Parameters
+    ----------
+    template
+        As it was written.
+    pieces
+        What it consists of, in order: plain texts and slots.
+    """
+
+    template: str
+    pieces: tuple[str | Slot, ...]
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """What it names, in order of first mention."""
+        found = (piece.symbol for piece in self.pieces if isinstance(piece, Slot))
+        return tuple({symbol.name: symbol for symbol in found}.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of `symbols`."""
+        return tuple(symbol.name for symbol in self.symbols)
+
+    def format(self, values: Mapping[str, float | str | None]) -> str:
+        """The text with these values; cut at `MAX_LENGTH` characters. A missing value reads ``n/a``."""
+        filled = "".join(
+            piece if isinstance(piece, str) else piece.fill(values.get(piece.symbol.name))
+            for piece in self.pieces
+        )
+        return filled if len(filled) <= MAX_LENGTH else filled[: MAX_LENGTH - 1] + "…"
+
+
+def compile_text(template: str, symbols: Symbols) -> Text:
+    """Compile a template.
+
+    Parameters
+    ----------
+    template
+        Text with ``{name}`` or ``{name:format}``; ``{{`` and ``}}`` stand for braces. A format is a
+        bounded part of Python's: ``[+- ][width][,][.digits]`` and one of ``f e g d % s``, neither
+        fill nor alignment. ``%`` of a relative value is of what it is worth: 25 bps are 0.25%.
+    symbols
+        What names stand for; beside these there are always ``symbol`` and ``venue``.
+
+    Raises
+    ------
+    ExpressionError
+        When there is anything wrong with it.
+
+    Examples
+    --------
+    >>> from alerts.language.symbols import SymbolTable
+    >>> table = SymbolTable.of(Symbol("return_bps_10s", "relative", 1e-4))
+    >>> text = compile_text("{symbol} moved {return_bps_10s:+.1f} bps in 10 s", table)
+    >>> text.format({"symbol": "BTCUSDT", "return_bps_10s": -31.04})
+    'BTCUSDT moved -31.0 bps in 10 s'
+    """
+    pieces: list[str | Slot] = []
+    at = 0
+    for match in _PIECE.finditer(template):
+        pieces.append(template[at : match.start()])
+        at = match.end()
+        if match[0] in ("{{", "}}"):
+            pieces.append(match[0][0])
+        elif match["inside"] is not None:
+            pieces.append(_slot(template, match.start("inside"), match["inside"], symbols))
+        else:
+            problem = "is never closed" if match[0] == "{" else "closes nothing"
+            hint = f"'{match[0]}' {problem} (a brace itself is written {match[0] * 2})"
+            raise error_at(template, match.start(), hint)
+    pieces.append(template[at:])
+    return Text(template, tuple(piece for piece in pieces if piece != ""))
+
+
+def _slot(template: str, offset: int, inside: str, symbols: Symbols) -> Slot:
+    name, colon, spec = inside.partition(":")
+    if not name:
+        raise error_at(template, offset, "a name is missing between the braces")
+    if not _NAME.fullmatch(name):
+        problem = f"'{name}' is not a name: braces hold a name and a format, nothing is computed in them"
+        raise error_at(template, offset, problem)
+    symbol = _known(template, offset, name, symbols)
+    at = offset + len(name) + 1
+    if colon and not spec:
+        raise error_at(template, at, f"a format is missing after the colon ({_HOW})")
+    wrong = _format_problem(symbol, spec) if colon else None
+    if wrong is not None:
+        raise error_at(template, at, wrong)
+    return Slot(symbol, spec)
+
+
+def _known(template: str, offset: int, name: str, symbols: Symbols) -> Symbol:
+    if name.endswith(".rarity"):
+        message = f"'{name}' cannot be used: rarity is not available yet in this version"
+        raise error_at(template, offset, message)
+    found = symbols.lookup(name) or ALWAYS.get(name)
+    if found is not None:
+        return found
+    near = closest(name, [*symbols.names(), *ALWAYS])
+    hint = f" (did you mean '{near}'?)" if near else ""
+    raise error_at(template, offset, symbols.explain(name) or f"unknown name '{name}'{hint}", near)
+
+
+def _format_problem(symbol: Symbol, spec: str) -> str | None:
+    match = _FORMAT.fullmatch(spec)
+    if match is None:
+        return f"'{spec}' is not a format ({_HOW})"
+    if int(match["width"] or 0) > MAX_WIDTH:
+        return f"'{spec}' is wider than {MAX_WIDTH} characters"
+    if int(match["digits"] or 0) > MAX_PRECISION:
+        return f"'{spec}' has more than {MAX_PRECISION} digits after the point"
+    is_text = symbol.type in ("string", "enum")
+    if is_text and match["type"] not in ("", "s"):
+        return f"'{spec}' is for numbers, '{symbol.name}' is a text"
+    if not is_text and match["type"] in ("", "s"):
+        if match["type"]:
+            return f"'{spec}' is for texts, '{symbol.name}' is a number"
+        return f"'{spec}' does not say how (end it with f, e, g, d or %)"
+    try:
+        format("text" if is_text else 7 if match["type"] == "d" else 7.5, spec)
+    except ValueError:
+        return f"'{spec}' is not a format for this ({_HOW})"
+    return None
