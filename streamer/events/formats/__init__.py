@@ -14,7 +14,7 @@ from streamer.events.formats.tapewatch import TapewatchFormat
 if TYPE_CHECKING:
     from streamer.events.settings import FormatSettings
 
-__all__ = ["FORMATS", "DecodeContext", "Format", "make_format"]
+__all__ = ["FORMATS", "DecodeContext", "Format", "build_format"]
 
 FORMATS: Mapping[str, Callable[[FormatSettings], Format]] = MappingProxyType(
     {
@@ -26,11 +26,11 @@ FORMATS: Mapping[str, Callable[[FormatSettings], Format]] = MappingProxyType(
 """By preset name: what makes a format of its settings."""
 
 
-def make_format(settings: FormatSettings) -> Format:
+def build_format(settings: FormatSettings) -> Format:
     """The format that the settings describe.
 
     >>> from streamer.events.settings import FormatSettings
-    >>> make_format(FormatSettings(preset="binance")).needs_venue
+    >>> build_format(FormatSettings(preset="binance")).needs_venue
     True
     """
     return FORMATS[settings.preset](settings)
