@@ -16,4 +16,8 @@ def check(path: str | PathLike[str]) -> ConfigFile:
     ConfigError
         With all problems of the first stage that has any.
     """
-    return load(path)
+    from streamer.pipeline.compile import compile_plan  # it reads configurations itself
+
+    config = load(path)
+    compile_plan(config)
+    return config

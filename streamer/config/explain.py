@@ -37,7 +37,8 @@ _SHAPES = {
     "path_type": "a path",
     "none_required": "nothing",
 }
-_SECRET = re.compile(r"token|secret|password|credential|webhook$|^key$", re.IGNORECASE)
+_SECRET = re.compile(r"token|secret|password|credential|^incoming_webhook$", re.IGNORECASE)
+_QUOTED = re.compile(r"'([^']+)'")
 _COMMENT = re.compile(r":\s+#\S")
 _SPOKEN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _SHOWN_KEYS = 12
@@ -119,30 +120,55 @@ def _words(group: Sequence[_Error], root: Node, text: str, model: type[BaseModel
     first = group[0]
     path = first.path
     if first.branches and first.branches[-1][1] == "[key]":
-        return nodes.key_position(root, path), path, _said(first)
+        return nodes.key_position(root, path), path, _of_key(first, str(path[-1]))
     if first.kind == "extra_forbidden":
         return nodes.key_position(root, path), path, _unknown_key(path, model)
     if first.kind == "missing":
         return nodes.key_position(root, path), path, f"'{first.name}' is missing"
-    whole = isinstance(first.node, Scalar)
-    position = nodes.value_position(root, path) if whole else nodes.key_position(root, path)
     if first.about_shape and first.kind in _SHAPES:
         wanted = list(dict.fromkeys(_SHAPES[error.kind] for error in group if error.kind in _SHAPES))
-        return (
-            position,
-            path,
-            wrong_shape(first.node, path, wanted, _line(text, nodes.key_position(root, path))),
-        )
-    return position, path, _one(first, path)
+        begins = begins_comment(text, nodes.key_position(root, path))
+        return *_place(root, path), wrong_shape(first.node, path, wanted, begins=begins)
+    words = _one(first, path)
+    quoted = _QUOTED.match(words)
+    if quoted and first.node is not None:
+        path = (*path, *_naming(first.node, quoted[1]))
+    return *_place(root, path), words
+
+
+def _naming(node: Node, word: str) -> Path:
+    """Where under a node a key or a value is `word`: the last such place, empty where there is none."""
+    found: Path = ()
+    for step, item in nodes.children(node):
+        if step == word or (isinstance(item, Scalar) and item.text == word):
+            found = (step,)
+        elif below := _naming(item, word):
+            found = (step, *below)
+    return found
+
+
+def _place(root: Node, path: Path) -> tuple[Position, Path]:
+    scalar = isinstance(nodes.find(root, path), Scalar)
+    return (nodes.value_position(root, path) if scalar else nodes.key_position(root, path)), path
+
+
+def _of_key(error: _Error, key: str) -> str:
+    if error.kind in ("literal_error", "enum"):
+        return _no_choice(f"'{key}'", key, error.context)
+    return _said(error)
+
+
+def _no_choice(shown: str, word: str, context: Mapping[str, Any]) -> str:
+    choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    listed = ", ".join(choices) if choices else str(context.get("expected", ""))
+    return f"{shown} is not one of {listed}{did_you_mean(word, choices)}"
 
 
 def _one(error: _Error, path: Path) -> str:
     context = error.context
     if error.kind in ("literal_error", "enum"):
-        choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        shown = ", ".join(choices) if choices else str(context.get("expected", ""))
         word = error.node.text if isinstance(error.node, Scalar) else ""
-        return f"{show(error.node, path)} is not one of {shown}{did_you_mean(word, choices)}"
+        return _no_choice(show(error.node, path), word, context)
     bounds = {
         "greater_than": ("must be more than", "gt"),
         "greater_than_equal": ("must be at least", "ge"),
@@ -152,7 +178,7 @@ def _one(error: _Error, path: Path) -> str:
     }
     if error.kind in bounds:
         words, name = bounds[error.kind]
-        return f"{show(error.node, path)} {words} {context[name]}"
+        return f"{show(error.node, path)} {words} {context[name]:g}"
     if error.kind in ("too_short", "string_too_short"):
         least = context["min_length"]
         return "is empty" if least == 1 else f"is too short: at least {least}"
@@ -179,25 +205,28 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> str:
     return f"unknown key '{name}'{hint}"
 
 
-def wrong_shape(node: Node | None, path: Path, wanted: Sequence[str], line: str) -> str:
-    """What is said of a value that should have been of another type; `line` is the text from its key on."""
+def wrong_shape(node: Node | None, path: Path, wanted: Sequence[str], *, begins: bool = False) -> str:
+    """What is said of a value that should have been of another type; `begins`: it begins a comment."""
     shape = " or ".join(wanted)
     if not isinstance(node, Scalar):
-        return f"{show(node, path)} must be {shape}"
+        return f"is {show(node, path)}, but must be {shape}"
     if node.value is None:
-        hint = ": a '#' begins a comment, put a text that has one in quotes" if _COMMENT.search(line) else ""
+        hint = ": a '#' begins a comment, put a text that has one in quotes" if begins else ""
         return f"is empty, but must be {shape}{hint}"
     hint = ""
     if wanted == ["a text"]:
         hint = f": write '{node.text}' in quotes" if node.style else f": put it in quotes, '{node.text}'"
+    elif wanted == ["a list"]:
+        hint = f": write [{node.text}]" if len(node.text) <= _SHOWN_CHARS else ""
     elif shape == "true or false" and node.text.lower() in _SPOKEN:
         hint = f": write {_SPOKEN[node.text.lower()]}"
     return f"{show(node, path)} must be {shape}{hint}"
 
 
-def _line(text: str, position: Position) -> str:
+def begins_comment(text: str, key: Position) -> bool:
+    """Whether what follows a key in its line begins with ``#``, and so is no value but a comment."""
     lines = re.split(r"\r\n|\r|\n", text)
-    return lines[position.line - 1][position.column - 1 :]
+    return bool(_COMMENT.search(lines[key.line - 1][key.column - 1 :]))
 
 
 def show(node: Node | None, path: Path) -> str:

@@ -20,7 +20,7 @@ from streamer.config.settings import Settings
 from streamer.config.strict import mistaken
 from streamer.config.yaml import YamlError, parse
 
-_MAX_BYTES = 4 * 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 """A configuration is some kilobytes; more than this is the wrong file, and would take seconds to scan."""
 
 
@@ -81,7 +81,7 @@ def _settings(root: Node, text: str) -> tuple[Settings | None, list[Found]]:
     except ValidationError as error:
         found += [one for one in explain(error, root, text, Settings) if one[1][:2] not in meant]
     said = {path for _, path, _ in found}
-    found += [one for one in mistaken(root, Settings) if one[1] not in said]
+    found += [one for one in mistaken(root, text, Settings) if one[1] not in said]
     return settings, found
 
 

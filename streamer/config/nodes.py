@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence as SequenceType
 from dataclasses import dataclass
@@ -96,6 +97,22 @@ def child(node: Node, step: str | int) -> Node | None:
     return None
 
 
+def children(node: Node) -> Iterator[tuple[str | int, Node]]:
+    """What is directly under a node, with its key or list position."""
+    if isinstance(node, Mapping):
+        yield from ((name, entry.node) for name, entry in node.entries.items())
+    elif isinstance(node, Sequence):
+        yield from enumerate(node.items)
+
+
+def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
+    """Every single value under a node, with its path."""
+    if isinstance(node, Scalar):
+        yield path, node
+    for step, item in children(node):
+        yield from scalars(item, (*path, step))
+
+
 def find(root: Node, path: Path) -> Node | None:
     """The node at a path, None where the document has none."""
     node: Node | None = root
@@ -115,7 +132,7 @@ def value_position(root: Node, path: Path) -> Position:
 
 
 def key_position(root: Node, path: Path) -> Position:
-    """Where the key at a path stands (of a list's item, the item); of what is not there, the nearest parent's."""
+    """Where the key at a path stands (of a list's item, the item), or the nearest parent's that is there."""
     node: Node = root
     found = Position(1, 1)
     for step in path:

@@ -26,7 +26,10 @@ def _max_ahead(value: str) -> str:
 
 
 def _ticks(value: str) -> str:
-    return value if value == "off" else _between("1s", "1h", value)
+    try:
+        return value if value == "off" else _between("1s", "1h", value)
+    except ValueError:
+        raise ValueError(f"'{value}' is neither off nor a duration between 1s and 1h") from None
 
 
 def _checkpoint_every(value: str) -> str:

@@ -16,12 +16,9 @@ def keys_at(model: type[BaseModel], path: Path) -> frozenset[str]:
 
     Examples
     --------
-    >>> class Leaf(BaseModel):
-    ...     when: str
-    >>> class Root(BaseModel):
-    ...     rules: dict[str, Leaf] = {}
-    >>> sorted(keys_at(Root, ("rules", "fat_finger")))
-    ['when']
+    >>> from streamer.config.settings import Settings
+    >>> sorted(keys_at(Settings, ("log",)))
+    ['format', 'level']
     """
     found: set[str] = set()
     for kind in types_at(model, path):

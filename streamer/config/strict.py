@@ -1,42 +1,38 @@
-"""Values that the models would silently take for another type: `true` for 1, a text for a number."""
+"""Values that the models would silently take for another: `true` for 1, a comment for nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pydantic import BaseModel
 
-from streamer.config.errors import Path
-from streamer.config.explain import Found, wrong_shape
-from streamer.config.nodes import Mapping, Node, Scalar, Sequence, value_position
+from streamer.config import nodes
+from streamer.config.explain import Found, begins_comment, wrong_shape
+from streamer.config.nodes import Node
 from streamer.config.shape import types_at
 
 _PLAIN = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def mistaken(root: Node, model: type[BaseModel]) -> list[Found]:
-    """Scalars that stand where only a number, or only true or false, may stand, and are neither."""
+def mistaken(root: Node, text: str, model: type[BaseModel]) -> list[Found]:
+    """Scalars that stand where only a number, or only true or false, may stand, and are neither.
+
+    And texts that are not there, because the ``#`` they begin with makes them comments.
+    """
     found: list[Found] = []
-    for path, scalar in _scalars(root, ()):
+    for path, scalar in nodes.scalars(root):
         kinds = set(types_at(model, path))
-        if scalar.value is None or not kinds or not kinds <= set(_PLAIN):
+        if scalar.value is None:
+            if str in kinds and not scalar.text and begins_comment(text, nodes.key_position(root, path)):
+                words = wrong_shape(scalar, path, ["a text"], begins=True)
+                found.append((nodes.key_position(root, path), path, words))
             continue
-        given = type(scalar.value)
-        if given in kinds or (given is int and float in kinds):
+        if not kinds or not kinds <= set(_PLAIN) or _fits(scalar.value, kinds):
             continue
-        if given is float and kinds == {int}:
-            continue  # the models refuse what is not whole, and say so
         wanted = [words for kind, words in _PLAIN.items() if kind in kinds]
-        found.append((value_position(root, path), path, wrong_shape(scalar, path, wanted, "")))
+        found.append((scalar.position, path, wrong_shape(scalar, path, wanted)))
     return found
 
 
-def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, Scalar]]:
-    if isinstance(node, Mapping):
-        for name, entry in node.entries.items():
-            yield from _scalars(entry.node, (*path, name))
-    elif isinstance(node, Sequence):
-        for number, item in enumerate(node.items):
-            yield from _scalars(item, (*path, number))
-    else:
-        yield path, node
+def _fits(value: object, kinds: set[type]) -> bool:
+    if type(value) in kinds or (type(value) is int and float in kinds):
+        return True
+    return type(value) is float and kinds == {int}  # the models refuse what is not whole, and say so

@@ -9,6 +9,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from streamer.config.nodes import Position
 
 _CANNOT_START = re.compile(r"found character '(.+)' that cannot start any token", re.DOTALL)
+_KEY = re.compile(r":\s")
 _EXPECTED = re.compile(r"expected '(.)' or '(.)'")
 
 
@@ -33,6 +34,8 @@ def explain(text: str, error: MarkedYAMLError) -> tuple[Position, str]:
     if "could not find expected ':'" in problem:
         return begin, "a ':' is missing here (key: value)"
     if "mapping values are not allowed" in problem:
+        if at.line > 1 and not _KEY.search(before) and lines[at.line - 2].strip():
+            return at, "this does not fit the line above: a ':' is missing there, or the indentation is wrong"
         return at, "a ':' is not allowed here: put the text in quotes, or correct the indentation"
     if "unknown escape character" in problem or context.startswith("while scanning a double-quoted"):
         return at, "not an escape that double quotes know: double the '\\', or use single quotes"

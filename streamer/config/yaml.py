@@ -31,8 +31,8 @@ from streamer.config.syntax import explain
 
 _MAX_DEPTH = 40
 """Levels of nesting; a configuration needs about eight."""
-_MAX_NODES = 200_000
-"""Values in all, with what anchors repeat counted each time: some megabytes, against exponential files."""
+_MAX_NODES = 50_000
+"""Values in all, with what anchors repeat counted each time: no file may grow exponentially by them."""
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 
 

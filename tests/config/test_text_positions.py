@@ -64,7 +64,7 @@ def test_block(lines: list[str], style: str) -> None:
     [
         ("when: size > prize", (1, 8), (1, 14)),
         ("when: &name size > prize", (1, 8), (1, 20)),
-        ("when: 'it''s > prize'", (1, 8), (1, 15)),
+        ("when: 'it''s > prize'", (1, 8), (1, 16)),
         ('when: "a\\tb > prize"', (1, 7), (1, 15)),
         ('when: "\\u0061 > prize"', (1, 5), (1, 17)),
         ("when: |\n  size >\n    prize\n", (2, 3), (3, 5)),
