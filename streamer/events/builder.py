@@ -37,10 +37,6 @@ class BatchBuilder:
         self._dead: list[DeadLetter] = []
         self._ignored: dict[str, int] = {}
 
-    def knows(self, venue: str, symbol: str) -> bool:
-        """Whether the instrument is in the batch already, so that its names have been checked."""
-        return (venue, symbol) in self._instruments
-
     def add(
         self,
         kind: int,

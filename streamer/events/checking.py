@@ -89,7 +89,7 @@ def _refusal(error: ErrorDetails) -> Refused:
     if kind == "string_too_long":
         return too_long(name)
     if kind == "unprintable":
-        return Refused(Reason.OUT_OF_BOUNDS, f"{name}: {shown(value)} has characters that cannot be printed")
+        return unprintable(name)
     if kind == "finite_number" or _beyond_double(value):
         return Refused(Reason.NOT_FINITE, f"{name}: {shown(value)} is not a finite number")
     if kind in _BEYOND:
@@ -124,3 +124,8 @@ def missing(name: str) -> Refused:
 def too_long(name: str) -> Refused:
     """A text is longer than the schema allows."""
     return Refused(Reason.OUT_OF_BOUNDS, f"{name} is longer than {TEXT_MAX_CHARS} characters")
+
+
+def unprintable(name: str) -> Refused:
+    """A name would garble a terminal or a message."""
+    return Refused(Reason.OUT_OF_BOUNDS, f"{name} has characters that cannot be printed")

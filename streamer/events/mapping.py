@@ -58,8 +58,13 @@ def _keys_as_text(given: object) -> object:
     return found
 
 
+OUTSIDE = "^"
+"""The first step of a path that starts at the record's whole JSON, where `events` names a list inside it."""
+
+
 def _valid_path(path: str) -> str:
-    if not all(path.split(".")):
+    steps = path.split(".")
+    if not all(steps) or steps == [OUTSIDE]:
         msg = f"{path!r} is not a path: names joined by single dots, such as data.price"
         raise ValueError(msg)
     return path

@@ -1,7 +1,8 @@
 """How a user says what records look like: the name of a preset, or a mapping of their own fields.
 
 A mapping says for each field where it comes from. A plain text is a path (`data.price`, `levels.0.size`:
-names of objects and positions in lists, joined by dots); an object can say more::
+names of objects and positions in lists, joined by dots); an object can say more. Where a record holds a
+list of events, `events` is its path; paths then start at each event, or with `^.` at the record::
 
     format:
       event_type: {path: type, map: {match: trade}, ignore: [heartbeat]}

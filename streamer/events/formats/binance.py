@@ -18,7 +18,7 @@ from streamer.events.batch import NO_TIME, Decoded, Kind
 from streamer.events.checking import Refused, missing, shown
 from streamer.events.fields import PRICE_MAX, SIZE_MAX, TIME_MAX_NS
 from streamer.events.formats.contract import DecodeContext
-from streamer.events.formats.reading import Reading, add_draft, an_object, read, read_each
+from streamer.events.formats.reading import Reading, add_draft, an_object, read, read_each, valid_names
 from streamer.events.json_text import parse
 from streamer.events.reasons import Reason
 from streamer.events.settings import FormatSettings
@@ -187,7 +187,7 @@ def _add_trade(trade: _Trade | _AggTrade, record: Record, reading: Reading) -> b
     venue, symbol, number, time = reading.context.venue, trade.s, trade.id, trade.T
     taken = (
         venue is not None
-        and reading.builder.knows(venue, symbol)
+        and valid_names(venue, symbol)
         and 0.0 < trade.p <= PRICE_MAX
         and 0.0 <= trade.q <= SIZE_MAX
         and type(time) is int
@@ -220,7 +220,7 @@ def _add_book(book: _Book, record: Record, reading: Reading) -> bool:
     taken = (
         ts != NO_TIME
         and venue is not None
-        and reading.builder.knows(venue, symbol)
+        and valid_names(venue, symbol)
         and 0.0 < book.b <= PRICE_MAX
         and 0.0 <= book.B <= SIZE_MAX
         and 0.0 < book.a <= PRICE_MAX

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from streamer.events.fields import FIELDS, KIND_NAMES
 from streamer.events.formats.contract import DecodeContext
 from streamer.events.formats.reading import Reading, add_draft, an_object, read, read_each
 from streamer.events.json_text import parse
-from streamer.events.mapping import KindFrom, NameFrom, NumberFrom, TextFrom, TimeFrom, map_key
+from streamer.events.mapping import OUTSIDE, KindFrom, NameFrom, NumberFrom, TextFrom, TimeFrom, map_key
 from streamer.events.reasons import Reason
 from streamer.events.settings import EnvelopeMapping, FormatSettings
 from streamer.events.values import as_number, as_text, as_time, as_whole
@@ -25,11 +25,11 @@ from streamer.sources.contract import Record
 _FILE_ENDINGS = re.compile(r"(\.(jsonl|ndjson|json|csv))?(\.(gz|zst))?$")
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One event as it was found, and what surrounds it."""
+class _Place(NamedTuple):
+    """One event as it was found, and what surrounds it: the record's whole JSON, the record, its topic."""
 
     event: dict[str, object]
+    whole: object
     record: Record
     context: DecodeContext
 
@@ -70,6 +70,7 @@ class GenericFormat:
         self.spec = f"generic/1 {document}"
         self._events = None if settings.events is None else settings.events.split(".")
         self._kind = _kind_taker(settings.event_type)
+        self._kind_outside = (settings.event_type.path or "").startswith(f"{OUTSIDE}.")
         sections = {kind: getattr(settings, kind) for kind in KIND_NAMES}
         named = settings.event_type.kinds() or [kind for kind in sections if sections[kind] is not None]
         merged = {kind: _merged(settings, sections[kind]) for kind in named}
@@ -84,27 +85,37 @@ class GenericFormat:
         return read(records, context, self._read_one)
 
     def _read_one(self, value: bytes, record: Record, reading: Reading) -> None:
-        found = parse(value)
+        whole = found = parse(value)
         if self._events is not None:
-            found = _at(an_object(found), self._events)
+            outer = an_object(whole)
+            if self._kind_outside and self._ignores(_Place(outer, outer, record, reading.context), reading):
+                return
+            found = _at(outer, self._events)
             if found is None:
                 raise missing(".".join(self._events))
 
         def read_event(one: object, index: int) -> None:
-            place = _Place(an_object(one), record, reading.context)
-            kind, used = self._kind(place)
-            if not used:
-                reading.builder.ignore(kind)
-                return
-            takers = self._takers.get(kind)
-            if takers is None:
-                raise Refused(Reason.UNKNOWN_KIND, f"event_type: {shown(kind)} has no section in the mapping")
-            draft: dict[str, object] = {"event_type": kind}
-            for name, take in takers:
-                draft[name] = take(place)
-            add_draft(draft, record, index, reading)
+            place = _Place(an_object(one), whole, record, reading.context)
+            if not self._ignores(place, reading):
+                add_draft(self._draft(place), record, index, reading)
 
         read_each(found, record, reading, read_event)
+
+    def _ignores(self, place: _Place, reading: Reading) -> bool:
+        kind, used = self._kind(place)
+        if not used:
+            reading.builder.ignore(kind)
+        return not used
+
+    def _draft(self, place: _Place) -> dict[str, object]:
+        kind, _ = self._kind(place)
+        takers = self._takers.get(kind)
+        if takers is None:
+            raise Refused(Reason.UNKNOWN_KIND, f"event_type: {shown(kind)} has no section in the mapping")
+        draft: dict[str, object] = {"event_type": kind}
+        for name, take in takers:
+            draft[name] = take(place)
+        return draft
 
 
 def _merged(settings: FormatSettings, section: EnvelopeMapping | None) -> dict[str, object]:
@@ -147,6 +158,9 @@ def _at(found: object, path: Sequence[str]) -> object:
 
 def _finder(path: str) -> _Take:
     steps = path.split(".")
+    if steps[0] == OUTSIDE:
+        outer = steps[1:]
+        return lambda place: _at(place.whole, outer)
     if len(steps) == 1:
         only = steps[0]
         return lambda place: place.event.get(only)

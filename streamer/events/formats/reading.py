@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
 from streamer.events.batch import NO_TIME, Decoded
 from streamer.events.builder import BatchBuilder
-from streamer.events.checking import Refused, checked
-from streamer.events.fields import EVENTS_MAX
+from streamer.events.checking import Refused, checked, unprintable
+from streamer.events.fields import EVENTS_MAX, TEXT_MAX_CHARS
 from streamer.events.formats.contract import DecodeContext
 from streamer.events.json_text import admit
 from streamer.events.reasons import Reason
@@ -100,8 +101,8 @@ def add_event(event: EventStruct | Envelope, kind: str, record: Record, index: i
     if venue is None:
         raise no_venue()
     symbol = event.symbol
-    if not reading.builder.knows(venue, symbol):
-        check_names(venue, symbol)
+    if not valid_names(venue, symbol):
+        raise unprintable("venue" if symbol.isprintable() else "symbol")
     ts = record.timestamp if event.ts_event is None else event.ts_event
     if ts == NO_TIME:
         raise no_time()
@@ -118,19 +119,14 @@ def add_event(event: EventStruct | Envelope, kind: str, record: Record, index: i
     )
 
 
-def check_names(venue: str, symbol: str) -> None:
-    """Refuse names that would garble a terminal or a message.
+@lru_cache(maxsize=1 << 16)
+def valid_names(venue: str, symbol: str) -> bool:
+    """Whether an instrument's names are within the schema's bounds; remembered, since names repeat.
 
-    Raises
-    ------
-    Refused
-        Where a character is not printable.
+    >>> valid_names("binance", "BTCUSDT"), valid_names("binance", "")
+    (True, False)
     """
-    for name, text in (("venue", venue), ("symbol", symbol)):
-        if not text.isprintable():
-            raise Refused(
-                Reason.OUT_OF_BOUNDS, f"{name}: {text[:60]!r} has characters that cannot be printed"
-            )
+    return all(0 < len(name) <= TEXT_MAX_CHARS and name.isprintable() for name in (venue, symbol))
 
 
 def no_venue() -> Refused:
