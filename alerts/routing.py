@@ -14,6 +14,7 @@ from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.symbols import Symbol, SymbolTable
 from alerts.severity import SEVERITIES
+from alerts.suggestions import did_you_mean
 
 ALERT_SYMBOLS = SymbolTable.of(
     Symbol("severity", "enum", members=SEVERITIES, ordered=True),
@@ -169,8 +170,7 @@ class Router:
     def _check(self, to: tuple[str, ...], path: tuple[str | int, ...], problems: list[RouteProblem]) -> None:
         for number, name in enumerate(to):
             if name not in self._names:
-                known = ", ".join(self._names) or "none"
-                message = f"there is no receiver {name!r} (receivers: {known})"
+                message = f"there is no receiver {name!r}{did_you_mean(name, self._names)}"
                 problems.append(RouteProblem((*path, "to", number), message))
 
 

@@ -15,7 +15,16 @@ from alerts.secrets import Resolve
 
 _TAIL_BYTES = 4 << 20  # looked through for a line in doubt: far more than is ever in flight at once
 _PASSING = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+    {
+        errno.EAGAIN,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EINTR,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOSPC,
+    }
 )
 
 
@@ -89,12 +98,13 @@ def file(name: str, settings: FileSettings, resolve: Resolve, clock: Clock) -> F
 
 
 def _write(descriptor: int, line: bytes, size: int) -> None:
+    written = 0
     try:
-        written = 0
         while written < len(line):
             written += os.write(descriptor, line[written:])
     except OSError:
-        os.ftruncate(descriptor, size)  # a full disk takes a part of a line; half a line is none
+        if written:
+            os.ftruncate(descriptor, size)  # a full disk takes a part of a line; half a line is none
         raise
 
 

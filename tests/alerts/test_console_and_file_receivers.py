@@ -1,0 +1,168 @@
+"""The console and the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.alert_bodies import alert_body, delivery
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.contracts import PermanentError, RetryableError
+from alerts.receivers.errors import ReceiverError
+from alerts.receivers.file import FileReceiver, file
+from alerts.receivers.settings import FileSettings
+from streamer.notify.clock import SystemClock
+
+ROOT = Path(__file__).parents[2]
+
+PRINT = """
+import sys
+from alerts.contracts import Delivery, PermanentError
+from alerts.receivers.console import console
+from alerts.receivers.settings import ConsoleSettings
+receiver = console("tty", ConsoleSettings(), lambda secret: "", None)
+body = sys.stdin.buffer.read()
+for n in range(int(sys.argv[1])):
+    try:
+        receiver.deliver(Delivery("a1", n, "tty", body), lambda step, result: None)
+    except PermanentError as error:
+        print("permanent", error)
+        break
+"""
+
+
+def printed(body: bytes, times: int = 1, **more: object) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", PRINT, str(times)]
+    return subprocess.run(command, input=body, capture_output=True, cwd=ROOT, timeout=60, check=False, **more)
+
+
+def test_a_transition_is_one_line_on_standard_error_with_nothing_odd_in_it() -> None:
+    result = printed(alert_body(text="a\nb\x1b[2Jc [red]no markup[/red] :smile:", symbol="Δ"))
+    assert result.returncode == 0
+    assert result.stdout == b""
+    (line,) = result.stderr.decode().splitlines()
+    assert "\x1b" not in line
+    assert "CRITICAL fat_finger XNAS Δ" in line
+    assert "[red]no markup[/red] :smile:" in line
+
+
+def test_a_terminal_that_knows_no_unicode_is_no_cause_to_crash() -> None:
+    result = printed(
+        alert_body(symbol="Δ"), env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_output_nobody_reads_is_a_permanent_error_and_no_crash() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", PRINT, "3"]
+    result = subprocess.run(
+        command, input=alert_body(), stdout=subprocess.PIPE, stderr=write, cwd=ROOT, timeout=60, check=False
+    )
+    os.close(write)
+    assert result.stdout.decode().strip() == "permanent console_closed"
+
+
+def nothing(step: str, result: str) -> None:
+    raise AssertionError((step, result))
+
+
+def test_lines_are_appended_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text('{"id": "older", "number": 0}\n')
+    receiver = FileReceiver(path)
+    for n in range(3):
+        receiver.deliver(delivery("a1", n), nothing)
+    found = [(line["id"], line["number"]) for line in map(json.loads, path.read_text().splitlines())]
+    assert found == [("older", 0), ("a1", 0), ("a1", 1), ("a1", 2)]
+
+
+def test_a_line_in_doubt_is_written_once_wherever_in_the_tail_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    receiver = FileReceiver(path)
+    for n in range(50):
+        receiver.deliver(delivery(f"a{n}"), nothing)
+    for n in (0, 17, 49):
+        receiver.deliver(delivery(f"a{n}", in_doubt=True), nothing)
+    receiver.deliver(delivery("a5", 1, in_doubt=True), nothing)
+    assert len(path.read_text().splitlines()) == 51
+
+
+@given(st.integers(min_value=0, max_value=400), st.booleans())
+def test_a_line_cut_short_by_a_crash_is_made_whole(
+    tmp_path_factory: pytest.TempPathFactory, kept: int, doubt: bool
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "alerts.jsonl"
+    whole = alert_body("a1", 0) + b"\n"
+    path.write_bytes(alert_body("a0") + b"\n" + whole[: min(kept, len(whole) - 1)])
+    FileReceiver(path).deliver(delivery("a1", 0, in_doubt=doubt), nothing)
+    assert path.read_bytes() == alert_body("a0") + b"\n" + whole
+
+
+def test_somebody_elses_unfinished_line_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text("notes of mine")
+    FileReceiver(path).deliver(delivery("a1"), nothing)
+    assert path.read_text().splitlines()[0] == "notes of mine"
+    assert json.loads(path.read_text().splitlines()[1])["id"] == "a1"
+
+
+def test_a_file_rotated_away_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    receiver = FileReceiver(path)
+    receiver.deliver(delivery("a1"), nothing)
+    path.rename(tmp_path / "alerts.jsonl.1")
+    receiver.deliver(delivery("a2"), nothing)
+    assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("where", ["no/such/folder/alerts.jsonl", "."])
+def test_a_file_that_cannot_be_written_is_told_at_load(tmp_path: Path, where: str) -> None:
+    settings = FileSettings(path=tmp_path / where)
+    with pytest.raises(
+        ReceiverError, match=r"receiver log cannot write to .*: (No such file|Is a directory)"
+    ):
+        file("log", settings, lambda secret: "", SystemClock())
+
+
+def test_a_folder_that_goes_away_parks(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"^file_enoent$"):
+        FileReceiver(tmp_path / "gone" / "alerts.jsonl").deliver(delivery(), nothing)
+
+
+APPEND = """
+import resource, sys
+from pathlib import Path
+from alerts.contracts import Delivery, RetryableError
+from alerts.receivers.file import FileReceiver
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    FileReceiver(Path(sys.argv[1])).deliver(Delivery("a2", 0, "log", sys.stdin.buffer.read()), print)
+except RetryableError as error:
+    print("retryable", error)
+"""
+
+
+def test_half_a_line_on_a_disk_that_runs_full_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    before = alert_body("a1") + b"\n"
+    path.write_bytes(before)
+    command = [sys.executable, "-c", APPEND, str(path), str(len(before) + 20)]
+    result = subprocess.run(
+        command, input=alert_body("a2"), capture_output=True, cwd=ROOT, timeout=60, check=False
+    )
+    assert result.stdout.decode().strip() == "retryable file_efbig", result.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_retried() -> None:
+    with pytest.raises(RetryableError, match="file_enospc"):
+        FileReceiver(Path("/dev/full")).deliver(delivery(), nothing)

@@ -1,0 +1,132 @@
+"""Signed webhooks, checked with the package that receivers use."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from email.utils import formatdate
+
+import pytest
+from fakes.alert_bodies import delivery
+from fakes.slack import Answer, FakeSlack, server_error
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from alerts.contracts import PermanentError, Receiver, RetryableError
+from alerts.receivers.registry import build_receiver
+from alerts.receivers.retry_after import retry_after_s
+from alerts.receivers.settings import ReceiverSettings
+from alerts.secrets import SecretError
+from streamer.notify.clock import SystemClock
+
+KEY = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
+
+
+def hook(url: str, key: str = KEY, timeout: str = "1s") -> Receiver:
+    settings = {"webhook": {"url": url, "secret": {"env": "KEY"}, "timeout": timeout}}
+    checked = ReceiverSettings.model_validate(settings)
+    return build_receiver("ops", checked, lambda secret: secret.resolve({"KEY": key}), SystemClock())
+
+
+def nothing(step: str, result: str) -> None:
+    raise AssertionError((step, result))
+
+
+def test_the_signature_verifies_and_covers_id_time_and_body(slack_server: FakeSlack) -> None:
+    item = delivery("a1", 4, receiver="ops", text="Zürich")
+    hook(slack_server.webhook_url()).deliver(item, nothing)
+    (got,) = slack_server.of("webhook/ops")
+    headers = {name.lower(): value for name, value in got.headers.items()}
+    assert Webhook(KEY).verify(got.body, headers) == json.loads(item.body)
+    assert headers["webhook-id"] == "a1-4"
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5
+    for change in ({"webhook-id": "a1-5"}, {"webhook-timestamp": str(int(time.time()) + 7)}):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(KEY).verify(got.body, headers | change)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(KEY).verify(got.body + b" ", headers)
+
+
+def test_every_attempt_has_the_same_id_and_body(slack_server: FakeSlack) -> None:
+    receiver = hook(slack_server.webhook_url())
+    slack_server.script("webhook/ops", server_error(503))
+    with pytest.raises(RetryableError):
+        receiver.deliver(delivery(), nothing)
+    receiver.deliver(delivery(in_doubt=True, attempts=1), nothing)
+    first, second = slack_server.of("webhook/ops")
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_date_in_retry_after_is_understood(slack_server: FakeSlack, status: int) -> None:
+    when = formatdate(time.time() + 30, usegmt=True)
+    slack_server.script("webhook/ops", Answer(status=status, headers={"Retry-After": when}, body="later"))
+    with pytest.raises(RetryableError) as raised:
+        hook(slack_server.webhook_url()).deliver(delivery(), nothing)
+    assert raised.value.retry_after_s == pytest.approx(30, abs=3)
+
+
+def test_a_redirect_is_not_followed(slack_server: FakeSlack) -> None:
+    there = {"Location": slack_server.webhook_url("elsewhere")}
+    slack_server.script("webhook/ops", Answer(status=307, headers=there, body=""))
+    with pytest.raises(PermanentError, match=r"^http_307$"):
+        hook(slack_server.webhook_url()).deliver(delivery(), nothing)
+    assert not slack_server.of("webhook/elsewhere")
+
+
+def test_proxies_of_the_environment_are_not_used(
+    slack_server: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    hook(slack_server.webhook_url()).deliver(delivery(), nothing)
+    assert len(slack_server.of("webhook/ops")) == 1
+
+
+def test_a_connection_is_used_again_even_after_a_long_answer(slack_server: FakeSlack) -> None:
+    receiver = hook(slack_server.webhook_url())
+    slack_server.script("webhook/ops", Answer(body="x" * 1_000_000), Answer(body="y" * 1_000))
+    for n in range(4):
+        receiver.deliver(delivery(f"a{n}"), nothing)
+    assert len(slack_server.of("webhook/ops")) == 4
+
+
+def test_a_host_that_does_not_answer_the_call_times_out() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        started = time.monotonic()
+        with pytest.raises(RetryableError, match="timeout"):
+            hook(f"http://127.0.0.1:{deaf.getsockname()[1]}/").deliver(delivery(), nothing)
+        assert time.monotonic() - started < 5
+
+
+def test_a_host_that_does_not_exist_is_retried_without_doubt() -> None:
+    with pytest.raises(RetryableError) as raised:
+        hook("http://tapewatch.invalid/hook").deliver(delivery(), nothing)
+    assert not raised.value.in_doubt
+
+
+@pytest.mark.parametrize("key", ["whsec_", "whsec_not base64!", "ключ", "abcde", "a===b"])
+def test_a_bad_secret_is_told_when_it_is_loaded_without_being_shown(key: str) -> None:
+    with pytest.raises(SecretError, match="the secret of webhook ops is") as raised:
+        hook("http://127.0.0.1:9/", key)
+    if len(key) > len("whsec_"):
+        assert key.removeprefix("whsec_") not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", [KEY, KEY.removeprefix("whsec_"), KEY.rstrip("=")])
+def test_keys_come_with_or_without_prefix_and_padding(slack_server: FakeSlack, key: str) -> None:
+    hook(slack_server.webhook_url(), key).deliver(delivery(), nothing)
+    (got,) = slack_server.of("webhook/ops")
+    assert Webhook(KEY).verify(got.body, dict(got.headers))
+
+
+@given(st.text(max_size=40) | st.integers().map(str) | st.floats().map(str))
+def test_no_retry_after_is_too_odd(header: str) -> None:
+    found = retry_after_s(header, now=1e9)
+    assert found is None or 0 <= found <= 86_400
