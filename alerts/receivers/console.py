@@ -36,17 +36,22 @@ class ConsoleReceiver:
         PermanentError
             When nobody reads the output any more.
         """
-        shown = read_body(delivery)
-        style = _RESOLVED_STYLE if shown.transition == "resolved" else _STYLES[shown.severity]
-        line = Text(one_line(f"{shown.ts_event}  "))
-        line.append(one_line(shown.headline), style=style)
-        if shown.text:
-            line.append(one_line(f"  {shown.text}"))
-        line.append(one_line(f"  {delivery.key}"), style="dim")
         try:
-            self._console.print(line, soft_wrap=True)
+            self._console.print(alert_line(delivery), soft_wrap=True)
         except (OSError, ValueError) as error:  # ValueError: the stream is closed
             raise PermanentError("console_closed") from error
+
+
+def alert_line(delivery: Delivery) -> Text:
+    """One transition as a line for a terminal."""
+    shown = read_body(delivery)
+    style = _RESOLVED_STYLE if shown.transition == "resolved" else _STYLES[shown.severity]
+    line = Text(one_line(f"{shown.ts_event}  "))
+    line.append(one_line(shown.headline), style=style)
+    if shown.text:
+        line.append(one_line(f"  {shown.text}"))
+    line.append(one_line(f"  {delivery.key}"), style="dim")
+    return line
 
 
 class _StderrConsole(Console):

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
 from streamer.cli.output import out, say
-from streamer.sources.start import parse_time
+from streamer.errors import UsageError
+from streamer.sources.start import StartAt
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.queries import AlertFilter, alerts as find_alerts, delivery_counts
@@ -42,7 +43,7 @@ def alerts(
         rule=rule,
         symbol=symbol,
         severity=severity,
-        since_ns=None if since is None else parse_time(since),
+        since_ns=None if since is None else _time_ns(since),
         only_open=only_open,
     )
     database = open_named_store(config, store)
@@ -56,6 +57,13 @@ def alerts(
         return
     _print_table(found)
     _print_deliveries(database)
+
+
+def _time_ns(text: str) -> int:
+    try:
+        return StartAt(timestamp=text).milliseconds * 1_000_000
+    except ValueError as error:
+        raise UsageError(f"--since: {text!r} is not a time (write 2026-01-31T09:30:00Z)") from error
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:

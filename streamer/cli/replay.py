@@ -42,7 +42,8 @@ def replay(
     Examples: `tapewatch replay -c binance.yaml spot_btcusdt.gz`,
     `tapewatch replay -c mine.yaml day.jsonl.zst --alerts alerts.jsonl --scores scores.csv`
     """
-    from alerts.receivers.console import describe
+    from alerts.contracts import Delivery
+    from alerts.receivers.console import alert_line
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.export import ScoreFile, open_for_writing
     from streamer.pipeline.runner import Work
@@ -75,7 +76,8 @@ def replay(
                 if alert_file is not None:
                     alert_file.write(transition.body.decode() + "\n")
                 if not quiet:
-                    bar.console.print(describe(transition.body), highlight=False, soft_wrap=True)
+                    sent = Delivery(transition.alert_id, transition.number, "console", transition.body)
+                    bar.console.print(alert_line(sent), soft_wrap=True)
             bar.update(task, completed=reading.done())
 
         tally = fold(

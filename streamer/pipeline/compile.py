@@ -8,8 +8,8 @@ from typing import Any
 
 from alerts.language.errors import ExpressionError
 from alerts.rules import Rule, compile_rule
-from alerts.settings import RuleSettings
 from detectors.detector import Detector
+from detectors.models import ModelError
 from detectors.features import UnknownFeatureError, parse_feature
 from detectors.settings import DetectorSettings
 from streamer.config.errors import Problem
@@ -62,15 +62,11 @@ def _rules(config: ConfigFile, problems: list[Problem]) -> tuple[Rule, ...]:
     rules = []
     for name, settings in config.settings.rules.enabled.items():
         try:
-            rules.append(_compiled(name, settings, symbols))
+            rules.append(compile_rule(name, settings, symbols))
         except ExpressionError as error:
             path = ("rules", name, *error.path)
             problems.append(config.problem(path, error.message, error.line, error.column))
     return tuple(rules)
-
-
-def _compiled(name: str, settings: RuleSettings, symbols: PlanSymbols) -> Rule:
-    return compile_rule(name, settings, symbols)
 
 
 def _detector_problems(config: ConfigFile) -> list[Problem]:
@@ -79,18 +75,15 @@ def _detector_problems(config: ConfigFile) -> list[Problem]:
         before = len(problems)
         for position, feature in enumerate(settings.features):
             path = ("detectors", name, "features", position)
-            problems += _input_problems(config, path, feature, settings)
+            problems += _input_problems(config, path, feature)
         if settings.target is not None:
-            problems += _input_problems(config, ("detectors", name, "target"), settings.target, settings)
+            problems += _input_problems(config, ("detectors", name, "target"), settings.target)
         if len(problems) == before:
             problems += _model_problems(config, name, settings)
     return problems
 
 
-def _input_problems(
-    config: ConfigFile, path: tuple[str | int, ...], name: str, settings: DetectorSettings
-) -> list[Problem]:
-    del settings
+def _input_problems(config: ConfigFile, path: tuple[str | int, ...], name: str) -> list[Problem]:
     if name in DERIVED or (name in FIELDS and FIELDS[name].type == "number"):
         return []
     try:
@@ -103,8 +96,8 @@ def _input_problems(
 def _model_problems(config: ConfigFile, name: str, settings: DetectorSettings) -> list[Problem]:
     try:
         Detector(name, settings)
-    except ValueError as error:
-        return [config.problem(("detectors", name), str(error))]
+    except ModelError as error:
+        return [config.problem(("detectors", name, *error.path), str(error))]
     return []
 
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from alerts.alert import Alert
 from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
 from alerts.language.columns import Columns as RuleColumns
-from alerts.rules import SEVERITIES, Rule
+from alerts.rules import Rule
+from alerts.severity import SEVERITIES
 from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
-from streamer.events.batch import ABSENT, Batch, Kind
+from streamer.events.batch import ABSENT, Batch
 from streamer.pipeline.identity import alert_id
 from streamer.pipeline.outcome import Transition
 from streamer.pipeline.plan import Plan

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from alerts.alert import Alert
-from alerts.rules import SEVERITIES
+from alerts.severity import SEVERITIES
 from detectors.columns import State
 from streamer.events.batch import NO_TIME
 from streamer.pipeline.outcome import Outcome, Transition

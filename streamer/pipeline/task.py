@@ -180,7 +180,7 @@ class Task:
         columns = rows.columns
         for number, rule in enumerate(self.plan.rules):
             evaluated, held, severity = rule.evaluate(seen, columns.kind)
-            steps = self.episodes[number].step(columns.slot, columns.clock, evaluated, held, severity)
+            steps = self.episodes[number].step(columns.slot, columns.clock, columns.kind, evaluated, held, severity)
             for at in range(len(steps.row)):
                 row = int(steps.row[at])
                 transition = reporter.report(

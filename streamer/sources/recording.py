@@ -9,16 +9,18 @@ text are ``{"b64": …}``.
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
+import zstandard
 
-from streamer.errors import TapewatchError
+from streamer.errors import TapewatchError, UsageError
 from streamer.events.batch import NO_TIME
 from streamer.sources.contract import Assignments, Chunk, Log, Partition, Record
-from streamer.sources.files import open_lines
+from streamer.sources.lines import Lines, open_lines
 
 FORMAT_VERSION = 1
 _MARK = "recording"
@@ -57,6 +59,26 @@ def tick_line(number: int, tick_number: int, ts_ns: int) -> bytes:
     return bytes(_encode({"p": number, "tick": tick_number, "ts": ts_ns}))
 
 
+def open_recording(path: Path) -> IO[bytes]:
+    """A recording to write: ``.jsonl``, compressed where it ends in ``.gz`` or ``.zst``.
+
+    Raises
+    ------
+    TapewatchError
+        When it cannot be written.
+    """
+    if path.suffixes[-2:] not in ([".jsonl", ".gz"], [".jsonl", ".zst"]) and path.suffix != ".jsonl":
+        raise UsageError(f"{path}: a recording ends in .jsonl, .jsonl.gz or .jsonl.zst")
+    try:
+        if path.suffix == ".gz":
+            return gzip.open(path, "wb", compresslevel=6)
+        if path.suffix == ".zst":
+            return zstandard.open(path, "wb")
+        return path.open("wb")
+    except OSError as error:
+        raise TapewatchError(f"cannot write {path}: {error.strerror}") from error
+
+
 def is_recording(path: Path) -> bool:
     """True when the file begins as a recording does."""
     with open_lines(path) as lines:
@@ -82,6 +104,13 @@ class RecordingSource:
         self._limit = limit
         self._chunks: Iterator[Chunk] = iter(())
         self._exhausted = False
+        self._lines: Lines | None = None
+
+    def progress(self) -> float:
+        """How much has been read, from 0 to 1."""
+        if self._lines is None:
+            return 0.0
+        return self._lines.bytes_read / max(self._lines.size, 1)
 
     def open(self, assignments: Assignments) -> None:
         """Read the header and announce its partitions."""
@@ -111,9 +140,12 @@ class RecordingSource:
     def close(self) -> None:
         """Let go of the file."""
         self._chunks = iter(())
+        if self._lines is not None:
+            self._lines.close()
 
     def _begin(self) -> tuple[dict[str, Any], Iterator[tuple[int, bytes]]]:
-        lines = _numbered(self._path)
+        self._lines = open_lines(self._path)
+        lines = iter(enumerate(self._lines, 1))
         _, first = next(lines, (1, b""))
         header = _header(first)
         if header is None:
@@ -152,11 +184,6 @@ class RecordingSource:
         if not isinstance(line, dict) or not isinstance(line.get("p"), int):
             raise TapewatchError(f"{self._path}:{number}: not a line of a recording")
         return line
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
-    with open_lines(path) as lines:
-        yield from enumerate(lines, 1)
 
 
 def _header(line: bytes) -> dict[str, Any] | None:

@@ -1,0 +1,92 @@
+"""`tapewatch check`: is the configuration right, can everything be reached, what state is each rule in."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
+from streamer.cli.output import out, say
+from streamer.config.file import ConfigFile
+from streamer.errors import TapewatchError
+
+
+def check(
+    config: Config = DEFAULT_CONFIG,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only the file: no secrets, no broker, no receivers.")
+    ] = False,
+) -> None:
+    """Check the configuration, the broker, the topics and the receivers, and list every rule's state.
+
+    A rule is active, warming (a detector or a field it needs is not there yet, by what the daemon last
+    wrote down), or inactive (it names fields that no topic can provide), with the reason.
+
+    Example: `tapewatch check -c binance.yaml`
+    """
+    from streamer.pipeline.compile import compile_plan
+    from streamer.pipeline.rule_states import rule_states
+
+    loaded = load_config(config)
+    plan = compile_plan(loaded)
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    out(f"configuration {plan.config_hash}: {config} is right")
+    problems = [] if offline else _reach(loaded)
+    table = Table(box=None, pad_edge=False)
+    for column in ("rule", "state", "reason"):
+        table.add_column(column, overflow="fold")
+    for state in rule_states(plan, _statuses(loaded)):
+        table.add_row(state.rule, state.state, state.reason)
+    out(table)
+    if problems:
+        raise TapewatchError("\n".join(problems))
+
+
+def _statuses(loaded: ConfigFile) -> list[dict[str, object]]:
+    from streamer.store.database import open_store
+    from streamer.store.queries import task_statuses
+
+    try:
+        database = open_store(loaded.settings.store, create=False)
+    except TapewatchError:
+        return []  # no daemon has run on this store yet, so there is nothing to know
+    try:
+        return task_statuses(database)
+    finally:
+        database.close()
+
+
+def _reach(loaded: ConfigFile) -> list[str]:
+    """Try secrets, receivers, broker and topics; what is wrong, one line each."""
+    from alerts.receivers.errors import ReceiverError
+    from alerts.receivers.registry import build_receiver
+    from alerts.secrets import SecretError
+    from streamer.config.secrets import resolve_secrets
+    from streamer.notify.clock import SystemClock
+    from streamer.sources.kafka_survey import survey
+
+    problems: list[str] = []
+    try:
+        secrets = resolve_secrets(loaded, os.environ)
+    except TapewatchError as error:
+        return [str(error)]
+    for name, settings in loaded.settings.receivers.items():
+        try:
+            build_receiver(name, settings, secrets, SystemClock())
+            out(f"receiver {name}: {settings.kind}, ready")
+        except (ReceiverError, SecretError) as error:
+            problems.append(f"receiver {name}: {error}")
+    source = loaded.settings.source
+    if source.kafka is None:
+        return problems
+    try:
+        globs = [glob for topic in source.topics for glob in topic.globs]
+        for topic, partitions in survey(source.kafka, globs, os.environ).items():
+            out(f"topic {topic}: {partitions} partitions")
+    except TapewatchError as error:
+        problems.append(str(error))
+    return problems

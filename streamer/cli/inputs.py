@@ -1,0 +1,88 @@
+"""Event files as commands name them, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamer.config.file import ConfigFile
+from streamer.errors import UsageError
+from streamer.events.formats import FORMATS
+from streamer.sources.contract import Source
+from streamer.sources.file_settings import FileSettings
+from streamer.sources.files import FileSource, file_inputs
+from streamer.sources.recording import RecordingSource, is_recording
+
+FileFormat = Annotated[
+    str | None,
+    typer.Option("--format", help="The files' format, a preset; by default as source.files says."),
+]
+Venue = Annotated[str | None, typer.Option("--venue", help="The venue of events that name none.")]
+ReceiveTime = Annotated[
+    str | None,
+    typer.Option("--receive-time", help="The unit (ns, us, ms, s) of the receive time before each line."),
+]
+
+_UNITS = ("s", "ms", "us", "ns")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far a source has been read: `done` gives a share from 0 to 1."""
+
+    done: Callable[[], float]
+
+
+def named_files(file_format: str | None, venue: str | None, receive_time: str | None) -> FileSettings | None:
+    """What the options say of every file, None where they say nothing.
+
+    Raises
+    ------
+    UsageError
+        When a format or a unit is none.
+    """
+    if file_format is None:
+        if venue is not None or receive_time is not None:
+            raise UsageError("--venue and --receive-time go with --format")
+        return None
+    presets = [name for name in FORMATS if name != "generic"]
+    if file_format not in presets:
+        raise UsageError(
+            f"--format {file_format!r} is none of {', '.join(presets)}; a mapping goes into source.files"
+        )
+    if receive_time is not None and receive_time not in _UNITS:
+        raise UsageError(f"--receive-time {receive_time!r} is none of {', '.join(_UNITS)}")
+    return FileSettings.model_validate(
+        {"match": "*", "format": file_format, "venue": venue, "receive_time": receive_time}
+    )
+
+
+def file_source(
+    config: ConfigFile,
+    files: list[Path],
+    limit: int | None,
+    batch_size: int | None,
+    file_format: str | None,
+    venue: str | None,
+    receive_time: str | None,
+) -> tuple[ConfigFile, Source, Reading]:
+    """The source of these files, the configuration with what the options say of them, and how far it is."""
+    size = batch_size or config.settings.engine.batch_size
+    if any(is_recording(path) for path in files):
+        if len(files) > 1:
+            raise UsageError("a recording is replayed alone")
+        recording = RecordingSource(files[0], size, limit)
+        return config, recording, Reading(recording.progress)
+    named = named_files(file_format, venue, receive_time)
+    if named is not None:
+        source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
+        settings = config.settings.model_copy(update={"source": source_settings})
+        config = replace(config, settings=settings)
+    source = FileSource(file_inputs(files, config.settings.source.files), size, limit)
+    return config, source, Reading(lambda: source.bytes_read / max(source.bytes_total, 1))
+
+
