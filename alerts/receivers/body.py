@@ -25,7 +25,7 @@ class Shown:
     subject
         Venue and symbol, empty for alerts about the service.
     ts_event
-        RFC 3339.
+        RFC 3339, to the millisecond.
     values
         The fields and features the rule names, as text, in the body's order.
     """
@@ -67,7 +67,7 @@ def read_body(delivery: Delivery) -> Shown:
         rule=body["rule"],
         subject=" ".join(part for part in (body["venue"], body["symbol"]) if part),
         text=body["text"] or "",
-        ts_event=body["ts_event"],
+        ts_event=_to_milliseconds(body["ts_event"]),
         values={name: _shown(value) for name, value in body["values"].items()},
     )
 
@@ -81,6 +81,11 @@ def one_line(text: str) -> str:
     'ACME [2J is crossed'
     """
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _to_milliseconds(time: str) -> str:
+    seconds, _, fraction = time.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction[:3]:0<3}Z"
 
 
 def _shown(value: object) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from alerts.alert import Alert
 from alerts.contracts import Delivery
+from alerts.severity import Severity
 from streamer.sources.contract import Partition
 from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
-SERVICE_ORIGIN = "service"
+SERVICE_ORIGIN: Final = "service"
 DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
 
 _ID_HEX_DIGITS = 32
@@ -158,7 +159,7 @@ def _log(partition: Partition, offset: int) -> dict[str, Any]:
 def _alert(
     rule: str,
     identity: tuple[str | int, ...],
-    severity: str,
+    severity: Severity,
     *,
     ts_event_ns: int,
     source: Mapping[str, Any],
@@ -174,8 +175,8 @@ def _alert(
         rule=rule,
         rule_version=_VERSION,
         severity=severity,
-        venue="",
-        symbol="",
+        venue=None,
+        symbol=None,
         ts_event_ns=ts_event_ns,
         source=dict(source),
         values={},

@@ -100,8 +100,8 @@ outbox = Table(
     Column("transition", Text, nullable=False),  # fired, updated, resolved
     Column("rule", Text, nullable=False),
     Column("severity", Text, nullable=False),
-    Column("venue", Text, nullable=False),
-    Column("symbol", Text, nullable=False),
+    Column("venue", Text),  # null where the alert is about no instrument
+    Column("symbol", Text),
     Column("ts_event_ns", _Long, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("config_hash", Text, nullable=False),
