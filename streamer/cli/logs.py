@@ -34,4 +34,4 @@ def set_up_logs(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
-    logging.getLogger("kafka").setLevel(logging.ERROR)  # the source tells of outages itself, once
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the source tells of outages itself, once

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from alerts.routing import RouteSettings
-from streamer.config.errors import Path, Problem, did_you_mean
+from alerts.routing import RouteError, Router, RouteSettings
+from streamer.config.errors import Path, Problem
 from streamer.config.file import ConfigFile
 from streamer.config.settings import Settings
 
@@ -56,15 +56,15 @@ def _globs(settings: Settings) -> Iterator[tuple[str, list[Sequence[str]]]]:
 
 
 def _routes(config: ConfigFile) -> Iterator[Problem]:
-    known = config.settings.receivers
+    try:
+        Router(config.settings.route, tuple(config.settings.receivers))
+    except RouteError as error:
+        for found in error.problems:
+            yield config.problem(("route", *found.path), found.message, found.line, found.column)
     for path, names in _branches(config.settings.route, ("route",)):
         for number, name in enumerate(names):
-            place = (*path, "to", number)
-            if name not in known:
-                hint = did_you_mean(name, known) or (f" (there are {', '.join(known)})" if known else "")
-                yield config.problem(place, f"there is no receiver '{name}'{hint}")
-            elif name in names[:number]:
-                yield config.problem(place, f"'{name}' is listed twice")
+            if name in names[:number]:
+                yield config.problem((*path, "to", number), f"'{name}' is listed twice")
 
 
 def _branches(route: RouteSettings, path: Path) -> Iterator[tuple[Path, Sequence[str]]]:

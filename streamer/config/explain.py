@@ -38,7 +38,6 @@ _SHAPES = {
     "none_required": "nothing",
 }
 _SECRET = re.compile(r"token|secret|password|credential|^incoming_webhook$", re.IGNORECASE)
-_QUOTED = re.compile(r"'([^']+)'")
 _COMMENT = re.compile(r":\s+#\S")
 _SPOKEN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _SHOWN_KEYS = 12
@@ -128,28 +127,10 @@ def _words(group: Sequence[_Error], root: Node, text: str, model: type[BaseModel
     if first.about_shape and first.kind in _SHAPES:
         wanted = list(dict.fromkeys(_SHAPES[error.kind] for error in group if error.kind in _SHAPES))
         begins = begins_comment(text, nodes.key_position(root, path))
-        return *_place(root, path), wrong_shape(first.node, path, wanted, begins=begins)
+        return nodes.position(root, path), path, wrong_shape(first.node, path, wanted, begins=begins)
     words = _one(first, path)
-    quoted = _QUOTED.match(words)
-    if quoted and first.node is not None:
-        path = (*path, *_naming(first.node, quoted[1]))
-    return *_place(root, path), words
-
-
-def _naming(node: Node, word: str) -> Path:
-    """Where under a node a key or a value is `word`: the last such place, empty where there is none."""
-    found: Path = ()
-    for step, item in nodes.children(node):
-        if step == word or (isinstance(item, Scalar) and item.text == word):
-            found = (step,)
-        elif below := _naming(item, word):
-            found = (step, *below)
-    return found
-
-
-def _place(root: Node, path: Path) -> tuple[Position, Path]:
-    scalar = isinstance(nodes.find(root, path), Scalar)
-    return (nodes.value_position(root, path) if scalar else nodes.key_position(root, path)), path
+    path, position = nodes.naming(root, path, words) or (path, nodes.position(root, path))
+    return position, path, words
 
 
 def _of_key(error: _Error, key: str) -> str:

@@ -64,11 +64,15 @@ class ConfigFile:
             return positions.locate(self.text, node, text_line, text_column)
         if node is None and path[:1] == ("rules",) and nodes.find(self.root, path[:2]) is None:
             return nodes.value_position(self.root, ("rules", "extends"))
-        return nodes.value_position(self.root, path)
+        return nodes.position(self.root, path)
 
     def problem(self, path: Path, message: str, text_line: int = 1, text_column: int = 1) -> Problem:
-        """A problem with the value of a setting, or with a place inside its text."""
-        position = self.locate(path, text_line, text_column)
+        """A problem with the value of a setting, or with a place inside its text.
+
+        Of a mapping or a list it is placed at what the message puts in quotes, where that is below it.
+        """
+        below = nodes.naming(self.root, path, message)
+        path, position = below or (path, self.locate(path, text_line, text_column))
         return Problem(self.path, *position, render_path(path), message)
 
     def key_problem(self, path: Path, message: str) -> Problem:

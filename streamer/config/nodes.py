@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence as SequenceType
@@ -16,6 +17,9 @@ class Position(NamedTuple):
 
     line: int
     column: int
+
+
+_QUOTED = re.compile(r"'([^']+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +145,34 @@ def key_position(root: Node, path: Path) -> Position:
             break
         found = node.entries[str(step)].position if isinstance(node, Mapping) else below.position
         node = below
+    return found
+
+
+def position(root: Node, path: Path) -> Position:
+    """Where a problem with a setting is: at a single value itself, at the key of a mapping or list."""
+    return value_position(root, path) if isinstance(find(root, path), Scalar) else key_position(root, path)
+
+
+def naming(root: Node, path: Path, message: str) -> tuple[Path, Position] | None:
+    """What below a mapping or a list the message puts in quotes: its path, and where it stands.
+
+    Of several such keys or values it is the last, since what is wrong with one of them is that it is
+    there again. None where nothing below is called so.
+    """
+    quoted = _QUOTED.search(message)
+    node = find(root, path)
+    below = _named(node, quoted[1]) if quoted and node is not None else ()
+    if not quoted or not below:
+        return None
+    found = (*path, *below)
+    return found, (key_position if found[-1] == quoted[1] else value_position)(root, found)
+
+
+def _named(node: Node, word: str) -> Path:
+    found: Path = ()
+    for step, item in children(node):
+        if step == word or (isinstance(item, Scalar) and item.text == word):
+            found = (step,)
+        elif below := _named(item, word):
+            found = (step, *below)
     return found

@@ -144,7 +144,7 @@ class Reporter:
             rarity_s=None,
             model_version=self._models[detector] if detector else None,
             config_hash=self._plan.config_hash,
-            text=rule.render(values),
+            text=_text(rule, transition, instrument.symbol, values),
         )
 
     def _source(self, row: int) -> dict[str, str | int | None]:
@@ -185,6 +185,13 @@ class Reporter:
             },
         }
         return json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _text(rule: Rule, transition: str, symbol: str, values: dict[str, Value]) -> str:
+    if transition == TRANSITIONS[RESOLVED]:
+        # the row that ends an episode may be a quote or a tick, without what the text speaks of
+        return f"{symbol}: {rule.name} has not been true for {rule.settings.clear}"
+    return rule.render(values)
 
 
 def detector_of(rule: Rule) -> str | None:

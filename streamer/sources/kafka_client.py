@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from kafka import errors
 from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 from kafka.record import util as record_util
 
 from alerts.secrets import SecretError
@@ -44,15 +46,40 @@ TRANSIENT = (
 )
 """Errors that pass when the broker is back, or the group has settled."""
 
+REFUSED = (
+    errors.SaslAuthenticationFailedError,
+    errors.UnsupportedSaslMechanismError,
+    errors.IllegalSaslStateError,
+    errors.AuthorizationError,
+)
+"""Errors by which a broker says at once that it will not have this client."""
+
 # Without a handler of its own the library's messages about every attempt would go to stderr.
 logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 Client = TypeVar("Client")
 
 
-class _Network(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
+    # The library forgets a refusal at once, and would try a wrong password until the time is up.
+
+    def get_connection(self, node_id: int | str, **options: Any) -> Any:
+        if (refusal := vars(self).get("refusal")) is not None:
+            raise refusal
+        connection = super().get_connection(node_id, **options)
+        if self.cluster.is_bootstrap(node_id):
+            connection.init_future.add_errback(self._note)
+        return connection
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, REFUSED):
+            self.refusal = error
+
+
+class _Network(KafkaNetClient):  # type: ignore[misc]
     def __init__(self, **configs: Any) -> None:
-        super().__init__(**configs)
+        net = NetworkSelector(**configs)
+        super().__init__(net=net, manager=_Manager(net, **configs))
         # The library takes this option, but does not hand it on to what asks for topics' metadata.
         self.cluster.config["allow_auto_create_topics"] = False
 
@@ -126,8 +153,12 @@ def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str
     if isinstance(error, errors.SaslAuthenticationFailedError):
         user = settings.security.sasl.username if settings.security.sasl else ""
         return TapewatchError(f"Kafka at {where} refuses user '{user}': check source.kafka.security.sasl")
-    if isinstance(error, errors.UnsupportedSaslMechanismError | errors.IllegalSaslStateError):
-        return TapewatchError(f"Kafka at {where} does not take this SASL mechanism: check security.sasl")
+    if isinstance(error, errors.IllegalSaslStateError):
+        return TapewatchError(
+            f"Kafka at {where} does not ask who we are: remove security.sasl, or use another port"
+        )
+    if isinstance(error, errors.UnsupportedSaslMechanismError):
+        return TapewatchError(f"Kafka at {where} does not take this mechanism: check security.sasl.mechanism")
     if isinstance(error, errors.GroupAuthorizationFailedError):
         return TapewatchError(f"Kafka at {where} does not let this user read as group '{settings.group}'")
     if isinstance(error, errors.TopicAuthorizationFailedError):
@@ -224,7 +255,7 @@ def _reason(server: str, settings: KafkaSettings, environ: Mapping[str, str]) ->
         except OSError:
             if settings.security.sasl is None:
                 return "it does not answer as Kafka in the clear does; check the port, or set security.sasl"
-            return "it does not answer as Kafka with SASL does; check the port, or remove security.sasl"
+            return "it ends the connection when told who we are; check the port and security.sasl.mechanism"
         return "it speaks TLS; set source.kafka.security.tls, or use its port without TLS"
 
 
