@@ -121,7 +121,7 @@ def _words(group: Sequence[_Error], root: Node, text: str, model: type[BaseModel
     if first.branches and first.branches[-1][1] == "[key]":
         return nodes.key_position(root, path), path, _of_key(first, str(path[-1]))
     if first.kind == "extra_forbidden":
-        return nodes.key_position(root, path), path, _unknown_key(path, model)
+        return nodes.key_position(root, path), *_unknown_key(path, model)
     if first.kind == "missing":
         return nodes.key_position(root, path), path, f"'{first.name}' is missing"
     if first.about_shape and first.kind in _SHAPES:
@@ -177,13 +177,19 @@ def _said(error: _Error) -> str:
     return error.message.replace("Input should", "must").replace("Value error, ", "")
 
 
-def _unknown_key(path: Path, model: type[BaseModel]) -> str:
+def _unknown_key(path: Path, model: type[BaseModel]) -> tuple[Path, str]:
     known = keys_at(model, path[:-1])
     name = str(path[-1])
     hint = did_you_mean(name, known)
+    if not hint and _secret(path[:-1]):  # then the key itself may be the secret
+        return path[:-1], f"unknown key (known here: {', '.join(sorted(known))})"
     if not hint and 0 < len(known) <= _SHOWN_KEYS:
         hint = f" (known here: {', '.join(sorted(known))})"
-    return f"unknown key '{name}'{hint}"
+    return path, f"unknown key '{name}'{hint}"
+
+
+def _secret(path: Path) -> bool:
+    return any(isinstance(step, str) and _SECRET.search(step) for step in path)
 
 
 def wrong_shape(node: Node | None, path: Path, wanted: Sequence[str], *, begins: bool = False) -> str:
@@ -216,7 +222,7 @@ def show(node: Node | None, path: Path) -> str:
         return "a mapping"
     if isinstance(node, nodes.Sequence):
         return "a list"
-    if node is None or any(isinstance(step, str) and _SECRET.search(step) for step in path):
+    if node is None or _secret(path):
         return "this value"
     shown = node.text if len(node.text) <= _SHOWN_CHARS else node.text[:_SHOWN_CHARS] + "…"
     return f"'{shown}'" if isinstance(node.value, str) else shown

@@ -1,34 +1,67 @@
 """However a configuration is damaged, the answer is settings or a `ConfigError` with places in the text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamer.config import ConfigError, load_text
+from streamer.config import ConfigError, Problem, load_text
+from streamer.config.nodes import plain
+from streamer.config.yaml import parse
+from streamer.pipeline.compile import compile_plan
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 TEXTS = [path.read_text(encoding="utf-8") for path in EXAMPLES]
-PIECES = ["\t", "\n", "  ", ":", ": ", "- ", "{", "}", "[", "]", "'", '"', "#", " #", "&a ", "*a", "!!x ", "|\n", ">-\n"]
-PIECES += ["null", "true", "on", ".nan", "-1", "1e400", "0", "5", "[]", "{}", "[[1], {a: b}]", "{x: {y: [1]}}", "---\n"]
-PIECES += ["\\", "\u2028", "\x85", "é", "😀", "\r\n", "<<: ", "? ", "%", "@", "`", "🂡" * 50, "a" * 300, "1" * 30]
-VALUES: list[Any] = [None, True, False, 0, -1, 1.5, 2**70, "", "x", "5", "10s", "a" * 3000, [], ["x"], [None], [[]]]
-VALUES += [{}, {"x": 1}, {"path": []}, {"env": 5}, [{"match": {}}], {"timestamp": {}}, ["x", "x"], {"model": {}}]
+PIECES = [
+    *(
+        "\t",
+        "\n",
+        "  ",
+        ":",
+        ": ",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "'",
+        '"',
+        "#",
+        " #",
+        "&a ",
+        "*a",
+        "!!x ",
+        ">-\n",
+    ),
+    *("null", "true", "on", ".nan", "-1", "1e400", "0", "5", "[]", "{}", "[[1], {a: b}]", "{x: {y: [1]}}"),
+    *("---\n", "\\", "\u2028", "\x85", "é", "😀", "\r\n", "<<: ", "? ", "%", "@", "`", ".", "(", ")"),
+    *(" and ", " > ", "_1h", "{size}", "a" * 300, "1" * 30),
+]
+VALUES: list[Any] = [
+    *(None, True, False, 0, -1, 1.5, 2**70, "", "x", "5", "10s", "size > 5", "a" * 3000),
+    *([], ["x"], [None], [[]], ["x", "x"], [{"match": {}}], [{"model": "x"}]),
+    *({}, {"x": 1}, {"path": []}, {"env": 5}, {"timestamp": {}}, {"model": {}}, {"x": {"y": {}}}),
+]
+
+
+def problems_of(text: str) -> tuple[Problem, ...]:
+    try:
+        compile_plan(load_text(text, "t.yaml"))
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def refused_or_loaded(text: str) -> None:
     lines = text.count("\n") + text.count("\r") + 1
-    try:
-        load_text(text, "t.yaml")
-    except ConfigError as error:
-        assert error.problems
-        for problem in error.problems:
-            assert 1 <= problem.line <= lines + 1, problem
-            assert problem.column >= 1
-            assert problem.message
-            assert "pydantic" not in str(problem)
-            assert "Input should" not in str(problem)
+    for problem in problems_of(text):
+        assert 1 <= problem.line <= lines + 1, problem
+        assert problem.column >= 1
+        assert problem.message
+        assert "pydantic" not in str(problem)
+        assert "Input should" not in str(problem)
 
 
 @settings(deadline=None, max_examples=300)
@@ -68,11 +101,6 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 @settings(deadline=None, max_examples=400)
 @given(st.data(), st.sampled_from(TEXTS))
 def test_values_of_other_types(data: st.DataObject, text: str) -> None:
-    import json
-
-    from streamer.config.nodes import plain
-    from streamer.config.yaml import parse
-
     root = parse(text)
     assert root is not None
     document = plain(root)

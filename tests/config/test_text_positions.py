@@ -51,7 +51,9 @@ def test_double_quoted(words: list[str], ascii_only: bool) -> None:
     assert_each_solid_character_found(document, scalar, written)
 
 
-@given(st.lists(WORDS.map(" ".join).map(lambda text: f"x{text}"), min_size=1, max_size=5), st.sampled_from("|>"))
+@given(
+    st.lists(WORDS.map(" ".join).map(lambda text: f"x{text}"), min_size=1, max_size=5), st.sampled_from("|>")
+)
 def test_block(lines: list[str], style: str) -> None:
     document = f"a:\n  when: {style}- # why\n" + "".join(f"     {line}\n" for line in lines) + "  b: 1\n"
     scalar = scalar_at(document, "a", "when")

@@ -1,0 +1,160 @@
+"""Reading a configuration: files that cannot be read, warnings, and places of problems found later."""
+
+from pathlib import Path
+
+import pytest
+
+from streamer.config import ConfigError, ConfigFile, Problem, Settings, load, load_text
+from streamer.config.errors import did_you_mean, render_path
+
+BASE = """\
+source:
+  kafka: {bootstrap: "localhost:9092"}
+  topics:
+    - {match: trades, format: tapewatch}
+"""
+RULE = """\
+rules:
+  fat_finger:
+    when: 'size > 50 * size_mean_1h'
+"""
+
+
+def refusal(path: Path | str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    assert refusal(path) == f"{path}: there is no such file"
+
+
+def test_folder(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == f"{tmp_path}: this is a folder: name the file in it"
+
+
+def test_file_below_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(BASE)
+    assert refusal(path / "b.yaml").startswith(f"{path}/b.yaml: cannot be read: ")
+
+
+def test_name_with_a_null_byte() -> None:
+    assert refusal("a\0b.yaml").endswith("this is not the name of a file")
+
+
+def test_huge_file(tmp_path: Path) -> None:
+    path = tmp_path / "capture.yaml"
+    path.write_bytes(b"#" * 2_000_000)
+    assert refusal(path) == f"{path}: larger than 1 MB: this is hardly a configuration"
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"\xc3(", b"\xed\xa0\x80"])
+def test_bytes_that_are_not_utf8(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("a: 1\nb: é".encode() + damage)
+    assert refusal(path).startswith(f"{path}:2:5: not UTF-8: the byte 0x{damage[0]:02x}")
+
+
+def test_byte_order_mark_and_windows_lines_change_no_place(tmp_path: Path) -> None:
+    path = tmp_path / "windows.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + (BASE + RULE + "    severity: hihg\n").replace("\n", "\r\n").encode())
+    assert refusal(path).startswith(f"{path}:8:15: rules.fat_finger.severity: 'hihg' is not one of ")
+
+
+def test_sections_may_be_empty() -> None:
+    config = load_text(
+        BASE + "rules:\ndetectors:\nreceivers:\nroute:\nengine:\njournal:\ncheckpoint:\nlog:\n"
+    )
+    assert config.settings == load_text(BASE).settings
+
+
+def test_defaults() -> None:
+    settings = load_text(BASE).settings
+    assert settings.store == "tapewatch.db"
+    assert settings.engine.batch_size == 500
+    assert settings.engine.ticks_ns == 1_000_000_000
+    assert settings.engine.max_ahead_ns == 60_000_000_000
+    assert settings.engine.max_instruments == 10_000
+    assert settings.engine.flood == 100
+    assert settings.journal.keep == "checkpoint"
+    assert settings.checkpoint.every_ns == 10_000_000_000
+    assert (settings.log.format, settings.log.level) == ("console", "info")
+
+
+def test_ticks_can_be_off() -> None:
+    assert load_text(BASE + "engine: {ticks: off}").settings.engine.ticks_ns is None
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_text(BASE).settings.store = "other.db"  # type: ignore[misc]
+
+
+def test_warnings_have_places() -> None:
+    config = load_text(
+        BASE
+        + RULE
+        + "detectors:\n  tape: {model: RobustZ, features: [size]}\n"
+        + "receivers:\n  a: {console: {}}\n  b: {file: {path: b.jsonl}}\n"
+        + "route: {to: [a]}\n",
+        "t.yaml",
+    )
+    assert [str(warning) for warning in config.warnings] == [
+        "t.yaml:9:3: detectors.tape: no rule names tape.score, so it raises no alert",
+        "t.yaml:12:3: receivers.b: no route leads to this receiver",
+    ]
+
+
+def test_nothing_that_could_alert_is_a_warning() -> None:
+    assert [warning.path for warning in load_text(BASE).warnings] == ["rules"]
+    assert [warning.path for warning in load_text(BASE + RULE).warnings] == ["receivers"]
+
+
+def test_a_detector_named_in_an_escalation_or_text_is_used() -> None:
+    detectors = "detectors:\n  tape: {model: RobustZ, features: [size]}\nreceivers: {a: {console: {}}}\n"
+    for use in ("escalate: {critical: tape.score > 9}", 'text: "{tape.score:.1f}"'):
+        assert load_text(BASE + RULE + f"    {use}\n" + detectors).warnings == ()
+
+
+def test_places_inside_a_text() -> None:
+    config = load_text(BASE + RULE, "t.yaml")
+    found = config.problem(("rules", "fat_finger", "when"), "too much", 1, 8)
+    assert found == Problem("t.yaml", 7, 19, "rules.fat_finger.when", "too much")
+    with pytest.raises(ConfigError, match=r"^t\.yaml:7:19: rules\.fat_finger\.when: too much$"):
+        config.fail([found])
+
+
+def test_what_is_not_written_is_placed_at_its_parent() -> None:
+    config = load_text(BASE + RULE.replace("rules:\n", "rules:\n  extends: [crypto]\n"), "t.yaml")
+    assert config.problem(("rules", "fat_finger", "text"), "x").line == 7
+    at = config.locate(("engine", "flood"))
+    assert at == (1, 1)
+    catalogue = config.locate(("rules", "price_spike", "when"), 1, 5)
+    assert catalogue == (6, 12)  # the set it comes from
+
+
+def test_a_problem_that_names_something_below_is_placed_there() -> None:
+    config = load_text(
+        BASE + "detectors:\n  tape:\n    model: RobustZ\n    features: [size]\n    params: {k: 3}\n"
+    )
+    found = config.problem(("detectors", "tape"), "RobustZ has no parameter 'k'")
+    assert (found.line, found.column, found.path) == (9, 14, "detectors.tape.params.k")
+
+
+def test_settings_without_a_text_have_problems_without_places() -> None:
+    config = ConfigFile.of(Settings(), "stored")
+    assert str(config.problem(("rules", "a", "when"), "unknown name 'x'", 3, 4)) == (
+        "stored: rules.a.when: unknown name 'x'"
+    )
+
+
+def test_repr_shows_no_text() -> None:
+    assert "9092" not in repr(load_text(BASE))
+
+
+def test_paths_and_suggestions() -> None:
+    assert render_path(("a", 0, 1, "b c")) == "a[0][1].b c"
+    assert did_you_mean("SLACK", ["slack", "webhook"]) == " (did you mean 'slack'?)"
