@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from detectors.columns import State
 from detectors.fields import Shape
+from detectors.medians import insert, middle
 from detectors.slots import Column, SlotArrays
 
 VERSION = "squash.1"
@@ -40,24 +41,6 @@ _LEARNT, _WILD, _NOT_FINITE, _INCOMPLETE = range(4)
 
 
 @njit(cache=True, nogil=True)
-def _insert(ordered, n, value):  # type: ignore[no-untyped-def]
-    place = n
-    while place > 0 and ordered[place - 1] > value:
-        ordered[place] = ordered[place - 1]
-        place -= 1
-    ordered[place] = value
-
-
-@njit(cache=True, nogil=True)
-def _middle(ordered, n):  # type: ignore[no-untyped-def]
-    if n == 0:
-        return 0.0
-    if n % 2:
-        return ordered[n // 2]
-    return ordered[n // 2 - 1] / 2.0 + ordered[n // 2] / 2.0
-
-
-@njit(cache=True, nogil=True)
 def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
     # at: values seen, distances kept, centre, scale
     away = min(abs(value - at[2]), _LARGEST)
@@ -65,9 +48,9 @@ def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
         return
     kept = int(at[1])
     if kept < ENOUGH:
-        _insert(early, kept, away)
+        insert(early, kept, away)
         at[1] += 1.0
-        at[3] = _middle(early, kept + 1)
+        at[3] = middle(early, kept + 1)
     else:
         at[3] += _GAIN * (min(away, _CLIP * at[3]) - at[3])
 
@@ -76,11 +59,11 @@ def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
 def _follow(value, code, early, at):  # type: ignore[no-untyped-def]
     seen = int(at[0])
     if seen < ENOUGH:
-        _insert(early, seen, value)
+        insert(early, seen, value)
         at[0] += 1.0
         if seen + 1 == ENOUGH:
             if code == _LEVEL:
-                at[2] = _middle(early, ENOUGH)
+                at[2] = middle(early, ENOUGH)
             first = early.copy()
             for i in range(ENOUGH):
                 _keep_distance(first[i], early, at)

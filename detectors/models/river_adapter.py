@@ -37,12 +37,18 @@ _OWN_WARMUP = {
 _TAKES_ABSENT = frozenset({"river.anomaly.hst.HalfSpaceTrees"})
 
 
+class _NotFiniteError(ValueError):
+    """A score that is no finite number."""
+
+
 class RiverModel:
     """A River model for every slot: each row is scored, then learnt, one by one.
 
     A model that raises, panics or gives something other than a finite number on a row that it may
-    learn is quarantined for its slot, with the reason; the other slots go on. Rows that may not be
-    learnt leave no trace: where scoring could change the model, a copy is asked.
+    learn is quarantined for its slot, with the reason; the other slots go on. What its scoring does
+    while it is warming is forgiven, since many a model cannot score before it has learnt enough, and
+    one that has learnt nothing at all is not asked. Rows that may not be learnt leave no trace:
+    where scoring could change the model, a copy is asked.
 
     Parameters
     ----------
@@ -111,18 +117,33 @@ class RiverModel:
             model = self._models[s] = pickle.loads(self._blob)  # noqa: S301  # our own bytes
         if not may_learn:
             return self._only_score(model, given, target)
+        learnt = self._arrays["learnt"]
+        number = math.nan
         try:
-            said = self._calls.score(model, given, target)
-            number = _finite(said)
-            if math.isnan(number) and self._arrays["status"][s] == READY:
-                return self._quarantine(s, f"score_one gave {said!r:.100}")
+            if learnt[s] > 0:
+                number = self._said(s, model, given, target)
             self._calls.learn(model, given, target)
+        except _NotFiniteError as error:
+            return self._quarantine(s, str(error))
         except BaseException as error:  # noqa: BLE001  # failure() lets through what is not the model's
             return self._quarantine(s, failure(error))
-        learnt = self._arrays["learnt"]
         learnt[s] += 1
         if learnt[s] == self._warmup:
             self._arrays["status"][s] = READY
+        return number
+
+    def _said(self, s: int, model: Any, given: dict[str, float], target: float) -> float:
+        ready = self._arrays["status"][s] == READY
+        try:
+            said = self._calls.score(model, given, target)
+        except BaseException as error:
+            if ready:
+                raise
+            failure(error)
+            return math.nan
+        number = _finite(said)
+        if math.isnan(number) and ready:
+            raise _NotFiniteError(f"score_one gave {repr(said)[:100]}")
         return number
 
     def _only_score(self, model: Any, given: dict[str, float], target: float) -> float:

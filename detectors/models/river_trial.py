@@ -49,13 +49,21 @@ def _run(blob: bytes, features: Sequence[str], calls: Calls, *, pickled: bool) -
             state = (1103515245 * state + 12345) % 2**31
             x[name] = state / 2**31
         y = x.pop("target")
+        if row > 0:
+            said.append(_said(model, x, y, calls))
         try:
-            said.append(repr(calls.score(model, x, y)))
             calls.learn(model, x, y)
         except BaseException as error:  # noqa: BLE001  # a model may dislike made-up rows; see failure()
             said.append(failure(error))
             break
     return said, model
+
+
+def _said(model: Any, x: dict[str, float], y: float, calls: Calls) -> str:
+    try:
+        return repr(calls.score(model, x, y))
+    except BaseException as error:  # noqa: BLE001  # many a model cannot score yet; see failure()
+        return failure(error)
 
 
 def _through_pickle(model: Any) -> Any:

@@ -4,8 +4,8 @@ The first 64 values give an exact median and median absolute deviation (MAD); fr
 follow by stochastic approximation (H. Robbins and S. Monro, "A stochastic approximation method",
 1951), stepping by the gain that is best for a normal variable and never below 1/memory. The
 spread is 1.4826 MAD, as in B. Iglewicz and D. Hoaglin, "How to detect and handle outliers" (1993),
-but at least a quarter of what the mean absolute deviation would give, so that a value which is
-mostly the same does not make every other one infinitely strange.
+but at least a quarter of what the median of the distances that are not zero would give, so that
+a value which is mostly the same does not make every other one infinitely strange.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import State
+from detectors.medians import insert, middle
 from detectors.models.contract import READY, WARMING
 from detectors.models.params import Whole, whole_numbers
 from detectors.settings import DetectorSettings
@@ -35,57 +36,53 @@ PARAMS = {"memory": Whole(1000, WARMUP, 1_000_000)}
 _MEDIAN_GAIN = 1.858  # 1 / (2 f(median)) of a normal variable, in MADs
 _MAD_GAIN = 1.166  # the same for the MAD itself
 _SIGMA_PER_MAD = 1.4826
-_SIGMA_PER_MEAN = 1.2533
-_CLIP = 10.0  # a deviation counts for the mean deviation at most ten times that
+_FLOOR = 0.25
+_FEW = 16  # distances from the median that must be known before anything moves by them
+_QUIET = 4.0  # gains by which the median may be off a value that is always the same
+_LARGEST = 1e300
+_MEDIAN, _MAD, _UNIT, _KEPT = range(4)
 
 
 @njit(cache=True, nogil=True)
-def _median_of(values):  # type: ignore[no-untyped-def]
-    for i in range(1, values.shape[0]):
-        value = values[i]
-        j = i - 1
-        while j >= 0 and values[j] > value:
-            values[j + 1] = values[j]
-            j -= 1
-        values[j + 1] = value
-    middle = values.shape[0] // 2
-    if values.shape[0] % 2:
-        return values[middle]
-    return values[middle - 1] / 2.0 + values[middle] / 2.0
+def _keep(away, first, at):  # type: ignore[no-untyped-def]
+    kept = int(at[_KEPT])
+    if away > 0.0:
+        insert(first, kept, away)
+        at[_KEPT] += 1.0
+        at[_UNIT] = middle(first, kept + 1)
 
 
 @njit(cache=True, nogil=True)
 def _settle(first, at):  # type: ignore[no-untyped-def]
-    at[0] = _median_of(first)
-    mean = 0.0
+    at[_MEDIAN] = middle(first, WARMUP)
+    distances = np.zeros(WARMUP)
     for i in range(WARMUP):
-        first[i] = abs(first[i] - at[0])
-        mean += first[i] / WARMUP
-    at[1] = _median_of(first)
-    at[2] = mean
+        insert(distances, i, min(abs(first[i] - at[_MEDIAN]), _LARGEST))
+    at[_MAD] = middle(distances, WARMUP)
+    for i in range(WARMUP):
+        _keep(distances[i], first, at)
 
 
 @njit(cache=True, nogil=True)
-def _follow(value, gain, at):  # type: ignore[no-untyped-def]
-    away = abs(value - at[0])
-    unit = max(at[1], at[2])
-    if value > at[0]:
-        at[0] += _MEDIAN_GAIN * gain * unit
-    elif value < at[0]:
-        at[0] -= _MEDIAN_GAIN * gain * unit
-    if away > at[1]:
-        at[1] += _MAD_GAIN * gain * unit
-    elif away < at[1]:
-        at[1] = max(0.0, at[1] - _MAD_GAIN * gain * unit)
-    if unit > 0.0:
-        away = min(away, _CLIP * unit)
-    at[2] += gain * (away - at[2])
+def _follow(value, gain, first, at):  # type: ignore[no-untyped-def]
+    away = min(abs(value - at[_MEDIAN]), _LARGEST)
+    if at[_KEPT] < _FEW:
+        _keep(away, first, at)
+        return
+    step = gain * at[_UNIT]
+    if away > _QUIET * step:
+        at[_MEDIAN] += _MEDIAN_GAIN * step if value > at[_MEDIAN] else -_MEDIAN_GAIN * step
+        at[_UNIT] += _MAD_GAIN * step if away > at[_UNIT] else -_MAD_GAIN * step
+    if away > at[_MAD]:
+        at[_MAD] += _MAD_GAIN * step
+    elif away < at[_MAD]:
+        at[_MAD] = max(0.0, at[_MAD] - _MAD_GAIN * step)
 
 
 @njit(cache=True, nogil=True)
 def _distance(value, at):  # type: ignore[no-untyped-def]
-    away = abs(value - at[0])
-    spread = max(_SIGMA_PER_MAD * at[1], _SIGMA_PER_MEAN * at[2] / 4.0)
+    away = min(abs(value - at[_MEDIAN]), _LARGEST)
+    spread = _SIGMA_PER_MAD * max(at[_MAD], _FLOOR * at[_UNIT])
     if away == 0.0:
         return 0.0
     if spread == 0.0:
@@ -114,9 +111,9 @@ def _step_rows(slot, x, learn, memory, count, first, at, score, status):  # type
             if count[s, j] < memory:
                 count[s, j] += 1
             if known:
-                _follow(value, 1.0 / count[s, j], at[s, j])
+                _follow(value, 1.0 / count[s, j], first[s, j], at[s, j])
             else:
-                first[s, j, count[s, j] - 1] = value
+                insert(first[s, j], count[s, j] - 1, value)
                 if count[s, j] == WARMUP:
                     _settle(first[s, j], at[s, j])
         score[row] = highest if ready else np.nan
@@ -145,7 +142,7 @@ class RobustZ:
             {
                 "count": Column(np.int64, 0, (n_inputs,)),
                 "first": Column(np.float64, 0, (n_inputs, WARMUP)),
-                "at": Column(np.float64, 0, (n_inputs, 3)),
+                "at": Column(np.float64, 0, (n_inputs, 4)),
             }
         )
 

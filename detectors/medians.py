@@ -1,0 +1,25 @@
+"""Medians of a few values kept in order, for kernels."""
+
+from __future__ import annotations
+
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def insert(ordered, n, value):  # type: ignore[no-untyped-def]
+    """Put `value` in its place among the first `n` of `ordered`, which are in order."""
+    place = n
+    while place > 0 and ordered[place - 1] > value:
+        ordered[place] = ordered[place - 1]
+        place -= 1
+    ordered[place] = value
+
+
+@njit(cache=True, nogil=True)
+def middle(ordered, n):  # type: ignore[no-untyped-def]
+    """The median of the first `n` of `ordered`, which are in order; 0 where there are none."""
+    if n == 0:
+        return 0.0
+    if n % 2:
+        return ordered[n // 2]
+    return ordered[n // 2 - 1] / 2.0 + ordered[n // 2] / 2.0
