@@ -1,0 +1,150 @@
+"""Every rule of the catalogue: values on which it is just true, and values on which it is just not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from alerts_market import MARKET, QUOTE, TICK, TRADE
+
+from alerts.catalogue.loader import load_set, sets
+from alerts.language.columns import Columns
+from alerts.rules import Rule, compile_rule
+from alerts.severity import SEVERITIES
+
+Values = dict[str, float]
+
+# set, rule, kind of event, all values that make it true, its severity, and single changes that do not
+CASES: list[tuple[str, str, int, Values, str, list[Values]]] = [
+    (
+        "crypto",
+        "price_spike",
+        TRADE,
+        {"return_bps_10s": -25.1, "return_bps_10s_z_1h": -8.1},
+        "warning",
+        [{"return_bps_10s": -25.0}, {"return_bps_10s_z_1h": -8.0}, {"return_bps_10s_z_1h": np.nan}],
+    ),
+    (
+        "crypto",
+        "price_spike",
+        TRADE,
+        {"return_bps_10s": 200.1, "return_bps_10s_z_1h": 9.0},
+        "critical",
+        [{"return_bps_10s": np.nan}],
+    ),
+    (
+        "crypto",
+        "price_band",
+        TRADE,
+        {"price": 101.01, "price_mean_5m": 100.0},
+        "warning",
+        [{"price": 100.99}, {"price": 99.01}, {"price_mean_5m": np.nan}, {"price_mean_5m": 0.0}],
+    ),
+    ("crypto", "price_band", TRADE, {"price": 94.9, "price_mean_5m": 100.0}, "critical", [{"price": 99.5}]),
+    (
+        "crypto",
+        "fat_finger",
+        TRADE,
+        {"size": 50.1, "size_mean_1h": 1.0, "notional": 250_001.0},
+        "critical",
+        [{"size": 50.0}, {"notional": 250_000.0}, {"size_mean_1h": np.nan}],
+    ),
+    (
+        "crypto",
+        "volume_spike",
+        TRADE,
+        {"log_notional_10s_z_1h": 4.1, "notional_10s": 1_000_001.0, "notional_10s_mean_1h": 200_000.0},
+        "warning",
+        [
+            {"log_notional_10s_z_1h": 4.0},
+            {"notional_10s": 1_000_000.0},
+            {"notional_10s_mean_1h": 200_000.2},
+            {"notional_10s_mean_1h": np.nan},
+        ],
+    ),
+    (
+        "crypto",
+        "spread_blowout",
+        QUOTE,
+        {"spread_bps": 5.1, "spread_bps_mean_1h": 1.0},
+        "warning",
+        [{"spread_bps": 5.0}, {"spread_bps_mean_1h": 1.02}, {"spread_bps_mean_1h": np.nan}],
+    ),
+    (
+        "market-data-quality",
+        "crossed_book",
+        QUOTE,
+        {"bid_price": 100.01, "ask_price": 100.0, "bid_size": 1.0, "ask_size": 1.0},
+        "warning",
+        [{"bid_price": 100.0}, {"bid_size": 0.0}, {"ask_size": 0.0}, {"ask_price": np.nan}],
+    ),
+    (
+        "market-data-quality",
+        "locked_book",
+        QUOTE,
+        {"bid_price": 100.0, "ask_price": 100.0, "bid_size": 1.0, "ask_size": 1.0},
+        "info",
+        [{"bid_price": 100.01}, {"bid_price": 99.99}, {"bid_size": 0.0}, {"ask_size": 0.0}],
+    ),
+    ("market-data-quality", "stale_feed", TICK, {"silence_s": 30.1}, "critical", [{"silence_s": 30.0}]),
+    (
+        "market-data-quality",
+        "off_market",
+        TRADE,
+        {"trade_to_mid_bps": -50.1, "spread_bps": 1.0},
+        "warning",
+        [{"trade_to_mid_bps": -50.0}, {"spread_bps": 17.0}, {"spread_bps": np.nan}],
+    ),
+]
+
+
+def compiled(name: str, rule: str) -> Rule:
+    return compile_rule(rule, load_set(name)[rule], MARKET)
+
+
+def held_on(rule: Rule, kind: int, values: Values) -> tuple[bool, str]:
+    columns = Columns({name: np.array([value]) for name, value in values.items()}, {}, (), 1)
+    _, held, severity = rule.evaluate(columns, np.array([kind], np.int8))
+    return bool(held[0]), SEVERITIES[severity[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "kind", "values", "severity", "changes"),
+    CASES,
+    ids=[f"{case[1]}-{case[4]}" for case in CASES],
+)
+def test_is_true_there_and_just_not_here(
+    name: str, rule: str, kind: int, values: Values, severity: str, changes: list[Values]
+) -> None:
+    found = compiled(name, rule)
+    assert held_on(found, kind, values) == (True, severity)
+    for change in changes:
+        assert not held_on(found, kind, values | change)[0], change
+
+
+ALL = [(name, rule) for name in sets() for rule in load_set(name)]
+
+
+def test_every_rule_has_such_values() -> None:
+    assert {(name, rule) for name, rule, *_ in CASES} == set(ALL)
+
+
+@pytest.mark.parametrize(("name", "rule"), ALL)
+def test_says_why_and_where_from_and_what(name: str, rule: str) -> None:
+    settings = load_set(name)[rule]
+    assert settings.why
+    assert settings.references
+    assert settings.text
+    said = compiled(name, rule).render({"symbol": "BTCUSDT"})
+    assert "BTCUSDT" in said
+
+
+def test_no_two_sets_have_a_rule_of_the_same_name() -> None:
+    names = [rule for _, rule in ALL]
+    assert len(names) == len(set(names))
+
+
+def test_an_unknown_set_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"unknown rule set 'market-data' \(did you mean 'market-data-quality'\?\)"
+    ):
+        load_set("market-data")

@@ -1,0 +1,108 @@
+"""What can be said about rules, and what cannot."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from alerts.catalogue.loader import load_set, sets
+from alerts.holding import Hold, parse_hold
+from alerts.settings import RulesSettings
+
+
+def rules(**said: object) -> RulesSettings:
+    return RulesSettings.model_validate(said)
+
+
+def test_rules_of_a_set_come_first_then_ones_own() -> None:
+    found = rules(extends=["crypto", "market-data-quality"], mine={"when": "size > 1"}).enabled
+    assert list(found) == [*load_set("crypto"), *load_set("market-data-quality"), "mine"]
+    assert found["fat_finger"] == load_set("crypto")["fat_finger"]
+
+
+def test_a_rule_of_a_set_can_be_changed_in_part() -> None:
+    found = rules(extends=["crypto"], fat_finger={"when": "size > 9"}).enabled["fat_finger"]
+    given = load_set("crypto")["fat_finger"]
+    assert found.when == "size > 9"
+    assert (found.severity, found.text) == (given.severity, given.text)
+
+
+@pytest.mark.parametrize("off", [None, {"disabled": True}])
+def test_a_rule_of_a_set_can_be_left_out(off: object) -> None:
+    assert "fat_finger" not in rules(extends=["crypto"], fat_finger=off).enabled
+
+
+def test_what_was_dumped_is_read_again() -> None:
+    found = rules(extends=["crypto"], mine={"when": "size > 1", "for": "3 of 5", "on": "trade"}).enabled
+    dumped = {name: rule.model_dump(mode="json") for name, rule in found.items()}
+    assert RulesSettings.model_validate(dumped).enabled == found
+    assert dumped["mine"]["for"] == "3 of 5"
+
+
+def test_no_rules_at_all() -> None:
+    assert rules().enabled == {}
+
+
+COUNT = "cannot be counted (write m of n with 1 <= m <= n <= 64)"
+HOW = "write an integer and s, m, h or d, such as 10s"
+REFUSED = [
+    ({"extends": ["cripto"]}, ("extends", 0), "unknown rule set 'cripto' (did you mean 'crypto'?)"),
+    ({"extends": ["zzz"]}, ("extends", 0), f"unknown rule set 'zzz' (there are {', '.join(sets())})"),
+    (
+        {"Mine": {"when": "x"}},
+        ("Mine",),
+        "'Mine' is not a rule's name (small letters, digits and _, a letter first, at most 64)",
+    ),
+    ({"mine": None}, ("mine",), "there is no rule 'mine' in the sets to switch off"),
+    (
+        {"extends": ["crypto"], "fat_fingr": None},
+        ("fat_fingr",),
+        "there is no rule 'fat_fingr' in the sets to switch off (did you mean 'fat_finger'?)",
+    ),
+    ({"mine": {"severity": "info"}}, ("mine", "when"), "Field required"),
+    ({"mine": {"when": "x", "clear": "60"}}, ("mine", "clear"), f"'60' is not a duration: {HOW}"),
+    ({"mine": {"when": "x", "clear": 60}}, ("mine", "clear"), f"60 is not a duration: {HOW}"),
+    ({"mine": {"when": "x", "clear": "1001d"}}, ("mine", "clear"), "'1001d' is too long (at most 1000d)"),
+    ({"mine": {"when": "x", "for": "5 of 3"}}, ("mine", "for"), f"'5 of 3' {COUNT}"),
+    ({"mine": {"when": "x", "for": "1 of 65"}}, ("mine", "for"), f"'1 of 65' {COUNT}"),
+    ({"mine": {"when": "x", "for": "0 of 3"}}, ("mine", "for"), f"'0 of 3' {COUNT}"),
+    (
+        {"mine": {"when": "x", "for": "0s"}},
+        ("mine", "for"),
+        "'0s' is no time at all (leave it out to alert at once)",
+    ),
+    (
+        {"mine": {"when": "x", "for": "thrice"}},
+        ("mine", "for"),
+        f"'thrice' is not a duration: {HOW}; or a count, such as 3 of 5",
+    ),
+    ({"mine": {"when": "x", "on": []}}, ("mine", "on"), "names no kind (leave it out for the usual ones)"),
+    (
+        {"mine": {"when": "x", "escalate": {"info": "y"}}},
+        ("mine", "escalate", "info"),
+        "'info' is not above the rule's severity, warning",
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "place", "message"), REFUSED, ids=[str(said) for said, _, _ in REFUSED])
+def test_says_what_is_wrong_and_where(
+    said: dict[str, object], place: tuple[str | int, ...], message: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        rules(**said)
+    (problem,) = caught.value.errors()
+    assert (problem["loc"], problem["msg"].removeprefix("Value error, ")) == (place, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "hold"),
+    [
+        (None, Hold(1, 1, 0)),
+        ("3 of 5", Hold(3, 5, 0)),
+        ("64 of 64", Hold(64, 64, 0)),
+        ("2m", Hold(1, 1, 120_000_000_000)),
+    ],
+)
+def test_for_counts_or_lasts(text: str | None, hold: Hold) -> None:
+    assert parse_hold(text) == hold
