@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from alerts.contracts import Delivery
+from streamer.store.database import Database
+from streamer.store.tables import outbox
 
 
 def alert_body(alert_id: str = "a1", number: int = 0, **changes: Any) -> bytes:
@@ -43,3 +45,25 @@ def delivery(alert_id: str = "a1", number: int = 0, receiver: str = "desk", **mo
         if name in more
     }
     return Delivery(alert_id, number, receiver, alert_body(alert_id, number, **more), **known)
+
+
+def commit(database: Database, *alerts: tuple[str, int], **changes: Any) -> None:
+    """Put transitions into the outbox, as a commit of detection does."""
+    with database.write() as connection:
+        for alert_id, number in alerts:
+            body = alert_body(alert_id, number, **changes)
+            shown = json.loads(body)
+            connection.execute(
+                outbox.insert().values(
+                    alert_id=alert_id,
+                    number=number,
+                    body=body,
+                    created_at=42.0,
+                    **{
+                        name: shown[name]
+                        for name in ("origin", "transition", "rule", "severity", "venue", "symbol")
+                    },
+                    ts_event_ns=shown["ts_event_ns"],
+                    config_hash=shown["config_hash"],
+                )
+            )

@@ -103,6 +103,8 @@ class FakeSlack:
         self.truncated = 0
         self._scripts: dict[str, deque[Answer]] = {}
         self._always: dict[str, Answer] = {}
+        self.fault: Callable[[str, Mapping[str, Any]], Answer | None] = lambda method, arguments: None
+        """Looked at first: an answer that depends on what is asked, None for the usual."""
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._server = _Server(("127.0.0.1", port), _Handler)
@@ -230,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"")
             return
         arguments = self._arguments(body)
-        answer = fake.next_answer(method)
+        answer = fake.fault(method, arguments) or fake.next_answer(method)
         result = self._apply(method, arguments) if answer.applied else None
         outcome = "cut" if answer.cut else answer.error or str(answer.status)
         fake.note(

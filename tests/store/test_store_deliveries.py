@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.alert_bodies import alert_body
+from fakes.alert_bodies import alert_body, commit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
 from streamer.sources.contract import Partition
-from streamer.store.database import MEMORY, Database, open_store
+from streamer.store.database import MEMORY, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 from streamer.store.service_alerts import dead_letter_flood, log_gap, raise_service_alert
@@ -29,7 +29,7 @@ class Store:
         self.outbox = StoreOutbox(self.database)
 
     def owe(self, *alerts: tuple[str, int], to: tuple[str, ...] = ("desk",)) -> None:
-        commit(self.database, alerts)
+        commit(self.database, *alerts)
         self.outbox.route([(row, to) for row in self.outbox.unrouted(1_000)])
 
     def claimed(self, receiver: str = "desk", now: float = 100.0, limit: int = 20) -> list[tuple[str, int]]:
@@ -45,27 +45,6 @@ class Store:
         columns = (deliveries.c.alert_id, deliveries.c.number, deliveries.c.receiver, deliveries.c.state)
         with self.database.read() as connection:
             return [tuple(row) for row in connection.execute(select(*columns).order_by(deliveries.c.n))]
-
-
-def commit(database: Database, alerts: tuple[tuple[str, int], ...]) -> None:
-    with database.write() as connection:
-        for alert_id, number in alerts:
-            connection.execute(
-                outbox.insert().values(
-                    alert_id=alert_id,
-                    number=number,
-                    origin="detect",
-                    transition="fired" if number == 0 else "updated",
-                    rule="fat_finger",
-                    severity="critical",
-                    venue="XNAS",
-                    symbol="ACME",
-                    ts_event_ns=0,
-                    body=alert_body(alert_id, number),
-                    config_hash="c1",
-                    created_at=42.0,
-                )
-            )
 
 
 @pytest.fixture
@@ -207,7 +186,7 @@ def test_service_alerts_of_other_causes_are_written_once(store: Store) -> None:
 
 
 def test_the_outbox_is_routed_once_and_in_order(store: Store) -> None:
-    commit(store.database, (("a", 0), ("b", 0), ("a", 1)))
+    commit(store.database, ("a", 0), ("b", 0), ("a", 1))
     rows = store.outbox.unrouted(2)
     assert [(row.alert_id, row.number) for row in rows] == [("a", 0), ("b", 0)]
     store.outbox.route([(rows[0], ("desk", "ops")), (rows[1], ())])
