@@ -1,0 +1,53 @@
+"""What a test may ask of a store's file while the daemon writes to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+
+def ask(store: Path, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+    """Rows of a query; none where the store or its tables are not there yet."""
+    if not store.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=20)) as connection:
+        try:
+            return connection.execute(query, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []
+            raise
+
+
+def bodies(store: Path) -> list[bytes]:
+    """The bodies of every alert that detection raised, sorted by id and transition."""
+    rows = ask(store, "SELECT body FROM outbox WHERE origin = 'detect' ORDER BY alert_id, number")
+    return [row[0] for row in rows]
+
+
+def sorted_lines(path: Path) -> list[bytes]:
+    """The alerts of a file, sorted by id and transition."""
+    return sorted(path.read_bytes().splitlines(), key=lambda line: identity(json.loads(line)))
+
+
+def identity(alert: dict[str, Any]) -> tuple[str, int]:
+    return alert["id"], alert["number"]
+
+
+def consumed(store: Path) -> int:
+    """One past the last offset that the store's checkpoints and journal speak of, summed over the tasks."""
+    checkpoint = dict(ask(store, "SELECT task_id, max(position) FROM checkpoints GROUP BY task_id"))
+    journal = ask(store, "SELECT task_id, max(last) + 1 FROM journal WHERE kind = 'batch' GROUP BY task_id")
+    for task, position in journal:
+        checkpoint[task] = max(position, checkpoint.get(task, 0))
+    return sum(checkpoint.values())
+
+
+def undelivered(store: Path) -> int:
+    """Transitions without routes, and deliveries that are not done."""
+    unrouted = ask(store, "SELECT count(*) FROM outbox WHERE routed = 0")
+    waiting = ask(store, "SELECT count(*) FROM deliveries WHERE state <> 'done'")
+    return sum(row[0] for row in (*unrouted, *waiting))
