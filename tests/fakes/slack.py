@@ -101,6 +101,7 @@ class FakeSlack:
         self.workspace = Workspace(channels)
         self.received: list[Received] = []
         self.truncated = 0
+        self.in_flight = 0
         self._scripts: dict[str, deque[Answer]] = {}
         self._always: dict[str, Answer] = {}
         self.fault: Callable[[str, Mapping[str, Any]], Answer | None] = lambda method, arguments: None
@@ -183,6 +184,14 @@ class FakeSlack:
             self.truncated += 1
             self._changed.notify_all()
 
+    def begin(self) -> None:
+        with self._changed:
+            self.in_flight += 1
+
+    def end(self) -> None:
+        with self._changed:
+            self.in_flight -= 1
+
     def pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
 
@@ -214,6 +223,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"")
 
     def do_POST(self) -> None:
+        self.server.fake.begin()
+        try:
+            self._post()
+        finally:
+            self.server.fake.end()
+
+    def _post(self) -> None:
         body = self._body()
         if body is None:
             return

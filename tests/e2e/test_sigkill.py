@@ -1,0 +1,146 @@
+"""Show d: killed at random moments, the daemon ends with the same alerts as one that was left alone."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from captured import FILES, best_captures
+from daemon import Daemon, configure, tapewatch
+from kills import Killer
+from stores import bodies, consumed, sorted_lines, undelivered
+
+EVENTS = 100_000
+KILLS = 20
+KILLS_WITH_TICKS = 6
+RATE = 1_100  # records a second: 100,000 of them outlast the restarts
+
+
+class Flow:
+    """Records on their way into a topic at a throttled rate, from a process of its own."""
+
+    def __init__(self, config: Path, topic: str, files: tuple[Path, ...], records: int, rate: float) -> None:
+        command = [sys.executable, "-m", "streamer", "publish", "-c", config, "--topic", topic]
+        limits = ["--limit", str(records), "--rate", str(rate)]
+        self._process = subprocess.Popen([*map(str, command), *limits, *map(str, files)], stderr=subprocess.PIPE)
+
+    def __enter__(self) -> Flow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.flowing:
+            self._process.kill()
+        self._process.communicate(timeout=30)
+
+    @property
+    def flowing(self) -> bool:
+        return self._process.poll() is None
+
+    def finish(self) -> None:
+        _, said = self._process.communicate(timeout=240)
+        assert self._process.returncode == 0, said.decode()
+
+
+def run_with_kills(config: Path, store: Path, topic: str, slack: Any, kills: int, records: int) -> Killer:
+    captures = best_captures()
+    with Daemon(config) as daemon, Flow(config, topic, captures.files, records, RATE) as flow:
+        killer = Killer(daemon, store, slack, seed=7)
+        for _ in range(kills):
+            daemon.wait_until(lambda: daemon.running, "a start")
+            killer.kill_once()
+            assert flow.flowing, f"the events ran out after {killer.phases.total()} kills: {killer.phases}"
+        flow.finish()
+        daemon.wait_until(lambda: consumed(store) == records, "everything consumed", 180)
+        daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered", 180)
+        assert daemon.stop() == 0, daemon.output()[-3000:]
+    print(f"kills by phase: {dict(killer.phases)}")
+    assert killer.phases.total() == kills
+    assert "Traceback" not in daemon.output()
+    return killer
+
+
+def recorded_and_folded(config: Path) -> tuple[Path, Path]:
+    recording = config.with_suffix(".recorded.jsonl.zst")
+    alerts, scores = config.with_suffix(".alerts.jsonl"), config.with_suffix(".scores.csv")
+    tapewatch("record", "-c", config, "-o", recording)
+    tapewatch("replay", "-q", "-c", config, recording, "--alerts", alerts, "--scores", scores)
+    return alerts, scores
+
+
+def assert_all_delivered(slack: Any, wanted: list[bytes]) -> None:
+    """At the webhook every body under its key, and under no key two bodies; in Slack the same by metadata."""
+    posts = defaultdict(set)
+    for post in slack.of("webhook/ops"):
+        posts[post.headers["webhook-id"]].add(post.body)
+    alerts = [json.loads(body) for body in wanted]
+    assert posts == {
+        f"{alert['id']}-{alert['number']}": {body} for alert, body in zip(alerts, wanted, strict=True)
+    }
+    told = {
+        message.metadata["event_payload"]["id"]
+        for message in slack.workspace.messages()
+        if message.metadata is not None and message.thread_ts is None
+    }
+    assert told == {alert["id"] for alert in alerts}
+
+
+def prepared(
+    name: str, broker: str, topic: str, slack: Any, folder: Path, ticks: str
+) -> tuple[Path, Path]:
+    config = configure(
+        "sensitive.yaml",
+        folder,
+        bootstrap=broker,
+        slack=slack,
+        topics={topic: "binance"},
+        files=FILES,
+        engine={"ticks": ticks},
+        checkpoint={"every": "1s"},
+        name=name,
+    )
+    return config, folder / f"{name}.db"
+
+
+@pytest.mark.timeout(900)
+def test_twenty_kills_change_nothing(broker: str, topic_factory: Any, slack: Any, tmp_path: Path) -> None:
+    captures = best_captures()
+    records = min(EVENTS, captures.records)
+    topic = topic_factory("market", 2)
+    config, store = prepared("killed", broker, topic, slack, tmp_path, "off")
+    killer = run_with_kills(config, store, topic, slack, KILLS, records)
+    assert {"mid-post", "mid-checkpoint", "mid-commit"} <= set(killer.phases)
+    killed = bodies(store)
+    assert len(killed) >= captures.sensitive_at_least
+    assert_all_delivered(slack, killed)
+
+    calm_config, calm_store = prepared("calm", broker, topic, slack, tmp_path, "off")
+    with Daemon(calm_config) as calm:
+        calm.wait_until(lambda: consumed(calm_store) == records, "everything consumed")
+        assert calm.stop() == 0, calm.output()[-3000:]
+    assert killed == bodies(calm_store)
+    killed_alerts, killed_scores = recorded_and_folded(config)
+    calm_alerts, calm_scores = recorded_and_folded(calm_config)
+    assert sorted_lines(killed_alerts) == sorted_lines(calm_alerts) == killed
+    assert filecmp.cmp(killed_scores, calm_scores, shallow=False)
+
+
+@pytest.mark.timeout(600)
+def test_kills_with_ticks_equal_a_fold_of_the_runs_own_journal(
+    broker: str, topic_factory: Any, slack: Any, tmp_path: Path
+) -> None:
+    captures = best_captures()
+    records = min(30_000, captures.records)
+    topic = topic_factory("market", 2)
+    config, store = prepared("ticking", broker, topic, slack, tmp_path, "1s")
+    run_with_kills(config, store, topic, slack, KILLS_WITH_TICKS, records)
+    assert_all_delivered(slack, bodies(store))
+    alerts, _ = recorded_and_folded(config)
+    assert sorted_lines(alerts) == bodies(store)
+
+
