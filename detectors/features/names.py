@@ -38,6 +38,7 @@ class UnknownFeatureError(ValueError):
         hint = f" (did you mean {suggestions[0]!r}?)" if suggestions else ""
         super().__init__(problem + hint)
         self.name = name
+        self.problem = problem
         self.suggestions = suggestions
 
 
@@ -170,37 +171,37 @@ def _base_feature(name: str, base_name: str, match: re.Match[str]) -> Feature:
     try:
         base = parse_feature(base_name)
     except UnknownFeatureError as error:
-        tail = name[len(base_name) :]
-        suggestions = error.suggestions or _suggest(base_name)
-        raise UnknownFeatureError(name, f"{name!r}: {_plain(error)}", _with_tail(suggestions, tail)) from None
+        tail = f"{match['statistic']}_{_or_else(match['window'], _LONGEST_HORIZON_S, '1h')}"
+        suggestions = tuple(f"{close}_{tail}" for close in error.suggestions)
+        raise UnknownFeatureError(name, f"{name!r}: {error.problem}", suggestions) from None
     if base.base is not None:
         raise UnknownFeatureError(name, f"{name!r}: a baseline of a baseline is not offered")
     return base
 
 
-def _plain(error: UnknownFeatureError) -> str:
-    return str(error).split(" (did you mean", maxsplit=1)[0]
-
-
-def _with_tail(names: tuple[str, ...], tail: str) -> tuple[str, ...]:
-    return tuple(f"{name}{tail}" for name in names)
-
-
 def _duration(name: str, text: str, what: str, longest_s: int, longest: str) -> int:
-    match = _DURATION.fullmatch(text)
-    if not match:
+    seconds = _seconds(text)
+    if seconds is None:
         raise UnknownFeatureError(name, f"{name!r}: {text!r} is no {what}: write 10s, 5m or 1h")
-    seconds = int(match[1]) * _SECONDS[match[2]]
     if seconds > longest_s:
         raise UnknownFeatureError(name, f"{name!r}: a {what} goes from 1s to {longest}")
     return seconds * NS
 
 
+def _seconds(text: str) -> int | None:
+    match = _DURATION.fullmatch(text)
+    return int(match[1]) * _SECONDS[match[2]] if match else None
+
+
+def _or_else(text: str | None, longest_s: int, instead: str) -> str:
+    seconds = _seconds(text) if text else None
+    return text if text and seconds and seconds <= longest_s else instead
+
+
 def _suggest(name: str) -> tuple[str, ...]:
     match = _WINDOWED.fullmatch(name)
-    stem, window = (match["stem"], match["window"]) if match else (name, "10s")
-    if not _DURATION.fullmatch(window):
-        window = "10s"
+    stem = match["stem"] if match else name
+    window = _or_else(match["window"] if match else None, _LONGEST_WINDOW_S, "10s")
     close = difflib.get_close_matches(stem, [*FAMILIES, *FIELDS], n=3, cutoff=0.6)
     return tuple(
         f"{found}_{window}" if found in FAMILIES and FAMILIES[found].windowed else found for found in close

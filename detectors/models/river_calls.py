@@ -22,22 +22,25 @@ class Calls:
     ----------
     score_y, learn_y
         Whether `score_one` and `learn_one` take a target.
-    by_name
-        Whether `score_one` takes it by name only, as a pipeline does.
+    in_steps
+        Whether it is a pipeline whose last step takes the target, which the pipeline itself
+        would not pass on when scoring.
     pure
         Whether scoring is known to leave the model as it is.
     """
 
     score_y: bool
     learn_y: bool
-    by_name: bool
+    in_steps: bool
     pure: bool
 
     def score(self, model: Any, x: Mapping[str, float], y: float) -> Any:
         """What the model says of one row."""
         if not self.score_y:
             return model.score_one(x)
-        return model.score_one(x, y=y) if self.by_name else model.score_one(x, y)
+        if self.in_steps:
+            return last_step(model).score_one(model.transform_one(x), y)
+        return model.score_one(x, y)
 
     def learn(self, model: Any, x: Mapping[str, float], y: float) -> None:
         """Let the model learn one row."""
@@ -60,7 +63,7 @@ def calls_of(model: Any, target: str | None) -> Calls:
     calls = Calls(
         score_y="y" in inspect.signature(scorer.score_one).parameters,
         learn_y=_learns_y(model),
-        by_name=final is not model,
+        in_steps=final is not model,
         pure=_is_pure(model),
     )
     if target is None and (calls.score_y or calls.learn_y):
