@@ -88,13 +88,14 @@ def parse(value: bytes) -> Any:
     try:
         return _decode(value)
     except msgspec.MsgspecError as error:
-        if _SURROGATE.search(value):
-            raise Refused(Reason.BAD_JSON, str(error)) from None
         message = str(error)
     try:
-        return json.loads(value.decode(), parse_int=_integer)
-    except json.JSONDecodeError:
+        found = json.loads(value.decode(), parse_int=_integer)
+        if _SURROGATE.search(value):
+            json.dumps(found, ensure_ascii=False).encode()
+    except (json.JSONDecodeError, UnicodeEncodeError):
         raise Refused(Reason.BAD_JSON, message) from None
+    return found
 
 
 def _integer(digits: str) -> int | float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -12,9 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
     StrictStr,
     model_validator,
 )
@@ -55,7 +53,25 @@ def _keys_as_text(given: object) -> object:
             msg = f"the key {text!r} is there twice"
             raise ValueError(msg)
         found[text] = value
+    if not found:
+        msg = "the map is empty"
+        raise ValueError(msg)
     return found
+
+
+def _key(given: object) -> str:
+    text = map_key(given)
+    if text is None:
+        msg = f"{given!r} is neither a text, a whole number, true nor false"
+        raise ValueError(msg)
+    return text
+
+
+def _number(given: object) -> object:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not isfinite(given):
+        msg = f"{given!r} is not a number"
+        raise ValueError(msg)
+    return given
 
 
 OUTSIDE = "^"
@@ -84,7 +100,9 @@ def _valid_pattern(pattern: str) -> str:
 
 Path = Annotated[StrictStr, AfterValidator(_valid_path)]
 Text = Annotated[StrictStr, Field(min_length=1, max_length=TEXT_MAX_CHARS)]
-TextMap = Annotated[dict[str, Text], BeforeValidator(_keys_as_text), Field(min_length=1)]
+TextMap = Annotated[dict[str, Text], BeforeValidator(_keys_as_text)]
+Number = Annotated[int | float, BeforeValidator(_number)]
+Key = Annotated[str, BeforeValidator(_key)]
 
 
 class MappingPart(BaseModel):
@@ -121,7 +139,7 @@ class NumberFrom(_From):
 
     path: Path | None = None
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    constant: StrictInt | StrictFloat | None = None
+    constant: Number | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -194,8 +212,8 @@ class KindFrom(MappingPart):
     """
 
     path: Path | None = None
-    map: Annotated[dict[str, KindName], BeforeValidator(_keys_as_text), Field(min_length=1)] | None = None
-    ignore: tuple[StrictStr | StrictBool | StrictInt, ...] = ()
+    map: Annotated[dict[str, KindName], BeforeValidator(_keys_as_text)] | None = None
+    ignore: tuple[Key, ...] = ()
     constant: KindName | None = None
 
     @model_validator(mode="before")

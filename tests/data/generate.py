@@ -223,7 +223,8 @@ def _any_event(random: Random, symbol: str, cents: int, now: int, sequence: int)
         buyer = random.choice(ACCOUNTS)
         return _own(
             "trade", symbol, now, **envelope, trade_id=f"t{sequence}",
-            price=(cents + random.choice((0, 2))) / 100, size=size, aggressor_side=random.choice(("buy", "sell", "none")), buyer_account=buyer,
+            price=(cents + random.choice((0, 2))) / 100, size=size,
+            aggressor_side=random.choice(("buy", "sell", "none")), buyer_account=buyer,
             seller_account=buyer if random.random() < 0.01 else random.choice(ACCOUNTS),
         )  # fmt: skip
     if chance < 0.92:

@@ -263,7 +263,7 @@ def _kind_taker(given: KindFrom) -> Callable[[_Place], tuple[str, bool]]:
         constant = given.constant or ""
         return lambda place: (constant, True)
     find, path = _finder(given.path), given.path
-    ignored = frozenset(map_key(value) for value in given.ignore)
+    ignored = frozenset(given.ignore)
     table: Mapping[str, str] = given.map if given.map is not None else {kind: kind for kind in KIND_NAMES}
 
     def take(place: _Place) -> tuple[str, bool]:
