@@ -115,10 +115,11 @@ class Detector:
         Parameters
         ----------
         columns
-            The batch; `grow` has been called for its slots.
+            The batch; room is made for its `n_slots`.
         features
             float64[n] by name, at least the ones in `features`.
         """
+        self.grow(columns.n_slots)
         wanted = np.isin(columns.kind, sorted(self._kinds))
         rows = np.flatnonzero(wanted)
         slot = np.array(columns.slot[rows], np.int32)

@@ -77,7 +77,7 @@ class SlotArrays:
         return {name: array[:used].copy() for name, array in self._arrays.items()}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Hold what `state` holds, and nothing else.
+        """Hold what `state` holds; slots beyond it, where there were more, are as unseen ones.
 
         Raises
         ------
@@ -96,7 +96,9 @@ class SlotArrays:
                 raise StateMismatchError(f"{name}: expected {expected}, got {found}")
         for name in self._layout:
             self._arrays[name] = np.array(state[name], order="C", copy=True)
+        before = self._n_slots
         self._n_slots = self._capacity = min(entries) // self._per_slot
+        self.grow(before)
 
 
 def _filled(column: Column, n: int) -> NDArray[Any]:

@@ -114,7 +114,7 @@ class FeatureSet:
         Parameters
         ----------
         columns
-            The batch; `grow` has been called for its slots.
+            The batch; room is made for its `n_slots`.
 
         Returns
         -------
@@ -122,6 +122,7 @@ class FeatureSet:
             float64[n] by name, NaN until known. `TICK` rows see the value at their time and
             change nothing.
         """
+        self.grow(columns.n_slots)
         rows = Rows(columns)
         found = {spec: node.step(rows) for spec, node in self._nodes.items()}
         statistics: dict[str, dict[Statistic, NDArray[np.float64]]] = {}

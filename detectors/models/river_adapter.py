@@ -182,16 +182,17 @@ class RiverModel:
         KeyError, StateMismatchError
             When the copy is not whole.
         """
-        self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
         ends = np.cumsum(state["lengths"].astype(np.int64)).tolist()
         blobs = state["pickles"].tobytes()
-        if len(ends) != self._arrays.n_slots or (ends[-1] if ends else 0) != len(blobs):
+        if len(ends) != len(state["learnt"]) or (ends[-1] if ends else 0) != len(blobs):
             raise StateMismatchError("the models' pickles are not whole")
+        self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
         starts = [0, *ends[:-1]]
         self._models = [
             pickle.loads(blobs[start:end]) if end > start else None  # noqa: S301  # our own checkpoint
             for start, end in zip(starts, ends, strict=True)
         ]
+        self.grow(self._arrays.n_slots)
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): str(reason) for s, reason in reasons.items()}
 

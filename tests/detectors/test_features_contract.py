@@ -78,6 +78,15 @@ def test_the_whole_goes_on_from_its_state_and_grows():
         assert same(expected[name], found[name]), name
 
 
+def test_a_smaller_state_leaves_room_for_the_slots_there_are():
+    columns = random_columns(3, 900, n_slots=5)
+    small, large = fresh(n_slots=2), fresh(n_slots=5)
+    large.restore(small.state())
+    expected, found = fresh(n_slots=5).step(columns), large.step(columns)
+    for name in ALL_FEATURES:
+        assert same(expected[name], found[name]), name
+
+
 def test_one_feature_does_not_change_another():
     columns = random_columns(5, 700)
     together = fresh().step(columns)

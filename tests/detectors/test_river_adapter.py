@@ -9,6 +9,7 @@ from river_cases import NINE, river_cases
 
 from detectors.models import QUARANTINED, READY, WARMING, ModelError, build_model
 from detectors.settings import DetectorSettings
+from detectors.slots import StateMismatchError
 
 CASES = river_cases()
 
@@ -407,3 +408,12 @@ def test_state_is_flat_arrays_and_stays_as_it_was():
     stepped(model, slot, x, y)
     assert same_state(state, kept)
     assert {array.dtype for array in state.values()} == {np.dtype(d) for d in (np.int64, np.int8, np.uint8)}
+
+
+def test_a_damaged_state_is_refused():
+    model = build_model(settings_of(model="river.anomaly.OneClassSVM"))
+    stepped(model, *rows(20))
+    state = model.state()
+    for damage in ({"pickles": state["pickles"][:-1]}, {"lengths": state["lengths"][:0]}):
+        with pytest.raises(StateMismatchError, match="not whole"):
+            build_model(settings_of(model="river.anomaly.OneClassSVM")).restore({**state, **damage})
