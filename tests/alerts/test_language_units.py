@@ -41,6 +41,10 @@ THRESHOLDS = [
     ("price * 5% > 3", 3.0),
     ("log(notional) > 12", 12.0),
     ("price > 0.1 + 0.2", 0.3),
+    ("return_bps_10s / spread_bps > 5%", 0.05),
+    ("imbalance / imbalance > 25bps", 0.0025),
+    ("2 * ts_lag > 1s", 1e9),
+    ("ts_lag / 2 > 1000", 1000.0),
 ]
 
 
