@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -56,6 +57,14 @@ class Pace:
 
 
 CLAIM = 20  # deliveries taken from the store at once
+
+
+def plain_traceback() -> str:
+    """The traceback of the error at hand, as text.
+
+    Handed to the log in place of the error itself: renderers that show local variables would show tokens.
+    """
+    return traceback.format_exc()
 
 
 class Sender:
@@ -130,10 +139,10 @@ class Sender:
         try:
             while not self._stopping.is_set():
                 self._turn()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
             # a store that fails leaves no place to note anything: the service must stop, and recovers
             self.failure = error
-            log.exception("sender stopped", receiver=self.name)
+            log.error("sender stopped", receiver=self.name, traceback=plain_traceback())  # noqa: TRY400
 
     def _turn(self) -> None:
         self._woken.clear()
@@ -227,7 +236,7 @@ class _Attempt:
             if self._unrecorded:
                 raise
             # a receiver's own fault must neither end the thread nor be tried for ever
-            log.exception("receiver failed", delivery=self.delivery.key)
+            log.error("receiver failed", delivery=self.delivery.key, traceback=plain_traceback())  # noqa: TRY400
             raise PermanentError(f"internal_{type(error).__name__}") from error
 
     def _record(self, step: str, result: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from alerts.contracts import Clock, Receiver, Routes
-from alerts.sender import Pace, Sender
+from alerts.sender import Pace, Sender, plain_traceback
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox, Unrouted
@@ -114,10 +114,10 @@ class Notifier:
                 self._woken.clear()
                 self._route_all()
                 self._woken.wait(_LOOK_S)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
             # as with senders: what cannot be written down must stop the service, which then recovers
             self._failure = error
-            log.exception("notifier stopped")
+            log.error("notifier stopped", traceback=plain_traceback())  # noqa: TRY400
 
     def _route_all(self) -> None:
         while not self._stopping.is_set() and (rows := self._outbox.unrouted(_ROUTED_AT_ONCE)):

@@ -322,7 +322,7 @@ def test_who_heard_an_episode_begin_hears_it_end(
 
 
 def test_a_body_that_no_message_can_be_made_of_is_parked_and_the_sender_lives(
-    database: Database, slack_server: FakeSlack, start: Start
+    database: Database, slack_server: FakeSlack, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit(database, ("odd", 0), severity="enormous")
     commit(database, ("good", 0))
@@ -336,6 +336,10 @@ def test_a_body_that_no_message_can_be_made_of_is_parked_and_the_sender_lives(
         ]
     (told,) = slack_server.of("webhook/ops")
     assert told.arguments["source"]["delivery"] == "odd-0"
+    printed = "".join(capsys.readouterr())
+    assert "KeyError" in printed
+    assert "enormous" in printed
+    assert slack_server.token not in printed
 
 
 def test_a_store_that_fails_ends_the_sender_and_is_told(
