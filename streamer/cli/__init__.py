@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-
-import click
 import typer
 
 from streamer.cli.alerts import alerts
 from streamer.cli.check import check
 from streamer.cli.dead_letters import dead_letters
-from streamer.cli.output import say
+from streamer.cli.guard import guarded
 from streamer.cli.publish import publish
 from streamer.cli.record import record
 from streamer.cli.replay import replay
 from streamer.cli.run import run
 from streamer.cli.version import show_version
 from streamer.cli.why import why
-from streamer.errors import TapewatchError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="tapewatch",
@@ -36,23 +30,9 @@ app = typer.Typer(
 )
 app.callback()(show_version)
 for command in (run, replay, publish, record, check, alerts, why, dead_letters):
-    app.command(name=command.__name__.replace("_", "-"))(command)
+    app.command(name=command.__name__.replace("_", "-"))(guarded(command))
 
 
 def main() -> None:
-    """Run a command; what a person can put right is one line on stderr, never a traceback."""
-    try:
-        code = app(standalone_mode=False)
-    except TapewatchError as error:
-        say(str(error))
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        say("interrupted")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+    """Run a command."""
+    app()

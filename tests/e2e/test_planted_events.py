@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from daemon import EXAMPLES, configure, tapewatch
+from daemon import EXAMPLES
 from planted import PLANTED, write_recording
 from streamer.config.load import load
+from streamer.pipeline.compile import compile_plan
+from streamer.replay import replay
+from streamer.sources.recording import RecordingSource
 
 CALM_S, SILENCE_S = 20, 40
 
 
 def fired(folder: Path, rule: str | None, silence_s: int) -> set[str]:
-    config = configure("binance.yaml", folder)
-    recording, alerts = folder / "planted.jsonl", folder / "alerts.jsonl"
+    recording = folder / "planted.jsonl"
     write_recording(recording, "spot.planted", rule, silence_s=silence_s)
-    tapewatch("replay", "-q", "-c", config, recording, "--alerts", alerts)
-    found = [json.loads(line) for line in alerts.read_bytes().splitlines()]
-    return {alert["rule"] for alert in found if alert["transition"] == "fired"}
+    plan = compile_plan(load(EXAMPLES / "binance.yaml"))
+    tally = replay(plan, RecordingSource(recording, 500), batch_size=500, watch=lambda work: None)
+    assert not tally.dead
+    return set(tally.fired)
 
 
 def test_every_rule_has_an_event_planted_for_it() -> None:
