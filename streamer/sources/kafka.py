@@ -30,6 +30,12 @@ END_WITHIN_MS = 1_000
 PROBE_AFTER_S = 5.0
 """After how long without a word from a broker it is asked whether it is there."""
 
+PROBE_AGAIN_AFTER_S = 1.0
+"""The same where it was not there before."""
+
+HEARTBEAT_MS = 1_000
+"""How often the group is told that this process lives, and so how soon it hears that partitions move."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -112,6 +118,8 @@ class KafkaSource:
     def at_end(self) -> frozenset[Partition]:
         """The partitions that a question to the broker, asked now, shows to be read to their end."""
         consumer, member = self._connection
+        if member.busy:
+            return frozenset()
         try:
             return frozenset(
                 member.owned[one]
@@ -137,7 +145,7 @@ class KafkaSource:
             for one, partition in member.owned.items()
             if partition in positions
         }
-        if offsets:
+        if offsets and not member.busy:
             try:
                 consumer.commit_async(offsets, callback=_committed)
             except errors.KafkaError as error:
@@ -162,7 +170,7 @@ class KafkaSource:
             "group_id": settings.group,
             "group_instance_id": settings.member,
             "session_timeout_ms": session_ms,
-            "heartbeat_interval_ms": min(3_000, session_ms // 3),
+            "heartbeat_interval_ms": min(HEARTBEAT_MS, session_ms // 3),
             "enable_auto_commit": False,
             "allow_auto_create_topics": False,
             "isolation_level": "read_committed",
@@ -188,10 +196,18 @@ class KafkaSource:
         except errors.KafkaError as error:
             raise self._explained(error) from error
         else:
-            if not found and time.monotonic() - self._heard_at > PROBE_AFTER_S:
-                self._ends()
+            if not found and time.monotonic() - self._heard_at > (
+                PROBE_AGAIN_AFTER_S if self._outage else PROBE_AFTER_S
+            ):
+                self._probe(member)
             return found
         return {}
+
+    def _probe(self, member: Member) -> None:
+        if member.busy:
+            self._unheard(f"group '{self._settings.group}' is not settled")
+        else:
+            self._ends()
 
     def _ends(self) -> Mapping[TopicPartition, int]:
         consumer, member = self._connection
@@ -212,12 +228,11 @@ class KafkaSource:
             self._outage = False
             _log.info("Kafka is back", servers=self._settings.servers)
 
-    def _unheard(self, error: Exception) -> None:
+    def _unheard(self, reason: object) -> None:
         self._heard_at = time.monotonic()
         if not self._outage:
             self._outage = True
-            reason = str(error) or type(error).__name__
-            _log.warning("Kafka does not answer", servers=self._settings.servers, reason=reason)
+            _log.warning("Kafka does not answer", servers=self._settings.servers, reason=str(reason))
 
     def _explained(self, error: Exception) -> TapewatchError:
         return explain(error, self._settings, self._environ)

@@ -1,7 +1,4 @@
-"""Connecting to Kafka, and saying in one line why that does not work.
-
-All that goes beyond what kafka-python documents is here; `pyproject.toml` bounds its version for that.
-"""
+"""Connecting to Kafka, and saying in one line why that does not work."""
 
 from __future__ import annotations
 
@@ -12,13 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kafka import errors
-from kafka.net.compat import KafkaNetClient
-from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
 from kafka.record import util as record_util
 
 from alerts.secrets import SecretError
 from streamer.errors import TapewatchError, UsageError
+from streamer.sources.kafka_internals import Network
 from streamer.sources.kafka_security import TlsSettings
 from streamer.sources.kafka_settings import KafkaSettings
 
@@ -46,42 +41,10 @@ TRANSIENT = (
 )
 """Errors that pass when the broker is back, or the group has settled."""
 
-REFUSED = (
-    errors.SaslAuthenticationFailedError,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
-    errors.AuthorizationError,
-)
-"""Errors by which a broker says at once that it will not have this client."""
-
 # Without a handler of its own the library's messages about every attempt would go to stderr.
 logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 Client = TypeVar("Client")
-
-
-class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
-    # The library forgets a refusal at once, and would try a wrong password until the time is up.
-
-    def get_connection(self, node_id: int | str, **options: Any) -> Any:
-        if (refusal := vars(self).get("refusal")) is not None:
-            raise refusal
-        connection = super().get_connection(node_id, **options)
-        if self.cluster.is_bootstrap(node_id):
-            connection.init_future.add_errback(self._note)
-        return connection
-
-    def _note(self, error: Exception) -> None:
-        if isinstance(error, REFUSED):
-            self.refusal = error
-
-
-class _Network(KafkaNetClient):  # type: ignore[misc]
-    def __init__(self, **configs: Any) -> None:
-        net = NetworkSelector(**configs)
-        super().__init__(net=net, manager=_Manager(net, **configs))
-        # The library takes this option, but does not hand it on to what asks for topics' metadata.
-        self.cluster.config["allow_auto_create_topics"] = False
 
 
 def require_fast_checksums() -> None:
@@ -121,10 +84,10 @@ def connect(
     TapewatchError
         When no connection comes about within `CONNECT_WITHIN_MS`.
     """
-    made: list[_Network] = []
+    made: list[Network] = []
 
-    def network(**configs: Any) -> _Network:
-        made.append(_Network(**configs))
+    def network(**configs: Any) -> Network:
+        made.append(Network(**configs))
         return made[-1]
 
     known = kind.DEFAULT_CONFIG  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from alerts.suggestions import did_you_mean
 from streamer.errors import TapewatchError
 from streamer.sources.contract import Log, Partition
+from streamer.sources.kafka_internals import incarnation
 from streamer.sources.kafka_settings import KafkaSettings, is_pattern
 
 OFFSETS_WITHIN_MS = 5_000
@@ -30,22 +31,6 @@ def topic_pattern(globs: Iterable[str]) -> str:
     [True, False, True, False]
     """
     return "|".join(f"(?:{translate(glob)})" for glob in globs)
-
-
-def incarnation(consumer: KafkaConsumer, topic: str) -> str:
-    """The topic's id as far as it is known; empty for a broker before 2.8, which has none, or no topic."""
-    found = consumer._cluster.topic_id(topic)  # the one public way is a second client
-    return "" if found is None else str(found)
-
-
-def ask_to_rejoin(consumer: KafkaConsumer) -> None:
-    """Have the group look again at what there is to hand out."""
-    consumer._coordinator.request_rejoin()  # there is no public way
-
-
-def partition_count(consumer: KafkaConsumer, topic: str) -> int:
-    """How many partitions a topic has as far as it is known, without asking a broker."""
-    return len(consumer._cluster.partitions_for_topic(topic) or ())
 
 
 def find_topics(consumer: KafkaConsumer, globs: Sequence[str], servers: str) -> frozenset[Partition]:

@@ -10,14 +10,8 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 
 from streamer.sources.contract import Assignments, Log, Partition
-from streamer.sources.kafka_logs import (
-    ask_to_rejoin,
-    describe,
-    find_topics,
-    incarnation,
-    partition_count,
-    topic_pattern,
-)
+from streamer.sources.kafka_internals import ask_to_rejoin, incarnation, partition_count
+from streamer.sources.kafka_logs import describe, find_topics, topic_pattern
 from streamer.sources.kafka_poller import Poller
 from streamer.sources.kafka_settings import KafkaSettings, is_pattern
 
@@ -66,6 +60,8 @@ class Member:
             self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
         else:
             self._consumer.subscribe(topics=sorted(set(globs)), listener=self._poller)
+        # Having the partitions' list before the group is joined saves joining it a second time.
+        self._consumer.topics()
 
     def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """As the consumer's own `poll`; on the way partitions may go."""
@@ -79,6 +75,8 @@ class Member:
         kafka.errors.KafkaError
             When the broker cannot be asked; they wait then.
         """
+        if self._poller.busy:
+            return
         for topic in {one.topic for one in self.owned}:
             self._watch(topic)
         now = time.monotonic()
@@ -97,6 +95,11 @@ class Member:
         _log.warning("a log is not where it was expected", partitions=[self.owned[one] for one in mine])
         self._poller.hold(mine)
         self._ask_at = time.monotonic() + ASK_AGAIN_AFTER_S
+
+    @property
+    def busy(self) -> bool:
+        """Whether the group keeps the consumer busy; it must not be used meanwhile."""
+        return self._poller.busy
 
     @property
     def readable(self) -> list[TopicPartition]:

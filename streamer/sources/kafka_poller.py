@@ -8,14 +8,24 @@ here, and the caller waits for records and for such requests alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
+
+from streamer.sources.kafka_internals import is_fenced, join
+
+JOIN_WITHIN_MS = 60_000
+"""Longest single wait for the group; callers are not held up by it."""
+
+GRACE_S = 0.5
+"""How much longer than asked a poll may take before its caller goes on without its result."""
 
 _LOOK_AGAIN_S = 0.1
+
+Found = Mapping[TopicPartition, Sequence[Any]]
 
 
 class _Handover:
@@ -44,24 +54,26 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
         self._revoke = revoke
         self._closing = False
         self._inbox: SimpleQueue[_Handover | None] = SimpleQueue()
+        self._polling: Future[Found] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-poll")
 
-    def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
-        """As the consumer's own `poll`."""
-        inbox = self._inbox = SimpleQueue()
-        polled = self._thread.submit(self._consumer.poll, timeout_ms=timeout_ms, max_records=max_records)
-        polled.add_done_callback(lambda _: inbox.put(None))
-        while (handover := inbox.get()) is not None:
-            try:
-                self._revoke(handover.partitions)
-                self.fresh -= handover.partitions
-            except BaseException:
-                self._closing = True
-                raise
-            finally:
-                handover.done.set()
-        result: Mapping[TopicPartition, Sequence[Any]] = polled.result()
-        return result
+    @property
+    def busy(self) -> bool:
+        """Whether a poll still waits for the group; the consumer must not be used meanwhile."""
+        return self._polling is not None
+
+    def poll(self, timeout_ms: int, max_records: int) -> Found:
+        """As the consumer's own `poll`; nothing, and `busy`, where the group takes longer."""
+        if self._polling is None:
+            self._polling = self._thread.submit(self._poll, timeout_ms, max_records)
+            self._polling.add_done_callback(lambda _: self._inbox.put(None))
+        try:
+            while (handover := self._inbox.get(timeout=timeout_ms / 1000 + GRACE_S)) is not None:
+                self._hand_over(handover)
+        except Empty:
+            return {}
+        polled, self._polling = self._polling, None
+        return polled.result()
 
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
         """Hold partitions back until it is said anew where to read them."""
@@ -78,10 +90,10 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
         self.fresh.discard(partition)
 
     def close(self) -> None:
-        """End the helper thread, and the consumer; nothing is revoked, nothing committed."""
+        """End the consumer and the helper thread; nothing is revoked, nothing committed."""
         self._closing = True
-        self._thread.shutdown(wait=True)
         self._consumer.close(autocommit=False, timeout_ms=2_000)
+        self._thread.shutdown(wait=True)
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Called by the consumer, on its network thread."""
@@ -95,3 +107,21 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
         self._inbox.put(handover)
         while not handover.done.wait(_LOOK_AGAIN_S) and not self._closing:
             pass
+
+    def _poll(self, timeout_ms: int, max_records: int) -> Found:
+        if not join(self._consumer, JOIN_WITHIN_MS):
+            return {}
+        if is_fenced(self._consumer):
+            raise errors.FencedInstanceIdError
+        found: Found = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+        return found
+
+    def _hand_over(self, handover: _Handover) -> None:
+        try:
+            self._revoke(handover.partitions)
+            self.fresh -= handover.partitions
+        except BaseException:
+            self._closing = True
+            raise
+        finally:
+            handover.done.set()

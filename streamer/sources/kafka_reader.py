@@ -13,7 +13,8 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from streamer.errors import TapewatchError
 from streamer.sources.contract import Partition, Record
 from streamer.sources.kafka_client import connect, explain, require_fast_checksums
-from streamer.sources.kafka_logs import OFFSETS_WITHIN_MS, incarnation
+from streamer.sources.kafka_internals import incarnation
+from streamer.sources.kafka_logs import OFFSETS_WITHIN_MS
 from streamer.sources.kafka_records import records_of
 from streamer.sources.kafka_settings import KafkaSettings
 

@@ -33,6 +33,8 @@ OWNED_OPTIONS: Mapping[str, str] = {
     "partition_assignment_strategy": "partitions are always handed over one by one",
     "consumer_timeout_ms": "it has no use here",
     "check_crcs": "checksums are always checked",
+    "key_deserializer": "records are read by their format",
+    "value_deserializer": "records are read by their format",
     "security_protocol": "set security.tls or security.sasl",
     "ssl_cafile": "set security.tls.ca",
     "ssl_certfile": "set security.tls.cert",
@@ -42,6 +44,13 @@ OWNED_OPTIONS: Mapping[str, str] = {
     "sasl_mechanism": "set security.sasl",
     "sasl_plain_username": "set security.sasl.username",
     "sasl_plain_password": "set security.sasl.password",
+    "ssl_context": "set security.tls",
+    "sasl_oauth_token_provider": "only the mechanisms of security.sasl can be used",
+    "sasl_kerberos_name": "only the mechanisms of security.sasl can be used",
+    "sasl_kerberos_service_name": "only the mechanisms of security.sasl can be used",
+    "sasl_kerberos_domain_name": "only the mechanisms of security.sasl can be used",
+    "api_version": "it is found out when connecting",
+    "socks5_proxy": "set proxy_url",
 }
 """Options of the Kafka client that are decided here and not in `client`, and what to do instead."""
 
@@ -131,8 +140,8 @@ class KafkaSettings(_Settings):
     @classmethod
     def _are_client_options(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            for name in value:
-                _check_option(str(name))
+            for name, given in value.items():
+                _check_option(str(name), given)
         return value
 
     @property
@@ -220,7 +229,7 @@ def _split(value: str | Iterable[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
-def _check_option(name: str) -> None:
+def _check_option(name: str, value: object) -> None:
     from kafka import KafkaConsumer
 
     if name in OWNED_OPTIONS:
@@ -232,3 +241,12 @@ def _check_option(name: str) -> None:
     }
     if name not in plain:
         raise ValueError(f"'{name}' is no option of the Kafka client{did_you_mean(name, plain)}")
+    default = KafkaConsumer.DEFAULT_CONFIG[name]
+    if isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, int | float) or name.endswith("_bytes"):
+        fits, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+    else:
+        fits, wanted = isinstance(value, str), "a text"
+    if not fits:
+        raise ValueError(f"'{name}' is {wanted}, not {value!r}")

@@ -1,0 +1,87 @@
+"""All that is needed of kafka-python beyond what it documents, in one place.
+
+`pyproject.toml` bounds the library's version for what is here; `tests/sources` has a test for each of these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka import KafkaConsumer, errors
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
+
+REFUSED = (
+    errors.SaslAuthenticationFailedError,
+    errors.UnsupportedSaslMechanismError,
+    errors.IllegalSaslStateError,
+    errors.AuthorizationError,
+)
+"""Errors by which a broker says at once that it will not have this client."""
+
+
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
+    # The library forgets a refusal at once, and would try a wrong password until the time is up.
+    refusal: Exception | None = None
+
+    def get_connection(self, node_id: int | str, **options: Any) -> Any:
+        if self.refusal is not None:
+            raise self.refusal
+        connection = super().get_connection(node_id, **options)
+        if self.cluster.is_bootstrap(node_id):
+            connection.init_future.add_errback(self._note)
+        return connection
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, REFUSED):
+            self.refusal = error
+
+
+class Network(KafkaNetClient):  # type: ignore[misc]
+    """What a consumer, producer or admin client talks through; given to it as its `kafka_client`.
+
+    It gives up at once when a broker refuses this client, and never has topics created by asking for them.
+    """
+
+    def __init__(self, **configs: Any) -> None:
+        net = NetworkSelector(**configs)
+        super().__init__(net=net, manager=_Manager(net, **configs))
+        # The library takes this option, but does not hand it on to what asks for topics' metadata.
+        self.cluster.config["allow_auto_create_topics"] = False
+
+
+def incarnation(consumer: KafkaConsumer, topic: str) -> str:
+    """The topic's id as far as it is known; empty for a broker before 2.8, which has none, or no topic."""
+    found = consumer._cluster.topic_id(topic)
+    return "" if found is None else str(found)
+
+
+def partition_count(consumer: KafkaConsumer, topic: str) -> int:
+    """How many partitions a topic has as far as it is known, without asking a broker."""
+    return len(consumer._cluster.partitions_for_topic(topic) or ())
+
+
+def ask_to_rejoin(consumer: KafkaConsumer) -> None:
+    """Have the group look again at what there is to hand out."""
+    consumer._coordinator.request_rejoin()
+
+
+def join(consumer: KafkaConsumer, within_ms: int) -> bool:
+    """Join the group again where that is called for; to be called before every `poll`.
+
+    `poll` does this too, but where the group takes longer than its time-out, it may never notice the answer,
+    send no heartbeats, and stay so (3.0.12: the leader's new assignment makes `need_rejoin` false meanwhile).
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining and not coordinator.need_rejoin():
+        coordinator.request_rejoin()
+    joined: bool = coordinator.poll(timeout_ms=within_ms)
+    return joined
+
+
+def is_fenced(consumer: KafkaConsumer) -> bool:
+    """Whether another process has taken this static member's place; the library only logs that."""
+    coordinator = consumer._coordinator
+    settled = coordinator.stable() and not coordinator.rejoining and not coordinator.rejoin_needed
+    return settled and not coordinator._heartbeat_enabled
