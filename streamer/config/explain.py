@@ -200,14 +200,19 @@ def wrong_shape(node: Node | None, path: Path, wanted: Sequence[str], *, begins:
     if node.value is None:
         hint = ": a '#' begins a comment, put a text that has one in quotes" if begins else ""
         return f"is empty, but must be {shape}{hint}"
-    hint = ""
+    return f"{show(node, path)} must be {shape}{_hint(node, path, wanted)}"
+
+
+def _hint(node: Scalar, path: Path, wanted: Sequence[str]) -> str:
+    if _secret(path) or len(node.text) > _SHOWN_CHARS:
+        return ""
     if wanted == ["a text"]:
-        hint = f": write '{node.text}' in quotes" if node.style else f": put it in quotes, '{node.text}'"
-    elif wanted == ["a list"]:
-        hint = f": write [{node.text}]" if len(node.text) <= _SHOWN_CHARS else ""
-    elif shape == "true or false" and node.text.lower() in _SPOKEN:
-        hint = f": write {_SPOKEN[node.text.lower()]}"
-    return f"{show(node, path)} must be {shape}{hint}"
+        return f": put it in quotes, '{node.text}'"
+    if wanted == ["a list"] and isinstance(node.value, str):
+        return f": write [{node.text}]"
+    if wanted == ["true or false"] and node.text.lower() in _SPOKEN:
+        return f": write {_SPOKEN[node.text.lower()]}"
+    return ""
 
 
 def begins_comment(text: str, key: Position) -> bool:

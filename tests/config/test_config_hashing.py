@@ -19,7 +19,7 @@ source:
     - {match: "spot.*", format: binance, venue: binance}
 store: a.db
 detectors:
-  tape: {model: HalfSpaceTrees, features: [size, price], params: {seed: 1}}
+  tape: {model: HalfSpaceTrees, features: [size, price], params: {n_trees: 10, seed: 1}}
 rules:
   extends: [crypto]
   big: {when: size > 5, clear: 10s, why: to see}
@@ -43,7 +43,7 @@ def hash_of(text: str) -> str:
         ("{a: {console: {}}}", "{a: {file: {path: x}}}"),
         ("why: to see", "why: for another reason"),
         ("clear: 10s", "'clear': '10s'"),
-        ("params: {seed: 1}", "params: {'seed': 1}"),
+        ("n_trees: 10, seed: 1", "seed: 1, n_trees: 10"),
         ("store: a.db", "log: {level: debug}"),
     ],
 )

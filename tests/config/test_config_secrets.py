@@ -70,6 +70,12 @@ def test_a_secret_in_clear_is_refused_and_not_repeated(wrong: str) -> None:
     assert TOKEN not in str(caught.value)
 
 
+def test_a_number_in_place_of_a_secret_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match=r":9:49: .*token\.env: this value must be a text") as caught:
+        load_text(TEXT.replace("SLACK_TOKEN", "8472193"))
+    assert "8472193" not in str(caught.value)
+
+
 def test_nothing_shows_them(tmp_path: Path) -> None:
     file = tmp_path / "ops"
     file.write_text("whsec_b3Bz")

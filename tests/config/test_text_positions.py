@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamer.config.nodes import Position, Scalar, find
@@ -31,6 +31,7 @@ def assert_each_solid_character_found(document: str, scalar: Scalar, written: di
                 assert found.startswith(written.get(char, char)), (number, column, char)
 
 
+@settings(deadline=None)
 @given(WORDS, st.integers(0, 8))
 def test_single_quoted(words: list[str], indent: int) -> None:
     text = " ".join(words)
@@ -40,6 +41,7 @@ def test_single_quoted(words: list[str], indent: int) -> None:
     assert_each_solid_character_found(document, scalar, {"'": "''"})
 
 
+@settings(deadline=None)
 @given(WORDS, st.booleans())
 @example(["a\\b", '"', "é"], True)
 def test_double_quoted(words: list[str], ascii_only: bool) -> None:
@@ -51,6 +53,7 @@ def test_double_quoted(words: list[str], ascii_only: bool) -> None:
     assert_each_solid_character_found(document, scalar, written)
 
 
+@settings(deadline=None)
 @given(
     st.lists(WORDS.map(" ".join).map(lambda text: f"x{text}"), min_size=1, max_size=5), st.sampled_from("|>")
 )

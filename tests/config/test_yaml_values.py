@@ -1,7 +1,7 @@
 """What YAML's scalars mean, and which texts are refused as YAML."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.nodes import Position, plain
@@ -91,6 +91,7 @@ def test_deep_nesting_is_refused(text: str) -> None:
         parse(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:-#'\"\\ \t\n[]{},&*!|>%@`?~<=0123.eExuU_/\r\x85\u2028é😀")))
 def test_any_text_is_a_tree_or_a_yaml_error(text: str) -> None:
     assert all(at.line >= 1 and at.column >= 1 and words for at, words in problems_of(text))
