@@ -118,10 +118,13 @@ def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str
         return TapewatchError(f"Kafka at {where} refuses user '{user}': check source.kafka.security.sasl")
     if isinstance(error, errors.IllegalSaslStateError):
         return TapewatchError(
-            f"Kafka at {where} does not ask who we are: remove security.sasl, or use another port"
+            f"Kafka at {where} does not ask who we are:"
+            " remove source.kafka.security.sasl, or use another port"
         )
     if isinstance(error, errors.UnsupportedSaslMechanismError):
-        return TapewatchError(f"Kafka at {where} does not take this mechanism: check security.sasl.mechanism")
+        return TapewatchError(
+            f"Kafka at {where} does not take this mechanism: check source.kafka.security.sasl.mechanism"
+        )
     if isinstance(error, errors.GroupAuthorizationFailedError):
         return TapewatchError(f"Kafka at {where} does not let this user read as group '{settings.group}'")
     if isinstance(error, errors.TopicAuthorizationFailedError):
@@ -207,26 +210,36 @@ def _reason(server: str, settings: KafkaSettings, environ: Mapping[str, str]) ->
         said = (error.strerror or str(error)).lower()
         return f"{said}; check source.kafka.bootstrap, and that the broker runs"
     with plain:
-        tls = settings.security.tls
-        if tls is not None:
-            return _tls_reason(plain, host, _tls_context(tls, environ))
-        anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        anything.check_hostname = False
-        anything.verify_mode = ssl.CERT_NONE
-        try:
-            anything.wrap_socket(plain).close()
-        except OSError:
-            if settings.security.sasl is None:
-                return "it does not answer as Kafka in the clear does; check the port, or set security.sasl"
-            return "it ends the connection when told who we are; check the port and security.sasl.mechanism"
-        return "it speaks TLS; set source.kafka.security.tls, or use its port without TLS"
+        security = settings.security
+        if security.tls is not None:
+            reason = _tls_reason(plain, host, _tls_context(security.tls, environ))
+            if reason is not None:
+                return reason
+        elif _speaks_tls(plain):
+            return "it speaks TLS; set source.kafka.security.tls, or use its port without TLS"
+    if security.sasl is not None:
+        user = security.sasl.username
+        return f"it ends the connection when user '{user}' logs in; check source.kafka.security.sasl"
+    wanted = "sasl" if security.tls is None else "sasl or tls.cert"
+    return f"it does not let us in without a name; set source.kafka.security.{wanted}, or check the port"
 
 
-def _tls_reason(plain: socket.socket, host: str, context: ssl.SSLContext) -> str:
+def _speaks_tls(plain: socket.socket) -> bool:
+    anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anything.check_hostname = False
+    anything.verify_mode = ssl.CERT_NONE
+    try:
+        anything.wrap_socket(plain).close()
+    except OSError:
+        return False
+    return True
+
+
+def _tls_reason(plain: socket.socket, host: str, context: ssl.SSLContext) -> str | None:
     try:
         context.wrap_socket(plain, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         return f"its certificate is not accepted ({error.verify_message}); check source.kafka.security.tls"
     except OSError:
         return "it does not speak TLS; remove source.kafka.security.tls, or use its TLS port"
-    return "it ends the connection after TLS is set up; check security.sasl and security.tls.cert"
+    return None

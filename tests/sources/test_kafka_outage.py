@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from broker.local import LocalBroker
+from broker.watching import Reading, numbers, send, settings_for
+from kafka import KafkaAdminClient
+from structlog.testing import capture_logs
+
+
+def test_an_outage_makes_records_late_and_nothing_else(own_broker: Callable[..., LocalBroker]) -> None:
+    local = own_broker()
+    admin = KafkaAdminClient(bootstrap_servers=local.bootstrap)
+    admin.create_topics({"events": {"num_partitions": 2}}, wait_for_metadata=True)
+    admin.close()
+    for partition in (0, 1):
+        send(local.bootstrap, "events", numbers(50), partition=partition)
+    with (
+        Reading(settings_for(local.bootstrap), "events", max_poll_records=7) as reading,
+        capture_logs() as logs,
+    ):
+        reading.until_count(30)
+        local.kill()
+        cpu, wall = time.process_time(), time.monotonic()
+        while time.monotonic() < wall + 7:
+            started = time.monotonic()
+            reading.poll(0.3)
+            assert time.monotonic() - started < 2.5
+            assert not reading.source.at_end() & reading.held
+        assert time.process_time() - cpu < 1.5
+        assert [log["event"] for log in logs] == ["Kafka does not answer"]
+        local.start()
+        for partition in (0, 1):
+            send(local.bootstrap, "events", numbers(50, 50), partition=partition)
+        reading.until_count(200)
+        reading.until_end()
+        assert [log["event"] for log in logs] == ["Kafka does not answer", "Kafka is back"]
+    assert all([record.value for record in records] == numbers(100) for records in reading.got.values())
+    assert [what for what, _ in reading.watcher.history] == ["assigned"]
+
+
+def test_closing_during_an_outage_is_quick(own_broker: Callable[..., LocalBroker]) -> None:
+    local = own_broker()
+    admin = KafkaAdminClient(bootstrap_servers=local.bootstrap)
+    admin.create_topics({"events": {"num_partitions": 1}}, wait_for_metadata=True)
+    admin.close()
+    reading = Reading(settings_for(local.bootstrap), "events")
+    reading.until_assigned()
+    (partition,) = reading.held
+    local.kill()
+    reading.for_a_while(2)
+    reading.source.commit({partition: 0})
+    started = time.monotonic()
+    reading.source.close()
+    assert time.monotonic() - started < 3
