@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+
+import structlog
 
 from streamer.errors import TapewatchError
+from streamer.pipeline.journal import Entry
 from streamer.sources.contract import Partition
 from streamer.sources.kafka_reader import RangeReader
 from streamer.sources.kafka_settings import KafkaSettings
-from streamer.sources.recording import header_line, open_recording, record_line, tick_line
-from streamer.store.ledger import Ledger, TaskRow, base_incarnation
+from streamer.sources.recording_writer import RecordingWriter
+from streamer.store.ledger import Ledger
+from streamer.store.rows import TaskRow, base_incarnation
+
+log = structlog.get_logger()
 
 
 def record(
@@ -44,46 +49,58 @@ def record(
     TapewatchError
         When the journal was cut, or Kafka no longer has what it names.
     """
-    tasks = [row for row in ledger.tasks() if ledger.journal_after(row.id, 0)]
-    if not tasks:
-        raise TapewatchError("the store's journal is empty: nothing was consumed yet, or it was not kept")
-    for row in tasks:
-        if ledger.journal_is_cut(row.id):
-            raise TapewatchError(
-                f"the journal of {row.partition.topic}[{row.partition.partition}] does not reach back to its "
-                "beginning; set `journal: {keep: all}` before the daemon starts on a new store"
-            )
-    with open_recording(path) as out, RangeReader(
-        settings, [_log_of(row) for row in tasks], environ=environ
-    ) as reader:
-        out.write(header_line([(row.partition, row.position) for row in tasks]) + b"\n")
+    tasks = _whole(ledger)
+    logs = [_log_of(row) for row in tasks]
+    with (
+        RangeReader(settings, logs, environ=environ) as reader,
+        RecordingWriter(path, [(row.partition, row.position) for row in tasks]) as out,
+    ):
         records = ticks = 0
         for number, row in enumerate(tasks):
-            records, ticks = _write_task(ledger, reader, out, number, row, (records, ticks), progress)
+            for entry in ledger.journal_after(row.id, 0):
+                if entry.kind == "batch":
+                    for found in reader.read(logs[number], entry.first, entry.last):
+                        out.record(number, found)
+                        records += 1
+                        progress(records)
+                elif entry.kind == "tick":
+                    out.tick(number, entry.tick_number, entry.ts_ns)
+                    ticks += 1
+                else:
+                    _left_out(row, entry)
     return records, ticks
+
+
+def _whole(ledger: Ledger) -> list[TaskRow]:
+    """The tasks that have consumed anything, with their journals from the beginning."""
+    tasks = []
+    for row in ledger.tasks():
+        if ledger.journal_is_cut(row.id):
+            raise TapewatchError(
+                f"the journal of {row} does not reach back to its beginning; set `journal: {{keep: all}}` "
+                "before the daemon starts on a new store"
+            )
+        if ledger.journal_after(row.id, 0):
+            tasks.append(row)
+    if not tasks:
+        raise TapewatchError("the store's journal is empty: nothing was consumed yet, or it was not kept")
+    return tasks
+
+
+def _left_out(row: TaskRow, entry: Entry) -> None:
+    """A replay folds all of a recording under one configuration: say where the daemon did not."""
+    if entry.kind == "reload":
+        log.warning(
+            "the configuration changed here; a replay takes one for all",
+            topic=row.partition.topic,
+            partition=row.partition.partition,
+            config=entry.data,
+        )
+    elif entry.kind != "gap":
+        raise TapewatchError(
+            f"the journal of {row} holds a {entry.kind!r} entry, which cannot be recorded yet"
+        )
 
 
 def _log_of(row: TaskRow) -> Partition:
     return row.partition._replace(incarnation=base_incarnation(row.partition.incarnation))
-
-
-def _write_task(
-    ledger: Ledger,
-    reader: RangeReader,
-    out: IO[bytes],
-    number: int,
-    row: TaskRow,
-    done: tuple[int, int],
-    progress: Callable[[int], None],
-) -> tuple[int, int]:
-    records, ticks = done
-    for entry in ledger.journal_after(row.id, 0):
-        if entry.kind == "batch":
-            for found in reader.read(_log_of(row), entry.first, entry.last):
-                out.write(record_line(number, found) + b"\n")
-                records += 1
-                progress(records)
-        elif entry.kind == "tick":
-            out.write(tick_line(number, entry.tick_number, entry.ts_ns) + b"\n")
-            ticks += 1
-    return records, ticks

@@ -13,7 +13,7 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Work
 from streamer.pipeline.task import Task
-from streamer.sources.contract import Source
+from streamer.sources.contract import Partition, Source
 from streamer.store.checkpoints import NO_FOLDER
 from streamer.store.database import MEMORY, open_store
 from streamer.store.ledger import Ledger
@@ -76,19 +76,19 @@ def replay(
         When the source is not as it must be.
     """
     tally = Tally()
-    floods: dict[tuple[str, str, int, int], int] = {}
-    tasks: dict[tuple[str, int], Task] = {}
+    floods: dict[tuple[Partition, str, int, int], int] = {}
+    tasks: dict[Partition, Task] = {}
 
     def count(work: Work) -> None:
         tally.records += work.records
-        tasks[work.task.partition.topic, work.task.partition.partition] = work.task
+        tasks[work.task.partition] = work.task
         for transition in work.outcome.transitions:
             if transition.transition == "fired":
                 tally.fired[transition.rule] = tally.fired.get(transition.rule, 0) + 1
         for letter in work.outcome.dead:
             tally.dead[letter.reason] = tally.dead.get(letter.reason, 0) + 1
         for flood in work.outcome.floods:
-            floods[work.task.partition.topic, flood.reason, flood.minute, flood.first_offset] = flood.count
+            floods[work.task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
         watch(work)
 
     began = time.monotonic()
@@ -114,5 +114,3 @@ def replay(
             tally.ignored[name] = tally.ignored.get(name, 0) + number
     tally.seconds = time.monotonic() - began
     return tally
-
-

@@ -33,7 +33,7 @@ from streamer.store.ledger import Ledger
 log = structlog.get_logger()
 
 _NS = 1_000_000_000
-_GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after the next start
+_GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after a start
 
 
 def run_service(
@@ -68,8 +68,12 @@ def run_service(
                 settings.source.kafka, topics, max_poll_records=max(500, settings.engine.batch_size)
             )
             engine = _engine(config, plan, database, source, notifier, accept_rederivation)
-            log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
-            engine.run(lambda: stopping.is_set() or notifier.failure is not None)
+            engine.run(
+                lambda: stopping.is_set() or notifier.failure is not None,
+                lambda: log.info(
+                    "running", config=plan.config_hash, rules=len(plan.rules), store=settings.store
+                ),
+            )
             log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
         if notifier.failure is not None:
             raise TapewatchError(f"delivery stopped: {notifier.failure}") from notifier.failure

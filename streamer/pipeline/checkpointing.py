@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from streamer.pipeline.outcome import Outcome
 from streamer.pipeline.runner import Runner
+from streamer.pipeline.snapshot import Snapshot
 from streamer.pipeline.state import snapshot, status_document
-from streamer.store.checkpoints import WrittenCheckpoint, remove_checkpoint, write_checkpoint
-from streamer.store.ledger import CheckpointRow, Ledger
+from streamer.store.checkpoints import (
+    WrittenCheckpoint,
+    checkpoint_name,
+    remove_checkpoint,
+    write_checkpoint,
+)
+from streamer.store.ledger import Ledger
+from streamer.store.rows import CheckpointRow, TaskRow
 
 _WORK_PER_CHECKPOINT = 50  # the time a checkpoint takes may be at most 1/50 = 2 % of all
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    owner: TaskRow
+    row: CheckpointRow
+    status: Mapping[str, Any]
+    written: Future[tuple[WrittenCheckpoint, float]]
 
 
 class Checkpointer:
@@ -28,9 +45,9 @@ class Checkpointer:
     folder
         Where their files go.
     every_s
-        Seconds between checkpoints, at least; more where writing them takes over 2 % of the time.
+        Seconds between checkpoints, at least; more where taking them costs over 2 % of the time.
     clock
-        Monotonic seconds.
+        Monotonic seconds; asked by the writing thread too.
     """
 
     def __init__(self, ledger: Ledger, folder: Path, every_s: float, clock: Callable[[], float]) -> None:
@@ -40,18 +57,22 @@ class Checkpointer:
         self._clock = clock
         self._next_at = clock() + every_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._writing: list[tuple[Runner, CheckpointRow, Future[WrittenCheckpoint]]] = []
-        self._began_at = 0.0
+        self._writing: list[_Writing] = []
+        self._cost_s = 0.0
         self._done_seq: dict[int, int] = {}
 
     def work(self, runners: Iterable[Runner]) -> bool:
-        """Register what has been written, begin what is due; True when a checkpoint was completed."""
+        """Register what has been written, begin what is due; True when a checkpoint was completed.
+
+        Raises
+        ------
+        TapewatchError
+            When a file could not be written, or the store not be told.
+        """
         completed = False
-        if self._writing and all(future.done() for _, _, future in self._writing):
+        if self._writing and all(each.written.done() for each in self._writing):
             completed = self._register()
-            self._next_at = self._clock() + max(
-                self._every_s, _WORK_PER_CHECKPOINT * (self._clock() - self._began_at)
-            )
+            self._next_at = self._clock() + max(self._every_s, _WORK_PER_CHECKPOINT * self._cost_s)
         if not self._writing and self._clock() >= self._next_at:
             self._begin(runners)
             if not self._writing:
@@ -59,7 +80,13 @@ class Checkpointer:
         return completed
 
     def take_now(self, runners: Iterable[Runner]) -> None:
-        """Take a checkpoint of these tasks and wait until the store has it."""
+        """Take a checkpoint of these tasks and wait until the store has it.
+
+        Raises
+        ------
+        TapewatchError
+            As `work` does.
+        """
         self._register()
         self._begin(runners)
         self._register()
@@ -69,30 +96,38 @@ class Checkpointer:
         self._thread.shutdown(wait=True)
 
     def _begin(self, runners: Iterable[Runner]) -> None:
-        self._began_at = self._clock()
+        began = self._clock()
         for runner in runners:
-            if not runner.live or self._done_seq.get(runner.row.id) == runner.journal.seq:
-                continue
-            runner.commit(Outcome(ignored=runner.task.ignored))
-            self._ledger.save_status(runner.row.id, status_document(runner.task))
-            taken = snapshot(runner.task)
-            row = CheckpointRow(
-                task_id=runner.row.id,
-                seq=runner.journal.seq,
-                position=runner.position,
-                tick_number=runner.task.last_tick.number,
-                config_hash=runner.task.plan.config_hash,
-            )
-            name = f"task{row.task_id}-{row.seq:012d}-{runner.row.epoch}.ckpt"
-            self._writing.append(
-                (runner, row, self._thread.submit(write_checkpoint, self._folder, name, taken))
-            )
+            if runner.live and self._done_seq.get(runner.row.id) != runner.journal.seq:
+                self._writing.append(self._copied(runner))
+        self._cost_s = self._clock() - began
+
+    def _copied(self, runner: Runner) -> _Writing:
+        runner.commit(Outcome(ignored=runner.task.ignored))
+        row = CheckpointRow(
+            task_id=runner.row.id,
+            seq=runner.journal.seq,
+            position=runner.position,
+            tick_number=runner.task.last_tick.number,
+            config_hash=runner.task.plan.config_hash,
+        )
+        name = checkpoint_name(row.task_id, row.seq, runner.row.epoch)
+        written = self._thread.submit(self._write, name, snapshot(runner.task))
+        return _Writing(runner.row, row, status_document(runner.task), written)
+
+    def _write(self, name: str, taken: Snapshot) -> tuple[WrittenCheckpoint, float]:
+        began = self._clock()
+        written = write_checkpoint(self._folder, name, taken)
+        return written, self._clock() - began
 
     def _register(self) -> bool:
         writing, self._writing = self._writing, []
-        for runner, row, future in writing:
-            written = future.result()
-            for stale in self._ledger.add_checkpoint(runner.row, row, written):
+        began = self._clock()
+        for each in writing:
+            written, took_s = each.written.result()
+            self._cost_s += took_s
+            for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
                 remove_checkpoint(self._folder, stale)
-            self._done_seq[row.task_id] = row.seq
+            self._done_seq[each.row.task_id] = each.row.seq
+        self._cost_s += self._clock() - began
         return bool(writing)

@@ -11,7 +11,7 @@ from streamer.events.batch import NO_TIME
 _NO_TIME = int(NO_TIME)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def admit(
     ts: NDArray[np.int64],
     record_ts: NDArray[np.int64],
@@ -38,18 +38,14 @@ def admit(
     for i in range(ts.shape[0]):
         t = ts[i]
         r = record_ts[i]
-        ahead = (
-            r != _NO_TIME
-            and t > r + max_ahead
-            and (watermark == _NO_TIME or t > watermark + max_ahead)
-        )
+        ahead = r != _NO_TIME and t > r + max_ahead and (watermark == _NO_TIME or t > watermark + max_ahead)
         accepted[i] = not ahead
         if not ahead and t > watermark:
             watermark = t
     return watermark
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def advance(
     slot: NDArray[np.int32], ts: NDArray[np.int64], last: NDArray[np.int64], clock: NDArray[np.int64]
 ) -> int:

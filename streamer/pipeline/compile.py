@@ -9,13 +9,14 @@ from typing import Any
 from alerts.language.errors import ExpressionError
 from alerts.rules import Rule, compile_rule
 from detectors.detector import Detector
-from detectors.models import ModelError
 from detectors.features import UnknownFeatureError, parse_feature
+from detectors.models import ModelError
 from detectors.settings import DetectorSettings
 from streamer.config.errors import Problem
 from streamer.config.file import ConfigFile
 from streamer.config.hashing import canonical, detect_document, hash_of, settings_from_detect
 from streamer.config.settings import Settings
+from streamer.errors import TapewatchError
 from streamer.events.fields import DERIVED, FIELDS
 from streamer.events.formats import build_format
 from streamer.pipeline.plan import Feed, Plan
@@ -52,9 +53,21 @@ def compile_plan(config: ConfigFile) -> Plan:
 
 
 def compile_document(text: str) -> Plan:
-    """The plan of a configuration that a store remembers."""
-    document: dict[str, Any] = json.loads(text)
-    return compile_plan(ConfigFile.of(settings_from_detect(document)))
+    """The plan of a configuration that a store remembers.
+
+    Raises
+    ------
+    TapewatchError
+        When this version cannot make anything of it.
+    """
+    try:
+        document: dict[str, Any] = json.loads(text)
+        return compile_plan(ConfigFile.of(settings_from_detect(document)))
+    except (ValueError, KeyError) as error:
+        raise TapewatchError(
+            f"a configuration that the store remembers means nothing to this version ({error}): let the "
+            "version that ran with it stop cleanly (SIGTERM), or start with a new store"
+        ) from error
 
 
 def _rules(config: ConfigFile, problems: list[Problem]) -> tuple[Rule, ...]:
@@ -70,7 +83,7 @@ def _rules(config: ConfigFile, problems: list[Problem]) -> tuple[Rule, ...]:
 
 
 def _detector_problems(config: ConfigFile) -> list[Problem]:
-    problems = []
+    problems: list[Problem] = []
     for name, settings in config.settings.detectors.items():
         before = len(problems)
         for position, feature in enumerate(settings.features):

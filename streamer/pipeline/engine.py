@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from streamer.events.batch import NO_TIME
@@ -63,8 +64,15 @@ class Engine:
         """The tasks at work, by partition."""
         return self._runners
 
-    def run(self, stopped: Callable[[], bool]) -> None:
+    def run(self, stopped: Callable[[], bool], opened: Callable[[], None] = lambda: None) -> None:
         """Work until stopped, or until the source has no more; then finish what is owed.
+
+        Parameters
+        ----------
+        stopped
+            Looked at between polls.
+        opened
+            Called when the source is open.
 
         Raises
         ------
@@ -72,39 +80,43 @@ class Engine:
             When the source, the store or the fold itself is not as it must be. Nothing is
             checkpointed then: the next start recovers from what was committed.
         """
-        try:
+        with ExitStack() as leaving:
+            if self._checkpointer is not None:
+                leaving.callback(self._checkpointer.close)
+            leaving.callback(self._source.close)
             self._source.open(self)
+            opened()
             while not stopped():
                 chunks = self._source.poll(_POLL_S)
                 for chunk in chunks:
                     self._feed(chunk)
-                if not chunks and self._source.exhausted():
-                    break
+                if not chunks:
+                    if self._source.exhausted():
+                        break
+                    self._pass_holes()
                 self._tick()
                 self._checkpoint()
             self._finish(list(self._runners.values()))
-        finally:
-            self._source.close()
-            if self._checkpointer is not None:
-                self._checkpointer.close()
 
     def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        """Take over partitions: recover each task, and say where to read on."""
-        positions = {}
-        for log in logs:
-            runner = self._recovery.recover(log)
-            runner.follow()
-            self._recovery.settle(runner)
-            self._runners[log.partition] = runner
-            positions[log.partition] = runner.position
-        return positions
+        """Take over partitions: recover each task, and say where to read on.
+
+        One that is at work already (its log is not where it was) is finished first, so that nothing
+        it has read counts as lost.
+        """
+        self.revoked([log.partition for log in logs if log.partition in self._runners])
+        runners = self._recovery.recover(logs)
+        taken = {log.partition: runner for log, runner in zip(logs, runners, strict=True)}
+        self._runners.update(taken)
+        return {partition: runner.position for partition, runner in taken.items()}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up, with all that is owed for them written."""
         leaving = [self._runners.pop(partition) for partition in partitions if partition in self._runners]
         for partition in partitions:
             self._pulses.pop(partition, None)
-        self._finish(leaving)
+        if leaving:
+            self._finish(leaving)
 
     def _feed(self, chunk: Chunk) -> None:
         runner = self._runners.get(chunk.partition)
@@ -116,7 +128,17 @@ class Engine:
             if following:
                 self._recovery.settle(runner)
         if chunk.tick is not None:
-            runner.tick(chunk.tick)
+            runner.tick(chunk.tick, chunk.tick_number)
+
+    def _pass_holes(self) -> None:
+        """Go on with tasks whose journal names records that were compacted away at the end of the log."""
+        waiting = [partition for partition, runner in self._runners.items() if not runner.live]
+        at_end = self._source.at_end() if waiting else frozenset()
+        for partition in waiting:
+            if partition in at_end:
+                runner = self._runners[partition]
+                runner.pass_over()
+                self._recovery.settle(runner)
 
     def _tick(self) -> None:
         if self._ticks_every_s is None or self._clock() < self._next_tick_at:

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-EntryKind = Literal["batch", "tick", "idle", "reload", "promotion", "reset"]
+EntryKind = Literal["batch", "tick", "gap", "idle", "reload", "promotion", "reset"]
+
+
+_OF_A_LOG = ("batch", "gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,11 @@ class Entry:
     seq
         Its number in the task's history, from 1.
     kind
-        ``batch`` (offsets `first` to `last` of a log), ``tick``, ``idle`` (a join that waited no
-        longer), or a control input: ``reload``, ``promotion``, ``reset``.
+        ``batch`` (offsets `first` to `last` of a log), ``tick``, ``gap`` (the log had lost `first` to
+        `last`), ``idle`` (a join that waited no longer), or a control input: ``reload``,
+        ``promotion``, ``reset``.
     topic, partition, first, last
-        Which records, for a batch; both offsets included.
+        Which records, for a batch or a gap; both offsets included.
     tick_number, ts_ns
         The tick's number in its task, and its time.
     data
@@ -71,6 +75,10 @@ class Journal:
         """A tick was inserted."""
         self._append(Entry(self.seq + 1, "tick", tick_number=number, ts_ns=ts_ns))
 
+    def gap(self, topic: str, partition: int, first: int, last: int) -> None:
+        """Records `first` to `last` were gone before they could be consumed."""
+        self._append(Entry(self.seq + 1, "gap", topic, partition, first, last))
+
     def reload(self, config_hash: str) -> None:
         """Another configuration took over."""
         self._append(Entry(self.seq + 1, "reload", data=config_hash))
@@ -103,6 +111,16 @@ class Script:
         return self._entries.popleft()
 
     @property
-    def reads_to(self) -> int | None:
-        """The last offset the script still wants, None where it wants no records."""
-        return max((entry.last for entry in self._entries if entry.kind == "batch"), default=None)
+    def first_wanted(self) -> int | None:
+        """The first offset that must be read again, None where no records are wanted."""
+        return next((entry.first for entry in self._entries if entry.kind == "batch"), None)
+
+    def reach(self, position: int) -> int:
+        """One past the last offset that was consumed or lost, by these entries and the position before them.
+
+        Examples
+        --------
+        >>> Script([Entry(1, "batch", "spot", 0, 7, 9)]).reach(3), Script().reach(3)
+        (10, 3)
+        """
+        return max([position, *(entry.last + 1 for entry in self._entries if entry.kind in _OF_A_LOG)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from streamer.errors import TapewatchError
-from streamer.pipeline.journal import Entry, Script
+from streamer.pipeline.journal import Script
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Runner, Work
 from streamer.pipeline.snapshot import Snapshot
@@ -16,8 +16,9 @@ from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
 from streamer.pipeline.version import code_version
 from streamer.sources.contract import Log
-from streamer.store.checkpoints import DamagedCheckpointError, read_checkpoint
-from streamer.store.ledger import CheckpointRow, Ledger, TaskRow
+from streamer.store.checkpoints import DamagedCheckpointError, read_checkpoint, remove_strays
+from streamer.store.ledger import Ledger
+from streamer.store.rows import CheckpointRow, TaskRow
 
 log = structlog.get_logger()
 
@@ -62,10 +63,10 @@ class Recovery:
         self._accept_rederivation = accept_rederivation
         self._fresh_store = ledger.is_fresh()
 
-    def recover(self, found: Log) -> Runner:
-        """The runner of a log's task, ready to read at its `position`.
+    def recover(self, logs: Sequence[Log]) -> list[Runner]:
+        """The runners of these logs' tasks, each ready to read at its `position`.
 
-        What the log has lost since is named in a service alert, never passed over.
+        What a log has lost since is named in a service alert, never passed over.
 
         Raises
         ------
@@ -73,91 +74,110 @@ class Recovery:
             Where another version of the code has to finish first, or no checkpoint is readable.
         """
         self._ledger.save_config(self._plan.config_hash, self._plan.document)
-        start = found.start if self._fresh_store else found.first
-        row = self._ledger.take_over(found.partition, start, self._plan.config_hash, code_version())
-        checkpoint, taken = self._newest_checkpoint(row)
-        seq, position = (checkpoint.seq, checkpoint.position) if checkpoint else (0, row.position)
-        entries = self._ledger.journal_after(row.id, seq)
-        self._check_version(row, entries)
-        if position < found.first or _reach(position, entries) > found.end:
-            lost = (position, found.first - 1) if position < found.first else (found.end, _reach(position, entries) - 1)
-            return self._after_loss(found, row, taken, entries, seq, lost)
-        return self._runner(row, taken, checkpoint, entries, seq, position)
+        starts = [(found.partition, found.start if self._fresh_store else found.first) for found in logs]
+        rows = self._ledger.take_over(starts, self._plan.config_hash, code_version())
+        return [self._recovered(found, row) for found, row in zip(logs, rows, strict=True)]
 
     def settle(self, runner: Runner) -> None:
         """Where the stored journal has been followed and the configuration has changed since, reload."""
         if runner.live and runner.task.plan.config_hash != self._plan.config_hash:
             runner.reload(self._plan)
 
+    def _recovered(self, found: Log, row: TaskRow) -> Runner:
+        checkpoint, taken = self._newest_checkpoint(row)
+        script = Script(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
+        self._check_version(row, script)
+        position = checkpoint.position if checkpoint else row.position
+        if script.reach(position) > found.end:
+            return self._anew(found, row, (found.end, script.reach(position) - 1), found.end, _TRUNCATED)
+        wanted = script.first_wanted
+        if wanted is not None and wanted < found.first:
+            start = max(found.first, script.reach(position))
+            return self._anew(found, row, (wanted, found.first - 1), start, _UNDERIVABLE)
+        if script:
+            log.info("following the journal", topic=row.partition.topic, partition=row.partition.partition)
+        runner = self._runner(row, checkpoint, taken, script)
+        if wanted is not None:
+            runner.position = max(position, found.first)
+        runner.follow()
+        if runner.live and runner.position < found.first:
+            _warn_of_loss(row, (runner.position, found.first - 1))
+            runner.skip_to(found.first)
+        self.settle(runner)
+        return runner
+
+    def _anew(self, found: Log, row: TaskRow, lost: tuple[int, int], start: int, detail: str) -> Runner:
+        """A new generation of the task, where what it knew does not fit its log any more."""
+        _warn_of_loss(row, lost)
+        fresh = self._ledger.new_generation(row, start, lost, detail, self._plan.config_hash)
+        remove_strays(self._folder, row.id, ())
+        return self._runner(fresh, None, None, Script())
+
     def _runner(
-        self,
-        row: TaskRow,
-        taken: Snapshot | None,
-        checkpoint: CheckpointRow | None,
-        entries: Sequence[Entry],
-        seq: int,
-        position: int,
+        self, row: TaskRow, checkpoint: CheckpointRow | None, taken: Snapshot | None, script: Script
     ) -> Runner:
-        began_under = checkpoint.config_hash if checkpoint else row.first_config_hash
-        plan = self._plan if began_under == self._plan.config_hash else self._plan_of(began_under)
-        task = Task(plan, row.partition) if taken is None else restore(plan, row.partition, taken)
-        if entries:
-            log.info("following the journal", topic=row.partition.topic, entries=len(entries))
         return Runner(
-            task,
+            self._task(row, checkpoint, taken),
             row,
             self._ledger,
-            script=Script(entries),
-            seq=seq,
-            position=position,
+            script=script,
+            seq=checkpoint.seq if checkpoint else 0,
+            position=checkpoint.position if checkpoint else row.position,
             batch_size=self._batch_size,
             plan_of=self._plan_of,
             watch=self._watch,
         )
 
+    def _task(self, row: TaskRow, checkpoint: CheckpointRow | None, taken: Snapshot | None) -> Task:
+        began_under = checkpoint.config_hash if checkpoint else row.first_config_hash
+        plan = self._plan if began_under == self._plan.config_hash else self._plan_of(began_under)
+        if checkpoint is None or taken is None:
+            return Task(plan, row.partition)
+        try:
+            return restore(plan, row.partition, taken)
+        except (ValueError, KeyError) as error:
+            raise TapewatchError(
+                f"the checkpoint of {row} was written by tapewatch {checkpoint.code_version}, and this one "
+                f"({code_version()}) cannot go on from it ({error}): go back to that version, or start with "
+                "a new store"
+            ) from error
+
     def _newest_checkpoint(self, row: TaskRow) -> tuple[CheckpointRow | None, Snapshot | None]:
         rows = self._ledger.checkpoints(row.id)
+        damaged: list[int] = []
+        found: tuple[CheckpointRow | None, Snapshot | None] = (None, None)
         for checkpoint in rows:
             try:
-                return checkpoint, read_checkpoint(self._folder, checkpoint.file, checkpoint.sha256)
+                found = checkpoint, read_checkpoint(self._folder, checkpoint.file, checkpoint.sha256)
+                break
             except DamagedCheckpointError as error:
                 log.warning("checkpoint passed over", problem=str(error))
-        if rows and self._ledger.journal_is_cut(row.id):
+                damaged.append(checkpoint.seq)
+        if found[0] is None and rows and self._ledger.journal_is_cut(row.id):
             raise TapewatchError(
-                f"no readable checkpoint of {row.partition.topic}[{row.partition.partition}] in {self._folder}: "
-                "restore that folder from a backup, or start with a new store"
+                f"no readable checkpoint of {row} in {self._folder}: restore that folder from a backup, or "
+                "start with a new store"
             )
-        return None, None
+        if damaged:
+            self._ledger.forget_checkpoints(row, damaged)
+        remove_strays(self._folder, row.id, [each.file for each in rows if each.seq not in damaged])
+        return found
 
-    def _check_version(self, row: TaskRow, entries: Sequence[Entry]) -> None:
-        if entries and row.code_version != code_version() and not self._accept_rederivation:
+    def _check_version(self, row: TaskRow, script: Script) -> None:
+        if script and row.code_version != code_version() and not self._accept_rederivation:
             raise TapewatchError(
-                f"the journal was written by tapewatch {row.code_version}, this is {code_version()}: let that "
-                "version stop cleanly (SIGTERM) on this store first, or pass --accept-rederivation"
+                f"the journal of {row} was written by tapewatch {row.code_version}, this is "
+                f"{code_version()}: let that version stop cleanly (SIGTERM) on this store first, or pass "
+                "--accept-rederivation"
             )
 
-    def _after_loss(
-        self,
-        found: Log,
-        row: TaskRow,
-        taken: Snapshot | None,
-        entries: Sequence[Entry],
-        seq: int,
-        lost: tuple[int, int],
-    ) -> Runner:
-        """Go on behind a gap: with the state kept where that is sound, else as a new generation."""
-        truncated = lost[0] >= found.end
-        fresh = truncated or bool(entries)
-        self._ledger.report_gap(row, lost, fresh_state=fresh)
-        log.warning("the log has lost records", topic=row.partition.topic, first=lost[0], last=lost[1])
-        position = max(found.first, _reach(found.first, entries)) if not truncated else found.end
-        if fresh:
-            row = self._ledger.new_generation(row, position, self._plan.config_hash, code_version())
-            return self._runner(row, None, None, (), 0, position)
-        rows = self._ledger.checkpoints(row.id)
-        return self._runner(row, taken, rows[0] if rows else None, (), seq, position)
+
+_TRUNCATED = "the log ends before them; detection starts afresh at its end"
+_UNDERIVABLE = (
+    "what was read since the last checkpoint cannot be derived again without them; detection starts afresh"
+)
 
 
-def _reach(position: int, entries: Sequence[Entry]) -> int:
-    """One past the last offset that was read, by checkpoint and journal."""
-    return max([position, *(entry.last + 1 for entry in entries if entry.kind == "batch")])
+def _warn_of_loss(row: TaskRow, lost: tuple[int, int]) -> None:
+    topic, _, partition = row.partition
+    log.warning("the log has lost records", topic=topic, partition=partition, first=lost[0], last=lost[1])

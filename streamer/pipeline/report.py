@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from alerts.rules import Rule
 from alerts.severity import SEVERITIES
 from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
-from streamer.events.batch import ABSENT, Batch
+from streamer.events.batch import Batch
 from streamer.pipeline.identity import alert_id
 from streamer.pipeline.outcome import Transition
 from streamer.pipeline.plan import Plan
@@ -89,7 +88,7 @@ class Reporter:
         found = open_ids[slot]
         if step == RESOLVED:
             del open_ids[slot]
-        values = {name: self._value(name, row) for name in rule.names}
+        values = {name: self._seen.value(name, row) for name in rule.names}
         alert = self._alert(rule, found, TRANSITIONS[step], severity, number, row, values)
         is_tick = self._rows.origin.tick is not None
         return Transition(
@@ -121,11 +120,18 @@ class Reporter:
         )
 
     def _alert(
-        self, rule: Rule, found: str, transition: str, severity: int, number: int, row: int, values: dict[str, Value]
+        self,
+        rule: Rule,
+        found: str,
+        transition: str,
+        severity: int,
+        number: int,
+        row: int,
+        values: dict[str, Value],
     ) -> Alert:
         instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
         detector = detector_of(rule)
-        score = self._value(f"{detector}.score", row) if detector else None
+        score = self._seen.value(f"{detector}.score", row) if detector else None
         return Alert(
             id=found,
             origin="detect",
@@ -157,16 +163,6 @@ class Reporter:
             return {**source, "offset": None, "index": None, "tick": origin.tick}
         return {**source, "offset": int(batch.offset[row]), "index": int(batch.index[row])}
 
-    def _value(self, name: str, row: int) -> Value:
-        column = self._seen.numbers.get(name)
-        if column is not None:
-            number = float(column[row])
-            return number if math.isfinite(number) else None
-        codes = self._seen.codes.get(name)
-        if codes is None or codes[row] == ABSENT:
-            return None
-        return self._seen.strings[codes[row]]
-
     def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> bytes:
         is_tick = self._rows.origin.tick is not None
         event: dict[str, Any] = {"kind": KIND_NAMES[self._rows.batch.kind[row]]}
@@ -174,9 +170,13 @@ class Reporter:
             event |= self._rows.batch.event(row)
         record = {
             "event": event,
-            "features": {name: self._value(name, row) for name in self._plan.features},
-            "scores": {name: self._value(f"{name}.score", row) for name in self._models},
-            "rule": {"when": rule.when, "explained": rule.condition.explain(values), "settings": rule.summary},
+            "features": {name: self._seen.value(name, row) for name in self._plan.features},
+            "scores": {name: self._seen.value(f"{name}.score", row) for name in self._models},
+            "rule": {
+                "when": rule.when,
+                "explained": rule.condition.explain(values),
+                "settings": rule.summary,
+            },
             "versions": {
                 "config_hash": self._plan.config_hash,
                 "rule_version": rule.version,
@@ -200,5 +200,3 @@ def detector_of(rule: Rule) -> str | None:
     A detector's outputs are the only names with a dot in them.
     """
     return next((name.partition(".")[0] for name in rule.names if "." in name), None)
-
-

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-
-import structlog
 
 from streamer.errors import TapewatchError
 from streamer.events.batch import DeadLetter
 from streamer.events.formats import DecodeContext
-from streamer.pipeline.journal import Entry, Journal, Script
+from streamer.pipeline.journal import Journal, Script
 from streamer.pipeline.outcome import Outcome
-from streamer.pipeline.plan import Feed, Plan
+from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.task import Task, Tick
 from streamer.sources.contract import Record
-from streamer.store.ledger import Ledger, TaskRow
-
-log = structlog.get_logger()
+from streamer.store.ledger import Ledger
+from streamer.store.rows import TaskRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,6 @@ class Runner:
         self.row = row
         self.position = position
         self.journal = Journal(seq)
-        self.seq = seq
         self._ledger = ledger
         self._script = script
         self._batch_size = batch_size
@@ -96,77 +93,110 @@ class Runner:
         return not self._script
 
     def consume(self, records: Sequence[Record]) -> None:
-        """Fold records, in batches, under the script as long as there is one."""
-        records = [record for record in records if record.offset >= self.position]
+        """Fold records, in batches, under the script as long as there is one.
+
+        Those before `position` were folded before, and are left.
+        """
+        records = records[bisect_left(records, self.position, key=_offset) :]
         self.follow()
         while records and self._script:
             last = self._script.head.last
-            cut = next((at for at, record in enumerate(records) if record.offset > last), len(records))
+            cut = bisect_right(records, last, key=_offset)
             for batch in _cut(records[:cut], self._batch_size):
                 self._fold(batch)
             records = records[cut:]
             if records or self.position > last:
-                self.position = max(self.position, last + 1)
-                self._leave_head()
-                self.follow()
+                self._leave_batch()
+        topic, _, partition = self.task.partition
         for batch in _cut(records, self._batch_size):
-            self.journal.batch(
-                self.task.partition.topic, self.task.partition.partition, batch[0].offset, batch[-1].offset
-            )
+            self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
             self._fold(batch)
 
-    def tick(self, ts_ns: int) -> None:
-        """Insert a tick; only a live task has any of its own."""
-        number = self.task.last_tick.number + 1
+    def tick(self, ts_ns: int, number: int | None = None) -> None:
+        """Insert a tick; only a live task has any of its own.
+
+        Parameters
+        ----------
+        ts_ns
+            Its time.
+        number
+            Its number where that was recorded, the next one where it was not.
+        """
+        if number is None:
+            number = self.task.last_tick.number + 1
         self.journal.tick(number, ts_ns)
         self._settle(self.task.step(Tick(number, ts_ns)), (), 0)
 
+    def skip_to(self, first: int) -> None:
+        """Go on behind records that the log has lost, and name them; what the task remembers is kept."""
+        lost = (self.position, first - 1)
+        topic, _, partition = self.task.partition
+        self.journal.gap(topic, partition, *lost)
+        self.position = first
+        self.commit(Outcome(), lost=lost)
+
     def reload(self, plan: Plan) -> None:
-        """Go on under another configuration, and journal that."""
+        """Go on under another configuration, and journal that together with what it brings."""
         self.journal.reload(plan.config_hash)
         self._take(plan)
-        self.commit(Outcome())
 
     def follow(self) -> None:
         """Do all that the script says up to the next records it wants."""
         while self._script and self._script.head.kind != "batch":
             entry = self._script.head
-            if entry.kind == "tick":
+            if entry.kind == "gap":
+                self.position = max(self.position, entry.last + 1)
+            elif entry.kind == "tick":
                 self._settle(self.task.step(Tick(entry.tick_number, entry.ts_ns)), (), 0)
             elif entry.kind == "reload":
                 self._take(self._plan_of(entry.data))
             else:
-                raise TapewatchError(f"the journal holds a {entry.kind!r} entry that this version cannot follow")
+                raise TapewatchError(
+                    f"the journal holds a {entry.kind!r} entry that this version cannot follow"
+                )
             self._leave_head()
 
-    def abandon_script(self) -> None:
-        """Stop following: the records it wants are gone."""
+    def pass_over(self) -> None:
+        """Follow the script without the records it still wants: the log has none before its end.
+
+        A compacted topic may have dropped the last records of a range, such as keys that were deleted.
+        """
         while self._script:
-            self._leave_head()
+            self._leave_batch()
 
-    def commit(self, outcome: Outcome, records: Sequence[Record] = ()) -> None:
-        """Write the journal so far together with what the outcome makes visible."""
+    def commit(
+        self, outcome: Outcome, records: Sequence[Record] = (), lost: tuple[int, int] | None = None
+    ) -> None:
+        """Write the journal so far together with what the outcome makes visible, and with a gap's alert."""
         self._ledger.commit(
             self.row,
             self.journal.pending,
             replace(outcome, dead=_with_bytes(outcome.dead, records)),
             config_hash=self.task.plan.config_hash,
+            again=not self.live,
+            lost=lost,
         )
         self.journal.written()
 
     def _take(self, plan: Plan) -> None:
-        self.task, outcome = reload(self.task, plan)
-        if outcome.visible:
-            self.commit(outcome)
+        task, outcome = reload(self.task, plan)
+        self.commit(outcome)
+        self.task = task
+
+    def _leave_batch(self) -> None:
+        self.position = max(self.position, self._script.head.last + 1)
+        self._leave_head()
+        self.follow()
 
     def _leave_head(self) -> None:
-        self.seq = self._script.done().seq
-        self.journal = Journal(self.seq)
+        self.journal = Journal(self._script.done().seq)
 
     def _fold(self, batch: Sequence[Record]) -> None:
         feed = self.task.plan.feed(self.task.partition.topic)
         if feed is None:
-            raise TapewatchError(f"no entry of source.topics or source.files matches {self.task.partition.topic!r}")
+            raise TapewatchError(
+                f"no entry of source.topics or source.files matches {self.task.partition.topic!r}"
+            )
         decoded = feed.format.decode(batch, DecodeContext(self.task.partition.topic, feed.venue))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
@@ -175,9 +205,11 @@ class Runner:
     def _settle(self, outcome: Outcome, records: Sequence[Record], count: int) -> None:
         if outcome.visible:
             self.commit(outcome, records)
-        if not self._script:
-            self.seq = self.journal.seq
         self._watch(Work(self.task, count, outcome, self.live))
+
+
+def _offset(record: Record) -> int:
+    return record.offset
 
 
 def _cut(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
@@ -191,5 +223,3 @@ def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[
         return ()
     by_offset = {record.offset: record for record in records}
     return tuple(replace(letter, value=by_offset[letter.offset].value) for letter in dead)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
             int(scores.offset[row]),
             int(scores.index[row]),
             scores.detector,
-            score if score == score else None,
+            None if math.isnan(score) else score,
             None,
             STATUSES[scores.status[row]],
         )

@@ -42,7 +42,7 @@ def snapshot(task: Task) -> Snapshot:
             for rule, entries in zip(task.plan.rules, task.open, strict=True)
         },
         "floods": task.floods.document(),
-        "seen": list(task.seen),
+        "seen": sorted(task.seen),
         "ignored": task.ignored,
         "late": task.late,
     }
@@ -64,7 +64,7 @@ def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
     task.watermark = int(meta["watermark"])
     task.last_tick = Tick(*(int(part) for part in meta["tick"]))
     task.floods.restore(meta["floods"])
-    task.seen = dict.fromkeys(meta["seen"])
+    task.seen = set(meta["seen"])
     task.ignored = dict(meta["ignored"])
     task.late = int(meta["late"])
     for name in task.features.names:
@@ -115,7 +115,7 @@ def _closed(task: Task, number: int, slot: int, found: str) -> Transition:
         severity=SEVERITIES[severity],
         venue=instrument.venue,
         symbol=instrument.symbol,
-        ts_event_ns=max(task.watermark, int(NO_TIME) + 1, 0),
+        ts_event_ns=max(task.watermark, task.last_tick.ts_ns, 0),
         source={
             "topic": task.partition.topic,
             "partition": task.partition.partition,
@@ -128,9 +128,13 @@ def _closed(task: Task, number: int, slot: int, found: str) -> Transition:
         rarity_s=None,
         model_version=None,
         config_hash=task.plan.config_hash,
-        text=f"{rule.name}: the rule was changed or removed while this was open",
+        text=f"{instrument.symbol}: {rule.name} was changed or removed while this was open",
     )
-    decision = {"event": {"kind": "reload"}, "rule": {"when": rule.when, "settings": rule.summary}}
+    decision = {
+        "event": {"kind": "reload"},
+        "rule": {"when": rule.when, "settings": rule.summary},
+        "versions": {"config_hash": task.plan.config_hash, "rule_version": rule.version},
+    }
     return Transition(
         alert_id=found,
         number=following,
@@ -176,11 +180,13 @@ def status_document(task: Task) -> dict[str, Any]:
     return {
         "instruments": n,
         "watermark_ns": None if task.watermark == NO_TIME else task.watermark,
-        "seen": list(task.seen),
+        "seen": sorted(task.seen),
         "detectors": counts,
         "open": {
-            rule.name: len(entries) for rule, entries in zip(task.plan.rules, task.open, strict=True) if entries
+            rule.name: len(entries)
+            for rule, entries in zip(task.plan.rules, task.open, strict=True)
+            if entries
         },
-        "ignored": task.ignored,
+        "ignored": dict(task.ignored),
         "late": task.late,
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from alerts.language.columns import Columns as RuleColumns
 from detectors.columns import Columns
 from detectors.detector import Detector
 from detectors.features import FeatureSet
-from streamer.events.batch import NO_TIME, Batch, DeadLetter, Decoded, Kind
+from streamer.events.batch import ABSENT, NO_TIME, Batch, DeadLetter, Decoded, Kind
 from streamer.pipeline.clocks import admit, advance
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.outcome import Outcome, Scores, Transition
@@ -22,8 +23,13 @@ from streamer.pipeline.report import Origin, Reporter, Rows
 from streamer.pipeline.slots import FULL, Slots
 from streamer.sources.contract import Partition
 
+_Number = TypeVar("_Number", bound=np.generic)
 _NO_ROW = -1
 _WARMING = 0
+
+
+class _Grows(Protocol):
+    def grow(self, n_slots: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,10 @@ class Task:
         self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
         self.episodes = [Episodes(rule) for rule in plan.rules]
         self.open: list[dict[int, str]] = [{} for _ in plan.rules]
+        named = {name for rule in plan.rules for name in rule.names}
+        self._named = tuple(name for name in ("venue", "symbol") if name in named)
         self.floods = FloodGate(plan.flood)
-        self.seen: dict[str, None] = {}
+        self.seen: set[str] = set()
         self.ignored: dict[str, int] = {}
         self.late = 0
         self._grown_to = 0
@@ -90,7 +98,7 @@ class Task:
         transitions: tuple[Transition, ...] = ()
         scores: tuple[Scores, ...] = ()
         if len(batch):
-            self.seen.update(dict.fromkeys((*batch.numbers, *batch.codes)))
+            self._see(batch)
             clock = np.empty(len(batch), np.int64)
             self.late += advance(slot, batch.ts, self.clocks, clock)
             rows = self._rows(batch, slot, clock, Origin(self.partition))
@@ -114,16 +122,26 @@ class Task:
         self.watermark = int(
             admit(batch.ts, batch.record_ts, self.watermark, self.plan.max_ahead_ns, accepted)
         )
-        refused = [_refusal(batch, row, "ts_ahead", _AHEAD) for row in np.flatnonzero(~accepted)]
-        if refused:
+        refused: list[DeadLetter] = []
+        if not accepted.all():
+            refused += _refusals(batch, ~accepted, "ts_ahead", _AHEAD)
             batch = batch.take(accepted)
         slot = self.slots.assign(batch)
         full = slot == FULL
         if full.any():
-            refused += [_refusal(batch, row, "too_many_instruments", _FULL) for row in np.flatnonzero(full)]
+            refused += _refusals(batch, full, "too_many_instruments", _FULL)
             batch, slot = batch.take(~full), slot[~full]
         self.grow()
         return batch, slot, refused
+
+    def _see(self, batch: Batch) -> None:
+        """Remember the fields that any event has had; only those that are new cost a look."""
+        for name in batch.numbers.keys() - self.seen:
+            if not np.isnan(batch.numbers[name]).all():
+                self.seen.add(name)
+        for name in batch.codes.keys() - self.seen:
+            if (batch.codes[name] != ABSENT).any():
+                self.seen.add(name)
 
     def grow(self) -> None:
         """Make room for every instrument that has a slot."""
@@ -134,13 +152,12 @@ class Task:
             capacity = max(n, 2 * len(self.clocks), 8)
             self.clocks = _grown(self.clocks, capacity, int(NO_TIME))
             self.status = {name: _grown(column, capacity, _WARMING) for name, column in self.status.items()}
-        for part in (self.features, *self.detectors, *self.episodes):
+        parts: tuple[_Grows, ...] = (self.features, *self.detectors, *self.episodes)
+        for part in parts:
             part.grow(n)
         self._grown_to = n
 
-    def _rows(
-        self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], origin: Origin
-    ) -> Rows:
+    def _rows(self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], origin: Origin) -> Rows:
         fields = dict(batch.numbers)
         if "price" in fields and "size" in fields:
             fields["notional"] = np.where(batch.kind == Kind.TRADE, fields["price"] * fields["size"], np.nan)
@@ -180,22 +197,31 @@ class Task:
         columns = rows.columns
         for number, rule in enumerate(self.plan.rules):
             evaluated, held, severity = rule.evaluate(seen, columns.kind)
-            steps = self.episodes[number].step(columns.slot, columns.clock, columns.kind, evaluated, held, severity)
+            steps = self.episodes[number].step(
+                columns.slot, columns.clock, columns.kind, evaluated, held, severity
+            )
             for at in range(len(steps.row)):
                 row = int(steps.row[at])
                 transition = reporter.report(
-                    rule, self.open[number], row, int(steps.kind[at]), int(steps.severity[at]), int(steps.number[at])
+                    rule,
+                    self.open[number],
+                    row,
+                    int(steps.kind[at]),
+                    int(steps.severity[at]),
+                    int(steps.number[at]),
                 )
                 found.append((row, number, transition))
         found.sort(key=lambda entry: entry[:2])
         return tuple(transition for _, _, transition in found)
 
     def _texts(self, rows: Rows) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...]]:
-        """String columns, with the instrument's venue and symbol among them."""
+        """String columns, with the instrument's venue and symbol among them where a rule names those."""
+        if not self._named:
+            return dict(rows.batch.codes), rows.batch.strings
         strings = list(rows.batch.strings)
         number = {text: code for code, text in reversed(list(enumerate(strings)))}
         codes = dict(rows.batch.codes)
-        for field in ("venue", "symbol"):
+        for field in self._named:
             table = np.empty(len(rows.batch.instruments), np.int32)
             for position, instrument in enumerate(rows.batch.instruments):
                 text = getattr(instrument, field)
@@ -211,13 +237,13 @@ _AHEAD = "event time is further ahead of the watermark and of its record's times
 _FULL = "the task has as many instruments as max_instruments allows"
 
 
-def _refusal(batch: Batch, row: int, reason: str, detail: str) -> DeadLetter:
-    return DeadLetter(
-        int(batch.offset[row]), int(batch.index[row]), reason, detail, None, int(batch.record_ts[row])
-    )
+def _refusals(batch: Batch, refused: NDArray[np.bool_], reason: str, detail: str) -> Iterator[DeadLetter]:
+    for row in np.flatnonzero(refused):
+        offset, index = int(batch.offset[row]), int(batch.index[row])
+        yield DeadLetter(offset, index, reason, detail, None, int(batch.record_ts[row]))
 
 
-def _grown(column: NDArray[np.generic], capacity: int, fill: int) -> NDArray[np.generic]:
+def _grown(column: NDArray[_Number], capacity: int, fill: int) -> NDArray[_Number]:
     grown = np.full(capacity, fill, column.dtype)
     grown[: len(column)] = column
     return grown
@@ -238,12 +264,3 @@ def _tick_batch(slots: Slots, tick: Tick) -> Batch:
         codes={},
         strings=(),
     )
-
-
-def open_episodes(task: Task) -> Sequence[tuple[str, int, str]]:
-    """Rule, slot and alert id of every episode that has fired and not resolved."""
-    return [
-        (rule.name, slot, found)
-        for rule, entries in zip(task.plan.rules, task.open, strict=True)
-        for slot, found in entries.items()
-    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 FOLD_VERSION = 1
 """Raised whenever the same input may give other bits than before."""
 
 
+@cache
 def code_version() -> str:
     """The version that is written beside every journal, such as ``0.1.0+fold1``."""
     try:

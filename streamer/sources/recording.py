@@ -1,88 +1,33 @@
-"""What a daemon consumed, as a file: `tapewatch record` writes it, `tapewatch replay` folds it again.
-
-One JSON object a line. The first names the partitions; then, partition by partition, records
-(``p`` its number, ``o`` offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value) and
-ticks (``tick`` number, ``ts`` ns) in the order in which they were folded. Bytes that are no UTF-8
-text are ``{"b64": …}``.
-"""
+"""What a daemon consumed, as a file: `tapewatch record` writes it, `tapewatch replay` folds it again."""
 
 from __future__ import annotations
 
-import base64
-import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
 
 import msgspec
-import zstandard
 
-from streamer.errors import TapewatchError, UsageError
-from streamer.events.batch import NO_TIME
+from streamer.errors import TapewatchError
 from streamer.sources.contract import Assignments, Chunk, Log, Partition, Record
 from streamer.sources.lines import Lines, open_lines
+from streamer.sources.recording_lines import (
+    FORMAT_VERSION,
+    Header,
+    Line,
+    read_header,
+    read_line,
+    record_of,
+    tick_of,
+)
 
-FORMAT_VERSION = 1
-_MARK = "recording"
-_NS_PER_MS = 1_000_000
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
-
-
-def header_line(partitions: Sequence[tuple[Partition, int]]) -> bytes:
-    """The first line: the partitions, each with the offset its history begins at."""
-    described = [{**partition._asdict(), "start": start} for partition, start in partitions]
-    return bytes(_encode({"tapewatch": _MARK, "version": FORMAT_VERSION, "partitions": described}))
-
-
-def record_line(number: int, record: Record) -> bytes:
-    """One record of partition `number`."""
-    line: dict[str, Any] = {"p": number, "o": record.offset}
-    if record.timestamp != NO_TIME:
-        line["t"] = record.timestamp // _NS_PER_MS
-    if record.key is not None:
-        line["k"] = _text(record.key)
-    if record.headers:
-        line["h"] = [[name, None if value is None else _text(value)] for name, value in record.headers]
-    line["v"] = None if record.value is None else _text(record.value)
-    return bytes(_encode(line))
-
-
-def tick_line(number: int, tick_number: int, ts_ns: int) -> bytes:
-    """One tick of partition `number`.
-
-    Examples
-    --------
-    >>> tick_line(0, 3, 5_000)
-    b'{"p":0,"tick":3,"ts":5000}'
-    """
-    return bytes(_encode({"p": number, "tick": tick_number, "ts": ts_ns}))
-
-
-def open_recording(path: Path) -> IO[bytes]:
-    """A recording to write: ``.jsonl``, compressed where it ends in ``.gz`` or ``.zst``.
-
-    Raises
-    ------
-    TapewatchError
-        When it cannot be written.
-    """
-    if path.suffixes[-2:] not in ([".jsonl", ".gz"], [".jsonl", ".zst"]) and path.suffix != ".jsonl":
-        raise UsageError(f"{path}: a recording ends in .jsonl, .jsonl.gz or .jsonl.zst")
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "wb", compresslevel=6)
-        if path.suffix == ".zst":
-            return zstandard.open(path, "wb")
-        return path.open("wb")
-    except OSError as error:
-        raise TapewatchError(f"cannot write {path}: {error.strerror}") from error
+_MARK = b'{"tapewatch":"recording"'
+_UNKNOWN_END = 2**62
 
 
 def is_recording(path: Path) -> bool:
     """True when the file begins as a recording does."""
     with open_lines(path) as lines:
-        return _header(next(iter(lines), b"")) is not None
+        return next(iter(lines), b"").startswith(_MARK)
 
 
 class RecordingSource:
@@ -113,14 +58,31 @@ class RecordingSource:
         return self._lines.bytes_read / max(self._lines.size, 1)
 
     def open(self, assignments: Assignments) -> None:
-        """Read the header and announce its partitions."""
-        header, lines = self._begin()
-        logs = [_log(described) for described in header["partitions"]]
+        """Read the header and announce its partitions.
+
+        Raises
+        ------
+        TapewatchError
+            When the file is no recording, or of another version.
+        """
+        self._lines = open_lines(self._path)
+        lines = iter(enumerate(self._lines, 1))
+        header = self._header(next(lines, (1, b""))[1])
+        logs = [
+            Log(each.as_partition(), first=each.start, end=_UNKNOWN_END, start=each.start)
+            for each in header.partitions
+        ]
         assignments.assigned(logs)
         self._chunks = self._read([log.partition for log in logs], lines)
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        """The next chunk; a file never waits."""
+        """The next chunk; a file never waits.
+
+        Raises
+        ------
+        TapewatchError
+            When a line is not one of a recording.
+        """
         del timeout_s
         chunk = next(self._chunks, None)
         self._exhausted = chunk is None
@@ -143,80 +105,50 @@ class RecordingSource:
         if self._lines is not None:
             self._lines.close()
 
-    def _begin(self) -> tuple[dict[str, Any], Iterator[tuple[int, bytes]]]:
-        self._lines = open_lines(self._path)
-        lines = iter(enumerate(self._lines, 1))
-        _, first = next(lines, (1, b""))
-        header = _header(first)
-        if header is None:
-            raise TapewatchError(f"{self._path} is not a tapewatch recording")
-        if header["version"] != FORMAT_VERSION:
+    def _header(self, line: bytes) -> Header:
+        try:
+            header = read_header(line)
+        except msgspec.MsgspecError as error:
+            raise TapewatchError(f"{self._path} is not a tapewatch recording ({error})") from error
+        if header.version != FORMAT_VERSION:
             raise TapewatchError(
-                f"{self._path} has recording version {header['version']}, this tapewatch reads {FORMAT_VERSION}"
+                f"{self._path} has recording version {header.version}, this tapewatch reads {FORMAT_VERSION}"
             )
-        return header, lines
+        return header
 
     def _read(self, partitions: Sequence[Partition], lines: Iterable[tuple[int, bytes]]) -> Iterator[Chunk]:
         waiting: list[Record] = []
         of, taken = -1, 0
+        behind = [-1] * len(partitions)
         for number, text in lines:
             if self._limit is not None and taken >= self._limit:
                 break
-            line = self._parse(number, text)
-            is_tick = "tick" in line
-            if waiting and (line["p"] != of or is_tick or len(waiting) >= self._batch_size):
+            line = self._parsed(number, text)
+            if line.p >= len(partitions):
+                raise self._wrong(number, f"partition {line.p} is not in the header")
+            tick, record = tick_of(line), record_of(line)
+            if waiting and (line.p != of or tick is not None or len(waiting) >= self._batch_size):
                 yield Chunk(partitions[of], waiting)
                 waiting = []
-            of = line["p"]
-            if is_tick:
-                yield Chunk(partitions[of], (), line["ts"], line["tick"])
+            of = line.p
+            if tick is not None:
+                yield Chunk(partitions[of], (), tick=tick[1], tick_number=tick[0])
+            elif record is None:
+                raise self._wrong(number, "neither a record nor a tick")
+            elif record.offset <= behind[of]:
+                raise self._wrong(number, f"offset {record.offset} stands behind {behind[of]}")
             else:
-                waiting.append(_record(line))
+                behind[of] = record.offset
+                waiting.append(record)
                 taken += 1
         if waiting:
             yield Chunk(partitions[of], waiting)
 
-    def _parse(self, number: int, text: bytes) -> dict[str, Any]:
+    def _parsed(self, number: int, text: bytes) -> Line:
         try:
-            line = _decode(text)
-        except msgspec.DecodeError as error:
-            raise TapewatchError(f"{self._path}:{number}: not a line of a recording ({error})") from error
-        if not isinstance(line, dict) or not isinstance(line.get("p"), int):
-            raise TapewatchError(f"{self._path}:{number}: not a line of a recording")
-        return line
+            return read_line(text)
+        except msgspec.MsgspecError as error:
+            raise self._wrong(number, str(error)) from error
 
-
-def _header(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = _decode(line)
-    except msgspec.DecodeError:
-        return None
-    return found if isinstance(found, dict) and found.get("tapewatch") == _MARK else None
-
-
-def _log(described: Mapping[str, Any]) -> Log:
-    partition = Partition(described["topic"], described["incarnation"], described["partition"])
-    return Log(partition, first=described["start"], end=2**62, start=described["start"])
-
-
-def _record(line: Mapping[str, Any]) -> Record:
-    return Record(
-        offset=line["o"],
-        value=_bytes(line["v"]),
-        timestamp=line["t"] * _NS_PER_MS if "t" in line else int(NO_TIME),
-        key=_bytes(line.get("k")),
-        headers=tuple((name, _bytes(value)) for name, value in line.get("h", ())),
-    )
-
-
-def _text(data: bytes) -> str | dict[str, str]:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(data).decode()}
-
-
-def _bytes(found: str | Mapping[str, str] | None) -> bytes | None:
-    if found is None:
-        return None
-    return found.encode() if isinstance(found, str) else base64.b64decode(found["b64"])
+    def _wrong(self, number: int, problem: str) -> TapewatchError:
+        return TapewatchError(f"{self._path}:{number}: not a line of a recording: {problem}")

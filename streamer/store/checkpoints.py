@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ FORMAT_VERSION = 1
 NO_FOLDER = Path("/nonexistent")
 """The folder of a store that has no checkpoints."""
 
+_UNFINISHED = ".tmp"
 _MAGIC = b"TAPEWTCH"
 _PREFIX = struct.Struct("<8sIQ")
 
@@ -41,6 +44,17 @@ class WrittenCheckpoint:
     size: int
 
 
+def checkpoint_name(task_id: int, seq: int, epoch: int) -> str:
+    """The name of a checkpoint's file; no two workers ever write the same.
+
+    Examples
+    --------
+    >>> checkpoint_name(3, 41, 2)
+    'task3-000000000041-2.ckpt'
+    """
+    return f"task{task_id}-{seq:012d}-{epoch}.ckpt"
+
+
 def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenCheckpoint:
     """Write a snapshot: to a temporary file, to disk, then under its name.
 
@@ -56,11 +70,11 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
     TapewatchError
         Where the folder cannot be written.
     """
+    digest = hashlib.sha256()
+    size = 0
+    temporary = folder / f"{name}{_UNFINISHED}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{name}.tmp"
-        digest = hashlib.sha256()
-        size = 0
         with temporary.open("wb") as out:
             for piece in _pieces(snapshot):
                 out.write(piece)
@@ -71,7 +85,12 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
         temporary.rename(folder / name)
         _sync_folder(folder)
     except OSError as error:
-        raise TapewatchError(f"cannot write a checkpoint to {folder}: {error.strerror}") from error
+        with suppress(OSError):  # the first error is the one to tell; the next start removes what is left
+            temporary.unlink(missing_ok=True)
+        raise TapewatchError(
+            f"cannot write a checkpoint to {folder}: {error.strerror or error}; make room or check the "
+            "permissions, then start again"
+        ) from error
     return WrittenCheckpoint(name, digest.hexdigest(), size)
 
 
@@ -87,7 +106,7 @@ def read_checkpoint(folder: Path, name: str, sha256: str) -> Snapshot:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DamagedCheckpointError(f"checkpoint {path}: {error.strerror}") from error
+        raise DamagedCheckpointError(f"checkpoint {path}: {error.strerror or error}") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DamagedCheckpointError(f"checkpoint {path} is not what was written (checksum differs)")
     magic, version, length = _PREFIX.unpack_from(data)
@@ -105,8 +124,42 @@ def read_checkpoint(folder: Path, name: str, sha256: str) -> Snapshot:
 
 
 def remove_checkpoint(folder: Path, name: str) -> None:
-    """Delete a checkpoint that nothing refers to; one that is gone already is fine."""
-    (folder / name).unlink(missing_ok=True)
+    """Delete a checkpoint that nothing refers to; one that is gone already is fine.
+
+    Raises
+    ------
+    TapewatchError
+        Where that is not allowed.
+    """
+    try:
+        (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise TapewatchError(
+            f"cannot remove checkpoint {folder / name}: {error.strerror or error}"
+        ) from error
+
+
+def remove_strays(folder: Path, task_id: int, kept: Collection[str]) -> list[str]:
+    """Delete files of a task that nothing refers to: a killed process leaves some behind.
+
+    Parameters
+    ----------
+    folder
+        Where checkpoints are; it need not exist.
+    task_id
+        Whose files; nobody else may be writing any.
+    kept
+        The names that the store refers to.
+
+    Returns
+    -------
+    list of str
+        What was deleted, in alphabetical order.
+    """
+    found = sorted(path.name for path in folder.glob(f"task{task_id}-*") if path.name not in kept)
+    for name in found:
+        remove_checkpoint(folder, name)
+    return found
 
 
 def _pieces(snapshot: Snapshot) -> list[bytes | memoryview]:
@@ -117,7 +170,7 @@ def _pieces(snapshot: Snapshot) -> list[bytes | memoryview]:
         flat = np.ascontiguousarray(array)
         described.append({"name": name, "dtype": flat.dtype.str, "shape": list(array.shape), "at": at})
         if flat.nbytes:
-            bodies.append(memoryview(flat).cast("B"))
+            bodies.append(flat.view(np.uint8).data)
         at += flat.nbytes
     header = json.dumps({"meta": snapshot.meta, "arrays": described}).encode()
     return [_PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header)), header, *bodies]

@@ -113,6 +113,32 @@ def log_gap(
     )
 
 
+def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_hash: str = "") -> Alert:
+    """A topic was deleted, and another one created under its name.
+
+    Parameters
+    ----------
+    old, new
+        The log that was read, and the one in its place.
+    reach
+        One past the last offset of the old log that is known to have been read.
+    now
+        Wall-clock seconds.
+    config_hash
+        The configuration that runs.
+    """
+    return _alert(
+        LOG_GAP,
+        (*old, *new),
+        "critical",
+        ts_event_ns=int(now * _NS_PER_S),
+        source=_log(old, reach),
+        text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset {reach} "
+        "on is lost, detection starts afresh with the new one",
+        config_hash=config_hash,
+    )
+
+
 def raise_service_alert(
     connection: Connection, alert: Alert, created_at: float, task_id: int | None = None
 ) -> bool:
