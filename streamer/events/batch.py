@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isnan
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ class Batch:
         found: dict[str, float | str] = {}
         for name, column in self.numbers.items():
             value = float(column[row])
-            if value == value:
+            if not isnan(value):
                 found[name] = value
         for name, column_codes in self.codes.items():
             code = int(column_codes[row])

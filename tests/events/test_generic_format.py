@@ -156,6 +156,7 @@ def test_where_a_symbol_can_come_from(source: Any, surroundings: dict[str, Any],
     ("source", "surroundings", "reason"),
     [
         ({"from": "topic", "pattern": r"trades\.(.+)"}, {"topic": "quotes.X"}, "no_symbol"),
+        ({"from": "topic", "pattern": "(USD)"}, {"topic": "BTC-USD"}, "no_symbol"),
         ({"from": "key"}, {"key": None}, "no_symbol"),
         ({"from": "key"}, {"key": b"\xff"}, "bad_utf8"),
         ({"path": "sym", "map": {"Z": "Y"}}, {}, "unknown_value"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -89,6 +89,7 @@ def test_reading_starts_where_it_is_told_to(tmp_path: Path) -> None:
     assert [record for chunk in chunks for record in chunk.records] == [Record(2, b"3")]
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 7), st.integers(1, 12))
 def test_a_limit_counts_the_records_of_all_files(size: int, limit: int) -> None:
     here = Path(__file__).parent.parent / "data"
@@ -100,7 +101,9 @@ def test_a_limit_counts_the_records_of_all_files(size: int, limit: int) -> None:
 
 def test_a_limit_goes_over_from_file_to_file(tmp_path: Path) -> None:
     files = [FileInput(_write(tmp_path / f"{name}.jsonl", "1\n2\n")) for name in "abc"]
-    chunks = _all(FileSource(files, 5, 3))
+    source = FileSource(files, 5, 3)
+    chunks = _all(source)
+    assert source.bytes_read < source.bytes_total
     assert [(chunk.partition.topic, len(chunk.records)) for chunk in chunks] == [
         ("a.jsonl", 2),
         ("b.jsonl", 1),
@@ -277,16 +280,16 @@ def test_rows_have_no_receive_time(tmp_path: Path) -> None:
 
 
 def test_settings_are_found_by_the_files_name(tmp_path: Path) -> None:
-    settings = [
+    known = [
         FileSettings.model_validate(
             {"match": "spot_*", "format": "binance", "venue": "v", "receive_time": "ns"}
         ),
         FileSettings.model_validate({"match": "*.jsonl", "format": "tapewatch"}),
     ]
     paths = [tmp_path / "deep" / "spot_x.jsonl", Path("own.jsonl")]
-    assert file_inputs(paths, settings) == [FileInput(paths[0], "ns"), FileInput(paths[1], None)]
+    assert file_inputs(paths, known) == [FileInput(paths[0], "ns"), FileInput(paths[1], None)]
     with pytest.raises(UsageError, match=r"no entry of source\.files matches 'other\.gz'"):
-        file_inputs([Path("other.gz")], settings)
+        file_inputs([Path("other.gz")], known)
 
 
 @pytest.mark.parametrize(
