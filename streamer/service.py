@@ -6,14 +6,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
 import structlog
 
+from alerts.receivers.errors import ReceiverError
 from alerts.receivers.registry import build_receiver
 from alerts.routing import Router
+from alerts.secrets import SecretError
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.errors import TapewatchError, UsageError
@@ -29,6 +31,7 @@ from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka import KafkaSource
 from streamer.store.database import Database, open_store
 from streamer.store.ledger import Ledger
+from streamer.store.lock import only_daemon_of
 
 log = structlog.get_logger()
 
@@ -61,8 +64,13 @@ def run_service(
     plan = compile_plan(config)
     database = open_store(settings.store)
     try:
+        path = database.path
         warm_up(plan, say)
-        with notifying(config, secrets, database) as notifier, stop_signals() as stopping:
+        with (
+            only_daemon_of(path) if path else nullcontext(),
+            notifying(config, secrets, database) as notifier,
+            stop_signals() as stopping,
+        ):
             topics = [glob for topic in settings.source.topics for glob in topic.globs]
             source = KafkaSource(
                 settings.source.kafka, topics, max_poll_records=max(500, settings.engine.batch_size)
@@ -85,10 +93,12 @@ def run_service(
 def notifying(config: ConfigFile, secrets: Secrets, database: Database) -> Iterator[Notifier]:
     """The notify half at work; on leaving it gets some seconds to deliver what is owed."""
     clock = SystemClock()
-    receivers = {
-        name: build_receiver(name, settings, secrets, clock)
-        for name, settings in config.settings.receivers.items()
-    }
+    receivers = {}
+    for name, settings in config.settings.receivers.items():
+        try:
+            receivers[name] = build_receiver(name, settings, secrets, clock)
+        except (ReceiverError, SecretError) as error:
+            config.fail([config.problem(("receivers", name), str(error))])
     routes = Router(config.settings.route, tuple(receivers))
     notifier = Notifier(database, routes, receivers, clock)
     notifier.start()

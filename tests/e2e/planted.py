@@ -45,7 +45,9 @@ class Market:
             self.now_ms += 250
             level = mid + self._random.gauss(0, 0.3)
             self.quote(level - TICK_SIZE, level + TICK_SIZE)
-            self.trade(level + self._random.choice((-TICK_SIZE, TICK_SIZE)), 0.01 + self._random.random() / 50)
+            self.trade(
+                level + self._random.choice((-TICK_SIZE, TICK_SIZE)), 0.01 + self._random.random() / 50
+            )
 
     def _add(self, event: dict[str, object]) -> None:
         value = json.dumps(event, separators=(",", ":")).encode()

@@ -13,16 +13,19 @@ from typing import Any
 
 import pytest
 from captured import COMMITTED, FILES
-from daemon import configure, tapewatch
+from daemon import Daemon, configure, tapewatch
 
 FAILED, USAGE = 1, 2
+_WENT_WELL = ("preparing", "kernels ready")
 CAPTURE = COMMITTED / "spot_btcusdt.gz"
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """What went to stderr, without what is said of work that went well."""
     assert "Traceback" not in done.stderr + done.stdout
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("preparing", "kernels ready"))]
+    lines = [
+        line for line in done.stderr.splitlines() if not line.startswith(_WENT_WELL) and "[info" not in line
+    ]
     assert len(lines) <= 1, done.stderr
     return lines[0] if lines else ""
 
@@ -34,7 +37,14 @@ def closed_port() -> str:
 
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
-    for command in (["run"], ["check"], ["replay", str(CAPTURE)], ["alerts"], ["why", "ab"], ["dead-letters"]):
+    for command in (
+        ["run"],
+        ["check"],
+        ["replay", str(CAPTURE)],
+        ["alerts"],
+        ["why", "ab"],
+        ["dead-letters"],
+    ):
         done = tapewatch(*command, "-c", tmp_path / "no.yaml", expect=USAGE)
         assert said(done) == f"{tmp_path}/no.yaml: there is no such file"
 
@@ -69,7 +79,9 @@ def test_a_broker_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_topic_that_does_not_exist(broker: str, tmp_path: Path) -> None:
-    config = configure("binance.yaml", tmp_path, bootstrap=broker, topics={"spot.none": "binance"}, files=FILES)
+    config = configure(
+        "binance.yaml", tmp_path, bootstrap=broker, topics={"spot.none": "binance"}, files=FILES
+    )
     for command in (["run", "-c", config], ["publish", "-c", config, "-t", "spot.none", CAPTURE]):
         line = said(tapewatch(*command, expect=FAILED))
         assert "topic 'spot.none' does not exist" in line
@@ -86,6 +98,32 @@ def test_secrets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     line = said(tapewatch("run", "-c", config, expect=USAGE))
     assert line.startswith(f"{config}:")
     assert "environment variable NOT_SET_ANYWHERE is not set" in line
+
+
+def test_a_secret_of_the_wrong_form(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAD_SECRET", "whsec_???")
+    hook = {"url": "http://127.0.0.1:9/", "secret": {"env": "BAD_SECRET"}}
+    config = configure(
+        "binance.yaml",
+        tmp_path,
+        bootstrap=broker,
+        receivers={"ops": {"webhook": hook}},
+        route={"to": ["ops"]},
+    )
+    line = said(tapewatch("run", "-c", config, expect=USAGE))
+    assert "receivers.ops" in line
+    assert "base64" in line
+    assert "???" not in line
+
+
+def test_two_daemons_on_one_store(broker: str, topic_factory: Any, slack: Any, tmp_path: Path) -> None:
+    topic = topic_factory("spot", 1)
+    config = configure("binance.yaml", tmp_path, bootstrap=broker, slack=slack, topics={topic: "binance"})
+    with Daemon(config) as first:
+        first.wait_until(lambda: "running" in first.output(), "a start")
+        line = said(tapewatch("run", "-c", config, expect=FAILED))
+        assert "another tapewatch is running on the store" in line
+        assert first.running
 
 
 def broken_stores() -> dict[str, tuple[Callable[[Path], Any], str]]:
@@ -136,7 +174,9 @@ def test_alerts_that_are_not_there(tmp_path: Path) -> None:
     assert "no dead letters" in tapewatch("dead-letters", "--store", store).stdout
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "publish", "record", "check", "alerts", "why", "dead-letters"])
+@pytest.mark.parametrize(
+    "command", ["run", "replay", "publish", "record", "check", "alerts", "why", "dead-letters"]
+)
 def test_help_teaches_by_example(command: str) -> None:
     shown = tapewatch(command, "--help").stdout
     assert "Example" in shown

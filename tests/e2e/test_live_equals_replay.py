@@ -97,7 +97,13 @@ def test_a_file_replayed_equals_a_live_run_of_one_partition(
 
 
 def place(alert: dict[str, Any]) -> tuple[Any, ...]:
-    return alert["source"]["offset"], alert["source"]["index"], alert["rule"], alert["symbol"], alert["number"]
+    return (
+        alert["source"]["offset"],
+        alert["source"]["index"],
+        alert["rule"],
+        alert["symbol"],
+        alert["number"],
+    )
 
 
 def shown(alert: dict[str, Any]) -> dict[str, Any]:

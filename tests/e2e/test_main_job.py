@@ -57,7 +57,9 @@ def assert_delivered(alerts: list[dict[str, Any]], slack: Any) -> None:
     """Every transition at the webhook under a valid signature, every episode in Slack and ended there."""
     received = {}
     for post in slack.of("webhook/ops"):
-        Webhook(WEBHOOK_SECRET).verify(post.body, {name.lower(): value for name, value in post.headers.items()})
+        Webhook(WEBHOOK_SECRET).verify(
+            post.body, {name.lower(): value for name, value in post.headers.items()}
+        )
         received[post.headers["webhook-id"]] = json.loads(post.body)
     assert received == {f"{alert['id']}-{alert['number']}": alert for alert in alerts}
     episodes = {alert["id"] for alert in alerts}

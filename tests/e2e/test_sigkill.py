@@ -28,7 +28,9 @@ class Flow:
     def __init__(self, config: Path, topic: str, files: tuple[Path, ...], records: int, rate: float) -> None:
         command = [sys.executable, "-m", "streamer", "publish", "-c", config, "--topic", topic]
         limits = ["--limit", str(records), "--rate", str(rate)]
-        self._process = subprocess.Popen([*map(str, command), *limits, *map(str, files)], stderr=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            [*map(str, command), *limits, *map(str, files)], stderr=subprocess.PIPE
+        )
 
     def __enter__(self) -> Flow:
         return self
@@ -90,9 +92,7 @@ def assert_all_delivered(slack: Any, wanted: list[bytes]) -> None:
     assert told == {alert["id"] for alert in alerts}
 
 
-def prepared(
-    name: str, broker: str, topic: str, slack: Any, folder: Path, ticks: str
-) -> tuple[Path, Path]:
+def prepared(name: str, broker: str, topic: str, slack: Any, folder: Path, ticks: str) -> tuple[Path, Path]:
     config = configure(
         "sensitive.yaml",
         folder,
@@ -142,5 +142,3 @@ def test_kills_with_ticks_equal_a_fold_of_the_runs_own_journal(
     assert_all_delivered(slack, bodies(store))
     alerts, _ = recorded_and_folded(config)
     assert sorted_lines(alerts) == bodies(store)
-
-

@@ -1,0 +1,112 @@
+"""Show e, in the whole service: a receiver in trouble disturbs neither detection nor the other receiver."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from captured import FILES, best_captures
+from daemon import Daemon, configure, tapewatch
+from fakes.slack import Answer, hang, rate_limited, refuse, server_error
+from stores import ask, bodies, consumed, undelivered
+
+POSTS = ("chat.postMessage", "chat.update")
+TROUBLES = {
+    "429 with Retry-After": rate_limited(2),
+    "500": server_error(),
+    "hangs": hang(30),
+    "ok: false for now": refuse("internal_error"),
+}
+
+
+@pytest.fixture
+def running(broker: str, topic_factory: Any, slack: Any, tmp_path: Path) -> Any:
+    topic = topic_factory("spot", 1)
+    config = configure(
+        "sensitive.yaml",
+        tmp_path,
+        bootstrap=broker,
+        slack=slack,
+        topics={topic: "binance"},
+        files=FILES,
+        checkpoint={"every": "1s"},
+    )
+    config.write_text(config.read_text().replace("api_url:", "timeout: 1s, api_url:"))
+    tapewatch("publish", "-c", config, "-t", topic, "--limit", "8000", best_captures().spot[0])
+    return config, Daemon(config)
+
+
+def wanted_by_webhook(slack: Any) -> set[str]:
+    return {post.headers["webhook-id"] for post in slack.of("webhook/ops")}
+
+
+def keys(store: Path) -> set[str]:
+    return {f"{alert['id']}-{alert['number']}" for alert in map(json.loads, bodies(store))}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_the_others_go_on_and_it_gets_everything_later(trouble: str, running: Any, slack: Any) -> None:
+    config, daemon = running
+    store = config.with_suffix(".db")
+    answer: Answer = TROUBLES[trouble]
+    for method in POSTS:
+        slack.always(method, answer)
+    with daemon:
+        daemon.wait_until(lambda: consumed(store) == 8000, "everything consumed")
+        daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver", 30)
+        assert len(keys(store)) > 20
+        assert not slack.workspace.messages(), "nothing has reached the receiver in trouble"
+        for method in POSTS:
+            slack.always(method, None)
+        daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered in the end", 120)
+        assert daemon.stop() == 0
+    assert_complete_and_in_order(slack, [json.loads(body) for body in bodies(store)])
+
+
+def assert_complete_and_in_order(slack: Any, alerts: list[dict[str, Any]]) -> None:
+    """One message an episode, edited as often as it had later transitions, with a reply where it resolved."""
+    transitions = defaultdict(list)
+    for alert in alerts:
+        transitions[alert["id"]].append(alert["transition"])
+    messages = slack.workspace.messages()
+    firsts = {
+        message.metadata["event_payload"]["id"]: message for message in messages if message.thread_ts is None
+    }
+    assert set(firsts) == set(transitions)
+    for episode, steps in transitions.items():
+        message = firsts[episode]
+        replies = [other for other in messages if other.thread_ts == message.ts]
+        assert message.edits == len(steps) - 1
+        assert len(replies) == (1 if steps[-1] == "resolved" else 0)
+
+
+def test_a_permanent_error_is_parked_shown_and_told_to_another_receiver(running: Any, slack: Any) -> None:
+    config, daemon = running
+    store = config.with_suffix(".db")
+    slack.always("chat.postMessage", refuse("channel_not_found"))
+    with daemon:
+        daemon.wait_until(lambda: consumed(store) == 8000, "everything consumed")
+        daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver", 30)
+        daemon.wait_until(lambda: told_of_parking(slack), "the other receiver told of it", 30)
+        assert daemon.stop() == 0
+    shown = tapewatch("alerts", "-c", config)
+    assert "desk" in shown.stderr
+    assert "parked: channel_not_found" in shown.stderr
+    assert ask(store, "SELECT DISTINCT receiver FROM deliveries WHERE state = 'parked'") == [("desk",)]
+
+    slack.always("chat.postMessage", None)
+    tapewatch("alerts", "-c", config, "--retry-parked", "desk")
+    with daemon:
+        daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered in the end", 90)
+        assert daemon.stop() == 0
+    firsts = [message for message in slack.workspace.messages() if message.thread_ts is None]
+    episodes = {alert["id"] for alert in map(json.loads, bodies(store))}
+    assert {message.metadata["event_payload"]["id"] for message in firsts} >= episodes
+
+
+def told_of_parking(slack: Any) -> list[dict[str, Any]]:
+    alerts = [json.loads(post.body) for post in slack.of("webhook/ops")]
+    return [alert for alert in alerts if alert["rule"] == "delivery_parked"]
