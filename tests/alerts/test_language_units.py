@@ -132,3 +132,9 @@ def test_an_explanation_puts_values_beside_names() -> None:
         "size (512) > 50 * size_mean_1h (8.2) and aggressor_side (sell) == sell"
         " and return_bps_10s (n/a) > 25bps"
     )
+
+
+def test_an_explanation_of_a_list_says_the_value_once() -> None:
+    condition = compile_condition("aggressor_side in [buy, sell, none] and size not in [1, 2]", MARKET)
+    said = condition.explain({"aggressor_side": "sell", "size": 5.0})
+    assert said == "aggressor_side (sell) in [buy, sell, none] and size (5) not in [1, 2]"
