@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka import KafkaConsumer, errors
+from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
@@ -65,6 +65,21 @@ def partition_count(consumer: KafkaConsumer, topic: str) -> int:
 def ask_to_rejoin(consumer: KafkaConsumer) -> None:
     """Have the group look again at what there is to hand out."""
     consumer._coordinator.request_rejoin()
+
+
+def resume(consumer: KafkaConsumer, partition: TopicPartition) -> None:
+    """Read a paused partition again, from its position.
+
+    What was fetched for it before the pause is fetched anew: the library sets it aside, may not come back to
+    it, and fetches no more of that partition then (3.0.12: `fetched_records` looks at what it set aside only
+    where nothing else was read before).
+    """
+    fetcher = consumer._fetcher
+    fetcher._paused_completed_fetches.pop(partition, None)
+    aside = fetcher._paused_partition_records.pop(partition, None)
+    if aside is not None:
+        aside.drain()
+    consumer.resume(partition)
 
 
 def join(consumer: KafkaConsumer, within_ms: int) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 
-from streamer.sources.kafka_internals import is_fenced, join
+from streamer.sources.kafka_internals import is_fenced, join, resume
 
 JOIN_WITHIN_MS = 60_000
 """Longest single wait for the group; callers are not held up by it."""
@@ -86,7 +86,7 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
     def release(self, partition: TopicPartition, offset: int) -> None:
         """Read a partition from an offset."""
         self._consumer.seek(partition, offset)
-        self._consumer.resume(partition)
+        resume(self._consumer, partition)
         self.fresh.discard(partition)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import BoundedSemaphore
 from typing import Any, NamedTuple
 
+import structlog
 from kafka import KafkaProducer, errors
 
 from streamer.errors import TapewatchError, UsageError
@@ -24,6 +25,9 @@ MAX_UNACKNOWLEDGED = 20_000
 DELIVER_WITHIN_S = 60.0
 """How long the broker may leave a record without its word, an outage included."""
 
+CLOSE_WITHIN_S = 5.0
+"""How long what was sent before a failure or an interruption may still take."""
+
 SLICE_S = 0.02
 """Longest sleep between records, so that a pace is kept smoothly."""
 
@@ -32,6 +36,8 @@ PROGRESS_EVERY_S = 0.1
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
+
+_log = structlog.get_logger(__name__)
 
 
 class Outgoing(NamedTuple):
@@ -207,21 +213,30 @@ class _Outbound:
         self._raise_failure()
 
     def close(self) -> None:
-        self._producer.close(timeout=0)
+        try:
+            self._producer.close(timeout=CLOSE_WITHIN_S)
+        except errors.KafkaTimeoutError:
+            _log.warning("records were left unsent", topic=self._topic)
 
     def _taken(self, metadata: Any) -> None:
         self.counts[metadata.partition] += 1
         self._room.release()
 
     def _refused(self, number: int, error: Exception) -> None:
-        if self._failed is None:
+        # Of a batch that is refused, all records fail, but only the culprits with an error of their own.
+        if self._failed is None or type(self._failed[1]) is errors.KafkaError:
             self._failed = number, error
         self._room.release()
 
     def _raise_failure(self) -> None:
-        if self._failed is not None:
-            number, error = self._failed
-            raise self._not_taken(number, error) from error
+        if self._failed is None:
+            return
+        try:
+            self._producer.flush(timeout=CLOSE_WITHIN_S)
+        except errors.KafkaTimeoutError:
+            _log.warning("records were left unsent", topic=self._topic)
+        number, error = self._failed
+        raise self._not_taken(number, error) from error
 
     def _not_taken(self, number: int, error: Exception) -> TapewatchError:
         if isinstance(error, errors.KafkaTimeoutError):

@@ -13,13 +13,16 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from streamer.errors import TapewatchError
 from streamer.sources.contract import Partition, Record
 from streamer.sources.kafka_client import connect, explain, require_fast_checksums
-from streamer.sources.kafka_internals import incarnation
+from streamer.sources.kafka_internals import incarnation, resume
 from streamer.sources.kafka_logs import OFFSETS_WITHIN_MS
 from streamer.sources.kafka_records import records_of
 from streamer.sources.kafka_settings import KafkaSettings
 
 POLL_MS = 200
 """Longest single wait for records."""
+
+AHEAD_BYTES = 1_048_576
+"""How much is fetched of one partition at once; so much of each may be kept."""
 
 GIVE_UP_AFTER_S = 30.0
 """How long a range may bring nothing new before the broker counts as gone."""
@@ -58,7 +61,8 @@ class RangeReader:
             "isolation_level": "read_committed",
             "auto_offset_reset": "none",
             "fetch_max_bytes": settings.fetch_max_bytes,
-            "max_partition_fetch_bytes": settings.max_partition_fetch_bytes,
+            "max_partition_fetch_bytes": AHEAD_BYTES,
+            "max_poll_records": 1_000_000,
         }
         self._consumer = connect(KafkaConsumer, settings, self._environ, **own)
         self._ahead: dict[TopicPartition, deque[Record]] = {}
@@ -142,13 +146,15 @@ class RangeReader:
     def _fetch(self, one: TopicPartition) -> None:
         before = self._position(one)
         give_up = time.monotonic() + GIVE_UP_AFTER_S
-        self._consumer.resume(one)
+        resume(self._consumer, one)
         try:
             while self._position(one) == before:
                 for found in self._consumer.poll(timeout_ms=POLL_MS).values():
                     self._ahead[one].extend(records_of(found))
                 if time.monotonic() > give_up:
-                    raise TapewatchError(f"Kafka brought nothing of {one.topic}[{one.partition}] for a while")
+                    raise TapewatchError(
+                        f"Kafka brought nothing of {one.topic}[{one.partition}] for {GIVE_UP_AFTER_S:.0f} s"
+                    )
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
         finally:
