@@ -14,8 +14,8 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-demo: $(READY)   ## Replay a small capture; its alerts appear on the console, no broker needed
-	$(BIN)/tapewatch replay -c examples/demo.yaml tests/data/spot.jsonl.gz
+demo: $(READY)   ## Replay small captures; their alerts appear on the console, no broker needed
+	$(BIN)/tapewatch replay -c examples/binance.yaml tests/data/spot_btcusdt.gz tests/data/spot_ethusdt.gz tests/data/usdm_btcusdt.gz
 
 test: $(READY)   ## Linters, then all tests, those against a real Kafka broker included
 	$(MAKE) lint
