@@ -14,7 +14,7 @@ from detectors import squash
 from detectors.columns import KIND_NAMES, Columns, State
 from detectors.features.names import UnknownFeatureError, parse_feature
 from detectors.fields import FIELDS, Shape
-from detectors.models import READY, ModelError, build_model
+from detectors.models import ModelError, build_model
 from detectors.settings import DetectorSettings
 
 _TREES = frozenset({"HalfSpaceTrees", "river.anomaly.HalfSpaceTrees", "river.anomaly.hst.HalfSpaceTrees"})
@@ -133,7 +133,7 @@ class Detector:
         y = np.full(len(rows), np.nan) if len(self._inputs) == self._width else given[:, self._width].copy()
         score, status = np.empty(len(rows)), np.empty(len(rows), np.int8)
         self._model.step(slot, x, y, learn, score, status)
-        score[np.isnan(x).all(axis=1) | (status != READY)] = np.nan
+        score[np.isnan(x).all(axis=1)] = np.nan
         return DetectorScores(rows, score, status)
 
     def counters(self) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """What every feature keeps to, whatever it measures."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,24 @@ def test_the_whole_goes_on_from_its_state_and_grows():
         assert same(expected[name], found[name]), name
 
 
+def test_instruments_that_come_later_change_nothing():
+    columns = random_columns(11, 900, n_slots=6)
+    late = np.argsort(columns.slot, kind="stable")
+    columns = part(columns, late)
+    expected, growing = fresh(n_slots=6).step(columns), FeatureSet(ALL_FEATURES)
+    found = [
+        growing.step(replace(batch, n_slots=int(batch.slot.max()) + 1))
+        for batch in batches(part(columns, slice(0, 850)), 30)
+    ]
+    again = part(columns, np.flatnonzero(columns.slot == 0))
+    whole = fresh(n_slots=6)
+    whole.step(part(columns, slice(0, 850)))
+    expected_again, found_again = whole.step(again), growing.step(again)
+    for name in ALL_FEATURES:
+        assert same(np.concatenate([one[name] for one in found]), expected[name][:850]), name
+        assert same(found_again[name], expected_again[name]), name
+
+
 def test_a_smaller_state_leaves_room_for_the_slots_there_are():
     columns = random_columns(3, 900, n_slots=5)
     small, large = fresh(n_slots=2), fresh(n_slots=5)
@@ -85,6 +104,8 @@ def test_a_smaller_state_leaves_room_for_the_slots_there_are():
     expected, found = fresh(n_slots=5).step(columns), large.step(columns)
     for name in ALL_FEATURES:
         assert same(expected[name], found[name]), name
+    large.restore(small.state())
+    assert {len(array) for array in large.state().values()} <= {5, 10}
 
 
 def test_one_feature_does_not_change_another():

@@ -84,6 +84,16 @@ def test_a_wild_value_in_a_constant_stream_does_no_harm():
     assert (np.delete(score, 300)[WARMUP:] == 0).all()
 
 
+def test_nor_is_anything_measured_by_it_later():
+    x = np.full(600, 7.0)
+    x[300] = 1e12
+    x[400:] = 7.5
+    x[599] = 1000.0
+    score = scored(x)[0]
+    assert score[450:599].max() < 10
+    assert score[599] > 1000
+
+
 def test_the_strangest_input_decides():
     x = np.random.default_rng(5).normal(size=(300, 3))
     x[299] = [0.1, 8.0, 0.1]
