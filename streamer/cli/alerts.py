@@ -14,7 +14,8 @@ from streamer.errors import UsageError
 from streamer.sources.start import StartAt
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
-from streamer.store.queries import AlertFilter, alerts as find_alerts, delivery_counts
+from streamer.store.queries import AlertFilter, delivery_counts
+from streamer.store.queries import alerts as find_alerts
 
 
 def alerts(
@@ -23,7 +24,9 @@ def alerts(
     rule: Annotated[str | None, typer.Option(help="Only this rule's.")] = None,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol's.")] = None,
     severity: Annotated[str | None, typer.Option(help="Only info, warning or critical.")] = None,
-    since: Annotated[str | None, typer.Option(help="Only from this event time on, like 2026-01-31T09:30:00Z.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only from this event time on, like 2026-01-31T09:30:00Z.")
+    ] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only episodes that have not resolved.")] = False,
     retry_parked: Annotated[
         str | None,

@@ -13,7 +13,8 @@ from sqlalchemy import Row
 
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
 from streamer.cli.output import out
-from streamer.store.queries import dead_letters as find_dead_letters, floods
+from streamer.store.queries import dead_letters as find_dead_letters
+from streamer.store.queries import floods
 
 _SHOWN_CHARACTERS = 60
 

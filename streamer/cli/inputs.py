@@ -84,5 +84,3 @@ def file_source(
         config = replace(config, settings=settings)
     source = FileSource(file_inputs(files, config.settings.source.files), size, limit)
     return config, source, Reading(lambda: source.bytes_read / max(source.bytes_total, 1))
-
-

@@ -17,7 +17,8 @@ from streamer.events.formats import DecodeContext, Format, build_format
 from streamer.sources.contract import Record
 from streamer.sources.file_settings import FileSettings
 from streamer.sources.files import FileInput, FileRecords
-from streamer.sources.kafka_publish import Outgoing, merge_by_time, publish as send
+from streamer.sources.kafka_publish import Outgoing, merge_by_time
+from streamer.sources.kafka_publish import publish as send
 from streamer.sources.kafka_settings import KafkaSettings
 
 _AT_ONCE = 500  # records decoded together to find their instruments
@@ -52,7 +53,8 @@ def publish(
     """
     named = named_files(file_format, venue, receive_time)
     if named is not None and bootstrap is not None:
-        kafka, settings = KafkaSettings(bootstrap=bootstrap), (named,)
+        settings: tuple[FileSettings, ...] = (named,)
+        kafka = KafkaSettings(bootstrap=bootstrap)
     else:
         source = load_config(config).settings.source
         settings = (named,) if named is not None else source.files

@@ -28,7 +28,9 @@ def replay(
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="Records a step; the results do not depend on it.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the summary, no line per alert.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only the summary, no line per alert.")
+    ] = False,
     file_format: FileFormat = None,
     venue: Venue = None,
     receive_time: ReceiveTime = None,
@@ -62,7 +64,11 @@ def replay(
         score_file = stack.enter_context(ScoreFile(scores)) if scores else None
         to_stdout = alerts is not None and str(alerts) == "-"
         alert_file = (
-            None if alerts is None else sys.stdout if to_stdout else stack.enter_context(open_for_writing(alerts))
+            None
+            if alerts is None
+            else sys.stdout
+            if to_stdout
+            else stack.enter_context(open_for_writing(alerts))
         )
         stopping = stack.enter_context(stop_signals())
         warm_up(plan, say)

@@ -18,7 +18,7 @@ def run(
         bool,
         typer.Option(
             "--accept-rederivation",
-            help="Fold a journal that another version of tapewatch left, keeping what was sent where the two differ.",
+            help="Fold a journal that another version left, keeping what was sent where they differ.",
         ),
     ] = False,
 ) -> None:

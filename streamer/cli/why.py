@@ -52,17 +52,24 @@ def _lines(found: Explained) -> list[str]:
         lines.append(f"  with       {rule['explained']}")
     if rule.get("settings"):
         lines.append(f"  settings   {_pairs(rule['settings'])}")
-    for part in ("event", "features", "scores"):
-        if decision.get(part):
-            lines.append(f"  {part:<10} {_pairs(decision[part])}")
+    lines += [
+        f"  {part:<10} {_pairs(decision[part])}"
+        for part in ("event", "features", "scores")
+        if decision.get(part)
+    ]
     if alert["detector"]:
-        lines.append(f"  detector   {alert['detector']} score {alert['score']}, model {alert['model_version']}")
+        lines.append(
+            f"  detector   {alert['detector']} score {alert['score']}, model {alert['model_version']}"
+        )
     if decision.get("versions"):
         lines.append(f"  versions   {_pairs(decision['versions'])}")
-    for row in found.deliveries:
-        error = f" ({row['error']})" if row["error"] else ""
-        lines.append(f"  delivery   {row['receiver']}: {row['state']} after {row['attempts']} attempts{error}")
-    return [*lines, ""]
+    return [*lines, *(f"  delivery   {_delivery(row)}" for row in found.deliveries), ""]
+
+
+def _delivery(row: Mapping[str, Any]) -> str:
+    attempts = f"{row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}"
+    error = f" ({row['error']})" if row["error"] else ""
+    return f"{row['receiver']}: {row['state']} after {attempts}{error}"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

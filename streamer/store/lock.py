@@ -34,6 +34,7 @@ def only_daemon_of(store: Path) -> Iterator[None]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise TapewatchError(
-                f"another tapewatch is running on the store {store}: stop that one, or name another file in `store`"
+                f"another tapewatch is running on the store {store}: "
+                "stop that one, or name another file in `store`"
             ) from error
         yield

@@ -91,7 +91,9 @@ def find_alert_id(database: Database, prefix: str) -> str:
     if not found:
         raise TapewatchError(f"no alert {prefix!r} in {database.where}; `tapewatch alerts` lists them")
     if len(found) > 1:
-        raise TapewatchError(f"{prefix!r} is the beginning of several alerts ({', '.join(found)}): give more of it")
+        raise TapewatchError(
+            f"{prefix!r} is the beginning of several alerts ({', '.join(found)}): give more of it"
+        )
     return str(found[0])
 
 

@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from daemon import CHANNEL, TOKEN  # noqa: E402
-from fakes.slack import FakeSlack  # noqa: E402
+from daemon import CHANNEL, TOKEN
+from fakes.slack import FakeSlack
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import Counter
@@ -53,7 +52,7 @@ class Killer:
     def _checkpointing(self) -> bool:
         folder = self._store.with_name(self._store.name + ".checkpoints")
         try:
-            return any(name.endswith(".tmp") for name in os.listdir(folder))
+            return any(file.suffix == ".tmp" for file in folder.iterdir())
         except FileNotFoundError:
             return False
 

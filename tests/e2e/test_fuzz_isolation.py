@@ -18,7 +18,7 @@ from streamer.sources.kafka_publish import Outgoing, publish
 from streamer.sources.kafka_settings import KafkaSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
-from fuzz import AT_MS, IGNORED, fuzz_messages  # noqa: E402
+from fuzz import AT_MS, IGNORED, fuzz_messages
 
 JUNK = 100_000
 GOOD = 20_000
@@ -94,7 +94,7 @@ def test_good_messages_score_as_without_the_junk(
 
 
 def assert_dead_letters(store: Path, expected: dict[int, str | None]) -> None:
-    """Each kept one has its reason; those beyond 100 of a reason in a minute are counted, and alerted once."""
+    """Each kept one has its reason; those beyond 100 of one in a minute are counted, and alerted once."""
     wanted = Counter(reason for reason in expected.values() if reason not in (None, IGNORED))
     kept = dict(ask(store, "SELECT offset, reason FROM dead_letters"))
     for offset, reason in kept.items():

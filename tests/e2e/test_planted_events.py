@@ -1,4 +1,4 @@
-"""Show b: every rule of the shipped example fires on an event planted for it, and not on the calm around it."""
+"""Show b: every rule of the shipped example fires on an event planted for it, and not on the calm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from daemon import EXAMPLES
 from planted import PLANTED, write_recording
+
 from streamer.config.load import load
 from streamer.pipeline.compile import compile_plan
 from streamer.replay import replay
