@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format clean schemas
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -33,3 +33,7 @@ format: $(READY) ## Format all code
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+schemas: $(READY) ## Export the JSON Schemas of events and of the configuration to docs/schemas
+	$(BIN)/python -c "import json; from streamer.events.schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/event.json
+	$(BIN)/python -c "import json; from streamer.config import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/configuration.json
