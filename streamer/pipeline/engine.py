@@ -91,9 +91,9 @@ class Engine:
                 for chunk in chunks:
                     self._feed(chunk)
                 if not chunks:
+                    self._pass_holes()
                     if self._source.exhausted():
                         break
-                    self._pass_holes()
                 self._tick()
                 self._checkpoint()
             self._finish(list(self._runners.values()))

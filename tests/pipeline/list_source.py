@@ -1,0 +1,108 @@
+"""A log in memory, read as a broker's would be: at offsets, in polls, with an end and a beginning that move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamer.sources.contract import Assignments, Chunk, Log, Partition, Record
+
+
+@dataclass
+class MemoryLog:
+    """One partition as the broker keeps it; offsets that no record has are holes."""
+
+    partition: Partition
+    records: list[Record]
+    first: int = 0
+    end: int | None = None
+    start: int | None = None
+
+    @property
+    def log_end(self) -> int:
+        if self.end is not None:
+            return self.end
+        return self.records[-1].offset + 1 if self.records else self.first
+
+    def described(self) -> Log:
+        start = self.first if self.start is None else self.start
+        return Log(self.partition, self.first, self.log_end, start)
+
+    def read(self, position: int, count: int) -> list[Record]:
+        wanted = max(position, self.first)
+        return [record for record in self.records if wanted <= record.offset < self.log_end][:count]
+
+
+@dataclass
+class ListSource:
+    """Reads such logs; a `Source`.
+
+    `sizes` says how many records each poll of a partition brings, `on_poll` is called before each poll
+    with its number, and may raise, or move logs and clocks. Without `endless` it is exhausted when all
+    logs have been read to their ends.
+    """
+
+    logs: list[MemoryLog]
+    sizes: Iterator[int] | None = None
+    on_poll: Callable[[int], None] = lambda number: None
+    endless: bool = False
+    reachable: bool = True
+    positions: dict[Partition, int] = field(default_factory=dict)
+    told: list[Mapping[Partition, int]] = field(default_factory=list)
+    polls: int = 0
+    closed: bool = False
+    assignments: Assignments | None = None
+
+    def open(self, assignments: Assignments) -> None:
+        self.assignments = assignments
+        if self.logs:
+            self.assign(self.logs)
+
+    def assign(self, logs: Sequence[MemoryLog]) -> None:
+        assert self.assignments is not None
+        self.positions |= self.assignments.assigned([log.described() for log in logs])
+
+    def revoke(self, logs: Sequence[MemoryLog]) -> None:
+        assert self.assignments is not None
+        for log in logs:
+            self.positions.pop(log.partition, None)
+        self.assignments.revoked([log.partition for log in logs])
+
+    def poll(self, timeout_s: float) -> Sequence[Chunk]:
+        self.polls += 1
+        self.on_poll(self.polls)
+        if not self.reachable:
+            return ()
+        chunks = []
+        for log in self.logs:
+            position = self.positions.get(log.partition)
+            if position is None:
+                continue
+            found = log.read(position, next(self.sizes) if self.sizes else 50)
+            at_end = not log.read(position, 1)
+            self.positions[log.partition] = (
+                found[-1].offset + 1 if found else log.log_end if at_end else position
+            )
+            if found:
+                chunks.append(Chunk(log.partition, found))
+        return chunks
+
+    def at_end(self) -> frozenset[Partition]:
+        if not self.reachable:
+            return frozenset()
+        return frozenset(
+            log.partition for log in self.logs if self.positions.get(log.partition, -1) >= log.log_end
+        )
+
+    def exhausted(self) -> bool:
+        return not self.endless and all(
+            self.positions[log.partition] >= log.log_end
+            for log in self.logs
+            if log.partition in self.positions
+        )
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        self.told.append(dict(positions))
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,260 @@
+"""The real engine on a real store in a folder, with time that moves only when a test moves it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from list_source import ListSource, MemoryLog
+
+from streamer.config.load import load_text
+from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.compile import compile_document, compile_plan
+from streamer.pipeline.engine import Engine
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.recovery import Recovery
+from streamer.pipeline.runner import Work
+from streamer.pipeline.state import snapshot
+from streamer.pipeline.task import Task
+from streamer.sources.contract import Partition, Source
+from streamer.sources.recording_writer import RecordingWriter
+from streamer.store.checkpoints import write_checkpoint
+from streamer.store.database import open_store
+from streamer.store.ledger import Ledger
+
+RULES = """
+  big:
+    when: size > 8 * size_mean_1h
+    clear: 1s
+    severity: info
+  move:
+    when: abs(return_bps_10s) > 3bps
+    for: 2 of 3
+    clear: 2s
+    escalate: {critical: abs(return_bps_10s) > 30bps}
+    text: "{symbol} moved {return_bps_10s:+.1f} bps"
+  odd:
+    when: tape.score > 0.5 and symbol != "S9"
+    clear: 1s
+  held:
+    when: price > 0
+    on: trade
+    for: 3s
+    clear: 8s
+"""
+DETECTORS = """
+  tape:
+    model: HalfSpaceTrees
+    on: trade
+    features: [return_bps_10s, log_notional_10s, trade_rate_10s]
+    params: {n_trees: 3, height: 4, window_size: 20, seed: 7}
+  far: {model: RobustZ, on: trade, features: [return_bps_10s]}
+"""
+CONFIG = """
+source:
+  kafka: {{bootstrap: "127.0.0.1:1"}}
+  topics:
+    - {{match: "trades*", format: tapewatch, venue: here}}
+    - {{match: "spot*", format: binance, venue: binance}}
+detectors:{detectors}
+rules:{rules}
+engine: {{flood: {flood}, max_instruments: {max_instruments}}}
+"""
+
+
+@cache
+def plan_of(rules: str = RULES, detectors: str = DETECTORS, flood: int = 5, max_instruments: int = 4) -> Plan:
+    text = CONFIG.format(rules=rules, detectors=detectors, flood=flood, max_instruments=max_instruments)
+    return compile_plan(load_text(text))
+
+
+class Crash(BaseException):
+    """The process is no more."""
+
+
+@dataclass
+class Time:
+    """Seconds that pass when told to; both monotonic and wall-clock."""
+
+    s: float = 1_000.0
+
+    def now(self) -> float:
+        return self.s
+
+
+@dataclass
+class World:
+    """A store's folder, and processes that come and go on it."""
+
+    folder: Path
+    plan: Plan = field(default_factory=plan_of)
+    batch_size: int = 7
+    ticks_every_s: float | None = None
+    every_s: float = 2.0
+    keep_all: bool = False
+    accept: bool = False
+    time: Time = field(default_factory=Time)
+    seen: list[Work] = field(default_factory=list)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "tapewatch.db"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @contextmanager
+    def process(
+        self,
+        source: Source,
+        *,
+        clock: Callable[[], float] | None = None,
+        watch: Callable[[Work], None] = lambda work: None,
+    ) -> Iterator[Engine]:
+        """An engine as the daemon makes it; leaving by an exception leaves everything as it is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        database = open_store(str(self.store))
+        ledger = Ledger(database, self.time, keep_all=self.keep_all, accept_rederivation=self.accept)
+
+        def watched(work: Work) -> None:
+            self.seen.append(work)
+            watch(work)
+
+        tell = clock or self.time.now
+        try:
+            recovery = Recovery(
+                self.plan,
+                lambda config_hash: compile_document(ledger.config(config_hash)),
+                ledger,
+                self.checkpoints,
+                batch_size=self.batch_size,
+                watch=watched,
+                accept_rederivation=self.accept,
+            )
+            checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
+            yield Engine(source, recovery, checkpointer, ticks_every_s=self.ticks_every_s, clock=tell)
+        finally:
+            database.close()
+
+    def run(self, source: ListSource, polls: int | None = None, **hooks: Any) -> Engine:
+        """One process, from its start until the source has no more, or after so many polls, stopped cleanly."""
+        with self.process(source, **hooks) as engine:
+            engine.run(lambda: polls is not None and source.polls >= polls)
+        return engine
+
+    def killed(self, source: ListSource, polls: int, **hooks: Any) -> None:
+        """One process that is killed before its n-th poll, with what it had begun to write written or not."""
+        before = source.on_poll
+
+        def on_poll(number: int) -> None:
+            before(number)
+            if number >= polls:
+                raise Crash
+
+        source.on_poll = on_poll
+        with self.process(source, **hooks) as engine:
+            try:
+                engine.run(lambda: False)
+            except Crash:
+                return
+        raise AssertionError("it should have been killed")
+
+    def copied(self, folder: Path) -> World:
+        """The same folder elsewhere, as a killed process would have left it at this moment."""
+        shutil.copytree(self.folder, folder)
+        return World(
+            folder,
+            self.plan,
+            self.batch_size,
+            self.ticks_every_s,
+            self.every_s,
+            self.keep_all,
+            self.accept,
+            self.time,
+        )
+
+    def ask(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.store)) as connection, connection:
+            return connection.execute(query, arguments).fetchall()
+
+    def alerts(self) -> list[tuple[Any, ...]]:
+        """What detection raised, in the order of ids: the same for two folds that saw the same."""
+        return self.ask(
+            "SELECT o.alert_id, o.number, o.transition, o.body, o.config_hash, d.body, d.offset, d.index_ "
+            "FROM outbox o JOIN decisions d USING (alert_id, number) WHERE o.origin = 'detect' "
+            "ORDER BY o.alert_id, o.number"
+        )
+
+    def service_alerts(self) -> list[tuple[str, str]]:
+        return [
+            (rule, body.decode())
+            for rule, body in self.ask("SELECT rule, body FROM outbox WHERE origin = 'service' ORDER BY n")
+        ]
+
+    def dead(self) -> list[tuple[Any, ...]]:
+        letters = self.ask(
+            "SELECT topic, partition, offset, index_, reason, detail, value, truncated, size, record_ts, minute "
+            "FROM dead_letters ORDER BY topic, partition, offset, index_, reason"
+        )
+        floods = self.ask(
+            "SELECT t.topic, t.partition, reason, minute, first_offset, last_offset, count "
+            "FROM dead_letter_floods f JOIN tasks t ON t.id = task_id ORDER BY 1, 2, 3, 4, 5"
+        )
+        return letters + floods
+
+    def journal(self, task: int = 1) -> list[tuple[Any, ...]]:
+        return self.ask(
+            "SELECT seq, kind, first, last, tick_number FROM journal WHERE task_id = ? ORDER BY seq", task
+        )
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.checkpoints.glob("*")) if self.checkpoints.exists() else []
+
+    def scores(self) -> dict[tuple[Any, ...], list[tuple[float, int]]]:
+        """Every score that any process gave, by partition, event and detector."""
+        found: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
+        for work in self.seen:
+            for part in work.outcome.scores:
+                for row in range(len(part.slot)):
+                    key = (work.task.partition, int(part.offset[row]), int(part.index[row]), part.detector)
+                    value = float(part.score[row])
+                    found.setdefault(key, []).append(
+                        (-1.0 if np.isnan(value) else value, int(part.status[row]))
+                    )
+        return found
+
+    def record(self, path: Path, logs: Sequence[MemoryLog]) -> None:
+        """The complete journal as a recording, as `record` writes one from Kafka."""
+        rows = self.ask("SELECT id, topic, incarnation, partition, position FROM tasks ORDER BY id")
+        records = {log.partition: log.records for log in logs}
+        described = [(Partition(*row[1:4]), row[4]) for row in rows]
+        with RecordingWriter(path, described) as out:
+            for number, (row, (partition, _)) in enumerate(zip(rows, described, strict=True)):
+                log = partition._replace(incarnation=partition.incarnation.partition("~")[0])
+                for kind, first, last, tick, ts_ns in self.ask(
+                    "SELECT kind, first, last, tick_number, ts_ns FROM journal WHERE task_id = ? ORDER BY seq",
+                    row[0],
+                ):
+                    for found in records[log] if kind == "batch" else ():
+                        if first <= found.offset <= last:
+                            out.record(number, found)
+                    if kind == "tick":
+                        out.tick(number, tick, ts_ns)
+
+
+def state_bytes(task: Task, folder: Path) -> str:
+    """The checksum of all that a task remembers, as a checkpoint file would hold it."""
+    return write_checkpoint(folder, "compared.ckpt", snapshot(task)).sha256
+
+
+def cycle(sizes: Sequence[int]) -> Iterator[int]:
+    while True:
+        yield from sizes
