@@ -47,7 +47,8 @@ def alert_line(delivery: Delivery) -> Text:
     shown = read_body(delivery)
     style = _RESOLVED_STYLE if shown.transition == "resolved" else _STYLES[shown.severity]
     line = Text(one_line(f"{shown.ts_event}  "))
-    line.append(one_line(shown.headline), style=style)
+    goes_on = " (goes on)" if shown.transition == "updated" else ""
+    line.append(one_line(shown.headline + goes_on), style=style)
     if shown.text:
         line.append(one_line(f"  {shown.text}"))
     line.append(one_line(f"  {delivery.key}"), style="dim")
