@@ -115,7 +115,7 @@ class Rule:
         held = self.condition.evaluate(columns) & evaluated
         if held.any():
             for code, condition in self.escalations:
-                severity[condition.evaluate(columns) & held] = code
+                severity[condition.evaluate(columns)] = code
         return evaluated, held, severity
 
     def render(self, values: Mapping[str, float | str | None]) -> str:

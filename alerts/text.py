@@ -173,7 +173,7 @@ def _format_problem(symbol: Symbol, spec: str) -> str | None:
             return f"'{spec}' is for texts, '{symbol.name}' is a number"
         return f"'{spec}' does not say how (end it with f, e, g, d or %)"
     try:
-        format("text" if is_text else 7 if match["type"] == "d" else 7.5, spec)
+        format("text" if is_text else 7, spec)
     except ValueError:
         return f"'{spec}' is not a format for this ({_HOW})"
     return None

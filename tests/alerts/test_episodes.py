@@ -335,6 +335,14 @@ def test_state_is_a_copy() -> None:
     assert episodes.open_slots().tolist() == [0]
 
 
+def test_instruments_beyond_the_state_taken_up_start_afresh() -> None:
+    small, large = bank(), bank()
+    run(small, [trade(0, True)])
+    run(large, [trade(0, True, slot=3)])
+    large.restore(small.state())
+    assert large.open_slots().tolist() == [0]
+
+
 @pytest.mark.parametrize("hold", ["2 of 3", "10s"])
 def test_what_was_pending_is_in_the_state(hold: str) -> None:
     first, second = bank(hold), bank(hold)

@@ -78,6 +78,11 @@ REFUSED = [
     ),
     ({"mine": {"when": "x", "on": []}}, ("mine", "on"), "names no kind (leave it out for the usual ones)"),
     (
+        {"mine": {"when": "x", "escalate": {"warning": "y"}}},
+        ("mine", "escalate", "warning"),
+        "'warning' is not above the rule's severity, warning",
+    ),
+    (
         {"mine": {"when": "x", "escalate": {"info": "y"}}},
         ("mine", "escalate", "info"),
         "'info' is not above the rule's severity, warning",
