@@ -6,7 +6,8 @@ One state machine per rule and instrument, over the instrument's own clock:
   evaluations; a duration is complete when every evaluation since the first has been true for that
   long, which a tick sees as well as an evaluation.
 * While it is open, an evaluation that is true keeps it open, however long after the one before. Such
-  an evaluation reports an update when the severity has changed, or 30 s after the last transition.
+  an evaluation reports an update when the severity has risen, or 30 s after the last transition.
+  The severity of an open episode never falls: one that hovers around a threshold would be all updates.
 * It resolves on the first row of the instrument, of whatever kind, that comes `clear` after the last
   true evaluation; with ``clear: 0s`` on the first evaluation that is not true.
 * After that it starts afresh: nothing is remembered.
@@ -41,7 +42,7 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "since": (np.int64, _NEVER),  # the clock at the first of an unbroken run of true evaluations
     "held_at": (np.int64, _NEVER),  # the clock at the last true evaluation
     "told_at": (np.int64, _NEVER),  # the clock at the last transition
-    "level": (np.int8, 0),  # the severity at the last true evaluation
+    "level": (np.int8, 0),  # the severity: the highest of an open episode, else of the last true evaluation
     "number": (np.int32, _CLOSED),  # the last transition's number
 }
 
@@ -59,7 +60,7 @@ class Steps:
     kind
         int8[k], `FIRED`, `UPDATED` or `RESOLVED`.
     severity
-        int8[k], code of the severity: of the last true evaluation.
+        int8[k], code of the severity: the highest of the episode so far.
     number
         int32[k], the transition's number in its episode, 0 for `FIRED`.
     """
@@ -218,11 +219,11 @@ def _walk(
             if true and hits[slot] >= m:
                 step = FIRED
         elif was_open and true:
-            if severity[i] != level[slot] or now - told_at[slot] >= UPDATE_EVERY_NS:
+            if severity[i] > level[slot] or now - told_at[slot] >= UPDATE_EVERY_NS:
                 step = UPDATED
         elif was_open and (evaluated[i] if clear == 0 else now - held_at[slot] >= clear):
             step = RESOLVED
-        if true:
+        if true and not (was_open and severity[i] < level[slot]):
             level[slot] = severity[i]
         if step >= 0:
             told_at[slot] = now

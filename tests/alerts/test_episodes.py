@@ -79,16 +79,16 @@ class Model:
             self.evaluations.append(row)
         true = [seen for seen in self.evaluations if seen.held]
         holds = row.evaluated and row.held
-        severity = true[-1].severity if true else -1
         if not self.told:
             if not self._complete(row):
                 return None
             self.kept_until = row.clock
-            return self._tell(FIRED, row, severity)
+            return self._tell(FIRED, row, true[-1].severity)
+        last_clock, last_severity = self.told[-1]
+        severity = max(row.severity, last_severity) if holds else last_severity
         if holds:
             self.kept_until = row.clock
-            last_clock, last_severity = self.told[-1]
-            if severity != last_severity or row.clock - last_clock >= UPDATE_EVERY_NS:
+            if severity > last_severity or row.clock - last_clock >= UPDATE_EVERY_NS:
                 return self._tell(UPDATED, row, severity)
             return None
         over = row.evaluated if self.clear == 0 else row.clock - self.kept_until >= self.clear
@@ -269,7 +269,7 @@ def test_clear_counts_from_the_tick_that_fired() -> None:
     assert kinds(run(bank("10s", clear="2s"), rows)) == [(1, FIRED), (3, RESOLVED)]
 
 
-def test_updates_when_the_severity_changes_or_every_30_seconds_while_true() -> None:
+def test_updates_when_the_severity_rises_or_every_30_seconds_while_true() -> None:
     rows = [
         trade(0, True),
         trade(10, True),
@@ -284,9 +284,8 @@ def test_updates_when_the_severity_changes_or_every_30_seconds_while_true() -> N
     assert steps == [
         Step(0, 0, FIRED, WARNING, 0),
         Step(2, 0, UPDATED, CRITICAL, 1),
-        Step(3, 0, UPDATED, WARNING, 2),
-        Step(5, 0, UPDATED, WARNING, 3),
-        Step(7, 0, UPDATED, WARNING, 4),
+        Step(4, 0, UPDATED, CRITICAL, 2),
+        Step(7, 0, UPDATED, CRITICAL, 3),
     ]
 
 
