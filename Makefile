@@ -1,6 +1,8 @@
 # Everything runs in a virtual environment of its own, made on first use.
 PYTHON ?= python3
 VENV   ?= .venv
+# two workers, a file to one of them: most of what takes long waits for something
+PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
