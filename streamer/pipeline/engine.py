@@ -123,10 +123,7 @@ class Engine:
         if runner is None:
             return  # given up by a rebalance inside this poll; its new owner reads these again
         if chunk.records:
-            following = not runner.live
             runner.consume(chunk.records)
-            if following:
-                self._recovery.settle(runner)
         if chunk.tick is not None:
             runner.tick(chunk.tick, chunk.tick_number)
 
@@ -136,9 +133,7 @@ class Engine:
         at_end = self._source.at_end() if waiting else frozenset()
         for partition in waiting:
             if partition in at_end:
-                runner = self._runners[partition]
-                runner.pass_over()
-                self._recovery.settle(runner)
+                self._runners[partition].pass_over()
 
     def _tick(self) -> None:
         if self._ticks_every_s is None or self._clock() < self._next_tick_at:

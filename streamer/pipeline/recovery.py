@@ -78,11 +78,6 @@ class Recovery:
         rows = self._ledger.take_over(starts, self._plan.config_hash, code_version())
         return [self._recovered(found, row) for found, row in zip(logs, rows, strict=True)]
 
-    def settle(self, runner: Runner) -> None:
-        """Where the stored journal has been followed and the configuration has changed since, reload."""
-        if runner.live and runner.task.plan.config_hash != self._plan.config_hash:
-            runner.reload(self._plan)
-
     def _recovered(self, found: Log, row: TaskRow) -> Runner:
         checkpoint, taken = self._newest_checkpoint(row)
         script = Script(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
@@ -103,7 +98,6 @@ class Recovery:
         if runner.live and runner.position < found.first:
             _warn_of_loss(row, (runner.position, found.first - 1))
             runner.skip_to(found.first)
-        self.settle(runner)
         return runner
 
     def _anew(self, found: Log, row: TaskRow, lost: tuple[int, int], start: int, detail: str) -> Runner:
@@ -124,6 +118,7 @@ class Recovery:
             seq=checkpoint.seq if checkpoint else 0,
             position=checkpoint.position if checkpoint else row.position,
             batch_size=self._batch_size,
+            plan=self._plan,
             plan_of=self._plan_of,
             watch=self._watch,
         )

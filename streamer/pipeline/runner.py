@@ -58,6 +58,8 @@ class Runner:
         The number of the last journal entry behind `task`, and the offset to read next.
     batch_size
         How many records go through a step at once; results do not depend on it.
+    plan
+        What to go on under once the script has been followed; if that is another one, it is a reload.
     plan_of
         Gives the plan of a configuration hash, for reloads within the script.
     watch
@@ -74,6 +76,7 @@ class Runner:
         seq: int,
         position: int,
         batch_size: int,
+        plan: Plan,
         plan_of: Callable[[str], Plan],
         watch: Callable[[Work], None],
     ) -> None:
@@ -84,6 +87,7 @@ class Runner:
         self._ledger = ledger
         self._script = script
         self._batch_size = batch_size
+        self._plan = plan
         self._plan_of = plan_of
         self._watch = watch
 
@@ -141,7 +145,7 @@ class Runner:
         self._take(plan)
 
     def follow(self) -> None:
-        """Do all that the script says up to the next records it wants."""
+        """Do all that the script says up to the next records it wants; behind its end, what is wanted now."""
         while self._script and self._script.head.kind != "batch":
             entry = self._script.head
             if entry.kind == "gap":
@@ -155,6 +159,8 @@ class Runner:
                     f"the journal holds a {entry.kind!r} entry that this version cannot follow"
                 )
             self._leave_head()
+        if self.live and self.task.plan.config_hash != self._plan.config_hash:
+            self.reload(self._plan)
 
     def pass_over(self) -> None:
         """Follow the script without the records it still wants: the log has none before its end.

@@ -1,4 +1,4 @@
-"""A log in memory, read as a broker's would be: at offsets, in polls, with an end and a beginning that move."""
+"""A log in memory, read as a broker's is: at offsets, in polls, with a beginning and an end that move."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class World:
             database.close()
 
     def run(self, source: ListSource, polls: int | None = None, **hooks: Any) -> Engine:
-        """One process, from its start until the source has no more, or after so many polls, stopped cleanly."""
+        """One process, until the source has no more, or stopped cleanly after so many polls."""
         with self.process(source, **hooks) as engine:
             engine.run(lambda: polls is not None and source.polls >= polls)
         return engine
@@ -201,8 +201,8 @@ class World:
 
     def dead(self) -> list[tuple[Any, ...]]:
         letters = self.ask(
-            "SELECT topic, partition, offset, index_, reason, detail, value, truncated, size, record_ts, minute "
-            "FROM dead_letters ORDER BY topic, partition, offset, index_, reason"
+            "SELECT topic, partition, offset, index_, reason, detail, value, truncated, size, record_ts, "
+            "minute FROM dead_letters ORDER BY topic, partition, offset, index_, reason"
         )
         floods = self.ask(
             "SELECT t.topic, t.partition, reason, minute, first_offset, last_offset, count "
@@ -240,7 +240,8 @@ class World:
             for number, (row, (partition, _)) in enumerate(zip(rows, described, strict=True)):
                 log = partition._replace(incarnation=partition.incarnation.partition("~")[0])
                 for kind, first, last, tick, ts_ns in self.ask(
-                    "SELECT kind, first, last, tick_number, ts_ns FROM journal WHERE task_id = ? ORDER BY seq",
+                    "SELECT kind, first, last, tick_number, ts_ns FROM journal WHERE task_id = ? "
+                    "ORDER BY seq",
                     row[0],
                 ):
                     for found in records[log] if kind == "batch" else ():

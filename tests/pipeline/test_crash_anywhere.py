@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ class Growing:
         return all(log.end == whole.log_end for log, whole in zip(self.logs, LOGS, strict=True))
 
 
+def written_meanwhile(growing: Growing, source: ListSource, killer: Killer, number: int) -> None:
+    source.endless = not growing.grow()
+    killer.poll(number)
+
+
 def live_through(
     world: World, chance: random.Random, sizes: list[int], growing: Growing | None = None
 ) -> int:
@@ -71,12 +77,7 @@ def live_through(
         killer = Killer(world, chance.randint(1, 70) if kills < 12 else -1)
         source = ListSource(growing.logs if growing else LOGS, cycle(sizes), killer.poll)
         if growing:
-
-            def poll(number: int, growing: Growing = growing, source: ListSource = source) -> None:
-                source.endless = not growing.grow()
-                killer.poll(number)
-
-            source.on_poll = poll
+            source.on_poll = partial(written_meanwhile, growing, source, killer)
         world.batch_size = chance.choice([1, 3, 7, 50])
         try:
             world.run(source, clock=killer.clock, watch=killer.watch)
@@ -140,7 +141,7 @@ def test_with_ticks_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: Pa
 
 
 def test_every_single_moment(tmp_path: Path) -> None:
-    log = MemoryLog(Partition("trades", "t1", 0), market(90, seed=5, junk=0.2))
+    log = MemoryLog(Partition("trades", "t1", 0), market(60, seed=5, junk=0.2))
     whole = World(tmp_path / "whole")
     whole.run(ListSource([log], cycle([15])))
     for at in range(1, 200):
@@ -153,7 +154,7 @@ def test_every_single_moment(tmp_path: Path) -> None:
         assert world.alerts() == whole.alerts()
         assert world.dead() == whole.dead()
         if killer.left > 0:
-            assert at > 40
+            assert at > 30
             return
     raise AssertionError("there were more moments than that")
 

@@ -1,0 +1,223 @@
+"""Checkpoints: two are kept, damage falls back, failures are told, and nothing is left lying about."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from list_source import ListSource, MemoryLog
+from market_bytes import LOG, market
+from pipeline_world import World, cycle, state_bytes
+
+from streamer.errors import TapewatchError
+from streamer.pipeline.state import restore, snapshot
+from streamer.store.checkpoints import DamagedCheckpointError, read_checkpoint, write_checkpoint
+
+RECORDS = market(300, seed=21)
+
+
+def source(size: int = 30, endless: bool = False) -> ListSource:
+    return ListSource([MemoryLog(LOG, RECORDS)], cycle([size]), endless=endless)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World(tmp_path_factory.mktemp("whole") / "store")
+    world.run(source())
+    return world
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "flipped":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    elif how == "cut short":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+
+
+def killed_behind_two_checkpoints(world: World) -> list[str]:
+    """Checkpoints at 60 and 120, then a kill with a journal behind them; the files, newest first."""
+    world.run(source(), polls=2)
+    world.run(source(), polls=2)
+    world.every_s = 1e9
+    world.killed(source(), 3)
+    rows = world.ask("SELECT file, position FROM checkpoints ORDER BY seq DESC")
+    assert [row[1] for row in rows] == [120, 60]
+    return [row[0] for row in rows]
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut short", "empty", "gone"])
+def test_a_damaged_newest_falls_back_to_the_older(how: str, whole: World, tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    newest, older = killed_behind_two_checkpoints(world)
+    damage(world.checkpoints / newest, how)
+    world.every_s = 1e9
+    world.killed(source(), 1)
+    assert world.ask("SELECT file FROM checkpoints") == [(older,)], "a damaged one never counts again"
+    assert world.files() == [older]
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+    assert world.dead() == whole.dead()
+    assert len(world.files()) == 2
+    damage(world.checkpoints / world.files()[-1], how)
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+
+
+def test_where_none_is_readable_and_the_journal_is_cut_it_stops(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    for name in killed_behind_two_checkpoints(world):
+        damage(world.checkpoints / name, "flipped")
+    before = (world.alerts(), world.journal(), world.ask("SELECT * FROM checkpoints"))
+    with pytest.raises(TapewatchError, match=r"no readable checkpoint of trades\[0\] in .*restore"):
+        world.run(source())
+    assert (world.alerts(), world.journal(), world.ask("SELECT * FROM checkpoints")) == before
+
+
+def test_where_none_is_readable_but_the_whole_journal_is_there_it_goes_on(
+    whole: World, tmp_path: Path
+) -> None:
+    world = World(tmp_path / "store", keep_all=True)
+    for name in killed_behind_two_checkpoints(world):
+        damage(world.checkpoints / name, "flipped")
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+    assert world.dead() == whole.dead()
+    assert world.journal()[0][0] == 1
+
+
+def test_damage_before_anything_was_consumed_is_no_loss(whole: World, tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(ListSource([MemoryLog(LOG, [])]))
+    (file,) = world.files()
+    damage(world.checkpoints / file, "empty")
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+
+
+def test_the_journal_is_cut_only_before_the_older_one(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    seqs = []
+    for _ in range(4):
+        world.run(source(), polls=2)
+        kept = [row[0] for row in world.ask("SELECT seq FROM checkpoints ORDER BY seq")]
+        seqs.append(kept)
+        first = world.journal()[0][0] if world.journal() else None
+        assert first == (1 if len(kept) == 1 else kept[0] + 1)
+    assert len(seqs[-1]) == 2
+    assert len(world.files()) == 2
+
+
+def test_keep_all_keeps_all(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", keep_all=True)
+    for _ in range(4):
+        world.run(source(), polls=2)
+    journal = world.journal()
+    assert [entry[0] for entry in journal] == list(range(1, len(journal) + 1))
+    assert len(world.files()) == 2
+    batches = [entry[2:4] for entry in journal if entry[1] == "batch"]
+    assert [first for first, _ in batches] == [0, *(last + 1 for _, last in batches[:-1])]
+
+
+def test_a_clean_stop_leaves_nothing_behind_the_newest_checkpoint(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", every_s=1e9)
+    world.run(source(), polls=4)
+    assert world.ask("SELECT count(*) FROM journal, checkpoints c WHERE journal.seq > c.seq") == [(0,)]
+    assert world.ask("SELECT position FROM checkpoints") == [(120,)]
+
+
+def test_files_of_killed_processes_are_removed_and_those_of_others_are_not(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    kept = world.files()
+    strays = ["task1-000000000009-1.ckpt", "task1-000000000010-1.ckpt.tmp"]
+    others = ["task12-000000000001-1.ckpt", "notes.txt"]
+    for name in strays + others:
+        (world.checkpoints / name).write_bytes(b"x")
+    world.every_s = 1e9
+    world.killed(source(), 1)
+    assert world.files() == sorted(kept + others)
+
+
+def test_a_file_in_the_folder_s_place_is_told_when_it_happens_and_hurts_nothing(
+    whole: World, tmp_path: Path
+) -> None:
+    world = World(tmp_path / "store", every_s=0.5)
+    world.folder.mkdir()
+    world.checkpoints.write_text("not a folder")
+
+    def poll(_: int) -> None:
+        world.time.s += 1.0
+
+    failing = source(size=5)
+    failing.on_poll = poll
+    with pytest.raises(TapewatchError, match=r"cannot write a checkpoint to .*: (File e|Not a d)"):
+        world.run(failing)
+    assert failing.polls < 60, "while it ran, not at its end"
+    world.checkpoints.unlink()
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+
+
+def test_a_file_that_cannot_be_finished_is_not_left_half_written(whole: World, tmp_path: Path) -> None:
+    taken = snapshot(whole.seen[-1].task)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, before[1]))
+    try:
+        with pytest.raises(TapewatchError, match=r"cannot write a checkpoint .*: File too large; make room"):
+            write_checkpoint(tmp_path / "folder", "x.ckpt", taken)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_checkpoints_take_a_fiftieth_of_the_time_at_most(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", every_s=1.0)
+    taken_at: list[float] = []
+
+    def slow_clock() -> float:
+        world.time.s += 0.05  # whatever is done takes a while
+        return world.time.s
+
+    def poll(number: int) -> None:
+        world.time.s += 1.0
+        if number % 3 == 0:
+            taken_at.extend(
+                made for (made,) in world.ask("SELECT created_at FROM checkpoints") if made not in taken_at
+            )
+
+    slow = source(size=1)
+    slow.on_poll = poll
+    world.run(slow, clock=slow_clock)
+    gaps = [after - before for before, after in pairwise(taken_at)]
+    assert gaps
+    assert min(gaps) > 50 * 0.05, "each takes several looks at the clock"
+
+
+def test_a_snapshot_comes_back_from_its_file_to_the_bit(tmp_path: Path, whole: World) -> None:
+    task = whole.seen[-1].task
+    written = write_checkpoint(tmp_path, "a.ckpt", snapshot(task))
+    back = read_checkpoint(tmp_path, written.file, written.sha256)
+    again = restore(task.plan, task.partition, back)
+    assert state_bytes(again, tmp_path / "again") == written.sha256
+    with pytest.raises(DamagedCheckpointError, match="checksum differs"):
+        read_checkpoint(tmp_path, written.file, "0" * 64)
+    with pytest.raises(DamagedCheckpointError, match="No such file"):
+        read_checkpoint(tmp_path, "b.ckpt", written.sha256)
+
+
+def test_a_file_of_a_later_format_is_not_guessed_at(tmp_path: Path, whole: World) -> None:
+    written = write_checkpoint(tmp_path, "a.ckpt", snapshot(whole.seen[-1].task))
+    data = bytearray((tmp_path / written.file).read_bytes())
+    data[8] = 99
+    (tmp_path / "a.ckpt").write_bytes(data)
+    with pytest.raises(DamagedCheckpointError, match="has format 99, this is 1"):
+        read_checkpoint(tmp_path, "a.ckpt", hashlib.sha256(data).hexdigest())

@@ -1,0 +1,130 @@
+"""Which version may fold a journal, and where a log that nobody knows is begun."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from list_source import ListSource, MemoryLog
+from market_bytes import LOG, T0, S, market, records, trade
+from pipeline_world import Crash, World, cycle
+
+from streamer.errors import TapewatchError
+from streamer.pipeline.version import code_version
+from streamer.sources.contract import Partition
+
+RECORDS = market(150, seed=31)
+
+
+def source(size: int = 30) -> ListSource:
+    return ListSource([MemoryLog(LOG, RECORDS)], cycle([size]))
+
+
+def test_a_journal_of_another_version_is_not_folded_unless_that_is_wanted(tmp_path: Path) -> None:
+    whole = World(tmp_path / "whole")
+    whole.run(source())
+    world = World(tmp_path / "store", every_s=1e9)
+    world.killed(source(), 3)
+    world.ask("UPDATE tasks SET code_version = '0.0.9+fold0'")
+    with pytest.raises(
+        TapewatchError, match=r"written by tapewatch 0\.0\.9\+fold0, this is .*SIGTERM.*--accept-rederivation"
+    ):
+        world.run(source())
+    world.accept = True
+    world.killed(source(), 2)
+    assert world.ask("SELECT code_version FROM tasks") == [("0.0.9+fold0",)], "it is still that journal"
+    world.run(source())
+    assert world.ask("SELECT code_version FROM tasks") == [(code_version(),)]
+    assert world.alerts() == whole.alerts()
+
+
+def test_another_version_goes_on_from_a_clean_stop(tmp_path: Path) -> None:
+    whole = World(tmp_path / "whole")
+    whole.run(source())
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    world.ask("UPDATE tasks SET code_version = '0.0.9+fold0'")
+    world.ask("UPDATE checkpoints SET code_version = '0.0.9+fold0'")
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+
+
+def test_a_state_that_this_version_cannot_take_up_is_refused_in_words(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    (name,) = world.files()
+    data = (world.checkpoints / name).read_bytes()
+    other = data.replace(b"|told_at", b"|told_xx")
+    assert other != data
+    (world.checkpoints / name).write_bytes(other)
+    world.ask(
+        "UPDATE checkpoints SET sha256 = ?, code_version = '9+fold9'", hashlib.sha256(other).hexdigest()
+    )
+    with pytest.raises(TapewatchError, match=r"trades\[0\] was written by tapewatch 9\+fold9, and this one"):
+        world.run(source())
+
+
+def test_a_configuration_that_means_nothing_to_this_version_is_refused_in_words(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    world.ask("UPDATE checkpoints SET config_hash = 'old'")
+    with pytest.raises(TapewatchError, match="does not hold configuration old"):
+        world.run(source())
+    world.ask("INSERT INTO configs VALUES ('old', ?, 0)", json.dumps({"version": 99}))
+    with pytest.raises(TapewatchError, match="means nothing to this version"):
+        world.run(source())
+
+
+def partitions(count: int, start: int | None) -> list[MemoryLog]:
+    return [
+        MemoryLog(Partition("trades", "t1", number), market(40, seed=number), start=start)
+        for number in range(count)
+    ]
+
+
+def test_start_is_asked_once_and_for_all_partitions_together(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+
+    class DiesAfter(ListSource):
+        def assign(self, logs: object) -> None:
+            assert self.assignments is not None
+            self.assignments.assigned([log.described() for log in partitions(3, 30)])
+            raise Crash
+
+    with pytest.raises(Crash):
+        world.run(DiesAfter(partitions(3, 30)))
+    assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30)]
+    grown = partitions(5, 40)
+    world.run(ListSource(grown))
+    assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30), (3, 0), (4, 0)]
+    consumed = dict.fromkeys(range(5), 0)
+    for work in world.seen:
+        consumed[work.task.partition.partition] += work.records
+    assert consumed == {0: 10, 1: 10, 2: 10, 3: 40, 4: 40}
+
+
+def test_a_failure_while_starts_are_stored_leaves_none_of_them(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(ListSource([]))
+    world.ask(
+        "CREATE TRIGGER broken BEFORE INSERT ON tasks WHEN NEW.partition = 2 "
+        "BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+    )
+    with pytest.raises(Exception, match="disk is full"):
+        world.run(ListSource(partitions(3, 30)))
+    assert world.ask("SELECT * FROM tasks") == []
+    world.ask("DROP TRIGGER broken")
+    world.run(ListSource(partitions(3, 30)))
+    assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30)]
+
+
+def test_what_the_store_knows_goes_before_what_start_says(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    log = MemoryLog(LOG, records([(T0 + at * S, trade(T0 + at * S, 100.0)) for at in range(10)]), start=4)
+    world.run(ListSource([log], cycle([2])), polls=2)
+    log.start = 10
+    world.run(ListSource([log]))
+    assert [work.records for work in world.seen] == [2, 2, 2]
+    assert sum(work.records for work in world.seen) == 6
