@@ -1,0 +1,161 @@
+"""The watermark, each instrument's clock, and ticks: what time it is in the fold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from list_source import ListSource, MemoryLog
+from market_bytes import LOG, T0, S, records, trade
+from pipeline_world import World, cycle, plan_of
+
+from streamer.events.batch import NO_TIME
+from streamer.pipeline.clocks import admit, advance
+
+MAX_AHEAD = 60 * S
+
+
+def admitted(rows: list[tuple[int, int]], watermark: int = int(NO_TIME)) -> tuple[list[bool], int]:
+    ts, record_ts = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    accepted = np.empty(len(rows), np.bool_)
+    return accepted, int(admit(ts, record_ts, watermark, MAX_AHEAD, accepted))  # type: ignore[return-value]
+
+
+def test_what_is_too_far_ahead_is_refused_and_moves_nothing() -> None:
+    accepted, watermark = admitted([(T0, T0), (T0 + 61 * S, T0), (T0 + 60 * S, T0), (T0 + 61 * S, T0)])
+    assert list(accepted) == [True, False, True, True], "the last is within reach of the watermark"
+    assert watermark == T0 + 61 * S
+
+
+def test_a_record_that_came_later_vouches_for_its_event() -> None:
+    accepted, watermark = admitted([(T0, T0), (T0 + 900 * S, T0 + 900 * S)])
+    assert list(accepted) == [True, True]
+    assert watermark == T0 + 900 * S
+
+
+def test_the_very_first_event_has_only_its_record_to_be_held_against() -> None:
+    assert list(admitted([(T0 + 61 * S, T0), (T0, T0)])[0]) == [False, True]
+
+
+def test_without_record_times_there_is_no_such_check() -> None:
+    assert list(admitted([(T0, int(NO_TIME)), (T0 + 9_000 * S, int(NO_TIME))])[0]) == [True, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), max_size=40), st.integers(1, 7))
+def test_each_instrument_has_a_clock_that_never_runs_back(rows: list[tuple[int, int]], size: int) -> None:
+    last = np.full(4, NO_TIME, np.int64)
+    expected: dict[int, int] = {}
+    late = counted = 0
+    for at in range(0, len(rows), size):
+        some = rows[at : at + size]
+        slot, ts = np.array([r[0] for r in some], np.int32), np.array([r[1] for r in some], np.int64)
+        clock = np.empty(len(some), np.int64)
+        counted += advance(slot, ts, last, clock)
+        for (number, time), seen in zip(some, clock, strict=True):
+            late += time < expected.get(number, time)
+            expected[number] = max(expected.get(number, time), time)
+            assert seen == expected[number]
+    assert counted == late
+
+
+def ticking(world: World, log: MemoryLog, polls: int, step_s: float = 1.0, **changes: object) -> ListSource:
+    def poll(number: int) -> None:
+        world.time.s += step_s
+        for name, at in changes.items():
+            if isinstance(at, tuple) and at[0] == number:
+                setattr(source, name, at[1])
+
+    source = ListSource([log], cycle([50]), poll, endless=True)
+    world.run(source, polls=polls)
+    return source
+
+
+def ticks(world: World, task: int = 1) -> list[tuple[int, int]]:
+    return world.ask("SELECT tick_number, ts_ns FROM journal WHERE kind = 'tick' AND task_id = ?", task)
+
+
+def trades(*seconds: float) -> MemoryLog:
+    times = [T0 + int(at * S) for at in seconds]
+    return MemoryLog(LOG, records([(ts, trade(ts, 100.0)) for ts in times]))
+
+
+def test_ticks_count_from_the_watermark_with_the_time_that_passes(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
+    ticking(world, trades(0, 5), 6)
+    numbers, times = zip(*ticks(world), strict=True)
+    assert numbers == tuple(range(1, len(numbers) + 1))
+    assert len(numbers) >= 5
+    assert [round((ts - T0) / S, 3) for ts in times] == [5.0 + at for at in range(len(times))]
+
+
+def test_no_tick_before_the_first_event_nor_where_it_is_off(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", ticks_every_s=1.0)
+    ticking(world, trades(), 5)
+    assert ticks(world) == []
+    off = World(tmp_path / "off", ticks_every_s=None)
+    ticking(off, trades(0), 5)
+    assert ticks(off) == []
+
+
+def test_no_tick_while_there_is_a_backlog_or_an_outage(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
+    log = trades(*range(20))
+    source = ListSource([log], cycle([2]), endless=True)
+    seen: list[int] = []
+
+    def poll(number: int) -> None:
+        world.time.s += 1.0
+        source.reachable = not 15 < number < 30
+        seen.append(len(ticks(world)) if number > 1 else 0)
+
+    source.on_poll = poll
+    world.run(source, polls=40)
+    assert source.positions[LOG] == 20
+    journal = world.journal()
+    assert [entry[1] for entry in journal if entry[3] == 19] == ["batch"]
+    first_tick = next(at for at, entry in enumerate(journal) if entry[1] == "tick")
+    assert all(entry[3] <= 19 for entry in journal[:first_tick])
+    assert max(entry[3] for entry in journal[:first_tick]) == 19
+    outage = [tick[1] for tick in ticks(world)]
+    steps = np.diff(outage) / S
+    assert steps.max() > 10, "none was made while nothing could be fetched"
+    assert sorted(steps)[-2] == pytest.approx(1.0)
+
+
+def test_ticks_stay_in_step_over_restarts_and_never_run_back(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True, every_s=3.0)
+    log = trades(0, 1)
+    ticking(world, log, 8)
+    for _ in range(2):
+        world.time.s += 1_000.0
+        ticking(world, log, 6)
+    world.killed(ListSource([log], cycle([5]), lambda _: None, endless=True), 3)
+    log.records = trades(0, 1, 4).records
+    ticking(world, log, 6)
+    numbers, times = zip(*ticks(world), strict=True)
+    assert numbers == tuple(range(1, len(numbers) + 1))
+    assert np.diff(times).min() > 0
+    assert np.diff(times).max() <= 2 * S, "a restart is no silence"
+
+
+def test_a_tick_finds_an_episode_due_and_another_one_over(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", ticks_every_s=1.0)
+    ticking(world, trades(0), 16)
+    rows = world.ask("SELECT transition, ts_event_ns, body FROM outbox WHERE rule = 'held' ORDER BY n")
+    assert [row[0] for row in rows] == ["fired", "resolved"]
+    assert [(row[1] - T0) / S for row in rows] == [3.0, 11.0]
+    assert all(b'"offset":null' in row[2] and b'"tick":' in row[2] for row in rows)
+
+
+def test_instruments_beyond_the_limit_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    values = [(T0 + at * S, trade(T0 + at * S, 100.0, symbol=f"S{at % 6}")) for at in range(30)]
+    world = World(tmp_path / "store", plan=plan_of(max_instruments=4, flood=100), batch_size=7)
+    world.run(ListSource([MemoryLog(LOG, records(values))]))
+    task = world.seen[-1].task
+    assert [each.symbol for each in task.slots.instruments] == ["S0", "S1", "S2", "S3"]
+    assert [row[2] for row in world.dead()] == [at for at in range(30) if at % 6 > 3]
+    world.run(ListSource([MemoryLog(LOG, records(values + values[:6]))]))
+    assert [row[2] for row in world.dead()][-2:] == [34, 35]
