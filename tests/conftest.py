@@ -61,7 +61,7 @@ def own_broker() -> Iterator[Callable[..., LocalBroker]]:
 
         def start(*, tls: bool = False) -> LocalBroker:
             try:
-                local = LocalBroker(tls=tls)
+                local = LocalBroker(tls=tls, session_s=2.0)
                 stack.callback(local.stop)
                 local.start()
             except BrokerError as error:

@@ -48,7 +48,8 @@ log.cleaner.dedupe.buffer.size=4194304
 log.initial.task.delay.ms=100
 log.retention.ms=-1
 log.retention.check.interval.ms=500
-broker.session.timeout.ms=2000
+transaction.partition.verification.enable=false
+broker.session.timeout.ms={session_ms}
 broker.heartbeat.interval.ms=300
 num.network.threads=2
 num.io.threads=2
@@ -109,12 +110,15 @@ class LocalBroker:
     ----------
     tls
         Also listen with TLS, at `tls_bootstrap`; `ca` is then the certificate to trust.
+    session_s
+        How long the cluster believes in a broker that says nothing. A killed one can come back only after it,
+        a busy one is out for a moment where it is short.
     """
 
     user = "tapewatch"
     password = "broker-secret"
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: bool = False, session_s: float = 9.0) -> None:
         self._jars = jars()
         self.folder = Path(tempfile.mkdtemp(prefix="tapewatch-broker-"))
         self.port, self.sasl_port, self.tls_port, controller = (free_port() for _ in range(4))
@@ -127,6 +131,7 @@ class LocalBroker:
             data=self.folder / "data",
             user=self.user,
             password=self.password,
+            session_ms=int(session_s * 1000),
         )
         if tls:
             text += TLS_PROPERTIES.format(store=self._key_store(), password=self.password)
