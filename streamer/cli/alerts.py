@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from alerts.severity import SEVERITIES
+from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
 from streamer.cli.output import out, say
 from streamer.errors import UsageError
@@ -27,7 +29,9 @@ def alerts(
     since: Annotated[
         str | None, typer.Option(help="Only from this event time on, like 2026-01-31T09:30:00Z.")
     ] = None,
-    only_open: Annotated[bool, typer.Option("--open", help="Only episodes that have not resolved.")] = False,
+    only_open: Annotated[
+        bool, typer.Option("--open", help="Only of episodes that have not resolved.")
+    ] = False,
     retry_parked: Annotated[
         str | None,
         typer.Option(metavar="RECEIVER", help="Send again what this receiver refused for good, then list."),
@@ -42,6 +46,9 @@ def alerts(
     Examples: `tapewatch alerts --rule fat_finger --since 2026-01-31T09:30:00Z`,
     `tapewatch alerts --json | jq .text`, `tapewatch alerts --retry-parked desk`.
     """
+    if severity is not None and severity not in SEVERITIES:
+        near = did_you_mean(severity, SEVERITIES)
+        raise UsageError(f"--severity: {severity!r} is none of {', '.join(SEVERITIES)}{near}")
     wanted = AlertFilter(
         rule=rule,
         symbol=symbol,
@@ -52,7 +59,7 @@ def alerts(
     database = open_named_store(config, store)
     if retry_parked is not None:
         count = StoreDeliveries(database).unpark(retry_parked)
-        say(f"{count} parked deliveries to {retry_parked} will be tried again by the running daemon")
+        say(_unparked(retry_parked, count))
     found = find_alerts(database, wanted, limit)
     if as_json:
         for alert in found:
@@ -60,6 +67,13 @@ def alerts(
         return
     _print_table(found)
     _print_deliveries(database)
+
+
+def _unparked(receiver: str, count: int) -> str:
+    if count == 0:
+        return f"nothing is parked at {receiver}"
+    deliveries = "delivery" if count == 1 else "deliveries"
+    return f"{count} parked {deliveries} to {receiver} will be tried again by the running daemon"
 
 
 def _time_ns(text: str) -> int:

@@ -86,7 +86,7 @@ def _reach(loaded: ConfigFile) -> list[str]:
     try:
         globs = [glob for topic in source.topics for glob in topic.globs]
         for topic, partitions in survey(source.kafka, globs, os.environ).items():
-            out(f"topic {topic}: {partitions} partitions")
+            out(f"topic {topic}: {partitions} partition{'' if partitions == 1 else 's'}")
     except TapewatchError as error:
         problems.append(str(error))
     return problems

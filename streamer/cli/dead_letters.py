@@ -11,8 +11,11 @@ import typer
 from rich.table import Table
 from sqlalchemy import Row
 
+from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
 from streamer.cli.output import out
+from streamer.errors import UsageError
+from streamer.events.reasons import Reason
 from streamer.store.queries import dead_letters as find_dead_letters
 from streamer.store.queries import floods
 
@@ -22,17 +25,21 @@ _SHOWN_CHARACTERS = 60
 def dead_letters(
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
-    reason: Annotated[str | None, typer.Option(help="Only of this reason.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only of this reason, such as bad_json.")] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List records that could not be decoded, mapped, validated or accepted, with the reason of each.
 
     Nothing stops for a dead letter, and its bytes are kept (the first 64 KB). Of one reason in one
-    minute the first 100 are kept one by one; the rest are a range of offsets and a count.
+    minute the first 100 (`engine.flood`) are kept one by one, the rest as a range of offsets and a count.
 
     Example: `tapewatch dead-letters --reason bad_json --json`
     """
+    reasons = [known.value for known in Reason]
+    if reason is not None and reason not in reasons:
+        near = did_you_mean(reason, reasons) or f" (there are {', '.join(reasons)})"
+        raise UsageError(f"--reason: {reason!r} is no reason{near}")
     database = open_named_store(config, store)
     letters, counted = find_dead_letters(database, reason, limit), floods(database, reason)
     if as_json:

@@ -10,10 +10,14 @@ from typing import ParamSpec
 
 import typer
 
+from streamer.cli.logs import set_up_logs
 from streamer.cli.output import say
+from streamer.config.settings import LogSettings
 from streamer.errors import TapewatchError
 
 INTERRUPTED = 130
+
+_UNTIL_CONFIGURED = LogSettings(level="warning")
 
 P = ParamSpec("P")
 
@@ -23,6 +27,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        set_up_logs(_UNTIL_CONFIGURED)
         try:
             command(*args, **kwargs)
         except TapewatchError as error:

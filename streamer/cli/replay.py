@@ -106,10 +106,11 @@ def _summary(tally: object) -> str:
     lines = [f"{tally.records:,} records in {tally.seconds:.1f} s ({rate:,.0f} a second)"]
     fired = sum(tally.fired.values())
     by_rule = ", ".join(f"{rule} {count}" for rule, count in sorted(tally.fired.items()))
-    lines.append(f"{fired:,} alerts fired" + (f": {by_rule}" if by_rule else ""))
+    lines.append(f"{fired:,} alert{'' if fired == 1 else 's'} fired" + (f": {by_rule}" if by_rule else ""))
     if tally.dead:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(tally.dead.items()))
-        lines.append(f"{sum(tally.dead.values()):,} dead letters: {reasons}")
+        count = sum(tally.dead.values())
+        lines.append(f"{count:,} dead letter{'' if count == 1 else 's'}: {reasons}")
     if tally.ignored:
         names = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.ignored.items()))
         lines.append(f"not used: {names}")

@@ -40,7 +40,7 @@ def _lines(found: Explained) -> list[str]:
     where = ", ".join(f"{name} {value}" for name, value in place.items() if value is not None)
     lines = [
         f"{alert['transition']} #{alert['number']}  {alert['rule']}  {alert['severity']}  "
-        f"{alert['venue']} {alert['symbol']}  {alert['ts_event']}",
+        f"{_subject(alert)}  {alert['ts_event']}",
         f"  id         {alert['id']}",
         f"  text       {alert['text']}",
         f"  source     {where}",
@@ -64,6 +64,10 @@ def _lines(found: Explained) -> list[str]:
     if decision.get("versions"):
         lines.append(f"  versions   {_pairs(decision['versions'])}")
     return [*lines, *(f"  delivery   {_delivery(row)}" for row in found.deliveries), ""]
+
+
+def _subject(alert: Mapping[str, Any]) -> str:
+    return " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch"
 
 
 def _delivery(row: Mapping[str, Any]) -> str:

@@ -38,7 +38,8 @@ def file_inputs(paths: Sequence[Path], settings: Sequence[FileSettings]) -> list
         matching = next((each for each in settings if each.matches(path.name)), None)
         if matching is None:
             raise UsageError(
-                f"no entry of source.files matches {path.name!r}: add one that says how it is read"
+                f"no entry of source.files matches {path.name!r}: add one that says how it is read, "
+                "or give --format"
             )
         found.append(FileInput(path, matching.receive_time))
     return found

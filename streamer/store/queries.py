@@ -12,6 +12,7 @@ from sqlalchemy import Row, Select, func, select
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
+from streamer.store.service_alerts import SERVICE_ORIGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +171,6 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.only_open:
         later = t.outbox.alias("later")
         resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
-        query = query.where(~resolved.exists())
+        # what the service says of itself is said once, and never resolved
+        query = query.where(c.origin != SERVICE_ORIGIN, ~resolved.exists())
     return query
