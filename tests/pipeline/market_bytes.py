@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from streamer.events.batch import NO_TIME
@@ -48,7 +49,7 @@ JUNK: tuple[bytes | None, ...] = (
 )
 
 
-def records(values: list[tuple[int, bytes | None]], first: int = 0) -> list[Record]:
+def records(values: Sequence[tuple[int, bytes | None]], first: int = 0) -> list[Record]:
     """Records of values with their times (ns), at offsets one after another."""
     return [
         Record(first + at, value, NO_TIME if ts == NO_TIME else ts // MS * MS)

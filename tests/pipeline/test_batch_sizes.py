@@ -128,7 +128,7 @@ def as_binance(kind: str, symbol: str, price: float, size: float, now: int, junk
     return binance_trade(now + (600 * S if kind == "ahead" else 0), price, size, symbol)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     events=EVENTS,
     binance=st.booleans(),
@@ -194,15 +194,14 @@ def test_another_hash_seed_and_a_state_from_a_file_in_another_process(tmp_path: 
         "import sys; from pathlib import Path; from test_batch_sizes import go_on; "
         "print(go_on(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))"
     )
-    for seed in ("0", "4711"):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path), written.file, written.sha256],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == state
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), written.file, written.sha256],
+        env={**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == state
 
 
 def go_on(folder: Path, name: str, sha256: str) -> str:

@@ -176,7 +176,7 @@ def test_a_copy_of_the_folder_taken_at_any_moment_can_be_gone_on_from(
 
     world.run(ListSource(LOGS, cycle([9]), poll), clock=moment, watch=moment)
     assert len(copies) > 8
-    for copy in copies[:16]:
+    for copy in copies[::2][:8]:
         copy.run(ListSource(LOGS, cycle([33])))
         assert copy.alerts() == undisturbed.alerts()
         assert copy.dead() == undisturbed.dead()

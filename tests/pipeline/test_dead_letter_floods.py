@@ -12,7 +12,7 @@ from market_bytes import LOG, MS, T0, S, records, trade
 from pipeline_world import World, cycle, plan_of
 
 from streamer.events.batch import NO_TIME, DeadLetter
-from streamer.pipeline.floods import FloodGate
+from streamer.pipeline.floods import Flood, FloodGate
 
 MINUTE = 60 * S
 
@@ -65,7 +65,7 @@ def test_cuts_and_restores_change_nothing(shape: list[tuple[str, int | None]], s
     kept, floods = whole.sort(letters)
     cut = FloodGate(4)
     found: list[DeadLetter] = []
-    last = {}
+    last: dict[tuple[str, int, int], Flood] = {}
     at = 0
     for size in cycle(sizes):
         if at >= len(letters):

@@ -13,8 +13,8 @@ from streamer.errors import TapewatchError
 from streamer.sources.contract import Partition, Record
 
 
-def log_of(count: int = 200, **options: float) -> MemoryLog:
-    return MemoryLog(LOG, market(count, seed=9, **options))
+def log_of(count: int = 200, holes: float = 0.0) -> MemoryLog:
+    return MemoryLog(LOG, market(count, seed=9, holes=holes))
 
 
 def test_ticks_stand_where_they_stood(tmp_path: Path) -> None:

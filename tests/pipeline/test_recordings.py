@@ -225,7 +225,7 @@ def test_where_a_recording_cannot_go_is_told(tmp_path: Path) -> None:
         pass
 
 
-def paced(values: list[tuple[int, bytes | None]], speed: float) -> PacedSource:
+def paced(values: Sequence[tuple[int, bytes | None]], speed: float) -> PacedSource:
     return PacedSource(ListSource([MemoryLog(LOG, records(values))]), speed)
 
 
