@@ -13,11 +13,11 @@ from sqlalchemy import Row
 
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
-from streamer.cli.output import out
+from streamer.cli.output import out, say
 from streamer.errors import UsageError
 from streamer.events.reasons import Reason
 from streamer.store.queries import dead_letters as find_dead_letters
-from streamer.store.queries import floods
+from streamer.store.queries import floods, unused
 
 _SHOWN_CHARACTERS = 60
 
@@ -48,6 +48,9 @@ def dead_letters(
         for flood in counted:
             out(json.dumps(dict(flood._mapping)))
         return
+    ignored = ", ".join(f"{name} {count:,}" for name, count in unused(database).items())
+    if ignored:
+        say(f"known and not used, so no dead letters: {ignored}")
     if not letters and not counted:
         out("no dead letters")
         return

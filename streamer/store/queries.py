@@ -145,6 +145,14 @@ def floods(database: Database, reason: str | None) -> list[Row[Any]]:
         return list(connection.execute(query).all())
 
 
+def unused(database: Database) -> dict[str, int]:
+    """How many messages of each kind that is known but not used there were, by name."""
+    c = t.ignored.c
+    query = select(c.name, func.sum(c.count)).group_by(c.name).order_by(c.name)
+    with database.read() as connection:
+        return {name: int(count) for name, count in connection.execute(query)}
+
+
 def task_statuses(database: Database) -> list[dict[str, Any]]:
     """What each task last said of itself, with its topic and partition."""
     k, s = t.tasks.c, t.task_status.c
