@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.consumer import FetchRequest
 
 REFUSED = (
     errors.SaslAuthenticationFailedError,
@@ -21,9 +22,35 @@ REFUSED = (
 """Errors by which a broker says at once that it will not have this client."""
 
 
+MISSING = frozenset(
+    error.errno
+    for error in (
+        errors.UnknownTopicOrPartitionError,
+        errors.UnknownTopicIdError,
+        errors.InconsistentTopicIdError,
+    )
+)
+"""Codes by which a broker says that there is no such topic, as it does between two of one name."""
+
+
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
     # The library forgets a refusal at once, and would try a wrong password until the time is up.
     refusal: Exception | None = None
+
+    def __init__(self, *arguments: Any, **configs: Any) -> None:
+        super().__init__(*arguments, **configs)
+        self.missed: set[str] = set()
+
+    def send(self, request: Any, node_id: Any = None, request_timeout_ms: float | None = None) -> Any:
+        answer = super().send(request, node_id=node_id, request_timeout_ms=request_timeout_ms)
+        if isinstance(request, FetchRequest):
+            answer.add_callback(self._look_for_missing)
+        return answer
+
+    def _look_for_missing(self, response: Any) -> None:
+        for topic in response.responses:
+            if any(partition.error_code in MISSING for partition in topic.partitions):
+                self.missed.add(topic.topic)
 
     def get_connection(self, node_id: int | str, **options: Any) -> Any:
         if self.refusal is not None:
@@ -60,6 +87,18 @@ def incarnation(consumer: KafkaConsumer, topic: str) -> str:
 def partition_count(consumer: KafkaConsumer, topic: str) -> int:
     """How many partitions a topic has as far as it is known, without asking a broker."""
     return len(consumer._cluster.partitions_for_topic(topic) or ())
+
+
+def take_missed(consumer: KafkaConsumer) -> set[str]:
+    """Topics that a fetch did not find since this was asked last; one found again may be another.
+
+    Fetches go by name (3.0.12 does not use topic ids for them), so nothing else tells them apart.
+    """
+    noted: set[str] = consumer._client._manager.missed
+    missed = set()
+    while noted:  # the network thread may add to it meanwhile
+        missed.add(noted.pop())
+    return missed
 
 
 def ask_to_rejoin(consumer: KafkaConsumer) -> None:

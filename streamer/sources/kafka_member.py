@@ -10,7 +10,7 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 
 from streamer.sources.contract import Assignments, Log, Partition
-from streamer.sources.kafka_internals import ask_to_rejoin, incarnation, partition_count
+from streamer.sources.kafka_internals import ask_to_rejoin, incarnation, partition_count, take_missed
 from streamer.sources.kafka_logs import describe, find_topics, topic_pattern
 from streamer.sources.kafka_poller import Poller
 from streamer.sources.kafka_settings import KafkaSettings, is_pattern
@@ -65,7 +65,11 @@ class Member:
 
     def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """As the consumer's own `poll`; on the way partitions may go."""
-        return self._poller.poll(timeout_ms, max_records)
+        found = self._poller.poll(timeout_ms, max_records)
+        if not self._poller.busy:
+            missed = take_missed(self._consumer)
+            self._poller.hold(one for one in self.owned if one.topic in missed)
+        return {one: records for one, records in found.items() if one not in self._poller.fresh}
 
     def settle(self) -> None:
         """Take over partitions that have come, in whatever way; cheap where there are none.
