@@ -76,7 +76,7 @@ def message(delivery: Delivery) -> SlackMessage:
     blocks: list[Mapping[str, Any]] = [_section(f"{_emoji(shown)} *{escape(shown.headline, 500)}*")]
     if shown.text:
         blocks.append(_section(escape(shown.text, _SECTION_LENGTH)))
-    if shown.values:
+    if shown.values and shown.transition != "resolved":  # then they are of the row that ended it
         blocks.append({"type": "section", "fields": _fields(shown.values)})
     blocks.append({"type": "context", "elements": [_mrkdwn(_footer(shown))]})
     return SlackMessage(_fallback(shown), blocks)

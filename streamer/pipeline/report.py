@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,13 @@ class Rows:
     origin: Origin
 
 
+class OpenAlert(NamedTuple):
+    """An episode that has fired and not resolved: its alert's id, and what it said last."""
+
+    id: str
+    text: str
+
+
 class Reporter:
     """Writes the alerts of one batch.
 
@@ -79,17 +86,20 @@ class Reporter:
         self._seen = seen
 
     def report(
-        self, rule: Rule, open_ids: dict[int, str], row: int, step: int, severity: int, number: int
+        self, rule: Rule, opened: dict[int, OpenAlert], row: int, step: int, severity: int, number: int
     ) -> Transition:
-        """One step of an episode as a transition; `open_ids` (slot to alert id) is kept up to date."""
+        """One step of an episode as a transition; `opened` (by slot) is kept up to date."""
         slot = int(self._rows.columns.slot[row])
-        if step == FIRED:
-            open_ids[slot] = self._new_id(rule, row, slot)
-        found = open_ids[slot]
-        if step == RESOLVED:
-            del open_ids[slot]
         values = {name: self._seen.value(name, row) for name in rule.names}
-        alert = self._alert(rule, found, TRANSITIONS[step], severity, number, row, values)
+        if step == RESOLVED:
+            # the row that ends an episode may be a quote or a tick, without what the text speaks of
+            found, said = opened.pop(slot)
+            text = over(said, f"not true for {rule.settings.clear}")
+        else:
+            found = self._new_id(rule, row, slot) if step == FIRED else opened[slot].id
+            text = rule.render(values)
+            opened[slot] = OpenAlert(found, text)
+        alert = self._alert(rule, found, text, TRANSITIONS[step], severity, number, row, values)
         is_tick = self._rows.origin.tick is not None
         return Transition(
             alert_id=found,
@@ -123,6 +133,7 @@ class Reporter:
         self,
         rule: Rule,
         found: str,
+        text: str,
         transition: str,
         severity: int,
         number: int,
@@ -150,7 +161,7 @@ class Reporter:
             rarity_s=None,
             model_version=self._models[detector] if detector else None,
             config_hash=self._plan.config_hash,
-            text=_text(rule, transition, instrument.symbol, values),
+            text=text,
         )
 
     def _source(self, row: int) -> dict[str, str | int | None]:
@@ -187,11 +198,15 @@ class Reporter:
         return json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _text(rule: Rule, transition: str, symbol: str, values: dict[str, Value]) -> str:
-    if transition == TRANSITIONS[RESOLVED]:
-        # the row that ends an episode may be a quote or a tick, without what the text speaks of
-        return f"{symbol}: {rule.name} has not been true for {rule.settings.clear}"
-    return rule.render(values)
+def over(said: str, why: str) -> str:
+    """What an alert says at its end: what it said last, so that it can be understood alone, and why.
+
+    Examples
+    --------
+    >>> over("BTCUSDT moved +26.6 bps in 10 s", "not true for 60s")
+    'BTCUSDT moved +26.6 bps in 10 s (over: not true for 60s)'
+    """
+    return f"{said} (over: {why})"
 
 
 def detector_of(rule: Rule) -> str | None:

@@ -14,6 +14,7 @@ from detectors.columns import State
 from streamer.events.batch import NO_TIME
 from streamer.pipeline.outcome import Outcome, Transition
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.report import OpenAlert, over
 from streamer.pipeline.snapshot import Snapshot, pack, unpack
 from streamer.pipeline.task import Task, Tick
 from streamer.sources.contract import Partition
@@ -38,7 +39,7 @@ def snapshot(task: Task) -> Snapshot:
         "watermark": task.watermark,
         "tick": [task.last_tick.number, task.last_tick.ts_ns],
         "open": {
-            _rule_key(rule.name, rule.version): [[slot, found] for slot, found in entries.items()]
+            _rule_key(rule.name, rule.version): [[slot, *alert] for slot, alert in entries.items()]
             for rule, entries in zip(task.plan.rules, task.open, strict=True)
         },
         "floods": task.floods.document(),
@@ -102,11 +103,11 @@ def reload(task: Task, plan: Plan) -> tuple[Task, Outcome]:
     return fresh, Outcome(tuple(closed))
 
 
-def _closed(task: Task, number: int, slot: int, found: str) -> Transition:
+def _closed(task: Task, number: int, slot: int, opened: OpenAlert) -> Transition:
     rule, instrument = task.plan.rules[number], task.slots.instruments[slot]
     following, severity = task.episodes[number].closing(slot)
     alert = Alert(
-        id=found,
+        id=opened.id,
         origin="detect",
         transition="resolved",
         number=following,
@@ -128,7 +129,7 @@ def _closed(task: Task, number: int, slot: int, found: str) -> Transition:
         rarity_s=None,
         model_version=None,
         config_hash=task.plan.config_hash,
-        text=f"{instrument.symbol}: {rule.name} was changed or removed while this was open",
+        text=over(opened.text, "the rule was changed or removed"),
     )
     decision = {
         "event": {"kind": "reload"},
@@ -136,7 +137,7 @@ def _closed(task: Task, number: int, slot: int, found: str) -> Transition:
         "versions": {"config_hash": task.plan.config_hash, "rule_version": rule.version},
     }
     return Transition(
-        alert_id=found,
+        alert_id=opened.id,
         number=following,
         transition="resolved",
         rule=rule.name,
@@ -156,7 +157,7 @@ def _restore_episodes(task: Task, opened: Mapping[str, Any], parts: Mapping[str,
         kept = parts.get(key)
         if kept is not None:
             task.episodes[number].restore(kept)
-            task.open[number] = {int(slot): str(found) for slot, found in opened.get(key, [])}
+            task.open[number] = {slot: OpenAlert(found, text) for slot, found, text in opened.get(key, [])}
 
 
 def _detector_key(name: str, version: str) -> str:

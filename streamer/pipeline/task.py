@@ -19,7 +19,7 @@ from streamer.pipeline.clocks import admit, advance
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.outcome import Outcome, Scores, Transition
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.report import Origin, Reporter, Rows
+from streamer.pipeline.report import OpenAlert, Origin, Reporter, Rows
 from streamer.pipeline.slots import FULL, Slots
 from streamer.sources.contract import Partition
 
@@ -65,7 +65,7 @@ class Task:
         self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
         self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
         self.episodes = [Episodes(rule) for rule in plan.rules]
-        self.open: list[dict[int, str]] = [{} for _ in plan.rules]
+        self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
         named = {name for rule in plan.rules for name in rule.names}
         self._named = tuple(name for name in ("venue", "symbol") if name in named)
         self.floods = FloodGate(plan.flood)

@@ -81,16 +81,18 @@ def test_open_episodes_of_a_rule_that_changed_are_resolved(rules: str, tmp_path:
     closed = {
         body["id"]: body
         for number, transition, body in bodies(world, name)
-        if body["id"] in were_open.values() and transition == "resolved" and number == numbers[body["id"]] + 1
+        if body["id"] in {alert.id for alert in were_open.values()}
+        and transition == "resolved"
+        and number == numbers[body["id"]] + 1
     }
-    assert set(closed) == set(were_open.values())
+    assert set(closed) == {alert.id for alert in were_open.values()}
     for slot, found in were_open.items():
-        body = closed[found]
+        body = closed[found.id]
         assert body["ts_event_ns"] == task.watermark
         assert body["symbol"] == task.slots.instruments[slot].symbol
         assert body["source"] == {"topic": "trades", "partition": 0, "offset": None, "index": None}
         assert body["config_hash"] == task.plan.config_hash
-        assert body["text"] == f"{body['symbol']}: {name} was changed or removed while this was open"
+        assert body["text"] == f"{found.text} (over: the rule was changed or removed)"
     hashes = world.ask("SELECT DISTINCT config_hash FROM outbox WHERE rule = ?", name)
     assert hashes == [(task.plan.config_hash,)]
     world.run(source())
