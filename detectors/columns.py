@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TICK = range(7)
 KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
+
+ACTIONS = ("new", "replace", "cancel", "reject", "fill", "partial_fill", "expire")
+NEW, REPLACE, CANCEL, REJECT, FILL, PARTIAL_FILL, EXPIRE = range(7)
+SIDES = ("buy", "sell")
+BUY, SELL = range(2)
+
+CODED: Mapping[str, tuple[str, ...]] = MappingProxyType({"action": ACTIONS, "side": SIDES})
+"""Fields of orders that come as numbers among `Columns.fields`: the position of their text here."""
 
 State = dict[str, NDArray[np.generic]]
 """What a part keeps between batches, as named arrays; a checkpoint holds nothing else."""
@@ -31,7 +40,8 @@ class Columns:
         they never move a window.
     fields
         Numeric event fields by name, float64[n], NaN where an event has none. A field that no
-        event of the batch has may be missing from the mapping.
+        event of the batch has may be missing from the mapping. Those of `CODED` are among them where
+        a feature needs them.
     n_slots
         How many slots exist; state arrays have been grown to at least this.
     """

@@ -19,18 +19,39 @@ _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
 Convert = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-class _Flow(WindowSum):
+class Flow(WindowSum):
+    """A windowed sum, converted: per second, or its logarithm.
+
+    Parameters
+    ----------
+    window_ns
+        The window.
+    weigh
+        What each row adds.
+    convert
+        What is made of the sums, None for nothing.
+    """
+
     def __init__(self, window_ns: int, weigh: Weigh, convert: Convert | None = None) -> None:
         super().__init__(window_ns, weigh)
         self._convert = convert
 
     def step(self, rows: Rows) -> NDArray[np.float64]:
+        """The converted sum as of each row, this row included."""
         total = super().step(rows)
         return total if self._convert is None else self._convert(total)
 
 
-class _Quotient:
-    """One windowed sum over another, NaN where there is nothing to divide by."""
+class Quotient:
+    """One windowed sum over another, NaN where there is nothing to divide by.
+
+    Parameters
+    ----------
+    window_ns
+        The window of both.
+    numerator, denominator
+        What each row adds to them.
+    """
 
     def __init__(self, window_ns: int, numerator: Weigh, denominator: Weigh) -> None:
         self._sums = {
@@ -39,16 +60,19 @@ class _Quotient:
         }
 
     def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
         for part in self._sums.values():
             part.grow(n_slots)
 
     def step(self, rows: Rows) -> NDArray[np.float64]:
+        """The quotient as of each row, this row included."""
         above, below = (part.step(rows) for part in self._sums.values())
         out = np.full(len(rows), np.nan)
         np.divide(above, below, out=out, where=below > 0)
         return out
 
     def state(self) -> State:
+        """An exact copy of the state."""
         return {
             f"{side}/{name}": array
             for side, part in self._sums.items()
@@ -56,6 +80,7 @@ class _Quotient:
         }
 
     def restore(self, state: State) -> None:
+        """Go on from a copy."""
         for side, part in self._sums.items():
             prefix = f"{side}/"
             part.restore(
@@ -63,7 +88,8 @@ class _Quotient:
             )
 
 
-def _one_per(kinds: frozenset[int]) -> Weigh:
+def one_per(kinds: frozenset[int]) -> Weigh:
+    """Counts the rows of these kinds."""
     return lambda rows: np.where(rows.of(kinds), 1.0, np.nan)
 
 
@@ -84,7 +110,8 @@ def _priced_trades(rows: Rows) -> NDArray[np.float64]:
     return np.where(np.isfinite(rows.field("price", _TRADES)), 1.0, np.nan)
 
 
-def _per_second(window_ns: int) -> Convert:
+def per_second(window_ns: int) -> Convert:
+    """Turns what a window holds into a rate."""
     seconds = window_ns // NS
     return lambda total: total / seconds
 
@@ -106,7 +133,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_TRADES,
         needs=frozenset(),
-        build=lambda window: _Flow(window, _one_per(_TRADES), _per_second(window)),
+        build=lambda window: Flow(window, one_per(_TRADES), per_second(window)),
     ),
     Family(
         stem="message_rate",
@@ -115,7 +142,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_EVENTS,
         needs=frozenset(),
-        build=lambda window: _Flow(window, _one_per(_EVENTS), _per_second(window)),
+        build=lambda window: Flow(window, one_per(_EVENTS), per_second(window)),
     ),
     Family(
         stem="volume",
@@ -124,7 +151,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_TRADES,
         needs=frozenset({"size"}),
-        build=lambda window: _Flow(window, _traded("size")),
+        build=lambda window: Flow(window, _traded("size")),
     ),
     Family(
         stem="notional",
@@ -133,7 +160,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_TRADES,
         needs=frozenset({"notional"}),
-        build=lambda window: _Flow(window, _traded("notional")),
+        build=lambda window: Flow(window, _traded("notional")),
     ),
     Family(
         stem="log_notional",
@@ -142,7 +169,7 @@ FAMILIES = (
         shape="level",
         fed_by=_TRADES,
         needs=frozenset({"notional"}),
-        build=lambda window: _Flow(window, _traded("notional"), _log1p_rows),
+        build=lambda window: Flow(window, _traded("notional"), _log1p_rows),
     ),
     Family(
         stem="mean_price",
@@ -151,7 +178,7 @@ FAMILIES = (
         shape="level",
         fed_by=_TRADES,
         needs=frozenset({"price"}),
-        build=lambda window: _Quotient(window, _traded("price"), _priced_trades),
+        build=lambda window: Quotient(window, _traded("price"), _priced_trades),
     ),
     Family(
         stem="vwap",
@@ -160,6 +187,6 @@ FAMILIES = (
         shape="level",
         fed_by=_TRADES,
         needs=frozenset({"price", "size"}),
-        build=lambda window: _Quotient(window, _price_of_sized_trades, _size_of_priced_trades),
+        build=lambda window: Quotient(window, _price_of_sized_trades, _size_of_priced_trades),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from detectors.features import book, flows, gaps, returns
+from detectors.features import book, flows, gaps, orders, pulled, returns, sequences
 from detectors.features.contract import Family
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -16,6 +16,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             *flows.FAMILIES,
             *book.FAMILIES,
             *gaps.FAMILIES,
+            *orders.FAMILIES,
+            *pulled.FAMILIES,
+            *sequences.FAMILIES,
         )
     }
 )

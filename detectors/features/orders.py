@@ -1,0 +1,53 @@
+"""Order and quote traffic: how much of it there is, and how little of it trades."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import FILL, NEW, ORDER, PARTIAL_FILL, QUOTE
+from detectors.features.contract import Family, Rows
+from detectors.features.flows import Flow, Quotient, one_per, per_second
+
+_ORDERS = frozenset({ORDER})
+_QUOTES = frozenset({QUOTE})
+
+
+def _filled(rows: Rows) -> NDArray[np.float64]:
+    action = rows.field("action", _ORDERS)
+    return np.where((action == FILL) | (action == PARTIAL_FILL), 1.0, np.nan)
+
+
+def _entered(rows: Rows) -> NDArray[np.float64]:
+    return np.where(rows.field("action", _ORDERS) == NEW, 1.0, np.nan)
+
+
+FAMILIES = (
+    Family(
+        stem="quote_rate",
+        doc="quotes per second over the window",
+        unit="per_second",
+        shape="positive",
+        fed_by=_QUOTES,
+        needs=frozenset(),
+        build=lambda window: Flow(window, one_per(_QUOTES), per_second(window)),
+    ),
+    Family(
+        stem="order_rate",
+        doc="order messages (entries, changes, cancels, fills) per second over the window",
+        unit="per_second",
+        shape="positive",
+        fed_by=_ORDERS,
+        needs=frozenset({"action"}),
+        build=lambda window: Flow(window, one_per(_ORDERS), per_second(window)),
+    ),
+    Family(
+        stem="fill_ratio",
+        doc="fills over new orders in the window, NaN where there were no new ones",
+        unit="ratio",
+        shape="positive",
+        fed_by=_ORDERS,
+        needs=frozenset({"action"}),
+        build=lambda window: Quotient(window, _filled, _entered),
+    ),
+)

@@ -1,0 +1,144 @@
+"""Orders that were shown and taken away: entered, never touched, cancelled after a fill on the other side.
+
+A spoofer shows size on one side to be filled on the other, and cancels what was shown. Of every instrument
+the largest resting orders of the last W are remembered (`HELD` of them), by side, price and size, since
+that is what every feed states of an entry and its cancel. Entries of one side, price and size are taken for
+one another, oldest first; the account behind an order is not looked at, as most feeds do not tell it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, State
+from detectors.features.contract import Family, Rows
+from detectors.features.windows import NEVER
+from detectors.slots import Column, SlotArrays
+
+_ORDERS = frozenset({ORDER})
+
+HELD = 16
+"""Entries remembered an instrument; a larger one takes the place of the smallest."""
+
+
+@njit(cache=True, nogil=True)
+def _place(held_at, held_size, oldest):  # type: ignore[no-untyped-def]
+    # An entry that is gone or too old, else the smallest one.
+    smallest = 0
+    for entry in range(HELD):
+        if held_at[entry] == NEVER or held_at[entry] < oldest:
+            return entry
+        if held_size[entry] < held_size[smallest]:
+            smallest = entry
+    return smallest
+
+
+@njit(cache=True, nogil=True)
+def _find(held_at, held_side, held_price, held_size, side, price, size):  # type: ignore[no-untyped-def]
+    found = -1
+    for entry in range(HELD):
+        if held_at[entry] == NEVER or held_side[entry] != side:
+            continue
+        if held_price[entry] != price or held_size[entry] != size:
+            continue
+        if found < 0 or held_at[entry] < held_at[found]:
+            found = entry
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _pulled_rows(  # type: ignore[no-untyped-def]
+    slot, clock, action, side, price, size, window_ns, at, sides, prices, sizes, before, fills, pulled, out
+):
+    for row in range(slot.shape[0]):
+        s = slot[row]
+        what = action[row]
+        whole = side[row] == side[row] and price[row] == price[row] and size[row] == size[row]
+        if what == what:
+            pulled[s] = 0.0
+        if what == NEW and whole:
+            oldest = clock[row] - window_ns
+            entry = _place(at[s], sizes[s], oldest)
+            if at[s, entry] == NEVER or at[s, entry] < oldest or sizes[s, entry] < size[row]:
+                at[s, entry] = clock[row]
+                sides[s, entry] = side[row]
+                prices[s, entry] = price[row]
+                sizes[s, entry] = size[row]
+                before[s, entry] = fills[s, 1 - int(side[row])]
+        elif what == CANCEL or what == EXPIRE or what == FILL or what == PARTIAL_FILL:
+            entry = _find(at[s], sides[s], prices[s], sizes[s], side[row], price[row], size[row])
+            if what == CANCEL and entry >= 0 and clock[row] - at[s, entry] <= window_ns:
+                if fills[s, 1 - int(side[row])] > before[s, entry]:
+                    pulled[s] = size[row]
+            if entry >= 0:
+                at[s, entry] = NEVER
+            if (what == FILL or what == PARTIAL_FILL) and side[row] == side[row]:
+                fills[s, int(side[row])] += 1
+        out[row] = pulled[s]
+
+
+class _Pulled:
+    """The size of an order that the row's cancel pulled; 0 on every other order."""
+
+    def __init__(self, window_ns: int) -> None:
+        self._window_ns = window_ns
+        self._arrays = SlotArrays(
+            {
+                "at": Column(np.int64, NEVER, (HELD,)),
+                "sides": Column(np.float64, np.nan, (HELD,)),
+                "prices": Column(np.float64, np.nan, (HELD,)),
+                "sizes": Column(np.float64, np.nan, (HELD,)),
+                "before": Column(np.int64, 0, (HELD,)),
+                "fills": Column(np.int64, 0, (2,)),
+                "pulled": Column(np.float64, np.nan),
+            }
+        )
+
+    def grow(self, n_slots: int) -> None:
+        self._arrays.grow(n_slots)
+
+    def step(self, rows: Rows) -> NDArray[np.float64]:
+        out = np.empty(len(rows))
+        a = self._arrays
+        _pulled_rows(
+            rows.slot,
+            rows.clock,
+            rows.field("action", _ORDERS),
+            rows.field("side", _ORDERS),
+            rows.field("price", _ORDERS),
+            rows.field("size", _ORDERS),
+            self._window_ns,
+            a["at"],
+            a["sides"],
+            a["prices"],
+            a["sizes"],
+            a["before"],
+            a["fills"],
+            a["pulled"],
+            out,
+        )
+        return out
+
+    def state(self) -> State:
+        return self._arrays.state()
+
+    def restore(self, state: State) -> None:
+        self._arrays.restore(state)
+
+
+FAMILIES = (
+    Family(
+        stem="pulled_size",
+        doc=(
+            "size of the order that the last order message cancelled, if it was entered within the window, "
+            "never touched, and an order on the other side was filled meanwhile; else 0"
+        ),
+        unit="number",
+        shape="positive",
+        fed_by=_ORDERS,
+        needs=frozenset({"action", "side", "price", "size"}),
+        build=_Pulled,
+    ),
+)

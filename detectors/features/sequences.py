@@ -1,0 +1,84 @@
+"""Numbers that a feed gives its events, and those that are missing.
+
+Many feeds number per venue or per connection, and one instrument then sees holes all the time. Only an
+instrument whose numbers have run on without a hole for `STEADY` events is known to be numbered by itself,
+and only then a hole says something. A number that is not above the last one is a counter that was reset,
+or an event that came late: it ends the run and is no gap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
+from detectors.features.contract import Family, Rows
+from detectors.slots import Column, SlotArrays
+
+_EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
+
+STEADY = 30
+"""Events in a row without a hole before a hole counts."""
+
+
+@njit(cache=True, nogil=True)
+def _missing_rows(slot, sequence, last, run, missing, out):  # type: ignore[no-untyped-def]
+    for row in range(slot.shape[0]):
+        s = slot[row]
+        number = sequence[row]
+        if number == number:
+            hole = number - last[s] - 1.0
+            if hole == 0.0:
+                run[s] += 1
+                missing[s] = 0.0 if run[s] >= STEADY else np.nan
+            elif hole != -1.0:  # a number twice is one event twice
+                missing[s] = hole if hole > 0.0 and run[s] >= STEADY else np.nan
+                run[s] = 0
+            last[s] = number
+        out[row] = missing[s]
+
+
+class _Missing:
+    """How many numbers are missing right before the last numbered event."""
+
+    def __init__(self) -> None:
+        self._arrays = SlotArrays(
+            {
+                "last": Column(np.float64, np.nan),
+                "run": Column(np.int64),
+                "missing": Column(np.float64, np.nan),
+            }
+        )
+
+    def grow(self, n_slots: int) -> None:
+        self._arrays.grow(n_slots)
+
+    def step(self, rows: Rows) -> NDArray[np.float64]:
+        out = np.empty(len(rows))
+        a = self._arrays
+        _missing_rows(rows.slot, rows.field("sequence", _EVENTS), a["last"], a["run"], a["missing"], out)
+        return out
+
+    def state(self) -> State:
+        return self._arrays.state()
+
+    def restore(self, state: State) -> None:
+        self._arrays.restore(state)
+
+
+FAMILIES = (
+    Family(
+        stem="missing_events",
+        doc=(
+            "sequence numbers missing right before the last numbered event; NaN until 30 events in a row "
+            "had none missing"
+        ),
+        unit="number",
+        shape="positive",
+        fed_by=_EVENTS,
+        needs=frozenset({"sequence"}),
+        build=lambda _: _Missing(),
+        windowed=False,
+    ),
+)

@@ -1,0 +1,199 @@
+"""What is planted in the simulated market: kinds of anomalies, and how each shows.
+
+Every kind has the rules that ought to find it. What it adds to the stream goes on top of the ordinary
+flow, which runs on meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamer.sources.simulator.market import InstrumentMarket
+
+_NS = 1_000_000_000
+_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """One planted anomaly: what a perfect watcher would have named.
+
+    Parameters
+    ----------
+    kind
+        A name of `KINDS`.
+    symbol
+        The instrument.
+    start_ns, end_ns
+        Event time of its first sign, and of its last.
+    """
+
+    kind: str
+    symbol: str
+    start_ns: int
+    end_ns: int
+
+    def covers(self, ts: int) -> bool:
+        """Whether it goes on at this time."""
+        return self.start_ns <= ts <= self.end_ns
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Rules that ought to find it."""
+        return KINDS[self.kind].rules
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How an anomaly bends prices while it lasts.
+
+    Parameters
+    ----------
+    shift
+        By how much the log price is off at a time.
+    quote
+        What becomes of bid and ask.
+    """
+
+    shift: Callable[[int], float] = lambda ts: 0.0
+    quote: Callable[[float, float], tuple[float, float]] = lambda bid, ask: (bid, ask)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of anomaly.
+
+    Parameters
+    ----------
+    doc
+        What happens, for a person.
+    rules
+        Rules of the catalogue that ought to find it.
+    lasts_s
+        How long it goes on.
+    plant
+        Puts it into an instrument's market; returns how it bends prices, None where it does not.
+    """
+
+    doc: str
+    rules: tuple[str, ...]
+    lasts_s: float
+    plant: Callable[[InstrumentMarket, Anomaly], Shape | None]
+
+
+def _fat_finger(market: InstrumentMarket, planted: Anomaly) -> None:
+    market.trade(planted.start_ns, 1, max(80.0 * market.spec.size, 400_000.0 / market.spec.price))
+
+
+def _flash_move(market: InstrumentMarket, planted: Anomaly) -> Shape:
+    def shift(ts: int) -> float:
+        done = (ts - planted.start_ns) / (planted.end_ns - planted.start_ns)
+        return -0.012 * min(done / 0.3, (1.0 - done) / 0.7)
+
+    def burst(ts: int) -> None:
+        falling = ts - planted.start_ns < 0.3 * (planted.end_ns - planted.start_ns)
+        market.quote(ts)
+        market.trade(ts, -1 if falling else 1, float(market.rng.uniform(0.5, 2.0)) * market.spec.size)
+
+    for ts in range(planted.start_ns, planted.end_ns, 100 * _MS):
+        market.at(ts, burst)
+    return Shape(shift=shift)
+
+
+def _volume_burst(market: InstrumentMarket, planted: Anomaly) -> None:
+    count = 250
+    each = max(12.0 * market.spec.activity * market.spec.size, 16_000.0 / market.spec.price)
+    for number in range(count):
+        ts = planted.start_ns + number * (planted.end_ns - planted.start_ns) // count
+        size = float(market.rng.uniform(0.5, 1.5)) * each
+        market.at(ts, lambda at, size=size: market.trade(at, 1, size))
+
+
+def _quote_stuffing(market: InstrumentMarket, planted: Anomaly) -> None:
+    def stuff(ts: int) -> None:
+        sign = 1 if market.rng.random() < 0.5 else -1
+        order = market.new_order(ts, sign, market.spec.size, int(market.rng.integers(3, 9)))
+        market.at(ts + _MS, lambda at: market.order(at, "cancel", order))
+
+    for ts in range(planted.start_ns, planted.end_ns, 4 * _MS):
+        market.at(ts, stuff)
+
+
+def _stale_feed(market: InstrumentMarket, planted: Anomaly) -> None:
+    market.fall_silent(planted.end_ns)
+
+
+def _crossed_book(market: InstrumentMarket, planted: Anomaly) -> Shape:
+    for ts in range(planted.start_ns, planted.end_ns, 250 * _MS):
+        market.at(ts, market.quote)
+    tick = market.spec.tick
+    return Shape(quote=lambda bid, ask: (ask + tick, bid - tick))
+
+
+def _spoofing(market: InstrumentMarket, planted: Anomaly) -> None:
+    spec = market.spec
+    shown = market.new_order(planted.start_ns, 1, max(40.0 * spec.size, 700_000.0 / spec.price), 2)
+
+    def sell(ts: int) -> None:
+        sold = market.new_order(ts, -1, 2.0 * spec.size, 0)
+        market.order(ts, "fill", sold)
+        market.trade(ts, 1, 2.0 * spec.size)
+
+    market.at(planted.start_ns + 1_200 * _MS, sell)
+    market.at(planted.end_ns, lambda ts: market.order(ts, "cancel", shown))
+
+
+def _sequence_gap(market: InstrumentMarket, planted: Anomaly) -> None:
+    market.tape.lose(25)
+    market.quote(planted.start_ns)
+
+
+def _off_market_print(market: InstrumentMarket, planted: Anomaly) -> None:
+    ts = planted.start_ns
+    market.quote(ts)
+    market.trade(ts, -1, market.spec.size, market.mid(ts) * 0.991)
+
+
+def _spread_blowout(market: InstrumentMarket, planted: Anomaly) -> Shape:
+    for ts in range(planted.start_ns, planted.end_ns, 500 * _MS):
+        market.at(ts, market.quote)
+    wide = math.ceil(0.0015 * market.spec.price / market.spec.tick) * market.spec.tick
+    return Shape(quote=lambda bid, ask: (bid - wide, ask + wide))
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "fat_finger": Kind("one trade of eighty times the usual size", ("fat_finger",), 0.0, _fat_finger),
+        "flash_move": Kind(
+            "the price falls by 1.2 % in three seconds and comes back in seven",
+            ("price_spike", "price_band"),
+            10.0,
+            _flash_move,
+        ),
+        "volume_burst": Kind("250 large trades in eight seconds", ("volume_spike",), 8.0, _volume_burst),
+        "quote_stuffing": Kind(
+            "500 order messages a second, cancelled at once, for two seconds",
+            ("quote_stuffing",),
+            2.0,
+            _quote_stuffing,
+        ),
+        "stale_feed": Kind("nothing arrives for fifty seconds", ("stale_feed",), 50.0, _stale_feed),
+        "crossed_book": Kind("the bid stands above the ask", ("crossed_book",), 4.0, _crossed_book),
+        "spoofing": Kind(
+            "a huge bid, a sale against it, and the bid is gone", ("spoofing",), 3.0, _spoofing
+        ),
+        "sequence_gap": Kind("25 events never arrive", ("sequence_gap",), 0.0, _sequence_gap),
+        "off_market_print": Kind(
+            "one trade 0.9 % below the market", ("off_market",), 0.0, _off_market_print
+        ),
+        "spread_blowout": Kind(
+            "the spread is 30 basis points for ten seconds", ("spread_blowout",), 10.0, _spread_blowout
+        ),
+    }
+)
+"""By name. A new kind is a function and an entry here."""

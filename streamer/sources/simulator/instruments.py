@@ -1,0 +1,69 @@
+"""What is traded in the simulated market."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VENUE = "sim"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One simulated instrument.
+
+    Parameters
+    ----------
+    symbol
+        Its name.
+    price
+        What it costs when the market opens.
+    decimals
+        Of its price; the tick is one of the last decimal times `tick_units`.
+    tick_units
+        Last decimals a tick.
+    activity
+        Moments a second, on average, at which an order comes in.
+    notional
+        Money a trade has on average.
+    volatility_bps
+        Standard deviation of a second's log return at average activity, in basis points.
+    """
+
+    symbol: str
+    price: float
+    decimals: int
+    tick_units: int
+    activity: float
+    notional: float
+    volatility_bps: float
+
+    @property
+    def tick(self) -> float:
+        """The smallest step of the price.
+
+        >>> INSTRUMENTS[0].tick
+        0.5
+        """
+        return self.tick_units / 10**self.decimals
+
+    @property
+    def size(self) -> float:
+        """Mean size of a trade."""
+        return self.notional / self.price
+
+
+INSTRUMENTS: tuple[Spec, ...] = (
+    Spec("AURUSD", 61_800.0, 1, 5, 6.0, 6_000.0, 0.7),
+    Spec("BRIUSD", 2_640.0, 2, 2, 4.0, 5_000.0, 0.8),
+    Spec("CELUSD", 158.0, 3, 2, 3.0, 5_000.0, 0.9),
+    Spec("DELUSD", 24.3, 4, 4, 2.5, 4_500.0, 0.8),
+    Spec("ELMUSD", 7.15, 4, 1, 2.0, 5_500.0, 1.0),
+    Spec("FENUSD", 510.0, 2, 1, 1.6, 6_000.0, 0.9),
+    Spec("GALUSD", 0.612, 5, 1, 1.3, 4_000.0, 1.1),
+    Spec("HEXUSD", 88.4, 3, 2, 1.0, 6_500.0, 1.0),
+    Spec("IRIUSD", 1_320.0, 2, 4, 0.8, 7_000.0, 1.0),
+    Spec("JETUSD", 12.7, 4, 4, 0.7, 5_000.0, 1.1),
+    Spec("KITUSD", 3.48, 5, 8, 0.6, 4_500.0, 1.2),
+    Spec("LUXUSD", 245.0, 2, 1, 0.5, 6_000.0, 1.1),
+)
+"""A dozen, from busy to quiet; none of them is traded anywhere else."""

@@ -1,0 +1,54 @@
+"""Which anomalies are planted, when, and in what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamer.sources.simulator.anomalies import KINDS, Anomaly
+from streamer.sources.simulator.instruments import Spec
+
+_NS = 1_000_000_000
+_WARM_UP_SHARE = 0.3
+_LONGEST_WARM_UP_S = 600
+_LAST_S = 90  # what comes last has so long to end and to be seen
+_APART_S = 180  # between two anomalies of one instrument
+
+
+def plant(
+    specs: Sequence[Spec], start_ns: int, seconds: int, each: int, rng: np.random.Generator
+) -> tuple[Anomaly, ...]:
+    """Draw the anomalies of a run, evenly over time behind a stretch that detectors warm up on.
+
+    Parameters
+    ----------
+    specs
+        The instruments.
+    start_ns, seconds
+        When the market opens, and how long it runs.
+    each
+        How often every kind is planted.
+    rng
+        A source of chance of its own.
+
+    Returns
+    -------
+    tuple of Anomaly
+        In the order they begin.
+    """
+    kinds = [kind for _ in range(each) for kind in rng.permutation(sorted(KINDS)).tolist()]
+    first = min(seconds * _WARM_UP_SHARE, _LONGEST_WARM_UP_S)
+    step = (seconds - _LAST_S - first) / max(len(kinds), 1)
+    free_at = dict.fromkeys((spec.symbol for spec in specs), 0.0)
+    found = []
+    for number, kind in enumerate(kinds):
+        at = first + (number + rng.uniform(0.1, 0.9)) * step
+        free = [symbol for symbol, until in free_at.items() if until <= at]
+        # where all are taken, the one that has been left in peace the longest
+        symbol = str(rng.choice(free)) if free else min(free_at, key=lambda each: free_at[each])
+        begins = start_ns + int(at * _NS)
+        lasts = KINDS[kind].lasts_s
+        free_at[symbol] = at + lasts + _APART_S
+        found.append(Anomaly(kind, symbol, begins, begins + int(lasts * _NS)))
+    return tuple(found)

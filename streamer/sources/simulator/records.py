@@ -1,0 +1,72 @@
+"""Events as records in the public format, numbered without a gap, instrument by instrument."""
+
+from __future__ import annotations
+
+from streamer.sources.simulator.instruments import VENUE, Spec
+
+_SIDES = {1: "buy", -1: "sell"}
+
+
+class Tape:
+    """Writes the events of one instrument; texts of events still want their number.
+
+    Parameters
+    ----------
+    spec
+        Which instrument.
+
+    Examples
+    --------
+    >>> from streamer.sources.simulator.instruments import INSTRUMENTS
+    >>> tape = Tape(INSTRUMENTS[0])
+    >>> tape.numbered(tape.quote(5, 61800.0, 61800.5, 0.25, 0.5))  # doctest: +NORMALIZE_WHITESPACE
+    b'{"event_type":"quote","venue":"sim","symbol":"AURUSD","ts_event":5,"bid_price":61800.0,"bid_size":0.25,
+    "ask_price":61800.5,"ask_size":0.5,"sequence":1}'
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self._decimals = spec.decimals
+        self._heads = {
+            kind: f'{{"event_type":"{kind}","venue":"{VENUE}","symbol":"{spec.symbol}","ts_event":'
+            for kind in ("trade", "quote", "order")
+        }
+        self._sequence = 0
+        self._trades = 0
+
+    def trade(self, ts: int, price: float, size: float, sign: int) -> str:
+        """A trade whose aggressor bought (1) or sold (-1)."""
+        self._trades += 1
+        return (
+            f'{self._heads["trade"]}{ts},"trade_id":"T{self._trades}","price":{price:.{self._decimals}f},'
+            f'"size":{size:.6g},"aggressor_side":"{_SIDES[sign]}"'
+        )
+
+    def quote(self, ts: int, bid: float, ask: float, bid_size: float, ask_size: float) -> str:
+        """The top of the book."""
+        d = self._decimals
+        return (
+            f'{self._heads["quote"]}{ts},"bid_price":{bid:.{d}f},"bid_size":{bid_size:.6g},'
+            f'"ask_price":{ask:.{d}f},"ask_size":{ask_size:.6g}'
+        )
+
+    def order(
+        self, ts: int, action: str, order_id: str, account: str, sign: int, price: float, size: float
+    ) -> str:
+        """What happens to an order: ``new``, ``cancel`` or ``fill``."""
+        left = ""
+        if action == "fill":
+            left = f',"leaves_size":0,"last_size":{size:.6g}'
+        return (
+            f'{self._heads["order"]}{ts},"account_id":"{account}","order_id":"{order_id}",'
+            f'"action":"{action}","side":"{_SIDES[sign]}","price":{price:.{self._decimals}f},'
+            f'"size":{size:.6g}{left}'
+        )
+
+    def numbered(self, text: str) -> bytes:
+        """The record of an event, with the next number."""
+        self._sequence += 1
+        return f'{text},"sequence":{self._sequence}}}'.encode()
+
+    def lose(self, count: int) -> None:
+        """Leave out so many numbers: events that were sent and never came."""
+        self._sequence += count
