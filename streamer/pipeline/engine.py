@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from streamer.events.batch import NO_TIME
 from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Runner
 from streamer.sources.contract import Chunk, Log, Partition, Source
@@ -64,7 +65,12 @@ class Engine:
         """The tasks at work, by partition."""
         return self._runners
 
-    def run(self, stopped: Callable[[], bool], opened: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self,
+        stopped: Callable[[], bool],
+        opened: Callable[[], None] = lambda: None,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
         """Work until stopped, or until the source has no more; then finish what is owed.
 
         Parameters
@@ -73,6 +79,8 @@ class Engine:
             Looked at between polls.
         opened
             Called when the source is open.
+        between
+            Called between polls, where a control input (`reload`) may be given.
 
         Raises
         ------
@@ -96,6 +104,7 @@ class Engine:
                         break
                 self._tick()
                 self._checkpoint()
+                between()
             self._finish(list(self._runners.values()))
 
     def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
@@ -117,6 +126,16 @@ class Engine:
             self._pulses.pop(partition, None)
         if leaving:
             self._finish(leaving)
+
+    def reload(self, plan: Plan) -> None:
+        """Go on under another plan: every task at once, and those that come later.
+
+        What a task has consumed so far is committed under the plan it was consumed under, together
+        with the reload. A task that still follows a stored journal turns at its end.
+        """
+        self._recovery.turn_to(plan)
+        for runner in self._runners.values():
+            runner.turn_to(plan)
 
     def _feed(self, chunk: Chunk) -> None:
         runner = self._runners.get(chunk.partition)

@@ -63,6 +63,11 @@ class Recovery:
         self._accept_rederivation = accept_rederivation
         self._fresh_store = ledger.is_fresh()
 
+    def turn_to(self, plan: Plan) -> None:
+        """Open tasks under this plan from now on; the store remembers it before any journal names it."""
+        self._ledger.save_config(plan.config_hash, plan.document)
+        self._plan = plan
+
     def recover(self, logs: Sequence[Log]) -> list[Runner]:
         """The runners of these logs' tasks, each ready to read at its `position`.
 

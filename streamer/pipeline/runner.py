@@ -144,6 +144,12 @@ class Runner:
         self.journal.reload(plan.config_hash)
         self._take(plan)
 
+    def turn_to(self, plan: Plan) -> None:
+        """Go on under a plan from now on, or, where a script is still followed, from its end on."""
+        self._plan = plan
+        if self.live:
+            self._turn()
+
     def follow(self) -> None:
         """Do all that the script says up to the next records it wants; behind its end, what is wanted now."""
         while self._script and self._script.head.kind != "batch":
@@ -159,8 +165,8 @@ class Runner:
                     f"the journal holds a {entry.kind!r} entry that this version cannot follow"
                 )
             self._leave_head()
-        if self.live and self.task.plan.config_hash != self._plan.config_hash:
-            self.reload(self._plan)
+        if self.live:
+            self._turn()
 
     def pass_over(self) -> None:
         """Follow the script without the records it still wants: the log has none before its end.
@@ -183,6 +189,10 @@ class Runner:
             lost=lost,
         )
         self.journal.written()
+
+    def _turn(self) -> None:
+        if self.task.plan.config_hash != self._plan.config_hash:
+            self.reload(self._plan)
 
     def _take(self, plan: Plan) -> None:
         task, outcome = reload(self.task, plan)
