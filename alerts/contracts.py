@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 class Clock(Protocol):
@@ -50,6 +50,19 @@ class Delivery:
     def key(self) -> str:
         """The idempotency key: the same for every attempt at this delivery."""
         return f"{self.alert_id}-{self.number}"
+
+
+DeliveryOutcome = Literal["delivered", "retried", "parked", "summarised", "muted"]
+"""What can become of a delivery; ``retried`` each time it is put off, the others once."""
+
+
+class DeliveryWatch(Protocol):
+    """Told what becomes of deliveries; called from senders' threads."""
+
+    def __call__(
+        self, receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None
+    ) -> None:
+        """So many deliveries ended so; `waited_s` is the time since the commit, of one that arrived."""
 
 
 class RetryableError(Exception):
@@ -107,6 +120,21 @@ class DeliveryStore(Protocol):
         """Due deliveries whose episode's earlier transitions are done there, oldest first.
 
         They are marked as being tried before this returns, so that after a crash they come back in doubt.
+        """
+
+    def sent_since(self, receiver: str, since: float) -> Sequence[float]:
+        """When deliveries were tried that arrived, or may have, from this time on."""
+
+    def summarise(self, receiver: str, cap: int, now: float) -> tuple[Delivery, int] | None:
+        """Replace all that waits there by one delivery that counts and names it.
+
+        The end of an episode that the receiver has heard of is not replaced, nor is what may have arrived.
+
+        Returns
+        -------
+        (Delivery, int) or None
+            The one, claimed already, and how many it stands for; None, with nothing changed, where those
+            would be fewer than two.
         """
 
     def next_due(self, receiver: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -11,7 +12,17 @@ from dataclasses import dataclass, replace
 import stamina
 import structlog
 
-from alerts.contracts import Clock, Delivery, DeliveryStore, PermanentError, Receiver, RetryableError
+from alerts.cap import MINUTE_S, Budget
+from alerts.contracts import (
+    Clock,
+    Delivery,
+    DeliveryOutcome,
+    DeliveryStore,
+    DeliveryWatch,
+    PermanentError,
+    Receiver,
+    RetryableError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +45,8 @@ class Pace:
         receiver, not the alert, is at fault.
     look_s
         How often to look for work that nobody announced (another process may have made it due).
+    cap_window_s
+        What a receiver's cap counts messages in.
     """
 
     attempts: int = 3
@@ -43,6 +56,7 @@ class Pace:
     longest_deferral_s: float = 300.0
     failures_in_a_row: int = 3
     look_s: float = 2.0
+    cap_window_s: float = MINUTE_S
 
     def deferral(self, turns: int) -> float:
         """Seconds until the next turn after so many failed ones (at least 1).
@@ -57,6 +71,10 @@ class Pace:
 
 
 CLAIM = 20  # deliveries taken from the store at once
+
+
+def unwatched(receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None) -> None:
+    """The `DeliveryWatch` of those who do not care."""
 
 
 def plain_traceback() -> str:
@@ -74,6 +92,10 @@ class Sender:
     others. A receiver that cannot be reached, or asks for a pause, is left alone until then. What can be
     retried is retried for ever; what cannot is parked.
 
+    With a cap, no more than so many messages go out in any minute. What is due beyond that waits for the
+    next that is free, and if it is more than one, and the last summary is a minute old, a summary takes
+    that place and stands for all of it.
+
     Parameters
     ----------
     name
@@ -86,10 +108,22 @@ class Sender:
         Wall-clock time.
     pace
         How often to try.
+    cap
+        Messages a minute, None for as many as there are.
+    watch
+        Told what becomes of deliveries.
     """
 
     def __init__(
-        self, name: str, receiver: Receiver, store: DeliveryStore, clock: Clock, pace: Pace | None = None
+        self,
+        name: str,
+        receiver: Receiver,
+        store: DeliveryStore,
+        clock: Clock,
+        pace: Pace | None = None,
+        *,
+        cap: int | None = None,
+        watch: DeliveryWatch = unwatched,
     ) -> None:
         self.name = name
         self.failure: BaseException | None = None
@@ -98,6 +132,11 @@ class Sender:
         self._store = store
         self._clock = clock
         self._pace = pace or Pace()
+        self._watch = watch
+        self._cap = cap
+        self._budget = Budget(cap, self._pace.cap_window_s)
+        self._overflowing = False
+        self._summary_at = -math.inf
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._held_until = 0.0
@@ -137,6 +176,7 @@ class Sender:
 
     def _run(self) -> None:
         try:
+            self._remember()
             while not self._stopping.is_set():
                 self._turn()
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
@@ -151,14 +191,55 @@ class Sender:
             self._stopping.wait(pause)
             return
         probing = self._failures >= self._pace.failures_in_a_row
-        claimed = deque(self._store.claim(self.name, 1 if probing else CLAIM, self._clock.now()))
+        left = self._budget.left(time.monotonic())
+        if left == 0:
+            self._overflow()
+            return
+        if self._summarised():
+            return
+        claimed = deque(self._store.claim(self.name, 1 if probing else min(CLAIM, left), self._clock.now()))
         if not claimed:
             self._woken.wait(self._until_due())
             return
-        while claimed and not self._stopping.is_set() and self._held_until <= time.monotonic():
+        while claimed and self._may_go_on():
             self._deliver(claimed.popleft())
         if claimed:
             self._store.release(tuple(claimed))
+
+    def _may_go_on(self) -> bool:
+        now = time.monotonic()
+        return not self._stopping.is_set() and self._held_until <= now and self._budget.left(now) > 0
+
+    def _remember(self) -> None:
+        """A restart gives nobody a second helping: what went out before it counts."""
+        if not self._budget.capped:
+            return
+        now, wall = time.monotonic(), self._clock.now()
+        before = self._store.sent_since(self.name, wall - self._budget.window_s)
+        self._budget.remember(now - max(wall - sent, 0.0) for sent in before)
+
+    def _overflow(self) -> None:
+        due = self._store.next_due(self.name)
+        if due is not None and due <= self._clock.now():
+            self._overflowing = True
+        now = time.monotonic()
+        self._stopping.wait(min(max(self._budget.next_free(now) - now, 0.0), self._pace.look_s))
+
+    def _summarised(self) -> bool:
+        """Send one message in place of all that the cap has kept waiting; False where there is no cause."""
+        now = time.monotonic()
+        if not self._overflowing or self._cap is None or now < self._summary_at + self._budget.window_s:
+            return False
+        self._overflowing = False
+        found = self._store.summarise(self.name, self._cap, self._clock.now())
+        if found is None:
+            return False
+        summary, count = found
+        log.warning("deliveries summarised", receiver=self.name, count=count, delivery=summary.key)
+        self._watch(self.name, "summarised", count)
+        self._summary_at = now
+        self._deliver(summary)
+        return True
 
     def _until_due(self) -> float:
         due = self._store.next_due(self.name)
@@ -184,7 +265,11 @@ class Sender:
             self._park(attempt.delivery, str(error))
         else:
             self._failures = 0
-            self._store.delivered((delivery,), self._clock.now())
+            now = self._clock.now()
+            self._store.delivered((delivery,), now)
+            self._watch(self.name, "delivered", 1, max(now - delivery.created_at, 0.0))
+        finally:
+            self._budget.spend(time.monotonic(), attempt.messages)
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again at once, and after how long; longer waits go to the store."""
@@ -207,11 +292,13 @@ class Sender:
             "delivery deferred", receiver=self.name, delivery=delivery.key, reason=str(error), wait_s=wait
         )
         self._store.retry(delivery, self._clock.now() + wait, str(error), error.in_doubt)
+        self._watch(self.name, "retried")
 
     def _park(self, delivery: Delivery, reason: str) -> None:
         self._failures = 0
         log.error("delivery parked", receiver=self.name, delivery=delivery.key, reason=reason)
         self._store.park(delivery, reason, self._clock.now())
+        self._watch(self.name, "parked")
 
 
 class _Attempt:
@@ -219,6 +306,8 @@ class _Attempt:
 
     def __init__(self, receiver: Receiver, store: DeliveryStore, delivery: Delivery) -> None:
         self.delivery = delivery
+        self.messages = 0
+        """How many have reached the receiver, or may have."""
         self._receiver = receiver
         self._store = store
         self._unrecorded = False
@@ -226,8 +315,10 @@ class _Attempt:
     def make(self) -> None:
         try:
             self._receiver.deliver(self.delivery, self._record)
+            self.messages += 1
         except RetryableError as error:
             if error.in_doubt:
+                self.messages += 1
                 self.delivery = replace(self.delivery, in_doubt=True)
             raise
         except PermanentError:

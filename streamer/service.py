@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -12,14 +13,11 @@ from types import FrameType
 
 import structlog
 
-from alerts.receivers.errors import ReceiverError
-from alerts.receivers.registry import build_receiver
-from alerts.routing import Router
-from alerts.secrets import SecretError
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.errors import TapewatchError, UsageError
 from streamer.notify.clock import SystemClock
+from streamer.notify.heartbeat import Heartbeat
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
@@ -28,6 +26,9 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Work
 from streamer.pipeline.warmup import warm_up
+from streamer.reloading import Loaded, Reloader, build_receivers
+from streamer.serve.observer import Observer
+from streamer.serve.server import serving
 from streamer.sources.kafka import KafkaSource
 from streamer.store.database import Database, open_store
 from streamer.store.ledger import Ledger
@@ -63,24 +64,36 @@ def run_service(
         raise UsageError(f"{config.path}: `run` reads Kafka: give source.kafka and source.topics")
     plan = compile_plan(config)
     database = open_store(settings.store)
+    observer = Observer(plan, tuple(settings.receivers), database, SystemClock(), time.monotonic)
     try:
         path = database.path
-        warm_up(plan, say)
         with (
+            reload_signal() as reload_asked,
             only_daemon_of(path) if path else nullcontext(),
-            notifying(config, secrets, database) as notifier,
+            serving(
+                settings.serve.listen,
+                observer.registry,
+                health=observer.healthy,
+                readiness=observer.ready,
+            ),
+            notifying(config, secrets, database, observer) as notifier,
             stop_signals() as stopping,
         ):
+            warm_up(plan, say)
             topics = [glob for topic in settings.source.topics for glob in topic.globs]
             source = KafkaSource(
                 settings.source.kafka, topics, max_poll_records=max(500, settings.engine.batch_size)
             )
-            engine = _engine(config, plan, database, source, notifier, accept_rederivation)
+            engine = _engine(config, plan, database, source, notifier, observer, accept_rederivation)
+            reloader = Reloader(
+                Loaded(config, secrets, plan), engine, notifier.turn_to, SystemClock(), os.environ
+            )
             engine.run(
                 lambda: stopping.is_set() or notifier.failure is not None,
                 lambda: log.info(
                     "running", config=plan.config_hash, rules=len(plan.rules), store=settings.store
                 ),
+                lambda: reloader.work(reload_asked),
             )
             log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
         if notifier.failure is not None:
@@ -90,17 +103,23 @@ def run_service(
 
 
 @contextmanager
-def notifying(config: ConfigFile, secrets: Secrets, database: Database) -> Iterator[Notifier]:
+def notifying(
+    config: ConfigFile, secrets: Secrets, database: Database, observer: Observer
+) -> Iterator[Notifier]:
     """The notify half at work; on leaving it gets some seconds to deliver what is owed."""
     clock = SystemClock()
-    receivers = {}
-    for name, settings in config.settings.receivers.items():
-        try:
-            receivers[name] = build_receiver(name, settings, secrets, clock)
-        except (ReceiverError, SecretError) as error:
-            config.fail([config.problem(("receivers", name), str(error))])
-    routes = Router(config.settings.route, tuple(receivers))
-    notifier = Notifier(database, routes, receivers, clock)
+    made = build_receivers(config, secrets, clock)
+    wanted = config.settings.heartbeat
+    notifier = Notifier(
+        database,
+        made.routes,
+        made.built,
+        clock,
+        caps=made.caps,
+        watch=observer.metrics.delivery,
+        heartbeat=None if wanted is None else Heartbeat(database, wanted, clock, observer.counts),
+    )
+    observer.follow(notifier)
     notifier.start()
     try:
         yield notifier
@@ -127,6 +146,17 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def reload_signal() -> Iterator[threading.Event]:
+    """An event that SIGHUP sets, which without this would end the process."""
+    asked = threading.Event()
+    before = signal.signal(signal.SIGHUP, lambda _number, _frame: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def checkpoint_folder(database: Database) -> Path:
     """The folder of a store's checkpoint files: beside it, under its name."""
     path = database.path
@@ -141,6 +171,7 @@ def _engine(
     database: Database,
     source: KafkaSource,
     notifier: Notifier,
+    observer: Observer,
     accept_rederivation: bool,
 ) -> Engine:
     settings = config.settings
@@ -154,6 +185,7 @@ def _engine(
     def watch(work: Work) -> None:
         if work.outcome.visible:
             notifier.wake()
+        observer.watch(work)
 
     folder = checkpoint_folder(database)
     recovery = Recovery(
@@ -165,12 +197,15 @@ def _engine(
         watch=watch,
         accept_rederivation=accept_rederivation,
     )
-    checkpointer = Checkpointer(ledger, folder, settings.checkpoint.every_ns / _NS, time.monotonic)
+    checkpointer = Checkpointer(
+        ledger, folder, settings.checkpoint.every_ns / _NS, time.monotonic, observer.checkpoint
+    )
     ticks_ns = settings.engine.ticks_ns
-    return Engine(
-        source,
+    engine = Engine(
+        observer.watching(source, lambda: engine.runners),
         recovery,
         checkpointer,
         ticks_every_s=None if ticks_ns is None else ticks_ns / _NS,
         clock=time.monotonic,
     )
+    return engine

@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from alerts.cap import CapText, cap_per_minute
 from alerts.durations import NS_PER_SECOND, parse_duration
 from alerts.secrets import Secret
 
 SLACK_API = "https://slack.com/api/"
 
+_KINDS = ("console", "file", "slack", "webhook")
+_USUAL_CAP = 20  # messages a minute: more than a person reads, and less than Slack refuses
 _MAX_TIMEOUT_S = 120  # a receiver's thread must notice within this that the service is stopping
 
 
@@ -146,7 +149,15 @@ class FileSettings(_Strict):
 
 
 class ReceiverSettings(_Strict):
-    """One receiver: exactly one of the kinds.
+    """One receiver: exactly one of the kinds, and how much it takes.
+
+    Parameters
+    ----------
+    slack, webhook, console, file
+        The kind, with its settings.
+    cap
+        Messages a minute, ``20/m``, or ``off``. What is beyond that waits up to a minute, and one message
+        then counts and names it. Without it that is 20 a minute, and for a file, which wakes nobody, off.
 
     Examples
     --------
@@ -158,6 +169,7 @@ class ReceiverSettings(_Strict):
     webhook: WebhookSettings | None = None
     console: ConsoleSettings | None = None
     file: FileSettings | None = None
+    cap: CapText | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -169,9 +181,8 @@ class ReceiverSettings(_Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> ReceiverSettings:
-        kinds = sorted(type(self).model_fields)
-        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
-            raise ValueError(f"a receiver is exactly one of {', '.join(kinds)}")
+        if sum(getattr(self, kind) is not None for kind in _KINDS) != 1:
+            raise ValueError(f"a receiver is exactly one of {', '.join(_KINDS)}")
         return self
 
     @property
@@ -180,6 +191,19 @@ class ReceiverSettings(_Strict):
         if self.slack is not None:
             return "slack" if self.slack.incoming_webhook is None else "slack_webhook"
         return next(name for name in ("webhook", "console", "file") if getattr(self, name) is not None)
+
+    @property
+    def messages_per_minute(self) -> int | None:
+        """`cap` as a number, None for no cap.
+
+        Examples
+        --------
+        >>> ReceiverSettings.model_validate({"console": {}}).messages_per_minute
+        20
+        """
+        if self.cap is not None:
+            return cap_per_minute(self.cap)
+        return None if self.file is not None else _USUAL_CAP
 
     @property
     def of_kind(self) -> SlackSettings | WebhookSettings | ConsoleSettings | FileSettings:

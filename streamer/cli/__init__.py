@@ -7,7 +7,9 @@ import typer
 from streamer.cli.alerts import alerts
 from streamer.cli.check import check
 from streamer.cli.dead_letters import dead_letters
+from streamer.cli.demo import demo
 from streamer.cli.guard import guarded
+from streamer.cli.mute import mute
 from streamer.cli.publish import publish
 from streamer.cli.record import record
 from streamer.cli.replay import replay
@@ -29,7 +31,7 @@ app = typer.Typer(
     ),
 )
 app.callback()(show_version)
-for command in (run, replay, publish, record, check, alerts, why, dead_letters):
+for command in (demo, run, replay, publish, record, check, alerts, why, mute, dead_letters):
     app.command(name=command.__name__.replace("_", "-"))(guarded(command))
 
 

@@ -77,7 +77,9 @@ def _reach(loaded: ConfigFile) -> list[str]:
     for name, settings in loaded.settings.receivers.items():
         try:
             build_receiver(name, settings, secrets, SystemClock())
-            out(f"receiver {name}: {settings.kind}, ready")
+            cap = settings.messages_per_minute
+            most = "" if cap is None else f", at most {cap} messages a minute"
+            out(f"receiver {name}: {settings.kind}, ready{most}")
         except (ReceiverError, SecretError) as error:
             problems.append(f"receiver {name}: {error}")
     source = loaded.settings.source

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alerts.durations import spoken
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
 from streamer.cli.output import out
 from streamer.store.queries import Explained, explain, find_alert_id
@@ -54,12 +55,13 @@ def _lines(found: Explained) -> list[str]:
         lines.append(f"  settings   {_pairs(rule['settings'])}")
     lines += [
         f"  {part:<10} {_pairs(decision[part])}"
-        for part in ("event", "features", "scores")
+        for part in ("event", "features", "scores", "rarities")
         if decision.get(part)
     ]
     if alert["detector"]:
+        rare = "" if alert["rarity_s"] is None else f", once in {spoken(alert['rarity_s'])}"
         lines.append(
-            f"  detector   {alert['detector']} score {alert['score']}, model {alert['model_version']}"
+            f"  detector   {alert['detector']} score {alert['score']}{rare}, model {alert['model_version']}"
         )
     if decision.get("versions"):
         lines.append(f"  versions   {_pairs(decision['versions'])}")
@@ -71,6 +73,8 @@ def _subject(alert: Mapping[str, Any]) -> str:
 
 
 def _delivery(row: Mapping[str, Any]) -> str:
+    if row["held_by"]:
+        return f"{row['receiver']}: {row['state']}, {row['held_by']}"
     attempts = f"{row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}"
     error = f" ({row['error']})" if row["error"] else ""
     return f"{row['receiver']}: {row['state']} after {attempts}{error}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from alerts.routing import RouteError, Router, RouteSettings
+from alerts.suggestions import did_you_mean
 from streamer.config.errors import Path, Problem
 from streamer.config.file import ConfigFile
 from streamer.config.settings import Settings
@@ -19,7 +20,7 @@ def check_settings(config: ConfigFile) -> tuple[list[Problem], list[Problem]]:
     problems, warnings
         Both with positions; problems make the configuration unusable, warnings do not.
     """
-    problems = [*_sources(config), *_routes(config), *_twice(config)]
+    problems = [*_sources(config), *_routes(config), *_heartbeat(config), *_twice(config)]
     warnings = [*_unrouted(config), *_silent(config)]
     return problems, warnings
 
@@ -67,6 +68,14 @@ def _routes(config: ConfigFile) -> Iterator[Problem]:
                 yield config.problem((*path, "to", number), f"'{name}' is listed twice")
 
 
+def _heartbeat(config: ConfigFile) -> Iterator[Problem]:
+    heartbeat, known = config.settings.heartbeat, config.settings.receivers
+    for name in () if heartbeat is None else heartbeat.to:
+        if name not in known:
+            near = did_you_mean(name, known)
+            yield config.problem(("heartbeat", "to"), f"there is no receiver '{name}'{near}")
+
+
 def _branches(route: RouteSettings, path: Path) -> Iterator[tuple[Path, Sequence[str]]]:
     if route.to is not None:
         yield path, route.to
@@ -95,6 +104,8 @@ def _unrouted(config: ConfigFile) -> Iterator[Problem]:
     if settings.route.to is None:  # every receiver gets what no branch takes
         return
     routed = {name for _, names in _branches(settings.route, ("route",)) for name in names}
+    if settings.heartbeat is not None:
+        routed.update(settings.heartbeat.to)
     for name in settings.receivers:
         if name not in routed:
             yield config.key_problem(("receivers", name), "no route leads to this receiver")
@@ -116,7 +127,7 @@ def _silent(config: ConfigFile) -> Iterator[Problem]:
         named = re.compile(rf"(?<![\w.]){re.escape(name)}\s*\.\s*(score|rarity)\b")
         if not any(named.search(text) for text in texts):
             yield config.key_problem(
-                ("detectors", name), f"no rule names {name}.score, so it raises no alert"
+                ("detectors", name), f"no rule names {name}.score or {name}.rarity, so it raises no alert"
             )
     if not settings.receivers:
         yield config.key_problem(("receivers",), "there are no receivers: alerts are kept in the store only")

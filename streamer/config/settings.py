@@ -11,6 +11,8 @@ from alerts.receivers.settings import ReceiverSettings
 from alerts.routing import RouteSettings
 from alerts.settings import RulesSettings
 from detectors.settings import DetectorSettings
+from streamer.notify.settings import HeartbeatSettings
+from streamer.serve.settings import ServeSettings
 from streamer.sources.file_settings import FileSettings
 from streamer.sources.kafka_settings import KafkaSettings, TopicSettings
 
@@ -149,6 +151,10 @@ class Settings(_Section):
         By name.
     route
         Which alerts go to which receivers.
+    heartbeat
+        To whom, and how often, to say that all is at work; nobody without it.
+    serve
+        Where metrics and health can be had.
     engine, journal, checkpoint, log
         How the service runs; the defaults are meant to be kept.
 
@@ -169,6 +175,8 @@ class Settings(_Section):
         dict[Annotated[str, AfterValidator(_name)], ReceiverSettings], BeforeValidator(_empty_means_defaults)
     ] = Field(default_factory=dict)
     route: Annotated[RouteSettings, BeforeValidator(_empty_means_defaults)] = RouteSettings()
+    heartbeat: HeartbeatSettings | None = None
+    serve: Annotated[ServeSettings, BeforeValidator(_empty_means_defaults)] = ServeSettings()
     engine: Annotated[EngineSettings, BeforeValidator(_empty_means_defaults)] = EngineSettings()
     journal: Annotated[JournalSettings, BeforeValidator(_empty_means_defaults)] = JournalSettings()
     checkpoint: Annotated[CheckpointSettings, BeforeValidator(_empty_means_defaults)] = CheckpointSettings()

@@ -6,13 +6,15 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import structlog
 
-from alerts.contracts import Clock, Receiver, Routes
-from alerts.sender import Pace, Sender, plain_traceback
+from alerts.contracts import Clock, DeliveryWatch, Receiver, Routes
+from alerts.sender import Pace, Sender, plain_traceback, unwatched
+from streamer.notify.heartbeat import Heartbeat
 from streamer.store.database import Database
-from streamer.store.deliveries import StoreDeliveries
+from streamer.store.deliveries import MUTED, StoreDeliveries
 from streamer.store.outbox import StoreOutbox, Unrouted
 
 log = structlog.get_logger(__name__)
@@ -41,6 +43,12 @@ class Notifier:
         Wall-clock time.
     pace
         How often senders try; for all of them.
+    caps
+        Messages a minute by receiver; one that is not named has no cap.
+    watch
+        Told what becomes of deliveries.
+    heartbeat
+        Says from time to time that all is at work; None for never.
     """
 
     def __init__(
@@ -50,14 +58,23 @@ class Notifier:
         receivers: Mapping[str, Receiver],
         clock: Clock,
         pace: Pace | None = None,
+        *,
+        caps: Mapping[str, int | None] = MappingProxyType({}),
+        watch: DeliveryWatch = unwatched,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
+        self._clock = clock
+        self._pace = pace
+        self._watch = watch
+        self._heartbeat = heartbeat
         self._deliveries = StoreDeliveries(database)
         self._outbox = StoreOutbox(database)
         self._routes = routes
         self._senders = {
-            name: Sender(name, receiver, self._deliveries, clock, pace)
-            for name, receiver in receivers.items()
+            name: self._sender(name, receiver, caps.get(name)) for name, receiver in receivers.items()
         }
+        self._leaving: list[Sender] = []
+        self._routing = threading.Lock()  # held while rows are routed: they go by the old routes or the new
         self._failure: BaseException | None = None
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -76,10 +93,57 @@ class Notifier:
         """Look into the outbox now; call it after every commit that wrote there."""
         self._woken.set()
 
+    def turn_to(
+        self,
+        routes: Routes,
+        names: Sequence[str],
+        built: Mapping[str, Receiver],
+        caps: Mapping[str, int | None] = MappingProxyType({}),
+    ) -> None:
+        """Go on with other routes and receivers.
+
+        What is owed to a receiver that is gone stays in the store, and goes out when one of that name
+        is there again.
+
+        Parameters
+        ----------
+        routes
+            Decides who gets what from now on.
+        names
+            All receivers, in the order of the configuration.
+        built
+            Those that are new or take the place of another; the rest go on as they are.
+        caps
+            As at the beginning, for those that are built.
+        """
+        with self._routing:
+            before = self._senders
+            self._senders = {
+                name: self._sender(name, built[name], caps.get(name)) if name in built else before[name]
+                for name in names
+            }
+            self._routes = routes
+        for name, sender in before.items():
+            if self._senders.get(name) is not sender:
+                sender.stop(0.0)  # ends by itself behind the delivery at hand
+                self._leaving.append(sender)
+            if name not in self._senders:
+                owed = self._deliveries.unfinished((name,))
+                log.warning("receiver removed, what it is owed stays in the store", receiver=name, owed=owed)
+        for name in built:
+            self._senders[name].start()
+        self._leaving = [one for one in self._leaving if one.failure is not None or not one.stop(0.0)]
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """Names of all receivers, in the order of the configuration."""
+        return tuple(self._senders)
+
     @property
     def failure(self) -> BaseException | None:
         """What ended one of the threads, None while all is well; the service must stop when it is set."""
-        failures = [self._failure, *(sender.failure for sender in self._senders.values())]
+        senders = (*self._senders.values(), *self._leaving)
+        failures = [self._failure, *(sender.failure for sender in senders)]
         return next((failure for failure in failures if failure is not None), None)
 
     def idle(self) -> bool:
@@ -104,15 +168,19 @@ class Notifier:
             self._thread.join()
         for sender in self._senders.values():
             sender.stop(0.0)
-        for sender in self._senders.values():
+        for sender in (*self._senders.values(), *self._leaving):
             sender.stop(max(deadline - time.monotonic(), _LAST_JOIN_S))
         return self.failure is None and self.idle()
+
+    def _sender(self, name: str, receiver: Receiver, cap: int | None) -> Sender:
+        return Sender(name, receiver, self._deliveries, self._clock, self._pace, cap=cap, watch=self._watch)
 
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
                 self._woken.clear()
                 self._route_all()
+                self._beat()
                 self._woken.wait(_LOOK_S)
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
             # as with senders: what cannot be written down must stop the service, which then recovers
@@ -121,9 +189,20 @@ class Notifier:
 
     def _route_all(self) -> None:
         while not self._stopping.is_set() and (rows := self._outbox.unrouted(_ROUTED_AT_ONCE)):
-            choices = self._choose(rows)
-            self._outbox.route(choices)
-            for name in {receiver for _, receivers in choices for receiver in receivers}:
+            with self._routing:
+                self._route(rows)
+
+    def _route(self, rows: Sequence[Unrouted]) -> None:
+        choices = self._choose(rows)
+        held = self._outbox.route(choices, self._clock.now())
+        for (receiver, state), count in held.items():
+            self._watch(receiver, "muted" if state == MUTED else "summarised", count)
+        for name in {receiver for _, receivers in choices for receiver in receivers}:
+            self._senders[name].wake()
+
+    def _beat(self) -> None:
+        if self._heartbeat is not None:
+            for name in self._heartbeat.beat():
                 self._senders[name].wake()
 
     def _choose(self, rows: Sequence[Unrouted]) -> list[tuple[Unrouted, tuple[str, ...]]]:

@@ -48,9 +48,19 @@ class Checkpointer:
         Seconds between checkpoints, at least; more where taking them costs over 2 % of the time.
     clock
         Monotonic seconds; asked by the writing thread too.
+    told
+        Called with the size in bytes of each checkpoint that the store has, and the seconds it took.
     """
 
-    def __init__(self, ledger: Ledger, folder: Path, every_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        folder: Path,
+        every_s: float,
+        clock: Callable[[], float],
+        told: Callable[[int, float], None] = lambda _size, _took_s: None,
+    ) -> None:
+        self._told = told
         self._ledger = ledger
         self._folder = folder
         self._every_s = every_s
@@ -129,5 +139,6 @@ class Checkpointer:
             for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
                 remove_checkpoint(self._folder, stale)
             self._done_seq[each.row.task_id] = each.row.seq
+            self._told(written.size, took_s)
         self._cost_s += self._clock() - began
         return bool(writing)

@@ -133,6 +133,23 @@ class KafkaSource:
             self._unheard(error)
         return frozenset()
 
+    @property
+    def answers(self) -> bool:
+        """False while the broker does not answer."""
+        return not self._outage
+
+    def ends(self) -> Mapping[Partition, int]:
+        """One past the last offset of each partition, as the broker's last answer had it; asks nobody.
+
+        Partitions of which no answer has come yet are not in it.
+        """
+        if self._opened is None or self._opened[1].busy:
+            return {}
+        consumer, member = self._opened
+        readable = consumer.assignment().intersection(member.readable)
+        known = {member.owned[one]: consumer.highwater(one) for one in readable}
+        return {partition: end for partition, end in known.items() if end is not None}
+
     def exhausted(self) -> bool:
         """Never: there may always come more."""
         return False

@@ -6,16 +6,22 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, or_, select, update
 
 from alerts.contracts import Delivery
 from streamer.store.database import Database
 from streamer.store.service_alerts import parked, raise_service_alert
+from streamer.store.summaries import replaceable, summary
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 PENDING, TRYING, DONE, PARKED = "pending", "trying", "done", "parked"
+MUTED, SUMMARISED = "muted", "summarised"
+HELD_BACK = (MUTED, SUMMARISED)
+"""States of what is never sent as itself, by somebody's wish or by a cap; `held_by` says why."""
 
 _REASON_LENGTH = 200  # characters; reasons are names, and a table is no place for a page of HTML
+_FEWEST_SUMMARISED = 2  # one that waits may as well go out itself
+_CHUNK = 500  # rows a statement; SQLite bounds how many values one may have
 _earlier = deliveries.alias("earlier")
 
 
@@ -65,14 +71,46 @@ class StoreDeliveries:
                 .where(chosen)
                 .values(state=TRYING, tried_at=now, attempts=deliveries.c.attempts + 1)
             )
-            rows = connection.execute(
-                select(deliveries, outbox.c.body, outbox.c.created_at)
-                .join(outbox, outbox.c.n == deliveries.c.outbox_n)
-                .where(chosen)
-                .order_by(deliveries.c.n)
-            ).all()
-            steps = _steps(connection, receiver, [row.alert_id for row in rows])
-        return [_delivery(row, steps[row.alert_id]) for row in rows]
+            return _claimed(connection, receiver, chosen)
+
+    def sent_since(self, receiver: str, since: float) -> Sequence[float]:
+        """When deliveries were tried that arrived, or may have, from this time on."""
+        c = deliveries.c
+        arrived = or_(c.state == DONE, c.in_doubt == 1)
+        query = select(c.tried_at).where(c.receiver == receiver, c.tried_at >= since, arrived)
+        with self._database.read() as connection:
+            return [float(at) for at in connection.scalars(query)]
+
+    def summarise(self, receiver: str, cap: int, now: float) -> tuple[Delivery, int] | None:
+        """Replace all that waits there by one delivery that counts and names it.
+
+        Returns
+        -------
+        (Delivery, int) or None
+            The one, claimed already, and how many it stands for; None, with nothing changed, where those
+            would be fewer than two.
+        """
+        # only this receiver's thread takes away from what is pending, so what is read here is still there
+        with self._database.read() as connection:
+            waiting = replaceable(connection, receiver)
+        if len(waiting) < _FEWEST_SUMMARISED:
+            return None
+        alert = summary(receiver, cap, waiting, now)
+        with self._database.write() as connection:
+            raise_service_alert(connection, alert, now, routed=True)
+            n = connection.execute(select(outbox.c.n).where(outbox.c.alert_id == alert.id)).scalar_one()
+            own = {"alert_id": alert.id, "number": 0, "receiver": receiver, "state": TRYING}
+            connection.execute(insert(deliveries).values(outbox_n=n, attempts=1, tried_at=now, **own))
+            key = f"{alert.id}-{alert.number}"
+            for start in range(0, len(waiting), _CHUNK):
+                some = [row.n for row in waiting[start : start + _CHUNK]]
+                connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.n.in_(some))
+                    .values(state=SUMMARISED, held_by=key, error=None)
+                )
+            (claimed,) = _claimed(connection, receiver, deliveries.c.outbox_n == n)
+        return claimed, len(waiting)
 
     def next_due(self, receiver: str) -> float | None:
         """When `claim` will next find something, None where it will not until more comes."""
@@ -153,6 +191,17 @@ class StoreDeliveries:
                 update(deliveries).where(which).values(state=PENDING, next_at=0.0)
             ).rowcount
 
+    def waiting(self, receiver: str) -> Mapping[str, int]:
+        """How many deliveries to a receiver are ``pending`` or being tried, and how many ``parked``."""
+        c = deliveries.c
+        query = select(c.state, func.count()).where(
+            c.receiver == receiver, c.state.in_((PENDING, TRYING, PARKED))
+        )
+        with self._database.read() as connection:
+            found = {state: int(count) for state, count in connection.execute(query.group_by(c.state))}
+        pending = found.get(PENDING, 0) + found.get(TRYING, 0)
+        return {PENDING: pending, PARKED: found.get(PARKED, 0)}
+
     def summary(self) -> Mapping[str, Mapping[str, int]]:
         """How many deliveries each receiver has in each state; receivers and states by name."""
         counts: dict[str, dict[str, int]] = defaultdict(dict)
@@ -172,6 +221,17 @@ class StoreDeliveries:
                 connection.execute(update(deliveries).where(_is(delivery)).values(**values))
 
 
+def _claimed(connection: Connection, receiver: str, chosen: ColumnElement[bool]) -> list[Delivery]:
+    rows = connection.execute(
+        select(deliveries, outbox.c.body, outbox.c.created_at)
+        .join(outbox, outbox.c.n == deliveries.c.outbox_n)
+        .where(chosen)
+        .order_by(deliveries.c.n)
+    ).all()
+    steps = _steps(connection, receiver, [row.alert_id for row in rows])
+    return [_delivery(row, steps[row.alert_id]) for row in rows]
+
+
 def _is(delivery: Delivery) -> ColumnElement[bool]:
     return and_(
         deliveries.c.alert_id == delivery.alert_id,
@@ -185,7 +245,7 @@ def _blocked() -> ColumnElement[bool]:
         _earlier.c.alert_id == deliveries.c.alert_id,
         _earlier.c.receiver == deliveries.c.receiver,
         _earlier.c.number < deliveries.c.number,
-        _earlier.c.state != DONE,
+        _earlier.c.state.not_in((DONE, *HELD_BACK)),
     )
 
 

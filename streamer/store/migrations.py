@@ -12,8 +12,19 @@ from streamer.store.tables import SCHEMA_VERSION, meta, metadata
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
-"""By version: what turns a store of that version into one of the next. Empty while there is only one."""
+
+def _to_2(connection: Connection) -> None:
+    """Mutes, and deliveries that are held back; as statements, since tables move on and steps do not."""
+    connection.exec_driver_sql("ALTER TABLE deliveries ADD COLUMN held_by TEXT")
+    connection.exec_driver_sql("CREATE INDEX deliveries_outbox ON deliveries (outbox_n)")
+    connection.exec_driver_sql(
+        "CREATE TABLE mutes (rule TEXT NOT NULL PRIMARY KEY, until_at FLOAT NOT NULL, "
+        "created_at FLOAT NOT NULL)"
+    )
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2})
+"""By version: what turns a store of that version into one of the next."""
 
 _VERSION_KEY = "schema_version"
 

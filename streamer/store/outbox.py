@@ -10,6 +10,8 @@ from sqlalchemy import func, select, update
 
 from streamer.store.database import Database, insert_absent
 from streamer.store.deliveries import PENDING
+from streamer.store.held import Histories
+from streamer.store.mutes import muted_rules
 from streamer.store.tables import deliveries, outbox
 
 
@@ -23,6 +25,8 @@ class Unrouted:
         Its place in the outbox.
     alert_id, number
         The episode, and the transition's number in it.
+    rule, severity, transition
+        As in the body.
     body
         The alert as stored, canonical JSON.
     """
@@ -30,6 +34,9 @@ class Unrouted:
     n: int
     alert_id: str
     number: int
+    rule: str
+    severity: str
+    transition: str
     body: bytes
 
 
@@ -48,7 +55,10 @@ class StoreOutbox:
     def unrouted(self, limit: int) -> Sequence[Unrouted]:
         """The oldest transitions that are not routed, at most `limit`."""
         query = (
-            select(outbox.c.n, outbox.c.alert_id, outbox.c.number, outbox.c.body)
+            select(
+                *(outbox.c.n, outbox.c.alert_id, outbox.c.number),
+                *(outbox.c.rule, outbox.c.severity, outbox.c.transition, outbox.c.body),
+            )
             .where(outbox.c.routed == 0)
             .order_by(outbox.c.n)
             .limit(limit)
@@ -75,20 +85,41 @@ class StoreOutbox:
                 found[alert_id].add(receiver)
         return {alert_id: frozenset(receivers) for alert_id, receivers in found.items()}
 
-    def route(self, choices: Sequence[tuple[Unrouted, Sequence[str]]]) -> None:
-        """Owe each transition to its receivers, all in one transaction."""
-        rows = [
-            {
-                "outbox_n": row.n,
-                "alert_id": row.alert_id,
-                "number": row.number,
-                "receiver": receiver,
-                "state": PENDING,
-            }
-            for row, receivers in choices
-            for receiver in receivers
-        ]
-        routed = outbox.c.n.in_([row.n for row, _ in choices])
+    def route(
+        self, choices: Sequence[tuple[Unrouted, Sequence[str]]], now: float
+    ) -> Mapping[tuple[str, str], int]:
+        """Owe each transition to its receivers, all in one transaction, but for what is held back.
+
+        Parameters
+        ----------
+        choices
+            Transitions, each with its receivers.
+        now
+            Wall-clock seconds: which mutes are in force.
+
+        Returns
+        -------
+        Mapping
+            How many were held back, by receiver and state (muted, summarised).
+        """
+        held: dict[tuple[str, str], int] = defaultdict(int)
         with self._database.write() as connection:
-            insert_absent(connection, deliveries, rows)
+            muted = muted_rules(connection, now)
+            history = Histories(connection, [row.alert_id for row, _ in choices])
+            for row, receivers in choices:
+                for receiver in receivers:
+                    held_back = history.holds_back(row, receiver, muted.get(row.rule))
+                    state, held_by = held_back or (PENDING, None)
+                    values = {
+                        "outbox_n": row.n,
+                        "alert_id": row.alert_id,
+                        "number": row.number,
+                        "receiver": receiver,
+                        "state": state,
+                        "held_by": held_by,
+                    }
+                    if insert_absent(connection, deliveries, [values]) and held_back:
+                        held[receiver, state] += 1
+            routed = outbox.c.n.in_([row.n for row, _ in choices])
             connection.execute(update(outbox).where(routed).values(routed=1))
+        return held

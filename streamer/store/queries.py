@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, func, select
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
-from streamer.store.service_alerts import SERVICE_ORIGIN
+from streamer.store.service_alerts import HEARTBEAT, SERVICE_ORIGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Explained:
 
 
 def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
-    """Bodies of transitions, oldest first; the newest `limit` of them."""
+    """Bodies of transitions, oldest first; the newest `limit` of them. Heartbeats only where asked for."""
     query = _filtered(select(t.outbox.c.body), wanted).order_by(t.outbox.c.n.desc())
     if limit is not None:
         query = query.limit(limit)
@@ -104,7 +104,7 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
     transitions = select(o.number, o.body).where(o.alert_id == alert_id).order_by(o.number)
     decisions = select(d.number, d.body).where(d.alert_id == alert_id, d.kind == "transition")
     deliveries = (
-        select(v.number, v.receiver, v.state, v.attempts, v.error)
+        select(v.number, v.receiver, v.state, v.attempts, v.error, v.held_by)
         .where(v.alert_id == alert_id)
         .order_by(v.number, v.receiver)
     )
@@ -166,6 +166,8 @@ def task_statuses(database: Database) -> list[dict[str, Any]]:
 
 def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     c = t.outbox.c
+    if wanted.rule is None:
+        query = query.where(c.rule != HEARTBEAT)
     for column, value in (
         (c.rule, wanted.rule),
         (c.symbol, wanted.symbol),

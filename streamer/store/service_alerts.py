@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -21,6 +22,9 @@ from streamer.store.tables import outbox
 
 SERVICE_ORIGIN: Final = "service"
 DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
+DELIVERY_SUMMARY, HEARTBEAT = "delivery_summary", "heartbeat"
+SERVICE_RULES: Final = (DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP, DELIVERY_SUMMARY, HEARTBEAT)
+"""The rule names of everything the service says of itself."""
 
 _ID_HEX_DIGITS = 32
 _VERSION = "1"  # of what these alerts say
@@ -139,8 +143,40 @@ def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_
     )
 
 
+def service_alert(
+    rule: str,
+    identity: tuple[str | int | float, ...],
+    severity: Severity,
+    now: float,
+    *,
+    source: Mapping[str, Any],
+    values: Mapping[str, Any],
+    text: str,
+) -> Alert:
+    """An alert about the service at a wall-clock time, for those whose words are made elsewhere.
+
+    Parameters
+    ----------
+    rule
+        One of `SERVICE_RULES`.
+    identity
+        What tells it from all others of the rule.
+    severity, source, values, text
+        As in the alert.
+    now
+        Wall-clock seconds.
+    """
+    found = _alert(rule, identity, severity, ts_event_ns=int(now * _NS_PER_S), source=source, text=text)
+    return replace(found, values=dict(values))
+
+
 def raise_service_alert(
-    connection: Connection, alert: Alert, created_at: float, task_id: int | None = None
+    connection: Connection,
+    alert: Alert,
+    created_at: float,
+    task_id: int | None = None,
+    *,
+    routed: bool = False,
 ) -> bool:
     """Put a service alert into the outbox, unless it is there.
 
@@ -154,6 +190,8 @@ def raise_service_alert(
         Wall-clock seconds.
     task_id
         The task it is about, None if none.
+    routed
+        True where the caller writes down who gets it.
 
     Returns
     -------
@@ -174,6 +212,7 @@ def raise_service_alert(
         "body": alert.to_json(),
         "config_hash": alert.config_hash,
         "created_at": created_at,
+        "routed": int(routed),
     }
     return insert_absent(connection, outbox, [row]) == 1
 
@@ -184,7 +223,7 @@ def _log(partition: Partition, offset: int) -> dict[str, Any]:
 
 def _alert(
     rule: str,
-    identity: tuple[str | int, ...],
+    identity: tuple[str | int | float, ...],
     severity: Severity,
     *,
     ts_event_ns: int,

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -143,16 +143,26 @@ deliveries = Table(
     Column("alert_id", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("receiver", Text, nullable=False),
-    Column("state", Text, nullable=False),  # pending, trying, done, parked
+    Column("state", Text, nullable=False),  # pending, trying, done, parked, muted, summarised
     Column("attempts", Integer, nullable=False, default=0, server_default="0"),
     Column("next_at", Float, nullable=False, default=0.0, server_default="0"),
     Column("tried_at", Float),
     Column("done_at", Float),
     Column("in_doubt", Integer, nullable=False, default=0, server_default="0"),
     Column("error", Text),
+    Column("held_by", Text),  # of a muted one the mute, of a summarised one the summary's key
     UniqueConstraint("alert_id", "number", "receiver"),
     Index("deliveries_due", "receiver", "state", "next_at"),
+    Index("deliveries_outbox", "outbox_n"),
     sqlite_autoincrement=True,
+)
+
+mutes = Table(
+    "mutes",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("until_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 delivery_steps = Table(

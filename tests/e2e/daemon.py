@@ -48,6 +48,7 @@ def configure(
     if slack is not None:
         document["receivers"]["desk"]["slack"]["api_url"] = slack.api_url
         document["receivers"]["ops"]["webhook"]["url"] = slack.webhook_url("ops")
+    document["serve"] = {"address": "off"}  # several daemons run at once, on one machine
     document.update(sections)
     path = folder / f"{name}.yaml"
     with path.open("w") as out:

@@ -113,17 +113,19 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
 def test_steps_lead_from_an_old_version_to_the_target(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "tapewatch.db"))
 
-    def to_two(connection: Connection) -> None:
+    def first(connection: Connection) -> None:
         connection.exec_driver_sql("CREATE TABLE added (x INTEGER)")
 
-    def to_three(connection: Connection) -> None:
+    def second(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE added ADD COLUMN y INTEGER")
 
     with store.write() as connection:
-        migrate(connection, {1: to_two, 2: to_three}, target=3)
+        migrate(
+            connection, {SCHEMA_VERSION: first, SCHEMA_VERSION + 1: second}, target=SCHEMA_VERSION + 2
+        )
     with store.read() as connection:
         assert [column["name"] for column in inspect(connection).get_columns("added")] == ["x", "y"]
-        assert connection.execute(select(meta.c.value)).scalar() == "3"
+        assert connection.execute(select(meta.c.value)).scalar() == str(SCHEMA_VERSION + 2)
     store.close()
 
 
@@ -135,10 +137,10 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
         connection.exec_driver_sql("no sql at all")
 
     with pytest.raises(StoreError), store.write() as connection:
-        migrate(connection, {1: broken}, target=2)
+        migrate(connection, {SCHEMA_VERSION: broken}, target=SCHEMA_VERSION + 1)
     with store.read() as connection:
         assert "added" not in inspect(connection).get_table_names()
-        assert connection.execute(select(meta.c.value)).scalar() == "1"
+        assert connection.execute(select(meta.c.value)).scalar() == str(SCHEMA_VERSION)
     store.close()
 
 

@@ -30,7 +30,7 @@ class Store:
 
     def owe(self, *alerts: tuple[str, int], to: tuple[str, ...] = ("desk",)) -> None:
         commit(self.database, *alerts)
-        self.outbox.route([(row, to) for row in self.outbox.unrouted(1_000)])
+        self.outbox.route([(row, to) for row in self.outbox.unrouted(1_000)], 1.0)
 
     def claimed(self, receiver: str = "desk", now: float = 100.0, limit: int = 20) -> list[tuple[str, int]]:
         found = self.deliveries.claim(receiver, limit, now)
@@ -189,8 +189,8 @@ def test_the_outbox_is_routed_once_and_in_order(store: Store) -> None:
     commit(store.database, ("a", 0), ("b", 0), ("a", 1))
     rows = store.outbox.unrouted(2)
     assert [(row.alert_id, row.number) for row in rows] == [("a", 0), ("b", 0)]
-    store.outbox.route([(rows[0], ("desk", "ops")), (rows[1], ())])
-    store.outbox.route([(rows[0], ("desk",))])
+    store.outbox.route([(rows[0], ("desk", "ops")), (rows[1], ())], 1.0)
+    store.outbox.route([(rows[0], ("desk",))], 1.0)
     assert [(row.alert_id, row.number) for row in store.outbox.unrouted(10)] == [("a", 1)]
     assert store.outbox.unrouted_count() == 1
     assert store.outbox.told(["a", "b", "zz"]) == {"a": frozenset({"desk", "ops"})}

@@ -1,0 +1,144 @@
+"""Says from time to time that all is at work, with counts: silence then means quiet and not death."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from alerts.alert import Alert
+from alerts.contracts import Clock
+from streamer.notify.settings import HeartbeatSettings
+from streamer.store.database import Database
+from streamer.store.deliveries import PARKED, PENDING, SUMMARISED, TRYING
+from streamer.store.mutes import StoreMutes
+from streamer.store.service_alerts import HEARTBEAT, raise_service_alert, service_alert
+from streamer.store.tables import deliveries, delivery_steps, outbox
+
+_OPEN = (PENDING, TRYING, PARKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What this process has done so far.
+
+    Parameters
+    ----------
+    records, alerts, dead_letters
+        How many were consumed, fired, refused.
+    source
+        How the source is, for people: ``reading``, ``not answering``, ``recovering``.
+    """
+
+    records: int = 0
+    alerts: int = 0
+    dead_letters: int = 0
+    source: str = "reading"
+
+
+class Heartbeat:
+    """Puts a heartbeat into the store when one is due, owed to its receivers.
+
+    One that could not go out is replaced by the next, so that a receiver that was away gets one and not
+    hundreds; those that have arrived are forgotten. It is never muted and never summarised.
+
+    Parameters
+    ----------
+    database
+        The open store.
+    settings
+        To whom, and how often.
+    clock
+        Wall-clock time.
+    counts
+        What there is to say.
+    """
+
+    def __init__(
+        self, database: Database, settings: HeartbeatSettings, clock: Clock, counts: Callable[[], Counts]
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._counts = counts
+        self._mutes = StoreMutes(database)
+        self._last = Counts()
+        self._last_at: float | None = None
+        self._kept: list[str] | None = None
+
+    def beat(self) -> Sequence[str]:
+        """Write one down if it is due; the receivers that have something to send then."""
+        now = self._clock.now()
+        # a clock that was set back must not silence it
+        if self._last_at is not None and 0 <= now - self._last_at < self._settings.every_s:
+            return ()
+        counts = self._counts()
+        alert = self._alert(counts, now)
+        self._owe(alert, now)
+        self._last, self._last_at = counts, now
+        return self._settings.to
+
+    def _alert(self, counts: Counts, now: float) -> Alert:
+        before = self._last
+        new = {
+            "records": counts.records - before.records,
+            "alerts": counts.alerts - before.alerts,
+            "dead_letters": counts.dead_letters - before.dead_letters,
+        }
+        muted = self._mutes.active(now)
+        since = "so far" if self._last_at is None else f"in the last {now - self._last_at:.0f} s"
+        said = (
+            f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
+        )
+        text = f"at work, source {counts.source}: {said} {since}"
+        if muted:
+            text += f"; muted: {', '.join(muted)}"
+        return service_alert(
+            HEARTBEAT,
+            (now,),
+            "info",
+            now,
+            source={"every_s": self._settings.every_s},
+            values={**new, "source": counts.source},
+            text=text,
+        )
+
+    def _owe(self, alert: Alert, now: float) -> None:
+        d = deliveries.c
+        if self._kept is None:
+            self._kept = self._left_behind()
+        with self._database.write() as connection:
+            rows = connection.execute(
+                select(d.n, d.alert_id, d.receiver, d.state).where(d.alert_id.in_(self._kept)).order_by(d.n)
+            ).all()
+            replaced = _replaced(rows)
+            connection.execute(
+                update(deliveries)
+                .where(d.n.in_(replaced))
+                .values(state=SUMMARISED, held_by=f"{alert.id}-{alert.number}")
+            )
+            open_ = {row.alert_id for row in rows if row.state in _OPEN and row.n not in replaced}
+            over = [alert_id for alert_id in self._kept if alert_id not in open_]
+            for table in (delivery_steps, deliveries, outbox):
+                connection.execute(delete(table).where(table.c.alert_id.in_(over)))
+            raise_service_alert(connection, alert, now, routed=True)
+            n = connection.execute(select(outbox.c.n).where(outbox.c.alert_id == alert.id)).scalar_one()
+            own = {"outbox_n": n, "alert_id": alert.id, "number": alert.number, "state": PENDING}
+            connection.execute(insert(deliveries), [{**own, "receiver": to} for to in self._settings.to])
+        self._kept = [*sorted(open_), alert.id]
+
+    def _left_behind(self) -> list[str]:
+        """The heartbeats of earlier processes; looked for once, since the outbox is long."""
+        with self._database.read() as connection:
+            return list(connection.scalars(select(outbox.c.alert_id).where(outbox.c.rule == HEARTBEAT)))
+
+
+def _replaced(rows: Sequence[Row[int, str, str, str]]) -> list[int]:
+    """What the next heartbeat makes needless; the newest that is parked stays, and so is told of once."""
+    parked = {row.receiver: row.n for row in rows if row.state == PARKED}
+    return [
+        row.n
+        for row in rows
+        if row.state == PENDING or (row.state == PARKED and row.n != parked[row.receiver])
+    ]

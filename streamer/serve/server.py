@@ -1,0 +1,139 @@
+"""`/metrics`, `/healthz` and `/readyz` over HTTP."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import structlog
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import CollectorRegistry
+
+from alerts.sender import plain_traceback
+from streamer.errors import TapewatchError
+
+log = structlog.get_logger(__name__)
+
+Check = Callable[[], str | None]
+"""Says what is wrong, None while nothing is."""
+
+_TEXT = "text/plain; charset=utf-8"
+_IDLE_S = 10.0  # a connection over which nothing comes is closed
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False  # a client that keeps its connection must not hold up a stop
+
+    def __init__(self, address: tuple[str, int], answer: Callable[[str, str], _Answer]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.answer = answer
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if isinstance(sys.exception(), ConnectionError | TimeoutError):
+            log.debug("a client went away")
+        else:
+            log.error("a request failed", traceback=plain_traceback())
+
+
+_Answer = tuple[HTTPStatus, str, bytes]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _IDLE_S
+    server: _Server
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        try:
+            status, kind, body = self.server.answer(path, self.headers.get("Accept", ""))
+        except TapewatchError as error:  # the store; detection and delivery say so themselves
+            log.warning("a request failed", path=path, problem=str(error))
+            status, kind, body = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"the store does not answer\n"
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """A scrape every few seconds is no news."""
+
+
+@contextmanager
+def serving(
+    address: tuple[str, int] | None, registry: CollectorRegistry, *, health: Check, readiness: Check
+) -> Iterator[tuple[str, int] | None]:
+    """Answer requests on a thread, until left.
+
+    Parameters
+    ----------
+    address
+        Host and port (0 takes any that is free), None to serve nothing.
+    registry
+        What ``/metrics`` shows.
+    health, readiness
+        What ``/healthz`` and ``/readyz`` ask; 200 while they find nothing, else 503 with what they found.
+
+    Yields
+    ------
+    tuple or None
+        Where it listens.
+
+    Raises
+    ------
+    TapewatchError
+        When it cannot listen there.
+    """
+    if address is None:
+        yield None
+        return
+    answer = _answers(registry, {"/healthz": health, "/readyz": readiness})
+    try:
+        server = _Server(address, answer)
+    except (OSError, OverflowError) as error:
+        raise TapewatchError(f"serve.address: {_explain(address, error)}") from error
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="serve", daemon=True)
+    thread.start()
+    where = (str(server.server_address[0]), int(server.server_address[1]))
+    log.info("serving", host=where[0], port=where[1])
+    try:
+        yield where
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _answers(registry: CollectorRegistry, checks: dict[str, Check]) -> Callable[[str, str], _Answer]:
+    def answer(path: str, accept: str) -> _Answer:
+        if path == "/metrics":
+            encode, kind = choose_encoder(accept)
+            return HTTPStatus.OK, kind, encode(registry)
+        if path in checks:
+            problem = checks[path]()
+            body = {"status": "ok"} if problem is None else {"status": "failing", "reason": problem}
+            status = HTTPStatus.OK if problem is None else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, "application/json", json.dumps(body).encode() + b"\n"
+        return HTTPStatus.NOT_FOUND, _TEXT, b"/metrics, /healthz, /readyz\n"
+
+    return answer
+
+
+def _explain(address: tuple[str, int], error: OSError | OverflowError) -> str:
+    host, port = address
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return f"{where} is in use: stop what listens there, or give another address, or off"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"{where} may not be listened on: give a port above 1023, or off"
+    return f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}"

@@ -1,0 +1,72 @@
+"""A store that version 1 has written: brought up to date with everything that is in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, select
+
+from streamer.store.database import Database, open_store
+from streamer.store.deliveries import StoreDeliveries
+from streamer.store.mutes import StoreMutes
+from streamer.store.outbox import StoreOutbox
+from streamer.store.queries import AlertFilter, alerts, explain
+from streamer.store.tables import SCHEMA_VERSION, meta, metadata
+
+VERSION_1 = Path(__file__).parent / "version_1.sql"
+
+
+@pytest.fixture
+def old_store(tmp_path: Path) -> Path:
+    path = tmp_path / "tapewatch.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1.read_text())
+    return path
+
+
+def shape(database: Database) -> dict[str, tuple[set[str], set[str]]]:
+    """Columns and indices of every table."""
+    with database.read() as connection:
+        looker = inspect(connection)
+        return {
+            table: (
+                {column["name"] for column in looker.get_columns(table)},
+                {str(index["name"]) for index in looker.get_indexes(table)},
+            )
+            for table in looker.get_table_names()
+        }
+
+
+def test_it_gets_the_tables_of_a_new_one(old_store: Path, tmp_path: Path) -> None:
+    migrated, new = open_store(str(old_store)), open_store(str(tmp_path / "new.db"))
+    assert shape(migrated) == shape(new)
+    assert set(shape(migrated)) - {"sqlite_sequence"} == set(metadata.tables)
+    with migrated.read() as connection:
+        assert connection.execute(select(meta.c.value)).scalar() == str(SCHEMA_VERSION)
+    migrated.close()
+    new.close()
+
+
+def test_what_is_in_it_is_kept_and_goes_on(old_store: Path) -> None:
+    database = open_store(str(old_store))
+    found = [(alert["id"], alert["number"]) for alert in alerts(database, AlertFilter(rule="fat_finger"), 99)]
+    assert found == [("a", 0), ("a", 1), ("b", 0)]
+    assert [row["state"] for row in explain(database, "b")[0].deliveries] == ["parked", "pending"]
+    deliveries = StoreDeliveries(database)
+    assert [item.key for item in deliveries.claim("desk", 9, 100.0)] == ["a-1"]
+    assert deliveries.unpark("desk") == 1
+    StoreMutes(database).mute("fat_finger", 200.0, 100.0)
+    outbox = StoreOutbox(database)
+    (told_of_parking,) = outbox.unrouted(9)
+    assert outbox.route([(told_of_parking, ("ops",))], 100.0) == {}
+    database.close()
+
+
+def test_it_is_brought_up_to_date_once(old_store: Path) -> None:
+    open_store(str(old_store)).close()
+    database = open_store(str(old_store))
+    assert StoreMutes(database).active(0.0) == {}
+    database.close()
