@@ -85,7 +85,7 @@ class Budget:
         """How many messages may go out now; a large number where there is no cap."""
         if self._cap is None:
             return 1_000_000
-        while self._sent and self._sent[0] <= now - self.window_s:
+        while self._sent and self._sent[0] + self.window_s <= now:
             self._sent.popleft()
         return max(self._cap - len(self._sent), 0)
 

@@ -29,19 +29,22 @@ KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 
 def notifier(
-    database: Database, receivers: dict[str, Any], route: dict[str, Any], pace: Pace = QUICK
+    database: Database, receivers: dict[str, Any], route: dict[str, Any], pace: Pace = QUICK, **more: Any
 ) -> Notifier:
-    """A notifier over these settings; secrets come from the environment, `KEY` and `TOKEN` are set."""
+    """A notifier over these settings; secrets come from the environment, `KEY` and `TOKEN` are set.
+
+    Receivers have a cap only where their settings name one.
+    """
     environ = {"KEY": KEY, "TOKEN": "xoxb-test", **os.environ}
     clock = SystemClock()
+    checked = {name: ReceiverSettings.model_validate(settings) for name, settings in receivers.items()}
     built = {
-        name: build_receiver(
-            name, ReceiverSettings.model_validate(settings), lambda secret: secret.resolve(environ), clock
-        )
-        for name, settings in receivers.items()
+        name: build_receiver(name, settings, lambda secret: secret.resolve(environ), clock)
+        for name, settings in checked.items()
     }
+    caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
     router = Router(RouteSettings.model_validate(route), tuple(built))
-    return Notifier(database, router, built, clock, pace)
+    return Notifier(database, router, built, clock, pace, caps=caps, **more)
 
 
 def main() -> None:

@@ -120,9 +120,7 @@ def test_steps_lead_from_an_old_version_to_the_target(tmp_path: Path) -> None:
         connection.exec_driver_sql("ALTER TABLE added ADD COLUMN y INTEGER")
 
     with store.write() as connection:
-        migrate(
-            connection, {SCHEMA_VERSION: first, SCHEMA_VERSION + 1: second}, target=SCHEMA_VERSION + 2
-        )
+        migrate(connection, {SCHEMA_VERSION: first, SCHEMA_VERSION + 1: second}, target=SCHEMA_VERSION + 2)
     with store.read() as connection:
         assert [column["name"] for column in inspect(connection).get_columns("added")] == ["x", "y"]
         assert connection.execute(select(meta.c.value)).scalar() == str(SCHEMA_VERSION + 2)

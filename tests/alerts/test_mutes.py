@@ -1,0 +1,186 @@
+"""Mutes: through the real command on a real store, while a notifier delivers from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.alert_bodies import commit
+from fakes.delivering import notifier
+from fakes.slack import FakeSlack
+from sqlalchemy import select
+
+from streamer.notify.notifier import Notifier
+from streamer.store.database import MEMORY, Database, open_store
+from streamer.store.deliveries import StoreDeliveries
+from streamer.store.mutes import StoreMutes
+from streamer.store.outbox import StoreOutbox
+from streamer.store.tables import deliveries
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    store = open_store(str(tmp_path / "tapewatch.db"))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def running(database: Database, slack_server: FakeSlack) -> Iterator[Notifier]:
+    hook = {"url": slack_server.webhook_url("ops"), "secret": {"env": "KEY"}}
+    found = notifier(database, {"ops": {"webhook": hook}}, {})
+    found.start()
+    yield found
+    found.stop(0.0)
+
+
+@pytest.fixture
+def config(tmp_path: Path, database: Database) -> Path:
+    path = tmp_path / "tapewatch.yaml"
+    path.write_text(
+        "source:\n  files: [{match: '*.jsonl', format: tapewatch}]\n"
+        f"store: {database.path}\n"
+        "rules:\n  fat_finger: {when: size > 100}\n  huge: {when: size > 1000}\n"
+    )
+    return path
+
+
+def tapewatch(*arguments: str | Path, expect: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "streamer", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr
+    return done.stdout + done.stderr
+
+
+def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def settled(database: Database, running: Notifier, *alerts: tuple[str, int], **changes: Any) -> None:
+    commit(database, *alerts, **changes)
+    running.wake()
+    until(running.idle)
+
+
+def rows(database: Database) -> dict[str, tuple[str, str | None]]:
+    c = deliveries.c
+    query = select(c.alert_id, c.number, c.state, c.held_by).order_by(c.n)
+    with database.read() as connection:
+        return {f"{row.alert_id}-{row.number}": (row.state, row.held_by) for row in connection.execute(query)}
+
+
+def test_muted_and_unmuted_by_command(
+    database: Database, running: Notifier, config: Path, slack_server: FakeSlack
+) -> None:
+    def arrived() -> list[str]:
+        return [each.headers["webhook-id"] for each in slack_server.of("webhook/ops")]
+
+    assert "no rule is muted" in tapewatch("mute", "-c", config)
+    settled(database, running, ("before", 0))
+    said = tapewatch("mute", "fat_finger", "--for", "1h", "-c", config)
+    assert said.startswith("fat_finger is muted until 20")
+    settled(database, running, ("a", 0), ("a", 1), ("before", 1))
+    settled(database, running, ("before", 2), transition="resolved")
+    settled(database, running, ("other", 0), rule="huge")
+    assert arrived() == ["before-0", "before-2", "other-0"]
+    found = rows(database)
+    assert {key for key, (state, _) in found.items() if state == "muted"} == {"a-0", "a-1", "before-1"}
+    assert found["a-0"][1] == said.strip().replace("fat_finger is ", "")
+
+    (listed,) = tapewatch("mute", "-c", config, "--json").splitlines()
+    assert json.loads(listed)["rule"] == "fat_finger"
+    shown = tapewatch("alerts", "-c", config)
+    assert shown.count("fat_finger") == 5
+    assert "ops: 3 muted" in shown
+    assert "ops: muted, muted until 20" in tapewatch("why", "a", "-c", config).replace("  ", " ")
+
+    assert tapewatch("mute", "fat_finger", "--off", "-c", config).strip() == "fat_finger speaks again"
+    assert tapewatch("mute", "fat_finger", "--off", "-c", config).strip() == "fat_finger is not muted"
+    settled(database, running, ("c", 0), ("a", 2))
+    assert arrived()[3:] == ["c-0", "a-2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["fat_finger"], "say how long, or that it is over: tapewatch mute fat_finger --for 1h, or --off"),
+        (["fat_finger", "--for", "1h", "--off"], "say how long, or that it is over"),
+        (["--off"], "name the rule"),
+        (["--for", "1h"], "name the rule"),
+        (["fat_finger", "--for", "1 hour"], "--for: '1 hour' is not a duration"),
+        (["fat_finger", "--for", "31d"], "'31d' is not between 1s and 30d"),
+        (["fat_fingers", "--for", "1h"], "there is no rule 'fat_fingers'"),
+        (["heartbeat", "--for", "1h"], "heartbeat cannot be muted"),
+    ],
+)
+def test_what_cannot_be_meant(config: Path, arguments: list[str], problem: str) -> None:
+    said = tapewatch("mute", *arguments, "-c", config, expect=2)
+    assert problem in said
+    assert "no rule is muted" in tapewatch("mute", "-c", config)
+
+
+class Routed:
+    """Rows as they are routed, at times of one's own."""
+
+    def __init__(self) -> None:
+        self.database = open_store(MEMORY)
+        self.mutes = StoreMutes(self.database)
+        self.outbox = StoreOutbox(self.database)
+
+    def at(self, now: float, alert_id: str, number: int, **changes: Any) -> str:
+        commit(self.database, (alert_id, number), **changes)
+        self.outbox.route([(row, ("ops",)) for row in self.outbox.unrouted(9)], now)
+        return rows(self.database)[f"{alert_id}-{number}"][0]
+
+
+def test_a_mute_ends_by_itself_and_what_goes_on_is_told_then() -> None:
+    routed = Routed()
+    routed.mutes.mute("fat_finger", 100.0, 0.0)
+    assert routed.at(99.9, "a", 0) == "muted"
+    assert routed.at(100.0, "a", 1) == "pending"
+    assert routed.at(101.0, "a", 2, transition="resolved") == "pending"
+
+
+def test_the_end_of_what_nobody_heard_of_is_not_told() -> None:
+    routed = Routed()
+    routed.mutes.mute("fat_finger", 100.0, 0.0)
+    assert routed.at(50.0, "a", 0) == "muted"
+    assert routed.at(150.0, "a", 1, transition="resolved") == "muted"
+
+
+def test_another_mute_takes_the_place_of_the_first() -> None:
+    routed = Routed()
+    routed.mutes.mute("fat_finger", 100.0, 0.0)
+    routed.mutes.mute("fat_finger", 50.0, 0.0)
+    routed.mutes.mute("huge", 70.0, 0.0)
+    assert routed.mutes.active(49.0) == {"fat_finger": 50.0, "huge": 70.0}
+    assert routed.at(60.0, "a", 0) == "pending"
+    assert routed.at(60.0, "b", 0, rule="huge") == "muted"
+
+
+def test_muted_ones_hold_nothing_up_and_are_not_owed() -> None:
+    routed = Routed()
+    routed.mutes.mute("fat_finger", 100.0, 0.0)
+    routed.at(1.0, "a", 0)
+    store = StoreDeliveries(routed.database)
+    assert store.unfinished(["ops"]) == 0
+    assert store.next_due("ops") is None
+    routed.at(200.0, "a", 1)
+    assert [item.key for item in store.claim("ops", 9, 200.0)] == ["a-1"]
