@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test lint format clean schemas
+.PHONY: help demo test lint quality bench format clean schemas
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -32,6 +32,12 @@ lint: $(READY)   ## ruff, mypy strict, import-linter
 format: $(READY) ## Format all code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## Events a second against a bare loop over River, on one core
+	$(BIN)/python -m benchmarks.throughput
+
+quality: $(READY) ## Rarities asked for against those that came; real trades too, where TAPEWATCH_DATA names them
+	$(BIN)/python -m benchmarks.quality
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,30 @@
+# Two stages: the first installs and compiles the kernels, the second holds only what runs.
+FROM python:3.11-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/tapewatch
+COPY pyproject.toml README.md LICENSE ./
+COPY streamer streamer
+COPY detectors detectors
+COPY alerts alerts
+RUN /opt/tapewatch/bin/pip install --no-cache-dir .
+# Kernels are compiled here, once, so that a container starts in seconds; two captures reach all of them.
+ENV NUMBA_CACHE_DIR=/opt/kernels NUMBA_CPU_NAME=generic
+COPY examples examples
+COPY tests/data tests/data
+RUN mkdir /opt/kernels \
+    && /opt/tapewatch/bin/tapewatch replay -q -c examples/binance.yaml tests/data/spot_btcusdt.gz \
+    && /opt/tapewatch/bin/tapewatch replay -q -c examples/sensitive.yaml tests/data/usdm_btcusdt.gz
+
+FROM python:3.11-slim
+COPY --from=build /opt/tapewatch /opt/tapewatch
+COPY --from=build /opt/kernels /opt/kernels
+COPY deploy/entrypoint.sh /usr/local/bin/tapewatch
+COPY examples /etc/tapewatch/examples
+RUN useradd --system --uid 10001 --home-dir /var/lib/tapewatch --create-home tapewatch
+USER tapewatch
+WORKDIR /var/lib/tapewatch
+# The store goes to the working directory; /tmp may be a tmpfs, and the rest of the root read-only.
+VOLUME /var/lib/tapewatch
+ENV PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/tapewatch-kernels NUMBA_CPU_NAME=generic TAPEWATCH_CONFIG=/etc/tapewatch/tapewatch.yaml
+ENTRYPOINT ["tapewatch"]
+CMD ["run"]

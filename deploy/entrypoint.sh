@@ -1,0 +1,7 @@
+#!/bin/sh
+# Puts the kernels that came with the image where they may be added to, then becomes tapewatch.
+set -e
+if [ ! -d "$NUMBA_CACHE_DIR" ]; then
+  mkdir -p "$NUMBA_CACHE_DIR" && cp -a /opt/kernels/. "$NUMBA_CACHE_DIR/"
+fi
+exec /opt/tapewatch/bin/tapewatch "$@"
