@@ -175,7 +175,10 @@ def measure(count: int, rounds: int) -> dict[str, float]:
     plan = compile_plan(load(EXAMPLE))
     warm_up(plan, print)
     records = events(count)
-    runs: dict[str, Callable[[], float]] = {"full": lambda: full(records, plan), "bare": lambda: bare(records)}
+    runs: dict[str, Callable[[], float]] = {
+        "full": lambda: full(records, plan),
+        "bare": lambda: bare(records),
+    }
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
