@@ -1,0 +1,137 @@
+"""A drift of the distribution: the population stability index of the latest values against a reference.
+
+The reference is cut at its deciles. With p and q the shares of the reference and of the latest values in
+each bin, PSI = sum of (q - p) ln(q / p). Where nothing has changed and values are independent it is
+distributed as (1/N + 1/M) times a chi-squared of as many degrees of freedom as bins less one (Yurdakul
+and Naranjo, Statistical properties of the population stability index, Journal of Risk Model Validation
+14(4), 2020). It has drifted beyond both `MAJOR`, which practice calls a major shift, and what chance
+exceeds once in `1 / CHANCE` looks.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import State
+from detectors.drift.contract import MOST_VALUES, Evidence
+from detectors.slots import Column, SlotArrays
+
+REFERENCE, WINDOW, EVERY = MOST_VALUES, 300, 30
+"""Values in the reference and among the latest, and how many of them from one look to the next."""
+
+MAJOR = 0.25
+"""The least index that is said to be a drift."""
+
+CHANCE = 1e-6
+"""The chance, at one look at independent values, of exceeding the threshold with nothing changed."""
+
+_BINS = 10
+_CHANCE_Z = 4.753424  # the normal deviate exceeded with probability CHANCE
+_HALF = 0.5  # added to each count, so that an empty bin has a logarithm
+
+
+@njit(cache=True, nogil=True)
+def _index(values, edges, n_edges, reference):  # type: ignore[no-untyped-def]
+    counts = np.full(n_edges + 1, _HALF)
+    for i in range(values.shape[0]):
+        b = 0
+        while b < n_edges and values[i] > edges[b]:
+            b += 1
+        counts[b] += 1.0
+    total, total_reference = 0.0, 0.0
+    for b in range(n_edges + 1):
+        total += counts[b]
+        total_reference += reference[b] + _HALF
+    psi = 0.0
+    for b in range(n_edges + 1):
+        q = counts[b] / total
+        p = (reference[b] + _HALF) / total_reference
+        psi += (q - p) * math.log(q / p)
+    return psi
+
+
+class DistributionMonitor:
+    """Deciles of each series' reference, and its latest values in a ring."""
+
+    name = "distribution"
+    version = f"distribution.1[{REFERENCE},{WINDOW},{EVERY},{MAJOR:g},{CHANCE:g}]"
+
+    def __init__(self) -> None:
+        self._arrays = SlotArrays(
+            {
+                "edges": Column(np.float64, np.nan, (_BINS - 1,)),
+                "counts": Column(np.float64, 0, (_BINS,)),
+                "n_edges": Column(np.int64),
+                "recent": Column(np.float64, np.nan, (WINDOW,)),
+                "seen": Column(np.int64),
+            }
+        )
+
+    def needs(self, span_s: int) -> int:
+        """How many values the reference takes; see `Monitor.needs`."""
+        return REFERENCE
+
+    def grow(self, n_series: int) -> None:
+        """Make room; see `Monitor.grow`."""
+        self._arrays.grow(n_series)
+
+    def start(self, series: int, reference: NDArray[np.float64], scale_floor: float) -> None:
+        """Begin anew; see `Monitor.start`."""
+        # a value of the reference itself, so that ties fall where they are and not between two of them
+        ordered = np.sort(reference)
+        deciles = ordered[np.arange(1, _BINS) * len(ordered) // _BINS]
+        edges = np.unique(deciles)
+        arrays = self._arrays
+        arrays["edges"][series] = np.nan
+        arrays["edges"][series, : len(edges)] = edges
+        arrays["n_edges"][series] = len(edges)
+        arrays["counts"][series] = np.bincount(np.searchsorted(edges, reference), minlength=_BINS)
+        arrays["recent"][series] = np.nan
+        arrays["seen"][series] = 0
+
+    def feed(self, series: int, value: float) -> Evidence | None:
+        """Take a value; see `Monitor.feed`."""
+        arrays = self._arrays
+        seen = int(arrays["seen"][series])
+        arrays["recent"][series, seen % WINDOW] = value
+        arrays["seen"][series] = seen + 1
+        if seen + 1 < WINDOW or (seen + 1) % EVERY:
+            return None
+        n_edges = int(arrays["n_edges"][series])
+        psi = float(
+            _index(arrays["recent"][series], arrays["edges"][series], n_edges, arrays["counts"][series])
+        )
+        threshold = max(MAJOR, chance_threshold(n_edges))
+        return Evidence(self.name, psi, threshold) if psi > threshold else None
+
+    def state(self) -> State:
+        """An exact copy of the state."""
+        return self._arrays.state()
+
+    def restore(self, state: State) -> None:
+        """Go on from a copy."""
+        self._arrays.restore(state)
+
+
+def chance_threshold(degrees: int) -> float:
+    """The index that one look at independent values exceeds with probability `CHANCE`.
+
+    By the Wilson-Hilferty approximation of the chi-squared distribution.
+
+    Parameters
+    ----------
+    degrees
+        Bins less one, at least 1.
+
+    Examples
+    --------
+    >>> round(chance_threshold(9), 3)
+    0.224
+    """
+    spread = 2 / (9 * degrees)
+    chi_squared = degrees * (1 - spread + _CHANCE_Z * math.sqrt(spread)) ** 3
+    return chi_squared * (1 / REFERENCE + 1 / WINDOW)

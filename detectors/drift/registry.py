@@ -1,0 +1,17 @@
+"""Drift monitors by name. A new one is a new file and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from detectors.drift import adwin, psi
+from detectors.drift.contract import Factory
+
+MONITORS: Mapping[str, Factory] = MappingProxyType(
+    {
+        "mean": adwin.MeanMonitor,
+        "distribution": psi.DistributionMonitor,
+    }
+)
+"""In the order in which they are heard where several speak at once."""
