@@ -58,7 +58,7 @@ class Alert:
     detector, score, model_version
         The detector the rule names first, what it said, and which it was; None without one.
     rarity_s
-        How rare such a score is, in seconds between two; None in this version.
+        How rare such a score is: it comes once in so many seconds; None while that is not known.
     config_hash
         Of the configuration it was detected under.
     text

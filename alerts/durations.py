@@ -47,6 +47,19 @@ def duration_ns(text: str) -> int:
     return duration_s(text) * NS_PER_SECOND
 
 
+def spoken(seconds: float) -> str:
+    """A duration for people, in its largest unit: one digit after the point below ten of it.
+
+    Examples
+    --------
+    >>> spoken(45.0), spoken(5_000.0), spoken(40 * 86_400.0)
+    ('45s', '1.4h', '40d')
+    """
+    unit = next((unit for unit in ("d", "h", "m") if seconds >= _UNIT_S[unit]), "s")
+    amount = seconds / _UNIT_S[unit]
+    return f"{amount:.0f}{unit}" if round(amount, 1) >= 10 else f"{amount:.1f}".removesuffix(".0") + unit
+
+
 parse_duration = duration_ns
 """`duration_ns` under the name that says what it does to a setting."""
 

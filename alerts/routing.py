@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.language.columns import ABSENT, Columns
@@ -25,9 +26,11 @@ ALERT_SYMBOLS = SymbolTable.of(
     Symbol("transition", "enum", members=("fired", "updated", "resolved")),
     Symbol("detector", "string"),
     Symbol("score", "number"),
+    Symbol("rarity", "seconds"),
 )
 """What a route's condition may name: fields of an alert's body."""
 
+_NUMBERS = {"score": "score", "rarity": "rarity_s"}
 _TEXTS = tuple(name for name, symbol in ALERT_SYMBOLS.symbols.items() if symbol.type in ("enum", "string"))
 
 
@@ -45,7 +48,7 @@ class ChildRoute(_Node):
     ----------
     when
         A condition over the alert: `severity`, `rule`, `venue`, `symbol`, `origin`, `transition`,
-        `detector`, `score`.
+        `detector`, `score`, `rarity`.
     to
         Receivers; without it those of the branch above.
     continue_
@@ -203,9 +206,12 @@ def _columns(body: Mapping[str, Any]) -> Columns:
     codes = {
         name: np.array([strings.index(texts[name]) if name in texts else ABSENT], np.int32) for name in _TEXTS
     }
-    score = body.get("score")
-    number = float(score) if isinstance(score, int | float) else np.nan
-    return Columns({"score": np.array([number], np.float64)}, codes, strings, 1)
+    numbers = {name: _number(body.get(key)) for name, key in _NUMBERS.items()}
+    return Columns(numbers, codes, strings, 1)
+
+
+def _number(found: object) -> NDArray[np.float64]:
+    return np.array([float(found) if isinstance(found, int | float) else np.nan], np.float64)
 
 
 def _about(body: Mapping[str, Any]) -> str | None:

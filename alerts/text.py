@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alerts.durations import spoken
 from alerts.language.condition import plain
 from alerts.language.errors import error_at
 from alerts.language.symbols import Symbol, Symbols
@@ -44,7 +45,8 @@ class Slot:
         if not math.isfinite(value):
             return "n/a"
         if not self.format:
-            return plain(value)
+            is_rarity = self.symbol.source == "detector" and self.symbol.type == "seconds"
+            return spoken(value) if is_rarity else plain(value)
         if self.format[-1] == "d":
             return format(round(value), self.format)
         scale = self.symbol.scale if self.format[-1] == "%" and self.symbol.type == "relative" else 1.0
@@ -94,7 +96,8 @@ def compile_text(template: str, symbols: Symbols) -> Text:
     template
         Text with ``{name}`` or ``{name:format}``; ``{{`` and ``}}`` stand for braces. A format is a
         bounded part of Python's: ``[+- ][width][,][.digits]`` and one of ``f e g d % s``, neither
-        fill nor alignment. ``%`` of a relative value is of what it is worth: 25 bps are 0.25%.
+        fill nor alignment. ``%`` of a relative value is of what it is worth: 25 bps are 0.25%. A rarity
+        without a format reads as a duration, such as ``2.1d``.
     symbols
         What names stand for; beside these there are always ``symbol`` and ``venue``.
 
@@ -146,9 +149,6 @@ def _slot(template: str, offset: int, inside: str, symbols: Symbols) -> Slot:
 
 
 def _known(template: str, offset: int, name: str, symbols: Symbols) -> Symbol:
-    if name.endswith(".rarity"):
-        message = f"'{name}' cannot be used: rarity is not available yet in this version"
-        raise error_at(template, offset, message)
     found = symbols.lookup(name) or ALWAYS.get(name)
     if found is not None:
         return found

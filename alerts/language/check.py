@@ -141,8 +141,6 @@ class Checker:
 
     def _looked_up(self, node: Name) -> Symbol:
         name = node.name
-        if name.endswith(".rarity"):
-            raise self._error(node, f"'{name}' cannot be used: rarity is not available yet in this version")
         symbol = self._symbols.lookup(name)
         if symbol is not None:
             return symbol

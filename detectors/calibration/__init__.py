@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from detectors.calibration.cascade import Cascade
-from detectors.calibration.contract import LONGEST_S, SMALLEST_CHANCE, Calibrator, Rarity
+from detectors.calibration.contract import LONGEST_OF_WATCHED, LONGEST_S, SMALLEST_CHANCE, Calibrator, Rarity
 
 __all__ = [
     "CALIBRATORS",
     "DEFAULT",
+    "LONGEST_OF_WATCHED",
     "LONGEST_S",
     "SMALLEST_CHANCE",
     "Calibrator",

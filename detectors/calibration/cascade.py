@@ -29,7 +29,7 @@ from detectors.calibration.body import (
     settle,
 )
 from detectors.calibration.chances import KNOTS, correct_chances, expect_chances, heed_chance
-from detectors.calibration.contract import Rarity
+from detectors.calibration.contract import LONGEST_OF_WATCHED, Rarity
 from detectors.calibration.rings import (
     COUNT,
     LEVEL,
@@ -38,6 +38,7 @@ from detectors.calibration.rings import (
     POOL_ENTRIES,
     POWER,
     RINGS,
+    TAIL,
     descend,
     pool_learn,
     renew,
@@ -59,8 +60,8 @@ from detectors.columns import State
 from detectors.slots import Column, SlotArrays
 
 _GAP, _LIVED, _CHANCES_AT, _WAITS_AT = range(4)
-_P_SCORES, _P_CHANCES_AT, _P_LIVED, _P_WAITS_AT, _P_EXCESS, _P_EXCESSES = range(6)
-_RATES, _POOL = 4, 6
+_P_SCORES, _P_CHANCES_AT, _P_LIVED, _P_WAITS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)
+_RATES, _POOL = 4, 7
 _OWN = ("body", "rings", "levels", "knots", "rates", "clusters", "waits", "reached", "spoke", "last")
 _POOLED = ("body", "rings", "levels", "knots", "waits")
 _FEEDS_FROM = 5.0  # exceedances after which an instrument's mean excess is fit for the pool
@@ -103,6 +104,7 @@ def _judge(  # type: ignore[no-untyped-def]
     chance, even, deepest = descend(
         value, edge, excess, scale, offset, index, rings, levels, pool_rings, pool_levels, pooled, spare
     )
+    common = chance >= TAIL
     scores = (body[SEEN] - WARMUP + 1.0, pool[_P_SCORES])
     own_passed, pool_passed = scores[0] - rates[_CHANCES_AT], scores[1] - pool[_P_CHANCES_AT]
     expect_chances(scores, own_passed, pool_passed, knots, pool_knots)
@@ -115,7 +117,8 @@ def _judge(  # type: ignore[no-untyped-def]
     rates[_WAITS_AT], pool[_P_WAITS_AT] = rates[_LIVED], pool[_P_LIVED]
     gap = rates[_GAP]
     wait, wait_even = raw_wait(chance, gap, clusters), raw_wait(even, gap, clusters)
-    wait, wait_even = correct_waits(wait, wait_even, waits, pool_waits, bounds)
+    longest = LONGEST_OF_WATCHED * pool[_P_WATCHED]
+    wait, wait_even = correct_waits(wait, wait_even, longest, waits, pool_waits, bounds)
     heed_wait(wait_even, clock, pool[_P_LIVED], spoke, waits, pool_waits)
 
     learn_clusters(clock, deepest, gap, clusters, reached)
@@ -125,7 +128,8 @@ def _judge(  # type: ignore[no-untyped-def]
         pool[_P_EXCESSES] += 1.0
         pool_learn((value - edge) / scale, offset, index, pool_rings, pool_levels, spare)
     learn_excess(value - edge, body)
-    return chance, wait
+    # as high as everything that ever came above the edge: the edge itself is an everyday score
+    return (1.0, 0.0) if common else (chance, wait)
 
 
 @njit(cache=True, nogil=True)
@@ -146,6 +150,7 @@ def _step_rows(  # type: ignore[no-untyped-def]
         if seen > 0.0:
             elapsed = min((clock[row] - last[s]) / _NS, LONGEST_GAP_S)
             rates[s, _GAP] = follow_gap(elapsed, seen, rates[s, _GAP])
+            pool[0, _P_WATCHED] += elapsed
             if seen >= WARMUP:
                 rates[s, _LIVED] += elapsed
                 pool[0, _P_LIVED] += elapsed

@@ -13,6 +13,10 @@ from detectors.columns import State
 LONGEST_S = 365 * 86_400.0
 """What a rarity is cut off at: beyond a year nothing that was seen can tell one score from another."""
 
+LONGEST_OF_WATCHED = 100.0
+"""A rarity is at most so many times as long as the task's instruments have been watched, added up: a
+quarter of an hour of one instrument can tell that something comes less than once a day, not once a year."""
+
 SMALLEST_CHANCE = 1e-9
 """What a chance is cut off at."""
 
@@ -28,7 +32,8 @@ class Rarity:
         its highest tenth, NaN while warming and where there is no score.
     seconds
         float64[m], a score this high comes once in so many seconds for this instrument, from 0 (it is
-        not among the highest tenth) to `LONGEST_S`; NaN as for `chance`.
+        not among the highest tenth) to `LONGEST_S`, and never more than `LONGEST_OF_WATCHED` times what
+        was watched; NaN as for `chance`.
     """
 
     chance: NDArray[np.float64]

@@ -142,6 +142,8 @@ def _rank(ring, of, value, noise, assumed, deepest, excess):  # type: ignore[no-
     above, ties, higher, lower = _neighbours(ring, n, value)
     if n < OWN_ENTRIES:
         sure = (above + ties + _WEIGHT * assumed) / (n + _WEIGHT)
+        if ties > 0 and above + ties == n:
+            sure = 1.0
         spread = sure if ties == 0 else (above + noise * (ties + _WEIGHT * assumed)) / (n + _WEIGHT)
         return min(sure, 1.0), min(spread, 1.0)
     if ties > 0:

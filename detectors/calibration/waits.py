@@ -97,12 +97,13 @@ def expect_waits(of_own, of_pool, pool_lived, own, pooled):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True)
-def correct_waits(wait, even, own, pooled, bounds):  # type: ignore[no-untyped-def]
-    """A wait, and the one spread over equals, as corrected; at most `LONGEST_S`."""
+def correct_waits(wait, even, longest, own, pooled, bounds):  # type: ignore[no-untyped-def]
+    """A wait, and the one spread over equals, as corrected; at most `longest` and `LONGEST_S`."""
+    deepest = min(math.log(max(longest, 1.0)), _DEEPEST)
     place_bounds(_ANCHOR, _DEPTHS, own, pooled, bounds)
     depth = corrected(math.log(wait), _ANCHOR, _DEPTHS, bounds)
     depth_even = corrected(math.log(even), _ANCHOR, _DEPTHS, bounds)
-    return math.exp(min(depth, _DEEPEST)), math.exp(min(depth_even, _DEEPEST))
+    return math.exp(min(depth, deepest)), math.exp(min(depth_even, deepest))
 
 
 @njit(cache=True, nogil=True)

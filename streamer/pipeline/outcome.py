@@ -55,8 +55,9 @@ class Scores:
         Its name.
     slot, ts, offset, index
         int32[m], int64[m] ns, int64[m], int16[m]: which events.
-    score, status
-        float64[m] (NaN unless ready) and int8[m] (warming, ready, quarantined).
+    score, rarity, status
+        float64[m] (NaN unless ready), float64[m] in seconds (NaN while there is none), and int8[m]
+        (warming, ready, quarantined).
     """
 
     detector: str
@@ -65,6 +66,7 @@ class Scores:
     offset: NDArray[np.int64]
     index: NDArray[np.int16]
     score: NDArray[np.float64]
+    rarity: NDArray[np.float64]
     status: NDArray[np.int8]
 
 

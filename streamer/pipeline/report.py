@@ -143,6 +143,7 @@ class Reporter:
         instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
         detector = detector_of(rule)
         score = self._seen.value(f"{detector}.score", row) if detector else None
+        rarity = self._seen.value(f"{detector}.rarity", row) if detector else None
         return Alert(
             id=found,
             origin="detect",
@@ -158,7 +159,7 @@ class Reporter:
             values=values,
             detector=detector,
             score=score if isinstance(score, float) else None,
-            rarity_s=None,
+            rarity_s=rarity if isinstance(rarity, float) else None,
             model_version=self._models[detector] if detector else None,
             config_hash=self._plan.config_hash,
             text=text,
@@ -183,6 +184,7 @@ class Reporter:
             "event": event,
             "features": {name: self._seen.value(name, row) for name in self._plan.features},
             "scores": {name: self._seen.value(f"{name}.score", row) for name in self._models},
+            "rarities": {name: self._seen.value(f"{name}.rarity", row) for name in self._models},
             "rule": {
                 "when": rule.when,
                 "explained": rule.condition.explain(values),

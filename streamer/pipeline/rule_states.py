@@ -32,9 +32,12 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleS
     seen = {field for status in statuses for field in status["seen"]}
     ready: dict[str, tuple[int, int]] = {}
     for status in statuses:
-        for name, counts in status["detectors"].items():
+        outputs = {f"{name}.score": counts["ready"] for name, counts in status["detectors"].items()}
+        # a status written by an older version says nothing of rarities: none is there
+        outputs |= {f"{name}.rarity": count for name, count in status.get("rarities", {}).items()}
+        for name, count in outputs.items():
             before = ready.get(name, (0, 0))
-            ready[name] = (before[0] + counts["ready"], before[1] + status["instruments"])
+            ready[name] = (before[0] + count, before[1] + status["instruments"])
     return [_state(plan, rule.name, rule.condition.names, seen, ready, bool(statuses)) for rule in plan.rules]
 
 
@@ -55,11 +58,13 @@ def _state(
     if absent:
         return RuleState(rule, "inactive", f"missing {', '.join(absent)} (no event had it so far)")
     waiting = []
-    for detector in dict.fromkeys(name.partition(".")[0] for name in names if "." in name):
-        count, instruments = ready.get(detector, (0, 0))
+    outputs = [name for name in names if "." in name]
+    for output in outputs:
+        count, instruments = ready.get(output, (0, 0))
         if count < instruments or not instruments:
-            waiting.append(f"{detector} is ready for {count} of {instruments} instruments")
+            subject = output.removesuffix(".score")
+            waiting.append(f"{subject} is ready for {count} of {instruments} instruments")
     if waiting:
-        some = any(count for count, _ in ready.values())
+        some = all(ready.get(output, (0, 0))[0] for output in outputs)
         return RuleState(rule, "active" if some else "warming", "; ".join(waiting))
     return RuleState(rule, "active")

@@ -41,7 +41,7 @@ def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
     within = np.concatenate([np.arange(len(scores.slot)) for scores in found])
     for at in np.lexsort((which, index, offset)):
         scores, row = found[which[at]], within[at]
-        score = float(scores.score[row])
+        score, rarity = float(scores.score[row]), float(scores.rarity[row])
         instrument = task.slots.instruments[scores.slot[row]]
         yield (
             task.partition.topic,
@@ -52,6 +52,6 @@ def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
             int(scores.index[row]),
             scores.detector,
             None if math.isnan(score) else score,
-            None,
+            None if math.isnan(rarity) else rarity,
             STATUSES[scores.status[row]],
         )

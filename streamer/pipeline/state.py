@@ -31,6 +31,8 @@ def snapshot(task: Task) -> Snapshot:
             **detector.state(),
             "seen_status": task.status[detector.name][:n].copy(),
         }
+    for detector, calibrator in zip(task.detectors, task.calibrators, strict=True):
+        parts[_rarity_key(detector.name, detector.version, calibrator.spec)] = calibrator.state()
     for rule, bank in zip(task.plan.rules, task.episodes, strict=True):
         parts[_rule_key(rule.name, rule.version)] = bank.state()
     meta: dict[str, Any] = {
@@ -77,6 +79,10 @@ def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
         if kept is not None:
             task.status[detector.name][:n] = kept.pop("seen_status")
             detector.restore(kept)
+    for detector, calibrator in zip(task.detectors, task.calibrators, strict=True):
+        kept = parts.get(_rarity_key(detector.name, detector.version, calibrator.spec))
+        if kept is not None:
+            calibrator.restore(kept)
     _restore_episodes(task, meta["open"], parts)
     return task
 
@@ -164,6 +170,10 @@ def _detector_key(name: str, version: str) -> str:
     return f"detector:{name}:{version}"
 
 
+def _rarity_key(name: str, version: str, spec: str) -> str:
+    return f"{_detector_key(name, version)}:{spec}"
+
+
 def _rule_key(name: str, version: str) -> str:
     return f"rule:{name}:{version}"
 
@@ -183,6 +193,10 @@ def status_document(task: Task) -> dict[str, Any]:
         "watermark_ns": None if task.watermark == NO_TIME else task.watermark,
         "seen": sorted(task.seen),
         "detectors": counts,
+        "rarities": {
+            detector.name: calibrator.ready()
+            for detector, calibrator in zip(task.detectors, task.calibrators, strict=True)
+        },
         "open": {
             rule.name: len(entries)
             for rule, entries in zip(task.plan.rules, task.open, strict=True)

@@ -17,7 +17,7 @@ _UNITS: Mapping[str, tuple[SymbolType, float]] = {
     "per_second": ("per_second", 1.0),
     "number": ("number", 1.0),
 }
-_OUTPUTS = ("score",)
+_OUTPUTS: Mapping[str, SymbolType] = {"score": "number", "rarity": "seconds"}
 _EVERY_KIND = frozenset(int(kind) for kind in Kind)
 
 
@@ -68,7 +68,7 @@ class PlanSymbols:
             if detector not in self._detectors:
                 known = ", ".join(self._detectors) or "none is configured"
                 return f"there is no detector '{detector}' (detectors: {known})"
-            return f"a detector has a score, and nothing called '{name.partition('.')[2]}'"
+            return f"a detector has a score and a rarity, and nothing called '{name.partition('.')[2]}'"
         try:
             parse_feature(name)
         except UnknownFeatureError as error:
@@ -82,7 +82,7 @@ class PlanSymbols:
         if settings is None or output not in _OUTPUTS:
             return None
         kinds = frozenset(KIND_NAMES.index(kind) for kind in settings.on)
-        return Symbol(name, "number", kinds=kinds, source="detector")
+        return Symbol(name, _OUTPUTS[output], kinds=kinds, source="detector")
 
 
 def _field(field: Field) -> Symbol:

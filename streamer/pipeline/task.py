@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alerts.episodes import Episodes
 from alerts.language.columns import Columns as RuleColumns
+from detectors.calibration import build_calibrator
 from detectors.columns import Columns
 from detectors.detector import Detector
 from detectors.features import FeatureSet
@@ -63,6 +64,7 @@ class Task:
         self.last_tick = Tick(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
         self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
+        self.calibrators = [build_calibrator() for _ in self.detectors]
         self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
         self.episodes = [Episodes(rule) for rule in plan.rules]
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
@@ -152,7 +154,7 @@ class Task:
             capacity = max(n, 2 * len(self.clocks), 8)
             self.clocks = _grown(self.clocks, capacity, int(NO_TIME))
             self.status = {name: _grown(column, capacity, _WARMING) for name, column in self.status.items()}
-        parts: tuple[_Grows, ...] = (self.features, *self.detectors, *self.episodes)
+        parts: tuple[_Grows, ...] = (self.features, *self.detectors, *self.calibrators, *self.episodes)
         for part in parts:
             part.grow(n)
         self._grown_to = n
@@ -167,26 +169,17 @@ class Task:
 
     def _score(self, rows: Rows, batch: Batch) -> tuple[Scores, ...]:
         found = []
-        for detector in self.detectors:
+        for detector, calibrator in zip(self.detectors, self.calibrators, strict=True):
             result = detector.step(rows.columns, rows.numbers)
-            spread = np.full(len(batch), np.nan)
-            spread[result.rows] = result.score
-            rows.numbers[f"{detector.name}.score"] = spread
-            slot = rows.columns.slot[result.rows]
+            where = result.rows
+            slot, offset, index = rows.columns.slot[where], batch.offset[where], batch.index[where]
+            rarity = calibrator.step(slot, rows.columns.clock[where], offset, index, result.score).seconds
+            rows.numbers[f"{detector.name}.score"] = _spread(result.score, where, len(batch))
+            rows.numbers[f"{detector.name}.rarity"] = _spread(rarity, where, len(batch))
             self.status[detector.name][slot] = result.status
             if len(slot):
-                where = result.rows
-                found.append(
-                    Scores(
-                        detector.name,
-                        slot,
-                        batch.ts[where],
-                        batch.offset[where],
-                        batch.index[where],
-                        result.score,
-                        result.status,
-                    )
-                )
+                ts, name = batch.ts[where], detector.name
+                found.append(Scores(name, slot, ts, offset, index, result.score, rarity, result.status))
         return tuple(found)
 
     def _judge(self, rows: Rows) -> tuple[Transition, ...]:
@@ -241,6 +234,12 @@ def _refusals(batch: Batch, refused: NDArray[np.bool_], reason: str, detail: str
     for row in np.flatnonzero(refused):
         offset, index = int(batch.offset[row]), int(batch.index[row])
         yield DeadLetter(offset, index, reason, detail, None, int(batch.record_ts[row]))
+
+
+def _spread(values: NDArray[np.float64], rows: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+    spread = np.full(n, np.nan)
+    spread[rows] = values
+    return spread
 
 
 def _grown(column: NDArray[_Number], capacity: int, fill: int) -> NDArray[_Number]:

@@ -48,6 +48,7 @@ MARKET = SymbolTable.of(
     feature("silence_s", "seconds", 1.0, *range(7)),
     feature("trade_rate_1m", "per_second", 1.0, TRADE),
     Symbol("tape.score", "number", kinds=frozenset({TRADE}), source="detector"),
+    Symbol("tape.rarity", "seconds", kinds=frozenset({TRADE}), source="detector"),
 )
 
 

@@ -54,8 +54,8 @@ WRONG = [
     ("return_bps_9d > 1", "1:1: windows go from 1s to 1h, not 9d"),
     ("symbol == BTCUSDT", "1:11: unknown name 'BTCUSDT' (a text is written in quotes: \"BTCUSDT\")"),
     (
-        "size > 1 and tape.rarity > 1d",
-        "1:14: 'tape.rarity' cannot be used: rarity is not available yet in this version",
+        "size > 1 and tape.rarity > 5bps",
+        "1:14: cannot compare 'tape.rarity' (a duration) with '5bps' (a relative value)",
     ),
     ("tape.scor > 1", "1:1: unknown name 'tape.scor' (did you mean 'tape.score'?)"),
     ("aggressor_side == sel", "1:19: 'sel' is not one of buy, sell, none (did you mean 'sell'?)"),

@@ -113,6 +113,13 @@ def test_a_score_can_be_asked_for() -> None:
     assert chosen.receivers(body(detector="tape", score=0.25)) == ()
 
 
+def test_a_rarity_can_be_asked_for() -> None:
+    chosen = router({"to": [], "routes": [{"when": "rarity > 7d", "to": ["ops"]}]})
+    assert chosen.receivers(body(detector="tape", rarity_s=8 * 86_400.0)) == ("ops",)
+    assert chosen.receivers(body(detector="tape", rarity_s=6 * 86_400.0)) == ()
+    assert chosen.receivers(body(detector="tape", rarity_s=None)) == ()
+
+
 def about(receiver: str) -> dict[str, Any]:
     return body(origin="service", rule="delivery_parked", source={"receiver": receiver, "reason": "http_404"})
 

@@ -103,7 +103,7 @@ def test_warnings_have_places() -> None:
         "t.yaml",
     )
     assert [str(warning) for warning in config.warnings] == [
-        "t.yaml:9:3: detectors.tape: no rule names tape.score, so it raises no alert",
+        "t.yaml:9:3: detectors.tape: no rule names tape.score or tape.rarity, so it raises no alert",
         "t.yaml:12:3: receivers.b: no route leads to this receiver",
     ]
 

@@ -33,7 +33,7 @@ class Folded:
 
     def __init__(self) -> None:
         self.transitions: list[tuple[str, int, bytes, bytes]] = []
-        self.scores: dict[str, list[tuple[int, int, int, bytes, int]]] = {}
+        self.scores: dict[str, list[tuple[int, int, int, bytes, bytes, int]]] = {}
         self.dead: list[object] = []
         self.floods: dict[tuple[str, int, int], object] = {}
         self.ignored: dict[str, int] = {}
@@ -46,6 +46,7 @@ class Folded:
                 part.offset.tolist(),
                 part.index.tolist(),
                 [value.tobytes() for value in part.score],
+                [value.tobytes() for value in part.rarity],
                 part.status.tolist(),
                 strict=True,
             )
@@ -171,7 +172,7 @@ def test_a_long_market_in_other_batches(sizes: list[int]) -> None:
     steps: list[Record | Tick] = list(market(1_500, seed=51, symbols=4))
     whole, state = fold(LOG, steps, [500])
     assert len(whole.transitions) > 200
-    assert {row[4] for row in whole.scores["tape"]} == {0, 1}
+    assert {row[5] for row in whole.scores["tape"]} == {0, 1}
     again, other = fold(LOG, steps, sizes)
     assert (again.transitions, again.scores, again.dead) == (whole.transitions, whole.scores, whole.dead)
     assert other == state

@@ -1,0 +1,1 @@
+"""How good detection is, measured: what is asked for against what comes."""
