@@ -8,6 +8,8 @@ one another, oldest first; the account behind an order is not looked at, as most
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -24,15 +26,15 @@ HELD = 16
 
 
 @njit(cache=True, nogil=True)
-def _place(held_at, held_size, oldest):  # type: ignore[no-untyped-def]
-    # An entry that is gone or too old, else the smallest one.
+def _place(held_at, held_size, oldest, size):  # type: ignore[no-untyped-def]
+    # That of an entry that is gone or too old, else that of the smallest where this one is larger.
     smallest = 0
     for entry in range(HELD):
         if held_at[entry] == NEVER or held_at[entry] < oldest:
             return entry
         if held_size[entry] < held_size[smallest]:
             smallest = entry
-    return smallest
+    return smallest if held_size[smallest] < size else -1
 
 
 @njit(cache=True, nogil=True)
@@ -55,27 +57,29 @@ def _pulled_rows(  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
         what = action[row]
-        whole = side[row] == side[row] and price[row] == price[row] and size[row] == size[row]
-        if what == what:
-            pulled[s] = 0.0
-        if what == NEW and whole:
-            oldest = clock[row] - window_ns
-            entry = _place(at[s], sizes[s], oldest)
-            if at[s, entry] == NEVER or at[s, entry] < oldest or sizes[s, entry] < size[row]:
-                at[s, entry] = clock[row]
-                sides[s, entry] = side[row]
-                prices[s, entry] = price[row]
-                sizes[s, entry] = size[row]
-                before[s, entry] = fills[s, 1 - int(side[row])]
-        elif what == CANCEL or what == EXPIRE or what == FILL or what == PARTIAL_FILL:
-            entry = _find(at[s], sides[s], prices[s], sizes[s], side[row], price[row], size[row])
-            if what == CANCEL and entry >= 0 and clock[row] - at[s, entry] <= window_ns:
-                if fills[s, 1 - int(side[row])] > before[s, entry]:
-                    pulled[s] = size[row]
+        if math.isnan(what) or math.isnan(side[row]):
+            out[row] = pulled[s]
+            continue
+        own = int(side[row])
+        pulled[s] = 0.0
+        if what == NEW:
+            if not math.isnan(price[row]) and not math.isnan(size[row]):
+                entry = _place(at[s], sizes[s], clock[row] - window_ns, size[row])
+                if entry >= 0:
+                    at[s, entry] = clock[row]
+                    sides[s, entry] = own
+                    prices[s, entry] = price[row]
+                    sizes[s, entry] = size[row]
+                    before[s, entry] = fills[s, 1 - own]
+        elif what in (CANCEL, EXPIRE, FILL, PARTIAL_FILL):
+            entry = _find(at[s], sides[s], prices[s], sizes[s], own, price[row], size[row])
             if entry >= 0:
+                filled_across = fills[s, 1 - own] > before[s, entry]
+                if what == CANCEL and filled_across and clock[row] - at[s, entry] <= window_ns:
+                    pulled[s] = size[row]
                 at[s, entry] = NEVER
-            if (what == FILL or what == PARTIAL_FILL) and side[row] == side[row]:
-                fills[s, int(side[row])] += 1
+            if what in (FILL, PARTIAL_FILL):
+                fills[s, own] += 1
         out[row] = pulled[s]
 
 
@@ -87,7 +91,7 @@ class _Pulled:
         self._arrays = SlotArrays(
             {
                 "at": Column(np.int64, NEVER, (HELD,)),
-                "sides": Column(np.float64, np.nan, (HELD,)),
+                "sides": Column(np.int64, 0, (HELD,)),
                 "prices": Column(np.float64, np.nan, (HELD,)),
                 "sizes": Column(np.float64, np.nan, (HELD,)),
                 "before": Column(np.int64, 0, (HELD,)),

@@ -8,6 +8,8 @@ or an event that came late: it ends the run and is no gap.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ def _missing_rows(slot, sequence, last, run, missing, out):  # type: ignore[no-u
     for row in range(slot.shape[0]):
         s = slot[row]
         number = sequence[row]
-        if number == number:
+        if not math.isnan(number):
             hole = number - last[s] - 1.0
             if hole == 0.0:
                 run[s] += 1

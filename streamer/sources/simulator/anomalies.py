@@ -78,16 +78,19 @@ class Kind:
         How long it goes on.
     plant
         Puts it into an instrument's market; returns how it bends prices, None where it does not.
+    among
+        It happens in so many of the busiest instruments only, None for all.
     """
 
     doc: str
     rules: tuple[str, ...]
     lasts_s: float
     plant: Callable[[InstrumentMarket, Anomaly], Shape | None]
+    among: int | None = None
 
 
 def _fat_finger(market: InstrumentMarket, planted: Anomaly) -> None:
-    market.trade(planted.start_ns, 1, max(80.0 * market.spec.size, 400_000.0 / market.spec.price))
+    market.trade(planted.start_ns, 1, 200.0 * market.spec.size)
 
 
 def _flash_move(market: InstrumentMarket, planted: Anomaly) -> Shape:
@@ -106,12 +109,11 @@ def _flash_move(market: InstrumentMarket, planted: Anomaly) -> Shape:
 
 
 def _volume_burst(market: InstrumentMarket, planted: Anomaly) -> None:
-    count = 250
-    each = max(12.0 * market.spec.activity * market.spec.size, 16_000.0 / market.spec.price)
+    count = int(30 * max(1.0, market.spec.activity / 2.0))
+    each = 45.0 * market.spec.size
     for number in range(count):
         ts = planted.start_ns + number * (planted.end_ns - planted.start_ns) // count
-        size = float(market.rng.uniform(0.5, 1.5)) * each
-        market.at(ts, lambda at, size=size: market.trade(at, 1, size))
+        market.at(ts, lambda at: market.trade(at, 1, each))
 
 
 def _quote_stuffing(market: InstrumentMarket, planted: Anomaly) -> None:
@@ -168,14 +170,18 @@ def _spread_blowout(market: InstrumentMarket, planted: Anomaly) -> Shape:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "fat_finger": Kind("one trade of eighty times the usual size", ("fat_finger",), 0.0, _fat_finger),
+        "fat_finger": Kind(
+            "one trade of two hundred times the usual size", ("fat_finger",), 0.0, _fat_finger
+        ),
         "flash_move": Kind(
             "the price falls by 1.2 % in three seconds and comes back in seven",
             ("price_spike", "price_band"),
             10.0,
             _flash_move,
         ),
-        "volume_burst": Kind("250 large trades in eight seconds", ("volume_spike",), 8.0, _volume_burst),
+        "volume_burst": Kind(
+            "thirty large trades and more in three seconds", ("volume_spike",), 3.0, _volume_burst, among=6
+        ),
         "quote_stuffing": Kind(
             "500 order messages a second, cancelled at once, for two seconds",
             ("quote_stuffing",),
@@ -184,13 +190,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "stale_feed": Kind("nothing arrives for fifty seconds", ("stale_feed",), 50.0, _stale_feed),
         "crossed_book": Kind("the bid stands above the ask", ("crossed_book",), 4.0, _crossed_book),
-        "spoofing": Kind(
-            "a huge bid, a sale against it, and the bid is gone", ("spoofing",), 3.0, _spoofing
-        ),
+        "spoofing": Kind("a huge bid, a sale against it, and the bid is gone", ("spoofing",), 3.0, _spoofing),
         "sequence_gap": Kind("25 events never arrive", ("sequence_gap",), 0.0, _sequence_gap),
-        "off_market_print": Kind(
-            "one trade 0.9 % below the market", ("off_market",), 0.0, _off_market_print
-        ),
+        "off_market_print": Kind("one trade 0.9 % below the market", ("off_market",), 0.0, _off_market_print),
         "spread_blowout": Kind(
             "the spread is 30 basis points for ten seconds", ("spread_blowout",), 10.0, _spread_blowout
         ),

@@ -19,8 +19,10 @@ from streamer.sources.simulator.sessions import Pace
 _NS = 1_000_000_000
 _US = 1_000
 _AGGRESSIVE = 0.35
-_RUN_TAIL = 2.5
-_LONGEST_RUN = 200
+_RUN_TAIL = 2.2
+_LONGEST_RUN = 80
+_OF_NO_RUN = 0.25  # the share of aggressive orders that belong to none
+_EXPECTED = 0.4  # how much of the next sign the last one tells
 _TRADES_OF_ONE = 0.34  # of a geometric law: three trades an aggressive order on average
 _MOST_TRADES = 12
 _SIZE_SIGMA = 1.2
@@ -77,6 +79,7 @@ class Flow:
         self._rng = rng
         self._sign = 1
         self._left = 0
+        self._last = 1
 
     def moments(self, first: int, last: int) -> Moments:
         """What comes in the seconds from `first` up to, and without, `last`."""
@@ -88,11 +91,12 @@ class Flow:
         ts = self._start_ns + (within * _NS).astype(np.int64) // _US * _US
         aggressive = rng.random(m) < _AGGRESSIVE
         sign = rng.choice(np.array([-1, 1]), m)
-        before = self._sign
-        sign[aggressive] = self._signs(int(aggressive.sum()))
+        own = self._signs(int(aggressive.sum()))
+        sign[aggressive] = own
         surprise = np.zeros(m)
-        own = sign[aggressive]
-        surprise[aggressive] = own - 0.5 * np.concatenate([[before], own])[: len(own)]
+        surprise[aggressive] = own - _EXPECTED * np.concatenate([[self._last], own])[: len(own)]
+        if len(own):
+            self._last = int(own[-1])
         trades = np.minimum(rng.geometric(_TRADES_OF_ONE, m), _MOST_TRADES)
         return Moments(ts, aggressive, sign, surprise, trades, self._pace.volatility[second])
 
@@ -112,4 +116,5 @@ class Flow:
             found[at : at + taken] = self._sign
             self._left -= taken
             at += taken
-        return found
+        alone = self._rng.random(count) < _OF_NO_RUN
+        return np.where(alone, self._rng.choice(np.array([-1, 1]), count), found)

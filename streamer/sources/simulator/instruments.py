@@ -44,7 +44,7 @@ class Spec:
         >>> INSTRUMENTS[0].tick
         0.5
         """
-        return self.tick_units / 10**self.decimals
+        return self.tick_units / 10.0**self.decimals
 
     @property
     def size(self) -> float:
@@ -53,17 +53,17 @@ class Spec:
 
 
 INSTRUMENTS: tuple[Spec, ...] = (
-    Spec("AURUSD", 61_800.0, 1, 5, 6.0, 6_000.0, 0.7),
-    Spec("BRIUSD", 2_640.0, 2, 2, 4.0, 5_000.0, 0.8),
-    Spec("CELUSD", 158.0, 3, 2, 3.0, 5_000.0, 0.9),
-    Spec("DELUSD", 24.3, 4, 4, 2.5, 4_500.0, 0.8),
-    Spec("ELMUSD", 7.15, 4, 1, 2.0, 5_500.0, 1.0),
-    Spec("FENUSD", 510.0, 2, 1, 1.6, 6_000.0, 0.9),
-    Spec("GALUSD", 0.612, 5, 1, 1.3, 4_000.0, 1.1),
-    Spec("HEXUSD", 88.4, 3, 2, 1.0, 6_500.0, 1.0),
-    Spec("IRIUSD", 1_320.0, 2, 4, 0.8, 7_000.0, 1.0),
-    Spec("JETUSD", 12.7, 4, 4, 0.7, 5_000.0, 1.1),
-    Spec("KITUSD", 3.48, 5, 8, 0.6, 4_500.0, 1.2),
-    Spec("LUXUSD", 245.0, 2, 1, 0.5, 6_000.0, 1.1),
+    Spec("AURUSD", 61_800.0, 1, 5, 6.0, 6_000.0, 1.1),
+    Spec("BRIUSD", 2_640.0, 2, 2, 4.0, 5_000.0, 1.3),
+    Spec("CELUSD", 158.0, 3, 2, 3.0, 5_000.0, 1.4),
+    Spec("DELUSD", 24.3, 4, 4, 2.5, 4_500.0, 1.3),
+    Spec("ELMUSD", 7.15, 4, 1, 2.0, 5_500.0, 1.6),
+    Spec("FENUSD", 510.0, 2, 1, 1.6, 6_000.0, 1.4),
+    Spec("GALUSD", 0.612, 5, 1, 1.3, 4_000.0, 1.8),
+    Spec("HEXUSD", 88.4, 3, 2, 1.0, 6_500.0, 1.6),
+    Spec("IRIUSD", 1_320.0, 2, 4, 0.8, 7_000.0, 1.6),
+    Spec("JETUSD", 12.7, 4, 4, 0.7, 5_000.0, 1.8),
+    Spec("KITUSD", 3.48, 5, 8, 0.6, 4_500.0, 1.9),
+    Spec("LUXUSD", 245.0, 2, 1, 0.5, 6_000.0, 1.8),
 )
 """A dozen, from busy to quiet; none of them is traded anywhere else."""

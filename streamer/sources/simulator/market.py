@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class InstrumentMarket:
         self._silent_until = 0
         self._quoted_at = start_ns
         for anomaly in planted:
-            self.at(anomaly.start_ns, lambda _, planted=anomaly: self._plant(planted))
+            self.at(anomaly.start_ns, partial(self._plant, anomaly))
 
     def events(self) -> Iterator[Event]:
         """Its events as (ns, record value), times never falling."""
@@ -115,9 +116,7 @@ class InstrumentMarket:
             price = ask if sign > 0 else bid
         self.emit(ts, self.tape.trade(ts, price, size, sign))
 
-    def order(
-        self, ts: int, action: str, order: Resting
-    ) -> None:
+    def order(self, ts: int, action: str, order: Resting) -> None:
         """Something happens to an order."""
         self.emit(
             ts,
@@ -134,7 +133,7 @@ class InstrumentMarket:
         self.order(ts, "new", order)
         return order
 
-    def _plant(self, anomaly: Anomaly) -> None:
+    def _plant(self, anomaly: Anomaly, _ts: int) -> None:
         shape = KINDS[anomaly.kind].plant(self, anomaly)
         if shape is not None:
             self._shapes.append((anomaly, shape))

@@ -40,13 +40,15 @@ def plant(
     kinds = [kind for _ in range(each) for kind in rng.permutation(sorted(KINDS)).tolist()]
     first = min(seconds * _WARM_UP_SHARE, _LONGEST_WARM_UP_S)
     step = (seconds - _LAST_S - first) / max(len(kinds), 1)
-    free_at = dict.fromkeys((spec.symbol for spec in specs), 0.0)
+    busiest = [spec.symbol for spec in sorted(specs, key=lambda spec: -spec.activity)]
+    free_at = dict.fromkeys(busiest, 0.0)
     found = []
     for number, kind in enumerate(kinds):
         at = first + (number + rng.uniform(0.1, 0.9)) * step
-        free = [symbol for symbol, until in free_at.items() if until <= at]
+        able = busiest[: KINDS[kind].among]
+        free = [symbol for symbol in able if free_at[symbol] <= at]
         # where all are taken, the one that has been left in peace the longest
-        symbol = str(rng.choice(free)) if free else min(free_at, key=lambda each: free_at[each])
+        symbol = str(rng.choice(free)) if free else min(able, key=lambda each: free_at[each])
         begins = start_ns + int(at * _NS)
         lasts = KINDS[kind].lasts_s
         free_at[symbol] = at + lasts + _APART_S

@@ -1,0 +1,1 @@
+"""The simulated market through the whole service, and what it found of what was planted."""
