@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from alerts.episodes import Episodes
 from alerts.language.columns import Columns as RuleColumns
 from detectors.calibration import build_calibrator
-from detectors.columns import Columns
+from detectors.columns import CODED, Columns
 from detectors.detector import Detector
 from detectors.features import FeatureSet
 from streamer.events.batch import ABSENT, NO_TIME, Batch, DeadLetter, Decoded, Kind
+from streamer.events.fields import ENUM_CODES, ENUM_STRINGS
 from streamer.pipeline.clocks import admit, advance
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.outcome import Outcome, Scores, Transition
@@ -75,6 +76,7 @@ class Task:
         self.ignored: dict[str, int] = {}
         self.late = 0
         self._grown_to = 0
+        self._coded = tuple(name for name in CODED if name in self.features.needs)
 
     def step(self, work: Decoded | Tick) -> Outcome:
         """Fold one micro-batch, or one tick, into the state.
@@ -163,7 +165,8 @@ class Task:
         fields = dict(batch.numbers)
         if "price" in fields and "size" in fields:
             fields["notional"] = np.where(batch.kind == Kind.TRADE, fields["price"] * fields["size"], np.nan)
-        columns = Columns(slot, batch.kind, clock, fields, len(self.slots))
+        coded = {name: _coded(name, batch.codes[name]) for name in self._coded if name in batch.codes}
+        columns = Columns(slot, batch.kind, clock, {**fields, **coded}, len(self.slots))
         numbers = {**fields, **self.features.step(columns)}
         return Rows(batch, columns, numbers, origin)
 
@@ -246,6 +249,14 @@ def _grown(column: NDArray[_Number], capacity: int, fill: int) -> NDArray[_Numbe
     grown = np.full(capacity, fill, column.dtype)
     grown[: len(column)] = column
     return grown
+
+
+def _coded(name: str, codes: NDArray[np.int32]) -> NDArray[np.float64]:
+    """An enum column as detectors know it: each text's position in `CODED`, NaN where an event has none."""
+    table = np.full(len(ENUM_STRINGS) + 1, np.nan)  # ABSENT is -1, the last entry
+    for position, text in enumerate(CODED[name]):
+        table[ENUM_CODES[text]] = position
+    return table[codes]
 
 
 def _tick_batch(slots: Slots, tick: Tick) -> Batch:
