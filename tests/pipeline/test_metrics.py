@@ -1,0 +1,293 @@
+"""Metrics and health: over HTTP, of a real engine at work on a real store."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.alert_bodies import commit
+from fakes.exposition import fetch, lint, value
+from list_source import ListSource, MemoryLog
+from market_bytes import LOG, T0, market, records, trade
+from pipeline_world import World, cycle, plan_of
+
+from alerts.contracts import RetryableError
+from streamer.errors import TapewatchError
+from streamer.notify.notifier import Notifier
+from streamer.pipeline.engine import Engine
+from streamer.serve.observer import Observer
+from streamer.serve.server import serving
+from streamer.sources.contract import Partition
+from streamer.store.database import Database, open_store
+from streamer.store.mutes import StoreMutes
+
+FREE = ("127.0.0.1", 0)
+S = 1_000_000_000
+
+
+@dataclass
+class Broker(ListSource):
+    """A log in memory that also says how it stands."""
+
+    @property
+    def answers(self) -> bool:
+        return self.reachable
+
+    def ends(self) -> dict[Partition, int]:
+        return {log.partition: log.log_end for log in self.logs}
+
+
+@dataclass
+class Service:
+    """An engine with somebody looking on, and what it serves."""
+
+    world: World
+    source: Broker
+    observer: Observer
+    database: Database
+    address: tuple[str, int]
+    engine: Engine | None = None
+
+    def work(self, polls: int | None = None) -> None:
+        """One process of the engine, until the source has no more."""
+        watched = self.observer.watching(self.source, lambda: self.engine.runners if self.engine else {})
+        with self.world.process(watched, watch=self.observer.watch) as engine:
+            self.engine = engine
+            engine.run(lambda: polls is not None and self.source.polls >= polls)
+            self.look()
+
+    def look(self) -> None:
+        assert self.engine is not None
+        self.observer.look(self.engine.runners, self.source.ends(), self.source.answers)
+
+    def get(self, path: str) -> tuple[int, str]:
+        return fetch(self.address, path)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return value(self.get("/metrics")[1], name, **labels)
+
+
+@contextmanager
+def served(folder: Path, source: Broker, **changes: Any) -> Iterator[Service]:
+    world = World(folder, plan_of(**changes))
+    folder.mkdir(exist_ok=True)
+    database = open_store(str(world.store))
+    observer = Observer(world.plan, ("desk", "ops"), database, world.time, world.time.now)
+    health = {"health": observer.healthy, "readiness": observer.ready}
+    with serving(FREE, observer.registry, **health) as address:
+        assert address is not None
+        yield Service(world, source, observer, database, address)
+    database.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    source = Broker([MemoryLog(LOG, market(3_000))], cycle([50, 7]))
+    with served(tmp_path / "store", source) as found:
+        yield found
+
+
+def test_the_exposition_is_as_prometheus_wants_it_from_the_start(service: Service) -> None:
+    _, before = service.get("/metrics")
+    assert lint(before) == []
+    service.work()
+    service.observer.metrics.delivery("desk", "delivered", 1, 0.3)
+    service.observer.checkpoint(4_096, 0.2)
+    status, after = service.get("/metrics")
+    assert status == 200
+    assert lint(after) == []
+    names = {line.split(" ")[2] for line in after.splitlines() if line.startswith("# TYPE")}
+    assert names == {line.split(" ")[2] for line in before.splitlines() if line.startswith("# TYPE")}
+    assert len(names) > 25
+    assert all(name.startswith("tapewatch_") for name in names)
+
+
+def test_labels_that_are_known_are_there_before_anything_happens(service: Service) -> None:
+    for transition in ("fired", "updated", "resolved"):
+        for rule, severity in (("move", "warning"), ("move", "critical"), ("big", "info")):
+            labels = {"rule": rule, "severity": severity, "transition": transition}
+            assert service.value("tapewatch_alert_transitions_total", **labels) == 0
+    assert service.value("tapewatch_deliveries_total", receiver="ops", outcome="muted") == 0
+    assert service.value("tapewatch_scored_events_total", detector="far", status="warming") == 0
+    assert service.value("tapewatch_score_count", detector="tape") == 0
+    assert service.value("tapewatch_dead_letters_total", reason="bad_json") == 0
+
+
+def test_everything_that_happened_is_counted(service: Service) -> None:
+    service.work()
+    seen = service.world.seen
+    transitions = [each for work in seen for each in work.outcome.transitions]
+    assert len(transitions) > 50
+    for each in transitions:
+        same = {"rule": each.rule, "severity": each.severity, "transition": each.transition}
+        wanted = sum((t.rule, t.severity, t.transition) == tuple(same.values()) for t in transitions)
+        assert service.value("tapewatch_alert_transitions_total", **same) == wanted
+    fired = sum(each.transition == "fired" for each in transitions)
+    assert service.value("tapewatch_event_to_decision_seconds_count") == fired
+    assert service.value("tapewatch_records_total", topic="trades") == 3_000
+    assert service.value("tapewatch_batch_seconds_count") == sum(work.records > 0 for work in seen)
+    statuses = [status for work in seen for each in work.outcome.scores for status in each.status]
+    assert service.value("tapewatch_scored_events_total") == len(statuses)
+    ready = sum(status == 1 for status in statuses)
+    assert service.value("tapewatch_scored_events_total", status="ready") == ready
+    assert service.value("tapewatch_score_count") == ready
+    assert service.value("tapewatch_open_episodes") == fired - sum(
+        each.transition == "resolved" for each in transitions
+    )
+    counts = service.observer.counts()
+    assert (counts.records, counts.alerts) == (3_000, fired)
+
+
+def test_dead_letters_beyond_those_that_are_kept_are_counted_too(service: Service) -> None:
+    service.work()
+    dead = service.value("tapewatch_dead_letters_total")
+    kept = service.world.ask("SELECT count(*) FROM dead_letters")[0][0]
+    more = service.world.ask("SELECT sum(count) FROM dead_letter_floods")[0][0]
+    assert more > 0
+    assert dead == kept + more
+
+
+def test_what_is_derived_again_is_not_counted_again(service: Service) -> None:
+    service.world.every_s = 1e9
+    service.world.killed(service.source, 40)
+    before = len(service.world.alerts())
+    assert before > 0
+    service.source.polls, service.source.on_poll = 0, lambda number: None
+    service.source.positions = {}
+    service.work()
+    again = service.value("tapewatch_rederived_records_total")
+    assert again
+    assert again + (service.value("tapewatch_records_total") or 0) == 3_000
+    assert service.value("tapewatch_alert_transitions_total") == len(service.world.alerts()) - before
+
+
+def test_how_things_stand(service: Service) -> None:
+    assert service.value("tapewatch_partitions", state="live") == 0
+    service.source.endless = True
+    service.work(polls=10)
+    place = {"topic": "trades", "partition": "0"}
+    assert service.value("tapewatch_partitions", state="live") == 1
+    assert service.value("tapewatch_lag_records", **place) == 3_000 - service.source.positions[LOG]
+    assert service.value("tapewatch_instruments", **place) == 3
+    assert service.value("tapewatch_detector_instruments", detector="tape") == 3
+    assert service.value("tapewatch_journal_pending_entries", **place) is not None
+    assert service.value("tapewatch_source_up") == 1
+    service.source.reachable = False
+    service.look()
+    assert service.value("tapewatch_source_up") == 0
+    assert service.observer.counts().source == "not answering"
+
+
+def test_late_and_unused_are_counted_from_this_process_on(tmp_path: Path) -> None:
+    values = [(T0 + n * S, trade(T0 + n * S, 100.0)) for n in range(20)]
+    late = [(T0 + 30 * S, trade(T0 + n * S, 100.0)) for n in range(5)]
+    log = MemoryLog(LOG, records(values + late))
+    with served(tmp_path / "store", Broker([log])) as service:
+        service.work()
+        assert service.value("tapewatch_late_events_total") == 5
+    log.records += records(late, first=25)
+    with served(tmp_path / "store", Broker([log])) as service:
+        service.work()
+        assert service.engine is not None
+        assert [runner.task.late for runner in service.engine.runners.values()] == [10]
+        assert service.value("tapewatch_late_events_total") == 5
+
+
+def test_ready_when_partitions_are_there_and_recovered(service: Service) -> None:
+    assert service.get("/readyz") == (503, '{"status": "failing", "reason": "no partition is assigned"}\n')
+    assert service.get("/healthz") == (200, '{"status": "ok"}\n')
+    service.work()
+    assert service.get("/readyz") == (200, '{"status": "ok"}\n')
+
+
+class Broken:
+    """A receiver that is away, with an address that is nobody's business."""
+
+    def deliver(self, delivery: object, record: object) -> None:
+        raise RetryableError("http_503", everything=True)
+
+
+class Ops:
+    """Everything goes to one."""
+
+    def receivers(self, body: object) -> tuple[str, ...]:
+        return ("ops",)
+
+
+def test_health_goes_by_the_notify_half_and_tells_no_secrets(service: Service) -> None:
+    notifier = Notifier(
+        service.database,
+        Ops(),
+        {"ops": Broken()},
+        service.world.time,
+        watch=service.observer.metrics.delivery,
+    )
+    service.observer.follow(notifier)
+    notifier.start()
+    commit(service.database, ("a", 0))
+    StoreMutes(service.database).mute("big", 2_000.0, 1_000.0)
+    notifier.wake()
+    assert not notifier.stop(0.5)
+    service.work()
+    assert service.value("tapewatch_deliveries_total", receiver="ops", outcome="retried") == 1
+    assert service.value("tapewatch_deliveries_pending", receiver="ops") == 1
+    assert service.value("tapewatch_rule_muted_until_timestamp_seconds", rule="big") == 2_000
+    assert service.get("/healthz")[0] == 200
+    notifier._failure = ValueError("https://hooks.example/T0/secret")
+    status, said = service.get("/healthz")
+    assert (status, json.loads(said)["reason"]) == (503, "delivery stopped: ValueError")
+
+
+def test_other_pages_and_the_store_in_trouble(service: Service) -> None:
+    assert service.get("/")[0] == 404
+    assert service.get("/metrics?x=1")[0] == 200
+    with service.database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE mutes")
+    assert service.get("/metrics") == (500, "the store does not answer\n")
+    assert service.get("/healthz")[0] == 200
+
+
+def test_an_address_in_use_is_one_clear_line(service: Service) -> None:
+    other = serving(service.address, service.observer.registry, health=lambda: None, readiness=lambda: None)
+    with pytest.raises(TapewatchError) as raised, other:
+        pass
+    host, port = service.address
+    assert str(raised.value) == (
+        f"serve.address: {host}:{port} is in use: stop what listens there, or give another address, or off"
+    )
+    assert raised.value.exit_code == 1
+
+
+def test_off_serves_nothing_and_leaving_frees_the_port(service: Service) -> None:
+    checks = {"health": lambda: None, "readiness": lambda: None}
+    with serving(None, service.observer.registry, **checks) as address:
+        assert address is None
+    with serving(FREE, service.observer.registry, **checks) as address:
+        assert address is not None
+        idle = socket.create_connection(address)
+    with serving(address, service.observer.registry, **checks):
+        assert fetch(address, "/healthz")[0] == 200
+    idle.close()
+
+
+BAD = {
+    "# HELP x_total Ok.\n# TYPE x_total gauge\nx_total 1\n": "only a counter ends in _total",
+    "# HELP x \n# TYPE x gauge\nx 1\n": "no help, or none that is a sentence",
+    "# HELP x_ms A time.\n# TYPE x_ms gauge\nx_ms 1\n": "not in base units",
+    "# HELP x_bytes_old A.\n# TYPE x_bytes_old gauge\nx_bytes_old 1\n": "bytes is not at the end",
+    "# HELP x A.\n# TYPE x gauge\nx 1\nx 1\n": "comes 2 times",
+    "# HELP X A.\n# TYPE X gauge\nX 1\n": "not small words",
+    "# HELP gauge_x A.\n# TYPE gauge_x gauge\ngauge_x 1\n": "its kind is part of its name",
+    "# HELP x A.\n# TYPE x gauge\nx 1\n# HELP x A.\n# TYPE x gauge\nx 2\n": "declared 2 times",
+}
+
+
+@pytest.mark.parametrize(("text", "problem"), BAD.items(), ids=BAD.values())
+def test_the_look_over_finds_what_is_wrong(text: str, problem: str) -> None:
+    assert any(problem in found for found in lint(text))
