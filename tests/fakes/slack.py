@@ -95,7 +95,7 @@ class FakeSlack:
     """The server, in this process; `channels` are names that exist and have the bot in them."""
 
     def __init__(
-        self, *, token: str = "xoxb-test", channels: tuple[str, ...] = ("desk",), port: int = 0
+        self, *, token: str = "xoxb-test", channels: tuple[str, ...] = ("desk",), port: int = 0, host: str = "127.0.0.1"
     ) -> None:
         self.token = token
         self.workspace = Workspace(channels)
@@ -108,7 +108,7 @@ class FakeSlack:
         """Looked at first: an answer that depends on what is asked, None for the usual."""
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server = _Server((host, port), _Handler)
         self._server.fake = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -341,10 +341,11 @@ def _shown(received: Received) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A loopback server in Slack's place.")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--token", default="xoxb-test")
     parser.add_argument("--channel", action="append", default=None)
     given = parser.parse_args()
-    with FakeSlack(token=given.token, channels=tuple(given.channel or ["desk"]), port=given.port) as fake:
+    with FakeSlack(token=given.token, channels=tuple(given.channel or ["desk"]), port=given.port, host=given.host) as fake:
         print(fake.url, flush=True)
         threading.Event().wait()
 
