@@ -91,10 +91,10 @@ class DriftBank:
     >>> bank = DriftBank(1)
     >>> bank.grow(1)
     >>> second = np.arange(1400)
-    >>> spread = np.where(second < 1300, 1.0, 2.0) + second % 7 / 100
+    >>> spread = np.where(second < 1300, 1.0, 2.0) + second * 7 % 5 / 100
     >>> [found] = bank.step(np.zeros(1400, np.int32), second, spread)
     >>> found.evidence.monitor, round(found.before.middle, 2), round(found.after.middle, 2)
-    ('mean', 1.03, 2.03)
+    ('mean', 1.02, 2.02)
     """
 
     def __init__(self, block_s: int, *, summed: bool = False, scale_floor: float = 0.0) -> None:
