@@ -11,6 +11,9 @@ One state machine per rule and instrument, over the instrument's own clock:
 * It resolves on the first row of the instrument, of whatever kind, that comes `clear` after the last
   true evaluation; with ``clear: 0s`` on the first evaluation that is not true.
 * After that it starts afresh: nothing is remembered.
+
+An evaluation that is true and does not fire, since `for` is not complete yet, is a near miss. They are told
+of one instrument at most once in 10 s of its clock.
 """
 
 from __future__ import annotations
@@ -31,9 +34,14 @@ TRANSITIONS = ("fired", "updated", "resolved")
 UPDATE_EVERY_NS = 30_000_000_000
 """How long an episode that goes on stays unmentioned: a reader of the channel sees that it is still there."""
 
+NEAR_MISS_EVERY_NS = 10_000_000_000
+"""A condition that hovers without ever being held for long enough is worth a line, not one an event."""
+
 _TICK = 6
 _CLOSED = -1
 _NEVER = np.iinfo(np.int64).min
+
+_NOBODY = np.empty(0, np.int64)
 
 # every column of the state: its type, and what a slot has in it before its first row
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
@@ -44,6 +52,7 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "told_at": (np.int64, _NEVER),  # the clock at the last transition
     "level": (np.int8, 0),  # the severity: the highest of an open episode, else of the last true evaluation
     "number": (np.int32, _CLOSED),  # the last transition's number
+    "missed_at": (np.int64, _NEVER),  # the clock at the last near miss that was told of
 }
 
 
@@ -63,6 +72,8 @@ class Steps:
         int8[k], code of the severity: the highest of the episode so far.
     number
         int32[k], the transition's number in its episode, 0 for `FIRED`.
+    missed
+        intp[j], rows that are near misses.
     """
 
     row: NDArray[np.intp]
@@ -70,6 +81,7 @@ class Steps:
     kind: NDArray[np.int8]
     severity: NDArray[np.int8]
     number: NDArray[np.int32]
+    missed: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -129,10 +141,10 @@ class Episodes:
             The transitions. They do not depend on how the rows were cut into batches.
         """
         n = len(slot)
-        row, number = np.empty(n, np.intp), np.empty(n, np.int32)
+        row, number, missed = np.empty(n, np.intp), np.empty(n, np.int32), np.empty(n, np.intp)
         step, level = np.empty(n, np.int8), np.empty(n, np.int8)
         hold, state = self._hold, self._columns
-        count = _walk(
+        count, misses = _walk(
             *(np.ascontiguousarray(part) for part in (slot, clock, kind, evaluated, held, severity)),
             hold.m,
             np.uint64(hold.n - 1),
@@ -144,9 +156,17 @@ class Episodes:
             step,
             level,
             number,
+            missed,
         )
         row = row[:count].copy()
-        return Steps(row, slot[row], step[:count].copy(), level[:count].copy(), number[:count].copy())
+        return Steps(
+            row,
+            slot[row],
+            step[:count].copy(),
+            level[:count].copy(),
+            number[:count].copy(),
+            missed[:misses].copy(),
+        )
 
     def open_slots(self) -> NDArray[np.intp]:
         """The instruments with an episode that has fired and not resolved, ascending."""
@@ -161,10 +181,13 @@ class Episodes:
         return {name: column[: self._n_slots].copy() for name, column in self._columns.items()}
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Take up state that `state` gave; instruments beyond it start afresh."""
+        """Take up state that `state` gave; instruments beyond it start afresh.
+
+        State from before near misses were told of has no `missed_at`: none was told of yet.
+        """
         self.grow(len(state["number"]))
         for name, column in self._columns.items():
-            kept = state[name]
+            kept = state.get(name, _NOBODY) if name == "missed_at" else state[name]
             column[: len(kept)] = kept
             column[len(kept) :] = _LAYOUT[name][1]
 
@@ -189,13 +212,16 @@ def _walk(
     told_at: NDArray[np.int64],
     level: NDArray[np.int8],
     number: NDArray[np.int32],
+    missed_at: NDArray[np.int64],
     out_row: NDArray[np.intp],
     out_step: NDArray[np.int8],
     out_level: NDArray[np.int8],
     out_number: NDArray[np.int32],
-) -> int:
+    out_missed: NDArray[np.intp],
+) -> tuple[int, int]:
     one = np.uint64(1)
     count = 0
+    misses = 0
     for i in range(len(slots)):
         slot, now = slots[i], clock[i]
         true = evaluated[i] and held[i]
@@ -223,6 +249,12 @@ def _walk(
                 step = UPDATED
         elif was_open and (evaluated[i] if clear == 0 else now - held_at[slot] >= clear):
             step = RESOLVED
+        if true and not was_open and step != FIRED:
+            last = missed_at[slot]
+            if last == _NEVER or now - last >= NEAR_MISS_EVERY_NS:
+                missed_at[slot] = now
+                out_missed[misses] = i
+                misses += 1
         if true and not (was_open and severity[i] < level[slot]):
             level[slot] = severity[i]
         if step >= 0:
@@ -238,4 +270,4 @@ def _walk(
             history[slot] = np.uint64(0)
             hits[slot] = 0
             since[slot] = _NEVER
-    return count
+    return count, misses

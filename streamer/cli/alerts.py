@@ -16,7 +16,7 @@ from streamer.errors import UsageError
 from streamer.sources.start import StartAt
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
-from streamer.store.queries import AlertFilter, delivery_counts
+from streamer.store.queries import AlertFilter, delivery_counts, near_misses
 from streamer.store.queries import alerts as find_alerts
 
 
@@ -32,6 +32,10 @@ def alerts(
     only_open: Annotated[
         bool, typer.Option("--open", help="Only of episodes that have not resolved.")
     ] = False,
+    only_near_misses: Annotated[
+        bool,
+        typer.Option("--near-misses", help="What was true but raised nothing: held back by a rule's `for`."),
+    ] = False,
     retry_parked: Annotated[
         str | None,
         typer.Option(metavar="RECEIVER", help="Send again what this receiver refused for good, then list."),
@@ -41,11 +45,16 @@ def alerts(
 ) -> None:
     """List alerts from the store, the newest last, and how their deliveries stand.
 
-    Every line is one transition of one episode: it fired, was updated, or resolved.
+    Every line is one transition of one episode: it fired, was updated, or resolved. Near misses are
+    listed instead with --near-misses: rows on which a rule was true but its `for` not complete, of one rule
+    and instrument at most one in 10 seconds.
 
     Examples: `tapewatch alerts --rule fat_finger --since 2026-01-31T09:30:00Z`,
-    `tapewatch alerts --json | jq .text`, `tapewatch alerts --retry-parked desk`.
+    `tapewatch alerts --json | jq .text`, `tapewatch alerts --near-misses --rule odd_tape`,
+    `tapewatch alerts --retry-parked desk`.
     """
+    if only_near_misses and (only_open or retry_parked is not None):
+        raise UsageError("--near-misses goes with --rule, --symbol, --severity, --since, --limit and --json")
     if severity is not None and severity not in SEVERITIES:
         near = did_you_mean(severity, SEVERITIES)
         raise UsageError(f"--severity: {severity!r} is none of {', '.join(SEVERITIES)}{near}")
@@ -60,10 +69,13 @@ def alerts(
     if retry_parked is not None:
         count = StoreDeliveries(database).unpark(retry_parked)
         say(_unparked(retry_parked, count))
-    found = find_alerts(database, wanted, limit)
+    found = near_misses(database, wanted, limit) if only_near_misses else find_alerts(database, wanted, limit)
     if as_json:
         for alert in found:
             out(json.dumps(alert, ensure_ascii=False))
+        return
+    if only_near_misses:
+        _print_near_misses(found)
         return
     _print_table(found)
     _print_deliveries(database)
@@ -99,6 +111,25 @@ def _print_table(found: list[dict[str, Any]]) -> None:
             " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
             alert["text"],
             alert["id"][:12],
+        )
+    out(table)
+
+
+def _print_near_misses(found: list[dict[str, Any]]) -> None:
+    if not found:
+        out("no near misses")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("event time", "severity", "rule", "instrument", "held back by", "with"):
+        table.add_column(column, no_wrap=column == "event time", overflow="fold")
+    for miss in found:
+        table.add_row(
+            miss["ts_event"][:23],
+            miss["severity"],
+            miss["rule"],
+            f"{miss['venue']} {miss['symbol']}",
+            f"for: {miss['for']}",
+            miss["decision"]["rule"]["explained"],
         )
     out(table)
 

@@ -23,7 +23,7 @@ class Transition:
     transition
         ``fired``, ``updated`` or ``resolved``.
     rule, severity, instrument, ts_event_ns
-        As in the body, for looking things up.
+        As in the body, for looking things up; the instrument is None where the alert is about none.
     body
         The alert as it is sent, canonical JSON.
     decision
@@ -37,10 +37,33 @@ class Transition:
     transition: str
     rule: str
     severity: str
-    instrument: Instrument
+    instrument: Instrument | None
     ts_event_ns: int
     body: bytes
     decision: bytes
+    offset: int | None
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """A condition that was true, and raised no alert.
+
+    Parameters
+    ----------
+    id
+        The id that the alert would have had.
+    held_by
+        What held it back: ``for``.
+    body
+        Who, when and why, JSON: `near_miss` says what an alert would, the rest is as in a decision.
+    offset, index
+        The event; None for a tick.
+    """
+
+    id: str
+    held_by: str
+    body: bytes
     offset: int | None
     index: int | None
 
@@ -84,6 +107,8 @@ class Outcome:
         Dead letters to keep one by one, and counts of those beyond.
     ignored
         Counts by name of what the format knows but does not use, in all so far.
+    near_misses
+        In the order of the events; nobody has to hear of them, so they wait for the next commit.
     """
 
     transitions: tuple[Transition, ...] = ()
@@ -91,6 +116,7 @@ class Outcome:
     dead: tuple[DeadLetter, ...] = ()
     floods: tuple[Flood, ...] = ()
     ignored: Mapping[str, int] | None = None
+    near_misses: tuple[NearMiss, ...] = ()
 
     @property
     def visible(self) -> bool:

@@ -19,13 +19,16 @@ from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
 from streamer.events.batch import Batch
 from streamer.pipeline.identity import alert_id
-from streamer.pipeline.outcome import Transition
+from streamer.pipeline.outcome import NearMiss, Transition
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.slots import Slots
 from streamer.pipeline.version import code_version
 from streamer.sources.contract import Partition
 
 Value = float | str | None
+
+HELD_BY_FOR = "for"
+"""What holds a near miss back: the rule's `for`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,26 @@ class Reporter:
             instrument=self._slots.instruments[slot],
             ts_event_ns=alert.ts_event_ns,
             body=alert.to_json(),
-            decision=self._decision(rule, row, values),
+            decision=_as_json(self._decision(rule, row, values)),
+            offset=None if is_tick else int(self._rows.batch.offset[row]),
+            index=None if is_tick else int(self._rows.batch.index[row]),
+        )
+
+    def near_miss(self, rule: Rule, row: int, severity: int) -> NearMiss:
+        """A row on which a rule's condition is true, and its `for` not complete."""
+        slot = int(self._rows.columns.slot[row])
+        values = {name: self._seen.value(name, row) for name in rule.names}
+        found = self._new_id(rule, row, slot)
+        alert = self._alert(rule, found, rule.render(values), TRANSITIONS[FIRED], severity, 0, row, values)
+        said = json.loads(alert.to_json())
+        for name in ("origin", "transition", "number"):
+            del said[name]
+        about = {**said, "held_by": HELD_BY_FOR, HELD_BY_FOR: rule.settings.for_}
+        is_tick = self._rows.origin.tick is not None
+        return NearMiss(
+            id=found,
+            held_by=HELD_BY_FOR,
+            body=_as_json({"near_miss": about, **self._decision(rule, row, values)}),
             offset=None if is_tick else int(self._rows.batch.offset[row]),
             index=None if is_tick else int(self._rows.batch.index[row]),
         )
@@ -175,12 +197,12 @@ class Reporter:
             return {**source, "offset": None, "index": None, "tick": origin.tick}
         return {**source, "offset": int(batch.offset[row]), "index": int(batch.index[row])}
 
-    def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> bytes:
+    def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> dict[str, Any]:
         is_tick = self._rows.origin.tick is not None
         event: dict[str, Any] = {"kind": KIND_NAMES[self._rows.batch.kind[row]]}
         if not is_tick:
             event |= self._rows.batch.event(row)
-        record = {
+        return {
             "event": event,
             "features": {name: self._seen.value(name, row) for name in self._plan.features},
             "scores": {name: self._seen.value(f"{name}.score", row) for name in self._models},
@@ -197,7 +219,10 @@ class Reporter:
                 "code": code_version(),
             },
         }
-        return json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _as_json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
 
 
 def over(said: str, why: str) -> str:

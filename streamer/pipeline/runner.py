@@ -10,13 +10,15 @@ from streamer.errors import TapewatchError
 from streamer.events.batch import DeadLetter
 from streamer.events.formats import DecodeContext
 from streamer.pipeline.journal import Journal, Script
-from streamer.pipeline.outcome import Outcome
+from streamer.pipeline.outcome import NearMiss, Outcome
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.task import Task, Tick
 from streamer.sources.contract import Record
 from streamer.store.ledger import Ledger
 from streamer.store.rows import TaskRow
+
+_NEAR_MISSES_AT_ONCE = 1_000  # so many do not wait for something visible: memory is bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Runner:
         self._plan = plan
         self._plan_of = plan_of
         self._watch = watch
+        self._near_misses: list[NearMiss] = []
 
     @property
     def live(self) -> bool:
@@ -179,16 +182,24 @@ class Runner:
     def commit(
         self, outcome: Outcome, records: Sequence[Record] = (), lost: tuple[int, int] | None = None
     ) -> None:
-        """Write the journal so far together with what the outcome makes visible, and with a gap's alert."""
+        """Write the journal so far together with what the outcome makes visible, and with a gap's alert.
+
+        Near misses since the last commit go along.
+        """
         self._ledger.commit(
             self.row,
             self.journal.pending,
-            replace(outcome, dead=_with_bytes(outcome.dead, records)),
+            replace(
+                outcome,
+                dead=_with_bytes(outcome.dead, records),
+                near_misses=tuple(self._near_misses),
+            ),
             config_hash=self.task.plan.config_hash,
             again=not self.live,
             lost=lost,
         )
         self.journal.written()
+        self._near_misses.clear()
 
     def _turn(self) -> None:
         if self.task.plan.config_hash != self._plan.config_hash:
@@ -219,7 +230,9 @@ class Runner:
         self._settle(outcome, batch, len(batch))
 
     def _settle(self, outcome: Outcome, records: Sequence[Record], count: int) -> None:
-        if outcome.visible:
+        if self.live:  # those of a stored journal were stored with it
+            self._near_misses += outcome.near_misses
+        if outcome.visible or len(self._near_misses) >= _NEAR_MISSES_AT_ONCE:
             self.commit(outcome, records)
         self._watch(Work(self.task, count, outcome, self.live))
 

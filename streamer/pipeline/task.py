@@ -19,13 +19,14 @@ from streamer.events.batch import ABSENT, NO_TIME, Batch, DeadLetter, Decoded, K
 from streamer.events.fields import ENUM_CODES, ENUM_STRINGS
 from streamer.pipeline.clocks import admit, advance
 from streamer.pipeline.floods import FloodGate
-from streamer.pipeline.outcome import Outcome, Scores, Transition
+from streamer.pipeline.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import OpenAlert, Origin, Reporter, Rows
 from streamer.pipeline.slots import FULL, Slots
 from streamer.sources.contract import Partition
 
 _Number = TypeVar("_Number", bound=np.generic)
+_Told = TypeVar("_Told", Transition, NearMiss)
 _NO_ROW = -1
 _WARMING = 0
 
@@ -100,6 +101,7 @@ class Task:
         in_order = sorted((*decoded.dead, *refused), key=lambda letter: (letter.offset, letter.index))
         dead, floods = self.floods.sort(in_order)
         transitions: tuple[Transition, ...] = ()
+        near_misses: tuple[NearMiss, ...] = ()
         scores: tuple[Scores, ...] = ()
         if len(batch):
             self._see(batch)
@@ -107,9 +109,9 @@ class Task:
             self.late += advance(slot, batch.ts, self.clocks, clock)
             rows = self._rows(batch, slot, clock, Origin(self.partition))
             scores = self._score(rows, batch)
-            transitions = self._judge(rows)
+            transitions, near_misses = self._judge(rows)
         ignored = dict(self.ignored) if decoded.ignored else None
-        return Outcome(transitions, scores, dead, floods, ignored)
+        return Outcome(transitions, scores, dead, floods, ignored, near_misses)
 
     def _tick(self, tick: Tick) -> Outcome:
         self.last_tick = tick
@@ -119,7 +121,10 @@ class Task:
         slot = np.arange(n, dtype=np.int32)
         clock = np.maximum(self.clocks[:n], tick.ts_ns)
         batch = _tick_batch(self.slots, tick)
-        return Outcome(self._judge(self._rows(batch, slot, clock, Origin(self.partition, tick.number))))
+        transitions, near_misses = self._judge(
+            self._rows(batch, slot, clock, Origin(self.partition, tick.number))
+        )
+        return Outcome(transitions, near_misses=near_misses)
 
     def _admitted(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], list[DeadLetter]]:
         accepted = np.empty(len(batch), np.bool_)
@@ -185,11 +190,12 @@ class Task:
                 found.append(Scores(name, slot, ts, offset, index, result.score, rarity, result.status))
         return tuple(found)
 
-    def _judge(self, rows: Rows) -> tuple[Transition, ...]:
+    def _judge(self, rows: Rows) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
         codes, strings = self._texts(rows)
         seen = RuleColumns(rows.numbers, codes, strings, len(rows.batch))
         reporter = Reporter(self.plan, self.detectors, self.slots, rows, seen)
         found: list[tuple[int, int, Transition]] = []
+        missed: list[tuple[int, int, NearMiss]] = []
         columns = rows.columns
         for number, rule in enumerate(self.plan.rules):
             evaluated, held, severity = rule.evaluate(seen, columns.kind)
@@ -207,8 +213,11 @@ class Task:
                     int(steps.number[at]),
                 )
                 found.append((row, number, transition))
-        found.sort(key=lambda entry: entry[:2])
-        return tuple(transition for _, _, transition in found)
+            missed += [
+                (row, number, reporter.near_miss(rule, row, int(severity[row])))
+                for row in steps.missed.tolist()
+            ]
+        return _in_order(found), _in_order(missed)
 
     def _texts(self, rows: Rows) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...]]:
         """String columns, with the instrument's venue and symbol among them where a rule names those."""
@@ -237,6 +246,11 @@ def _refusals(batch: Batch, refused: NDArray[np.bool_], reason: str, detail: str
     for row in np.flatnonzero(refused):
         offset, index = int(batch.offset[row]), int(batch.index[row])
         yield DeadLetter(offset, index, reason, detail, None, int(batch.record_ts[row]))
+
+
+def _in_order(found: list[tuple[int, int, _Told]]) -> tuple[_Told, ...]:
+    """By row, then by rule: so that they do not depend on how rows were cut into batches."""
+    return tuple(told for _, _, told in sorted(found, key=lambda entry: entry[:2]))
 
 
 def _spread(values: NDArray[np.float64], rows: NDArray[np.intp], n: int) -> NDArray[np.float64]:

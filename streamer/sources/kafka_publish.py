@@ -51,12 +51,15 @@ class Outgoing(NamedTuple):
         What its partition is chosen by: the instrument.
     value, headers
         The record.
+    partition
+        Where to; None for the one that the key chooses.
     """
 
     timestamp: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    partition: int | None = None
 
 
 def merge_by_time(*streams: Iterable[Outgoing]) -> Iterator[Outgoing]:
@@ -197,7 +200,12 @@ class _Outbound:
         at_ms = None if record.timestamp == NO_TIME else record.timestamp // _NS_PER_MS
         try:
             future = self._producer.send(
-                self._topic, record.value, record.key, list(record.headers), timestamp_ms=at_ms
+                self._topic,
+                record.value,
+                record.key,
+                list(record.headers),
+                partition=record.partition,
+                timestamp_ms=at_ms,
             )
         except (errors.KafkaError, TypeError, ValueError, AssertionError) as error:
             raise self._not_taken(number, error) from error

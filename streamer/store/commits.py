@@ -13,7 +13,7 @@ from streamer.errors import TapewatchError
 from streamer.events.batch import NO_TIME, DeadLetter
 from streamer.pipeline.floods import Flood, minute_of
 from streamer.pipeline.journal import Entry
-from streamer.pipeline.outcome import Outcome, Transition
+from streamer.pipeline.outcome import NearMiss, Outcome, Transition
 from streamer.store import tables as t
 from streamer.store.database import insert_absent
 from streamer.store.rows import TaskRow
@@ -58,6 +58,8 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
     """
     for transition in outcome.transitions:
         _write_transition(connection, commit, transition)
+    for near_miss in outcome.near_misses:
+        _write_near_miss(connection, commit.row, near_miss)
     insert_absent(connection, t.dead_letters, [_dead_row(commit.row, letter) for letter in outcome.dead])
     for flood in outcome.floods:
         _write_flood(connection, commit, flood)
@@ -74,8 +76,8 @@ def _write_transition(connection: Connection, commit: Commit, transition: Transi
         "transition": transition.transition,
         "rule": transition.rule,
         "severity": transition.severity,
-        "venue": transition.instrument.venue,
-        "symbol": transition.instrument.symbol,
+        "venue": transition.instrument.venue if transition.instrument else None,
+        "symbol": transition.instrument.symbol if transition.instrument else None,
         "ts_event_ns": transition.ts_event_ns,
         "body": transition.body,
         "config_hash": commit.config_hash,
@@ -103,6 +105,22 @@ def _write_transition(connection: Connection, commit: Commit, transition: Transi
         "body": transition.decision,
     }
     connection.execute(insert(t.decisions).values(decision))
+
+
+def _write_near_miss(connection: Connection, row: TaskRow, near_miss: NearMiss) -> None:
+    values = {
+        "alert_id": near_miss.id,
+        "number": 0,
+        "kind": "near_miss",
+        "held_by": near_miss.held_by,
+        "task_id": row.id,
+        "topic": row.partition.topic,
+        "partition": row.partition.partition,
+        "offset": near_miss.offset,
+        "index_": near_miss.index,
+        "body": near_miss.body,
+    }
+    insert_absent(connection, t.decisions, [values])
 
 
 _UNSOUND = (

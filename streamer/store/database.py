@@ -114,7 +114,7 @@ def open_store(url: str, *, create: bool = True) -> Database:
     >>> store = open_store(MEMORY)
     >>> with store.read() as connection:
     ...     connection.exec_driver_sql("SELECT value FROM meta").scalar()
-    '2'
+    '3'
     >>> store.close()
     """
     path = _path(url)

@@ -23,7 +23,12 @@ def _to_2(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2})
+def _to_3(connection: Connection) -> None:
+    """Dead letters that were put back into their topics."""
+    connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN replayed_at FLOAT")
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3})
 """By version: what turns a store of that version into one of the next."""
 
 _VERSION_KEY = "schema_version"

@@ -65,6 +65,37 @@ def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[d
         return [json.loads(body) for body in reversed(connection.execute(query).scalars().all())]
 
 
+def near_misses(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
+    """Conditions that were true and raised no alert, oldest first; the newest `limit` of them.
+
+    Each is like an alert's body, with what held it back (`held_by`) and its `decision`. Of `wanted` only
+    rule, symbol, severity and time count.
+    """
+    c = t.decisions.c
+    query = select(c.alert_id, c.body).where(c.kind == "near_miss").order_by(c.n.desc())
+    found: list[dict[str, Any]] = []
+    with database.read() as connection:
+        for row in connection.execute(query):
+            if limit is not None and len(found) >= limit:
+                break
+            record = json.loads(row.body)
+            if _is_wanted(record["near_miss"], wanted):
+                found.append({**record.pop("near_miss"), "decision": record})
+    return found[::-1]
+
+
+def _is_wanted(near_miss: Mapping[str, Any], wanted: AlertFilter) -> bool:
+    same = all(
+        value is None or near_miss[name] == value
+        for name, value in (
+            ("rule", wanted.rule),
+            ("symbol", wanted.symbol),
+            ("severity", wanted.severity),
+        )
+    )
+    return same and (wanted.since_ns is None or near_miss["ts_event_ns"] >= wanted.since_ns)
+
+
 def delivery_counts(database: Database) -> list[dict[str, Any]]:
     """How many deliveries each receiver has in each state, with the last error of those not done."""
     c = t.deliveries.c
@@ -119,12 +150,16 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
         ]
 
 
-def dead_letters(database: Database, reason: str | None, limit: int | None) -> list[Row[Any]]:
+def dead_letters(
+    database: Database, reason: str | None, limit: int | None, ids: Sequence[int] = ()
+) -> list[Row[Any]]:
     """Dead letters that are kept one by one, oldest first; the newest `limit` of them."""
     c = t.dead_letters.c
     query = select(t.dead_letters).order_by(c.n.desc())
     if reason is not None:
         query = query.where(c.reason == reason)
+    if ids:
+        query = query.where(c.n.in_(ids))
     if limit is not None:
         query = query.limit(limit)
     with database.read() as connection:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -191,6 +191,7 @@ dead_letters = Table(
     Column("size", _Long, nullable=False),
     Column("record_ts", _Long),
     Column("minute", _Long),
+    Column("replayed_at", Float),  # when it was last put back into its topic
     UniqueConstraint("task_id", "offset", "index_", "reason"),
     sqlite_autoincrement=True,
 )

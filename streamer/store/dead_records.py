@@ -1,0 +1,168 @@
+"""Dead letters on their way back into their topics: which can go, and which have gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Row, and_, func, select, update
+
+from streamer.events.batch import NO_TIME
+from streamer.store.database import Database
+from streamer.store.tables import dead_letter_floods, dead_letters
+
+_AT_ONCE = 200  # rows; a row holds up to 64 KB
+
+
+@dataclass(frozen=True, slots=True)
+class DeadRecord:
+    """A record that brought a dead letter, or several.
+
+    Parameters
+    ----------
+    task_id
+        The task that consumed it.
+    topic, partition, offset
+        Where it was.
+    timestamp
+        ns since 1970 UTC, `NO_TIME` where it had none.
+    value
+        All of its bytes.
+    """
+
+    task_id: int
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which dead letters are meant.
+
+    Parameters
+    ----------
+    reason
+        Only of this reason; None for any.
+    ids
+        Only these; they go again even where they have gone before. None for all that have not.
+    """
+
+    reason: str | None = None
+    ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How many of the letters that are meant cannot go.
+
+    Parameters
+    ----------
+    truncated
+        Only the beginning of their bytes is kept.
+    empty
+        The record had no value.
+    replayed
+        They went before.
+    counted
+        Beyond the flood limit: nothing of them but their number is kept.
+    """
+
+    truncated: int = 0
+    empty: int = 0
+    replayed: int = 0
+    counted: int = 0
+
+
+class DeadRecords:
+    """Dead letters in the store, record by record.
+
+    Parameters
+    ----------
+    database
+        The open store.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def unknown(self, ids: Sequence[int]) -> list[int]:
+        """Those of these ids that no dead letter has."""
+        c = dead_letters.c
+        with self._database.read() as connection:
+            known = set(connection.scalars(select(c.n).where(c.n.in_(ids))))
+        return [each for each in ids if each not in known]
+
+    def topics(self, choice: Choice) -> dict[str, int]:
+        """How many records can go, by topic."""
+        c = dead_letters.c
+        one = select(c.task_id, c.topic, c.offset).where(self._can_go(choice)).distinct().subquery()
+        query = select(one.c.topic, func.count()).group_by(one.c.topic).order_by(one.c.topic)
+        with self._database.read() as connection:
+            return {row.topic: row[1] for row in connection.execute(query)}
+
+    def left(self, choice: Choice) -> Left:
+        """What cannot go, and why."""
+        c, flood = dead_letters.c, dead_letter_floods.c
+        gone = c.replayed_at.is_not(None) if choice.ids is None else c.n.is_(None)
+        cut, null = and_(c.truncated == 1, ~gone), and_(c.value.is_(None), ~gone)
+        with self._database.read() as connection:
+            truncated, empty, replayed = (
+                connection.execute(select(func.count()).where(_meant(choice), which)).scalar_one()
+                for which in (cut, null, gone)
+            )
+            counted = 0
+            if choice.ids is None:
+                total = select(func.coalesce(func.sum(flood.count), 0))
+                if choice.reason is not None:
+                    total = total.where(flood.reason == choice.reason)
+                counted = int(connection.execute(total).scalar_one())
+        return Left(truncated, empty, replayed, counted)
+
+    def records(self, choice: Choice, topic: str) -> Iterator[DeadRecord]:
+        """The records of a topic that can go, in the order they came, each once."""
+        c = dead_letters.c
+        wanted = and_(self._can_go(choice), c.topic == topic)
+        last, before = 0, None
+        while True:
+            query = select(dead_letters).where(wanted, c.n > last).order_by(c.n).limit(_AT_ONCE)
+            with self._database.read() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                return
+            for row in rows:
+                # the letters of one record were written together
+                if (row.task_id, row.offset) != before:
+                    yield _record(row)
+                before = row.task_id, row.offset
+            last = rows[-1].n
+
+    def mark(self, records: Sequence[DeadRecord], now: float) -> None:
+        """These have gone; every letter of theirs says so from now on."""
+        c = dead_letters.c
+        with self._database.write() as connection:
+            for record in records:
+                same = and_(c.task_id == record.task_id, c.offset == record.offset)
+                connection.execute(update(dead_letters).where(same).values(replayed_at=now))
+
+    def _can_go(self, choice: Choice) -> ColumnElement[bool]:
+        c = dead_letters.c
+        whole = and_(_meant(choice), c.truncated == 0, c.value.is_not(None))
+        return whole if choice.ids is not None else and_(whole, c.replayed_at.is_(None))
+
+
+def _meant(choice: Choice) -> ColumnElement[bool]:
+    c = dead_letters.c
+    meant: ColumnElement[bool] = c.n > 0
+    if choice.reason is not None:
+        meant = and_(meant, c.reason == choice.reason)
+    if choice.ids is not None:
+        meant = and_(meant, c.n.in_(choice.ids))
+    return meant
+
+
+def _record(row: Row[tuple[object, ...]]) -> DeadRecord:
+    timestamp = int(NO_TIME) if row.record_ts is None else row.record_ts
+    return DeadRecord(row.task_id, row.topic, row.partition, row.offset, timestamp, row.value)
