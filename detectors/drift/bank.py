@@ -93,8 +93,8 @@ class DriftBank:
     >>> second = np.arange(1400)
     >>> spread = np.where(second < 1300, 1.0, 2.0) + second * 7 % 5 / 100
     >>> [found] = bank.step(np.zeros(1400, np.int32), second, spread)
-    >>> found.evidence.monitor, round(found.before.middle, 2), round(found.after.middle, 2)
-    ('mean', 1.02, 2.02)
+    >>> found.row, round(found.before.middle, 2), round(found.after.middle, 2)
+    (1320, 1.02, 2.02)
     """
 
     def __init__(self, block_s: int, *, summed: bool = False, scale_floor: float = 0.0) -> None:
@@ -249,7 +249,7 @@ class DriftBank:
         recent = (
             np.roll(arrays["recent"][s], -(seen % _RECENT)) if seen >= _RECENT else arrays["recent"][s, :seen]
         )
-        after = _since_change(reference, recent) if evidence.monitor == "mean" else len(recent)
+        after = _since_change(reference, recent)
         return Level.of(reference), Level.of(recent[len(recent) - after :])
 
     def _forget(self, s: int) -> None:
@@ -271,10 +271,15 @@ def _autocorrelation(values: NDArray[np.float64]) -> float:
 
 
 def _since_change(reference: NDArray[np.float64], recent: NDArray[np.float64]) -> int:
-    """How many of the latest values came after the level changed: where their sum stands out most."""
+    """How many of the latest values came after the change.
+
+    It is where their place, or their distance from the middle, stands out most from the reference's.
+    """
     middle, scale = middle_and_scale(reference, 0.0)
-    usual = float(np.clip((reference - middle) / scale, -_BOUND, _BOUND).mean())
-    moved = np.clip((recent[::-1] - middle) / scale, -_BOUND, _BOUND) - usual
-    count = np.arange(1, len(moved) + 1)
-    evidence = np.abs(np.cumsum(moved)) / np.sqrt(count)
+    usual = np.clip((reference - middle) / scale, -_BOUND, _BOUND)
+    latest = np.clip((recent[::-1] - middle) / scale, -_BOUND, _BOUND)
+    count = np.arange(1, len(latest) + 1)
+    place = np.abs(np.cumsum(latest - usual.mean()))
+    distance = np.abs(np.cumsum(np.abs(latest) - np.abs(usual).mean()))
+    evidence = np.maximum(place, distance) / np.sqrt(count)
     return int(np.argmax(evidence[_FEWEST_AFTER - 1 :])) + _FEWEST_AFTER
