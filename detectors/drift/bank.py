@@ -249,7 +249,7 @@ class DriftBank:
         recent = (
             np.roll(arrays["recent"][s], -(seen % _RECENT)) if seen >= _RECENT else arrays["recent"][s, :seen]
         )
-        after = _since_change(reference, recent)
+        after = _since_change(reference, recent, self._scale_floor)
         return Level.of(reference), Level.of(recent[len(recent) - after :])
 
     def _forget(self, s: int) -> None:
@@ -270,12 +270,12 @@ def _autocorrelation(values: NDArray[np.float64]) -> float:
     return float((cut[1:] * cut[:-1]).sum()) / power if power > 0 else 0.0
 
 
-def _since_change(reference: NDArray[np.float64], recent: NDArray[np.float64]) -> int:
+def _since_change(reference: NDArray[np.float64], recent: NDArray[np.float64], floor: float) -> int:
     """How many of the latest values came after the change.
 
     It is where their place, or their distance from the middle, stands out most from the reference's.
     """
-    middle, scale = middle_and_scale(reference, 0.0)
+    middle, scale = middle_and_scale(reference, floor)
     usual = np.clip((reference - middle) / scale, -_BOUND, _BOUND)
     latest = np.clip((recent[::-1] - middle) / scale, -_BOUND, _BOUND)
     count = np.arange(1, len(latest) + 1)

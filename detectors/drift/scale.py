@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _MAD_TO_SD = 1.4826  # for a normal distribution
 _MEAN_DEVIATION_TO_SD = 1.2533
 _OF_LEVEL = 0.05  # a constant counts as this wide, relative to itself
+_LEAST = 1e-100  # of a constant zero: whatever else comes is far away, and finite in this unit
 
 
 def middle_and_scale(reference: NDArray[np.float64], floor: float) -> tuple[float, float]:
@@ -37,4 +38,4 @@ def middle_and_scale(reference: NDArray[np.float64], floor: float) -> tuple[floa
         scale = _MEAN_DEVIATION_TO_SD * float(deviations.mean())
     if scale == 0:
         scale = _OF_LEVEL * abs(middle)
-    return middle, max(scale, floor, float(np.finfo(np.float64).tiny))
+    return middle, max(scale, floor, _LEAST)

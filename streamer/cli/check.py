@@ -23,11 +23,13 @@ def check(
     """Check the configuration, the broker, the topics and the receivers, and list every rule's state.
 
     A rule is active, warming (a detector or a field it needs is not there yet, by what the daemon last
-    wrote down), or inactive (it names fields that no topic can provide), with the reason.
+    wrote down), or inactive (it names fields that no topic can provide), with the reason. So is every name
+    that is watched for drift.
 
     Example: `tapewatch check -c binance.yaml`
     """
     from streamer.pipeline.compile import compile_plan
+    from streamer.pipeline.drift_states import drift_states
     from streamer.pipeline.rule_states import rule_states
 
     loaded = load_config(config)
@@ -39,7 +41,8 @@ def check(
     table = Table(box=None, pad_edge=False)
     for column in ("rule", "state", "reason"):
         table.add_column(column, overflow="fold")
-    for state in rule_states(plan, _statuses(loaded)):
+    statuses = _statuses(loaded)
+    for state in (*rule_states(plan, statuses), *drift_states(plan, statuses)):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
     if problems:

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from alerts.durations import NS_PER_SECOND, duration_ns
+from alerts.one_shot import DRIFT
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, load_config, open_named_store
 from streamer.cli.output import out, say
@@ -76,7 +77,7 @@ def _seconds(text: str) -> int:
 def _known(rule: str, configured: list[str], mutes: StoreMutes) -> None:
     if rule in _NEVER_MUTED:
         raise UsageError(f"{rule} cannot be muted: it is what tells of silence")
-    if rule in configured or rule in SERVICE_RULES:
+    if rule in configured or rule in SERVICE_RULES or rule == DRIFT:
         return
     seen = mutes.rules_seen()
     if rule not in seen:

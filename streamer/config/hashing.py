@@ -18,13 +18,14 @@ _FOR_PEOPLE = {"why", "references", "disabled"}
 def detect_document(settings: Settings) -> dict[str, Any]:
     """The detect part of a configuration, as plain JSON values.
 
-    It holds how records are read, detectors, rules (with those of the catalogue written out), and the
-    bounds of the engine that decide what is a dead letter. Not in it: where the records come from, batch
-    sizes, ticks (they are journaled), the store, receivers, routes, and what rules say for people only.
+    It holds how records are read, detectors, rules (with those of the catalogue written out), what is
+    watched for drift, and the bounds of the engine that decide what is a dead letter. Not in it: where
+    the records come from, batch sizes, ticks (they are journaled), the store, receivers, routes, and what
+    rules say for people only.
     Detectors and rules are lists of (name, settings), since their order is part of the plan.
     """
     engine = settings.engine
-    return {
+    document: dict[str, Any] = {
         "version": _VERSION,
         "topics": [
             {"match": list(topic.globs), "format": topic.format.document(), "venue": topic.venue}
@@ -48,6 +49,9 @@ def detect_document(settings: Settings) -> dict[str, Any]:
             "flood": engine.flood,
         },
     }
+    if settings.drift.watch:  # a store's older documents have no such key
+        document["drift"] = settings.drift.model_dump(mode="json")
+    return document
 
 
 def canonical(document: Mapping[str, Any]) -> str:
@@ -90,5 +94,6 @@ def settings_from_detect(document: Mapping[str, Any]) -> Settings:
             "detectors": dict(document["detectors"]),
             "rules": dict(document["rules"]),
             "engine": document["engine"],
+            "drift": document.get("drift"),
         }
     )

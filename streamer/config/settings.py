@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from alerts.durations import duration_ns
 from alerts.receivers.settings import ReceiverSettings
 from alerts.routing import RouteSettings
 from alerts.settings import RulesSettings
+from alerts.severity import Severity
 from detectors.settings import DetectorSettings
 from streamer.notify.settings import HeartbeatSettings
 from streamer.serve.settings import ServeSettings
@@ -110,6 +111,32 @@ class EngineSettings(_Section):
         return duration_ns(self.max_ahead)
 
 
+class DriftSettings(_Section):
+    """What is watched for drift: that what is usual has changed, and stays so.
+
+    Parameters
+    ----------
+    watch
+        Features, detectors' scores (``tape.score``), and ``alert_rate``.
+    per_instrument
+        Watch every instrument by itself, instead of all that a partition holds together.
+    severity
+        Of the alerts, whose rule is called ``drift``.
+    """
+
+    watch: tuple[str, ...] = ()
+    per_instrument: bool = Field(default=False, strict=True)
+    severity: Severity = "warning"
+
+    @field_validator("watch")
+    @classmethod
+    def _each_name_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"'{name}' is listed twice")
+        return names
+
+
 class JournalSettings(_Section):
     """What is kept of the journal: ``all`` (which `record` and audits need), or from a checkpoint on."""
 
@@ -147,6 +174,8 @@ class Settings(_Section):
         By the name that rules call them.
     rules
         The catalogue's sets that are taken over, and rules by name.
+    drift
+        What is watched for drift.
     receivers
         By name.
     route
@@ -171,6 +200,7 @@ class Settings(_Section):
         BeforeValidator(_empty_means_defaults),
     ] = Field(default_factory=dict)
     rules: Annotated[RulesSettings, BeforeValidator(_empty_means_defaults)] = RulesSettings()
+    drift: Annotated[DriftSettings, BeforeValidator(_empty_means_defaults)] = DriftSettings()
     receivers: Annotated[
         dict[Annotated[str, AfterValidator(_name)], ReceiverSettings], BeforeValidator(_empty_means_defaults)
     ] = Field(default_factory=dict)

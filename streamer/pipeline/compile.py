@@ -19,6 +19,7 @@ from streamer.config.settings import Settings
 from streamer.errors import TapewatchError
 from streamer.events.fields import DERIVED, FIELDS
 from streamer.events.formats import build_format
+from streamer.pipeline.drift_plan import compile_drift
 from streamer.pipeline.plan import Feed, Plan
 from streamer.pipeline.symbols import PlanSymbols
 
@@ -34,6 +35,7 @@ def compile_plan(config: ConfigFile) -> Plan:
     settings = config.settings
     problems = _detector_problems(config)
     rules = _rules(config, problems)
+    drift = compile_drift(config, problems)
     if problems:
         config.fail(problems)
     document = detect_document(settings)
@@ -42,13 +44,14 @@ def compile_plan(config: ConfigFile) -> Plan:
         config_hash=hash_of(document),
         document=canonical(document),
         feeds=feeds,
-        features=_features(settings.detectors.values(), rules),
+        features=_features(settings.detectors.values(), rules, drift.features),
         detectors=dict(settings.detectors),
         rules=rules,
         inactive=_inactive(rules, settings.detectors, feeds),
         max_ahead_ns=settings.engine.max_ahead_ns,
         max_instruments=settings.engine.max_instruments,
         flood=settings.engine.flood,
+        drift=drift,
     )
 
 
@@ -124,7 +127,9 @@ def _feeds(settings: Settings) -> tuple[Feed, ...]:
     return tuple(topics + files)
 
 
-def _features(detectors: Iterable[DetectorSettings], rules: Sequence[Rule]) -> tuple[str, ...]:
+def _features(
+    detectors: Iterable[DetectorSettings], rules: Sequence[Rule], watched: Iterable[str]
+) -> tuple[str, ...]:
     named: dict[str, None] = {}
     for detector in detectors:
         named.update(dict.fromkeys(detector.features))
@@ -132,6 +137,7 @@ def _features(detectors: Iterable[DetectorSettings], rules: Sequence[Rule]) -> t
             named[detector.target] = None
     for rule in rules:
         named.update(dict.fromkeys(rule.names))
+    named.update(dict.fromkeys(watched))
     return tuple(name for name in named if _is_feature(name))
 
 

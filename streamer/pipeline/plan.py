@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from alerts.rules import Rule
 from detectors.settings import DetectorSettings
 from streamer.events.formats import Format
+from streamer.pipeline.drift_plan import DriftPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Plan:
         How many instruments a task takes.
     flood
         How many dead letters of one reason in a minute are kept one by one.
+    drift
+        What is watched for drift.
     """
 
     config_hash: str
@@ -68,6 +71,7 @@ class Plan:
     max_ahead_ns: int
     max_instruments: int
     flood: int
+    drift: DriftPlan
 
     def feed(self, topic: str) -> Feed | None:
         """How a topic or file is read, None where nothing matches."""

@@ -35,6 +35,7 @@ def snapshot(task: Task) -> Snapshot:
         parts[_rarity_key(detector.name, detector.version, calibrator.spec)] = calibrator.state()
     for rule, bank in zip(task.plan.rules, task.episodes, strict=True):
         parts[_rule_key(rule.name, rule.version)] = bank.state()
+    parts |= task.drifts.state()
     meta: dict[str, Any] = {
         "config_hash": task.plan.config_hash,
         "instruments": [list(instrument) for instrument in task.slots.instruments],
@@ -84,6 +85,7 @@ def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
         if kept is not None:
             calibrator.restore(kept)
     _restore_episodes(task, meta["open"], parts)
+    task.drifts.restore(parts)
     return task
 
 
@@ -196,6 +198,10 @@ def status_document(task: Task) -> dict[str, Any]:
         "rarities": {
             detector.name: calibrator.ready()
             for detector, calibrator in zip(task.detectors, task.calibrators, strict=True)
+        },
+        "drifts": {
+            name: dict(zip(("watched", "series", "drifts"), counts, strict=True))
+            for name, counts in task.drifts.watched().items()
         },
         "open": {
             rule.name: len(entries)

@@ -18,6 +18,7 @@ from detectors.features import FeatureSet
 from streamer.events.batch import ABSENT, NO_TIME, Batch, DeadLetter, Decoded, Kind
 from streamer.events.fields import ENUM_CODES, ENUM_STRINGS
 from streamer.pipeline.clocks import admit, advance
+from streamer.pipeline.drifts import Drifts
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.pipeline.plan import Plan
@@ -72,6 +73,7 @@ class Task:
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
         named = {name for rule in plan.rules for name in rule.names}
         self._named = tuple(name for name in ("venue", "symbol") if name in named)
+        self.drifts = Drifts(plan, self.detectors, self.slots)
         self.floods = FloodGate(plan.flood)
         self.seen: set[str] = set()
         self.ignored: dict[str, int] = {}
@@ -161,7 +163,13 @@ class Task:
             capacity = max(n, 2 * len(self.clocks), 8)
             self.clocks = _grown(self.clocks, capacity, int(NO_TIME))
             self.status = {name: _grown(column, capacity, _WARMING) for name, column in self.status.items()}
-        parts: tuple[_Grows, ...] = (self.features, *self.detectors, *self.calibrators, *self.episodes)
+        parts: tuple[_Grows, ...] = (
+            self.features,
+            *self.detectors,
+            *self.calibrators,
+            *self.episodes,
+            self.drifts,
+        )
         for part in parts:
             part.grow(n)
         self._grown_to = n
@@ -217,6 +225,7 @@ class Task:
                 (row, number, reporter.near_miss(rule, row, int(severity[row])))
                 for row in steps.missed.tolist()
             ]
+        found += self.drifts.step(rows, found)
         return _in_order(found), _in_order(missed)
 
     def _texts(self, rows: Rows) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, func, insert, select
 
 from alerts.alert import Alert
+from alerts.one_shot import DRIFT
 from streamer.store import tables as t
 
 
@@ -31,7 +32,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
         How many there were.
     """
     c = t.outbox.c
-    of_task = (c.task_id == task_id, c.origin == "detect")
+    of_task = (c.task_id == task_id, c.origin == "detect", c.rule != DRIFT)
     last = (
         select(c.alert_id, func.max(c.number).label("number")).where(*of_task).group_by(c.alert_id).subquery()
     )

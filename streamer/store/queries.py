@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
+from alerts.one_shot import DRIFT
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
@@ -216,6 +217,6 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.only_open:
         later = t.outbox.alias("later")
         resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
-        # what the service says of itself is said once, and never resolved
-        query = query.where(c.origin != SERVICE_ORIGIN, ~resolved.exists())
+        # what the service says of itself, and a drift, is said once and never resolved
+        query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~resolved.exists())
     return query

@@ -1,0 +1,132 @@
+"""Turns a drift into the alert that is sent and the record of why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from alerts.alert import Alert
+from alerts.one_shot import DRIFT
+from detectors.columns import KIND_NAMES
+from detectors.drift import Drift
+from streamer.pipeline.drift_plan import Watch
+from streamer.pipeline.identity import alert_id
+from streamer.pipeline.outcome import Transition
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.report import Rows, Value
+from streamer.pipeline.slots import Slots
+from streamer.pipeline.version import code_version
+
+
+class DriftReporter:
+    """Writes the drift alerts of one batch.
+
+    Parameters
+    ----------
+    plan, models, slots
+        Of the task; models are detectors' versions by name.
+    rows
+        The batch.
+    """
+
+    def __init__(self, plan: Plan, models: Mapping[str, str], slots: Slots, rows: Rows) -> None:
+        self._plan = plan
+        self._models = models
+        self._slots = slots
+        self._rows = rows
+
+    def report(self, watch: Watch, version: str, drift: Drift) -> Transition:
+        """The one transition of a drift: it fires, and nothing resolves it."""
+        batch, partition = self._rows.batch, self._rows.origin.partition
+        offset, index = int(batch.offset[drift.row]), int(batch.index[drift.row])
+        instrument = self._slots.instruments[drift.series] if self._plan.drift.per_instrument else None
+        about = (watch.name, *(instrument or ()))
+        values = _values(watch, drift)
+        where = f"{partition.topic}[{partition.partition}]" if instrument is None else " ".join(instrument)
+        alert = Alert(
+            id=alert_id(DRIFT, version, about, watch.detector, partition, offset, index, None),
+            origin="detect",
+            transition="fired",
+            number=0,
+            rule=DRIFT,
+            rule_version=version,
+            severity=self._plan.drift.severity,
+            venue=instrument.venue if instrument else None,
+            symbol=instrument.symbol if instrument else None,
+            ts_event_ns=int(batch.ts[drift.row]),
+            source={
+                "topic": partition.topic,
+                "partition": partition.partition,
+                "offset": offset,
+                "index": index,
+            },
+            values=values,
+            detector=watch.detector,
+            score=None,
+            rarity_s=None,
+            model_version=self._models[watch.detector] if watch.detector else None,
+            config_hash=self._plan.config_hash,
+            text=f"{where}: {_words(watch, drift)}",
+        )
+        return Transition(
+            alert_id=alert.id,
+            number=0,
+            transition=alert.transition,
+            rule=DRIFT,
+            severity=alert.severity,
+            instrument=instrument,
+            ts_event_ns=alert.ts_event_ns,
+            body=alert.to_json(),
+            decision=self._decision(watch, version, drift),
+            offset=offset,
+            index=index,
+        )
+
+    def _decision(self, watch: Watch, version: str, drift: Drift) -> bytes:
+        record = {
+            "event": {
+                "kind": KIND_NAMES[self._rows.batch.kind[drift.row]],
+                **self._rows.batch.event(drift.row),
+            },
+            "rule": {
+                "when": f"{watch.name} drifts",
+                "explained": _words(watch, drift),
+                "settings": {"monitor": drift.evidence.monitor, "seconds_per_value": drift.span_s},
+            },
+            "versions": {
+                "config_hash": self._plan.config_hash,
+                "rule_version": version,
+                "models": dict(self._models),
+                "code": code_version(),
+            },
+        }
+        return json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _values(watch: Watch, drift: Drift) -> dict[str, Value]:
+    before, after = drift.before, drift.after
+    return {
+        "watched": watch.name,
+        "monitor": drift.evidence.monitor,
+        "from": before.middle,
+        "from_low": before.low,
+        "from_high": before.high,
+        "to": after.middle,
+        "to_low": after.low,
+        "to_high": after.high,
+        "statistic": drift.evidence.statistic,
+        "threshold": drift.evidence.threshold,
+        "seconds_per_value": float(drift.span_s),
+    }
+
+
+def _words(watch: Watch, drift: Drift) -> str:
+    before, after = drift.before, drift.after
+    span = (
+        f"80 % of values were between {before.low:.4g} and {before.high:.4g}, "
+        f"they are now between {after.low:.4g} and {after.high:.4g}"
+    )
+    if drift.evidence.statistic is None:
+        return f"{watch.name} has drifted from {before.middle:.4g} to {after.middle:.4g} ({span})"
+    psi, threshold = drift.evidence.statistic, drift.evidence.threshold
+    return f"the distribution of {watch.name} has drifted: {span} (PSI {psi:.2f}, above {threshold:.2f})"
