@@ -38,10 +38,10 @@ def _place(held_at, held_size, oldest, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _find(held_at, held_side, held_price, held_size, side, price, size):  # type: ignore[no-untyped-def]
+def _find(held_at, held_side, held_price, held_size, oldest, side, price, size):  # type: ignore[no-untyped-def]
     found = -1
     for entry in range(HELD):
-        if held_at[entry] == NEVER or held_side[entry] != side:
+        if held_at[entry] == NEVER or held_at[entry] < oldest or held_side[entry] != side:
             continue
         if held_price[entry] != price or held_size[entry] != size:
             continue
@@ -61,10 +61,11 @@ def _pulled_rows(  # type: ignore[no-untyped-def]
             out[row] = pulled[s]
             continue
         own = int(side[row])
+        oldest = clock[row] - window_ns
         pulled[s] = 0.0
         if what == NEW:
             if not math.isnan(price[row]) and not math.isnan(size[row]):
-                entry = _place(at[s], sizes[s], clock[row] - window_ns, size[row])
+                entry = _place(at[s], sizes[s], oldest, size[row])
                 if entry >= 0:
                     at[s, entry] = clock[row]
                     sides[s, entry] = own
@@ -72,10 +73,9 @@ def _pulled_rows(  # type: ignore[no-untyped-def]
                     sizes[s, entry] = size[row]
                     before[s, entry] = fills[s, 1 - own]
         elif what in (CANCEL, EXPIRE, FILL, PARTIAL_FILL):
-            entry = _find(at[s], sides[s], prices[s], sizes[s], own, price[row], size[row])
+            entry = _find(at[s], sides[s], prices[s], sizes[s], oldest, own, price[row], size[row])
             if entry >= 0:
-                filled_across = fills[s, 1 - own] > before[s, entry]
-                if what == CANCEL and filled_across and clock[row] - at[s, entry] <= window_ns:
+                if what == CANCEL and fills[s, 1 - own] > before[s, entry]:
                     pulled[s] = size[row]
                 at[s, entry] = NEVER
             if what in (FILL, PARTIAL_FILL):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from alerts_market import MARKET, QUOTE, TICK, TRADE
+from alerts_market import MARKET, ORDER, QUOTE, TICK, TRADE
 
 from alerts.catalogue.loader import load_set, sets
 from alerts.language.columns import Columns
@@ -93,6 +93,43 @@ CASES: list[tuple[str, str, int, Values, str, list[Values]]] = [
         {"trade_to_mid_bps": -50.1, "spread_bps": 1.0},
         "warning",
         [{"trade_to_mid_bps": -50.0}, {"spread_bps": 17.0}, {"spread_bps": np.nan}],
+    ),
+    (
+        "market-data-quality",
+        "sequence_gap",
+        QUOTE,
+        {"missing_events": 1.0},
+        "warning",
+        [{"missing_events": 0.0}, {"missing_events": np.nan}],
+    ),
+    ("market-data-quality", "sequence_gap", TRADE, {"missing_events": 1001.0}, "critical", []),
+    (
+        "surveillance",
+        "quote_stuffing",
+        ORDER,
+        {"order_rate_1s": 201.0, "order_rate_1s_mean_1h": 66.0, "fill_ratio_1s": 0.019},
+        "warning",
+        [
+            {"order_rate_1s": 200.0},
+            {"order_rate_1s_mean_1h": 67.0},
+            {"order_rate_1s_mean_1h": np.nan},
+            {"fill_ratio_1s": 0.02},
+            {"fill_ratio_1s": np.nan},
+        ],
+    ),
+    (
+        "surveillance",
+        "spoofing",
+        ORDER,
+        {"pulled_size_5s": 20_001.0, "size_mean_1h": 1000.0, "price": 25.0},
+        "critical",
+        [
+            {"pulled_size_5s": 0.0},
+            {"pulled_size_5s": 20_000.0},
+            {"size_mean_1h": 1000.1},
+            {"size_mean_1h": np.nan},
+            {"price": 24.9},
+        ],
     ),
 ]
 

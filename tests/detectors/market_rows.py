@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, Columns
+from detectors.columns import ACTIONS, HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, Columns
 
 START = 1_723_118_400_000_000_000
 FIELDS = ("price", "size", "notional", "bid_price", "bid_size", "ask_price", "ask_size", "value")
@@ -32,6 +32,11 @@ ALL_FEATURES = (
     "return_bps_10s_z_1h",
     "silence_s_z_1m",
     "trade_rate_10s_mean_1m",
+    "quote_rate_10s",
+    "order_rate_10s",
+    "fill_ratio_1m",
+    "pulled_size_1m",
+    "missing_events",
 )
 
 
@@ -51,7 +56,32 @@ def random_columns(seed, n, n_slots=3):
         clock[row] = now[int(slot[row])] + gap[row]
         if kind[row] != TICK:
             now[int(slot[row])] = int(clock[row])
-    return columns_of(slot, kind, clock, random_fields(rng, kind), n_slots)
+    fields = {**random_fields(rng, kind), **random_orders(rng, kind), "sequence": numbered(rng, slot, kind)}
+    few = (kind == ORDER) & (rng.random(n) < 0.5)  # a cancel finds its entry by price and size
+    fields["price"][few] = rng.choice([99.0, 101.0], few.sum())
+    fields["size"][few] = rng.choice([1.0, 5.0], few.sum())
+    return columns_of(slot, kind, clock, fields, n_slots)
+
+
+def random_orders(rng, kind):
+    n = len(kind)
+    order = kind == ORDER
+    action = rng.choice([*range(len(ACTIONS)), np.nan], n, p=[0.4, 0.05, 0.25, 0.05, 0.1, 0.05, 0.05, 0.05])
+    return {
+        "action": np.where(order, action, np.nan),
+        "side": np.where(order, rng.choice([0.0, 1.0, np.nan], n, p=[0.48, 0.48, 0.04]), np.nan),
+    }
+
+
+def numbered(rng, slot, kind):
+    """Sequence numbers that run on by one for each instrument, with a hole, a repeat or a reset at times."""
+    step = rng.choice([1.0, 2.0, 0.0, -7.0], len(slot), p=[0.97, 0.01, 0.01, 0.01])
+    missing = (kind == TICK) | (rng.random(len(slot)) < 0.05)
+    number = np.full(len(slot), np.nan)
+    for one in np.unique(slot):
+        rows = np.flatnonzero((slot == one) & ~missing)
+        number[rows] = 100.0 + np.cumsum(step[rows])
+    return number
 
 
 def random_fields(rng, kind):
