@@ -40,7 +40,7 @@ _SHAPES = {
 _SECRET = re.compile(r"token|secret|password|credential|^incoming_webhook$", re.IGNORECASE)
 _COMMENT = re.compile(r":\s+#\S")
 _SPOKEN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
-_SHOWN_KEYS = 12
+_SHOWN_KEYS = 16
 _SHOWN_CHARS = 60
 
 
