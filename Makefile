@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test lint quality bench format clean schemas
+.PHONY: help demo replay test lint quality bench format clean schemas
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -16,7 +16,10 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-demo: $(READY)   ## Replay small captures; their alerts appear on the console, no broker needed
+demo: $(READY)   ## A simulated market through the whole service, no broker needed; what was planted against what was caught
+	$(BIN)/tapewatch demo
+
+replay: $(READY) ## Replay small captures; their alerts appear on the console
 	$(BIN)/tapewatch replay -c examples/binance.yaml tests/data/spot_btcusdt.gz tests/data/spot_ethusdt.gz tests/data/usdm_btcusdt.gz
 
 test: $(READY)   ## Linters, then all tests, those against a real Kafka broker included
