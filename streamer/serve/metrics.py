@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_m
 from prometheus_client.registry import CollectorRegistry
 
 from alerts.contracts import DeliveryOutcome
+from alerts.one_shot import DRIFT
 from alerts.severity import SEVERITIES
 from detectors.models.contract import STATUS_NAMES
 from streamer.events.reasons import Reason
@@ -69,6 +70,9 @@ class Metrics:
             self._scores.observe(detector, ())
             for status in STATUS_NAMES:
                 self._scored.labels(detector, status)
+        for watch in plan.drift.watches:
+            self._drifts.labels(watch.name)
+            self._transitions.labels(DRIFT, plan.drift.severity, "fired")
         for receiver in receivers:
             self._to_delivered.labels(receiver)
             for outcome in _OUTCOMES:
@@ -151,6 +155,9 @@ class Metrics:
             ["detector", "status"],
             registry=registry,
         )
+        self._drifts = Counter(
+            "tapewatch_drifts", "Drifts found, by what was watched.", ["watched"], registry=registry
+        )
         self._scores = BulkHistogram(
             "tapewatch_score", "Scores of ready detectors.", "detector", _SCORES, registry
         )
@@ -182,10 +189,12 @@ class Metrics:
             registry=registry,
         )
 
-    def totals(self, added: Mapping[str, int], late: int) -> None:
-        """Note what tasks count themselves: what is known and not used, by name, and late events."""
-        for name, count in added.items():
+    def totals(self, ignored: Mapping[str, int], drifts: Mapping[str, int], late: int) -> None:
+        """Note what tasks count themselves: what is not used and drifts, both by name, and late events."""
+        for name, count in ignored.items():
             self._ignored.labels(name).inc(count)
+        for name, count in drifts.items():
+            self._drifts.labels(name).inc(count)
         self._late.inc(late)
 
     def _operation(self, registry: CollectorRegistry) -> None:

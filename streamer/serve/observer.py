@@ -65,7 +65,7 @@ class Observer:
         self._counts = Counts()
         self._polled_at = self._step_at = monotonic()
         self._look_at = monotonic()
-        self._before: dict[Partition, Mapping[str, int]] = {}
+        self._before: dict[tuple[Partition, str], Mapping[str, int]] = {}
         self._plan = plan
         self._notifier: Notifier | None = None
 
@@ -139,16 +139,20 @@ class Observer:
                 self._plan = plan
                 self.metrics.configured(plan, self._standing.receivers)
         for partition, runner in runners.items():
-            late = {"": runner.task.late}
-            added = self._added(partition, {**runner.task.ignored, **late})
-            self.metrics.totals({name: count for name, count in added.items() if name}, added.get("", 0))
-        for partition in self._before.keys() - runners.keys():
-            del self._before[partition]
+            task = runner.task
+            drifts = {name: found for name, (_, _, found) in task.drifts.watched().items()}
+            self.metrics.totals(
+                self._added((partition, "ignored"), task.ignored),
+                self._added((partition, "drifts"), drifts),
+                self._added((partition, "late"), {"": task.late}).get("", 0),
+            )
+        for key in [key for key in self._before if key[0] not in runners]:
+            del self._before[key]
 
-    def _added(self, partition: Partition, totals: Mapping[str, int]) -> dict[str, int]:
+    def _added(self, key: tuple[Partition, str], totals: Mapping[str, int]) -> dict[str, int]:
         """What tasks count outlives the process; the first look at one says where this process begins."""
-        before = self._before.get(partition)
-        self._before[partition] = dict(totals)
+        before = self._before.get(key)
+        self._before[key] = dict(totals)
         if before is None:
             return {}
         return {name: max(count - before.get(name, 0), 0) for name, count in totals.items()}

@@ -36,6 +36,8 @@ class Standing:
         By detector and status: instruments.
     episodes
         By rule: open ones.
+    drifts
+        By watched name and state: series that drift is looked for in.
     """
 
     live: int = 0
@@ -46,6 +48,7 @@ class Standing:
     instruments: Mapping[Labels, int] = field(default_factory=dict)
     detectors: Mapping[Labels, int] = field(default_factory=dict)
     episodes: Mapping[Labels, int] = field(default_factory=dict)
+    drifts: Mapping[Labels, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class Standing:
         live = sum(runner.live for runner in runners.values())
         detectors: dict[Labels, int] = {}
         episodes: dict[Labels, int] = {}
+        drifts: dict[Labels, int] = {}
         for runner in runners.values():
             task = runner.task
             for name, column in task.status.items():
@@ -66,6 +70,9 @@ class Standing:
                     detectors[name, status] = detectors.get((name, status), 0) + int(count)
             for rule, opened in zip(task.plan.rules, task.open, strict=True):
                 episodes[rule.name,] = episodes.get((rule.name,), 0) + len(opened)
+            for name, (watched, series, _) in task.drifts.watched().items():
+                for state, count in (("warming", series - watched), ("watched", watched)):
+                    drifts[name, state] = drifts.get((name, state), 0) + count
         named = {partition: (partition.topic, str(partition.partition)) for partition in runners}
         return cls(
             live=live,
@@ -80,6 +87,7 @@ class Standing:
             instruments={named[one]: len(runner.task.slots) for one, runner in runners.items()},
             detectors=detectors,
             episodes=episodes,
+            drifts=drifts,
         )
 
 
@@ -145,6 +153,12 @@ def _of_tasks(standing: Standing) -> Iterator[GaugeMetricFamily]:
         standing.detectors,
     )
     yield _gauge("tapewatch_open_episodes", "Episodes that go on.", ("rule",), standing.episodes)
+    yield _gauge(
+        "tapewatch_drift_series",
+        "Series that drift is looked for in, by whether their reference is whole.",
+        ("watched", "state"),
+        standing.drifts,
+    )
 
 
 def _of_store(

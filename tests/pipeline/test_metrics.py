@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from drift_market import drift_plan, hours
 from fakes.alert_bodies import commit
 from fakes.exposition import fetch, lint, value
 from list_source import ListSource, MemoryLog
@@ -21,6 +21,7 @@ from alerts.contracts import RetryableError
 from streamer.errors import TapewatchError
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.engine import Engine
+from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer
 from streamer.serve.server import serving
 from streamer.sources.contract import Partition
@@ -74,8 +75,8 @@ class Service:
 
 
 @contextmanager
-def served(folder: Path, source: Broker, **changes: Any) -> Iterator[Service]:
-    world = World(folder, plan_of(**changes))
+def served(folder: Path, source: Broker, plan: Plan | None = None) -> Iterator[Service]:
+    world = World(folder, plan or plan_of())
     folder.mkdir(exist_ok=True)
     database = open_store(str(world.store))
     observer = Observer(world.plan, ("desk", "ops"), database, world.time, world.time.now)
@@ -197,6 +198,19 @@ def test_late_and_unused_are_counted_from_this_process_on(tmp_path: Path) -> Non
         assert service.engine is not None
         assert [runner.task.late for runner in service.engine.runners.values()] == [10]
         assert service.value("tapewatch_late_events_total") == 5
+
+
+def test_drifts_are_counted_by_what_was_watched(tmp_path: Path) -> None:
+    source = Broker([MemoryLog(LOG, hours(3_200, 1, spread_from=3_000))])
+    with served(tmp_path / "store", source, drift_plan("spread_bps, alert_rate")) as service:
+        assert service.value("tapewatch_drifts_total", watched="spread_bps") == 0
+        assert service.value("tapewatch_alert_transitions_total", rule="drift", transition="fired") == 0
+        service.work()
+        assert service.value("tapewatch_drifts_total", watched="spread_bps") == 1
+        assert service.value("tapewatch_drifts_total", watched="alert_rate") == 0
+        assert service.value("tapewatch_drift_series", watched="spread_bps") == 1
+        assert service.value("tapewatch_alert_transitions_total", rule="drift", transition="fired") == 1
+        assert lint(service.get("/metrics")[1]) == []
 
 
 def test_ready_when_partitions_are_there_and_recovered(service: Service) -> None:
