@@ -9,6 +9,7 @@ from streamer.cli.check import check
 from streamer.cli.dead_letters import dead_letters
 from streamer.cli.demo import demo
 from streamer.cli.guard import guarded
+from streamer.cli.init import init
 from streamer.cli.mute import mute
 from streamer.cli.publish import publish
 from streamer.cli.record import record
@@ -31,7 +32,7 @@ app = typer.Typer(
     ),
 )
 app.callback()(show_version)
-for command in (demo, run, replay, publish, record, check, alerts, why, mute, dead_letters):
+for command in (demo, init, run, replay, publish, record, check, alerts, why, mute, dead_letters):
     app.command(name=command.__name__.replace("_", "-"))(guarded(command))
 
 

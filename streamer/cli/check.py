@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,6 +13,9 @@ from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import out, say
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
+
+if TYPE_CHECKING:
+    from streamer.pipeline.plan import Plan
 
 
 def check(
@@ -24,7 +28,8 @@ def check(
 
     A rule is active, warming (a detector or a field it needs is not there yet, by what the daemon last
     wrote down), or inactive (it names fields that no topic can provide), with the reason. So is every name
-    that is watched for drift.
+    that is watched for drift. Of each detector it says the model, what is left of its warm-up, and what it
+    costs an event, which is measured on this machine while you wait.
 
     Example: `tapewatch check -c binance.yaml`
     """
@@ -45,8 +50,23 @@ def check(
     for state in (*rule_states(plan, statuses), *drift_states(plan, statuses)):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
+    if plan.detectors:
+        out(_detectors(plan, statuses))
     if problems:
         raise TapewatchError("\n".join(problems))
+
+
+def _detectors(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
+    from streamer.pipeline.costs import cost_us
+    from streamer.pipeline.detector_states import detector_states
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("detector", "model", "warm-up left", "us an event (measured here)"):
+        table.add_column(column, overflow="fold")
+    for state in detector_states(plan, statuses):
+        cost = cost_us(state.name, plan.detectors[state.name])
+        table.add_row(state.name, state.model, state.warm_up, f"{cost:,.2g}" if cost < 10 else f"{cost:,.0f}")
+    return table
 
 
 def _statuses(loaded: ConfigFile) -> list[dict[str, object]]:

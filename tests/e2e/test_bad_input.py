@@ -175,7 +175,8 @@ def test_alerts_that_are_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "replay", "publish", "record", "check", "alerts", "why", "mute", "dead-letters"]
+    "command",
+    ["init", "run", "replay", "publish", "record", "check", "alerts", "why", "mute", "dead-letters"],
 )
 def test_help_teaches_by_example(command: str) -> None:
     shown = tapewatch(command, "--help").stdout

@@ -1,0 +1,79 @@
+"""What state each detector is in: how much of its warm-up is left, by what the daemon last wrote down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detectors.settings import ModelStep
+from streamer.pipeline.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorState:
+    """One detector's state over all instruments of all tasks.
+
+    Parameters
+    ----------
+    name, model
+        What it is called, and what it is made of.
+    warming, ready, quarantined
+        How many instruments are in each state.
+    """
+
+    name: str
+    model: str
+    warming: int = 0
+    ready: int = 0
+    quarantined: int = 0
+
+    @property
+    def warm_up(self) -> str:
+        """What is left of its warm-up, for a person.
+
+        Examples
+        --------
+        >>> DetectorState("tape", "HalfSpaceTrees", warming=3, ready=9).warm_up
+        '3 of 12 instruments warming'
+        >>> DetectorState("tape", "HalfSpaceTrees", ready=9, quarantined=1).warm_up
+        'ready for 9 of 10 instruments, 1 quarantined'
+        """
+        instruments = self.warming + self.ready + self.quarantined
+        if not instruments:
+            return "all: it has seen no instrument yet"
+        some = "instrument" if instruments == 1 else "instruments"
+        if self.warming:
+            left = f"{self.warming} of {instruments} {some} warming"
+        else:
+            left = f"ready for {self.ready} of {instruments} {some}"
+        return left + (f", {self.quarantined} quarantined" if self.quarantined else "")
+
+
+def detector_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[DetectorState]:
+    """The state of every detector, in order.
+
+    Parameters
+    ----------
+    plan
+        The detectors.
+    statuses
+        What each task of the store last said of itself; empty where none ever ran.
+    """
+    states = []
+    for name, settings in plan.detectors.items():
+        said = [status["detectors"].get(name, {}) for status in statuses]
+        states.append(
+            DetectorState(
+                name,
+                _model(settings.model),
+                *(sum(each.get(state, 0) for each in said) for state in ("warming", "ready", "quarantined")),
+            )
+        )
+    return states
+
+
+def _model(model: str | ModelStep | tuple[str | ModelStep, ...]) -> str:
+    if isinstance(model, str):
+        return model
+    return " | ".join(_model(step) for step in model) if isinstance(model, tuple) else model.model
