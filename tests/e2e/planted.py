@@ -33,10 +33,10 @@ class Market:
              "q": f"{size:.6f}", "T": self.now_ms, "m": self._random.random() < 0.5, "M": True}
         )  # fmt: skip
 
-    def quote(self, bid: float, ask: float) -> None:
+    def quote(self, bid: float, ask: float, bid_size: float = 1.5, ask_size: float = 1.5) -> None:
         self._add(
-            {"e": "bookTicker", "u": self._trade_id, "s": "BTCUSDT", "b": f"{bid:.2f}", "B": "1.5",
-             "a": f"{ask:.2f}", "A": "1.5", "T": self.now_ms, "E": self.now_ms}
+            {"e": "bookTicker", "u": self._trade_id, "s": "BTCUSDT", "b": f"{bid:.2f}", "B": f"{bid_size:g}",
+             "a": f"{ask:.2f}", "A": f"{ask_size:g}", "T": self.now_ms, "E": self.now_ms}
         )  # fmt: skip
 
     def calm(self, seconds: int, mid: float = MID) -> None:
@@ -93,6 +93,30 @@ def crossed_book(market: Market) -> None:
         market.quote(MID + 5, MID - 5)
 
 
+def liquidity_drop(market: Market) -> None:
+    for _ in range(30):
+        market.now_ms += 250
+        market.quote(MID * 0.999, MID * 1.001, 0.01, 0.02)
+
+
+def pump(market: Market) -> None:
+    for step in range(1_500):
+        market.now_ms += 2
+        market.trade(MID * (1 + 0.00002 * step), 0.5)
+
+
+def one_sided_book(market: Market) -> None:
+    for _ in range(30):
+        market.now_ms += 250
+        market.quote(MID - TICK_SIZE, MID + TICK_SIZE, bid_size=0.0)
+
+
+def stub_quote(market: Market) -> None:
+    for _ in range(10):
+        market.now_ms += 250
+        market.quote(MID / 2, MID * 2)
+
+
 def odd_tape(market: Market) -> None:
     for step in range(60):
         market.now_ms += 20
@@ -107,6 +131,10 @@ PLANTED: dict[str, Callable[[Market], None]] = {
     "volume_spike": volume_spike,
     "spread_blowout": spread_blowout,
     "crossed_book": crossed_book,
+    "liquidity_drop": liquidity_drop,
+    "pump": pump,
+    "one_sided_book": one_sided_book,
+    "stub_quote": stub_quote,
     "odd_tape": odd_tape,
     "stale_feed": lambda market: None,  # what is planted is the silence behind the last event
 }
