@@ -114,7 +114,8 @@ def _unrouted(config: ConfigFile) -> Iterator[Problem]:
 def _silent(config: ConfigFile) -> Iterator[Problem]:
     settings = config.settings
     rules = settings.rules.enabled
-    if not rules:
+    watched = set(settings.drift.watch)
+    if not rules and not watched:
         yield config.key_problem(("rules",), "there are no rules, so nothing can raise an alert")
         return
     texts = [
@@ -125,7 +126,7 @@ def _silent(config: ConfigFile) -> Iterator[Problem]:
     ]
     for name in settings.detectors:
         named = re.compile(rf"(?<![\w.]){re.escape(name)}\s*\.\s*(score|rarity)\b")
-        if not any(named.search(text) for text in texts):
+        if f"{name}.score" not in watched and not any(named.search(text) for text in texts):
             yield config.key_problem(
                 ("detectors", name), f"no rule names {name}.score or {name}.rarity, so it raises no alert"
             )

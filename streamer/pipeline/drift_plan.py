@@ -106,8 +106,8 @@ def _watch(name: str, detectors: Mapping[str, DetectorSettings]) -> Watch | str:
     try:
         feature = parse_feature(name)
     except UnknownFeatureError as error:
-        near = "" if error.suggestions else did_you_mean(name, _names(detectors))
-        return f"{error}{near}"
+        near = did_you_mean(name, [*_names(detectors), *error.suggestions])
+        return f"{error.problem}{near}" if near else str(error)
     return Watch(name, "feature", _block_s([feature], of_baseline=True), feature.fed_by)
 
 

@@ -45,6 +45,7 @@ def hash_of(text: str) -> str:
         ("clear: 10s", "'clear': '10s'"),
         ("n_trees: 10, seed: 1", "seed: 1, n_trees: 10"),
         ("store: a.db", "log: {level: debug}"),
+        ("store: a.db", "drift: {severity: critical}"),
     ],
 )
 def test_what_does_not_decide_detection(old: str, new: str) -> None:
@@ -67,6 +68,7 @@ def test_what_does_not_decide_detection(old: str, new: str) -> None:
         ("max_ahead: 1m", "max_ahead: 2m"),
         ("max_instruments: 100", "max_instruments: 101"),
         ("flood: 10", "flood: 11"),
+        ("receivers:", "drift: {watch: [mid]}\nreceivers:"),
     ],
 )
 def test_what_decides_detection(old: str, new: str) -> None:
@@ -83,6 +85,13 @@ def test_document_gives_the_plan_back(path: Path) -> None:
     assert config_hash(again) == config_hash(settings)
     assert list(again.rules.enabled) == list(settings.rules.enabled)
     assert list(again.detectors) == list(settings.detectors)
+
+
+def test_what_is_watched_for_drift_comes_back_from_the_document() -> None:
+    watching = load_text(TEXT + "drift: {watch: [mid, tape.score], per_instrument: true, severity: info}\n")
+    document = json.loads(json.dumps(detect_document(watching.settings)))
+    assert settings_from_detect(document).drift == watching.settings.drift
+    assert "drift" not in detect_document(load_text(TEXT).settings)
 
 
 def test_document_of_another_version_is_refused() -> None:

@@ -117,6 +117,7 @@ def test_a_detector_named_in_an_escalation_or_text_is_used() -> None:
     detectors = "detectors:\n  tape: {model: RobustZ, features: [size]}\nreceivers: {a: {console: {}}}\n"
     for use in ("escalate: {critical: tape.score > 9}", 'text: "{tape.score:.1f}"'):
         assert load_text(BASE + RULE + f"    {use}\n" + detectors).warnings == ()
+    assert load_text(BASE + detectors + "drift: {watch: [tape.score]}\n").warnings == ()
 
 
 def test_places_inside_a_text() -> None:

@@ -268,7 +268,8 @@ def test_check_lists_what_is_watched_and_how_far_it_is() -> None:
 def test_a_feature_that_no_topic_can_provide_is_inactive() -> None:
     plan = compile_plan(
         load_text(
-            "source:\n  kafka: {bootstrap: localhost:9092}\n  topics: [{match: spot, format: binance, venue: b}]\n"
+            "source:\n  kafka: {bootstrap: localhost:9092}\n"
+            "  topics: [{match: spot, format: binance, venue: b}]\n"
             "drift: {watch: [spread_bps, value_mean_1h]}\n"
         )
     )
