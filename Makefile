@@ -4,6 +4,7 @@ VENV   ?= .venv
 # two workers, a file to one of them: most of what takes long waits for something
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN    := $(VENV)/bin
+RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
 
 .PHONY: help demo replay test lint quality bench format clean schemas
@@ -11,15 +12,20 @@ READY  := $(VENV)/.ready
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
 
-$(READY): pyproject.toml
+# what it takes to run, and on top of that what it takes to test
+$(RUNS): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(READY): $(RUNS)
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-demo: $(READY)   ## A simulated market through the whole service, no broker needed; what was planted against what was caught
+demo: $(RUNS)   ## A simulated market through the whole service, no broker needed; what was planted against what was caught
 	$(BIN)/tapewatch demo
 
-replay: $(READY) ## Replay small captures; their alerts appear on the console
+replay: $(RUNS) ## Replay small captures; their alerts appear on the console
 	$(BIN)/tapewatch replay -c examples/binance.yaml tests/data/spot_btcusdt.gz tests/data/spot_ethusdt.gz tests/data/usdm_btcusdt.gz
 
 test: $(READY)   ## Linters, then all tests, those against a real Kafka broker included
