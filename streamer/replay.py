@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_document
@@ -19,7 +20,7 @@ from streamer.store.database import MEMORY, open_store
 from streamer.store.ledger import Ledger
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Tally:
     """What a replay came to.
 
@@ -39,12 +40,12 @@ class Tally:
         How long it took.
     """
 
-    records: int = 0
-    fired: dict[str, int] = field(default_factory=dict)
-    dead: dict[str, int] = field(default_factory=dict)
-    ignored: dict[str, int] = field(default_factory=dict)
-    late: int = 0
-    seconds: float = 0.0
+    records: int
+    fired: Mapping[str, int]
+    dead: Mapping[str, int]
+    ignored: Mapping[str, int]
+    late: int
+    seconds: float
 
 
 def replay(
@@ -75,22 +76,7 @@ def replay(
     TapewatchError
         When the source is not as it must be.
     """
-    tally = Tally()
-    floods: dict[tuple[Partition, str, int, int], int] = {}
-    tasks: dict[Partition, Task] = {}
-
-    def count(work: Work) -> None:
-        tally.records += work.records
-        tasks[work.task.partition] = work.task
-        for transition in work.outcome.transitions:
-            if transition.transition == "fired":
-                tally.fired[transition.rule] = tally.fired.get(transition.rule, 0) + 1
-        for letter in work.outcome.dead:
-            tally.dead[letter.reason] = tally.dead.get(letter.reason, 0) + 1
-        for flood in work.outcome.floods:
-            floods[work.task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
-        watch(work)
-
+    counter = _Counter(watch)
     began = time.monotonic()
     database = open_store(MEMORY)
     try:
@@ -101,16 +87,40 @@ def replay(
             ledger,
             NO_FOLDER,
             batch_size=batch_size,
-            watch=count,
+            watch=counter.count,
         )
         Engine(source, recovery, None, ticks_every_s=None, clock=time.monotonic).run(stopped)
     finally:
         database.close()
-    for (_, reason, _, _), more in floods.items():
-        tally.dead[reason] = tally.dead.get(reason, 0) + more
-    for task in tasks.values():
-        tally.late += task.late
-        for name, number in task.ignored.items():
-            tally.ignored[name] = tally.ignored.get(name, 0) + number
-    tally.seconds = time.monotonic() - began
-    return tally
+    return counter.tally(time.monotonic() - began)
+
+
+class _Counter:
+    """Adds up what batches came to."""
+
+    def __init__(self, watch: Callable[[Work], None]) -> None:
+        self._watch = watch
+        self._records = 0
+        self._fired: Counter[str] = Counter()
+        self._dead: Counter[str] = Counter()
+        self._floods: dict[tuple[Partition, str, int, int], int] = {}  # their counts are absolutes
+        self._tasks: dict[Partition, Task] = {}
+
+    def count(self, work: Work) -> None:
+        task, outcome = work.task, work.outcome
+        self._records += work.records
+        self._tasks[task.partition] = task
+        self._fired.update(step.rule for step in outcome.transitions if step.transition == "fired")
+        self._dead.update(letter.reason for letter in outcome.dead)
+        for flood in outcome.floods:
+            self._floods[task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
+        self._watch(work)
+
+    def tally(self, seconds: float) -> Tally:
+        dead, ignored = self._dead.copy(), Counter[str]()
+        for (_, reason, _, _), more in self._floods.items():
+            dead[reason] += more
+        for task in self._tasks.values():
+            ignored.update(task.ignored)
+        late = sum(task.late for task in self._tasks.values())
+        return Tally(self._records, dict(self._fired), dict(dead), dict(ignored), late, seconds)
