@@ -114,7 +114,7 @@ def test_every_statistic_field_model_and_state() -> None:
     text = PAGES["features"]
     listed = {coded(row[0])[0] for row in table("features", "Baselines: what is usual")}
     assert listed == {f"X_{statistic}_H" for statistic in STATISTICS}
-    fields = re.search(r"these fields of events: `([^`]+)`", text)
+    fields = re.search(r"these fields of events:\s+`([^`]+)`", text)
     assert fields is not None
     assert set(fields[1].split()) == set(BASELINE_FIELDS)
     for name in (*MODELS, *STATUS_NAMES):
@@ -198,3 +198,9 @@ def test_pages_are_short_enough_to_be_read(name: str) -> None:
     lines = re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.MULTILINE | re.DOTALL).splitlines()
     assert len(PAGES[name].splitlines()) <= 250
     assert not [line for line in lines if len(line) > 120 and not line.startswith("|")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_as_code_is_on_one_line(name: str) -> None:
+    text = re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.MULTILINE | re.DOTALL)
+    assert not [line for line in text.splitlines() if line.count("`") % 2]
