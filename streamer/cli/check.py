@@ -39,7 +39,7 @@ def check(
     table = Table(box=None, pad_edge=False)
     for column in ("rule", "state", "reason"):
         table.add_column(column, overflow="fold")
-    for state in rule_states(plan, _statuses(loaded)):
+    for state in rule_states(plan, _statuses(loaded), ticks=loaded.settings.engine.ticks != "off"):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
     if problems:

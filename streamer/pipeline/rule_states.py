@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from streamer.events.batch import Kind
 from streamer.pipeline.compile import fields_of
 from streamer.pipeline.plan import Plan
 
@@ -19,7 +20,7 @@ class RuleState:
     reason: str = ""
 
 
-def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleState]:
+def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: bool) -> list[RuleState]:
     """The state of every rule, in order.
 
     Parameters
@@ -28,6 +29,8 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleS
         The rules.
     statuses
         What each task of the store last said of itself; empty where none ever ran.
+    ticks
+        Whether time is marked while nothing comes in.
     """
     seen = {field for status in statuses for field in status["seen"]}
     ready: dict[str, tuple[int, int]] = {}
@@ -35,7 +38,12 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleS
         for name, counts in status["detectors"].items():
             before = ready.get(name, (0, 0))
             ready[name] = (before[0] + counts["ready"], before[1] + status["instruments"])
-    return [_state(plan, rule.name, rule.condition.names, seen, ready, bool(statuses)) for rule in plan.rules]
+    return [
+        RuleState(rule.name, "inactive", "it is evaluated on ticks, and engine.ticks is off")
+        if not ticks and rule.kinds == {Kind.TICK}
+        else _state(plan, rule.name, rule.condition.names, seen, ready, bool(statuses))
+        for rule in plan.rules
+    ]
 
 
 def _state(
