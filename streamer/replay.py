@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_document
@@ -13,6 +13,7 @@ from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Work
+from streamer.pipeline.state import quarantined
 from streamer.pipeline.task import Task
 from streamer.sources.contract import Partition, Source
 from streamer.store.checkpoints import NO_FOLDER
@@ -38,6 +39,8 @@ class Tally:
         How many events were behind their instrument's clock.
     seconds
         How long it took.
+    quarantined
+        By detector and instrument: why its model there is out of use.
     """
 
     records: int
@@ -46,6 +49,7 @@ class Tally:
     ignored: Mapping[str, int]
     late: int
     seconds: float
+    quarantined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def replay(
@@ -123,4 +127,8 @@ class _Counter:
         for task in self._tasks.values():
             ignored.update(task.ignored)
         late = sum(task.late for task in self._tasks.values())
-        return Tally(self._records, dict(self._fired), dict(dead), dict(ignored), late, seconds)
+        broken: dict[str, dict[str, str]] = {}
+        for task in self._tasks.values():
+            for detector, reasons in quarantined(task).items():
+                broken.setdefault(detector, {}).update(reasons)
+        return Tally(self._records, dict(self._fired), dict(dead), dict(ignored), late, seconds, broken)

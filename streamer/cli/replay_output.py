@@ -100,6 +100,11 @@ def summary(tally: Tally, skipped: Mapping[str, int]) -> str:
         lines.append(f"lines that are no records: {_listed(skipped)}")
     if tally.late:
         lines.append(f"{tally.late:,} events were late (behind their instrument's clock)")
+    lines += [
+        f"quarantined: {detector} for {instrument}: {why}"
+        for detector, reasons in tally.quarantined.items()
+        for instrument, why in reasons.items()
+    ]
     return "\n".join(lines)
 
 

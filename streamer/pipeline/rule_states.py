@@ -34,14 +34,17 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: boo
     """
     seen = {field for status in statuses for field in status["seen"]}
     ready: dict[str, tuple[int, int]] = {}
+    broken: dict[str, tuple[str, str]] = {}
     for status in statuses:
+        for name, reasons in status.get("quarantined", {}).items():
+            broken.setdefault(name, next(iter(reasons.items())))
         for name, counts in status["detectors"].items():
             before = ready.get(name, (0, 0))
             ready[name] = (before[0] + counts["ready"], before[1] + status["instruments"])
     return [
         RuleState(rule.name, "inactive", "it is evaluated on ticks, and engine.ticks is off")
         if not ticks and rule.kinds == {Kind.TICK}
-        else _state(plan, rule.name, rule.condition.names, seen, ready, bool(statuses))
+        else _state(plan, rule.name, rule.condition.names, seen, ready, broken, bool(statuses))
         for rule in plan.rules
     ]
 
@@ -52,6 +55,7 @@ def _state(
     names: Iterable[str],
     seen: set[str],
     ready: Mapping[str, tuple[int, int]],
+    broken: Mapping[str, tuple[str, str]],
     has_run: bool,
 ) -> RuleState:
     missing = plan.inactive.get(rule)
@@ -62,12 +66,14 @@ def _state(
     absent = [field for field in fields_of(names, plan.detectors) if field not in seen]
     if absent:
         return RuleState(rule, "inactive", f"missing {', '.join(absent)} (no event had it so far)")
-    waiting = []
+    waiting, some = [], True
     for detector in dict.fromkeys(name.partition(".")[0] for name in names if "." in name):
         count, instruments = ready.get(detector, (0, 0))
         if count < instruments or not instruments:
-            waiting.append(f"{detector} is ready for {count} of {instruments} instruments")
+            why = "{}: {}".format(*broken[detector]) if detector in broken else ""
+            why = f" (quarantined for {why})" if why else ""
+            waiting.append(f"{detector} is ready for {count} of {instruments} instruments{why}")
+            some = some and count > 0
     if waiting:
-        some = any(count for count, _ in ready.values())
         return RuleState(rule, "active" if some else "warming", "; ".join(waiting))
     return RuleState(rule, "active")
