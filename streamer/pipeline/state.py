@@ -179,7 +179,7 @@ def quarantined(task: Task, limit: int = 5) -> dict[str, dict[str, str]]:
 
 
 def status_document(task: Task) -> dict[str, Any]:
-    """What `check` shows of a running task: fields seen, detectors' readiness, failed models, open episodes."""
+    """What `check` shows of a task: fields seen, detectors' readiness, failed models, open episodes."""
     n = len(task.slots)
     counts = {
         name: {
