@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from streamer.notify.clock import SystemClock
@@ -12,6 +13,7 @@ from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Work
+from streamer.pipeline.state import quarantined
 from streamer.pipeline.task import Task
 from streamer.sources.contract import Partition, Source
 from streamer.store.checkpoints import NO_FOLDER
@@ -19,7 +21,7 @@ from streamer.store.database import MEMORY, open_store
 from streamer.store.ledger import Ledger
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Tally:
     """What a replay came to.
 
@@ -37,14 +39,17 @@ class Tally:
         How many events were behind their instrument's clock.
     seconds
         How long it took.
+    quarantined
+        By detector and instrument: why its model there is out of use.
     """
 
-    records: int = 0
-    fired: dict[str, int] = field(default_factory=dict)
-    dead: dict[str, int] = field(default_factory=dict)
-    ignored: dict[str, int] = field(default_factory=dict)
-    late: int = 0
-    seconds: float = 0.0
+    records: int
+    fired: Mapping[str, int]
+    dead: Mapping[str, int]
+    ignored: Mapping[str, int]
+    late: int
+    seconds: float
+    quarantined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def replay(
@@ -75,22 +80,7 @@ def replay(
     TapewatchError
         When the source is not as it must be.
     """
-    tally = Tally()
-    floods: dict[tuple[Partition, str, int, int], int] = {}
-    tasks: dict[Partition, Task] = {}
-
-    def count(work: Work) -> None:
-        tally.records += work.records
-        tasks[work.task.partition] = work.task
-        for transition in work.outcome.transitions:
-            if transition.transition == "fired":
-                tally.fired[transition.rule] = tally.fired.get(transition.rule, 0) + 1
-        for letter in work.outcome.dead:
-            tally.dead[letter.reason] = tally.dead.get(letter.reason, 0) + 1
-        for flood in work.outcome.floods:
-            floods[work.task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
-        watch(work)
-
+    counter = _Counter(watch)
     began = time.monotonic()
     database = open_store(MEMORY)
     try:
@@ -101,16 +91,44 @@ def replay(
             ledger,
             NO_FOLDER,
             batch_size=batch_size,
-            watch=count,
+            watch=counter.count,
         )
         Engine(source, recovery, None, ticks_every_s=None, clock=time.monotonic).run(stopped)
     finally:
         database.close()
-    for (_, reason, _, _), more in floods.items():
-        tally.dead[reason] = tally.dead.get(reason, 0) + more
-    for task in tasks.values():
-        tally.late += task.late
-        for name, number in task.ignored.items():
-            tally.ignored[name] = tally.ignored.get(name, 0) + number
-    tally.seconds = time.monotonic() - began
-    return tally
+    return counter.tally(time.monotonic() - began)
+
+
+class _Counter:
+    """Adds up what batches came to."""
+
+    def __init__(self, watch: Callable[[Work], None]) -> None:
+        self._watch = watch
+        self._records = 0
+        self._fired: Counter[str] = Counter()
+        self._dead: Counter[str] = Counter()
+        self._floods: dict[tuple[Partition, str, int, int], int] = {}  # their counts are absolutes
+        self._tasks: dict[Partition, Task] = {}
+
+    def count(self, work: Work) -> None:
+        task, outcome = work.task, work.outcome
+        self._records += work.records
+        self._tasks[task.partition] = task
+        self._fired.update(step.rule for step in outcome.transitions if step.transition == "fired")
+        self._dead.update(letter.reason for letter in outcome.dead)
+        for flood in outcome.floods:
+            self._floods[task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
+        self._watch(work)
+
+    def tally(self, seconds: float) -> Tally:
+        dead, ignored = self._dead.copy(), Counter[str]()
+        for (_, reason, _, _), more in self._floods.items():
+            dead[reason] += more
+        for task in self._tasks.values():
+            ignored.update(task.ignored)
+        late = sum(task.late for task in self._tasks.values())
+        broken: dict[str, dict[str, str]] = {}
+        for task in self._tasks.values():
+            for detector, reasons in quarantined(task).items():
+                broken.setdefault(detector, {}).update(reasons)
+        return Tally(self._records, dict(self._fired), dict(dead), dict(ignored), late, seconds, broken)

@@ -135,11 +135,17 @@ class SlackReceiver:
 
     def _look_up_channel(self) -> str | None:
         name = self._channel.removeprefix("#")
-        types = "public_channel,private_channel"
-        for channel in self._pages("users_conversations", "channels", types=types):
-            if channel.get("name") == name:
-                self._id = str(channel["id"])
-                return self._id
+        refused: PermanentError | None = None
+        for kind in ("public_channel", "private_channel"):  # each needs a scope of its own
+            try:
+                for channel in self._pages("users_conversations", "channels", types=kind):
+                    if channel.get("name") == name:
+                        self._id = str(channel["id"])
+                        return self._id
+            except PermanentError as error:
+                refused = error
+        if refused is not None:
+            raise refused
         return None
 
     def _pages(self, method: str, items: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:

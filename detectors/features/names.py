@@ -120,7 +120,7 @@ def parse_feature(name: str) -> Feature:
 
 def _windowed(name: str, family: Family, text: str) -> Feature:
     if not family.windowed:
-        raise UnknownFeatureError(name, f"{family.stem!r} has no window", (family.stem,))
+        raise UnknownFeatureError(name, f"{family.stem!r} takes no window", (family.stem,))
     return _of_family(name, family, _duration(name, text, "window", _LONGEST_WINDOW_S, "1h"))
 
 

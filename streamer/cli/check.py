@@ -47,7 +47,8 @@ def check(
     for column in ("rule", "state", "reason"):
         table.add_column(column, overflow="fold")
     statuses = _statuses(loaded)
-    for state in (*rule_states(plan, statuses), *drift_states(plan, statuses)):
+    ticks = loaded.settings.engine.ticks != "off"
+    for state in (*rule_states(plan, statuses, ticks=ticks), *drift_states(plan, statuses)):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
     if plan.detectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -32,9 +32,10 @@ _UNITS = ("s", "ms", "us", "ns")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How far a source has been read: `done` gives a share from 0 to 1."""
+    """How far a source has been read (a share from 0 to 1), and lines in it that were no records, by name."""
 
     done: Callable[[], float]
+    skipped: Callable[[], Mapping[str, int]]
 
 
 def named_files(file_format: str | None, venue: str | None, receive_time: str | None) -> FileSettings | None:
@@ -76,11 +77,15 @@ def file_source(
         if len(files) > 1:
             raise UsageError("a recording is replayed alone")
         recording = RecordingSource(files[0], size, limit)
-        return config, recording, Reading(recording.progress)
+        return config, recording, Reading(recording.progress, dict)
     named = named_files(file_format, venue, receive_time)
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})
         config = replace(config, settings=settings)
     source = FileSource(file_inputs(files, config.settings.source.files), size, limit)
-    return config, source, Reading(lambda: source.bytes_read / max(source.bytes_total, 1))
+    return (
+        config,
+        source,
+        Reading(lambda: source.bytes_read / max(source.bytes_total, 1), lambda: source.skipped),
+    )

@@ -97,7 +97,7 @@ class Reporter:
         if step == RESOLVED:
             # the row that ends an episode may be a quote or a tick, without what the text speaks of
             found, said = opened.pop(slot)
-            text = over(said, f"not true for {rule.settings.clear}")
+            text = over(said, f"not true for {rule.settings.clear}" if rule.clear_ns else "not true any more")
         else:
             found = self._new_id(rule, row, slot) if step == FIRED else opened[slot].id
             text = rule.render(values)

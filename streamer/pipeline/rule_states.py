@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from streamer.events.batch import Kind
 from streamer.pipeline.compile import fields_of
 from streamer.pipeline.plan import Plan
 
@@ -19,7 +20,7 @@ class RuleState:
     reason: str = ""
 
 
-def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleState]:
+def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: bool) -> list[RuleState]:
     """The state of every rule, in order.
 
     Parameters
@@ -28,17 +29,27 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleS
         The rules.
     statuses
         What each task of the store last said of itself; empty where none ever ran.
+    ticks
+        Whether time is marked while nothing comes in.
     """
     seen = {field for status in statuses for field in status["seen"]}
     ready: dict[str, tuple[int, int]] = {}
+    broken: dict[str, tuple[str, str]] = {}
     for status in statuses:
+        for name, reasons in status.get("quarantined", {}).items():
+            broken.setdefault(name, next(iter(reasons.items())))
         outputs = {f"{name}.score": counts["ready"] for name, counts in status["detectors"].items()}
         # a status written by an older version says nothing of rarities: none is there
         outputs |= {f"{name}.rarity": count for name, count in status.get("rarities", {}).items()}
         for name, count in outputs.items():
             before = ready.get(name, (0, 0))
             ready[name] = (before[0] + count, before[1] + status["instruments"])
-    return [_state(plan, rule.name, rule.condition.names, seen, ready, bool(statuses)) for rule in plan.rules]
+    return [
+        RuleState(rule.name, "inactive", "it is evaluated on ticks, and engine.ticks is off")
+        if not ticks and rule.kinds == {Kind.TICK}
+        else _state(plan, rule.name, rule.condition.names, seen, ready, broken, bool(statuses))
+        for rule in plan.rules
+    ]
 
 
 def _state(
@@ -47,6 +58,7 @@ def _state(
     names: Iterable[str],
     seen: set[str],
     ready: Mapping[str, tuple[int, int]],
+    broken: Mapping[str, tuple[str, str]],
     has_run: bool,
 ) -> RuleState:
     missing = plan.inactive.get(rule)
@@ -57,14 +69,16 @@ def _state(
     absent = [field for field in fields_of(names, plan.detectors) if field not in seen]
     if absent:
         return RuleState(rule, "inactive", f"missing {', '.join(absent)} (no event had it so far)")
-    waiting = []
-    outputs = [name for name in names if "." in name]
-    for output in outputs:
+    waiting, some = [], True
+    for output in (name for name in names if "." in name):
         count, instruments = ready.get(output, (0, 0))
         if count < instruments or not instruments:
+            detector = output.partition(".")[0]
+            why = "{}: {}".format(*broken[detector]) if detector in broken else ""
+            why = f" (quarantined for {why})" if why else ""
             subject = output.removesuffix(".score")
-            waiting.append(f"{subject} is ready for {count} of {instruments} instruments")
+            waiting.append(f"{subject} is ready for {count} of {instruments} instruments{why}")
+            some = some and count > 0
     if waiting:
-        some = all(ready.get(output, (0, 0))[0] for output in outputs)
         return RuleState(rule, "active" if some else "warming", "; ".join(waiting))
     return RuleState(rule, "active")

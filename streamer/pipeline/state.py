@@ -180,8 +180,18 @@ def _rule_key(name: str, version: str) -> str:
     return f"rule:{name}:{version}"
 
 
+def quarantined(task: Task, limit: int = 5) -> dict[str, dict[str, str]]:
+    """By detector and instrument: why its model there is out of use, the first `limit` of each."""
+    found = {}
+    for detector in task.detectors:
+        reasons = sorted(detector.quarantined().items())[:limit]
+        if reasons:
+            found[detector.name] = {" ".join(task.slots.instruments[slot]): why for slot, why in reasons}
+    return found
+
+
 def status_document(task: Task) -> dict[str, Any]:
-    """What `check` shows of a running task: fields seen, detectors' readiness, open episodes."""
+    """What `check` shows of a task: fields seen, detectors' readiness, failed models, open episodes."""
     n = len(task.slots)
     counts = {
         name: {
@@ -203,6 +213,7 @@ def status_document(task: Task) -> dict[str, Any]:
             name: dict(zip(("watched", "series", "drifts"), counts, strict=True))
             for name, counts in task.drifts.watched().items()
         },
+        "quarantined": quarantined(task),
         "open": {
             rule.name: len(entries)
             for rule, entries in zip(task.plan.rules, task.open, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from streamer.sources.contract import Partition
 
 _SECOND_NS = 1_000_000_000
 _INSTRUMENT = Instrument("warm-up", "warm-up")
+_NOTICE = "preparing kernels (the first start compiles them, which may take half a minute)"
 _QUICK_S = 1.0  # nobody needs to be told of less
 
 
@@ -25,7 +27,7 @@ def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
     plan
         What will be computed.
     say
-        Told before it starts, as it may take half a minute where nothing is compiled yet.
+        Told when it takes longer than a second: half a minute where nothing is compiled yet.
 
     Returns
     -------
@@ -33,14 +35,22 @@ def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
         Seconds it took.
     """
     began = time.monotonic()
-    say("preparing kernels (the first start compiles them, which may take half a minute)")
-    task = Task(plan, Partition("warm-up", "", 0))
-    task.step(Decoded(_one_of_each(), (), {}))
-    task.step(Tick(1, 10 * _SECOND_NS))
+    notice = threading.Timer(_QUICK_S, say, [_NOTICE])
+    notice.start()
+    try:
+        _run_once(plan)
+    finally:
+        notice.cancel()
     took = time.monotonic() - began
     if took > _QUICK_S:
         say(f"kernels ready after {took:.1f} s")
     return took
+
+
+def _run_once(plan: Plan) -> None:
+    task = Task(plan, Partition("warm-up", "", 0))
+    task.step(Decoded(_one_of_each(), (), {}))
+    task.step(Tick(1, 10 * _SECOND_NS))
 
 
 def _one_of_each() -> Batch:

@@ -11,7 +11,9 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer import FetchRequest
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
 REFUSED = (
     errors.SaslAuthenticationFailedError,
@@ -99,6 +101,43 @@ def take_missed(consumer: KafkaConsumer) -> set[str]:
     while noted:  # the network thread may add to it meanwhile
         missed.add(noted.pop())
     return missed
+
+
+def handed_out(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] | None:
+    """How many partitions of each topic the members of the consumer's group have, by the broker's account.
+
+    A static member that comes back gets what it had, and is not told when it leads its group (3.0.12 takes
+    no part in KIP-814). What was created while it was away would then be handed out to nobody.
+
+    Returns
+    -------
+    dict, optional
+        None while the group has not settled.
+
+    Raises
+    ------
+    kafka.errors.KafkaError
+        When the broker cannot be asked within the time.
+    """
+    coordinator, manager = consumer._coordinator, consumer._client._manager
+    if not coordinator.stable() or coordinator.need_rejoin() or coordinator.coordinator_id is None:
+        return None
+
+    async def ask() -> Any:
+        request = DescribeGroupsRequest(groups=[coordinator.group_id])
+        return await manager.wait_for(manager.send(request, node_id=coordinator.coordinator_id), within_ms)
+
+    (group,) = manager.run(ask).groups
+    if group.error_code:
+        raise errors.for_code(group.error_code)(group.error_message)
+    if group.group_state != "Stable":
+        return None
+    found: dict[str, int] = {}
+    assignments = [member.member_assignment for member in group.members if member.member_assignment]
+    for assignment in assignments:
+        for topic in ConsumerProtocolAssignment.decode(assignment).assigned_partitions:
+            found[topic.topic] = found.get(topic.topic, 0) + len(topic.partitions)
+    return found
 
 
 def ask_to_rejoin(consumer: KafkaConsumer) -> None:

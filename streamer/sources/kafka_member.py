@@ -10,13 +10,22 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 
 from streamer.sources.contract import Assignments, Log, Partition
-from streamer.sources.kafka_internals import ask_to_rejoin, incarnation, partition_count, take_missed
+from streamer.sources.kafka_internals import (
+    ask_to_rejoin,
+    handed_out,
+    incarnation,
+    partition_count,
+    take_missed,
+)
 from streamer.sources.kafka_logs import describe, find_topics, topic_pattern
 from streamer.sources.kafka_poller import Poller
 from streamer.sources.kafka_settings import KafkaSettings, is_pattern
 
 ASK_AGAIN_AFTER_S = 1.0
 """Least time between two questions where one log is to be read."""
+
+GROUP_WITHIN_MS = 5_000
+"""How long a question for what the group's members have may take before it counts as an outage."""
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +51,7 @@ class Member:
         self._poller = Poller(consumer, self._give_up)
         self._at_open: frozenset[Partition] = frozenset()
         self._gone: set[str] = set()
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int] | None = None
         self._ask_at = 0.0
 
     def subscribe(self, globs: Sequence[str]) -> None:
@@ -83,6 +92,7 @@ class Member:
             return
         for topic in {one.topic for one in self.owned}:
             self._watch(topic)
+        self._look_for_new()
         now = time.monotonic()
         fresh = self._poller.fresh & self._consumer.assignment()
         if not fresh or now < self._ask_at:
@@ -146,8 +156,15 @@ class Member:
         if known != now and not self._poller.fresh.issuperset(mine):
             _log.warning("a topic was deleted and created anew", topic=topic)
             self._poller.hold(mine)
-        # A restarted static member is not told that it leads its group; nobody looks for new partitions then.
-        count = partition_count(self._consumer, topic)
-        if count > self._counts.setdefault(topic, count):
+
+    def _look_for_new(self) -> None:
+        # A restarted static member is not told that it leads its group; nobody looks for new partitions then,
+        # nor for those that came while it was away.
+        if self._counts is None:
+            self._counts = handed_out(self._consumer, GROUP_WITHIN_MS)
+            if self._counts is None:
+                return
+        now = {topic: partition_count(self._consumer, topic) for topic in self._consumer.subscription() or ()}
+        if any(count > self._counts.get(topic, 0) for topic, count in now.items()):
             ask_to_rejoin(self._consumer)
-        self._counts[topic] = count
+        self._counts = now

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Any
 
+import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 
 from streamer.sources.kafka_internals import is_fenced, join, resume
@@ -23,7 +24,12 @@ JOIN_WITHIN_MS = 60_000
 GRACE_S = 0.5
 """How much longer than asked a poll may take before its caller goes on without its result."""
 
+CLOSE_WITHIN_MS = 2_000
+"""How long closing may take."""
+
 _LOOK_AGAIN_S = 0.1
+
+_log = structlog.get_logger(__name__)
 
 Found = Mapping[TopicPartition, Sequence[Any]]
 
@@ -92,8 +98,12 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
     def close(self) -> None:
         """End the consumer and the helper thread; nothing is revoked, nothing committed."""
         self._closing = True
-        self._consumer.close(autocommit=False, timeout_ms=2_000)
-        self._thread.shutdown(wait=True)
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_WITHIN_MS)
+        except errors.KafkaError as error:
+            _log.warning("Kafka could not be told goodbye", reason=str(error))
+        finally:
+            self._thread.shutdown(wait=True)
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Called by the consumer, on its network thread."""

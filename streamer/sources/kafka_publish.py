@@ -204,7 +204,7 @@ class _Outbound:
                 record.value,
                 record.key,
                 list(record.headers),
-                partition=record.partition,
+                partition=0,
                 timestamp_ms=at_ms,
             )
         except (errors.KafkaError, TypeError, ValueError, AssertionError) as error:

@@ -47,7 +47,7 @@ def ensure_topic(
             if create is None:
                 raise TapewatchError(
                     f"topic '{topic}' does not exist at {where}, or this user may not see it:"
-                    " create it, or ask for that with the number of its partitions"
+                    " create it (`tapewatch publish --create PARTITIONS` does)"
                 )
             wanted = {"num_partitions": create, "replication_factor": -1, "configs": KEEP_FOR_EVER}
             admin.create_topics({topic: wanted}, wait_for_metadata=True)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from alerts.alert import Alert
 from alerts.one_shot import DRIFT
+from streamer.pipeline.report import over
 from streamer.store import tables as t
 
 
@@ -48,7 +49,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
             source={**before.source, "offset": None, "index": None, "tick": None},
             values={},
             score=None,
-            text=f"{before.symbol}: {before.rule} is no longer watched: {why}",
+            text=over(before.text, why),
         )
         kept = {name: value for name, value in row.items() if name not in ("n", "routed")}
         changed = {

@@ -47,6 +47,7 @@ class Database:
         self.where = where
         self._writing = threading.RLock()
         self._reading: AbstractContextManager[object] = self._writing if exclusive else nullcontext()
+        self._file: tuple[int, int] | None = None
 
     @property
     def path(self) -> Path | None:
@@ -73,16 +74,28 @@ class Database:
         Raises
         ------
         StoreError
-            When the store is locked, full, read-only or damaged; nothing of the transaction is kept.
+            When the store is locked, full, read-only, damaged, or no longer where it was; nothing of the
+            transaction is kept.
         """
+        self._require_file()
         with self._writing, self._translated(), self.engine.connect() as connection:
             immediate = connection.execution_options(**{_IMMEDIATE: True})
             with immediate.begin():
                 yield immediate
+        if self._file is None and self.path is not None:
+            self._file = _identity(self.path)
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+    def _require_file(self) -> None:
+        # SQLite goes on writing to a file that was deleted, and all of it is gone at the end.
+        if self.path is not None and self._file is not None and _identity(self.path) != self._file:
+            raise StoreError(
+                f"store {self.where}: it was deleted, moved or replaced while in use; put it back with the "
+                "files beside it, or start again with a new one"
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -151,6 +164,14 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).on_conflict_do_nothing()
     return sum(connection.execute(statement, [dict(row)]).rowcount for row in rows)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _path(url: str) -> Path | None:

@@ -42,8 +42,8 @@ def container_broker() -> Iterator[str]:
     BrokerError
         When no Docker daemon answers, or the image cannot be had or does not serve.
     """
-    import docker
-    from docker.errors import DockerException
+    import docker  # type: ignore[import-untyped]
+    from docker.errors import DockerException  # type: ignore[import-untyped]
 
     try:
         docker.from_env(timeout=5).ping()

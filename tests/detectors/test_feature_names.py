@@ -23,7 +23,7 @@ from detectors.fields import FIELDS
         ("return_bps_010s", "'return_bps_010s': '010s' is no window: write 10s, 5m or 1h"),
         ("return_bps_10ms", "'return_bps_10ms': '10ms' is no window: write 10s, 5m or 1h"),
         ("trade_rate_2h", "'trade_rate_2h': a window goes from 1s to 1h"),
-        ("spread_bps_10s", "'spread_bps' has no window (did you mean 'spread_bps'?)"),
+        ("spread_bps_10s", "'spread_bps' takes no window (did you mean 'spread_bps'?)"),
         ("size", "'size' is a field of the event, not a feature"),
         ("size_mean", "'size_mean' needs a horizon from 1s to 30d (did you mean 'size_mean_1h'?)"),
         ("size_mean_31d", "'size_mean_31d': a horizon goes from 1s to 30d"),

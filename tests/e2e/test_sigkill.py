@@ -19,7 +19,7 @@ from stores import bodies, consumed, sorted_lines, undelivered
 EVENTS = 100_000
 KILLS = 20
 KILLS_WITH_TICKS = 6
-RATE = 900  # records a second: 100,000 of them outlast the restarts
+SECONDS_A_KILL = 6  # a restart and the way to the next moment; the events are throttled to outlast them all
 
 
 class Flow:
@@ -51,7 +51,10 @@ class Flow:
 
 def run_with_kills(config: Path, store: Path, topic: str, slack: Any, kills: int, records: int) -> Killer:
     captures = best_captures()
-    with Daemon(config) as daemon, Flow(config, topic, captures.files, records, RATE) as flow:
+    with (
+        Daemon(config) as daemon,
+        Flow(config, topic, captures.files, records, records / (kills * SECONDS_A_KILL)) as flow,
+    ):
         killer = Killer(daemon, store, slack, seed=7)
         for _ in range(kills):
             daemon.wait_until(lambda: daemon.running, "a start")

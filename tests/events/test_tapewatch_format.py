@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamer.events.fields import FIELDS_BY_KIND
+from streamer.events.formats import DecodeContext
+from streamer.events.formats.tapewatch import TapewatchFormat
 from streamer.events.schema import EVENT
+from streamer.sources.contract import Record
 
 TRADE: dict[str, Any] = {"event_type": "trade", "symbol": "X", "price": 2.5, "size": 4}
 
@@ -134,3 +137,10 @@ def test_a_refusal_says_what_is_wrong(change: dict[str, Any], reason: str, detai
 
 def test_an_event_without_a_kind_is_told_so() -> None:
     assert only_reason("tapewatch", {"symbol": "X"}) == ("missing_field", "event_type is missing")
+
+
+def test_a_list_of_no_events_is_counted() -> None:
+    found = TapewatchFormat().decode([Record(0, b"[]")], DecodeContext("events", "here"))
+    assert len(found.batch) == 0
+    assert not found.dead
+    assert found.ignored == {"empty_list": 1}

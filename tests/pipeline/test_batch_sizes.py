@@ -226,3 +226,33 @@ def test_fields_are_seen_only_on_events_that_were_let_in() -> None:
     for sizes in ([1], [2]):
         states.add(fold(LOG, steps, sizes)[1])
     assert len(states) == 1
+
+
+def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
+    steps: list[tuple[Partition, list[Record]]] = [
+        (LOG, market(400, seed=53)),
+        (SPOT, [Record(at, binance_trade(T0 + (at % 7) * S, 100.0, 1.0), T0) for at in range(40)]),
+    ]
+    steps[1][1].append(Record(40, b'{"e": "depthUpdate", "s": "BTC"}', T0))
+    for partition, found in steps:
+        plan = plan_of()
+        feed = plan.feed(partition.topic)
+        assert feed is not None
+        task = Task(plan, partition)
+        task.step(feed.format.decode(found, DecodeContext(partition.topic, feed.venue)))
+        task.step(Tick(1, task.watermark + 30 * S))
+        back = restore(plan, partition, snapshot(task))
+        assert task.late > 0
+        assert task.seen >= {"price", "size"}
+        assert bool(task.ignored) is (partition == SPOT)
+        for name in ("watermark", "last_tick", "late", "seen", "ignored", "open"):
+            assert getattr(back, name) == getattr(task, name), name
+        assert back.slots.instruments == task.slots.instruments
+        assert back.floods.document() == task.floods.document()
+        n = len(task.slots)
+        assert np.array_equal(back.clocks[:n], task.clocks[:n])
+        for name, status in task.status.items():
+            assert np.array_equal(back.status[name][:n], status[:n])
+        known = {"plan", "partition", "slots", "clocks", "watermark", "last_tick", "features", "detectors"}
+        known |= {"status", "episodes", "open", "floods", "seen", "ignored", "late", "_named", "_grown_to"}
+        assert set(vars(task)) == known, "what is new must be in a snapshot, and in this test"

@@ -131,7 +131,9 @@ def test_ticks_stay_in_step_over_restarts_and_never_run_back(tmp_path: Path) -> 
     ticking(world, log, 8)
     for _ in range(2):
         world.time.s += 1_000.0
+        before = len(ticks(world))
         ticking(world, log, 6)
+        assert len(ticks(world)) >= before + 4, "they go on at once"
     world.killed(ListSource([log], cycle([5]), lambda _: None, endless=True), 3)
     log.records = trades(0, 1, 4).records
     ticking(world, log, 6)

@@ -90,6 +90,8 @@ def test_where_the_journal_cannot_be_folded_again_the_task_starts_afresh(tmp_pat
     assert gaps(world) == [(60, 69)]
     assert incarnations(world) == ["t1", "t1~1"]
     assert open_alerts(world) == 0, "nobody would ever resolve what the old task left open"
+    texts = world.ask("SELECT body FROM outbox WHERE origin = 'detect' ORDER BY n DESC LIMIT 1")
+    assert b"(over: records it rests on are no longer in the log)" in texts[0][0]
     assert world.ask("SELECT position FROM tasks WHERE id = 2") == [(read_to,)]
     assert not any(name.startswith("task1-") for name in world.files())
     assert {row[:4] for row in before} <= {row[:4] for row in world.alerts()}

@@ -48,7 +48,7 @@ def test_times_keys_and_order_are_kept(broker: str, topic_factory: Callable[...,
         reading.until_count(2000)
         reading.until_end()
     assert {p.partition: len(got) for p, got in reading.got.items()} == {
-        number: first.get(number, 0) + second.get(number, 0) for number in first | second
+        number: first.get(number, 0) + second.get(number, 0) for number in {*first, *second}
     }
     home = {record.key: p for p, got in reading.got.items() for record in got}
     assert len(home) == 5
@@ -114,7 +114,7 @@ def test_an_unreachable_broker_is_named() -> None:
 
 @pytest.mark.parametrize(("pace", "seconds"), [({"rate": 200}, 1.0), ({"speed": 2}, 1.0), ({}, 0.0)])
 def test_the_pace_is_kept(
-    broker: str, topic_factory: Callable[..., str], pace: dict[str, float], seconds: float
+    broker: str, topic_factory: Callable[..., str], pace: dict[str, Any], seconds: float
 ) -> None:
     topic = topic_factory()
     arrivals: list[tuple[float, int]] = []

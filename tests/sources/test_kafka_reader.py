@@ -28,8 +28,8 @@ def all_of(broker: str, topic: str, count: int) -> dict[Partition, list[Record]]
 
 def test_ranges_are_what_was_consumed(broker: str, topic_factory: Callable[..., str]) -> None:
     topic = topic_factory(partitions=2)
-    for partition in (0, 1):
-        send(broker, topic, numbers(1500, 5000 * partition), partition=partition)
+    for number in (0, 1):
+        send(broker, topic, numbers(1500, 5000 * number), partition=number)
     consumed = all_of(broker, topic, 3000)
     choice = random.Random(1)
     with RangeReader(settings_for(broker), consumed) as reader:

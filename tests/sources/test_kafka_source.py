@@ -159,7 +159,7 @@ def test_compacted_records_are_holes(broker: str, topic_factory: Callable[..., s
     time.sleep(0.2)
     send(broker, topic, [b"new segment"], key=b"ETH")
     give_up = time.monotonic() + 30
-    values: list[bytes | None] = numbers(50)
+    values: list[bytes | None] = [*numbers(50)]
     while len(values) > 10:
         assert time.monotonic() < give_up
         with Reading(settings_for(broker), topic) as reading:

@@ -176,6 +176,19 @@ def test_a_damaged_store_is_told(tmp_path: Path) -> None:
         open_store(str(path))
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_that_is_taken_away_while_in_use_is_told(tmp_path: Path, replaced: bool) -> None:
+    path = tmp_path / "t.db"
+    store = open_store(str(path))
+    for file in tmp_path.glob("t.db*"):
+        file.rename(file.with_name("gone" + file.name.removeprefix("t")))
+    if replaced:
+        open_store(str(path)).close()
+    with pytest.raises(StoreError, match="deleted, moved or replaced"), store.write():
+        pass
+    store.close()
+
+
 def test_places_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"there is no folder .*gone; make it"):
         open_store(str(tmp_path / "gone" / "tapewatch.db"))

@@ -28,6 +28,9 @@ class Reading:
     builder: BatchBuilder
 
 
+EMPTY_LIST = "empty_list"
+"""Under this name a record that is a list of no events is counted."""
+
 ReadOne = Callable[[bytes, Record, Reading], None]
 
 
@@ -64,6 +67,8 @@ def read_each(
         Where the list is too long.
     """
     events = found if isinstance(found, list) else [found]
+    if not events:
+        reading.builder.ignore(EMPTY_LIST)
     if len(events) > EVENTS_MAX:
         raise Refused(Reason.TOO_MANY_EVENTS, f"{len(events)} events, more than {EVENTS_MAX}")
     for index, event in enumerate(events):
