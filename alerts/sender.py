@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-import traceback
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import stamina
 import structlog
 
+from alerts.attempt import Attempt, plain_traceback
 from alerts.cap import MINUTE_S, Budget
 from alerts.contracts import (
     Clock,
@@ -75,14 +75,6 @@ CLAIM = 20  # deliveries taken from the store at once
 
 def unwatched(receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None) -> None:
     """The `DeliveryWatch` of those who do not care."""
-
-
-def plain_traceback() -> str:
-    """The traceback of the error at hand, as text.
-
-    Handed to the log in place of the error itself: renderers that show local variables would show tokens.
-    """
-    return traceback.format_exc()
 
 
 class Sender:
@@ -247,7 +239,7 @@ class Sender:
         return min(max(wait, 0.0), self._pace.look_s)
 
     def _deliver(self, delivery: Delivery) -> None:
-        attempt = _Attempt(self._receiver, self._store, delivery)
+        attempt = Attempt(self._receiver, self._store, delivery)
         try:
             for turn in stamina.retry_context(
                 on=self._backoff,
@@ -299,39 +291,3 @@ class Sender:
         log.error("delivery parked", receiver=self.name, delivery=delivery.key, reason=reason)
         self._store.park(delivery, reason, self._clock.now())
         self._watch(self.name, "parked")
-
-
-class _Attempt:
-    """One delivery over its attempts: each knows the steps and the doubts of those before it."""
-
-    def __init__(self, receiver: Receiver, store: DeliveryStore, delivery: Delivery) -> None:
-        self.delivery = delivery
-        self.messages = 0
-        """How many have reached the receiver, or may have."""
-        self._receiver = receiver
-        self._store = store
-        self._unrecorded = False
-
-    def make(self) -> None:
-        try:
-            self._receiver.deliver(self.delivery, self._record)
-            self.messages += 1
-        except RetryableError as error:
-            if error.in_doubt:
-                self.messages += 1
-                self.delivery = replace(self.delivery, in_doubt=True)
-            raise
-        except PermanentError:
-            raise
-        except Exception as error:
-            if self._unrecorded:
-                raise
-            # a receiver's own fault must neither end the thread nor be tried for ever
-            log.error("receiver failed", delivery=self.delivery.key, traceback=plain_traceback())  # noqa: TRY400
-            raise PermanentError(f"internal_{type(error).__name__}") from error
-
-    def _record(self, step: str, result: str) -> None:
-        self._unrecorded = True  # until it is: an error in between is the store's, not the receiver's
-        self._store.record_step(self.delivery, step, result)
-        self._unrecorded = False
-        self.delivery = replace(self.delivery, steps={**self.delivery.steps, step: result})

@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 import structlog
 
+from alerts.attempt import plain_traceback
 from alerts.contracts import Clock, DeliveryWatch, Receiver, Routes
-from alerts.sender import Pace, Sender, plain_traceback, unwatched
+from alerts.sender import Pace, Sender, unwatched
 from streamer.notify.heartbeat import Heartbeat
 from streamer.store.database import Database
 from streamer.store.deliveries import MUTED, StoreDeliveries

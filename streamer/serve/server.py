@@ -16,7 +16,7 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.sender import plain_traceback
+from alerts.attempt import plain_traceback
 from streamer.errors import TapewatchError
 
 log = structlog.get_logger(__name__)
