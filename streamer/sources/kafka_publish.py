@@ -204,7 +204,7 @@ class _Outbound:
                 record.value,
                 record.key,
                 list(record.headers),
-                partition=0,
+                partition=record.partition,
                 timestamp_ms=at_ms,
             )
         except (errors.KafkaError, TypeError, ValueError, AssertionError) as error:

@@ -80,7 +80,7 @@ def test_what_a_removed_receiver_is_owed_waits_for_one_of_its_name(
     commit(database, ("e2", 0), ("e1", 1))
     running.wake()
     until(lambda: taken(slack_server, "a") == ["e1", "e2", "e1"])
-    assert running.idle()
+    until(running.idle)
     assert taken(slack_server, "b") == []
     turn(running, ["a", "b"], {"b": hook(slack_server, "b")}, ["b"])
     commit(database, ("e3", 0))
