@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,13 @@ def test_the_exposition_is_as_prometheus_wants_it_from_the_start(service: Servic
     assert names == {line.split(" ")[2] for line in before.splitlines() if line.startswith("# TYPE")}
     assert len(names) > 25
     assert all(name.startswith("tapewatch_") for name in names)
+
+
+def test_every_metric_is_written_down(service: Service) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    listed = re.findall(r"`(tapewatch_[a-z_]+)(?:\{([a-z,]*)\})?`(?=[, |])", page)
+    exposed = re.findall(r"^# TYPE (\S+)", service.get("/metrics")[1], re.MULTILINE)
+    assert {name for name, _ in listed} == set(exposed)
 
 
 def test_labels_that_are_known_are_there_before_anything_happens(service: Service) -> None:
