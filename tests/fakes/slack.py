@@ -95,7 +95,12 @@ class FakeSlack:
     """The server, in this process; `channels` are names that exist and have the bot in them."""
 
     def __init__(
-        self, *, token: str = "xoxb-test", channels: tuple[str, ...] = ("desk",), port: int = 0, host: str = "127.0.0.1"
+        self,
+        *,
+        token: str = "xoxb-test",
+        channels: tuple[str, ...] = ("desk",),
+        port: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
         self.token = token
         self.workspace = Workspace(channels)
@@ -345,7 +350,9 @@ def main() -> None:
     parser.add_argument("--token", default="xoxb-test")
     parser.add_argument("--channel", action="append", default=None)
     given = parser.parse_args()
-    with FakeSlack(token=given.token, channels=tuple(given.channel or ["desk"]), port=given.port, host=given.host) as fake:
+    with FakeSlack(
+        token=given.token, channels=tuple(given.channel or ["desk"]), port=given.port, host=given.host
+    ) as fake:
         print(fake.url, flush=True)
         threading.Event().wait()
 
