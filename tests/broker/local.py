@@ -157,7 +157,7 @@ class LocalBroker:
     def start(self) -> None:
         """Start it (formatting its folder the first time) and wait until it serves."""
         if not (self.folder / "data").exists():
-            cluster = secrets.token_urlsafe(16)
+            cluster = "T" + secrets.token_urlsafe(16)[1:]  # one that begins with - is taken for an option
             tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
             done = subprocess.run(self._java(*tool), capture_output=True, text=True, check=False)
             if done.returncode:
