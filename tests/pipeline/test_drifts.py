@@ -278,3 +278,29 @@ def test_a_feature_that_no_topic_can_provide_is_inactive() -> None:
         ("drift: spread_bps", "warming", "the daemon has not consumed anything yet"),
         ("drift: value_mean_1h", "inactive", "missing value"),
     ]
+
+
+@pytest.mark.parametrize("size", [7, 100_000])
+def test_time_is_the_partitions_so_an_hour_that_arrives_late_is_no_hour(size: int) -> None:
+    ahead = hours(700, trades=0.0, symbols=("BTC",))
+    behind = [
+        Record(len(ahead) + at, record.value, record.timestamp)
+        for at, record in enumerate(hours(700, 9, trades=0.0, symbols=("ETH",)))
+    ]
+    plan = drift_plan("spread_bps", ", per_instrument: true")
+    task, _ = fold(plan, [*ahead, *behind], size)
+    assert task.drifts.watched()["spread_bps"] == (1, 2, 0)
+
+
+def test_alerts_that_ticks_fire_count_for_the_alert_rate() -> None:
+    rules = "\n  quiet: {when: silence_s > 30s, on: tick, clear: 0s}\n"
+    steps = list[Record | Tick]()
+    for record in hours(AT + 1_200, trades=0.0):
+        steps.append(record)
+        second, rest = divmod(record.timestamp - T0, S)
+        if second >= AT and second % 5 == 0 and rest == 0:
+            number = 2 * (second // 5)
+            steps += [Tick(number, record.timestamp + 40 * S), Tick(number + 1, record.timestamp + MS)]
+    _, outcomes = fold(drift_plan("alert_rate", rules=rules), steps)
+    [body] = bodies(outcomes)
+    assert 0 < delay_s(body) <= 900
