@@ -1,4 +1,4 @@
-"""Records of one partition as columns over one buffer of bytes: nothing is made of them until it is asked for."""
+"""Records of one partition as columns over one buffer of bytes; objects are made only when asked for."""
 
 from __future__ import annotations
 
