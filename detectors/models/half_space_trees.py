@@ -4,12 +4,18 @@ The structure of the trees (which input a node looks at, and its threshold) is d
 itself from the seed, once; all instruments share it and differ only in how often each node was
 visited. Every sum is one of whole numbers below 2**53, so no order of adding can change a score.
 
+Only the leaves are kept. A node's visits are those of the leaves below it, so learning a row adds
+one to a leaf of each tree; and what a row scores in a leaf, the sum over the nodes on the way to it,
+stands still for a whole window, so scoring adds up one number of each tree. Both numbers of a leaf
+lie in one cell: the score's in the high bits, the visits of the window that is filling in the low.
+
 S. C. Tan, K. M. Ting and T. F. Liu, "Fast anomaly detection for streaming data", IJCAI 2011.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,67 +38,127 @@ PARAMS = {
 """River's own defaults, with a seed, which River leaves to chance."""
 
 _NARROW = 0.1  # Tan et al.: a node seen in less than a tenth of the window is not split further.
+_BLOCK = 64  # rows whose leaves are found before any is looked up, so that the look-ups overlap
+_ONE = np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
-def _walk(feature, threshold, x, past, now, height, narrow, scored, learn):  # type: ignore[no-untyped-def]
-    # The tree in level order: node n has children 2n + 1 and 2n + 2. One walk both scores and
-    # learns, since learning counts a node only after its parent has chosen between its children.
-    node = 0
-    scale = 1.0
-    mass = 0.0
-    for _ in range(height):
-        left = 2 * node + 1
+def _find_leaves(x, feature, threshold, height, nodes):  # type: ignore[no-untyped-def]
+    # One level of all trees after the other: no tree waits for another one's comparison. A missing
+    # value goes left here; such rows are walked again.
+    n_trees, width = feature.shape
+    features = feature.reshape(n_trees * width)
+    thresholds = threshold.reshape(n_trees * width)
+    for row in range(x.shape[0]):
+        values, node = x[row], nodes[row]
+        for tree in range(n_trees):
+            node[tree] = 0
+        for _ in range(height):
+            for tree in range(n_trees):
+                at = np.uint64(tree * width) + node[tree]
+                right = np.uint64(values[features[at]] >= thresholds[at])
+                node[tree] += node[tree] + _ONE + right
+        for tree in range(n_trees):
+            node[tree] -= np.uint64(width)
+
+
+@njit(cache=True, nogil=True)
+def _visits(leaves, first, end, counted):  # type: ignore[no-untyped-def]
+    # Only the low bits of the sum are wanted: whatever the high ones add up to, they cannot carry into
+    # them, and the visits of a window fit.
+    total = np.uint64(0)
+    for cell in leaves[first:end]:
+        total += np.uint64(cell)
+    return total & counted
+
+
+@njit(cache=True, nogil=True)
+def _leaf_with_gaps(x, feature, threshold, leaves, counted):  # type: ignore[no-untyped-def]
+    # Where a value is missing the walk goes where more rows of this window went before.
+    node, first, end = 0, 0, leaves.shape[0]
+    known, total = False, np.uint64(0)
+    while end - first > 1:
+        middle = (first + end) // 2
         value = x[feature[node]]
-        go_right = now[left] < now[left + 1] if np.isnan(value) else value >= threshold[node]
-        if learn:
-            now[node] += 1
-        if scored:
-            mass += past[node] * scale
-            scored = past[node] >= narrow
-            scale *= 2.0
-        node = left + 1 if go_right else left
-    if scored:
-        mass += past[node] * scale
-    if learn:
-        now[node] += 1
-    return mass
+        if math.isnan(value):
+            if not known:
+                known, total = True, _visits(leaves, first, end, counted)
+            left = _visits(leaves, first, middle, counted)
+            go_right = left < total - left
+            total = total - left if go_right else left
+        else:
+            go_right = value >= threshold[node]
+            known = False
+        first, end = (middle, end) if go_right else (first, middle)
+        node = 2 * node + 2 if go_right else 2 * node + 1
+    return np.uint64(first)
+
+
+@njit(cache=True, nogil=True)
+def _missing(x):  # type: ignore[no-untyped-def]
+    count = 0
+    for value in x:
+        count += math.isnan(value)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _turn_window(trees, shift, least):  # type: ignore[no-untyped-def]
+    # The nodes of a tree in level order from 1: node n has children 2n and 2n + 1, and the leaves
+    # come last. What a row will score in a leaf is summed up on the way down to it.
+    n = trees.shape[1]
+    mass, path = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
+    counted = (_ONE << shift) - _ONE
+    for tree in range(trees.shape[0]):
+        leaves = trees[tree]
+        for leaf in range(n):
+            mass[n + leaf] = np.int64(np.uint64(leaves[leaf]) & counted)
+        for node in range(n - 1, 0, -1):
+            mass[node] = mass[2 * node] + mass[2 * node + 1]
+        path[1] = mass[1]
+        first, depth = 2, 1
+        while first <= n:
+            for node in range(first, 2 * first):
+                parent = node // 2
+                path[node] = path[parent] + (mass[node] << depth if mass[parent] >= least else 0)
+            first, depth = 2 * first, depth + 1
+        for leaf in range(n):
+            leaves[leaf] = np.uint64(path[n + leaf]) << shift
 
 
 @njit(cache=True, nogil=True)
 def _step_rows(  # type: ignore[no-untyped-def]
-    slot, x, learn, feature, threshold, height, window, past, now, seen, ready, score, status
+    slot, x, learn, feature, threshold, height, window, shift, cells, seen, ready, score, status
 ):
     n_trees = feature.shape[0]
     highest = float(n_trees * window * (2 ** (height + 1) - 1))
-    narrow = _NARROW * window
+    least = math.ceil(_NARROW * window)
+    counted = (_ONE << shift) - _ONE
+    block = np.empty((_BLOCK, n_trees), np.uint64)
     for row in range(slot.shape[0]):
-        s = slot[row]
-        mass = 0.0
-        for tree in range(n_trees):
-            mass += _walk(
-                feature[tree],
-                threshold[tree],
-                x[row],
-                past[s, tree],
-                now[s, tree],
-                height,
-                narrow,
-                ready[s],
-                learn[row],
-            )
-        score[row] = 1.0 - mass / highest if ready[s] else np.nan
+        place = row % _BLOCK
+        if place == 0:
+            _find_leaves(x[row : row + _BLOCK], feature, threshold, height, block)
+        s, leaf, trees = slot[row], block[place], cells[slot[row]]
         status[row] = READY if ready[s] else WARMING
-        if not learn[row]:
+        missing = _missing(x[row])
+        if missing == x.shape[1] and not learn[row]:
+            score[row] = np.nan
             continue
-        seen[s] += 1
-        if seen[s] == window:
+        if missing:
             for tree in range(n_trees):
-                for node in range(past.shape[2]):
-                    past[s, tree, node] = now[s, tree, node]
-                    now[s, tree, node] = 0
-            seen[s] = 0
-            ready[s] = True
+                leaf[tree] = _leaf_with_gaps(x[row], feature[tree], threshold[tree], trees[tree], counted)
+        one = np.uint64(learn[row])
+        mass = np.uint64(0)
+        for tree in range(n_trees):
+            cell = np.uint64(trees[tree, leaf[tree]])
+            mass += cell >> shift
+            trees[tree, leaf[tree]] = cell + one
+        score[row] = 1.0 - float(mass) / highest if ready[s] else np.nan
+        seen[s] += learn[row]
+        if seen[s] == window:
+            _turn_window(trees, shift, least)
+            seen[s], ready[s] = 0, True
 
 
 class HalfSpaceTrees:
@@ -100,7 +166,7 @@ class HalfSpaceTrees:
 
     Scores lie in [0, 1] and are high where few of the last window's rows were. Inputs lie in
     [0, 1]; a missing one (NaN) is to River an absent key: the walk goes where more went before.
-    Warming until the first window is full.
+    A row without any input that is not learnt has no score. Warming until the first window is full.
 
     Parameters
     ----------
@@ -134,19 +200,20 @@ class HalfSpaceTrees:
         self._window_size = window_size
         self._feature, self._threshold = _structure(features, n_trees, height, seed)
         drawn = hashlib.sha256(self._feature.tobytes() + self._threshold.tobytes()).hexdigest()
-        self.version = f"HalfSpaceTrees.1 {drawn[:12]}"
-        nodes = 2 ** (height + 1) - 1
+        self.version = f"HalfSpaceTrees.2 {drawn[:12]}"
+        self._shift = np.uint64(window_size.bit_length())
+        highest = window_size * (2 ** (height + 1) - 1)
+        narrow = window_size.bit_length() + highest.bit_length() <= 32
         self._arrays = SlotArrays(
             {
-                "past": Column(np.int32, 0, (n_trees, nodes)),
-                "now": Column(np.int32, 0, (n_trees, nodes)),
+                "cells": Column(np.uint32 if narrow else np.uint64, 0, (n_trees, 2**height)),
                 "seen": Column(np.int64),
                 "ready": Column(np.bool_),
             }
         )
 
     def grow(self, n_slots: int) -> None:
-        """Make room for `n_slots` slots: 8 * n_trees * 2**(height + 1) bytes each."""
+        """Make room for `n_slots` slots: 4 * n_trees * 2**height bytes each, 8 where windows are long."""
         self._arrays.grow(n_slots)
 
     def step(
@@ -168,8 +235,8 @@ class HalfSpaceTrees:
             self._threshold,
             self._height,
             self._window_size,
-            a["past"],
-            a["now"],
+            self._shift,
+            a["cells"],
             a["seen"],
             a["ready"],
             score,
@@ -202,13 +269,13 @@ def build(settings: DetectorSettings) -> HalfSpaceTrees:
 
 def _structure(
     features: Sequence[str], n_trees: int, height: int, seed: int
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
     from river.anomaly import HalfSpaceTrees as River
 
     drawn = River(n_trees=n_trees, height=height, seed=seed)
     drawn.learn_one(dict.fromkeys(features, 0.5))
     number = {name: index for index, name in enumerate(features)}
-    feature = np.zeros((n_trees, 2**height - 1), np.int32)
+    feature = np.zeros((n_trees, 2**height - 1), np.uint16)
     threshold = np.zeros((n_trees, 2**height - 1))
     for tree, root in enumerate(drawn.trees):
         level: list[Any] = [root]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Raised whenever the same input may give other bits than before."""
 
 

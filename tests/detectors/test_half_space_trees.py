@@ -104,10 +104,37 @@ def test_rows_that_are_not_learnt_leave_no_trace():
     check(["a", "b"], rng.random((600, 2)), learn=rng.random(600) < 0.5, **SMALL)
 
 
-@pytest.mark.parametrize(("height", "window_size", "n_trees"), [(1, 2, 1), (12, 3, 2), (2, 500, 30)])
-def test_other_shapes_of_trees(height, window_size, n_trees):
-    x = np.random.default_rng(6).random((1100, 2))
+SHAPES = [(1, 2, 1), (12, 3, 2), (2, 500, 30), (12, 1000, 1), (3, 255, 5), (3, 256, 5)]
+
+
+@pytest.mark.parametrize(("height", "window_size", "n_trees"), SHAPES)
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_other_shapes_of_trees(height, window_size, n_trees, missing):
+    rng = np.random.default_rng(6)
+    x = rng.random((1100, 2))
+    x[rng.random(x.shape) < missing] = np.nan
     check(["a", "b"], x, n_trees=n_trees, height=height, window_size=window_size, seed=1)
+
+
+@pytest.mark.parametrize("window_size", [65_536, 1_000_000])
+def test_long_windows_all_in_one_leaf_lose_no_count(window_size):
+    params = {"n_trees": 1, "height": 12, "window_size": window_size, "seed": 3}
+    x = np.full((window_size + 1, 1), 0.25)
+    score, status = compiled_scores(["a"], x, **params)
+    assert status[-2:].tolist() == [WARMING, READY]
+    # every node on the way to the leaf was visited by the whole window: nothing can be more usual
+    assert score[-1] == 0.0
+
+
+def test_a_row_without_inputs_that_is_not_learnt_is_passed_over():
+    x = np.random.default_rng(12).random((100, 2))
+    x[60:80] = np.nan
+    learn = ~np.isnan(x).all(axis=1)
+    score, status = compiled_scores(["a", "b"], x, learn=learn, **SMALL)
+    expected, _ = compiled_scores(["a", "b"], x[learn], **SMALL)
+    assert np.isnan(score[~learn]).all()
+    assert (status[60:80] == READY).all()
+    assert np.array_equal(score[learn], expected, equal_nan=True)
 
 
 @settings(deadline=None, max_examples=40)
