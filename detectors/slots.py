@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from detectors.columns import State
+from detectors.memory import Growing
+
+_FACTOR = 4  # by which room grows: what is not used costs no memory
+_MOST_AHEAD = 1 << 16  # slots of room beyond those in use
+_UNSEEN_AHEAD = 16  # slots that are written as unseen ones at once
 
 
 class StateMismatchError(ValueError):
@@ -48,11 +53,15 @@ class SlotArrays:
         self._per_slot = per_slot
         self._n_slots = 0
         self._capacity = 0
-        self._arrays = {name: _filled(column, 0) for name, column in self._layout.items()}
+        self._unseen_to = 0
+        self._arrays = {name: Growing(column.dtype, column.shape) for name, column in self._layout.items()}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """The array as kernels use it: writable, contiguous, at least as long as there are slots."""
-        return self._arrays[name]
+        """The array as kernels use it: writable, contiguous, at least as long as there are slots.
+
+        Not to be kept over a `grow`.
+        """
+        return self._arrays[name].array
 
     @property
     def n_slots(self) -> int:
@@ -60,21 +69,26 @@ class SlotArrays:
         return self._n_slots
 
     def grow(self, n_slots: int) -> None:
-        """Make room for `n_slots` slots; capacity doubles, so that growing one by one is cheap."""
-        if n_slots > self._capacity:
-            capacity = max(n_slots, 2 * self._capacity)
-            for name, column in self._layout.items():
-                grown = _filled(column, capacity * self._per_slot)
-                used = self._n_slots * self._per_slot
-                grown[:used] = self._arrays[name][:used]
-                self._arrays[name] = grown
-            self._capacity = capacity
+        """Make room for `n_slots` slots; what is there is not copied once it is large."""
+        if n_slots > self._unseen_to:
+            if n_slots > self._capacity:
+                ahead = min(_FACTOR * self._capacity, self._capacity + _MOST_AHEAD)
+                self._capacity = max(n_slots, ahead)
+                for growing in self._arrays.values():
+                    growing.extend(self._capacity * self._per_slot)
+            self._write_unseen(min(n_slots + _UNSEEN_AHEAD, self._capacity))
         self._n_slots = max(self._n_slots, n_slots)
+
+    def _write_unseen(self, end: int) -> None:
+        for name, column in self._layout.items():
+            if column.fill != 0:
+                self[name][self._unseen_to * self._per_slot : end * self._per_slot] = column.fill
+        self._unseen_to = end
 
     def state(self) -> State:
         """An exact copy of what the slots in use hold."""
         used = self._n_slots * self._per_slot
-        return {name: array[:used].copy() for name, array in self._arrays.items()}
+        return {name: self[name][:used].copy() for name in self._layout}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Hold what `state` holds; slots beyond it, where there were more, are as unseen ones.
@@ -94,15 +108,10 @@ class SlotArrays:
             expected, found = (np.dtype(column.dtype), column.shape), (array.dtype, array.shape[1:])
             if found != expected:
                 raise StateMismatchError(f"{name}: expected {expected}, got {found}")
-        for name in self._layout:
-            self._arrays[name] = np.array(state[name], order="C", copy=True)
-        before = self._n_slots
-        self._n_slots = self._capacity = min(entries) // self._per_slot
+        before, held = self._n_slots, min(entries)
+        for name, column in self._layout.items():
+            self._arrays[name] = Growing(column.dtype, column.shape)
+            self._arrays[name].extend(held)
+            self[name][:held] = state[name]
+        self._n_slots = self._capacity = self._unseen_to = held // self._per_slot
         self.grow(before)
-
-
-def _filled(column: Column, n: int) -> NDArray[Any]:
-    shape = (n, *column.shape)
-    if column.fill == 0:
-        return np.zeros(shape, column.dtype)
-    return np.full(shape, column.fill, column.dtype)

@@ -1,0 +1,85 @@
+"""Arrays that grow along their first axis without being copied."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+MAPPED = 1 << 16
+"""Bytes from which an array lies in pages of its own: those can be moved instead of copied, and
+take no memory before they are written to."""
+
+
+class Growing:
+    """An array of zeros that can be made longer, keeping what it holds.
+
+    Longer arrays get pages from the system that are moved to where there is room (`mremap`); where
+    the system has no such thing they are copied. Room that was never written to costs nothing.
+
+    Parameters
+    ----------
+    dtype
+        Type of its elements.
+    shape
+        Shape of one entry.
+
+    Examples
+    --------
+    >>> growing = Growing(np.int64, (2,))
+    >>> growing.extend(1)
+    >>> growing.array[0] = 7
+    >>> growing.extend(3)
+    >>> growing.array.tolist()
+    [[7, 7], [0, 0], [0, 0]]
+    """
+
+    def __init__(self, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> None:
+        self._dtype = np.dtype(dtype)
+        self._shape = shape
+        self._pages: mmap.mmap | None = None
+        self.array: NDArray[Any] = np.zeros((0, *shape), dtype)
+        """The array itself. Whoever keeps it over an `extend` may hold what it was before."""
+
+    def extend(self, entries: int) -> None:
+        """Make it at least `entries` long.
+
+        Raises
+        ------
+        OSError
+            Where there is no memory.
+        """
+        if entries <= len(self.array):
+            return
+        size = entries * math.prod(self._shape) * self._dtype.itemsize
+        if size < MAPPED:
+            self._copy_to(np.zeros((entries, *self._shape), self._dtype))
+        elif self._pages is None or not self._move(self._pages, size):
+            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._copy_to(self._seen(pages))
+            self._pages = pages
+
+    def _move(self, pages: mmap.mmap, size: int) -> bool:
+        """Give the pages more room; False where the system cannot, or somebody still looks at them."""
+        self.array = self.array[:0].copy()  # pages that are looked at cannot be moved
+        try:
+            pages.resize(size)
+        except (BufferError, SystemError):
+            moved = False
+        else:
+            moved = True
+        self.array = self._seen(pages)
+        return moved
+
+    def _copy_to(self, longer: NDArray[Any]) -> None:
+        longer[: len(self.array)] = self.array
+        self.array = longer
+
+    def _seen(self, pages: mmap.mmap) -> NDArray[Any]:
+        entry = math.prod(self._shape) * self._dtype.itemsize
+        entries = len(pages) // entry
+        flat = np.frombuffer(pages, self._dtype, entries * math.prod(self._shape))
+        return flat.reshape((entries, *self._shape))

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from market_rows import same_state
+
+from detectors.memory import MAPPED, Growing
+from detectors.slots import Column, SlotArrays
+
+LAYOUT = {
+    "zero": Column(np.float64),
+    "never": Column(np.int64, np.iinfo(np.int64).min),
+    "wide": Column(np.float64, np.nan, (3, 700)),
+    "small": Column(np.uint8, 7, (5,)),
+}
+
+
+def write(arrays, slot):
+    for at, name in enumerate(LAYOUT):
+        arrays[name][slot] = slot % 100 + at
+
+
+@pytest.mark.parametrize("per_slot", [1, 2])
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=12))
+def test_what_is_held_stays_and_the_rest_is_unseen_however_it_grows(per_slot, steps):
+    arrays = SlotArrays(LAYOUT, per_slot=per_slot)
+    n = 0
+    for step in steps:
+        arrays.grow(n + step)
+        for name, column in LAYOUT.items():
+            new = arrays[name][n * per_slot : (n + step) * per_slot]
+            assert np.array_equal(new, np.full_like(new, column.fill), equal_nan=name == "wide")
+        for entry in range(n * per_slot, (n + step) * per_slot):
+            write(arrays, entry)
+        n += step
+    state = arrays.state()
+    for at, name in enumerate(LAYOUT):
+        expected = np.arange(n * per_slot) % 100 + at
+        assert (state[name].reshape(n * per_slot, -1) == expected[:, None]).all(), name
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 300))
+def test_a_restored_state_grows_like_the_one_it_was_taken_from(held, before, after):
+    source, copy = SlotArrays(LAYOUT), SlotArrays(LAYOUT)
+    source.grow(held)
+    copy.grow(before)
+    for slot in range(held):
+        write(source, slot)
+    for slot in range(before):
+        write(copy, slot)
+    copy.restore(source.state())
+    for arrays in (source, copy):
+        arrays.grow(max(held, before) + after)
+    assert same_state(source.state(), copy.state())
+
+
+def test_arrays_are_as_kernels_want_them():
+    arrays = SlotArrays(LAYOUT)
+    for n in (1, 30, 1000):
+        arrays.grow(n)
+        for name, column in LAYOUT.items():
+            array = arrays[name]
+            assert len(array) >= n
+            assert array.dtype == column.dtype
+            assert array.shape[1:] == column.shape
+            assert array.flags.c_contiguous
+            assert array.flags.writeable
+            assert array.flags.aligned
+
+
+@pytest.mark.parametrize("entries", [MAPPED // 8 - 1, MAPPED // 8, 5 * MAPPED])
+def test_whoever_still_looks_at_the_array_does_no_harm(entries):
+    growing = Growing(np.int64)
+    growing.extend(entries)
+    growing.array[:] = np.arange(entries)
+    held = growing.array
+    growing.extend(2 * entries)
+    growing.array[entries:] = -1
+    assert (growing.array[:entries] == np.arange(entries)).all()
+    assert (growing.array[entries : 2 * entries] == -1).all()
+    assert (held == np.arange(entries)).all()
+
+
+def test_large_arrays_are_moved_and_their_room_is_not_touched():
+    growing = Growing(np.float64, (1024,))
+    growing.extend(64)
+    growing.array[:64] = 1.0
+    resident = resident_bytes()
+    growing.extend(64 * 1024)
+    assert growing.array.nbytes >= 500 << 20
+    assert resident_bytes() - resident < 100 << 20
+    assert growing.array[63:65, 0].tolist() == [1.0, 0.0]
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
