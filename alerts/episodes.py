@@ -101,6 +101,12 @@ class Episodes:
         self._clear_ns = rule.clear_ns
         self._n_slots = 0
         self._columns = {name: np.empty(0, dtype) for name, (dtype, _) in _LAYOUT.items()}
+        self._idle = True
+
+    @property
+    def idle(self) -> bool:
+        """Whether rows on which the rule does not hold change nothing: no episode is open or on its way."""
+        return self._idle
 
     def grow(self, n_slots: int) -> None:
         """Make room for this many instruments; those that are there keep their state."""
@@ -158,6 +164,7 @@ class Episodes:
             number,
             missed,
         )
+        self._settle()
         row = row[:count].copy()
         return Steps(
             row,
@@ -167,6 +174,10 @@ class Episodes:
             number[:count].copy(),
             missed[:misses].copy(),
         )
+
+    def _settle(self) -> None:
+        number, history, since = (self._columns[name] for name in ("number", "history", "since"))
+        self._idle = bool((number == _CLOSED).all() and not history.any() and (since == _NEVER).all())
 
     def open_slots(self) -> NDArray[np.intp]:
         """The instruments with an episode that has fired and not resolved, ascending."""
@@ -190,6 +201,7 @@ class Episodes:
             kept = state.get(name, _NOBODY) if name == "missed_at" else state[name]
             column[: len(kept)] = kept
             column[len(kept) :] = _LAYOUT[name][1]
+        self._settle()
 
 
 @njit(cache=True, nogil=True)

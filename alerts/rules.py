@@ -89,38 +89,33 @@ class Rule:
         said = self.settings.model_dump(mode="json", exclude={"disabled", "why", "references"})
         return {**said, "on": [KIND_NAMES[kind] for kind in sorted(self.kinds)]}
 
-    def evaluate(
-        self, columns: Columns, kind: NDArray[np.int8]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int8]]:
-        """Hold the rule against n rows.
+    def holds(self, columns: Columns, evaluated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """On which of the rows that count as evaluations the condition is true, bool[n]."""
+        return self.condition.evaluate(columns) & evaluated if evaluated.any() else evaluated
 
-        Parameters
-        ----------
-        columns
-            The rows.
-        kind
-            int8[n], what each is.
-
-        Returns
-        -------
-        evaluated, held : bool[n]
-            Which rows count as evaluations, and on which of them the condition is true.
-        severity : int8[n]
-            The severity where it is true.
-        """
-        evaluated = np.isin(kind, sorted(self.kinds))
+    def severities(self, columns: Columns) -> NDArray[np.int8]:
+        """The severity on each row if the condition is true there, int8[n]."""
         severity = np.full(columns.n, self.severity, np.int8)
-        if not evaluated.any():
-            return evaluated, evaluated, severity
-        held = self.condition.evaluate(columns) & evaluated
-        if held.any():
-            for code, condition in self.escalations:
-                severity[condition.evaluate(columns)] = code
-        return evaluated, held, severity
+        for code, condition in self.escalations:
+            severity[condition.evaluate(columns)] = code
+        return severity
 
     def render(self, values: Mapping[str, float | str | None]) -> str:
         """What an alert with these values says."""
         return self.condition.explain(values) if self.text is None else self.text.format(values)
+
+
+def rows_of(kinds: frozenset[int], kind: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which of n rows are of some kinds, bool[n].
+
+    Examples
+    --------
+    >>> rows_of(frozenset({1, 6}), np.array([0, 1, 6], np.int8))
+    array([False,  True,  True])
+    """
+    chosen = np.zeros(len(KIND_NAMES) + 1, np.bool_)  # the last is a tick
+    chosen[sorted(kinds)] = True
+    return chosen[kind]
 
 
 def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
@@ -146,8 +141,8 @@ def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
     >>> table = SymbolTable.of(Symbol("size", "number", kinds=frozenset({0})))
     >>> rule = compile_rule("big", RuleSettings(when="size > 100"), table)
     >>> columns = Columns({"size": np.array([500.0, 500.0])}, {}, (), 2)
-    >>> evaluated, held, _ = rule.evaluate(columns, np.array([0, 2], np.int8))
-    >>> held.tolist(), rule.render({"size": 500.0})
+    >>> evaluated = rows_of(rule.kinds, np.array([0, 2], np.int8))
+    >>> rule.holds(columns, evaluated).tolist(), rule.render({"size": 500.0})
     ([True, False], 'size (500) > 100')
     """
     on = None if settings.on is None else frozenset(KIND_NAMES.index(kind) for kind in settings.on)

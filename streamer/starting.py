@@ -13,10 +13,11 @@ import numpy as np
 from alerts.catalogue.loader import sets
 from streamer.config.load import load_text
 from streamer.errors import TapewatchError
-from streamer.events.batch import ABSENT, Batch, Instrument
+from streamer.events.batch import Batch, Instrument
 from streamer.events.formats import FORMATS, DecodeContext, Format, build_format
 from streamer.events.reasons import Reason
 from streamer.events.settings import FormatSettings
+from streamer.events.texts import ABSENT
 from streamer.pipeline.compile import compile_plan, fields_of
 from streamer.sources.contract import Record
 
@@ -95,7 +96,7 @@ def look(preset: str, topic: str, venue: str | None, records: Sequence[Record]) 
         venue,
         dict(kinds.most_common()),
         _fields(decoded.batch),
-        decoded.batch.instruments,
+        tuple(decoded.batch.instruments[i] for i in dict.fromkeys(decoded.batch.instrument.tolist())),
         dict(reasons.most_common()),
         dict(decoded.ignored),
     )
@@ -147,7 +148,7 @@ def _unreadable(
 
 def _fields(batch: Batch) -> frozenset[str]:
     numbers = {name for name, column in batch.numbers.items() if not np.isnan(column).all()}
-    return frozenset(numbers | {name for name, codes in batch.codes.items() if (codes != ABSENT).any()})
+    return frozenset(numbers | {name for name, codes in batch.texts.items() if (codes != ABSENT).any()})
 
 
 def _sets(fields: frozenset[str]) -> tuple[list[str], dict[str, tuple[str, ...]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,16 +31,23 @@ class Columns:
         The texts behind the codes, each once.
     n
         How many rows there are.
+    code_of
+        Gives the code of any text, where `strings` may still grow: a column of `codes` that is made only when
+        asked for adds its own.
+    text_of
+        Gives what a row has under a name, where that is cheaper than the whole column.
     """
 
     numbers: Mapping[str, NDArray[np.float64]]
     codes: Mapping[str, NDArray[np.int32]]
-    strings: tuple[str, ...]
+    strings: Sequence[str]
     n: int
+    code_of: Callable[[str], int] | None = None
+    text_of: Callable[[str, int], str | None] | None = None
 
     def code(self, text: str) -> int:
         """The code of a text, `NOWHERE` where no row can have it."""
-        return self._codes_by_text.get(text, NOWHERE)
+        return self._codes_by_text.get(text, NOWHERE) if self.code_of is None else self.code_of(text)
 
     def value(self, name: str, row: int) -> float | str | None:
         """What one row has under a name, None where it has nothing or nothing finite.
@@ -55,6 +62,8 @@ class Columns:
         if column is not None:
             number = float(column[row])
             return number if math.isfinite(number) else None
+        if self.text_of is not None:
+            return self.text_of(name, row)
         codes = self.codes.get(name)
         if codes is None or codes[row] == ABSENT:
             return None

@@ -72,7 +72,7 @@ class Condition:
             the rows around it.
         """
         with np.errstate(all="ignore"):
-            found = self.predicate.evaluate(columns).yes
+            found = self.predicate.yes(columns)
         if found.shape == (columns.n,):
             return np.asarray(found)
         return np.broadcast_to(found, columns.n).copy()

@@ -59,10 +59,10 @@ class Rank:
         codes = columns.codes.get(self.name)
         if codes is None:
             return _MISSING
+        known = [columns.code(member) for member in self.members]
         # one place more than there are texts: that is where the code of an absent text, -1, points
         places = np.full(len(columns.strings) + 1, np.nan)
-        for place, member in enumerate(self.members):
-            code = columns.code(member)
+        for place, code in enumerate(known):
             if code >= 0:
                 places[code] = place
         return places[codes]

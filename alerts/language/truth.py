@@ -7,7 +7,7 @@ A comparison with a missing value is neither true nor false but unknown, and so 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +22,14 @@ Codes: TypeAlias = "NDArray[np.int32] | np.int32"
 """Codes of texts: a column, or one code for all rows."""
 
 
-class Truth(NamedTuple):
-    """Where a condition is true and where it is false; where neither, it is unknown."""
-
-    yes: Flags
-    no: Flags
-
-
 class Predicate(Protocol):
-    """Computes the truth of a condition."""
+    """Computes where a condition is true, or where it is false; where it is neither, it is unknown."""
 
-    def evaluate(self, columns: Columns) -> Truth:
-        """The truth on all rows."""
+    def yes(self, columns: Columns) -> Flags:
+        """The rows on which it is true."""
+
+    def no(self, columns: Columns) -> Flags:
+        """The rows on which it is false."""
 
 
 class TextOperand(Protocol):
@@ -63,6 +59,9 @@ class TextColumn:
         return columns.codes.get(self.name, np.int32(ABSENT))
 
 
+_OPPOSITES = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+
+
 @dataclass(frozen=True, slots=True)
 class Compare:
     """Two numbers held against each other."""
@@ -71,19 +70,27 @@ class Compare:
     left: Operation
     right: Operation
 
-    def evaluate(self, columns: Columns) -> Truth:
+    def yes(self, columns: Columns) -> Flags:
+        return self._holds(self.operator, columns)
+
+    def no(self, columns: Columns) -> Flags:
+        return self._holds(_OPPOSITES[self.operator], columns)
+
+    def _holds(self, operator: str, columns: Columns) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)
-        match self.operator:
+        match operator:
             case "<":
-                return Truth(left < right, left >= right)
+                return left < right
             case "<=":
-                return Truth(left <= right, left > right)
+                return left <= right
             case ">":
-                return Truth(left > right, left <= right)
+                return left > right
             case ">=":
-                return Truth(left >= right, left < right)
-        equal, unequal = left == right, (left < right) | (left > right)
-        return Truth(equal, unequal) if self.operator == "==" else Truth(unequal, equal)
+                return left >= right
+            case "==":
+                return left == right
+        unequal: Flags = (left < right) | (left > right)  # a missing value is not unequal either
+        return unequal
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +101,17 @@ class SameText:
     right: TextOperand
     negated: bool
 
-    def evaluate(self, columns: Columns) -> Truth:
+    def yes(self, columns: Columns) -> Flags:
+        return self._holds(columns, same=not self.negated)
+
+    def no(self, columns: Columns) -> Flags:
+        return self._holds(columns, same=self.negated)
+
+    def _holds(self, columns: Columns, *, same: bool) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)
         known = (left != ABSENT) & (right != ABSENT)
-        same, other = known & (left == right), known & (left != right)
-        return Truth(other, same) if self.negated else Truth(same, other)
+        found: Flags = known & ((left == right) if same else (left != right))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +120,19 @@ class All:
 
     parts: tuple[Predicate, ...]
 
-    def evaluate(self, columns: Columns) -> Truth:
-        yes, no = self.parts[0].evaluate(columns)
+    def yes(self, columns: Columns) -> Flags:
+        found = self.parts[0].yes(columns)
         for part in self.parts[1:]:
-            truth = part.evaluate(columns)
-            yes, no = yes & truth.yes, no | truth.no
-        return Truth(yes, no)
+            if not found.any():
+                break
+            found = found & part.yes(columns)
+        return found
+
+    def no(self, columns: Columns) -> Flags:
+        found = self.parts[0].no(columns)
+        for part in self.parts[1:]:
+            found = found | part.no(columns)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +141,19 @@ class Any:
 
     parts: tuple[Predicate, ...]
 
-    def evaluate(self, columns: Columns) -> Truth:
-        yes, no = self.parts[0].evaluate(columns)
+    def yes(self, columns: Columns) -> Flags:
+        found = self.parts[0].yes(columns)
         for part in self.parts[1:]:
-            truth = part.evaluate(columns)
-            yes, no = yes | truth.yes, no & truth.no
-        return Truth(yes, no)
+            found = found | part.yes(columns)
+        return found
+
+    def no(self, columns: Columns) -> Flags:
+        found = self.parts[0].no(columns)
+        for part in self.parts[1:]:
+            if not found.any():
+                break
+            found = found & part.no(columns)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +162,8 @@ class Not:
 
     part: Predicate
 
-    def evaluate(self, columns: Columns) -> Truth:
-        yes, no = self.part.evaluate(columns)
-        return Truth(no, yes)
+    def yes(self, columns: Columns) -> Flags:
+        return self.part.no(columns)
+
+    def no(self, columns: Columns) -> Flags:
+        return self.part.yes(columns)

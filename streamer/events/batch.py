@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from math import isnan
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.events.texts import Lazy, Texts, TextSource
+
 NO_TIME = np.iinfo(np.int64).min
 """Stands in `record_ts` where a record has no timestamp."""
-
-ABSENT = -1
-"""The code of a string that an event does not have."""
 
 
 class Kind(IntEnum):
@@ -45,7 +45,8 @@ class Batch:
     Parameters
     ----------
     instruments
-        The instruments of this batch, numbered by first appearance in it.
+        The instruments that `instrument` speaks of, and perhaps more. It only ever grows, and the same object
+        may come with many batches: then its numbers are the same, too.
     instrument
         int32[n], index into `instruments`.
     kind
@@ -62,14 +63,12 @@ class Batch:
         int16[n], which event of its record it is.
     numbers
         Numeric fields that occur in this batch: name to float64[n], NaN where an event has none.
-    codes
-        String fields that occur in this batch: name to int32[n], index into `strings`,
-        `ABSENT` where an event has none.
-    strings
-        The texts behind `codes`; numbered within this batch only.
+    texts
+        String fields that occur in this batch: name to int32[n], index into `texts.strings`,
+        `ABSENT` where an event has none; numbered within this batch only.
     """
 
-    instruments: tuple[Instrument, ...]
+    instruments: Sequence[Instrument]
     instrument: NDArray[np.int32]
     kind: NDArray[np.int8]
     ts: NDArray[np.int64]
@@ -78,8 +77,7 @@ class Batch:
     offset: NDArray[np.int64]
     index: NDArray[np.int16]
     numbers: Mapping[str, NDArray[np.float64]]
-    codes: Mapping[str, NDArray[np.int32]]
-    strings: tuple[str, ...]
+    texts: Texts
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -96,9 +94,12 @@ class Batch:
             self.offset[rows],
             self.index[rows],
             MappingProxyType({name: column[rows] for name, column in self.numbers.items()}),
-            MappingProxyType({name: column[rows] for name, column in self.codes.items()}),
-            self.strings,
+            self.texts.take(rows),
         )
+
+    def names(self, what: InstrumentName) -> TextSource:
+        """The venues or symbols of the instruments as a column of texts."""
+        return Lazy(self.instrument.astype(np.intp), partial(_named, self.instruments, what))
 
     def event(self, row: int) -> dict[str, float | str]:
         """The fields one event has, by name, in alphabetical order."""
@@ -107,11 +108,20 @@ class Batch:
             value = float(column[row])
             if not isnan(value):
                 found[name] = value
-        for name, column_codes in self.codes.items():
-            code = int(column_codes[row])
-            if code != ABSENT:
-                found[name] = self.strings[code]
+        for name in self.texts:
+            text = self.texts.text(name, row)
+            if text is not None:
+                found[name] = text
         return dict(sorted(found.items()))
+
+
+InstrumentName = Literal["venue", "symbol"]
+INSTRUMENT_NAMES: tuple[InstrumentName, ...] = get_args(InstrumentName)
+
+
+def _named(instruments: Sequence[Instrument], what: str, number: int) -> str:
+    name: str = getattr(instruments[number], what)
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from streamer.events.batch import ABSENT, Batch, DeadLetter, Decoded, Instrument
+from streamer.events.batch import Batch, DeadLetter, Decoded, Instrument
 from streamer.events.checking import Refused
 from streamer.events.fields import ENUM_CODES, NUMBER_FIELDS, TEXT_FIELDS
+from streamer.events.texts import ABSENT, Strings, Texts
 from streamer.sources.contract import Record
 
 
@@ -110,7 +111,6 @@ class BatchBuilder:
             offset=np.array(self._offset, np.int64),
             index=np.array(self._index, np.int16),
             numbers=MappingProxyType(numbers),
-            codes=MappingProxyType(codes),
-            strings=tuple(self._codes),
+            texts=Texts(Strings.of(list(self._codes)), codes),
         )
         return Decoded(batch, tuple(self._dead), MappingProxyType(self._ignored))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from streamer.errors import TapewatchError
 from streamer.events.batch import DeadLetter
@@ -15,6 +17,7 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.task import Task, Tick
 from streamer.sources.contract import Record
+from streamer.sources.record_block import RecordBlock
 from streamer.store.ledger import Ledger
 from streamer.store.rows import TaskRow
 
@@ -104,11 +107,11 @@ class Runner:
 
         Those before `position` were folded before, and are left.
         """
-        records = records[bisect_left(records, self.position, key=_offset) :]
+        records = records[_place(records, self.position) :]
         self.follow()
         while records and self._script:
             last = self._script.head.last
-            cut = bisect_right(records, last, key=_offset)
+            cut = _place(records, last + 1)
             for batch in _cut(records[:cut], self._batch_size):
                 self._fold(batch)
             records = records[cut:]
@@ -237,6 +240,13 @@ class Runner:
         self._watch(Work(self.task, count, outcome, self.live))
 
 
+def _place(records: Sequence[Record], offset: int) -> int:
+    """Where the first record lies that is at an offset or behind it."""
+    if isinstance(records, RecordBlock):
+        return int(np.searchsorted(records.offset, offset))
+    return bisect_left(records, offset, key=_offset)
+
+
 def _offset(record: Record) -> int:
     return record.offset
 
@@ -250,5 +260,4 @@ def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[
     """Give each dead letter its record's bytes."""
     if not dead:
         return ()
-    by_offset = {record.offset: record for record in records}
-    return tuple(replace(letter, value=by_offset[letter.offset].value) for letter in dead)
+    return tuple(replace(letter, value=records[_place(records, letter.offset)].value) for letter in dead)

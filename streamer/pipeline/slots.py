@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from streamer.events.batch import Batch, Instrument
 
 FULL = -1
 """The slot of an instrument beyond the task's limit."""
+
+_UNKNOWN = -2
 
 
 class Slots:
@@ -26,22 +28,39 @@ class Slots:
         self.limit = limit
         self.instruments: list[Instrument] = []
         self._number: dict[Instrument, int] = {}
+        self._known: Sequence[Instrument] = ()
+        self._table = np.empty(0, np.int32)
 
     def __len__(self) -> int:
         return len(self.instruments)
 
     def assign(self, batch: Batch) -> NDArray[np.int32]:
         """The slot of each row, `FULL` where the task has no room; new instruments get the next number."""
-        codes, first_rows = np.unique(batch.instrument, return_index=True)
-        table = np.full(len(batch.instruments), FULL, np.int32)
-        for code in codes[np.argsort(first_rows)]:
-            table[code] = self._slot(batch.instruments[code])
-        return table[batch.instrument]
+        table = self._table_of(batch.instruments)
+        slots = table[batch.instrument]
+        unknown = np.flatnonzero(slots == _UNKNOWN)
+        if len(unknown):
+            codes, first_rows = np.unique(batch.instrument[unknown], return_index=True)
+            for code in codes[np.argsort(first_rows)]:
+                table[code] = self._slot(batch.instruments[code])
+            slots = table[batch.instrument]
+        return slots
 
     def restore(self, instruments: Iterable[tuple[str, str]]) -> None:
         """Take up the instruments of a checkpoint, in order."""
         self.instruments = [Instrument(*pair) for pair in instruments]
         self._number = {instrument: number for number, instrument in enumerate(self.instruments)}
+        self._known, self._table = (), np.empty(0, np.int32)
+
+    def _table_of(self, instruments: Sequence[Instrument]) -> NDArray[np.int32]:
+        """The slots of a batch's instruments; those that come again with every batch are looked up once."""
+        kept = self._table if instruments is self._known else np.empty(0, np.int32)
+        if len(kept) < len(instruments):
+            grown = np.full(2 * len(instruments), _UNKNOWN, np.int32)
+            grown[: len(kept)] = kept
+            kept = grown
+        self._known, self._table = instruments, kept
+        return kept
 
     def _slot(self, instrument: Instrument) -> int:
         number = self._number.get(instrument)

@@ -11,12 +11,22 @@ from numpy.typing import NDArray
 
 from alerts.episodes import Episodes
 from alerts.language.columns import Columns as RuleColumns
+from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
 from detectors.columns import CODED, Columns
 from detectors.detector import Detector
 from detectors.features import FeatureSet
-from streamer.events.batch import ABSENT, NO_TIME, Batch, DeadLetter, Decoded, Kind
+from streamer.events.batch import (
+    INSTRUMENT_NAMES,
+    NO_TIME,
+    Batch,
+    DeadLetter,
+    Decoded,
+    InstrumentName,
+    Kind,
+)
 from streamer.events.fields import ENUM_CODES, ENUM_STRINGS
+from streamer.events.texts import ABSENT, Strings, Texts
 from streamer.pipeline.clocks import admit, advance
 from streamer.pipeline.drifts import Drifts
 from streamer.pipeline.floods import FloodGate
@@ -72,7 +82,7 @@ class Task:
         self.episodes = [Episodes(rule) for rule in plan.rules]
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
         named = {name for rule in plan.rules for name in rule.names}
-        self._named = tuple(name for name in ("venue", "symbol") if name in named)
+        self._named: tuple[InstrumentName, ...] = tuple(name for name in INSTRUMENT_NAMES if name in named)
         self.drifts = Drifts(plan, self.detectors, self.slots)
         self.floods = FloodGate(plan.flood)
         self.seen: set[str] = set()
@@ -150,8 +160,8 @@ class Task:
         for name in batch.numbers.keys() - self.seen:
             if not np.isnan(batch.numbers[name]).all():
                 self.seen.add(name)
-        for name in batch.codes.keys() - self.seen:
-            if (batch.codes[name] != ABSENT).any():
+        for name in batch.texts.keys() - self.seen:
+            if (batch.texts[name] != ABSENT).any():
                 self.seen.add(name)
 
     def grow(self) -> None:
@@ -178,7 +188,7 @@ class Task:
         fields = dict(batch.numbers)
         if "price" in fields and "size" in fields:
             fields["notional"] = np.where(batch.kind == Kind.TRADE, fields["price"] * fields["size"], np.nan)
-        coded = {name: _coded(name, batch.codes[name]) for name in self._coded if name in batch.codes}
+        coded = {name: _coded(name, batch.texts[name]) for name in self._coded if name in batch.texts}
         columns = Columns(slot, batch.kind, clock, {**fields, **coded}, len(self.slots))
         numbers = {**fields, **self.features.step(columns)}
         return Rows(batch, columns, numbers, origin)
@@ -199,27 +209,26 @@ class Task:
         return tuple(found)
 
     def _judge(self, rows: Rows) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
-        codes, strings = self._texts(rows)
-        seen = RuleColumns(rows.numbers, codes, strings, len(rows.batch))
+        seen = self._seen_by_rules(rows)
         reporter = Reporter(self.plan, self.detectors, self.slots, rows, seen)
         found: list[tuple[int, int, Transition]] = []
         missed: list[tuple[int, int, NearMiss]] = []
         columns = rows.columns
-        for number, rule in enumerate(self.plan.rules):
-            evaluated, held, severity = rule.evaluate(seen, columns.kind)
-            steps = self.episodes[number].step(
-                columns.slot, columns.clock, columns.kind, evaluated, held, severity
-            )
+        of_kinds = {
+            kinds: rows_of(kinds, columns.kind)
+            for kinds in dict.fromkeys(rule.kinds for rule in self.plan.rules)
+        }
+        for number, (rule, episodes) in enumerate(zip(self.plan.rules, self.episodes, strict=True)):
+            evaluated = of_kinds[rule.kinds]
+            held = rule.holds(seen, evaluated)
+            if episodes.idle and not held.any():
+                continue
+            severity = rule.severities(seen)
+            steps = episodes.step(columns.slot, columns.clock, columns.kind, evaluated, held, severity)
             for at in range(len(steps.row)):
-                row = int(steps.row[at])
-                transition = reporter.report(
-                    rule,
-                    self.open[number],
-                    row,
-                    int(steps.kind[at]),
-                    int(steps.severity[at]),
-                    int(steps.number[at]),
-                )
+                row, step = int(steps.row[at]), int(steps.kind[at])
+                level, place = int(steps.severity[at]), int(steps.number[at])
+                transition = reporter.report(rule, self.open[number], row, step, level, place)
                 found.append((row, number, transition))
             missed += [
                 (row, number, reporter.near_miss(rule, row, int(severity[row])))
@@ -228,23 +237,13 @@ class Task:
         found += self.drifts.step(rows, found)
         return _in_order(found), _in_order(missed)
 
-    def _texts(self, rows: Rows) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...]]:
-        """String columns, with the instrument's venue and symbol among them where a rule names those."""
-        if not self._named:
-            return dict(rows.batch.codes), rows.batch.strings
-        strings = list(rows.batch.strings)
-        number = {text: code for code, text in reversed(list(enumerate(strings)))}
-        codes = dict(rows.batch.codes)
-        for field in self._named:
-            table = np.empty(len(rows.batch.instruments), np.int32)
-            for position, instrument in enumerate(rows.batch.instruments):
-                text = getattr(instrument, field)
-                if text not in number:
-                    number[text] = len(strings)
-                    strings.append(text)
-                table[position] = number[text]
-            codes[field] = table[rows.batch.instrument]
-        return codes, tuple(strings)
+    def _seen_by_rules(self, rows: Rows) -> RuleColumns:
+        """All columns, with the instrument's venue and symbol among them where a rule names those."""
+        batch = rows.batch
+        texts = batch.texts.and_also({name: batch.names(name) for name in self._named})
+        return RuleColumns(
+            rows.numbers, texts, texts.strings, len(batch), code_of=texts.strings.code, text_of=texts.text
+        )
 
 
 _AHEAD = "event time is further ahead of the watermark and of its record's timestamp than max_ahead allows"
@@ -285,7 +284,7 @@ def _coded(name: str, codes: NDArray[np.int32]) -> NDArray[np.float64]:
 def _tick_batch(slots: Slots, tick: Tick) -> Batch:
     n = len(slots)
     return Batch(
-        instruments=tuple(slots.instruments),
+        instruments=slots.instruments,
         instrument=np.arange(n, dtype=np.int32),
         kind=np.full(n, Kind.TICK, np.int8),
         ts=np.full(n, tick.ts_ns, np.int64),
@@ -294,6 +293,5 @@ def _tick_batch(slots: Slots, tick: Tick) -> Batch:
         offset=np.full(n, _NO_ROW, np.int64),
         index=np.full(n, _NO_ROW, np.int16),
         numbers={},
-        codes={},
-        strings=(),
+        texts=Texts(Strings(), {}),
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from streamer.events.batch import Batch, Decoded, Instrument, Kind
+from streamer.events.texts import Strings, Texts
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Tick
 from streamer.sources.contract import Partition
@@ -69,6 +70,5 @@ def _one_of_each() -> Batch:
         numbers=dict.fromkeys(
             ("price", "size", "bid_price", "bid_size", "ask_price", "ask_size", "value"), one
         ),
-        codes={},
-        strings=(),
+        texts=Texts(Strings(), {}),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import overload
 
@@ -46,7 +45,7 @@ class RecordBlock(Sequence[Record]):
     >>> block = RecordBlock.of([Record(7, b"a"), Record(9, b"bc"), Record(10, None)])
     >>> len(block), block[1].value, [record.offset for record in block[1:]]
     (3, b'bc', [9, 10])
-    >>> block.from_offset(8)[0].offset
+    >>> block[1:2][0].offset
     9
     """
 
@@ -80,7 +79,7 @@ class RecordBlock(Sequence[Record]):
         size = np.array([NULL if value is None else len(value) for value in values], np.int64)
         at = np.zeros(len(found), np.int64)
         np.cumsum(np.maximum(size[:-1], 0), out=at[1:])
-        joined = b"".join([*(value for value in values if value is not None), bytes(PADDING)])
+        joined = bytearray().join([*(value for value in values if value is not None), bytes(PADDING)])
         return cls(
             np.frombuffer(joined, np.uint8),
             np.array([record.offset for record in found], np.int64),
@@ -114,10 +113,6 @@ class RecordBlock(Sequence[Record]):
         if self._key_at is None or self._key_size is None:
             return None
         return self._bytes(int(self._key_at[place]), int(self._key_size[place]))
-
-    def from_offset(self, offset: int) -> RecordBlock:
-        """The records at an offset and behind it."""
-        return self[bisect_left(self.offset, offset) :]
 
     def _bytes(self, at: int, size: int) -> bytes | None:
         return None if size == NULL else self.arena[at : at + size].tobytes()

@@ -8,7 +8,7 @@ from alerts_market import MARKET, ORDER, QUOTE, TICK, TRADE
 
 from alerts.catalogue.loader import load_set, sets
 from alerts.language.columns import Columns
-from alerts.rules import Rule, compile_rule
+from alerts.rules import Rule, compile_rule, rows_of
 from alerts.severity import SEVERITIES
 
 Values = dict[str, float]
@@ -198,7 +198,8 @@ def compiled(name: str, rule: str) -> Rule:
 
 def held_on(rule: Rule, kind: int, values: Values) -> tuple[bool, str]:
     columns = Columns({name: np.array([value]) for name, value in values.items()}, {}, (), 1)
-    _, held, severity = rule.evaluate(columns, np.array([kind], np.int8))
+    held = rule.holds(columns, rows_of(rule.kinds, np.array([kind], np.int8)))
+    severity = rule.severities(columns)
     return bool(held[0]), SEVERITIES[severity[0]]
 
 

@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 from alerts_market import MARKET, ORDER, QUOTE, TICK, TRADE
+from numpy.typing import NDArray
 
 from alerts.language.columns import Columns
 from alerts.language.errors import ExpressionError
-from alerts.rules import Rule, compile_rule
+from alerts.rules import Rule, compile_rule, rows_of
 from alerts.settings import RuleSettings
 
 
@@ -20,10 +21,17 @@ def rule(**said: object) -> Rule:
     return compile_rule("big", RuleSettings.model_validate({"when": "size > 100", **said}), MARKET)
 
 
+def evaluate(
+    chosen: Rule, columns: Columns, kind: NDArray[np.int8]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    evaluated = rows_of(chosen.kinds, kind)
+    return evaluated, chosen.holds(columns, evaluated)
+
+
 def test_is_evaluated_where_its_fields_are_and_held_where_it_is_true() -> None:
     kind = np.array([TRADE, TRADE, TRADE, QUOTE, ORDER, TICK], np.int8)
     size = np.array([500.0, 5.0, np.nan, 500.0, 500.0, 500.0])
-    evaluated, held, _ = rule().evaluate(Columns({"size": size}, {}, (), 6), kind)
+    evaluated, held = evaluate(rule(), Columns({"size": size}, {}, (), 6), kind)
     assert evaluated.tolist() == [True, True, True, False, True, False]
     assert held.tolist() == [True, False, False, False, True, False]
 
@@ -31,7 +39,7 @@ def test_is_evaluated_where_its_fields_are_and_held_where_it_is_true() -> None:
 def test_kinds_can_be_chosen() -> None:
     chosen = rule(when="silence_s > 30s", on="tick")
     columns = Columns({"silence_s": np.array([60.0, 60.0, 10.0])}, {}, (), 3)
-    evaluated, held, _ = chosen.evaluate(columns, np.array([TRADE, TICK, TICK], np.int8))
+    evaluated, held = evaluate(chosen, columns, np.array([TRADE, TICK, TICK], np.int8))
     assert evaluated.tolist() == [False, True, True]
     assert held.tolist() == [False, True, False]
     assert rule(when="size > 1", on=["trade", "order"]).kinds == {TRADE, ORDER}
@@ -39,8 +47,8 @@ def test_kinds_can_be_chosen() -> None:
 
 def test_a_batch_without_any_of_its_kinds_is_no_evaluation() -> None:
     columns = Columns({"size": np.array([500.0])}, {}, (), 1)
-    evaluated, held, severity = rule().evaluate(columns, np.array([QUOTE], np.int8))
-    assert (evaluated.tolist(), held.tolist(), len(severity)) == ([False], [False], 1)
+    evaluated, held = evaluate(rule(), columns, np.array([QUOTE], np.int8))
+    assert (evaluated.tolist(), held.tolist()) == ([False], [False])
 
 
 def test_severity_is_the_highest_whose_condition_is_true() -> None:
@@ -48,7 +56,8 @@ def test_severity_is_the_highest_whose_condition_is_true() -> None:
     size = np.array([150.0, 300.0, 150.0, 300.0, 50.0])
     notional = np.array([0.0, 0.0, 2e6, 2e6, 2e6])
     columns = Columns({"size": size, "notional": notional}, {}, (), 5)
-    _, held, severity = graded.evaluate(columns, np.zeros(5, np.int8))
+    _, held = evaluate(graded, columns, np.zeros(5, np.int8))
+    severity = graded.severities(columns)
     assert held.tolist() == [True, True, True, True, False]
     assert severity[held].tolist() == [0, 1, 2, 2]
     assert severity.dtype == np.int8

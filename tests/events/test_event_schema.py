@@ -64,9 +64,9 @@ def test_strings_begin_with_the_enum_members_in_every_batch() -> None:
         "aggressor_side": "none",
     }
     batch = decode("tapewatch", some).batch
-    assert batch.strings == (*ENUM_STRINGS, "zz")
-    assert batch.codes["aggressor_side"].tolist() == [ENUM_STRINGS.index("none")]
-    assert decode("tapewatch").batch.strings == ENUM_STRINGS
+    assert tuple(batch.texts.strings) == (*ENUM_STRINGS, "zz")
+    assert batch.texts["aggressor_side"].tolist() == [ENUM_STRINGS.index("none")]
+    assert tuple(decode("tapewatch").batch.texts.strings) == ENUM_STRINGS
 
 
 def test_the_exported_schema_states_kinds_bounds_and_members() -> None:

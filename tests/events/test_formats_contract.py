@@ -83,18 +83,18 @@ def test_columns_are_of_one_length_and_the_stated_types(name: str) -> None:
         assert (found.dtype, found.shape) == (np.dtype(wanted), (len(batch),))
         assert found.flags.c_contiguous
     assert set(batch.numbers) <= set(NUMBER_FIELDS)
-    assert set(batch.codes) <= set(TEXT_FIELDS)
+    assert set(batch.texts) <= set(TEXT_FIELDS)
     assert all(column.dtype == np.float64 and len(column) == len(batch) for column in batch.numbers.values())
-    assert all(column.dtype == np.int32 and len(column) == len(batch) for column in batch.codes.values())
-    assert all(column.max() < len(batch.strings) for column in batch.codes.values())
-    assert batch.strings[: len(ENUM_STRINGS)] == ENUM_STRINGS
+    assert all(column.dtype == np.int32 and len(column) == len(batch) for column in batch.texts.values())
+    assert all(column.max() < len(batch.texts.strings) for column in batch.texts.values())
+    assert tuple(batch.texts.strings)[: len(ENUM_STRINGS)] == ENUM_STRINGS
 
 
 @all_formats
 def test_only_fields_that_occur_are_there(name: str) -> None:
     batch = _decode(name, _mixed(name)).batch
     assert all(np.isfinite(column).any() for column in batch.numbers.values())
-    assert all((column >= 0).any() for column in batch.codes.values())
+    assert all((column >= 0).any() for column in batch.texts.values())
 
 
 @all_formats

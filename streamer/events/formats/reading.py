@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import msgspec
 
 from streamer.events.batch import NO_TIME, Decoded
 from streamer.events.builder import BatchBuilder
 from streamer.events.checking import Refused, checked, unprintable
-from streamer.events.fields import EVENTS_MAX, TEXT_MAX_CHARS
+from streamer.events.fields import EVENTS_MAX
 from streamer.events.formats.contract import DecodeContext
 from streamer.events.json_text import admit
+from streamer.events.names import valid_names
 from streamer.events.reasons import Reason
 from streamer.events.schema import Envelope
 from streamer.events.structs import LAYOUTS, AnyStruct, EventStruct
@@ -122,16 +122,6 @@ def add_event(event: EventStruct | Envelope, kind: str, record: Record, index: i
         zip(layout.numbers, layout.fetch_numbers(event), strict=True),
         zip(layout.texts, layout.fetch_texts(event), strict=True),
     )
-
-
-@lru_cache(maxsize=1 << 16)
-def valid_names(venue: str, symbol: str) -> bool:
-    """Whether an instrument's names are within the schema's bounds; remembered, since names repeat.
-
-    >>> valid_names("binance", "BTCUSDT"), valid_names("binance", "")
-    (True, False)
-    """
-    return all(0 < len(name) <= TEXT_MAX_CHARS and name.isprintable() for name in (venue, symbol))
 
 
 def no_venue() -> Refused:

@@ -1,0 +1,83 @@
+"""Instruments as numbers that stay the same from batch to batch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.events.batch import Instrument
+from streamer.events.fields import TEXT_MAX_CHARS
+from streamer.events.names import valid_names
+from streamer.scan import Interner
+
+MOST = 1 << 17
+"""So many instruments are remembered at once; one that has more begins anew, and only costs time."""
+
+INVALID = -1
+"""The number of names that are no instrument's."""
+
+
+_LONGEST_BYTES = 4 * TEXT_MAX_CHARS  # UTF-8 takes no more
+
+
+class _Venue:
+    def __init__(self) -> None:
+        self.symbols = Interner()
+        self.numbers = np.empty(0, np.int32)
+
+
+class InstrumentTable:
+    """Numbers instruments in the order in which they are met.
+
+    Examples
+    --------
+    >>> table = InstrumentTable()
+    >>> arena = np.frombuffer(b"BTCETH" + bytes(64), np.uint8)
+    >>> table.numbers("binance", arena, np.array([3, 0, 3]), np.array([3, 3, 3]))
+    array([0, 1, 0], dtype=int32)
+    >>> table.instruments[1]
+    Instrument(venue='binance', symbol='BTC')
+    """
+
+    def __init__(self) -> None:
+        self.instruments: list[Instrument] = []
+        self._numbers: dict[Instrument, int] = {}
+        self._venues: dict[str, _Venue] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether another table should be begun."""
+        return any(len(venue.symbols.texts) >= MOST for venue in self._venues.values())
+
+    def number(self, instrument: Instrument) -> int:
+        """The number of an instrument whose names are valid."""
+        number = self._numbers.setdefault(instrument, len(self.instruments))
+        if number == len(self.instruments):
+            self.instruments.append(instrument)
+        return number
+
+    def numbers(
+        self, venue: str, arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """The numbers of symbols that lie in an arena, `INVALID` for what cannot be a symbol.
+
+        Parameters
+        ----------
+        venue
+            Of all of them.
+        arena, at, size
+            Where the symbols are, as UTF-8; a size below 0 is none.
+        """
+        known = self._venues.get(venue)
+        if known is None:
+            known = self._venues[venue] = _Venue()
+        codes = known.symbols.codes(arena, at, np.where(size > _LONGEST_BYTES, -1, size))
+        texts = known.symbols.texts
+        if len(texts) >= len(known.numbers):
+            fresh = [self._valid(venue, symbol) for symbol in texts[max(len(known.numbers) - 1, 0) :]]
+            # the last entry is where the code of an absent text, -1, points
+            known.numbers = np.concatenate([known.numbers[:-1], np.array([*fresh, INVALID], np.int32)])
+        return known.numbers[codes]
+
+    def _valid(self, venue: str, symbol: str) -> int:
+        return self.number(Instrument(venue, symbol)) if valid_names(venue, symbol) else INVALID
