@@ -29,7 +29,7 @@ from streamer.pipeline.warmup import warm_up
 from streamer.reloading import Loaded, Reloader, build_receivers
 from streamer.serve.observer import Observer
 from streamer.serve.server import serving
-from streamer.sources.kafka import KafkaSource
+from streamer.sources.kafka import MAX_POLL_RECORDS, KafkaSource
 from streamer.store.database import Database, open_store
 from streamer.store.ledger import Ledger
 from streamer.store.lock import only_daemon_of
@@ -82,17 +82,22 @@ def run_service(
             warm_up(plan, say)
             topics = [glob for topic in settings.source.topics for glob in topic.globs]
             source = KafkaSource(
-                settings.source.kafka, topics, max_poll_records=max(500, settings.engine.batch_size)
+                settings.source.kafka,
+                topics,
+                max_poll_records=max(MAX_POLL_RECORDS, settings.engine.batch_size),
             )
             engine = _engine(config, plan, database, source, notifier, observer, accept_rederivation)
             reloader = Reloader(
                 Loaded(config, secrets, plan), engine, notifier.turn_to, SystemClock(), os.environ
             )
+
+            def opened() -> None:
+                observer.metrics.source(raw=source.raw)
+                log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
+
             engine.run(
                 lambda: stopping.is_set() or notifier.failure is not None,
-                lambda: log.info(
-                    "running", config=plan.config_hash, rules=len(plan.rules), store=settings.store
-                ),
+                opened,
                 lambda: reloader.work(reload_asked),
             )
             log.info("stopping", reason="signal" if stopping.is_set() else "notifier")

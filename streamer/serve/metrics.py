@@ -119,6 +119,10 @@ class Metrics:
         self._step.observe(step_s)
         self._since_poll.observe(since_poll_s)
 
+    def source(self, *, raw: bool) -> None:
+        """Note whether Kafka's record batches are read as columns."""
+        self._raw.set(int(raw))
+
     def checkpoint(self, size: int, took_s: float, now: float) -> None:
         """Note a checkpoint that was completed: bytes, seconds, and when (wall-clock seconds)."""
         self._checkpoints.inc()
@@ -199,6 +203,11 @@ class Metrics:
 
     def _operation(self, registry: CollectorRegistry) -> None:
         self._records = Counter("tapewatch_records", "Records consumed.", ["topic"], registry=registry)
+        self._raw = Gauge(
+            "tapewatch_kafka_raw",
+            "1 while Kafka's record batches are read as columns, 0 where they are read record by record.",
+            registry=registry,
+        )
         self._rederived = Counter(
             "tapewatch_rederived_records",
             "Records consumed once more after a start, following the journal.",

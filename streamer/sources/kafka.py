@@ -14,12 +14,16 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from streamer.errors import TapewatchError
 from streamer.sources.contract import Assignments, Chunk, Partition
 from streamer.sources.kafka_client import TRANSIENT, connect, explain, require_fast_checksums
+from streamer.sources.kafka_internals import parse_with
 from streamer.sources.kafka_member import Member
-from streamer.sources.kafka_records import records_of
+from streamer.sources.kafka_raw import RawPartitionRecords
+from streamer.sources.kafka_raw_check import why_not
+from streamer.sources.kafka_records import chunks_of
 from streamer.sources.kafka_settings import KafkaSettings
 
-MAX_POLL_RECORDS = 500
-"""How many records one `poll` returns at most, where nothing else is said."""
+MAX_POLL_RECORDS = 10_000
+"""How many records one `poll` returns at most, where nothing else is said: few enough that rebalances, ticks
+and a stop are soon seen to with slow detectors too, many enough that a poll's own cost is not felt."""
 
 SLICE_S = 0.1
 """Longest single wait for records, so that new partitions are taken over soon."""
@@ -56,6 +60,9 @@ class KafkaSource:
         How many records one `poll` returns at most.
     environ
         Where secrets may come from; this process's environment where absent.
+    parser
+        Reads record batches as columns. Compared with kafka-python's own at `open`, which takes its place
+        where they differ, or where the settings do not want it.
     """
 
     def __init__(
@@ -65,11 +72,14 @@ class KafkaSource:
         *,
         max_poll_records: int = MAX_POLL_RECORDS,
         environ: Mapping[str, str] | None = None,
+        parser: type = RawPartitionRecords,
     ) -> None:
         self._settings = settings
         self._globs = tuple(topics)
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
+        self._parser = parser
+        self._raw = False
         self._opened: tuple[KafkaConsumer, Member] | None = None
         self._heard_at = 0.0
         self._outage = False
@@ -83,7 +93,10 @@ class KafkaSource:
             When no broker can be reached, credentials are wrong, or a topic does not exist.
         """
         require_fast_checksums()
+        self._raw = self._settings.raw and self._fits()
         consumer = connect(KafkaConsumer, self._settings, self._environ, **self._options())
+        if self._raw:
+            parse_with(consumer, self._parser)
         member = Member(consumer, self._settings, assignments)
         try:
             member.subscribe(self._globs)
@@ -111,7 +124,7 @@ class KafkaSource:
             found = self._poll_once(member, left)
             if found:
                 self._heard()
-                return [Chunk(member.owned[one], records_of(got)) for one, got in found.items()]
+                return [chunk for one, got in found.items() for chunk in chunks_of(member.owned[one], got)]
             if time.monotonic() >= until:
                 return ()
 
@@ -132,6 +145,11 @@ class KafkaSource:
         except TRANSIENT as error:
             self._unheard(error)
         return frozenset()
+
+    @property
+    def raw(self) -> bool:
+        """Whether record batches are read as columns, and not record by record; known from `open` on."""
+        return self._raw
 
     @property
     def answers(self) -> bool:
@@ -179,6 +197,12 @@ class KafkaSource:
         if self._opened is None:
             raise RuntimeError("the source is not open")
         return self._opened
+
+    def _fits(self) -> bool:
+        reason = why_not(self._parser)
+        if reason is not None:
+            _log.warning("record batches are read record by record, which is slower", reason=reason)
+        return reason is None
 
     def _options(self) -> dict[str, Any]:
         settings = self._settings

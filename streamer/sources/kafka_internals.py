@@ -160,6 +160,14 @@ def resume(consumer: KafkaConsumer, partition: TopicPartition) -> None:
     consumer.resume(partition)
 
 
+def parse_with(consumer: KafkaConsumer, parser: type) -> None:
+    """Have what is fetched parsed by another class than the fetcher's own (see `kafka_raw`).
+
+    To be called before the first `poll`.
+    """
+    consumer._fetcher.PartitionRecords = parser
+
+
 def join(consumer: KafkaConsumer, within_ms: int) -> bool:
     """Join the group again where that is called for; to be called before every `poll`.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from streamer.events.batch import NO_TIME
-from streamer.sources.contract import Record
+from streamer.sources.contract import Chunk, Partition, Record
+from streamer.sources.record_block import RecordBlock
 
 _NS_PER_MS = 1_000_000
 
@@ -23,3 +25,12 @@ def records_of(found: Sequence[Any]) -> list[Record]:
         )
         for one in found
     ]
+
+
+def chunks_of(partition: Partition, found: Sequence[Any]) -> Iterator[Chunk]:
+    """What a poll brought of one partition, blocks and kafka-python's own records, in order."""
+    for kind, run in groupby(found, type):
+        if kind is RecordBlock:
+            yield from (Chunk(partition, block) for block in run)
+        else:
+            yield Chunk(partition, records_of(list(run)))

@@ -89,6 +89,8 @@ class KafkaSettings(_Settings):
         Further options of kafka-python's `KafkaConsumer`, as they are.
     fetch_max_bytes, max_partition_fetch_bytes
         How much one fetch may bring, in all and of one partition, in bytes.
+    raw
+        Read record batches as columns; false for kafka-python's own way, record by record.
 
     Examples
     --------
@@ -106,6 +108,7 @@ class KafkaSettings(_Settings):
     client: Mapping[str, bool | int | float | str] = Field(default_factory=dict)
     fetch_max_bytes: int = Field(default=52_428_800, ge=1024, le=1 << 30)
     max_partition_fetch_bytes: int = Field(default=4_194_304, ge=1024, le=1 << 30)
+    raw: bool = True
 
     @field_validator("bootstrap")
     @classmethod

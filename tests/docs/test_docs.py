@@ -61,7 +61,10 @@ def plain_defaults(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[s
     for name, field in model.model_fields.items():
         value = field.default
         if isinstance(value, str | int | float):
-            yield f"{prefix}{field.alias or name}", f"`{str(value).lower() if value is False else value}`"
+            yield (
+                f"{prefix}{field.alias or name}",
+                f"`{str(value).lower() if isinstance(value, bool) else value}`",
+            )
 
 
 def test_every_key_of_a_rule_and_its_default() -> None:
