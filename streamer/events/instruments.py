@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.events.batch import Instrument
-from streamer.events.fields import TEXT_MAX_CHARS
 from streamer.events.names import valid_names
 from streamer.scan import Interner
 
@@ -15,9 +14,6 @@ MOST = 1 << 17
 
 INVALID = -1
 """The number of names that are no instrument's."""
-
-
-_LONGEST_BYTES = 4 * TEXT_MAX_CHARS  # UTF-8 takes no more
 
 
 class _Venue:
@@ -71,7 +67,7 @@ class InstrumentTable:
         known = self._venues.get(venue)
         if known is None:
             known = self._venues[venue] = _Venue()
-        codes = known.symbols.codes(arena, at, np.where(size > _LONGEST_BYTES, -1, size))
+        codes = np.maximum(known.symbols.codes(arena, at, size), INVALID)
         texts = known.symbols.texts
         if len(texts) >= len(known.numbers):
             fresh = [self._valid(venue, symbol) for symbol in texts[max(len(known.numbers) - 1, 0) :]]

@@ -16,14 +16,18 @@ from msgspec import Struct, field
 
 from streamer.events.batch import NO_TIME, Decoded, Kind
 from streamer.events.checking import Refused, missing, shown
+from streamer.events.columnar import FEW, complete
 from streamer.events.fields import PRICE_MAX, SIZE_MAX, TIME_MAX_NS
+from streamer.events.formats.binance_columns import BinanceColumns
 from streamer.events.formats.contract import DecodeContext
-from streamer.events.formats.reading import Reading, add_draft, an_object, read, read_each, valid_names
+from streamer.events.formats.reading import Reading, add_draft, an_object, read, read_each
 from streamer.events.json_text import parse
+from streamer.events.names import valid_names
 from streamer.events.reasons import Reason
 from streamer.events.settings import FormatSettings
 from streamer.events.values import NS_PER, as_number, as_text, as_time
 from streamer.sources.contract import Record
+from streamer.sources.record_block import RecordBlock
 
 IGNORED: frozenset[str] = frozenset(
     {
@@ -149,10 +153,19 @@ class BinanceFormat:
     def __init__(self, settings: FormatSettings | None = None) -> None:
         self._bare = _Decoders(_Book, _Trade, _AggTrade, _Depth)
         self._enveloped = _Decoders(_BookIn, _TradeIn, _AggTradeIn, _DepthIn)
+        self._columns = BinanceColumns()
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
         """The events of the records; see `Format.decode`."""
-        return read(records, context, self._read_one)
+
+        def one_by_one(some: Sequence[Record]) -> Decoded:
+            return read(some, context, self._read_one)
+
+        if len(records) < FEW or context.venue is None:
+            return one_by_one(records)
+        block = records if isinstance(records, RecordBlock) else RecordBlock.of(records)
+        found = self._columns.read(block, context.venue)
+        return complete(found, block, self._columns.table, context.source, one_by_one)
 
     def _read_one(self, value: bytes, record: Record, reading: Reading) -> None:
         if not self._read_quickly(value, record, reading):

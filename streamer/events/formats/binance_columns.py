@@ -21,7 +21,7 @@ from streamer.events.instruments import INVALID, InstrumentTable
 from streamer.events.texts import ABSENT, whole_numbers
 from streamer.events.values import NS_PER
 from streamer.scan import Field, Scan, Scanner
-from streamer.scan.matching import Matcher
+from streamer.scan.matching import NO_MATCH, Matcher
 from streamer.sources.record_block import RecordBlock
 
 _NS_PER_MS = NS_PER["ms"]
@@ -121,9 +121,9 @@ class BinanceColumns:
             at, size, timestamp, shape = at[rows], size[rows], timestamp[rows], shape[rows]
         scanner, of_agg_trade = self._scanners[enveloped]
         scan = scanner.scan(block.arena, at, size)
-        kind = _KINDS.match(block.arena, *scan.text(E))
+        kind = _KINDS.match(block.arena, *_texts(scan, E, ~scan.flagged))
         sure = ~scan.flagged & (size <= RECORD_MAX_BYTES)
-        kind[~sure] = -1
+        kind[~sure] = NO_MATCH
         named_otherwise = _lacks(scan, E) & sure
         if named_otherwise.any():
             kind[named_otherwise & _nameless_book(block, at, scan, shape, enveloped)] = _BOOK
@@ -133,7 +133,7 @@ class BinanceColumns:
             again = of_agg_trade.scan(block.arena, at[aggregated], size[aggregated])
             trade_id[aggregated] = again.integer(0)
             has_id[aggregated] = _has(again, 0)
-        instrument = self.table.numbers(venue, block.arena, *scan.text(S))
+        instrument = self.table.numbers(venue, block.arena, *_texts(scan, S, kind != NO_MATCH))
         is_trade = _trades(scan, kind) & has_id
         is_book, ts = _books(scan, kind, timestamp)
         taken = np.flatnonzero((is_trade | is_book) & (instrument != INVALID))
@@ -144,6 +144,11 @@ class BinanceColumns:
 def _has(scan: Scan, *fields: int) -> NDArray[np.bool_]:
     bits = np.uint64(sum(1 << field for field in fields))
     return (scan.present & bits) == bits
+
+
+def _texts(scan: Scan, field: int, where: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    at, size = scan.text(field)
+    return at, np.where(where & _has(scan, field), size, -1)
 
 
 def _lacks(scan: Scan, *fields: int) -> NDArray[np.bool_]:
@@ -157,7 +162,7 @@ def _nameless_book(
     """Where a record without `e` is beyond doubt one of spot's bookTicker stream."""
     if not enveloped:
         return shape == _UNNAMED
-    stream_at, stream_size = scan.text(STREAM)
+    stream_at, stream_size = _texts(scan, STREAM, ~scan.flagged)
     ends = stream_at + stream_size - at
     return (_BOOK_STREAM.match(block.arena, stream_at, stream_size) == 0) & (ends <= _PROBED_BYTES)
 
