@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from streamer.store.service_alerts import dead_letter_flood, raise_service_alert
 
 KEPT_VALUE_BYTES = 65_536
 """How much of a dead letter's bytes is kept."""
+
+_IDS_AT_ONCE = 500  # of one question; databases bound how many values it may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,9 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
     TapewatchError
         When an alert was derived again with another body, or one that had never been raised.
     """
-    for transition in outcome.transitions:
-        _write_transition(connection, commit, transition)
-    for near_miss in outcome.near_misses:
-        _write_near_miss(connection, commit.row, near_miss)
+    if outcome.transitions:
+        _write_transitions(connection, commit, outcome.transitions)
+    insert_absent(connection, t.decisions, [_near_miss(commit.row, one) for one in outcome.near_misses])
     insert_absent(connection, t.dead_letters, [_dead_row(commit.row, letter) for letter in outcome.dead])
     for flood in outcome.floods:
         _write_flood(connection, commit, flood)
@@ -67,8 +68,47 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
         upsert(connection, t.ignored, {"task_id": commit.row.id, "name": name, "count": count})
 
 
-def _write_transition(connection: Connection, commit: Commit, transition: Transition) -> None:
-    values = {
+def _write_transitions(connection: Connection, commit: Commit, transitions: Sequence[Transition]) -> None:
+    stored = _stored(connection, {transition.alert_id for transition in transitions})
+    fresh = []
+    for transition in transitions:
+        body = stored.get((transition.alert_id, transition.number))
+        if body is None:
+            fresh.append(transition)
+        elif body != transition.body and not commit.accept:
+            raise TapewatchError(
+                f"alert {transition.alert_id} ({transition.rule}, transition {transition.number}) was "
+                f"derived again with another body: {_UNSOUND}stored {body.decode()} and derived "
+                f"{transition.body.decode()}"
+            )
+    if fresh and commit.again and not commit.accept:
+        new = fresh[0]
+        raise TapewatchError(
+            f"folding the journal again raised alert {new.alert_id} ({new.rule}, transition "
+            f"{new.number}), which was not raised before: {_UNSOUND}derived {new.body.decode()}"
+        )
+    if fresh:
+        connection.execute(insert(t.outbox), [_outbox_row(commit, one) for one in fresh])
+        connection.execute(insert(t.decisions), [_decision(commit.row, one) for one in fresh])
+
+
+def _stored(connection: Connection, ids: Iterable[str]) -> dict[tuple[str, int], bytes]:
+    """What the outbox holds of these alerts already: bodies by id and number."""
+    c = t.outbox.c
+    found: dict[tuple[str, int], bytes] = {}
+    for some in _some_at_a_time(sorted(ids), _IDS_AT_ONCE):
+        rows = connection.execute(select(c.alert_id, c.number, c.body).where(c.alert_id.in_(some)))
+        found |= {(alert_id, number): body for alert_id, number, body in rows}
+    return found
+
+
+def _some_at_a_time(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
+    return {
         "alert_id": transition.alert_id,
         "number": transition.number,
         "task_id": commit.row.id,
@@ -83,32 +123,25 @@ def _write_transition(connection: Connection, commit: Commit, transition: Transi
         "config_hash": commit.config_hash,
         "created_at": commit.now,
     }
-    if insert_absent(connection, t.outbox, [values]) == 0:
-        if not commit.accept:
-            _compare(connection, transition)
-        return
-    if commit.again and not commit.accept:
-        raise TapewatchError(
-            f"folding the journal again raised alert {transition.alert_id} ({transition.rule}, transition "
-            f"{transition.number}), which was not raised before: {_UNSOUND}derived {transition.body.decode()}"
-        )
-    decision = {
+
+
+def _decision(row: TaskRow, transition: Transition) -> dict[str, Any]:
+    return {
         "alert_id": transition.alert_id,
         "number": transition.number,
         "kind": "transition",
         "held_by": None,
-        "task_id": commit.row.id,
-        "topic": commit.row.partition.topic,
-        "partition": commit.row.partition.partition,
+        "task_id": row.id,
+        "topic": row.partition.topic,
+        "partition": row.partition.partition,
         "offset": transition.offset,
         "index_": transition.index,
         "body": transition.decision,
     }
-    connection.execute(insert(t.decisions).values(decision))
 
 
-def _write_near_miss(connection: Connection, row: TaskRow, near_miss: NearMiss) -> None:
-    values = {
+def _near_miss(row: TaskRow, near_miss: NearMiss) -> dict[str, Any]:
+    return {
         "alert_id": near_miss.id,
         "number": 0,
         "kind": "near_miss",
@@ -120,25 +153,12 @@ def _write_near_miss(connection: Connection, row: TaskRow, near_miss: NearMiss) 
         "index_": near_miss.index,
         "body": near_miss.body,
     }
-    insert_absent(connection, t.decisions, [values])
 
 
 _UNSOUND = (
     "the fold was not deterministic, or records it rests on have changed (a compacted topic). Nothing was "
     "written; --accept-rederivation keeps what is stored and goes on. Please report this with "
 )
-
-
-def _compare(connection: Connection, derived: Transition) -> None:
-    c = t.outbox.c
-    stored = connection.execute(
-        select(c.body).where(c.alert_id == derived.alert_id, c.number == derived.number)
-    ).scalar_one()
-    if stored != derived.body:
-        raise TapewatchError(
-            f"alert {derived.alert_id} ({derived.rule}, transition {derived.number}) was derived again with "
-            f"another body: {_UNSOUND}stored {stored.decode()} and derived {derived.body.decode()}"
-        )
 
 
 def _write_flood(connection: Connection, commit: Commit, flood: Flood) -> None:

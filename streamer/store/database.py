@@ -163,7 +163,7 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
         return 0
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).on_conflict_do_nothing()
-    return sum(connection.execute(statement, [dict(row)]).rowcount for row in rows)
+    return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
