@@ -1,0 +1,1 @@
+"""What tapewatch costs, measured against what else there is; see docs/performance.md."""

@@ -1,0 +1,122 @@
+"""Row k: what more instruments, rules and detectors cost; and what the size of a batch does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.bench import Bench
+from benchmarks.configuration import Document, configuration
+from benchmarks.contest import Run, Taken, take
+from benchmarks.figures import Figure, must
+from benchmarks.full import compiled, fold
+from benchmarks.machine import WORK_CORE, pinned
+from benchmarks.workload import SYMBOLS, Stream, market
+from streamer.sources.contract import Chunk
+
+BATCHES = (100, 500, 2_000, 5_000)
+_MOST = 2.0
+_CONDITIONS = (
+    "size > {far} * size_mean_1h and notional > {money}k",
+    "abs(return_bps_10s) > {bps}bps and trade_rate_10s > {rate}",
+    "tape.score > 0.9{digits} and abs(return_bps_10s) > {bps}bps",
+    "log_notional_10s > {log} and trade_rate_10s > {rate}",
+)
+
+
+def measure(bench: Bench, taken: Taken) -> list[Figure]:
+    """Rates at each number, and how much slower the most are than the fewest."""
+    del taken
+    scale = bench.scale
+    runs: dict[str, Run] = {}
+    for number in scale.symbols:
+        runs[f"{number:,} symbols"] = _of_symbols(bench, number)
+    for number in scale.rules:
+        runs[f"{number} rules"] = _of(bench, _rules(number))
+    for number in scale.detectors:
+        runs[f"{number} detectors"] = _of(bench, _detectors(number))
+    for number in BATCHES:
+        runs[f"batches of {number:,}"] = _of(bench, _batches(number))
+    found = take(runs, scale.rounds, bench.say)
+    few, many = f"{scale.symbols[0]:,} symbols", f"{scale.symbols[-1]:,} symbols"
+    some, most = f"{scale.rules[-2]} rules", f"{scale.rules[-1]} rules"
+    return [
+        found.ratio(few, many, f"rate at {few} / at {many}", most=_MOST),
+        found.ratio(some, most, f"rate at {some} / at {most}", most=_MOST),
+        *(found.rate(name, name) for name in runs),
+    ]
+
+
+def _of_symbols(bench: Bench, number: int) -> Run:
+    """Every instrument is known before time is taken: what a new one costs is another row's."""
+    events = max(bench.scale.growth_events, 2 * number)
+    stream = market(events, number)
+    first = market(number, number, chosen=np.arange(number), topic=stream.partition.topic)
+    later = Stream(
+        stream.partition,
+        [*first.values, *stream.values],
+        np.concatenate([first.times, stream.times + int(first.times[-1] - first.times[0])]),
+    )
+    return _timed(bench, lambda _: None, list(later.chunks()), len(first))
+
+
+def _of(bench: Bench, change: Callable[[Document], None]) -> Run:
+    stream = market(bench.scale.growth_events, SYMBOLS)
+    return _timed(bench, change, list(stream.chunks()), 0)
+
+
+def _timed(bench: Bench, change: Callable[[Document], None], chunks: list[Chunk], untimed: int) -> Run:
+    """Records a second behind the first ones, of which `untimed` do not count."""
+    import time
+
+    config = configuration(change)
+    plan = compiled(config)
+    records = sum(len(chunk.records) for chunk in chunks)
+
+    def run() -> float:
+        seen = counted = 0
+        began = 0.0
+
+        def watch(work: object) -> None:
+            nonlocal seen, counted, began
+            seen += work.records  # type: ignore[attr-defined]
+            if not began and seen >= untimed:
+                began, counted = time.perf_counter(), seen
+
+        with pinned(WORK_CORE):
+            fold(config, plan, [chunks[0].partition], chunks, watch=watch)
+            took = time.perf_counter() - began
+        must(seen == records, f"{seen} of {records} records were folded")
+        return (seen - counted) / took
+
+    return run
+
+
+def _rules(number: int) -> Callable[[Document], None]:
+    def change(found: Document) -> None:
+        found["rules"] = {f"rule_{at}": _rule(at) for at in range(number)}
+
+    return change
+
+
+def _rule(at: int) -> Document:
+    digits = f"{at % 90 + 10}"
+    values = {"far": 50 + at, "money": 500 + at, "bps": 20 + at, "rate": 50 + at, "log": 14 + at % 5}
+    return {"when": _CONDITIONS[at % len(_CONDITIONS)].format(digits=digits, **values), "for": "3 of 5"}
+
+
+def _detectors(number: int) -> Callable[[Document], None]:
+    def change(found: Document) -> None:
+        tape = found["detectors"]["tape"]
+        for at in range(1, number):
+            found["detectors"][f"tape_{at}"] = {**tape, "params": {**tape["params"], "seed": 7 + at}}
+
+    return change
+
+
+def _batches(number: int) -> Callable[[Document], None]:
+    def change(found: Document) -> None:
+        found["engine"] = {**found.get("engine", {}), "batch_size": number}
+
+    return change

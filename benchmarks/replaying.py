@@ -1,0 +1,18 @@
+"""Row g: `tapewatch replay` of a file, against Full from memory."""
+
+from __future__ import annotations
+
+from benchmarks.bench import Bench
+from benchmarks.contest import Taken
+from benchmarks.figures import Figure
+
+RUNS = ("full, made", "replay")
+
+
+def measure(bench: Bench, taken: Taken) -> list[Figure]:
+    """The ratio, and the rate that the command itself states, which leaves its start out."""
+    del bench
+    return [
+        taken.ratio("replay", "full, made", "tapewatch replay / Full from memory", least=0.85),
+        taken.rate("replay", "tapewatch replay of a file of lines"),
+    ]

@@ -1,0 +1,192 @@
+"""Runs whose events a second are compared: Full, the bare loop, peers, clients, a replay; all checked."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.bare import Looped, bare, symbols_of
+from benchmarks.bench import Bench, Workload
+from benchmarks.configuration import document, service_document
+from benchmarks.contest import Run
+from benchmarks.figures import must
+from benchmarks.full import Folded, fold
+from benchmarks.machine import WORK_CORE, pinned
+from benchmarks.process import ROOT, run_worker
+
+NO_PEERS = "not run: peers are not installed (make bench installs them)"
+_SUMMARY = re.compile(r"([\d,]+) records in [\d.]+ s \(([\d,]+) a second\)")
+_POLLED = 0.3
+"""The share of the topic that plain polling reads: it takes long."""
+
+
+class Throughput:
+    """Every run by name; what it found in the first round it must find again in each.
+
+    Parameters
+    ----------
+    bench
+        What they share.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._folded: dict[str, Folded] = {}
+        self._looped: dict[str, Looped] = {}
+        self.all: dict[str, Run] = {
+            "full, made": lambda: self._full(bench.made),
+            "full, captured": lambda: self._full(bench.captured),
+            "bare, made": lambda: self._bare(bench.made),
+            "bare, captured": lambda: self._bare(bench.captured),
+            "quix": self._quix,
+            "bytewax": self._bytewax,
+            "service": self._service,
+            "poll": self._poll,
+            "confluent": self._confluent,
+            "replay": self._replay,
+        }
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Runs that cannot be made here, and why."""
+        if self._bench.peers is not None:
+            return {}
+        return dict.fromkeys(("quix", "bytewax", "confluent"), NO_PEERS)
+
+    def prepare(self, names: list[str]) -> None:
+        """Make what these runs need, so that no round has to."""
+        needs: dict[str, Callable[[], object]] = {
+            "full, made": lambda: self._bench.made,
+            "full, captured": lambda: self._bench.captured,
+            "bare, made": lambda: self._bench.made,
+            "bare, captured": lambda: self._bench.captured,
+            "quix": lambda: (self._bench.sample_topic, self._sample_file),
+            "bytewax": lambda: self._sample_file,
+            "service": lambda: (self._bench.topic, self._expected),
+            "poll": lambda: self._bench.topic,
+            "confluent": lambda: self._bench.topic,
+            "replay": lambda: (self._replayed, self._expected),
+        }
+        _ = self._bench.plan
+        for name in names:
+            needs[name]()
+
+    def folded(self, name: str) -> Folded:
+        """What Full made of a workload."""
+        return self._folded[name]
+
+    @cached_property
+    def _expected(self) -> Folded:
+        """What Full makes of the made market, to compare others with."""
+        if "made" not in self._folded:
+            self._full(self._bench.made)
+        return self._folded["made"]
+
+    @cached_property
+    def _sample_file(self) -> Path:
+        path = self._bench.new_folder() / "sample"
+        path.write_bytes(b"\n".join(self._bench.made.sample) + b"\n")
+        return path
+
+    @cached_property
+    def _replayed(self) -> tuple[Path, Path]:
+        """A configuration, and a file of the made market with the receive time before each line."""
+        folder = self._bench.new_folder()
+        config, path = folder / "tapewatch.yaml", folder / "spot_benchmark"
+        config.write_text(document())
+        (stream,) = self._bench.made.streams
+        with path.open("wb") as out:
+            for ns, value in zip(stream.times.tolist(), stream.values, strict=True):
+                out.write(b"%d %s\n" % (ns, value))
+        return config, path
+
+    def _full(self, workload: Workload) -> float:
+        bench = self._bench
+        with pinned(WORK_CORE):
+            found = fold(bench.config, bench.plan, workload.partitions, workload.chunks)
+        must(found.records == workload.records, f"{found.records} of {workload.records} records were folded")
+        must(found.scored > 0, "no row was scored")
+        before = self._folded.setdefault(workload.name, found)
+        must(before.alerts == found.alerts, "two runs raised different alerts")
+        return found.rate
+
+    def _bare(self, workload: Workload) -> float:
+        with pinned(WORK_CORE):
+            found = bare(workload.sample, symbols_of(workload.sample))
+        self._same_scores(workload.name, found)
+        return found.rate
+
+    def _quix(self) -> float:
+        bench = self._bench
+        found = run_worker(
+            "quix_loop", bench.broker.bootstrap, bench.sample_topic, self._sample_file, python=bench.peers
+        )
+        self._same_scores("made", Looped(found["rate"], found["checksum"]))
+        return float(found["rate"])
+
+    def _bytewax(self) -> float:
+        found = run_worker("bytewax_loop", self._sample_file, python=self._bench.peers)
+        self._same_scores("made", Looped(found["rate"], found["checksum"]))
+        return float(found["rate"])
+
+    def _service(self) -> float:
+        bench, expected = self._bench, self._expected
+        config = service_document(bench.new_folder(), bench.broker.bootstrap, bench.topic)
+        found = run_worker("service", config, bench.made.records)
+        must(found["records"] == expected.records, "the service folded another number of records")
+        must(found["scored"] == expected.scored, "the service scored another number of rows")
+        alerts = tuple(tuple(each) for each in found["alerts"])
+        must(
+            [each for each in alerts if each[0] != "stale_feed"] == list(expected.alerts),
+            "from Kafka other alerts were raised than from memory",
+        )
+        return float(found["rate"])
+
+    def _poll(self) -> float:
+        count = int(self._bench.made.records * _POLLED)
+        found = run_worker("poll_loop", self._bench.broker.bootstrap, self._bench.topic, count)
+        must(found["records"] >= count, "polling lost records")
+        return float(found["rate"])
+
+    def _confluent(self) -> float:
+        bench, count = self._bench, self._bench.made.records
+        found = run_worker(
+            "confluent_columns", bench.broker.bootstrap, bench.topic, count, python=bench.peers
+        )
+        must(found["records"] == count, "confluent-kafka read another number of records")
+        return float(found["rate"])
+
+    def _replay(self) -> float:
+        config, path = self._replayed
+        alerts = path.with_suffix(".alerts")
+        command = [
+            sys.executable,
+            "-m",
+            "streamer",
+            "replay",
+            "-c",
+            str(config),
+            "-q",
+            "--alerts",
+            str(alerts),
+        ]
+        with pinned(WORK_CORE):
+            done = subprocess.run(
+                [*command, str(path)], capture_output=True, text=True, cwd=ROOT, check=False
+            )
+        found = _SUMMARY.search(done.stderr)
+        must(done.returncode == 0 and found is not None, f"replay failed: {done.stderr[-2000:]}")
+        assert found is not None
+        must(int(found[1].replace(",", "")) == self._bench.made.records, "replay lost records")
+        raised = len(alerts.read_bytes().splitlines())
+        must(raised == len(self._expected.alerts), "replay raised another number of alerts")
+        return float(found[2].replace(",", ""))
+
+    def _same_scores(self, name: str, found: Looped) -> None:
+        must(found.checksum > 0, "River scored nothing")
+        before = self._looped.setdefault(name, found)
+        must(before.checksum == found.checksum, "the same work came to other scores")

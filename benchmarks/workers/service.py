@@ -1,0 +1,49 @@
+"""`tapewatch run` until it has folded so many records, then stopped as SIGTERM would: ``CONFIG COUNT``.
+
+It is the command's own code; only `Observer.watch`, which it calls after every batch, has an onlooker.
+The rate is from the first batch to the last, without the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.full import Tally
+from streamer.config.load import load
+from streamer.config.secrets import resolve_secrets
+from streamer.pipeline.runner import Work
+from streamer.serve.observer import Observer
+from streamer.service import run_service
+
+
+def main(path: str, count: str) -> None:
+    """Run the service."""
+    config = load(Path(path))
+    tally = Tally()
+    began = ended = 0.0
+    first = 0
+    whole = Observer.watch
+
+    def watch(self: Observer, work: Work) -> None:
+        nonlocal began, ended, first
+        whole(self, work)
+        tally.watch(work)
+        if not began:
+            began, first = time.perf_counter(), tally.records
+        if tally.records >= int(count) and not ended:
+            ended = time.perf_counter()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Observer.watch = watch  # type: ignore[method-assign]
+    run_service(config, resolve_secrets(config, os.environ), say=lambda _: None)
+    found = {"records": tally.records, "scored": tally.scored, "dead": tally.dead, "alerts": tally.alerts()}
+    print(json.dumps({"rate": (tally.records - first) / (ended - began), **found}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
