@@ -47,7 +47,13 @@ class Piece:
 
 
 class Gathered:
-    """What has come one by one and is not given on yet: either whole batches or single records."""
+    """What has come one by one and is not given on yet: either whole batches or single records.
+
+    Parameters
+    ----------
+    wanted
+        The first offset that is wanted; records before it are left out.
+    """
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
@@ -63,10 +69,11 @@ class Gathered:
         return not self._wholes and len(self._singles) < AT_ONCE_SINGLES
 
     def add(self, one: Any) -> None:
+        """Take one more along."""
         if isinstance(one.value, WholeBatch):
             self._wholes.append(one.value)
             self._size += len(one.value)
-        else:
+        elif one.offset >= self._wanted:
             self._singles.append(one)
 
     def give(self) -> Iterator[Piece]:

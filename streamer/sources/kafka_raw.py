@@ -118,10 +118,13 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
         if self._done == 0:
             self.bytes_read += piece.size
         self.records_read += until - self._done
-        self.next_fetch_offset, self.leader_epoch = piece.behind(until)
+        self._go_to(*piece.behind(until))
         self._done = until
         if until == len(piece.rows):
             self._piece, self._done = None, 0
+
+    def _go_to(self, offset: int, epoch: int) -> None:
+        self.next_fetch_offset, self.leader_epoch = max(self.fetch_offset, offset), epoch
 
     def _pieces(self, data: memoryview) -> Iterator[Piece]:
         block, table = self._plain(data)
@@ -129,8 +132,7 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
             yield Piece(block, table)
         if len(table):  # also where none of their records is wanted, or left
             last = table[-1]
-            self.next_fetch_offset = int(last[batches.BASE] + last[batches.SPAN]) + 1
-            self.leader_epoch = int(last[batches.EPOCH])
+            self._go_to(int(last[batches.BASE] + last[batches.SPAN]) + 1, int(last[batches.EPOCH]))
             data = data[last[batches.END] :]
         if len(data):
             yield from self._one_by_one(data)
@@ -164,6 +166,7 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
                 gathered.add(one)
         except Exception:
             yield from gathered.give()
+            self._go_to(inner.next_fetch_offset, inner.leader_epoch)
             raise
         yield from gathered.give()
-        self.next_fetch_offset, self.leader_epoch = inner.next_fetch_offset, inner.leader_epoch
+        self._go_to(inner.next_fetch_offset, inner.leader_epoch)

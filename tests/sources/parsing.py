@@ -1,0 +1,76 @@
+"""What a parser of fetched record batches says, taken as the consumer takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
+
+from kafka import TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.protocol.consumer import IsolationLevel
+from kafka.record import MemoryRecords
+
+from streamer.sources.contract import Partition, Record
+from streamer.sources.kafka_raw import RawPartitionRecords
+from streamer.sources.kafka_records import chunks_of
+
+HERE = TopicPartition("made-up", 0)
+
+
+class Aborted(NamedTuple):
+    first_offset: int
+    producer_id: int
+
+
+class Said(NamedTuple):
+    records: list[Record]
+    position: int
+    epoch: int
+    error: str
+
+
+def said(
+    parser: type,
+    data: bytes,
+    *,
+    offset: int = 0,
+    aborted: Sequence[Aborted] = (),
+    committed: bool = True,
+    at_once: Sequence[int | None] = (None,),
+) -> Said:
+    """All it says, taking so many at a time, again and again."""
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    made = parser(
+        offset, HERE, MemoryRecords(data), isolation_level=level, aborted_transactions=list(aborted)
+    )
+    found: list[Any] = []
+    error = ""
+    counts = cycle(at_once)
+    try:
+        while made:
+            count = next(counts)
+            taken = made.take(count)
+            assert count is None or len(taken) <= count
+            found.extend(taken)
+    except Exception as raised:
+        error = f"{type(raised).__name__}: {raised}"
+    records = [record for chunk in chunks_of(Partition("made-up", "", 0), found) for record in chunk.records]
+    return Said(records, made.next_fetch_offset, made.leader_epoch, error)
+
+
+def same(data: bytes, **how: Any) -> Said:
+    """What both parsers say of these bytes, which is the same.
+
+    But for what goes back behind where the fetch began, which kafka-python lets through.
+    """
+    wanted, got = said(Fetcher.PartitionRecords, data, **how), said(RawPartitionRecords, data, **how)
+    offset = how.get("offset", 0)
+    assert got.records == [record for record in wanted.records if record.offset >= offset]
+    assert got.error == wanted.error
+    if wanted.error:
+        # the position is at the damaged batch, or behind the last record before it
+        assert max(wanted.position, offset) <= got.position
+    else:
+        assert (got.position, got.epoch) == (max(wanted.position, offset), wanted.epoch)
+    return got
