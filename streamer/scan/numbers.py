@@ -127,7 +127,7 @@ def _any_number(at, end):
     count = at - start
     if count == 0 or (count > 1 and byte_at(start) == _ZERO):
         return nothing
-    if value == _NONE:
+    if byte_at(start) == _ZERO:
         count = 0
     power = 0
     integer = True
@@ -238,8 +238,8 @@ def integer_at(at, end):
     behind, digits, places = _short_number(at)
     whole = places == 0
     if behind < 0:
-        behind, digits, _, count, whole = _any_number(at, end)
-        if count > MOST_DIGITS:
+        behind, digits, power, count, whole = _any_number(at, end)
+        if count > MOST_DIGITS or count + power > _LARGEST:
             return behind, 0, False, False
     fits = whole and digits <= (_LEAST if negative else _LEAST - _ONE)
     value = np.int64(digits)
