@@ -12,13 +12,14 @@ variance" (University of Cambridge, 2009), section 4.
 from __future__ import annotations
 
 import math
+from collections.abc import Set as AbstractSet
 from typing import Literal, get_args
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.columns import ORDER, State
+from detectors.columns import KIND_NAMES, ORDER, State
 from detectors.features.contract import NS, Rows
 from detectors.features.windows import NEVER
 from detectors.slots import Column, SlotArrays
@@ -35,43 +36,125 @@ ABSURD = 1000.0
 The scale is the larger of the standard deviation and the mean's size.
 """
 
-VERSION = 1
+VERSION = 2
+
+_COUNT, _LAST = range(2)
+_WEIGHT, _MEAN, _M2, _LAST_Z = range(4)
+_KINDS = len(KIND_NAMES)
+_UNASKED = np.empty(0)
 
 
 @njit(cache=True, nogil=True)
-def _baseline_rows(cell, clock, x, feeds, tick, horizon_s, count, weight, mean, m2, last, last_z, out):  # type: ignore[no-untyped-def]
+def _left_after(before, now, horizon_s):  # type: ignore[no-untyped-def]
+    return math.exp(-((now - before) / NS) / horizon_s)
+
+
+@njit(cache=True, nogil=True)
+def _fade_rows(slot, kind, clock, wanted, horizon_s, last, before, left):  # type: ignore[no-untyped-def]
+    for row in range(slot.shape[0]):
+        before[row] = NEVER
+        if wanted[row]:
+            s, k = slot[row], kind[row]
+            if last[s, k] != NEVER and clock[row] > last[s, k]:
+                before[row] = last[s, k]
+                left[row] = _left_after(last[s, k], clock[row], horizon_s)
+            last[s, k] = clock[row]
+
+
+class Fading:
+    """What is left of an observation's weight when the next row of its kind comes, over one horizon.
+
+    Nearly every baseline of that horizon needs the same number on a row, and an exponential costs
+    more than the rest of the row. It only saves work: a baseline whose last observation was another
+    one reckons for itself, so nothing of this is state.
+
+    Parameters
+    ----------
+    horizon_ns
+        H, after which a weight has fallen to 1/e.
+    kinds
+        The kinds of rows that matter.
+    """
+
+    def __init__(self, horizon_ns: int, kinds: frozenset[int]) -> None:
+        self._horizon_s = horizon_ns / NS
+        self._kinds = kinds
+        self._arrays = SlotArrays({"last": Column(np.int64, NEVER, (_KINDS,))})
+
+    def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
+        self._arrays.grow(n_slots)
+
+    def step(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The clock of the row's predecessor, and what is left of its weight.
+
+        Returns
+        -------
+        before : int64[n]
+            `NEVER` where the second number says nothing: no time has passed, or there was none.
+        left : float64[n]
+        """
+        before, left = np.empty(len(rows), np.int64), np.empty(len(rows))
+        _fade_rows(
+            rows.slot,
+            rows.kind,
+            rows.clock,
+            rows.of(self._kinds),
+            self._horizon_s,
+            self._arrays["last"],
+            before,
+            left,
+        )
+        return before, left
+
+
+@njit(cache=True, nogil=True)
+def _taken_in(value, known, spread, left, weight, mean, m2):  # type: ignore[no-untyped-def]
+    # Numbers in, numbers out: handing arrays to a function costs more than all that is done here.
+    if known:
+        far = ABSURD * max(spread, abs(mean))
+        if far > 0.0:
+            value = min(max(value, mean - far), mean + far)
+    if left < 1.0 and weight > ENOUGH:
+        kept = max(left, ENOUGH / weight)
+        weight *= kept
+        m2 *= kept
+    weight += 1.0
+    step = value - mean
+    mean += step / weight
+    return weight, mean, m2 + step * (value - mean)
+
+
+@njit(cache=True, nogil=True)
+def _baseline_rows(  # type: ignore[no-untyped-def]
+    cell, clock, x, feeds, tick, horizon_s, before, left, counted, at, mean, var, z
+):
     for row in range(cell.shape[0]):
-        c = cell[row]
-        known = count[c] >= ENOUGH
-        spread = 0.0
-        out[0, row] = np.nan
-        out[1, row] = np.nan
-        if known:
-            out[0, row] = mean[c]
-            out[1, row] = m2[c] / weight[c]
-            spread = math.sqrt(out[1, row])
-        out[2, row] = last_z[c]
-        if not feeds[row] or not math.isfinite(x[row]):
+        c, value, now = cell[row], x[row], clock[row]
+        known = counted[c, _COUNT] >= ENOUGH
+        if mean.shape[0]:
+            mean[row] = at[c, _MEAN] if known else np.nan
+        if var.shape[0]:
+            var[row] = at[c, _M2] / at[c, _WEIGHT] if known else np.nan
+        if z.shape[0]:
+            z[row] = at[c, _LAST_Z] if known else np.nan
+        if not feeds[row] or not math.isfinite(value):
             continue
-        out[2, row] = (x[row] - mean[c]) / spread if spread > 0.0 else np.nan
+        spread = math.sqrt(at[c, _M2] / at[c, _WEIGHT]) if known else 0.0
+        last_z = (value - at[c, _MEAN]) / spread if spread > 0.0 else np.nan
+        if z.shape[0]:
+            z[row] = last_z
         if tick[row]:
             continue
-        last_z[c] = out[2, row]
-        value = x[row]
-        if known:
-            far = ABSURD * max(spread, abs(mean[c]))
-            if far > 0.0:
-                value = min(max(value, mean[c] - far), mean[c] + far)
-        if last[c] != NEVER and clock[row] > last[c] and weight[c] > ENOUGH:
-            kept = max(math.exp(-((clock[row] - last[c]) / NS) / horizon_s), ENOUGH / weight[c])
-            weight[c] *= kept
-            m2[c] *= kept
-        last[c] = clock[row]
-        count[c] = min(count[c] + 1, ENOUGH)
-        weight[c] += 1.0
-        step = value - mean[c]
-        mean[c] += step / weight[c]
-        m2[c] += step * (value - mean[c])
+        last, still = counted[c, _LAST], 1.0
+        if now > last:
+            still = left[row] if before[row] == last else _left_after(last, now, horizon_s)
+        at[c, _WEIGHT], at[c, _MEAN], at[c, _M2] = _taken_in(
+            value, known, spread, still, at[c, _WEIGHT], at[c, _MEAN], at[c, _M2]
+        )
+        at[c, _LAST_Z] = last_z
+        counted[c, _LAST] = now
+        counted[c, _COUNT] = min(counted[c, _COUNT] + 1, ENOUGH)
 
 
 class Baseline:
@@ -97,12 +180,8 @@ class Baseline:
         self._lanes = 2 if by_kind else 1
         self._arrays = SlotArrays(
             {
-                "count": Column(np.int64),
-                "weight": Column(np.float64),
-                "mean": Column(np.float64),
-                "m2": Column(np.float64),
-                "last": Column(np.int64, NEVER),
-                "last_z": Column(np.float64, np.nan),
+                "counted": Column(np.int64, 0, (2,)),
+                "at": Column(np.float64, 0, (4,)),
             },
             per_slot=self._lanes,
         )
@@ -111,7 +190,13 @@ class Baseline:
         """Make room for `n_slots` slots."""
         self._arrays.grow(n_slots)
 
-    def step(self, rows: Rows, x: NDArray[np.float64]) -> dict[Statistic, NDArray[np.float64]]:
+    def step(
+        self,
+        rows: Rows,
+        x: NDArray[np.float64],
+        fading: tuple[NDArray[np.int64], NDArray[np.float64]],
+        wanted: AbstractSet[Statistic],
+    ) -> dict[Statistic, NDArray[np.float64]]:
         """The statistics as of each row, before it is taken in.
 
         Parameters
@@ -120,9 +205,14 @@ class Baseline:
             The batch.
         x
             float64[n], the number; what is not finite is no observation.
+        fading
+            What `Fading` of the same horizon gave for the batch.
+        wanted
+            The statistics to give.
         """
-        a = self._arrays
-        out = np.empty((3, len(rows)))
+        mean = np.empty(len(rows)) if "mean" in wanted else _UNASKED
+        var = np.empty(len(rows)) if wanted & {"var", "sd"} else _UNASKED
+        z = np.empty(len(rows)) if "z" in wanted else _UNASKED
         _baseline_rows(
             self._cells(rows),
             rows.clock,
@@ -130,15 +220,17 @@ class Baseline:
             rows.of(self._feeds),
             rows.tick,
             self._horizon_s,
-            a["count"],
-            a["weight"],
-            a["mean"],
-            a["m2"],
-            a["last"],
-            a["last_z"],
-            out,
+            *fading,
+            self._arrays["counted"],
+            self._arrays["at"],
+            mean,
+            var,
+            z,
         )
-        return {"mean": out[0], "var": out[1], "sd": np.sqrt(out[1]), "z": out[2]}
+        every: dict[Statistic, NDArray[np.float64]] = {"mean": mean, "var": var, "z": z}
+        if "sd" in wanted:
+            every["sd"] = np.sqrt(var)
+        return {statistic: every[statistic] for statistic in every if statistic in wanted}
 
     def _cells(self, rows: Rows) -> NDArray[np.int32]:
         if self._lanes == 1:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import TICK, Columns, State
@@ -19,7 +21,7 @@ NS = 1_000_000_000
 
 
 class Rows:
-    """One batch as feature kernels want it: writable contiguous columns, and masks made once.
+    """One batch as feature kernels want it: writable contiguous columns, and what several of them share.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ class Rows:
         self.tick: NDArray[np.bool_] = self.kind == TICK
         self._fields = columns.fields
         self._masks: dict[frozenset[int], NDArray[np.bool_]] = {}
+        self._numbers: dict[tuple[str, frozenset[int]], NDArray[np.float64]] = {}
+        self._buckets: dict[int, NDArray[np.int64]] = {}
 
     def __len__(self) -> int:
         return len(self.slot)
@@ -48,11 +52,29 @@ class Rows:
         return self._masks[kinds]
 
     def field(self, name: str, kinds: frozenset[int]) -> NDArray[np.float64]:
-        """A field on rows of these kinds, NaN elsewhere and where it is not finite. A fresh array."""
-        column = self._fields.get(name)
-        if column is None:
-            return np.full(len(self), np.nan)
-        return np.where(self.of(kinds) & np.isfinite(column), column, np.nan)
+        """A field on rows of these kinds, NaN elsewhere and where it is not finite. Not to be written to."""
+        if (name, kinds) not in self._numbers:
+            column = self._fields.get(name)
+            number = np.empty(len(self))
+            if column is None:
+                number.fill(np.nan)
+            else:
+                _finite_rows(np.require(column, np.float64, ("C", "W")), self.of(kinds), number)
+            self._numbers[name, kinds] = number
+        return self._numbers[name, kinds]
+
+    def bucket(self, bucket_ns: int) -> NDArray[np.int64]:
+        """Which stretch of `bucket_ns` each row's clock is in. Not to be written to."""
+        if bucket_ns not in self._buckets:
+            self._buckets[bucket_ns] = self.clock // bucket_ns
+        return self._buckets[bucket_ns]
+
+
+@njit(cache=True, nogil=True)
+def _finite_rows(column, wanted, out):  # type: ignore[no-untyped-def]
+    for row in range(column.shape[0]):
+        value = column[row]
+        out[row] = value if wanted[row] and math.isfinite(value) else np.nan
 
 
 class Node(Protocol):

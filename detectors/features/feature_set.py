@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Columns, State
-from detectors.features.baselines import Baseline, Statistic
+from detectors.columns import TICK, Columns, State
+from detectors.features.baselines import Baseline, Fading, Statistic
 from detectors.features.contract import Node, Rows, Unit
 from detectors.features.names import Feature, parse_feature
 from detectors.features.registry import FAMILIES
@@ -19,11 +19,13 @@ from detectors.slots import StateMismatchError
 
 @dataclass(frozen=True, slots=True)
 class _Of:
-    """A baseline, and the field or the node (by its spec) that it is of."""
+    """A baseline, the field or the node (by its spec) that it is of, and what is asked of it."""
 
     baseline: Baseline
-    field: str | None
+    horizon_ns: int
+    of_field: str | None
     node: str | None
+    statistics: set[Statistic] = field(default_factory=set)
 
 
 class FeatureSet:
@@ -57,6 +59,7 @@ class FeatureSet:
         self._baselines: dict[str, _Of] = {}
         for feature in self._features.values():
             self._add(feature)
+        self._fading = {horizon_ns: self._fades(horizon_ns) for horizon_ns in self._horizons()}
 
     def _add(self, feature: Feature) -> None:
         if feature.family is not None:
@@ -69,8 +72,20 @@ class FeatureSet:
             field = feature.base if isinstance(feature.base, str) else None
             by_kind = field is not None and len(FIELDS[field].kinds) > 1
             self._baselines[feature.spec] = _Of(
-                Baseline(feature.horizon_ns, feature.fed_by, by_kind), field, _base_spec(feature)
+                Baseline(feature.horizon_ns, feature.fed_by, by_kind),
+                feature.horizon_ns,
+                field,
+                _base_spec(feature),
             )
+        if feature.statistic is not None:
+            self._baselines[feature.spec].statistics.add(feature.statistic)
+
+    def _horizons(self) -> list[int]:
+        return sorted({of.horizon_ns for of in self._baselines.values()})
+
+    def _fades(self, horizon_ns: int) -> Fading:
+        fed_by = (f.fed_by for f in self._features.values() if f.horizon_ns == horizon_ns)
+        return Fading(horizon_ns, frozenset().union(*fed_by) - {TICK})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,6 +122,8 @@ class FeatureSet:
             node.grow(n_slots)
         for of in self._baselines.values():
             of.baseline.grow(n_slots)
+        for fading in self._fading.values():
+            fading.grow(n_slots)
 
     def step(self, columns: Columns) -> dict[str, NDArray[np.float64]]:
         """Every feature as of every row.
@@ -125,10 +142,14 @@ class FeatureSet:
         self.grow(columns.n_slots)
         rows = Rows(columns)
         found = {spec: node.step(rows) for spec, node in self._nodes.items()}
+        fading = {horizon_ns: fading.step(rows) for horizon_ns, fading in self._fading.items()}
         statistics: dict[str, dict[Statistic, NDArray[np.float64]]] = {}
         for spec, of in self._baselines.items():
-            x = rows.field(of.field, frozenset(FIELDS[of.field].kinds)) if of.field else found[of.node or ""]
-            statistics[spec] = of.baseline.step(rows, x)
+            if of.of_field is not None:
+                x = rows.field(of.of_field, frozenset(FIELDS[of.of_field].kinds))
+            else:
+                x = found[of.node or ""]
+            statistics[spec] = of.baseline.step(rows, x, fading[of.horizon_ns], of.statistics)
         return {
             name: statistics[feature.spec][feature.statistic] if feature.statistic else found[feature.spec]
             for name, feature in self._features.items()

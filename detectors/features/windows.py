@@ -3,7 +3,8 @@
 A window W is cut into 20 buckets of the instrument's clock. A row sees the bucket it falls into
 and the 20 before it, so what is called W covers between W and W * (1 + 1/20). Every bucket
 carries the number of its stretch of time: one left over from an earlier turn of the ring is
-known by it, and nothing has to be advanced while nothing happens.
+known by it, and nothing has to be advanced while nothing happens. The bucket that is filling is
+kept beside the ring, with the sum of those before it, so that most rows touch nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ RING = BUCKETS + 1
 NEVER = np.iinfo(np.int64).min
 
 Weigh = Callable[[Rows], NDArray[np.float64]]
-"""What each row adds to a sum: float64[n], fresh, NaN where it adds nothing."""
+"""What each row adds to a sum: float64[n], NaN where it adds nothing."""
+
+VERSION = 2
+"""Of every feature that rests on these sums."""
+
+_CLOSED, _OPEN = range(2)
 
 
 @njit(cache=True, nogil=True)
@@ -42,27 +48,41 @@ def _closed(ids, sums, now):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _sum_rows(slot, clock, weight, tick, bucket_ns, ids, sums, since, closed_id, closed_sum, out):  # type: ignore[no-untyped-def]
+def _seen(now, open_id, at, ids, sums):  # type: ignore[no-untyped-def]
+    # The sum as of `now` without moving anything: the bucket that is filling is one of the ring's then.
+    if open_id == now:
+        return at[_CLOSED] + at[_OPEN]
+    total = 0.0
+    for age in range(BUCKETS, 0, -1):
+        position = (now - age) % RING
+        if open_id == now - age:
+            total += at[_OPEN]
+        elif ids[position] == now - age:
+            total += sums[position]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _sum_rows(slot, clock, bucket, weight, tick, window_ns, since, open_id, at, ids, sums, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
-        s = slot[row]
-        now = clock[row] // bucket_ns
-        position = now % RING
-        if not tick[row]:
-            if since[s] == NEVER:
-                since[s] = clock[row]
-            if closed_id[s] != now:
-                closed_id[s] = now
-                closed_sum[s] = _closed(ids[s], sums[s], now)
-            if weight[row] == weight[row]:
-                if ids[s, position] != now:
-                    ids[s, position] = now
-                    sums[s, position] = 0.0
-                sums[s, position] += weight[row]
-        if since[s] == NEVER or clock[row] - since[s] < BUCKETS * bucket_ns:
-            out[row] = np.nan
+        s, now = slot[row], bucket[row]
+        if tick[row]:
+            known = since[s] != NEVER and clock[row] - since[s] >= window_ns
+            out[row] = _seen(now, open_id[s], at[s], ids[s], sums[s]) if known else np.nan
             continue
-        total = closed_sum[s] if closed_id[s] == now else _closed(ids[s], sums[s], now)
-        out[row] = total + sums[s, position] if ids[s, position] == now else total
+        if open_id[s] != now:
+            if open_id[s] == NEVER:
+                since[s] = clock[row]
+            else:
+                position = open_id[s] % RING
+                ids[s, position] = open_id[s]
+                sums[s, position] = at[s, _OPEN]
+            open_id[s] = now
+            at[s, _CLOSED] = _closed(ids[s], sums[s], now)
+            at[s, _OPEN] = 0.0
+        if weight[row] == weight[row]:
+            at[s, _OPEN] += weight[row]
+        out[row] = at[s, _CLOSED] + at[s, _OPEN] if clock[row] - since[s] >= window_ns else np.nan
 
 
 class WindowSum:
@@ -86,8 +106,8 @@ class WindowSum:
                 "ids": Column(np.int64, NEVER, (RING,)),
                 "sums": Column(np.float64, 0, (RING,)),
                 "since": Column(np.int64, NEVER),
-                "closed_id": Column(np.int64, NEVER),
-                "closed_sum": Column(np.float64),
+                "open_id": Column(np.int64, NEVER),
+                "at": Column(np.float64, 0, (2,)),
             }
         )
 
@@ -102,14 +122,15 @@ class WindowSum:
         _sum_rows(
             rows.slot,
             rows.clock,
+            rows.bucket(self._bucket_ns),
             self._weigh(rows),
             rows.tick,
-            self._bucket_ns,
+            BUCKETS * self._bucket_ns,
+            a["since"],
+            a["open_id"],
+            a["at"],
             a["ids"],
             a["sums"],
-            a["since"],
-            a["closed_id"],
-            a["closed_sum"],
             out,
         )
         return out
