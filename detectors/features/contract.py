@@ -93,6 +93,10 @@ class Node(Protocol):
         """Go on from a copy."""
 
 
+Convert = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Makes other values of a feature's, row by row; what it is given it leaves as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """A feature by its stem: what it measures, and how to compute it for one window.
@@ -114,7 +118,10 @@ class Family:
     windowed
         Whether its name ends in a window.
     version
-        Goes up whenever the same events would give other values.
+        Goes up whenever the same events would give other values, or a state looks otherwise.
+    of, convert
+        For what is made, row by row, of another family's values over the same window: its stem, and
+        the function. Such a family has no state of its own, and `build` is None.
     """
 
     stem: str
@@ -123,9 +130,11 @@ class Family:
     shape: Shape
     fed_by: frozenset[int]
     needs: frozenset[str]
-    build: Callable[[int], Node]
+    build: Callable[[int], Node] | None
     windowed: bool = True
     version: int = 1
+    of: str | None = None
+    convert: Convert | None = None
 
 
 Values = Mapping[str, NDArray[np.float64]]

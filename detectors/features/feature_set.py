@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.columns import TICK, Columns, State
 from detectors.features.baselines import Baseline, Fading, Statistic
-from detectors.features.contract import Node, Rows, Unit
+from detectors.features.contract import NS, Convert, Family, Node, Rows, Unit
 from detectors.features.names import Feature, parse_feature
 from detectors.features.registry import FAMILIES
 from detectors.fields import FIELDS, Shape
@@ -56,6 +56,7 @@ class FeatureSet:
     def __init__(self, names: Sequence[str]) -> None:
         self._features = {name: parse_feature(name) for name in names}
         self._nodes: dict[str, Node] = {}
+        self._converted: dict[str, tuple[str, Convert]] = {}
         self._baselines: dict[str, _Of] = {}
         for feature in self._features.values():
             self._add(feature)
@@ -63,8 +64,7 @@ class FeatureSet:
 
     def _add(self, feature: Feature) -> None:
         if feature.family is not None:
-            if feature.spec not in self._nodes:
-                self._nodes[feature.spec] = feature.family.build(feature.window_ns)
+            self._add_node(feature, feature.family)
             return
         if isinstance(feature.base, Feature):
             self._add(feature.base)
@@ -79,6 +79,14 @@ class FeatureSet:
             )
         if feature.statistic is not None:
             self._baselines[feature.spec].statistics.add(feature.statistic)
+
+    def _add_node(self, feature: Feature, family: Family) -> None:
+        if family.of is not None and family.convert is not None:
+            source = parse_feature(f"{family.of}_{feature.window_ns // NS}s")
+            self._add(source)
+            self._converted[feature.spec] = (source.spec, family.convert)
+        elif family.build is not None and feature.spec not in self._nodes:
+            self._nodes[feature.spec] = family.build(feature.window_ns)
 
     def _horizons(self) -> list[int]:
         return sorted({of.horizon_ns for of in self._baselines.values()})
@@ -142,6 +150,7 @@ class FeatureSet:
         self.grow(columns.n_slots)
         rows = Rows(columns)
         found = {spec: node.step(rows) for spec, node in self._nodes.items()}
+        found |= {spec: convert(found[source]) for spec, (source, convert) in self._converted.items()}
         fading = {horizon_ns: fading.step(rows) for horizon_ns, fading in self._fading.items()}
         statistics: dict[str, dict[Statistic, NDArray[np.float64]]] = {}
         for spec, of in self._baselines.items():
@@ -195,12 +204,13 @@ class FeatureSet:
     def _parts_of(self, name: str) -> dict[str, Node | Baseline]:
         feature = self._features[name]
         if feature.family is not None:
-            return {feature.spec: self._nodes[feature.spec]}
+            return self._node_of(feature.spec)
         of = self._baselines[feature.spec]
-        parts: dict[str, Node | Baseline] = {feature.spec: of.baseline}
-        if of.node is not None:
-            parts[of.node] = self._nodes[of.node]
-        return parts
+        return {feature.spec: of.baseline, **(self._node_of(of.node) if of.node is not None else {})}
+
+    def _node_of(self, spec: str) -> dict[str, Node | Baseline]:
+        source, _ = self._converted.get(spec, (spec, None))
+        return {source: self._nodes[source]}
 
     @staticmethod
     def _restore(state: State, parts: dict[str, Node | Baseline]) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
-from detectors.features.contract import NS, Family, Rows
-from detectors.features.windows import Weigh, WindowSum
+from detectors.features.contract import NS, Convert, Family, Rows
+from detectors.features.windows import VERSION, Weigh, WindowSum
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
-
-Convert = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Flow(WindowSum):
@@ -117,12 +114,12 @@ def per_second(window_ns: int) -> Convert:
 
 
 @njit(cache=True, nogil=True)
-def _log1p_rows(values):  # type: ignore[no-untyped-def]
+def _log1p(values):  # type: ignore[no-untyped-def]
     # A scalar call for each row: a vectorised log may differ in its last bit with the length.
+    out = np.empty_like(values)
     for row in range(values.shape[0]):
-        if values[row] == values[row]:
-            values[row] = math.log1p(values[row])
-    return values
+        out[row] = math.log1p(values[row]) if values[row] == values[row] else np.nan
+    return out
 
 
 FAMILIES = (
@@ -134,6 +131,7 @@ FAMILIES = (
         fed_by=_TRADES,
         needs=frozenset(),
         build=lambda window: Flow(window, one_per(_TRADES), per_second(window)),
+        version=VERSION,
     ),
     Family(
         stem="message_rate",
@@ -143,6 +141,7 @@ FAMILIES = (
         fed_by=_EVENTS,
         needs=frozenset(),
         build=lambda window: Flow(window, one_per(_EVENTS), per_second(window)),
+        version=VERSION,
     ),
     Family(
         stem="volume",
@@ -152,6 +151,7 @@ FAMILIES = (
         fed_by=_TRADES,
         needs=frozenset({"size"}),
         build=lambda window: Flow(window, _traded("size")),
+        version=VERSION,
     ),
     Family(
         stem="notional",
@@ -161,6 +161,7 @@ FAMILIES = (
         fed_by=_TRADES,
         needs=frozenset({"notional"}),
         build=lambda window: Flow(window, _traded("notional")),
+        version=VERSION,
     ),
     Family(
         stem="log_notional",
@@ -169,7 +170,10 @@ FAMILIES = (
         shape="level",
         fed_by=_TRADES,
         needs=frozenset({"notional"}),
-        build=lambda window: Flow(window, _traded("notional"), _log1p_rows),
+        build=None,
+        version=2,
+        of="notional",
+        convert=_log1p,
     ),
     Family(
         stem="mean_price",
@@ -179,6 +183,7 @@ FAMILIES = (
         fed_by=_TRADES,
         needs=frozenset({"price"}),
         build=lambda window: Quotient(window, _traded("price"), _priced_trades),
+        version=VERSION,
     ),
     Family(
         stem="vwap",
@@ -188,5 +193,6 @@ FAMILIES = (
         fed_by=_TRADES,
         needs=frozenset({"price", "size"}),
         build=lambda window: Quotient(window, _price_of_sized_trades, _size_of_priced_trades),
+        version=VERSION,
     ),
 )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from detectors.columns import FILL, NEW, ORDER, PARTIAL_FILL, QUOTE
 from detectors.features.contract import Family, Rows
 from detectors.features.flows import Flow, Quotient, one_per, per_second
+from detectors.features.windows import VERSION
 
 _ORDERS = frozenset({ORDER})
 _QUOTES = frozenset({QUOTE})
@@ -31,6 +32,7 @@ FAMILIES = (
         fed_by=_QUOTES,
         needs=frozenset(),
         build=lambda window: Flow(window, one_per(_QUOTES), per_second(window)),
+        version=VERSION,
     ),
     Family(
         stem="order_rate",
@@ -40,6 +42,7 @@ FAMILIES = (
         fed_by=_ORDERS,
         needs=frozenset({"action"}),
         build=lambda window: Flow(window, one_per(_ORDERS), per_second(window)),
+        version=VERSION,
     ),
     Family(
         stem="fill_ratio",
@@ -49,5 +52,6 @@ FAMILIES = (
         fed_by=_ORDERS,
         needs=frozenset({"action"}),
         build=lambda window: Quotient(window, _filled, _entered),
+        version=VERSION,
     ),
 )

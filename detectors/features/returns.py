@@ -20,53 +20,61 @@ _RING = BUCKETS + 2
 _NEWEST_REFERENCE = BUCKETS + 1
 
 
+_OPEN, _OLDER, _ASKED = range(3)  # stretches: of the last price, of the older one, of the row asked for
+_LAST, _OLDER_PRICE, _REFERENCE = range(3)
+
+
 @njit(cache=True, nogil=True)
-def _price_at(ids, prices, older_id, older_price, wanted):  # type: ignore[no-untyped-def]
+def _price_at(s, wanted, at, price_at, ids, prices):  # type: ignore[no-untyped-def]
+    # The last price of the newest stretch up to the wanted one.
     found_id = NEVER
     found = np.nan
-    if older_id != NEVER and older_id <= wanted:
-        found_id = older_id
-        found = older_price
+    for kept in (_OLDER, _OPEN):
+        if found_id < at[s, kept] <= wanted:
+            found_id = at[s, kept]
+            found = price_at[s, _OLDER_PRICE if kept == _OLDER else _LAST]
     for position in range(_RING):
-        if found_id < ids[position] <= wanted:
-            found_id = ids[position]
-            found = prices[position]
+        if found_id < ids[s, position] <= wanted:
+            found_id = ids[s, position]
+            found = prices[s, position]
     return found
 
 
 @njit(cache=True, nogil=True)
-def _return_rows(  # type: ignore[no-untyped-def]
-    slot, clock, price, tick, bucket_ns, ids, prices, older_id, older_price, last, asked_id, asked, out
-):
+def _put_away(s, at, price_at, ids, prices):  # type: ignore[no-untyped-def]
+    position = at[s, _OPEN] % _RING
+    if ids[s, position] > at[s, _OLDER]:
+        at[s, _OLDER] = ids[s, position]
+        price_at[s, _OLDER_PRICE] = prices[s, position]
+    ids[s, position] = at[s, _OPEN]
+    prices[s, position] = price_at[s, _LAST]
+
+
+@njit(cache=True, nogil=True)
+def _return_rows(slot, bucket, price, tick, at, price_at, ids, prices, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
-        s = slot[row]
-        now = clock[row] // bucket_ns
+        s, now = slot[row], bucket[row]
         if not tick[row]:
             if price[row] > 0.0:
-                position = now % _RING
-                held = ids[s, position]
-                if held != now:
-                    if held > older_id[s]:
-                        older_id[s] = held
-                        older_price[s] = prices[s, position]
-                    ids[s, position] = now
-                prices[s, position] = price[row]
-                last[s] = price[row]
-            if asked_id[s] != now:
-                asked_id[s] = now
-                asked[s] = _price_at(ids[s], prices[s], older_id[s], older_price[s], now - _NEWEST_REFERENCE)
-        if asked_id[s] == now:
-            reference = asked[s]
-        else:
-            reference = _price_at(ids[s], prices[s], older_id[s], older_price[s], now - _NEWEST_REFERENCE)
-        if not math.isnan(reference):
-            out[row] = 1e4 * math.log(last[s] / reference)
-        else:
-            out[row] = np.nan
+                if at[s, _OPEN] != now:
+                    if at[s, _OPEN] != NEVER:
+                        _put_away(s, at, price_at, ids, prices)
+                    at[s, _OPEN] = now
+                price_at[s, _LAST] = price[row]
+            if at[s, _ASKED] != now:
+                at[s, _ASKED] = now
+                price_at[s, _REFERENCE] = _price_at(s, now - _NEWEST_REFERENCE, at, price_at, ids, prices)
+        reference = price_at[s, _REFERENCE]
+        if at[s, _ASKED] != now:
+            reference = _price_at(s, now - _NEWEST_REFERENCE, at, price_at, ids, prices)
+        out[row] = np.nan if math.isnan(reference) else 1e4 * math.log(price_at[s, _LAST] / reference)
 
 
 class _LogReturn:
-    """Ring of the last price in each bucket; what falls out of it is kept as the one older price."""
+    """Ring of the last price in each bucket; what falls out of it is kept as the one older price.
+
+    The newest bucket is put into the ring when the next one begins.
+    """
 
     def __init__(self, window_ns: int) -> None:
         self._bucket_ns = window_ns // BUCKETS
@@ -74,11 +82,8 @@ class _LogReturn:
             {
                 "ids": Column(np.int64, NEVER, (_RING,)),
                 "prices": Column(np.float64, np.nan, (_RING,)),
-                "older_id": Column(np.int64, NEVER),
-                "older_price": Column(np.float64, np.nan),
-                "last": Column(np.float64, np.nan),
-                "asked_id": Column(np.int64, NEVER),
-                "asked": Column(np.float64, np.nan),
+                "at": Column(np.int64, NEVER, (3,)),
+                "price_at": Column(np.float64, np.nan, (3,)),
             }
         )
 
@@ -90,17 +95,13 @@ class _LogReturn:
         a = self._arrays
         _return_rows(
             rows.slot,
-            rows.clock,
+            rows.bucket(self._bucket_ns),
             rows.field("price", _TRADES),
             rows.tick,
-            self._bucket_ns,
+            a["at"],
+            a["price_at"],
             a["ids"],
             a["prices"],
-            a["older_id"],
-            a["older_price"],
-            a["last"],
-            a["asked_id"],
-            a["asked"],
             out,
         )
         return out
@@ -121,5 +122,6 @@ FAMILIES = (
         fed_by=_TRADES,
         needs=frozenset({"price"}),
         build=_LogReturn,
+        version=2,
     ),
 )

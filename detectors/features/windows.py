@@ -35,12 +35,12 @@ _CLOSED, _OPEN = range(2)
 
 
 @njit(cache=True, nogil=True)
-def _closed(ids, sums, now):  # type: ignore[no-untyped-def]
+def _closed(s, now, ids, sums):  # type: ignore[no-untyped-def]
     total = 0.0
     position = (now - BUCKETS) % RING
     for age in range(BUCKETS, 0, -1):
-        if ids[position] == now - age:
-            total += sums[position]
+        if ids[s, position] == now - age:
+            total += sums[s, position]
         position += 1
         if position == RING:
             position = 0
@@ -48,17 +48,25 @@ def _closed(ids, sums, now):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _seen(now, open_id, at, ids, sums):  # type: ignore[no-untyped-def]
-    # The sum as of `now` without moving anything: the bucket that is filling is one of the ring's then.
-    if open_id == now:
-        return at[_CLOSED] + at[_OPEN]
-    total = 0.0
-    for age in range(BUCKETS, 0, -1):
-        position = (now - age) % RING
-        if open_id == now - age:
-            total += at[_OPEN]
-        elif ids[position] == now - age:
-            total += sums[position]
+def _put_away(s, open_id, at, ids, sums):  # type: ignore[no-untyped-def]
+    position = open_id[s] % RING
+    ids[s, position] = open_id[s]
+    sums[s, position] = at[s, _OPEN]
+
+
+@njit(cache=True, nogil=True)
+def _looked_at(s, now, open_id, at, ids, sums):  # type: ignore[no-untyped-def]
+    # The sum as of `now`. Putting the bucket that is filling into the ring changes no sum, and is done
+    # again when it closes; but a tick leaves no trace, so what was there comes back.
+    if open_id[s] == now:
+        return at[s, _CLOSED] + at[s, _OPEN]
+    if open_id[s] == NEVER:
+        return 0.0
+    position = open_id[s] % RING
+    kept_id, kept_sum = ids[s, position], sums[s, position]
+    _put_away(s, open_id, at, ids, sums)
+    total = _closed(s, now, ids, sums)
+    ids[s, position], sums[s, position] = kept_id, kept_sum
     return total
 
 
@@ -68,17 +76,15 @@ def _sum_rows(slot, clock, bucket, weight, tick, window_ns, since, open_id, at, 
         s, now = slot[row], bucket[row]
         if tick[row]:
             known = since[s] != NEVER and clock[row] - since[s] >= window_ns
-            out[row] = _seen(now, open_id[s], at[s], ids[s], sums[s]) if known else np.nan
+            out[row] = _looked_at(s, now, open_id, at, ids, sums) if known else np.nan
             continue
         if open_id[s] != now:
             if open_id[s] == NEVER:
                 since[s] = clock[row]
             else:
-                position = open_id[s] % RING
-                ids[s, position] = open_id[s]
-                sums[s, position] = at[s, _OPEN]
+                _put_away(s, open_id, at, ids, sums)
             open_id[s] = now
-            at[s, _CLOSED] = _closed(ids[s], sums[s], now)
+            at[s, _CLOSED] = _closed(s, now, ids, sums)
             at[s, _OPEN] = 0.0
         if weight[row] == weight[row]:
             at[s, _OPEN] += weight[row]
