@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 from numba import njit
@@ -17,30 +17,68 @@ _TRADES = frozenset({TRADE})
 
 
 @njit(cache=True, nogil=True)
-def _carry_rows(slot, value, last, out):  # type: ignore[no-untyped-def]
+def _spread_bps(bid, ask):  # type: ignore[no-untyped-def]
+    return 1e4 * (ask - bid) / ((bid + ask) / 2.0) if bid > 0.0 and ask > 0.0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _mid(bid, ask):  # type: ignore[no-untyped-def]
+    return (bid + ask) / 2.0 if bid > 0.0 and ask > 0.0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _imbalance(bid, ask):  # type: ignore[no-untyped-def]
+    both = bid + ask
+    return (bid - ask) / both if both > 0.0 else np.nan
+
+
+_SPREAD, _MID, _IMBALANCE = range(3)
+
+
+@njit(cache=True, nogil=True)
+def _carry_rows(what, slot, bid, ask, last, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
-        if value[row] == value[row]:
-            last[s] = value[row]
+        if bid[row] == bid[row] and ask[row] == ask[row]:
+            if what == _SPREAD:
+                found = _spread_bps(bid[row], ask[row])
+            elif what == _MID:
+                found = _mid(bid[row], ask[row])
+            else:
+                found = _imbalance(bid[row], ask[row])
+            if not math.isnan(found):
+                last[s] = found
         out[row] = last[s]
 
 
-class _Carried:
-    """The last known value of something that some rows state; NaN before the first."""
+@njit(cache=True, nogil=True)
+def _distance_rows(slot, bid, ask, price, mid, distance, out):  # type: ignore[no-untyped-def]
+    for row in range(slot.shape[0]):
+        s = slot[row]
+        quoted = _mid(bid[row], ask[row])
+        if not math.isnan(quoted):
+            mid[s] = quoted
+        apart = 1e4 * (price[row] / mid[s] - 1.0)
+        if not math.isnan(apart):
+            distance[s] = apart
+        out[row] = distance[s]
 
-    def __init__(self, stated: Callable[[Rows], NDArray[np.float64]]) -> None:
-        self._stated = stated
+
+class _Carried:
+    """What the last quote said of the book; NaN before the first that says it."""
+
+    def __init__(self, what: int, bid: str, ask: str) -> None:
+        self._what = what
+        self._sides = (bid, ask)
         self._arrays = SlotArrays({"last": Column(np.float64, np.nan)})
 
     def grow(self, n_slots: int) -> None:
         self._arrays.grow(n_slots)
 
     def step(self, rows: Rows) -> NDArray[np.float64]:
-        return self.carry(rows, self._stated(rows))
-
-    def carry(self, rows: Rows, value: NDArray[np.float64]) -> NDArray[np.float64]:
         out = np.empty(len(rows))
-        _carry_rows(rows.slot, value, self._arrays["last"], out)
+        bid, ask = (rows.field(side, _QUOTES) for side in self._sides)
+        _carry_rows(self._what, rows.slot, bid, ask, self._arrays["last"], out)
         return out
 
     def state(self) -> State:
@@ -54,46 +92,30 @@ class _TradeToMid:
     """A trade's distance from the mid that stood when it came, held until the next trade."""
 
     def __init__(self) -> None:
-        self._mid = _Carried(_mid)
-        self._distance = _Carried(_mid)
+        unknown = Column(np.float64, np.nan)
+        self._arrays = SlotArrays({"mid": unknown, "distance": unknown})
 
     def grow(self, n_slots: int) -> None:
-        self._mid.grow(n_slots)
-        self._distance.grow(n_slots)
+        self._arrays.grow(n_slots)
 
     def step(self, rows: Rows) -> NDArray[np.float64]:
-        mid = self._mid.step(rows)
-        return self._distance.carry(rows, 1e4 * (rows.field("price", _TRADES) / mid - 1.0))
+        out = np.empty(len(rows))
+        _distance_rows(
+            rows.slot,
+            rows.field("bid_price", _QUOTES),
+            rows.field("ask_price", _QUOTES),
+            rows.field("price", _TRADES),
+            self._arrays["mid"],
+            self._arrays["distance"],
+            out,
+        )
+        return out
 
     def state(self) -> State:
-        return {"mid": self._mid.state()["last"], "distance": self._distance.state()["last"]}
+        return self._arrays.state()
 
     def restore(self, state: State) -> None:
-        self._mid.restore({"last": state["mid"]})
-        self._distance.restore({"last": state["distance"]})
-
-
-def _prices(rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    bid, ask = rows.field("bid_price", _QUOTES), rows.field("ask_price", _QUOTES)
-    return np.where(bid > 0, bid, np.nan), np.where(ask > 0, ask, np.nan)
-
-
-def _mid(rows: Rows) -> NDArray[np.float64]:
-    bid, ask = _prices(rows)
-    return (bid + ask) / 2.0
-
-
-def _spread_bps(rows: Rows) -> NDArray[np.float64]:
-    bid, ask = _prices(rows)
-    return 1e4 * (ask - bid) / ((bid + ask) / 2.0)
-
-
-def _imbalance(rows: Rows) -> NDArray[np.float64]:
-    bid, ask = rows.field("bid_size", _QUOTES), rows.field("ask_size", _QUOTES)
-    both = bid + ask
-    out = np.full(len(rows), np.nan)
-    np.divide(bid - ask, both, out=out, where=both > 0)
-    return out
+        self._arrays.restore(state)
 
 
 FAMILIES = (
@@ -104,7 +126,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_QUOTES,
         needs=frozenset({"bid_price", "ask_price"}),
-        build=lambda _: _Carried(_spread_bps),
+        build=lambda _: _Carried(_SPREAD, "bid_price", "ask_price"),
         windowed=False,
     ),
     Family(
@@ -114,7 +136,7 @@ FAMILIES = (
         shape="level",
         fed_by=_QUOTES,
         needs=frozenset({"bid_price", "ask_price"}),
-        build=lambda _: _Carried(_mid),
+        build=lambda _: _Carried(_MID, "bid_price", "ask_price"),
         windowed=False,
     ),
     Family(
@@ -124,7 +146,7 @@ FAMILIES = (
         shape="signed",
         fed_by=_QUOTES,
         needs=frozenset({"bid_size", "ask_size"}),
-        build=lambda _: _Carried(_imbalance),
+        build=lambda _: _Carried(_IMBALANCE, "bid_size", "ask_size"),
         windowed=False,
     ),
     Family(

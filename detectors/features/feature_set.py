@@ -180,6 +180,13 @@ class FeatureSet:
         """
         self._restore(state, self._parts())
 
+    def restore_known(self, state: State) -> None:
+        """Give every part what `state()` of another feature set has of it; the rest is left as it is."""
+        by_part = _by_part(state)
+        for part, kept in self._parts().items():
+            if part in by_part:
+                kept.restore(by_part[part])
+
     def state_of(self, name: str) -> State:
         """An exact copy of what one feature rests on."""
         return {
@@ -214,14 +221,19 @@ class FeatureSet:
 
     @staticmethod
     def _restore(state: State, parts: dict[str, Node | Baseline]) -> None:
-        by_part: dict[str, State] = {part: {} for part in parts}
-        for key, array in state.items():
-            part, _, name = key.partition("/")
-            if part not in by_part:
-                raise StateMismatchError(f"{part!r} is no part of these features")
-            by_part[part][name] = array
+        by_part = _by_part(state)
+        for part in by_part.keys() - parts.keys():
+            raise StateMismatchError(f"{part!r} is no part of these features")
         for part, kept in parts.items():
-            kept.restore(by_part[part])
+            kept.restore(by_part.get(part, {}))
+
+
+def _by_part(state: State) -> dict[str, State]:
+    found: dict[str, State] = {}
+    for key, array in state.items():
+        part, _, name = key.partition("/")
+        found.setdefault(part, {})[name] = array
+    return found
 
 
 def _base_spec(feature: Feature) -> str | None:
