@@ -194,13 +194,16 @@ def _read_batch(
     n: int,
     field: NDArray[np.int64],
 ) -> tuple[int, int, bool]:
-    """The row behind the batch's, -1 where it is not as it must be; its last offset; if it has headers."""
+    """The row behind the batch's, -1 where it is not as it must be; its last offset; whether it has headers.
+
+    `last` is the last offset of the batch before it, -1 for none.
+    """
     at, end, count = batch[START], batch[END], batch[COUNT]
     base, span = batch[BASE], batch[SPAN]
     headed = False
     if at < 0 or end < at or end > data.shape[0] or not 0 <= count <= (end - at) // MIN_RECORD_SIZE:
         return -1, last, headed
-    if not 0 <= base < _MAX_SUM or n + count > columns.shape[1]:
+    if not last < base < _MAX_SUM or span < 0 or n + count > columns.shape[1]:
         return -1, last, headed
     for _ in range(count):
         at = _record(data, at, end, field)
@@ -221,7 +224,7 @@ def _read_batch(
         columns[6, n] = field[6]
         headed |= field[7] > 0
         n += 1
-    return (n if at == end else -1), last, headed
+    return (n if at == end else -1), base + span, headed
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
