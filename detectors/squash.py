@@ -39,41 +39,56 @@ COUNTERS = ("learnt", "wild", "not_finite", "incomplete")
 """What became of the rows: learnt; not learnt for a wild, a non-finite, a missing input."""
 _LEARNT, _WILD, _NOT_FINITE, _INCOMPLETE = range(4)
 
+_SEEN, _KEPT, _CENTRE, _SCALE = range(4)
+"""Of each input: values seen, distances kept, its centre, its scale."""
+
+
+@njit(cache=True, nogil=True)
+def _away(value, centre):  # type: ignore[no-untyped-def]
+    return min(abs(value - centre), _LARGEST)
+
+
+@njit(cache=True, nogil=True)
+def _followed(value, centre, scale):  # type: ignore[no-untyped-def]
+    away = _away(value, centre)
+    return scale + _GAIN * (min(away, _CLIP * scale) - scale) if away != 0.0 else scale
+
+
+@njit(cache=True, nogil=True)
+def _moved(value, centre, scale):  # type: ignore[no-untyped-def]
+    if value > centre:
+        return centre + _GAIN * scale
+    return centre - _GAIN * scale if value < centre else centre
+
 
 @njit(cache=True, nogil=True)
 def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
-    # at: values seen, distances kept, centre, scale
-    away = min(abs(value - at[2]), _LARGEST)
-    if away == 0.0:
-        return
-    kept = int(at[1])
-    if kept < ENOUGH:
+    away, kept = _away(value, at[_CENTRE]), int(at[_KEPT])
+    if kept >= ENOUGH:
+        at[_SCALE] = _followed(value, at[_CENTRE], at[_SCALE])
+    elif away != 0.0:
         insert(early, kept, away)
-        at[1] += 1.0
-        at[3] = middle(early, kept + 1)
-    else:
-        at[3] += _GAIN * (min(away, _CLIP * at[3]) - at[3])
+        at[_KEPT] += 1.0
+        at[_SCALE] = middle(early, kept + 1)
 
 
 @njit(cache=True, nogil=True)
-def _follow(value, code, early, at):  # type: ignore[no-untyped-def]
-    seen = int(at[0])
-    if seen < ENOUGH:
-        insert(early, seen, value)
-        at[0] += 1.0
-        if seen + 1 == ENOUGH:
-            if code == _LEVEL:
-                at[2] = middle(early, ENOUGH)
-            first = early.copy()
-            for i in range(ENOUGH):
-                _keep_distance(first[i], early, at)
+def _begin(value, code, early, at):  # type: ignore[no-untyped-def]
+    # An input whose first values, or first distances, are not together yet.
+    seen = int(at[_SEEN])
+    if seen >= ENOUGH:
+        _keep_distance(value, early, at)
+        if code == _LEVEL:
+            at[_CENTRE] = _moved(value, at[_CENTRE], at[_SCALE])
         return
-    _keep_distance(value, early, at)
-    if code == _LEVEL:
-        if value > at[2]:
-            at[2] += _GAIN * at[3]
-        elif value < at[2]:
-            at[2] -= _GAIN * at[3]
+    insert(early, seen, value)
+    at[_SEEN] += 1.0
+    if seen + 1 == ENOUGH:
+        if code == _LEVEL:
+            at[_CENTRE] = middle(early, ENOUGH)
+        first = early.copy()
+        for i in range(ENOUGH):
+            _keep_distance(first[i], early, at)
 
 
 @njit(cache=True, nogil=True)
@@ -101,23 +116,30 @@ def _guard_rows(slot, x, code, squash, wild, early, at, started, counts, out, le
             out[row, j] = np.nan
             if math.isnan(value):
                 continue
-            known = at[s, j, 0] >= ENOUGH
+            known = at[s, j, _SEEN] >= ENOUGH
             if math.isinf(value):
                 infinite = True
                 if squash[j] and known:
                     out[row, j] = _squashed(value, code[j], 0.0, 0.0)
                     present += 1
                 continue
-            if at[s, j, 1] >= ENOUGH and abs(value - at[s, j, 2]) > wild * at[s, j, 3]:
+            centre, scale, settled = at[s, j, _CENTRE], at[s, j, _SCALE], at[s, j, _KEPT] >= ENOUGH
+            if settled and abs(value - centre) > wild * scale:
                 strange = True
             if not squash[j]:
                 out[row, j] = value
                 present += 1
                 unknown = unknown or not known
             elif known:
-                out[row, j] = _squashed(value, code[j], at[s, j, 2], at[s, j, 3])
+                out[row, j] = _squashed(value, code[j], centre, scale)
                 present += 1
-            _follow(value, code[j], early[s, j], at[s, j])
+            if known and settled:
+                scale = _followed(value, centre, scale)
+                at[s, j, _SCALE] = scale
+                if code[j] == _LEVEL:
+                    at[s, j, _CENTRE] = _moved(value, centre, scale)
+            else:
+                _begin(value, code[j], early[s, j], at[s, j])
         if present == width and not unknown:
             started[s] = True
         learn[row] = started[s] and present > 0 and not unknown and not infinite and not strange
