@@ -95,11 +95,9 @@ def _leaf_with_gaps(x, feature, threshold, leaves, counted):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def _missing(x):  # type: ignore[no-untyped-def]
-    count = 0
-    for value in x:
-        count += math.isnan(value)
-    return count
+def _find_with_gaps(x, feature, threshold, trees, counted, nodes):  # type: ignore[no-untyped-def]
+    for tree in range(trees.shape[0]):
+        nodes[tree] = _leaf_with_gaps(x, feature[tree], threshold[tree], trees[tree], counted)
 
 
 @njit(cache=True, nogil=True)
@@ -110,20 +108,27 @@ def _turn_window(trees, shift, least):  # type: ignore[no-untyped-def]
     mass, path = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
     counted = (_ONE << shift) - _ONE
     for tree in range(trees.shape[0]):
-        leaves = trees[tree]
+        leaves, last = trees[tree], mass[n:]
         for leaf in range(n):
-            mass[n + leaf] = np.int64(np.uint64(leaves[leaf]) & counted)
-        for node in range(n - 1, 0, -1):
-            mass[node] = mass[2 * node] + mass[2 * node + 1]
-        path[1] = mass[1]
-        first, depth = 2, 1
-        while first <= n:
-            for node in range(first, 2 * first):
-                parent = node // 2
-                path[node] = path[parent] + (mass[node] << depth if mass[parent] >= least else 0)
-            first, depth = 2 * first, depth + 1
+            last[leaf] = np.int64(np.uint64(leaves[leaf]) & counted)
+        width = n // 2
+        while width > 0:
+            level, below = mass[width : 2 * width], mass[2 * width : 4 * width]
+            for node in range(width):
+                level[node] = below[2 * node] + below[2 * node + 1]
+            width //= 2
+        path[1], width, depth = mass[1], 1, 1
+        while width < n:
+            level, below = mass[width : 2 * width], mass[2 * width : 4 * width]
+            above, way = path[width : 2 * width], path[2 * width : 4 * width]
+            for node in range(width):
+                scale = np.int64(level[node] >= least) << depth
+                way[2 * node] = above[node] + below[2 * node] * scale
+                way[2 * node + 1] = above[node] + below[2 * node + 1] * scale
+            width, depth = 2 * width, depth + 1
+        last = path[n:]
         for leaf in range(n):
-            leaves[leaf] = np.uint64(path[n + leaf]) << shift
+            leaves[leaf] = np.uint64(last[leaf]) << shift
 
 
 @njit(cache=True, nogil=True)
@@ -136,28 +141,29 @@ def _step_rows(  # type: ignore[no-untyped-def]
     counted = (_ONE << shift) - _ONE
     block = np.empty((_BLOCK, n_trees), np.uint64)
     for row in range(slot.shape[0]):
-        place = row % _BLOCK
+        s, place = slot[row], row % _BLOCK
         if place == 0:
             _find_leaves(x[row : row + _BLOCK], feature, threshold, height, block)
-        s, leaf, trees = slot[row], block[place], cells[slot[row]]
         status[row] = READY if ready[s] else WARMING
-        missing = _missing(x[row])
+        score[row] = np.nan
+        missing = 0
+        for j in range(x.shape[1]):
+            missing += math.isnan(x[row, j])
         if missing == x.shape[1] and not learn[row]:
-            score[row] = np.nan
             continue
         if missing:
-            for tree in range(n_trees):
-                leaf[tree] = _leaf_with_gaps(x[row], feature[tree], threshold[tree], trees[tree], counted)
-        one = np.uint64(learn[row])
-        mass = np.uint64(0)
+            _find_with_gaps(x[row], feature, threshold, cells[s], counted, block[place])
+        one, mass = np.uint64(learn[row]), np.uint64(0)
         for tree in range(n_trees):
-            cell = np.uint64(trees[tree, leaf[tree]])
+            leaf = block[place, tree]
+            cell = np.uint64(cells[s, tree, leaf])
             mass += cell >> shift
-            trees[tree, leaf[tree]] = cell + one
-        score[row] = 1.0 - float(mass) / highest if ready[s] else np.nan
+            cells[s, tree, leaf] = cell + one
+        if ready[s]:
+            score[row] = 1.0 - float(mass) / highest
         seen[s] += learn[row]
         if seen[s] == window:
-            _turn_window(trees, shift, least)
+            _turn_window(cells[s], shift, least)
             seen[s], ready[s] = 0, True
 
 
