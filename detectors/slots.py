@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from detectors.columns import State
+from detectors.copies import Copier
 from detectors.memory import Growing
 
 _FACTOR = 4  # by which room grows: what is not used costs no memory
@@ -55,6 +56,7 @@ class SlotArrays:
         self._capacity = 0
         self._unseen_to = 0
         self._arrays = {name: Growing(column.dtype, column.shape) for name, column in self._layout.items()}
+        self._copiers = {name: Copier() for name in self._layout}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """The array as kernels use it: writable, contiguous, at least as long as there are slots.
@@ -88,7 +90,7 @@ class SlotArrays:
     def state(self) -> State:
         """An exact copy of what the slots in use hold."""
         used = self._n_slots * self._per_slot
-        return {name: self[name][:used].copy() for name in self._layout}
+        return {name: self._copiers[name].copy(self[name][:used]) for name in self._layout}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Hold what `state` holds; slots beyond it, where there were more, are as unseen ones.

@@ -19,7 +19,7 @@ class Snapshot:
     Parameters
     ----------
     meta
-        What is small: slots, watermark, open episodes, counts; JSON values only.
+        What is small: slots, watermark, open episodes, counts; nothing but what JSON can hold.
     arrays
         Everything else, by ``part|name``.
     """

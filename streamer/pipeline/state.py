@@ -23,9 +23,7 @@ from streamer.sources.contract import Partition
 def snapshot(task: Task) -> Snapshot:
     """A full copy of what the task remembers; the task may go on at once."""
     n = len(task.slots)
-    parts: dict[str, State] = {"task": {"clocks": task.clocks[:n].copy()}}
-    for name in task.features.names:
-        parts[f"feature:{task.features.spec(name)}"] = task.features.state_of(name)
+    parts: dict[str, State] = {"task": {"clocks": task.clocks[:n].copy()}, "features": task.features.state()}
     for detector in task.detectors:
         parts[_detector_key(detector.name, detector.version)] = {
             **detector.state(),
@@ -38,7 +36,7 @@ def snapshot(task: Task) -> Snapshot:
     parts |= task.drifts.state()
     meta: dict[str, Any] = {
         "config_hash": task.plan.config_hash,
-        "instruments": [list(instrument) for instrument in task.slots.instruments],
+        "instruments": task.slots.instruments.copy(),
         "watermark": task.watermark,
         "tick": [task.last_tick.number, task.last_tick.ts_ns],
         "open": {
@@ -47,10 +45,10 @@ def snapshot(task: Task) -> Snapshot:
         },
         "floods": task.floods.document(),
         "seen": sorted(task.seen),
-        "ignored": task.ignored,
+        "ignored": task.ignored.copy(),
         "late": task.late,
     }
-    return Snapshot(json.loads(json.dumps(meta)), pack(parts))
+    return Snapshot(meta, pack(parts))
 
 
 def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
@@ -71,10 +69,7 @@ def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
     task.seen = set(meta["seen"])
     task.ignored = dict(meta["ignored"])
     task.late = int(meta["late"])
-    for name in task.features.names:
-        kept = parts.get(f"feature:{task.features.spec(name)}")
-        if kept is not None:
-            task.features.restore_of(name, kept)
+    task.features.restore_known(parts.get("features", {}))
     for detector in task.detectors:
         kept = parts.get(_detector_key(detector.name, detector.version))
         if kept is not None:
