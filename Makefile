@@ -6,6 +6,8 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
+# what it is measured against
+PEERS  := .venv-peers/.ready
 
 .PHONY: help demo replay test lint quality bench format clean schemas
 
@@ -42,14 +44,18 @@ format: $(READY) ## Format all code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## Events a second against a bare loop over River, on one core
-	$(BIN)/python -m benchmarks.throughput
+bench: $(READY) $(PEERS) ## What it costs, against River, peers and clients (docs/performance.md); ROWS="a c" for some
+	$(BIN)/python -m benchmarks --peers $(dir $(PEERS)) $(ROWS)
+
+# where they cannot be installed, their rows say so
+$(PEERS): benchmarks/requirements-peers.txt
+	-$(PYTHON) -m venv $(dir $(PEERS)) && $(dir $(PEERS))bin/pip install --quiet -r $< && touch $@
 
 quality: $(READY) ## Rarities asked for against those that came; real trades too, where TAPEWATCH_DATA names them
 	$(BIN)/python -m benchmarks.quality
 
 clean:           ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(dir $(PEERS)) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 schemas: $(READY) ## Export the JSON Schemas of events and of the configuration to docs/schemas
 	$(BIN)/python -c "import json; from streamer.events.schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/event.json

@@ -15,7 +15,7 @@ from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.workload import SYMBOLS, Stream, market
 from streamer.sources.contract import Chunk
 
-BATCHES = (100, 500, 2_000, 5_000)
+BATCHES = (100, 500, 2_000, 5_000, 10_000)
 _MOST = 2.0
 _CONDITIONS = (
     "size > {far} * size_mean_1h and notional > {money}k",

@@ -66,7 +66,7 @@ def of_records(records: Iterable[Record], preset: str, topic: str) -> Statistics
     batch = format_.decode(list(records), DecodeContext(topic, "venue")).batch
     trades = np.flatnonzero(batch.kind == 0)
     trades = trades[np.argsort(batch.ts[trades], kind="stable")]
-    buys = np.array([text == "buy" for text in batch.strings])[batch.codes["aggressor_side"][trades]]
+    buys = batch.texts["aggressor_side"][trades] == batch.texts.strings.code("buy")
     return statistics(batch.ts[trades], batch.numbers["price"][trades], np.where(buys, 1, -1))
 
 

@@ -19,6 +19,8 @@ class Scale:
         How often runs are taken in turn.
     latency_s
         How long events are sent for the latency.
+    warm_s
+        How long before that: the group is being joined, and nothing counts.
     rate
         How many of them a second.
     symbols
@@ -45,6 +47,7 @@ class Scale:
     peer_events: int
     rounds: int
     latency_s: int
+    warm_s: int
     rate: int
     symbols: tuple[int, ...]
     rules: tuple[int, ...]
@@ -63,6 +66,7 @@ FULL = Scale(
     peer_events=100_000,
     rounds=5,
     latency_s=60,
+    warm_s=5,
     rate=10_000,
     symbols=(10, 100, 1_000, 10_000),
     rules=(1, 10, 100),
@@ -81,6 +85,7 @@ QUICK = Scale(
     peer_events=16_000,
     rounds=1,
     latency_s=2,
+    warm_s=1,
     rate=2_000,
     symbols=(10, 100),
     rules=(1, 10),

@@ -13,6 +13,7 @@ from benchmarks.figures import Figure
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "performance.json"
 PAGE = ROOT / "docs" / "performance.md"
+NOT_YET = "Not measured yet: `make bench` writes its figures here."
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 Measured = Mapping[str, tuple[str, Sequence[Figure]]]

@@ -9,18 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.sources.contract import Chunk, Partition, Record
+from streamer.sources.kafka import MAX_POLL_RECORDS
 from streamer.sources.record_block import RecordBlock
 
 START_MS = 1_723_161_255_000
 SYMBOLS = 200
-CHUNK_BYTES = 1 << 20
-"""What a fetch of one partition brings at most, by Kafka's defaults."""
-
 _SEED = 7
 _NS_PER_MS = 1_000_000
 _EVENTS_PER_MS = 3
 _QUOTE_EVERY = 8
-_RECORD_OVERHEAD = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,16 +41,10 @@ class Stream:
     def __len__(self) -> int:
         return len(self.values)
 
-    def chunks(self, at_most: int | None = None) -> Iterator[Chunk]:
-        """Blocks as a source of Kafka hands them over: a fetch's worth each, over bytes of its own."""
-        first = size = 0
-        for at in range(len(self.values) + 1):
-            full = at == len(self.values) or size >= CHUNK_BYTES or (at_most and at - first >= at_most)
-            if full and at > first:
-                yield Chunk(self.partition, self.block(first, at))
-                first, size = at, 0
-            if at < len(self.values):
-                size += len(self.values[at]) + _RECORD_OVERHEAD
+    def chunks(self, at_most: int = MAX_POLL_RECORDS) -> Iterator[Chunk]:
+        """Blocks as polls of Kafka hand them over, each over bytes of its own."""
+        for first in range(0, len(self.values), at_most):
+            yield Chunk(self.partition, self.block(first, min(first + at_most, len(self.values))))
 
     def block(self, first: int, end: int) -> RecordBlock:
         """Some of the records, over bytes of their own."""
