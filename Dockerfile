@@ -7,13 +7,15 @@ COPY streamer streamer
 COPY detectors detectors
 COPY alerts alerts
 RUN /opt/tapewatch/bin/pip install --no-cache-dir .
-# Kernels are compiled here, once, so that a container starts in seconds; two captures reach all of them.
+# Kernels are compiled here, once, so that a container starts in seconds; two captures reach all of them
+# but those that read Kafka's batches, which the check of every start reaches.
 ENV NUMBA_CACHE_DIR=/opt/kernels NUMBA_CPU_NAME=generic
 COPY examples examples
 COPY tests/data tests/data
 RUN mkdir /opt/kernels \
     && /opt/tapewatch/bin/tapewatch replay -q -c examples/binance.yaml tests/data/spot_btcusdt.gz \
-    && /opt/tapewatch/bin/tapewatch replay -q -c examples/sensitive.yaml tests/data/usdm_btcusdt.gz
+    && /opt/tapewatch/bin/tapewatch replay -q -c examples/sensitive.yaml tests/data/usdm_btcusdt.gz \
+    && /opt/tapewatch/bin/python -m streamer.sources.kafka_raw_check
 
 FROM python:3.11-slim
 COPY --from=build /opt/tapewatch /opt/tapewatch

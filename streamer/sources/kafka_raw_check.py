@@ -2,11 +2,13 @@
 
 What `streamer.sources.kafka_raw` builds upon is not documented by kafka-python, so it may change with any
 version. A made-up fetch of every kind of batch goes through both parsers, and a difference is told.
+``python -m streamer.sources.kafka_raw_check`` asks by itself.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -160,3 +162,9 @@ def _said(
     partition = Partition(_PARTITION.topic, "", _PARTITION.partition)
     records = [record for chunk in chunks_of(partition, found) for record in chunk.records]
     return _Said(records, made.next_fetch_offset, made.leader_epoch, error)
+
+
+if __name__ == "__main__":
+    from streamer.sources.kafka_raw import RawPartitionRecords
+
+    sys.exit(why_not(RawPartitionRecords))
