@@ -70,13 +70,15 @@ def learn_excess(excess, body):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def follow(score, over, unit_excess, body):  # type: ignore[no-untyped-def]
-    """Follow edge and scale; `unit_excess` is the mean excess as of before this score."""
-    body[SEEN] += 1.0
-    gain = max(1.0 / (body[SEEN] * TAIL + 5.0), 1.0 / (_MEMORY * TAIL))
-    body[EDGE] += gain * unit_excess * ((1.0 if over else 0.0) - TAIL)
-    if body[SCALED] == 0.0:
-        return
+def followed_edge(edge, seen, over, unit_excess):  # type: ignore[no-untyped-def]
+    """The edge after the `seen`-th score; `unit_excess` is the mean excess as of before it."""
+    gain = max(1.0 / (seen * TAIL + 5.0), 1.0 / (_MEMORY * TAIL))
+    return edge + gain * unit_excess * ((1.0 if over else 0.0) - TAIL)
+
+
+@njit(cache=True, nogil=True)
+def follow_scale(score, body):  # type: ignore[no-untyped-def]
+    """Follow mean and spread of scores that are scaled."""
     gain = max(1.0 / body[SEEN], 1.0 / _MEMORY)
     away = score - body[MEAN]
     widest = math.exp(body[WIDEST])

@@ -20,11 +20,13 @@ from detectors.calibration.body import (
     EDGE,
     EXCEEDED,
     EXCESS,
+    SCALED,
     SEEN,
     UNIT,
     WARMUP,
     bounded,
-    follow,
+    follow_scale,
+    followed_edge,
     learn_excess,
     settle,
 )
@@ -54,6 +56,7 @@ from detectors.calibration.waits import (
     follow_gap,
     heed_wait,
     learn_clusters,
+    place_rates,
     raw_wait,
 )
 from detectors.columns import State
@@ -116,7 +119,9 @@ def _judge(  # type: ignore[no-untyped-def]
     expect_waits(own_passed, pool_passed, pool[_P_LIVED], waits, pool_waits)
     rates[_WAITS_AT], pool[_P_WAITS_AT] = rates[_LIVED], pool[_P_LIVED]
     gap = rates[_GAP]
-    wait, wait_even = raw_wait(chance, gap, clusters), raw_wait(even, gap, clusters)
+    place_rates(clusters, spare)
+    wait = raw_wait(chance, gap, spare)
+    wait_even = raw_wait(even, gap, spare) if even != chance else wait
     longest = LONGEST_OF_WATCHED * pool[_P_WATCHED]
     wait, wait_even = correct_waits(wait, wait_even, longest, waits, pool_waits, bounds)
     heed_wait(wait_even, clock, pool[_P_LIVED], spoke, waits, pool_waits)
@@ -174,7 +179,10 @@ def _step_rows(  # type: ignore[no-untyped-def]
                 body[s], rings[s], levels[s], knots[s], rates[s], clusters[s], waits[s], reached[s], spoke[s],
                 pool[0], pool_rings[0], pool_levels[0], pool_knots[0], pool_waits[0], bounds, spare,
             )  # fmt: skip
-        follow(value, over, excess, body[s])
+        body[s, SEEN] += 1.0
+        body[s, EDGE] = followed_edge(body[s, EDGE], body[s, SEEN], over, excess)
+        if body[s, SCALED] != 0.0:
+            follow_scale(value, body[s])
 
 
 class Cascade:

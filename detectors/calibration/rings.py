@@ -46,17 +46,16 @@ def _tail(excess, mean):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _neighbours(ring, n, value):  # type: ignore[no-untyped-def]
+    # Without a branch: on which side of the value an entry lies is what nobody can foretell.
     above, ties = 0, 0
     higher, lower = _HUGE, -_HUGE
-    for i in range(n):
-        entry = ring[i]
-        if entry > value:
-            above += 1
-            higher = min(higher, entry)
-        elif entry == value:
-            ties += 1
-        else:
-            lower = max(lower, entry)
+    for entry in ring[:n]:
+        above += entry > value
+        ties += entry == value
+        over = entry if entry > value else _HUGE
+        under = entry if entry < value else -_HUGE
+        higher = over if over < higher else higher
+        lower = under if under > lower else lower
     return above, ties, higher, lower
 
 
@@ -65,13 +64,13 @@ def _top_quarter(ring, n, spare):  # type: ignore[no-untyped-def]
     # The threshold of a ring's top quarter, and the mean excess over it.
     k = max(2, int((n + 1) * SHARE))
     for i in range(n):
-        spare[i] = ring[i]
-    for place in range(k):
-        best = place
-        for i in range(place + 1, n):
-            if spare[i] > spare[best]:
-                best = i
-        spare[place], spare[best] = spare[best], spare[place]
+        if i >= k and ring[i] <= spare[k - 1]:
+            continue
+        place = min(i, k - 1)
+        while place > 0 and spare[place - 1] < ring[i]:
+            spare[place] = spare[place - 1]
+            place -= 1
+        spare[place] = ring[i]
     threshold = spare[k - 1]
     total = 0.0
     for i in range(k):

@@ -43,6 +43,7 @@ _MEMORY = 2000.0
 _INDEX_GAIN, _INDEX_FIRST = 0.01, 4.0
 _DEEPEST = math.log(LONGEST_S)
 _SHORTEST_GAP_S = 1e-9
+_LOG_SHARE = math.log(SHARE)
 
 
 @njit(cache=True, nogil=True)
@@ -52,9 +53,8 @@ def follow_gap(elapsed, scores, gap):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def raw_wait(chance, gap, clusters):  # type: ignore[no-untyped-def]
-    """Seconds between episodes of scores with at most this chance, by rates alone."""
-    rates = np.empty(RINGS + 1)
+def place_rates(clusters, rates):  # type: ignore[no-untyped-def]
+    """Episodes per score, of scores that reach each ring and the one after the last: `RINGS + 1` rates."""
     index = 0.5
     weight = TAIL
     for j in range(RINGS):
@@ -66,7 +66,12 @@ def raw_wait(chance, gap, clusters):  # type: ignore[no-untyped-def]
     # a ring whose entries all run together is one endless episode, which is not a rare one
     for j in range(RINGS - 1, -1, -1):
         rates[j] = max(rates[j], rates[j + 1])
-    place = math.log(chance / TAIL) / math.log(SHARE)
+
+
+@njit(cache=True, nogil=True)
+def raw_wait(chance, gap, rates):  # type: ignore[no-untyped-def]
+    """Seconds between episodes of scores with at most this chance, by rates alone."""
+    place = math.log(chance / TAIL) / _LOG_SHARE
     ring = min(RINGS - 1, max(0, int(place)))
     place -= ring
     rate = math.exp((1.0 - place) * math.log(rates[ring]) + place * math.log(rates[ring + 1]))
