@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from detectors import squash
@@ -120,20 +122,22 @@ class Detector:
             float64[n] by name, at least the ones in `features`.
         """
         self.grow(columns.n_slots)
-        wanted = np.isin(columns.kind, sorted(self._kinds))
+        wanted = np.zeros(len(columns), np.bool_)
+        for kind in sorted(self._kinds):
+            wanted |= columns.kind == kind
         rows = np.flatnonzero(wanted)
-        slot = np.array(columns.slot[rows], np.int32)
+        slot = columns.slot.take(rows)
         raw = np.full((len(rows), len(self._inputs)), np.nan)
         for place, at in enumerate(self._inputs):
             column = columns.fields.get(at.name) if at.is_field else features[at.name]
             if column is not None:
-                raw[:, place] = column[rows]
+                raw[:, place] = column.take(rows)
         given, learn = self._guard.step(slot, raw)
         x = np.ascontiguousarray(given[:, : self._width])
         y = np.full(len(rows), np.nan) if len(self._inputs) == self._width else given[:, self._width].copy()
         score, status = np.empty(len(rows)), np.empty(len(rows), np.int8)
         self._model.step(slot, x, y, learn, score, status)
-        score[np.isnan(x).all(axis=1)] = np.nan
+        _without_inputs(x, score)
         return DetectorScores(rows, score, status)
 
     def counters(self) -> dict[str, int]:
@@ -153,6 +157,17 @@ class Detector:
         """Go on from what `state()` of a detector of the same version gave."""
         self._guard.restore(_under("guard/", state))
         self._model.restore(_under("model/", state))
+
+
+@njit(cache=True, nogil=True)
+def _without_inputs(x, score):  # type: ignore[no-untyped-def]
+    # A row that has none has no score.
+    for row in range(x.shape[0]):
+        missing = 0
+        for j in range(x.shape[1]):
+            missing += math.isnan(x[row, j])
+        if missing == x.shape[1]:
+            score[row] = np.nan
 
 
 @dataclass(frozen=True, slots=True)
