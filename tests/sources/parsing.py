@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
 
+import numpy as np
 from kafka import TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.protocol.consumer import IsolationLevel
@@ -14,6 +15,7 @@ from kafka.record import MemoryRecords
 from streamer.sources.contract import Partition, Record
 from streamer.sources.kafka_raw import RawPartitionRecords
 from streamer.sources.kafka_records import chunks_of
+from streamer.sources.record_block import RecordBlock
 
 HERE = TopicPartition("made-up", 0)
 
@@ -55,7 +57,11 @@ def said(
             found.extend(taken)
     except Exception as raised:
         error = f"{type(raised).__name__}: {raised}"
-    records = [record for chunk in chunks_of(Partition("made-up", "", 0), found) for record in chunk.records]
+    chunks = list(chunks_of(Partition("made-up", "", 0), found))
+    for chunk in chunks:
+        if isinstance(chunk.records, RecordBlock):
+            assert (np.diff(chunk.records.offset) > 0).all()
+    records = [record for chunk in chunks for record in chunk.records]
     return Said(records, made.next_fetch_offset, made.leader_epoch, error)
 
 

@@ -210,6 +210,9 @@ def test_times_are_those_of_the_log_where_the_log_sets_them() -> None:
         ({57: (">i", -1)}, "unconsumed bytes"),
         ({27: (">q", 2**63 - 1)}, ""),
         ({27: (">q", -(2**63))}, ""),
+        ({27: (">q", 10**13)}, ""),  # a time that ns cannot tell
+        ({21: (">h", LOG_APPEND_TIME), 35: (">q", 10**13)}, ""),
+        ({21: (">h", LOG_APPEND_TIME), 35: (">q", -1)}, ""),
         ({0: (">q", 2**63 - 1)}, ""),
         ({0: (">q", -5)}, ""),
         ({23: (">i", 0)}, ""),
@@ -228,6 +231,36 @@ def test_header_fields_are_believed_in_nothing(fields: dict[int, tuple[str, int]
     assert shown in same(batch(ROWS) + bytes(made) + batch(ROWS, base=50), offset=0).error
 
 
+NUMBERS = {
+    "least": b"\xff" * 9 + b"\x01",
+    "greatest": b"\xfe" + b"\xff" * 8 + b"\x01",
+    "beyond": b"\xff" * 9 + b"\x02",
+    "far beyond": b"\x80" * 9 + b"\x7e",
+    "too long": b"\x80" * 10 + b"\x00",
+    "long zero": b"\x80" * 9 + b"\x00",
+    "long five": b"\x8a\x80\x80\x80\x80\x00",
+    "padded": b"\x8a\x00",
+    "minus two": b"\x03",
+}
+
+
+@pytest.mark.parametrize("field", range(6))
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_in_any_writing(field: int, number: str) -> None:
+    """In the place of attributes, deltas of time and offset, sizes of key and value, the count of headers."""
+    fields = [b"\x00", b"\x0a", b"\x0a", b"\x0a", b"\x0a", b"\x00"]
+    fields[field] = NUMBERS[number]
+    fields[3] += b"key 1" if field != 3 or "five" in number or number == "padded" else b""
+    fields[4] += b"value" if field != 4 or "five" in number or number == "padded" else b""
+    record = b"".join(fields)
+    made = bytearray(batch(ROWS[:1], base=10)[:61]) + bytes([2 * len(record)]) + record
+    struct.pack_into(">i", made, 8, len(made) - 12)
+    struct.pack_into(">i", made, 23, 5)
+    found = same(batch(ROWS) + sealed(made) + batch(ROWS, base=40))
+    if number == "padded" and field in {1, 2, 3, 4}:
+        assert len(found.records) == 21
+
+
 @pytest.mark.parametrize("name", ["ümlaut", "名"])
 def test_headers_in_any_script(name: str) -> None:
     rows = ((0, NOON_MS, None, b"a", [(name, b"v")]), *ROWS[1:])
@@ -238,6 +271,13 @@ def test_offsets_that_do_not_rise_are_left_to_the_other_parser() -> None:
     repeated = ((0, NOON_MS, None, b"a", []), (0, NOON_MS, None, b"b", []))
     found = same(batch(ROWS) + batch(repeated, base=20) + batch(ROWS, base=5) + batch(ROWS, base=30))
     assert len(found.records) == 32
+
+
+@pytest.mark.parametrize("most", [1, None])
+def test_batches_that_overlap_are_left_to_the_other_parser(most: int | None) -> None:
+    empty = emptied(batch(ROWS, base=3))
+    same(batch(ROWS, base=100) + empty + batch(ROWS, base=10), at_once=(most,))
+    same(batch(ROWS, base=100) + empty + bytes(10 * [0]) + batch(ROWS, base=110)[10:], at_once=(most,))
 
 
 GUARDED = """
@@ -268,9 +308,11 @@ for number in range({count}):
     table = np.empty((choice.randrange(5), batches.COLUMNS), np.int64)
     scanned += (n := batches.scan(view, bool(choice.randrange(2)), table))
     table = table[:n].copy()
-    if n and choice.random() < 0.5:
-        wild = [0, 1, -1, 2**31 - 1, -(2**31), 2**62, 2**63 - 1, -(2**63), len(data), choice.randrange(500)]
-        table[choice.randrange(n), choice.randrange(batches.COLUMNS)] = choice.choice(wild)
+    assert (table[:, batches.END] <= len(data)).all()
+    for _ in range(choice.randrange(4) if n else 0):
+        wild = [0, 1, -1, 2**31 - 1, -(2**31), 2**62, 2**63 - 1, -(2**63), len(data) + 40, number % 500]
+        column = choice.choice([batches.START, batches.END, batches.COUNT, choice.randrange(batches.COLUMNS)])
+        table[choice.randrange(n), column] = choice.choice(wild)
     columns = np.full((7, choice.randrange(20) + 1), -7, np.int64)
     rows, count, _ = batches.read(view, table, choice.randrange(30), columns[:, :-1])
     assert (columns[:, -1] == -7).all() and rows < columns.shape[1]
@@ -289,7 +331,7 @@ def test_nothing_outside_the_bytes_is_read() -> None:
     assert done.returncode == 0, done.stderr
     scanned, read = map(int, done.stdout.split())
     assert scanned > 30_000
-    assert read > 30_000
+    assert read > 15_000
 
 
 class Forgetful(RawPartitionRecords):
