@@ -109,7 +109,7 @@ class Bench:
     def made(self) -> Workload:
         """The made market."""
         self.say(f"making {self.scale.events:,} events")
-        stream = market(self.scale.events)
+        stream = market(self.scale.events, self.scale.market_symbols)
         return Workload("made", [stream], list(stream.chunks()), stream.values[: self.scale.peer_events])
 
     @cached_property

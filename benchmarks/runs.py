@@ -110,6 +110,7 @@ class Throughput:
             found = fold(bench.config, bench.plan, workload.partitions, workload.chunks)
         must(found.records == workload.records, f"{found.records} of {workload.records} records were folded")
         must(found.scored > 0, "no row was scored")
+        must(bool(found.alerts), "no alert was raised")
         before = self._folded.setdefault(workload.name, found)
         must(before.alerts == found.alerts, "two runs raised different alerts")
         return found.rate

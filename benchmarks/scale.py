@@ -13,6 +13,8 @@ class Scale:
     ----------
     events
         Of a workload.
+    market_symbols
+        Instruments of the made market.
     peer_events
         Of what goes through River's own models, and through peers.
     rounds
@@ -44,6 +46,7 @@ class Scale:
     """
 
     events: int
+    market_symbols: int
     peer_events: int
     rounds: int
     latency_s: int
@@ -63,6 +66,7 @@ class Scale:
 
 FULL = Scale(
     events=1_000_000,
+    market_symbols=200,
     peer_events=100_000,
     rounds=5,
     latency_s=60,
@@ -81,8 +85,9 @@ FULL = Scale(
 )
 
 QUICK = Scale(
-    events=24_000,
-    peer_events=16_000,
+    events=20_000,
+    market_symbols=8,
+    peer_events=6_000,
     rounds=1,
     latency_s=2,
     warm_s=1,
@@ -90,7 +95,7 @@ QUICK = Scale(
     symbols=(10, 100),
     rules=(1, 10),
     detectors=(1, 4),
-    growth_events=6_000,
+    growth_events=4_000,
     many=200,
     events_each=60,
     new_symbols=60,
