@@ -26,6 +26,7 @@ from streamer.serve.observer import Broker, Observer
 from streamer.serve.server import serving
 from streamer.store.database import Database
 from streamer.store.ledger import Ledger
+from streamer.store.near_misses import Keeping
 
 log = structlog.get_logger()
 
@@ -85,6 +86,7 @@ class Wired:
             SystemClock(),
             keep_all=settings.journal.keep == "all",
             accept_rederivation=accept_rederivation,
+            keeping=Keeping(settings.near_misses.keep_s, settings.near_misses.at_most),
         )
 
         def look(work: Work) -> None:

@@ -59,7 +59,7 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
     for transition in outcome.transitions:
         _write_transition(connection, commit, transition)
     for near_miss in outcome.near_misses:
-        _write_near_miss(connection, commit.row, near_miss)
+        _write_near_miss(connection, commit, near_miss)
     insert_absent(connection, t.dead_letters, [_dead_row(commit.row, letter) for letter in outcome.dead])
     for flood in outcome.floods:
         _write_flood(connection, commit, flood)
@@ -107,7 +107,8 @@ def _write_transition(connection: Connection, commit: Commit, transition: Transi
     connection.execute(insert(t.decisions).values(decision))
 
 
-def _write_near_miss(connection: Connection, row: TaskRow, near_miss: NearMiss) -> None:
+def _write_near_miss(connection: Connection, commit: Commit, near_miss: NearMiss) -> None:
+    row = commit.row
     values = {
         "alert_id": near_miss.id,
         "number": 0,
@@ -119,6 +120,7 @@ def _write_near_miss(connection: Connection, row: TaskRow, near_miss: NearMiss) 
         "offset": near_miss.offset,
         "index_": near_miss.index,
         "body": near_miss.body,
+        "created_at": commit.now,
     }
     insert_absent(connection, t.decisions, [values])
 
