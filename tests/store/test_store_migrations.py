@@ -71,8 +71,8 @@ def test_near_misses_that_are_in_it_count_from_now_on(old_store: Path) -> None:
     row = "('m', 0, 'near_miss', 'for', 1, 'spot', 0, 7, 0, x'7b7d')"
     with closing(sqlite3.connect(old_store)) as connection, connection:
         connection.execute(
-            "INSERT INTO decisions (alert_id, number, kind, held_by, task_id, topic, partition, offset, index_, "
-            f"body) VALUES {row}"
+            "INSERT INTO decisions (alert_id, number, kind, held_by, task_id, topic, partition, offset, "
+            f"index_, body) VALUES {row}"
         )
     database, now = open_store(str(old_store)), time.time()
     for later, left in ((60.0, 1), (200_000.0, 0)):
