@@ -128,6 +128,10 @@ class Metrics:
         self._checkpoint_s.set(took_s)
         self._checkpoint_at.set(now)
 
+    def started(self, now: float) -> None:
+        """Note when this process began, wall-clock seconds."""
+        self._started.set(now)
+
     def reload(self, taken_over: bool) -> None:
         """Note that the configuration was read again, and was taken over or refused."""
         self._reloads.labels(_RELOADS[taken_over]).inc()
@@ -245,6 +249,11 @@ class Metrics:
             registry=registry,
         )
         self._reload_good.set(1)
+        self._started = Gauge(
+            "tapewatch_start_time_seconds",
+            "When this process began, in seconds since 1970; it changes with every restart.",
+            registry=registry,
+        )
         self._checkpoints = Counter(
             "tapewatch_checkpoints", "Checkpoints completed, one a task.", registry=registry
         )

@@ -59,6 +59,7 @@ class Observer:
     ) -> None:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, plan, receivers, code_version())
+        self.metrics.started(clock.now())
         self._standing = StandingCollector(self.registry, database, clock, receivers)
         self._clock = clock
         self._monotonic = monotonic
