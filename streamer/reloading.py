@@ -152,6 +152,8 @@ class Reloader:
         Wall-clock time, for receivers.
     environ
         Where secrets may come from.
+    watch
+        Told each time whether what was asked for was taken over (True) or refused.
     """
 
     def __init__(
@@ -161,12 +163,14 @@ class Reloader:
         notify: Callable[[Routes, Sequence[str], Mapping[str, Receiver], Mapping[str, int | None]], None],
         clock: Clock,
         environ: Mapping[str, str],
+        watch: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._running = running
         self._engine = engine
         self._notify = notify
         self._clock = clock
         self._environ = environ
+        self._watch = watch
         self._preparing: Future[_Prepared] | None = None
 
     def work(self, asked: threading.Event) -> None:
@@ -197,6 +201,7 @@ class Reloader:
             # a fault of ours; a daemon that works goes on working
             text = "".join(traceback.format_exception(error))
             log.error("reload failed, nothing was changed", traceback=text)
+        self._watch(error is None)
 
     def _take(self, prepared: _Prepared) -> None:
         before, self._running = self._running, prepared.loaded

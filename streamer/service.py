@@ -1,43 +1,31 @@
-"""The daemon: source, engine, store and notifier wired together for `tapewatch run`."""
+"""The daemon: Kafka, engine, store and notifier at work for `tapewatch run`, until a signal ends it."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from types import FrameType
 
 import structlog
 
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
-from streamer.errors import TapewatchError, UsageError
+from streamer.config.settings import Settings
+from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
-from streamer.notify.heartbeat import Heartbeat
-from streamer.notify.notifier import Notifier
-from streamer.pipeline.checkpointing import Checkpointer
-from streamer.pipeline.compile import compile_document, compile_plan
-from streamer.pipeline.engine import Engine
-from streamer.pipeline.plan import Plan
-from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.warmup import warm_up
 from streamer.reloading import Loaded, Reloader, build_receivers
-from streamer.serve.observer import Observer
-from streamer.serve.server import serving
 from streamer.sources.kafka import MAX_POLL_RECORDS, KafkaSource
-from streamer.store.database import Database, open_store
-from streamer.store.ledger import Ledger
+from streamer.sources.kafka_settings import KafkaSettings
+from streamer.store.database import open_store
 from streamer.store.lock import only_daemon_of
+from streamer.wiring import wired
 
 log = structlog.get_logger()
-
-_NS = 1_000_000_000
-_GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after a start
 
 
 def run_service(
@@ -60,77 +48,50 @@ def run_service(
         When the world is not as it must be.
     """
     settings = config.settings
-    if settings.source.kafka is None or not settings.source.topics:
+    kafka = settings.source.kafka
+    if kafka is None or not settings.source.topics:
         raise UsageError(f"{config.path}: `run` reads Kafka: give source.kafka and source.topics")
     plan = compile_plan(config)
     database = open_store(settings.store)
-    observer = Observer(plan, tuple(settings.receivers), database, SystemClock(), time.monotonic)
     try:
         path = database.path
         with (
             reload_signal() as reload_asked,
             only_daemon_of(path) if path else nullcontext(),
-            serving(
-                settings.serve.listen,
-                observer.registry,
-                health=observer.healthy,
-                readiness=observer.ready,
-            ),
-            notifying(config, secrets, database, observer) as notifier,
+            wired(
+                config,
+                plan,
+                database,
+                build_receivers(config, secrets, SystemClock()),
+                listen=settings.serve.listen,
+            ) as parts,
             stop_signals() as stopping,
         ):
             warm_up(plan, say)
-            topics = [glob for topic in settings.source.topics for glob in topic.globs]
-            source = KafkaSource(
-                settings.source.kafka,
-                topics,
-                max_poll_records=max(MAX_POLL_RECORDS, settings.engine.batch_size),
-            )
-            engine = _engine(config, plan, database, source, notifier, observer, accept_rederivation)
+            source = _source(settings, kafka)
+            engine = parts.engine(source, accept_rederivation=accept_rederivation)
             reloader = Reloader(
-                Loaded(config, secrets, plan), engine, notifier.turn_to, SystemClock(), os.environ
+                Loaded(config, secrets, plan),
+                engine,
+                parts.notifier.turn_to,
+                SystemClock(),
+                os.environ,
+                parts.observer.metrics.reload,
             )
 
             def opened() -> None:
-                observer.metrics.source(raw=source.raw)
+                parts.observer.metrics.source(raw=source.raw)
                 log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
             engine.run(
-                lambda: stopping.is_set() or notifier.failure is not None,
+                lambda: stopping.is_set() or parts.notifier.failure is not None,
                 opened,
                 lambda: reloader.work(reload_asked),
             )
             log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
-        if notifier.failure is not None:
-            raise TapewatchError(f"delivery stopped: {notifier.failure}") from notifier.failure
+        parts.check()
     finally:
         database.close()
-
-
-@contextmanager
-def notifying(
-    config: ConfigFile, secrets: Secrets, database: Database, observer: Observer
-) -> Iterator[Notifier]:
-    """The notify half at work; on leaving it gets some seconds to deliver what is owed."""
-    clock = SystemClock()
-    made = build_receivers(config, secrets, clock)
-    wanted = config.settings.heartbeat
-    notifier = Notifier(
-        database,
-        made.routes,
-        made.built,
-        clock,
-        caps=made.caps,
-        watch=observer.metrics.delivery,
-        heartbeat=None if wanted is None else Heartbeat(database, wanted, clock, observer.counts),
-    )
-    observer.follow(notifier)
-    notifier.start()
-    try:
-        yield notifier
-    finally:
-        if not notifier.stop(_GRACE_S):
-            log.info("deliveries are left for the next start")
 
 
 @contextmanager
@@ -162,55 +123,6 @@ def reload_signal() -> Iterator[threading.Event]:
         signal.signal(signal.SIGHUP, before)
 
 
-def checkpoint_folder(database: Database) -> Path:
-    """The folder of a store's checkpoint files: beside it, under its name."""
-    path = database.path
-    if path is None:
-        raise TapewatchError("a store in memory has no checkpoints")
-    return path.with_name(path.name + ".checkpoints")
-
-
-def _engine(
-    config: ConfigFile,
-    plan: Plan,
-    database: Database,
-    source: KafkaSource,
-    notifier: Notifier,
-    observer: Observer,
-    accept_rederivation: bool,
-) -> Engine:
-    settings = config.settings
-    ledger = Ledger(
-        database,
-        SystemClock(),
-        keep_all=settings.journal.keep == "all",
-        accept_rederivation=accept_rederivation,
-    )
-
-    def watch(work: Work) -> None:
-        if work.outcome.visible:
-            notifier.wake()
-        observer.watch(work)
-
-    folder = checkpoint_folder(database)
-    recovery = Recovery(
-        plan,
-        lambda config_hash: compile_document(ledger.config(config_hash)),
-        ledger,
-        folder,
-        batch_size=settings.engine.batch_size,
-        watch=watch,
-        accept_rederivation=accept_rederivation,
-    )
-    checkpointer = Checkpointer(
-        ledger, folder, settings.checkpoint.every_ns / _NS, time.monotonic, observer.checkpoint
-    )
-    ticks_ns = settings.engine.ticks_ns
-    engine = Engine(
-        observer.watching(source, lambda: engine.runners),
-        recovery,
-        checkpointer,
-        ticks_every_s=None if ticks_ns is None else ticks_ns / _NS,
-        clock=time.monotonic,
-    )
-    return engine
+def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
+    topics = [glob for topic in settings.source.topics for glob in topic.globs]
+    return KafkaSource(kafka, topics, max_poll_records=max(MAX_POLL_RECORDS, settings.engine.batch_size))

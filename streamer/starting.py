@@ -220,10 +220,9 @@ source:
 _DETECTORS = """\
 detectors:
   tape:                              # how unusual the last ten seconds are, learnt as it goes
-    model: HalfSpaceTrees
+    model: RobustZ
     on: trade
     features: [return_bps_10s, log_notional_10s, trade_rate_10s]
-    params: {n_trees: 10, height: 8, window_size: 250, seed: 7}
 """
 
 _ODD_TAPE = """\
@@ -231,10 +230,9 @@ _ODD_TAPE = """\
   # small things look large.
   odd_tape:
     when: tape.rarity > 1d and abs(return_bps_10s) > 10bps
-    for: 3 of 5                      # evaluations; a duration such as 10s is possible, too
     clear: 60s                       # resolved when not true for so long
     severity: warning
-    text: "{symbol} moved {return_bps_10s:+.1f} bps in 10 s, score {tape.score:.3f}"
+    text: "{symbol} moved {return_bps_10s:+.1f} bps in 10 s, once in {tape.rarity}"
 """
 
 _RECEIVERS = """\

@@ -267,6 +267,10 @@ class Cascade:
         seen = self._own["body"][: self._own.n_slots, SEEN]
         return int(np.count_nonzero(seen >= WARMUP))
 
+    def watched_s(self) -> float:
+        """Seconds in which slots had rarities, added up over them."""
+        return float(self._pool["body"][0, _P_LIVED])
+
     def state(self) -> State:
         """An exact copy of the state."""
         own = {f"own/{name}": array for name, array in self._own.state().items()}

@@ -76,6 +76,9 @@ class Calibrator(Protocol):
     def ready(self) -> int:
         """How many slots have rarities."""
 
+    def watched_s(self) -> float:
+        """Seconds in which slots had rarities, added up over them; a silence counts for an hour at most."""
+
     def state(self) -> State:
         """An exact copy of the state."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.columns import TRADE, State
 from detectors.features.contract import Family, Rows
-from detectors.features.windows import BUCKETS, NEVER
+from detectors.features.windows import BUCKETS, NEVER, lowest_bit
 from detectors.slots import Column, SlotArrays
 
 _TRADES = frozenset({TRADE})
@@ -19,71 +19,70 @@ _TRADES = frozenset({TRADE})
 _RING = BUCKETS + 2
 _NEWEST_REFERENCE = BUCKETS + 1
 
-
-_OPEN, _OLDER, _ASKED = range(3)  # stretches: of the last price, of the older one, of the row asked for
-_LAST, _OLDER_PRICE, _REFERENCE = range(3)
-
-
-@njit(cache=True, nogil=True)
-def _price_at(s, wanted, at, price_at, ids, prices):  # type: ignore[no-untyped-def]
-    # The last price of the newest stretch up to the wanted one.
-    found_id = NEVER
-    found = np.nan
-    for kept in (_OLDER, _OPEN):
-        if found_id < at[s, kept] <= wanted:
-            found_id = at[s, kept]
-            found = price_at[s, _OLDER_PRICE if kept == _OLDER else _LAST]
-    for position in range(_RING):
-        if found_id < ids[s, position] <= wanted:
-            found_id = ids[s, position]
-            found = prices[s, position]
-    return found
+_FILLING, _ASKED, _MASK = range(3)  # buckets of the last price, and of the reference; ages in the ring
+_LAST, _OLDER, _REFERENCE, _FIRST = range(4)  # prices; the ring begins after them
+_WHOLE = (1 << _RING) - 1
 
 
 @njit(cache=True, nogil=True)
-def _put_away(s, at, price_at, ids, prices):  # type: ignore[no-untyped-def]
-    position = at[s, _OPEN] % _RING
-    if ids[s, position] > at[s, _OLDER]:
-        at[s, _OLDER] = ids[s, position]
-        price_at[s, _OLDER_PRICE] = prices[s, position]
-    ids[s, position] = at[s, _OPEN]
-    prices[s, position] = price_at[s, _LAST]
+def _newest_from(s, age, at, prices):  # type: ignore[no-untyped-def]
+    # The newest price kept that is at least so many buckets older than the last one's.
+    if age <= 0:
+        return prices[s, _LAST]
+    mask = at[s, _MASK] >> age
+    if mask:
+        return prices[s, _FIRST + (at[s, _FILLING] - age - lowest_bit(mask)) % _RING]
+    return prices[s, _OLDER]
 
 
 @njit(cache=True, nogil=True)
-def _return_rows(slot, bucket, price, tick, at, price_at, ids, prices, out):  # type: ignore[no-untyped-def]
+def _reference(s, now, at, prices):  # type: ignore[no-untyped-def]
+    if at[s, _FILLING] == NEVER:
+        return np.nan
+    return _newest_from(s, _NEWEST_REFERENCE - (now - at[s, _FILLING]), at, prices)
+
+
+@njit(cache=True, nogil=True)
+def _open(s, now, at, prices):  # type: ignore[no-untyped-def]
+    # Put the last price into the ring; of what falls out of it the newest is kept.
+    passed = now - at[s, _FILLING]
+    prices[s, _OLDER] = _newest_from(s, _RING - passed, at, prices)
+    prices[s, _FIRST + at[s, _FILLING] % _RING] = prices[s, _LAST]
+    at[s, _MASK] = (at[s, _MASK] | 1) << passed & _WHOLE if passed < _RING else 0
+    at[s, _FILLING] = now
+
+
+@njit(cache=True, nogil=True)
+def _return_rows(slot, bucket, price, tick, at, prices, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s, now = slot[row], bucket[row]
         if not tick[row]:
             if price[row] > 0.0:
-                if at[s, _OPEN] != now:
-                    if at[s, _OPEN] != NEVER:
-                        _put_away(s, at, price_at, ids, prices)
-                    at[s, _OPEN] = now
-                price_at[s, _LAST] = price[row]
+                if at[s, _FILLING] == NEVER:
+                    at[s, _FILLING], at[s, _MASK] = now, 0
+                elif at[s, _FILLING] != now:
+                    _open(s, now, at, prices)
+                prices[s, _LAST] = price[row]
             if at[s, _ASKED] != now:
                 at[s, _ASKED] = now
-                price_at[s, _REFERENCE] = _price_at(s, now - _NEWEST_REFERENCE, at, price_at, ids, prices)
-        reference = price_at[s, _REFERENCE]
-        if at[s, _ASKED] != now:
-            reference = _price_at(s, now - _NEWEST_REFERENCE, at, price_at, ids, prices)
-        out[row] = np.nan if math.isnan(reference) else 1e4 * math.log(price_at[s, _LAST] / reference)
+                prices[s, _REFERENCE] = _reference(s, now, at, prices)
+        reference = prices[s, _REFERENCE] if at[s, _ASKED] == now else _reference(s, now, at, prices)
+        out[row] = np.nan if math.isnan(reference) else 1e4 * math.log(prices[s, _LAST] / reference)
 
 
 class _LogReturn:
     """Ring of the last price in each bucket; what falls out of it is kept as the one older price.
 
-    The newest bucket is put into the ring when the next one begins.
+    The newest bucket is put into the ring when the next one begins. Where prices are is told by a
+    mask, as in `WindowSum`.
     """
 
     def __init__(self, window_ns: int) -> None:
         self._bucket_ns = window_ns // BUCKETS
         self._arrays = SlotArrays(
             {
-                "ids": Column(np.int64, NEVER, (_RING,)),
-                "prices": Column(np.float64, np.nan, (_RING,)),
                 "at": Column(np.int64, NEVER, (3,)),
-                "price_at": Column(np.float64, np.nan, (3,)),
+                "prices": Column(np.float64, np.nan, (_FIRST + _RING,)),
             }
         )
 
@@ -99,8 +98,6 @@ class _LogReturn:
             rows.field("price", _TRADES),
             rows.tick,
             a["at"],
-            a["price_at"],
-            a["ids"],
             a["prices"],
             out,
         )

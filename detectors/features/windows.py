@@ -1,10 +1,10 @@
 """Sums over sliding windows, kept as rings of buckets.
 
 A window W is cut into 20 buckets of the instrument's clock. A row sees the bucket it falls into
-and the 20 before it, so what is called W covers between W and W * (1 + 1/20). Every bucket
-carries the number of its stretch of time: one left over from an earlier turn of the ring is
-known by it, and nothing has to be advanced while nothing happens. The bucket that is filling is
-kept beside the ring, with the sum of those before it, so that most rows touch nothing else.
+and the 20 before it, so what is called W covers between W and W * (1 + 1/20). The bucket that is
+filling is kept beside the ring, with the sum of those before it, so that most rows touch nothing
+else; a mask says how many buckets ago there was something, so that an instrument which is seldom
+heard of does not look at buckets in which nothing was, and nothing has to be advanced meanwhile.
 """
 
 from __future__ import annotations
@@ -31,64 +31,71 @@ Weigh = Callable[[Rows], NDArray[np.float64]]
 VERSION = 2
 """Of every feature that rests on these sums."""
 
-_CLOSED, _OPEN = range(2)
+_SINCE, _FILLING, _MASK = range(3)  # clock of the first row, number of the bucket that is filling
+_CLOSED, _OPEN, _RING = range(3)  # the sum before that bucket, its own, and where the ring begins
+_NOW = 1 << BUCKETS  # in the mask, bit BUCKETS is the bucket that is filling and bit 0 the oldest
+_DE_BRUIJN = 0x077CB531
+_PLACES = np.array([(_DE_BRUIJN << place & 0xFFFFFFFF) >> 27 for place in range(32)]).argsort()
 
 
 @njit(cache=True, nogil=True)
-def _closed(s, now, ids, sums):  # type: ignore[no-untyped-def]
+def lowest_bit(mask):  # type: ignore[no-untyped-def]
+    """The place of the lowest bit that is set, of 32 (C. Leiserson, H. Prokop and K. Randall, 1998)."""
+    return _PLACES[((mask & -mask) * _DE_BRUIJN & 0xFFFFFFFF) >> 27]
+
+
+@njit(cache=True, nogil=True)
+def _before(s, now, at, sums):  # type: ignore[no-untyped-def]
+    # The sum of the 20 buckets before `now`, oldest first; nothing is moved.
+    passed = now - at[s, _FILLING]
     total = 0.0
-    position = (now - BUCKETS) % RING
-    for age in range(BUCKETS, 0, -1):
-        if ids[s, position] == now - age:
-            total += sums[s, position]
-        position += 1
-        if position == RING:
-            position = 0
+    if passed > BUCKETS:
+        return total
+    mask = at[s, _MASK] >> passed
+    position = (now + 1) % RING  # that of the oldest; the next ones follow
+    while mask & (_NOW - 1):
+        place = lowest_bit(mask)
+        if place == BUCKETS - passed:
+            return total + sums[s, _OPEN]
+        at_place = position + place
+        total += sums[s, _RING + (at_place if at_place < RING else at_place - RING)]
+        mask &= mask - 1
     return total
 
 
 @njit(cache=True, nogil=True)
-def _put_away(s, open_id, at, ids, sums):  # type: ignore[no-untyped-def]
-    position = open_id[s] % RING
-    ids[s, position] = open_id[s]
-    sums[s, position] = at[s, _OPEN]
+def _open(s, now, at, sums):  # type: ignore[no-untyped-def]
+    # Put the bucket that was filling into the ring, and begin a new one.
+    sums[s, _CLOSED] = _before(s, now, at, sums)
+    sums[s, _RING + at[s, _FILLING] % RING] = sums[s, _OPEN]
+    passed = now - at[s, _FILLING]
+    at[s, _MASK] = at[s, _MASK] >> passed if passed <= BUCKETS else 0
+    at[s, _FILLING] = now
+    sums[s, _OPEN] = 0.0
 
 
 @njit(cache=True, nogil=True)
-def _looked_at(s, now, open_id, at, ids, sums):  # type: ignore[no-untyped-def]
-    # The sum as of `now`. Putting the bucket that is filling into the ring changes no sum, and is done
-    # again when it closes; but a tick leaves no trace, so what was there comes back.
-    if open_id[s] == now:
-        return at[s, _CLOSED] + at[s, _OPEN]
-    if open_id[s] == NEVER:
-        return 0.0
-    position = open_id[s] % RING
-    kept_id, kept_sum = ids[s, position], sums[s, position]
-    _put_away(s, open_id, at, ids, sums)
-    total = _closed(s, now, ids, sums)
-    ids[s, position], sums[s, position] = kept_id, kept_sum
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _sum_rows(slot, clock, bucket, weight, tick, window_ns, since, open_id, at, ids, sums, out):  # type: ignore[no-untyped-def]
+def _sum_rows(slot, clock, bucket, weight, tick, window_ns, at, sums, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s, now = slot[row], bucket[row]
+        known = at[s, _SINCE] != NEVER and clock[row] - at[s, _SINCE] >= window_ns
+        out[row] = np.nan
         if tick[row]:
-            known = since[s] != NEVER and clock[row] - since[s] >= window_ns
-            out[row] = _looked_at(s, now, open_id, at, ids, sums) if known else np.nan
+            if known:
+                out[row] = _before(s, now, at, sums)
+                if at[s, _FILLING] == now:
+                    out[row] += sums[s, _OPEN]
             continue
-        if open_id[s] != now:
-            if open_id[s] == NEVER:
-                since[s] = clock[row]
+        if at[s, _FILLING] != now:
+            if at[s, _SINCE] == NEVER:
+                at[s, _SINCE], at[s, _FILLING], at[s, _MASK] = clock[row], now, 0
             else:
-                _put_away(s, open_id, at, ids, sums)
-            open_id[s] = now
-            at[s, _CLOSED] = _closed(s, now, ids, sums)
-            at[s, _OPEN] = 0.0
+                _open(s, now, at, sums)
         if weight[row] == weight[row]:
-            at[s, _OPEN] += weight[row]
-        out[row] = at[s, _CLOSED] + at[s, _OPEN] if clock[row] - since[s] >= window_ns else np.nan
+            sums[s, _OPEN] += weight[row]
+            at[s, _MASK] |= _NOW
+        if known:
+            out[row] = sums[s, _CLOSED] + sums[s, _OPEN]
 
 
 class WindowSum:
@@ -109,11 +116,8 @@ class WindowSum:
         self._weigh = weigh
         self._arrays = SlotArrays(
             {
-                "ids": Column(np.int64, NEVER, (RING,)),
-                "sums": Column(np.float64, 0, (RING,)),
-                "since": Column(np.int64, NEVER),
-                "open_id": Column(np.int64, NEVER),
-                "at": Column(np.float64, 0, (2,)),
+                "at": Column(np.int64, NEVER, (3,)),
+                "sums": Column(np.float64, 0, (2 + RING,)),
             }
         )
 
@@ -132,10 +136,7 @@ class WindowSum:
             self._weigh(rows),
             rows.tick,
             BUCKETS * self._bucket_ns,
-            a["since"],
-            a["open_id"],
             a["at"],
-            a["ids"],
             a["sums"],
             out,
         )

@@ -16,7 +16,8 @@ from streamer.errors import UsageError
 from streamer.sources.start import StartAt
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
-from streamer.store.queries import AlertFilter, delivery_counts, near_misses
+from streamer.store.near_misses import near_misses
+from streamer.store.queries import AlertFilter, delivery_counts
 from streamer.store.queries import alerts as find_alerts
 
 
@@ -120,8 +121,8 @@ def _print_near_misses(found: list[dict[str, Any]]) -> None:
         out("no near misses")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("event time", "severity", "rule", "instrument", "held back by", "with"):
-        table.add_column(column, no_wrap=column == "event time", overflow="fold")
+    for column in ("event time", "severity", "rule", "instrument", "held back by", "with", "id"):
+        table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
     for miss in found:
         table.add_row(
             miss["ts_event"][:23],
@@ -130,6 +131,7 @@ def _print_near_misses(found: list[dict[str, Any]]) -> None:
             f"{miss['venue']} {miss['symbol']}",
             f"for: {miss['for']}",
             miss["decision"]["rule"]["explained"],
+            miss["id"][:12],
         )
     out(table)
 

@@ -16,6 +16,9 @@ from streamer.errors import TapewatchError
 
 if TYPE_CHECKING:
     from streamer.pipeline.plan import Plan
+    from streamer.pipeline.rates import RuleRate
+
+_DAY_S = 86_400.0
 
 
 def check(
@@ -28,13 +31,15 @@ def check(
 
     A rule is active, warming (a detector or a field it needs is not there yet, by what the daemon last
     wrote down), or inactive (it names fields that no topic can provide), with the reason. So is every name
-    that is watched for drift. Of each detector it says the model, what is left of its warm-up, and what it
-    costs an event, which is measured on this machine while you wait.
+    that is watched for drift. Once the daemon has run it says how often each rule has fired, and of one on
+    a rarity how that compares with what it asks for. Of each detector it says the model, what is left of
+    its warm-up, and what it costs an event, which is measured on this machine while you wait.
 
     Example: `tapewatch check -c binance.yaml`
     """
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.drift_states import drift_states
+    from streamer.pipeline.rates import rule_rates
     from streamer.pipeline.rule_states import rule_states
 
     loaded = load_config(config)
@@ -51,10 +56,39 @@ def check(
     for state in (*rule_states(plan, statuses, ticks=ticks), *drift_states(plan, statuses)):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
+    rates = rule_rates(plan, statuses)
+    if rates:
+        out(_rates(rates))
     if plan.detectors:
         out(_detectors(plan, statuses))
     if problems:
         raise TapewatchError("\n".join(problems))
+
+
+def _rates(rates: Sequence[RuleRate]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("rule", "alerts so far", "watched", "a day", "asked for", "realised / asked"):
+        table.add_column(column, overflow="fold")
+    for rate in rates:
+        each = " an instrument" if rate.asked else ""
+        days = rate.instrument_days if rate.asked else rate.watched_s / _DAY_S
+        watched = f"{_figure(days)} instrument days" if rate.asked else f"{_figure(days)} days"
+        a_day = "" if rate.a_day is None else f"{_figure(rate.a_day)}{each}"
+        asked = f"{_figure(rate.asked_a_day)}{each}" if rate.asked else ""
+        ratio = f"{rate.fired / rate.due:.2f}" if rate.due > 0 else ""
+        table.add_row(rate.rule, f"{rate.fired:,}", watched, a_day, asked, ratio)
+    return table
+
+
+def _figure(number: float) -> str:
+    """Two digits, or all those before the point.
+
+    Examples
+    --------
+    >>> _figure(0.0123), _figure(1.0), _figure(1234.5)
+    ('0.012', '1', '1,234')
+    """
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _detectors(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:

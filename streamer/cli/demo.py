@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from streamer.cli.output import out, say
 from streamer.errors import UsageError
+
+if TYPE_CHECKING:
+    from streamer.config.file import ConfigFile
+    from streamer.demo.service import Ran
+    from streamer.pipeline.plan import Plan
+    from streamer.sources.simulator import SimulatorSource
 
 
 def demo(
@@ -30,6 +36,14 @@ def demo(
         Path | None,
         typer.Option(help="Keep the store in this new file, for `alerts` and `why`; else it is removed."),
     ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="Where metrics and health are served, 0 for any free one; by default 9464, or any if taken.",
+        ),
+    ] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the configuration it runs with, and stop.")
     ] = False,
@@ -38,7 +52,8 @@ def demo(
 
     The market is seeded: the same seed gives the same events, the same alerts, the same verdict. They go
     through the same store, engine, rules, episodes and delivery as the daemon's. Ten kinds of anomalies are
-    planted, from a fat finger to a spoofed order; at the end a table names each, and what caught it.
+    planted, from a fat finger to a spoofed order; at the end a table names each, and what caught it. While
+    it runs, metrics and health are served on this machine, as the daemon serves them; it says where.
 
     Examples: `tapewatch demo`, `tapewatch demo --seed 11 --minutes 120`,
     `tapewatch demo --speed 60`, `tapewatch demo --store demo.db && tapewatch alerts --store demo.db`
@@ -53,48 +68,69 @@ def demo(
         raise UsageError(f"--store {store}: that file is there already; the demo begins with a new one")
     loaded = load_text(DEMO_CONFIG, "demo.yaml") if config is None else load(config)
 
+    from streamer.sources.simulator import SimulatorSource
+
+    market = SimulatorSource(seed, minutes * 60, each=max(1, round(minutes / 30)))
+    with ExitStack() as stack:
+        path = store or Path(stack.enter_context(TemporaryDirectory(prefix="tapewatch-"))) / "demo.db"
+        ran, bodies = _run(loaded, market, path, speed, port)
+    _tell(market, minutes * 60, ran, bodies)
+
+
+def _run(
+    config: ConfigFile, market: SimulatorSource, store: Path, speed: float | None, port: int | None
+) -> tuple[Ran, list[dict[str, Any]]]:
+    """Run the service on the market in a new store; what it took, and every alert."""
     from alerts.receivers.console import ConsoleReceiver
-    from streamer.demo.service import run_demo
-    from streamer.demo.verdict import Fired, judge
-    from streamer.demo.view import View, verdict_table, verdict_words
-    from streamer.demo.watched import WatchedSource
-    from streamer.pipeline.compile import compile_plan
+    from streamer.demo.market import MarketSource
+    from streamer.demo.service import run_demo, where_to_listen
+    from streamer.demo.view import View
     from streamer.pipeline.warmup import warm_up
     from streamer.service import stop_signals
-    from streamer.sources.contract import Source
     from streamer.sources.paced import PacedSource
-    from streamer.sources.simulator import INSTRUMENTS, OPENS_NS, TOPIC, SimulatorSource
     from streamer.store.database import open_store
     from streamer.store.queries import AlertFilter
     from streamer.store.queries import alerts as stored_alerts
 
-    plan = compile_plan(loaded)
-    if plan.feed(TOPIC) is None:
-        raise UsageError(f"{loaded.path}: source.files needs an entry that matches {TOPIC!r}")
-    market = SimulatorSource(seed, minutes * 60, each=max(1, round(minutes / 30)))
-    console = Console(stderr=True)
-    with ExitStack() as stack:
-        path = store or Path(stack.enter_context(TemporaryDirectory(prefix="tapewatch-"))) / "demo.db"
-        database = open_store(f"sqlite:///{path}")
-        stack.callback(database.close)
-        stopping = stack.enter_context(stop_signals())
+    plan, console = _plan(config), Console(stderr=True)
+    database = open_store(f"sqlite:///{store}")
+    with closing(database), stop_signals() as stopping:
         warm_up(plan, say)
-        view = stack.enter_context(View(console, market))
-        paced: Source = market if speed is None else PacedSource(market, speed)
-        ran = run_demo(
-            loaded,
-            plan,
-            database,
-            WatchedSource(paced, view.seen),
-            {"console": ConsoleReceiver(console)},
-            watch=view.watch,
-            stopped=stopping.is_set,
-        )
-        bodies = stored_alerts(database, AlertFilter(origin="detect"), None)
-    if stopping.is_set():
-        raise KeyboardInterrupt
+        with View(console, market) as view:
+            ran = run_demo(
+                config,
+                plan,
+                database,
+                MarketSource(market if speed is None else PacedSource(market, speed), view.seen),
+                {"console": ConsoleReceiver(console)},
+                listen=where_to_listen(config, port),
+                served=view.served,
+                watch=view.watch,
+                stopped=stopping.is_set,
+            )
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        return ran, stored_alerts(database, AlertFilter(origin="detect"), None)
+
+
+def _plan(config: ConfigFile) -> Plan:
+    from streamer.pipeline.compile import compile_plan
+    from streamer.sources.simulator import TOPIC
+
+    plan = compile_plan(config)
+    if plan.feed(TOPIC) is None:
+        raise UsageError(f"{config.path}: source.files needs an entry that matches {TOPIC!r}")
+    return plan
+
+
+def _tell(market: SimulatorSource, seconds: int, ran: Ran, bodies: list[dict[str, Any]]) -> None:
+    """Hold what fired against what was planted."""
+    from streamer.demo.verdict import Fired, judge
+    from streamer.demo.view import verdict_table, verdict_words
+    from streamer.sources.simulator import INSTRUMENTS, OPENS_NS
+
     fired = [Fired.of(body) for body in bodies if body["transition"] == "fired"]
-    verdict = judge(market.planted, fired, len(INSTRUMENTS), minutes * 60)
+    verdict = judge(market.planted, fired, len(INSTRUMENTS), seconds)
     say(f"{ran.records:,} events in {ran.seconds:.1f} s ({ran.records / ran.seconds:,.0f} a second)")
     out(verdict_table(verdict, OPENS_NS))
     out(verdict_words(verdict))

@@ -1,4 +1,4 @@
-"""`tapewatch why ID`: what an alert was decided on."""
+"""`tapewatch why ID`: what an alert, or a near miss, was decided on."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ import typer
 from alerts.durations import spoken
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
 from streamer.cli.output import out
+from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
 
 
 def why(
-    alert_id: Annotated[str, typer.Argument(metavar="ID", help="The alert's id, or the beginning of it.")],
+    alert_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of an alert or a near miss, or its beginning.")
+    ],
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
     """Say why an alert was raised: the event, features, score, the rule with its values, the versions.
 
-    The id is in every message that was sent, and in the last column of `tapewatch alerts`.
+    The id is in every message that was sent, and in the last column of `tapewatch alerts`. Of a near miss
+    (`tapewatch alerts --near-misses`) it says the same, and what held it back.
 
     Example: `tapewatch why 3f9a0c`
     """
     database = open_named_store(config, store)
-    for transition in explain(database, find_alert_id(database, alert_id)):
+    found = find_alert_id(database, alert_id)
+    missed = near_miss(database, found)
+    if missed is not None:
+        out(json.dumps(missed, ensure_ascii=False) if as_json else "\n".join(_missed(missed)))
+    for transition in explain(database, found):
         if as_json:
             out(json.dumps(asdict(transition), ensure_ascii=False))
         else:
@@ -36,12 +44,28 @@ def why(
 
 
 def _lines(found: Explained) -> list[str]:
-    alert, decision = found.alert, found.decision
-    place = alert["source"]
-    where = ", ".join(f"{name} {value}" for name, value in place.items() if value is not None)
+    alert = found.alert
+    lines = [f"{alert['transition']} #{alert['number']}  {_headline(alert)}", *_body(alert, found.decision)]
+    return [*lines, *(f"  delivery   {_delivery(row)}" for row in found.deliveries), ""]
+
+
+def _missed(found: Mapping[str, Any]) -> list[str]:
+    held_by = found["held_by"]
+    return [
+        f"near miss  {_headline(found)}",
+        f"  held by    {held_by}: {found[held_by]}",
+        *_body(found, found["decision"]),
+        "",
+    ]
+
+
+def _headline(alert: Mapping[str, Any]) -> str:
+    return f"{alert['rule']}  {alert['severity']}  {_subject(alert)}  {alert['ts_event']}"
+
+
+def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
+    where = ", ".join(f"{name} {value}" for name, value in alert["source"].items() if value is not None)
     lines = [
-        f"{alert['transition']} #{alert['number']}  {alert['rule']}  {alert['severity']}  "
-        f"{_subject(alert)}  {alert['ts_event']}",
         f"  id         {alert['id']}",
         f"  text       {alert['text']}",
         f"  source     {where}",
@@ -65,7 +89,7 @@ def _lines(found: Explained) -> list[str]:
         )
     if decision.get("versions"):
         lines.append(f"  versions   {_pairs(decision['versions'])}")
-    return [*lines, *(f"  delivery   {_delivery(row)}" for row in found.deliveries), ""]
+    return lines
 
 
 def _subject(alert: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from alerts.durations import duration_ns
+from alerts.durations import duration_ns, duration_s
 from alerts.receivers.settings import ReceiverSettings
 from alerts.routing import RouteSettings
 from alerts.settings import RulesSettings
@@ -37,6 +37,10 @@ def _ticks(value: str) -> str:
 
 def _checkpoint_every(value: str) -> str:
     return _between("1s", "1h", value)
+
+
+def _near_misses_keep(value: str) -> str:
+    return _between("1m", "1000d", value)
 
 
 def _name(text: str) -> str:
@@ -143,6 +147,26 @@ class JournalSettings(_Section):
     keep: Literal["all", "checkpoint"] = "checkpoint"
 
 
+class NearMissSettings(_Section):
+    """What is kept of conditions that were true and raised no alert.
+
+    Parameters
+    ----------
+    keep
+        For how long, from when they were written.
+    at_most
+        How many, the newest of all rules together.
+    """
+
+    keep: Annotated[str, AfterValidator(_near_misses_keep)] = "30d"
+    at_most: int = Field(default=50_000, ge=0, le=10_000_000, strict=True)
+
+    @property
+    def keep_s(self) -> int:
+        """`keep` in seconds."""
+        return duration_s(self.keep)
+
+
 class CheckpointSettings(_Section):
     """How often the state is written down."""
 
@@ -184,6 +208,8 @@ class Settings(_Section):
         To whom, and how often, to say that all is at work; nobody without it.
     serve
         Where metrics and health can be had.
+    near_misses
+        What is kept of conditions that were true and raised no alert.
     engine, journal, checkpoint, log
         How the service runs; the defaults are meant to be kept.
 
@@ -209,5 +235,6 @@ class Settings(_Section):
     serve: Annotated[ServeSettings, BeforeValidator(_empty_means_defaults)] = ServeSettings()
     engine: Annotated[EngineSettings, BeforeValidator(_empty_means_defaults)] = EngineSettings()
     journal: Annotated[JournalSettings, BeforeValidator(_empty_means_defaults)] = JournalSettings()
+    near_misses: Annotated[NearMissSettings, BeforeValidator(_empty_means_defaults)] = NearMissSettings()
     checkpoint: Annotated[CheckpointSettings, BeforeValidator(_empty_means_defaults)] = CheckpointSettings()
     log: Annotated[LogSettings, BeforeValidator(_empty_means_defaults)] = LogSettings()

@@ -1,30 +1,28 @@
-"""The parts of the daemon around a simulated market: store, engine, journal, checkpoints, delivery."""
+"""The service, as the daemon runs it, on a simulated market."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alerts.contracts import Receiver
 from alerts.routing import Router
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
-from streamer.notify.clock import SystemClock
-from streamer.notify.notifier import Notifier
-from streamer.pipeline.checkpointing import Checkpointer
-from streamer.pipeline.compile import compile_document
-from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Work
-from streamer.service import checkpoint_folder
-from streamer.sources.contract import Source
+from streamer.reloading import Receivers
+from streamer.serve.observer import Broker
 from streamer.store.database import Database
-from streamer.store.ledger import Ledger
+from streamer.wiring import wired
 
-_NS = 1_000_000_000
-_GRACE_S = 10.0
+_LOOPBACK = "127.0.0.1"
+_ANY = 0
+
+Address = tuple[str, int] | None
+"""A host and a port, None for nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +37,11 @@ def run_demo(
     config: ConfigFile,
     plan: Plan,
     database: Database,
-    source: Source,
+    source: Broker,
     receivers: Mapping[str, Receiver],
     *,
+    listen: Address,
+    served: Callable[[Address], None],
     watch: Callable[[Work], None],
     stopped: Callable[[], bool],
 ) -> Ran:
@@ -50,13 +50,17 @@ def run_demo(
     Parameters
     ----------
     config, plan
-        What to do, and the same compiled.
+        What to do, and the same compiled; its receivers and its heartbeat are left.
     database
         An open store, in a file.
     source
-        Where records come from.
+        Where records come from, ticks included.
     receivers
         Who hears of alerts, by name.
+    listen
+        Where to serve metrics and health meanwhile.
+    served
+        Told where they are, before the first record is read.
     watch
         Called after every batch.
     stopped
@@ -65,40 +69,46 @@ def run_demo(
     Raises
     ------
     TapewatchError
-        When delivery or detection had to stop.
+        When delivery or detection had to stop, or the address cannot be listened on.
     """
-    settings = config.settings
-    clock = SystemClock()
-    notifier = Notifier(database, Router(settings.route, tuple(receivers)), receivers, clock)
-    ledger = Ledger(database, clock, keep_all=settings.journal.keep == "all")
-    records = 0
+    config = replace(config, settings=config.settings.model_copy(update={"heartbeat": None}))
+    names = tuple(receivers)
+    heard = Receivers(names, receivers, {}, Router(config.settings.route, names))
+    with wired(config, plan, database, heard, listen=listen, left=_not_delivered) as parts:
+        served(parts.address)
+        engine = parts.engine(source, ticks=False, watch=watch)
+        began = time.monotonic()
+        engine.run(lambda: stopped() or parts.notifier.failure is not None)
+    parts.check()
+    return Ran(parts.observer.counts().records, time.monotonic() - began)
 
-    def look(work: Work) -> None:
-        nonlocal records
-        records += work.records
-        if work.outcome.visible:
-            notifier.wake()
-        watch(work)
 
-    folder = checkpoint_folder(database)
-    recovery = Recovery(
-        plan,
-        lambda config_hash: compile_document(ledger.config(config_hash)),
-        ledger,
-        folder,
-        batch_size=settings.engine.batch_size,
-        watch=look,
-    )
-    checkpointer = Checkpointer(ledger, folder, settings.checkpoint.every_ns / _NS, time.monotonic)
-    engine = Engine(source, recovery, checkpointer, ticks_every_s=None, clock=time.monotonic)
-    began = time.monotonic()
-    notifier.start()
+def where_to_listen(config: ConfigFile, port: int | None) -> Address:
+    """Where the demonstration serves: at a port of loopback, or as configured while nobody else is there.
+
+    Parameters
+    ----------
+    config
+        Its `serve.address` counts where no port is given; if that is taken, any free port serves as well.
+    port
+        A port that is wanted, 0 for any; None for what is configured.
+    """
+    if port is not None:
+        return _LOOPBACK, port
+    configured = config.settings.serve.listen
+    if configured is None or _is_free(configured):
+        return configured
+    return _LOOPBACK, _ANY
+
+
+def _is_free(address: tuple[str, int]) -> bool:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     try:
-        engine.run(lambda: stopped() or notifier.failure is not None)
-    finally:
-        delivered = notifier.stop(_GRACE_S)
-    if notifier.failure is not None:
-        raise TapewatchError(f"delivery stopped: {notifier.failure}") from notifier.failure
-    if not delivered:
-        raise TapewatchError("not everything could be delivered within ten seconds")
-    return Ran(records, time.monotonic() - began)
+        socket.create_server(address, family=family).close()
+    except OSError:
+        return False
+    return True
+
+
+def _not_delivered() -> None:
+    raise TapewatchError("not everything could be delivered within ten seconds")

@@ -50,6 +50,7 @@ class View:
         self._last_rule: dict[str, str] = {}
         self._open: dict[str, set[str]] = {}
         self._records = 0
+        self._where = ""
         self._began = self._shown_at = time.monotonic()
         self._steps = 0
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -67,6 +68,13 @@ class View:
         traceback: TracebackType | None,
     ) -> None:
         self._live.stop()
+
+    def served(self, address: tuple[str, int] | None) -> None:
+        """Say where metrics and health are, for as long as it runs."""
+        if address is not None:
+            self._where = f"http://{address[0]}:{address[1]}"
+            pages = "/metrics, /healthz and /readyz"
+            self._console.print(f"while this runs, {pages} are at {self._where}", highlight=False)
 
     def seen(self, chunks: Sequence[Chunk]) -> None:
         """Take last prices from records that come in."""
@@ -113,6 +121,7 @@ class View:
 
     def _table(self) -> Table:
         table = Table(title="a simulated market", title_justify="left")
+        table.caption = f"{self._where}/metrics" if self._where else None
         table.add_column("instrument")
         table.add_column("last", justify="right")
         table.add_column("change", justify="right")

@@ -26,7 +26,7 @@ _NEAR_MISSES_AT_ONCE = 1_000  # so many do not wait for something visible: memor
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one batch did, for those who watch.
+    """What one batch, tick or reload did, for those who watch.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Runner:
     plan_of
         Gives the plan of a configuration hash, for reloads within the script.
     watch
-        Called after every batch.
+        Called after every batch, tick and reload.
     """
 
     def __init__(
@@ -212,6 +212,7 @@ class Runner:
         task, outcome = reload(self.task, plan)
         self.commit(outcome)
         self.task = task
+        self._watch(Work(task, 0, outcome, self.live))
 
     def _leave_batch(self) -> None:
         self.position = max(self.position, self._script.head.last + 1)

@@ -14,6 +14,7 @@ from detectors.columns import State
 from streamer.events.batch import NO_TIME
 from streamer.pipeline.outcome import Outcome, Transition
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.rates import NOTHING_COUNTED
 from streamer.pipeline.report import OpenAlert, over
 from streamer.pipeline.snapshot import Snapshot, pack, unpack
 from streamer.pipeline.task import Task, Tick
@@ -44,6 +45,7 @@ def snapshot(task: Task) -> Snapshot:
             for rule, entries in zip(task.plan.rules, task.open, strict=True)
         },
         "floods": task.floods.document(),
+        "rates": task.rates.document(),
         "seen": sorted(task.seen),
         "ignored": task.ignored.copy(),
         "late": task.late,
@@ -81,6 +83,8 @@ def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
             calibrator.restore(kept)
     _restore_episodes(task, meta["open"], parts)
     task.drifts.restore(parts)
+    # a checkpoint of an older version has none: they are counted from here on
+    task.rates.restore(meta.get("rates", NOTHING_COUNTED))
     return task
 
 
@@ -208,6 +212,7 @@ def status_document(task: Task) -> dict[str, Any]:
             name: dict(zip(("watched", "series", "drifts"), counts, strict=True))
             for name, counts in task.drifts.watched().items()
         },
+        "rates": task.rates.status(),
         "quarantined": quarantined(task),
         "open": {
             rule.name: len(entries)

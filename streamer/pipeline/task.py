@@ -32,6 +32,7 @@ from streamer.pipeline.drifts import Drifts
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.rates import Rates
 from streamer.pipeline.report import OpenAlert, Origin, Reporter, Rows
 from streamer.pipeline.slots import FULL, Slots
 from streamer.sources.contract import Partition
@@ -84,6 +85,7 @@ class Task:
         named = {name for rule in plan.rules for name in rule.names}
         self._named: tuple[InstrumentName, ...] = tuple(name for name in INSTRUMENT_NAMES if name in named)
         self.drifts = Drifts(plan, self.detectors, self.slots)
+        self.rates = Rates(plan, self.detectors, self.calibrators)
         self.floods = FloodGate(plan.flood)
         self.seen: set[str] = set()
         self.ignored: dict[str, int] = {}
@@ -122,6 +124,7 @@ class Task:
             rows = self._rows(batch, slot, clock, Origin(self.partition))
             scores = self._score(rows, batch)
             transitions, near_misses = self._judge(rows)
+            self.rates.count(transitions)
         ignored = dict(self.ignored) if decoded.ignored else None
         return Outcome(transitions, scores, dead, floods, ignored, near_misses)
 
@@ -136,17 +139,17 @@ class Task:
         transitions, near_misses = self._judge(
             self._rows(batch, slot, clock, Origin(self.partition, tick.number))
         )
+        self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)
 
     def _admitted(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], list[DeadLetter]]:
-        accepted = np.empty(len(batch), np.bool_)
-        self.watermark = int(
-            admit(batch.ts, batch.record_ts, self.watermark, self.plan.max_ahead_ns, accepted)
-        )
+        accepted, before = np.empty(len(batch), np.bool_), self.watermark
+        self.watermark = int(admit(batch.ts, batch.record_ts, before, self.plan.max_ahead_ns, accepted))
         refused: list[DeadLetter] = []
         if not accepted.all():
             refused += _refusals(batch, ~accepted, "ts_ahead", _AHEAD)
             batch = batch.take(accepted)
+        self.rates.pass_time(before, self.watermark, batch.ts)
         slot = self.slots.assign(batch)
         full = slot == FULL
         if full.any():

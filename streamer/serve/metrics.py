@@ -23,6 +23,7 @@ _OUTCOMES: tuple[DeliveryOutcome, ...] = ("delivered", "retried", "parked", "sum
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 5.0, 10.0, 100.0)
 _STEP_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _AGE_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_RELOADS = ("refused", "taken_over")
 _KEPT_FLOODS = 10_000
 _NS = 1e9
 
@@ -56,6 +57,7 @@ class Metrics:
         self._model(registry)
         self._latency(registry)
         self._operation(registry)
+        self._upkeep(registry)
         self._floods: dict[tuple[Partition, str, int, int], int] = {}
         self.configured(plan, receivers)
 
@@ -129,6 +131,15 @@ class Metrics:
         self._checkpoint_bytes.set(size)
         self._checkpoint_s.set(took_s)
         self._checkpoint_at.set(now)
+
+    def started(self, now: float) -> None:
+        """Note when this process began, wall-clock seconds."""
+        self._started.set(now)
+
+    def reload(self, taken_over: bool) -> None:
+        """Note that the configuration was read again, and was taken over or refused."""
+        self._reloads.labels(_RELOADS[taken_over]).inc()
+        self._reload_good.set(int(taken_over))
 
     def _flood(self, partition: Partition, place: tuple[str, int, int], count: int) -> None:
         """A flood is told as it stands, so what is new is the difference to what it was."""
@@ -230,6 +241,27 @@ class Metrics:
         )
         self._late = Counter(
             "tapewatch_late_events", "Events behind their instrument's clock.", registry=registry
+        )
+
+    def _upkeep(self, registry: CollectorRegistry) -> None:
+        self._reloads = Counter(
+            "tapewatch_reloads",
+            "Times the configuration was read again, by what became of it.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in _RELOADS:
+            self._reloads.labels(outcome)
+        self._reload_good = Gauge(
+            "tapewatch_config_last_reload_successful",
+            "0 while the configuration's file was read last and refused, so that an older one is at work.",
+            registry=registry,
+        )
+        self._reload_good.set(1)
+        self._started = Gauge(
+            "tapewatch_start_time_seconds",
+            "When this process began, in seconds since 1970; it changes with every restart.",
+            registry=registry,
         )
         self._checkpoints = Counter(
             "tapewatch_checkpoints", "Checkpoints completed, one a task.", registry=registry

@@ -17,7 +17,7 @@ from streamer.pipeline.version import code_version
 from streamer.serve.metrics import Metrics
 from streamer.serve.standing import Standing, StandingCollector
 from streamer.serve.watched import WatchedSource
-from streamer.sources.contract import Partition, Source
+from streamer.sources.contract import Chunk, Partition, Source
 from streamer.store.database import Database
 
 _LOOK_S = 1.0
@@ -59,6 +59,7 @@ class Observer:
     ) -> None:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, plan, receivers, code_version())
+        self.metrics.started(clock.now())
         self._standing = StandingCollector(self.registry, database, clock, receivers)
         self._clock = clock
         self._monotonic = monotonic
@@ -157,5 +158,5 @@ class Observer:
             return {}
         return {name: max(count - before.get(name, 0), 0) for name, count in totals.items()}
 
-    def _polled(self) -> None:
+    def _polled(self, _: Sequence[Chunk]) -> None:
         self._polled_at = self._monotonic()

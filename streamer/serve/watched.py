@@ -17,10 +17,12 @@ class WatchedSource:
     before
         Called before each poll, on the thread that polls.
     polled
-        Called after each poll that brought something.
+        Shown what a poll brought where it brought something, before that is handed on.
     """
 
-    def __init__(self, source: Source, before: Callable[[], None], polled: Callable[[], None]) -> None:
+    def __init__(
+        self, source: Source, before: Callable[[], None], polled: Callable[[Sequence[Chunk]], None]
+    ) -> None:
         self._source = source
         self._before = before
         self._polled = polled
@@ -34,7 +36,7 @@ class WatchedSource:
         self._before()
         chunks = self._source.poll(timeout_s)
         if chunks:
-            self._polled()
+            self._polled(chunks)
         return chunks
 
     def at_end(self) -> frozenset[Partition]:

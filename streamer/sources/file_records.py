@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from streamer.events.batch import NO_TIME
 from streamer.events.fields import TIME_MAX_NS
 from streamer.events.values import NS_PER
 from streamer.sources.contract import Record
+from streamer.sources.file_blocks import PIECE_BYTES, FileBlocks
 from streamer.sources.file_settings import ReceiveUnit
 from streamer.sources.lines import Lines
 
@@ -61,7 +63,7 @@ class FileInput:
 
 
 class FileRecords:
-    """The records of a file, in order; iterate over it once.
+    """The records of a file, in order; iterate over it once, or `take` them, not both.
 
     Receive times stand before a line as ``TIME {json}`` or ``TIME: {json}``. Lines that a capture keeps of
     its connection (``URL <-> TIME``; ``URL <- TIME: {json}``, which was sent; ``URL -> TIME: {json}``, the
@@ -72,6 +74,8 @@ class FileRecords:
     ----------
     file
         Which file, and how it is written.
+    piece
+        How many bytes are taken from it at a time, about, when records are taken as blocks.
 
     Raises
     ------
@@ -79,13 +83,17 @@ class FileRecords:
         Where the file cannot be read, is damaged, or is empty.
     """
 
-    def __init__(self, file: FileInput) -> None:
+    def __init__(self, file: FileInput, piece: int = PIECE_BYTES) -> None:
         if file.is_csv and file.receive_time is not None:
             raise TapewatchError(
                 f"{file.path}: receive_time is for lines of JSON; map a column of a CSV instead"
             )
         self._file = file
         self._lines = Lines(file.path)
+        self._ns_per = 0 if file.receive_time is None else NS_PER[file.receive_time]
+        self._blocks = FileBlocks(self._lines, self._ns_per, self._message, piece)
+        self._each: Iterator[Record] | None = None
+        self._taken = False
         self.size = self._lines.size
         self.skipped: dict[str, int] = {}
 
@@ -112,24 +120,50 @@ class FileRecords:
             for offset, (timestamp, value) in enumerate(found):
                 yield Record(offset, value, timestamp)
         if offset < 0:
-            raise TapewatchError(f"{self._file.path} holds no events")
+            raise self._empty()
+
+    def take(self, count: int) -> Sequence[Record]:
+        """The next records, `count` of them unless the file ends before; a block where they are lines.
+
+        Raises
+        ------
+        TapewatchError
+            Where the file is damaged or holds none.
+        """
+        if self._file.is_csv:
+            if self._each is None:
+                self._each = iter(self)
+            return tuple(islice(self._each, count))
+        block = self._blocks.take(count)
+        self._taken = self._taken or len(block) > 0
+        if not self._taken and count > 0:
+            raise self._empty()
+        return block
+
+    def _empty(self) -> TapewatchError:
+        return TapewatchError(f"{self._file.path} holds no events")
 
     def _skip(self, name: str) -> None:
         self.skipped[name] = self.skipped.get(name, 0) + 1
 
     def _messages(self) -> Iterator[tuple[int, bytes]]:
-        unit = self._file.receive_time
         for line in self._lines:
-            if not line.strip():
-                self._skip("blank")
-            elif unit is None:
-                yield int(NO_TIME), line
-            else:
-                mark = _mark(line)
-                if mark is None:
-                    yield _timed(line, NS_PER[unit])
-                else:
-                    self._skip(mark)
+            message = self._message(line)
+            if message is not None:
+                yield message
+
+    def _message(self, line: bytes) -> tuple[int, bytes] | None:
+        """The record's timestamp and value, which the line ends in; None for a line that is no record."""
+        if not line.strip():
+            self._skip("blank")
+        elif not self._ns_per:
+            return int(NO_TIME), line
+        else:
+            mark = _mark(line)
+            if mark is None:
+                return _timed(line, self._ns_per)
+            self._skip(mark)
+        return None
 
     def _rows(self) -> Iterator[tuple[int, bytes]]:
         header: list[str] | None = None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.sources.contract import Assignments, Chunk, Log, Partition, Record
+from streamer.sources.contract import Assignments, Chunk, Log, Partition
 from streamer.sources.file_records import FileInput, FileRecords
 from streamer.sources.file_settings import FileSettings
 from streamer.sources.lines import open_lines
@@ -152,15 +151,19 @@ class FileSource:
             self._current = None
 
     def _chunks_of(self, partition: Partition, found: FileRecords, start: int) -> Iterator[Chunk]:
-        records: Iterator[Record] = (record for record in found if record.offset >= start)
+        while start > 0:
+            before = len(found.take(min(self._batch_size, start)))
+            if not before:
+                return
+            start -= before
         while self._left != 0:
             wanted = self._batch_size if self._left is None else min(self._batch_size, self._left)
-            chunk = tuple(islice(records, wanted))
-            if not chunk:
+            records = found.take(wanted)
+            if not records:
                 return
             if self._left is not None:
-                self._left -= len(chunk)
-            yield Chunk(partition, chunk)
+                self._left -= len(records)
+            yield Chunk(partition, records)
 
 
 def _looked_at(file: FileInput) -> int:

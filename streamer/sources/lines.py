@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -75,8 +76,25 @@ class Lines:
         TapewatchError
             Where the file is damaged.
         """
-        try:
+        with self._explained():
             yield from self._lines()
+
+    def read_into(self, room: memoryview) -> int:
+        """Instead of lines, bytes as they come: so many as were there, 0 at the end.
+
+        Raises
+        ------
+        TapewatchError
+            Where the file is damaged.
+        """
+        with self._explained():
+            taken: int = self._stream.readinto1(room if self._stream is self._raw else room[:_BUFFER_BYTES])
+            return taken
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
             reason = str(error) or "it ends early"
             raise TapewatchError(f"{self._path} is damaged or not what its name says: {reason}") from error
@@ -111,7 +129,7 @@ def _unreadable(path: Path, error: OSError) -> TapewatchError:
     return TapewatchError(f"{path} cannot be read: {error.strerror or error}")
 
 
-def _decompressed(raw: IO[bytes], suffix: str) -> IO[bytes]:
+def _decompressed(raw: io.BufferedReader, suffix: str) -> io.BufferedReader:
     if suffix == ".gz":
         return io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), _BUFFER_BYTES)
     if suffix == ".zst":
@@ -126,7 +144,7 @@ class _Zstd(io.RawIOBase):
         self._raw = raw
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._packed = b""
-        self._plain = b""
+        self._plain = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -140,7 +158,7 @@ class _Zstd(io.RawIOBase):
                 return 0
             if self._frame is None:
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._plain, self._packed = self._frame.decompress(packed), b""
+            self._plain, self._packed = memoryview(self._frame.decompress(packed)), b""
             if self._frame.eof:
                 self._packed, self._frame = self._frame.unused_data, None
         taken = len(buffer) if len(buffer) < len(self._plain) else len(self._plain)

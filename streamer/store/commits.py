@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streamer.errors import TapewatchError
@@ -58,9 +58,7 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
     TapewatchError
         When an alert was derived again with another body, or one that had never been raised.
     """
-    if outcome.transitions:
-        _write_transitions(connection, commit, outcome.transitions)
-    insert_absent(connection, t.decisions, [_near_miss(commit.row, one) for one in outcome.near_misses])
+    _write_decisions(connection, commit, outcome)
     insert_absent(connection, t.dead_letters, [_dead_row(commit.row, letter) for letter in outcome.dead])
     for flood in outcome.floods:
         _write_flood(connection, commit, flood)
@@ -68,28 +66,46 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
         upsert(connection, t.ignored, {"task_id": commit.row.id, "name": name, "count": count})
 
 
-def _write_transitions(connection: Connection, commit: Commit, transitions: Sequence[Transition]) -> None:
+def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -> None:
+    """Alerts, and why they are there; and near misses."""
+    transitions: Sequence[Transition] = outcome.transitions
+    if commit.again:
+        transitions = _new_again(connection, commit, transitions)
+    written = insert_absent(connection, t.outbox, [_outbox_row(commit, one) for one in transitions])
+    if written < len(transitions) and not commit.accept:
+        _compare(connection, transitions)
+    decisions = [_decision(commit, one) for one in transitions]
+    decisions += [_near_miss(commit, one) for one in outcome.near_misses]
+    insert_absent(connection, t.decisions, decisions)
+
+
+def _new_again(
+    connection: Connection, commit: Commit, transitions: Sequence[Transition]
+) -> Sequence[Transition]:
+    """Those that the store does not have, which folding the journal again must not bring."""
     stored = _stored(connection, {transition.alert_id for transition in transitions})
-    fresh = []
-    for transition in transitions:
-        body = stored.get((transition.alert_id, transition.number))
-        if body is None:
-            fresh.append(transition)
-        elif body != transition.body and not commit.accept:
-            raise TapewatchError(
-                f"alert {transition.alert_id} ({transition.rule}, transition {transition.number}) was "
-                f"derived again with another body: {_UNSOUND}stored {body.decode()} and derived "
-                f"{transition.body.decode()}"
-            )
-    if fresh and commit.again and not commit.accept:
-        new = fresh[0]
+    new = [one for one in transitions if (one.alert_id, one.number) not in stored]
+    if commit.accept:
+        return new
+    _compare(connection, transitions)
+    if new:
+        first = new[0]
         raise TapewatchError(
-            f"folding the journal again raised alert {new.alert_id} ({new.rule}, transition "
-            f"{new.number}), which was not raised before: {_UNSOUND}derived {new.body.decode()}"
+            f"folding the journal again raised alert {first.alert_id} ({first.rule}, transition "
+            f"{first.number}), which was not raised before: {_UNSOUND}derived {first.body.decode()}"
         )
-    if fresh:
-        connection.execute(insert(t.outbox), [_outbox_row(commit, one) for one in fresh])
-        connection.execute(insert(t.decisions), [_decision(commit.row, one) for one in fresh])
+    return ()
+
+
+def _compare(connection: Connection, transitions: Sequence[Transition]) -> None:
+    stored = _stored(connection, {transition.alert_id for transition in transitions})
+    for derived in transitions:
+        body = stored.get((derived.alert_id, derived.number), derived.body)
+        if body != derived.body:
+            raise TapewatchError(
+                f"alert {derived.alert_id} ({derived.rule}, transition {derived.number}) was derived again "
+                f"with another body: {_UNSOUND}stored {body.decode()} and derived {derived.body.decode()}"
+            )
 
 
 def _stored(connection: Connection, ids: Iterable[str]) -> dict[tuple[str, int], bytes]:
@@ -125,33 +141,35 @@ def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
     }
 
 
-def _decision(row: TaskRow, transition: Transition) -> dict[str, Any]:
+def _decision(commit: Commit, transition: Transition) -> dict[str, Any]:
     return {
         "alert_id": transition.alert_id,
         "number": transition.number,
         "kind": "transition",
         "held_by": None,
-        "task_id": row.id,
-        "topic": row.partition.topic,
-        "partition": row.partition.partition,
+        "task_id": commit.row.id,
+        "topic": commit.row.partition.topic,
+        "partition": commit.row.partition.partition,
         "offset": transition.offset,
         "index_": transition.index,
         "body": transition.decision,
+        "created_at": None,
     }
 
 
-def _near_miss(row: TaskRow, near_miss: NearMiss) -> dict[str, Any]:
+def _near_miss(commit: Commit, near_miss: NearMiss) -> dict[str, Any]:
     return {
         "alert_id": near_miss.id,
         "number": 0,
         "kind": "near_miss",
         "held_by": near_miss.held_by,
-        "task_id": row.id,
-        "topic": row.partition.topic,
-        "partition": row.partition.partition,
+        "task_id": commit.row.id,
+        "topic": commit.row.partition.topic,
+        "partition": commit.row.partition.partition,
         "offset": near_miss.offset,
         "index_": near_miss.index,
         "body": near_miss.body,
+        "created_at": commit.now,
     }
 
 

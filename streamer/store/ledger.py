@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from alerts.contracts import Clock
 from streamer.errors import TapewatchError
-from streamer.pipeline.journal import Entry, Script
+from streamer.pipeline.journal import Entry
 from streamer.pipeline.outcome import Outcome
 from streamer.pipeline.version import code_version
 from streamer.sources.contract import Partition
@@ -20,10 +20,20 @@ from streamer.store.abandoned import close_open
 from streamer.store.checkpoints import WrittenCheckpoint
 from streamer.store.commits import Commit, entry_rows, upsert, write_outcome
 from streamer.store.database import Database, insert_absent
-from streamer.store.rows import CheckpointRow, TaskRow, base_incarnation, next_generation
+from streamer.store.near_misses import Keeping, forget_near_misses
+from streamer.store.rows import (
+    CheckpointRow,
+    TaskRow,
+    base_incarnation,
+    checkpoints_of,
+    entries_after,
+    next_generation,
+    reached,
+)
 from streamer.store.service_alerts import log_gap, log_replaced, raise_service_alert
 
 _KEPT_CHECKPOINTS = 2
+_KEEPING = Keeping()
 
 
 class Ledger:
@@ -39,15 +49,24 @@ class Ledger:
         Keep the whole journal, as `record` and audits need it.
     accept_rederivation
         Where an alert is derived again with another body, keep the stored one instead of stopping.
+    keeping
+        What is kept of near misses; those that are not go with the next checkpoint.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, keep_all: bool = False, accept_rederivation: bool = False
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        keep_all: bool = False,
+        accept_rederivation: bool = False,
+        keeping: Keeping = _KEEPING,
     ) -> None:
         self._db = database
         self._clock = clock
         self._keep_all = keep_all
         self._accept_rederivation = accept_rederivation
+        self._keeping = keeping
 
     def is_fresh(self) -> bool:
         """True for a store that no task has ever written to."""
@@ -115,7 +134,7 @@ class Ledger:
     def journal_after(self, task_id: int, seq: int) -> list[Entry]:
         """The journal's entries behind a checkpoint, in order."""
         with self._db.read() as connection:
-            return _entries(connection, task_id, seq)
+            return entries_after(connection, task_id, seq)
 
     def journal_is_cut(self, task_id: int) -> bool:
         """True when the journal does not reach back to the task's beginning."""
@@ -158,11 +177,11 @@ class Ledger:
             return
         commit = Commit(row, config_hash, self._clock.now(), again, self._accept_rederivation)
         with self._db.write() as connection:
-            self._check_epoch(connection, row)
             if entries:
-                connection.execute(insert(t.journal), entry_rows(row.id, entries))
-                written_by = update(t.tasks).where(t.tasks.c.id == row.id)
-                connection.execute(written_by.values(code_version=code_version()))
+                self._sign(connection, row)
+                connection.execute(_ADD_ENTRIES, entry_rows(row.id, entries))
+            else:
+                self._check_epoch(connection, row)
             write_outcome(connection, commit, outcome)
             if lost is not None:
                 self._raise_gap(connection, row, lost, config_hash, "detection goes on behind them")
@@ -212,12 +231,13 @@ class Ledger:
                 older = kept[_KEPT_CHECKPOINTS - 1].seq
                 j = t.journal.c
                 connection.execute(delete(t.journal).where(j.task_id == row.id, j.seq <= older))
+            forget_near_misses(connection, self._keeping, self._clock.now())
         return stale
 
     def checkpoints(self, task_id: int) -> list[CheckpointRow]:
         """The checkpoints of a task, the newest first."""
         with self._db.read() as connection:
-            return _checkpoints(connection, task_id)
+            return checkpoints_of(connection, task_id)
 
     def forget_checkpoints(self, row: TaskRow, seqs: Sequence[int]) -> None:
         """Strike out checkpoints that cannot be read, so that the journal is never cut on their account."""
@@ -240,7 +260,7 @@ class Ledger:
                 return replace(row, epoch=row.epoch + 1)
         for row in known[:1]:
             if row.partition not in alive:
-                reach = _reach(connection, row)
+                reach = reached(connection, row)
                 self._end(connection, row, "its topic was deleted and created anew")
                 alert = log_replaced(row.partition, partition, reach, self._clock.now(), config_hash)
                 raise_service_alert(connection, alert, self._clock.now(), row.id)
@@ -279,32 +299,20 @@ class Ledger:
         c = t.tasks.c
         query = select(c.id).where(c.id == row.id, c.epoch == row.epoch)
         if connection.execute(query.with_for_update()).first() is None:
-            raise TapewatchError(
-                f"{row} was taken over by another tapewatch on this store; this one stops, having written "
-                "nothing"
-            )
+            raise _taken_over(row)
+
+    def _sign(self, connection: Connection, row: TaskRow) -> None:
+        """Check the epoch, and note which version writes."""
+        who = {"id_is": row.id, "epoch_is": row.epoch, "code_version": code_version()}
+        if connection.execute(_SIGN, who).rowcount == 0:
+            raise _taken_over(row)
 
 
-def _entries(connection: Connection, task_id: int, seq: int) -> list[Entry]:
-    c = t.journal.c
-    query = select(t.journal).where(c.task_id == task_id, c.seq > seq).order_by(c.seq)
-    return [
-        Entry(**{name: value for name, value in row.items() if name != "task_id"})
-        for row in connection.execute(query).mappings()
-    ]
+_ADD_ENTRIES = insert(t.journal)
+_SIGN = update(t.tasks).where(t.tasks.c.id == bindparam("id_is"), t.tasks.c.epoch == bindparam("epoch_is"))
 
 
-def _checkpoints(connection: Connection, task_id: int) -> list[CheckpointRow]:
-    c = t.checkpoints.c
-    query = select(
-        c.task_id, c.seq, c.position, c.tick_number, c.config_hash, c.file, c.sha256, c.code_version
+def _taken_over(row: TaskRow) -> TapewatchError:
+    return TapewatchError(
+        f"{row} was taken over by another tapewatch on this store; this one stops, having written nothing"
     )
-    rows = connection.execute(query.where(c.task_id == task_id).order_by(c.seq.desc()))
-    return [CheckpointRow(**row) for row in rows.mappings()]
-
-
-def _reach(connection: Connection, row: TaskRow) -> int:
-    """One past the last offset that a task is known to have consumed."""
-    newest = next(iter(_checkpoints(connection, row.id)), None)
-    position, seq = (row.position, 0) if newest is None else (newest.position, newest.seq)
-    return Script(_entries(connection, row.id, seq)).reach(position)

@@ -28,7 +28,16 @@ def _to_3(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN replayed_at FLOAT")
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3})
+def _to_4(connection: Connection) -> None:
+    """Near misses that are not kept for ever; those that are there count from now on."""
+    connection.exec_driver_sql("ALTER TABLE decisions ADD COLUMN created_at FLOAT")
+    connection.exec_driver_sql(
+        "UPDATE decisions SET created_at = strftime('%s', 'now') * 1.0 WHERE kind = 'near_miss'"
+    )
+    connection.exec_driver_sql("CREATE INDEX decisions_near_misses ON decisions (n) WHERE kind = 'near_miss'")
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4})
 """By version: what turns a store of that version into one of the next."""
 
 _VERSION_KEY = "schema_version"

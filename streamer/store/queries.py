@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, func, select, union
 
 from alerts.one_shot import DRIFT
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
 from streamer.store.service_alerts import HEARTBEAT, SERVICE_ORIGIN
+
+NEAR_MISS = "near_miss"
+"""The kind of a decision that raised no alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,37 +69,6 @@ def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[d
         return [json.loads(body) for body in reversed(connection.execute(query).scalars().all())]
 
 
-def near_misses(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
-    """Conditions that were true and raised no alert, oldest first; the newest `limit` of them.
-
-    Each is like an alert's body, with what held it back (`held_by`) and its `decision`. Of `wanted` only
-    rule, symbol, severity and time count.
-    """
-    c = t.decisions.c
-    query = select(c.alert_id, c.body).where(c.kind == "near_miss").order_by(c.n.desc())
-    found: list[dict[str, Any]] = []
-    with database.read() as connection:
-        for row in connection.execute(query):
-            if limit is not None and len(found) >= limit:
-                break
-            record = json.loads(row.body)
-            if _is_wanted(record["near_miss"], wanted):
-                found.append({**record.pop("near_miss"), "decision": record})
-    return found[::-1]
-
-
-def _is_wanted(near_miss: Mapping[str, Any], wanted: AlertFilter) -> bool:
-    same = all(
-        value is None or near_miss[name] == value
-        for name, value in (
-            ("rule", wanted.rule),
-            ("symbol", wanted.symbol),
-            ("severity", wanted.severity),
-        )
-    )
-    return same and (wanted.since_ns is None or near_miss["ts_event_ns"] >= wanted.since_ns)
-
-
 def delivery_counts(database: Database) -> list[dict[str, Any]]:
     """How many deliveries each receiver has in each state, with the last error of those not done."""
     c = t.deliveries.c
@@ -110,19 +82,26 @@ def delivery_counts(database: Database) -> list[dict[str, Any]]:
 
 
 def find_alert_id(database: Database, prefix: str) -> str:
-    """The id that begins with `prefix`.
+    """The id of an alert, or of a near miss, that begins with `prefix`.
 
     Raises
     ------
     TapewatchError
         When none does, or several do.
     """
-    c = t.outbox.c
-    query = select(c.alert_id).where(c.alert_id.startswith(prefix, autoescape=True)).distinct().limit(3)
+    o, d = t.outbox.c.alert_id, t.decisions.c.alert_id
+    near = t.decisions.c.kind == NEAR_MISS
+    query = union(
+        select(o).where(o.startswith(prefix, autoescape=True)),
+        select(d).where(near, d.startswith(prefix, autoescape=True)),
+    ).limit(3)
     with database.read() as connection:
         found = connection.execute(query).scalars().all()
     if not found:
-        raise TapewatchError(f"no alert {prefix!r} in {database.where}; `tapewatch alerts` lists them")
+        raise TapewatchError(
+            f"no alert and no near miss {prefix!r} in {database.where}; `tapewatch alerts` lists alerts, "
+            "with --near-misses what was held back"
+        )
     if len(found) > 1:
         raise TapewatchError(
             f"{prefix!r} is the beginning of several alerts ({', '.join(found)}): give more of it"

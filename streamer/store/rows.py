@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection, select
+
+from streamer.pipeline.journal import Entry, Script
 from streamer.sources.contract import Partition
+from streamer.store import tables as t
 
 _GENERATION = "~"  # parts a topic's incarnation from the number of fresh starts its task had
 
@@ -89,3 +93,30 @@ def next_generation(incarnation: str) -> str:
     """
     base, _, generation = incarnation.partition(_GENERATION)
     return f"{base}{_GENERATION}{int(generation or 0) + 1}"
+
+
+def entries_after(connection: Connection, task_id: int, seq: int) -> list[Entry]:
+    """The journal's entries of a task behind one of them, in order."""
+    c = t.journal.c
+    query = select(t.journal).where(c.task_id == task_id, c.seq > seq).order_by(c.seq)
+    return [
+        Entry(**{name: value for name, value in row.items() if name != "task_id"})
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def checkpoints_of(connection: Connection, task_id: int) -> list[CheckpointRow]:
+    """The checkpoints of a task, the newest first."""
+    c = t.checkpoints.c
+    query = select(
+        c.task_id, c.seq, c.position, c.tick_number, c.config_hash, c.file, c.sha256, c.code_version
+    )
+    rows = connection.execute(query.where(c.task_id == task_id).order_by(c.seq.desc()))
+    return [CheckpointRow(**row) for row in rows.mappings()]
+
+
+def reached(connection: Connection, row: TaskRow) -> int:
+    """One past the last offset that a task is known to have consumed."""
+    newest = next(iter(checkpoints_of(connection, row.id)), None)
+    position, seq = (row.position, 0) if newest is None else (newest.position, newest.seq)
+    return Script(entries_after(connection, row.id, seq)).reach(position)

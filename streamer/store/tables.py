@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -131,8 +131,15 @@ decisions = Table(
     Column("offset", _Long),
     Column("index_", Integer),
     Column("body", LargeBinary, nullable=False),
+    Column("created_at", Float),  # of a near miss; a transition has its own in the outbox
     UniqueConstraint("alert_id", "number", "kind"),
     sqlite_autoincrement=True,
+)
+Index(
+    "decisions_near_misses",
+    decisions.c.n,
+    sqlite_where=text("kind = 'near_miss'"),
+    postgresql_where=text("kind = 'near_miss'"),
 )
 
 deliveries = Table(

@@ -162,3 +162,19 @@ def test_scores_all_at_one_moment_do_no_harm(kind):
     n = 3_000
     found = fresh(kind, 1).step(*one(np.random.default_rng(5).standard_normal(n), np.full(n, START)))
     assert np.isfinite(found.seconds[-2_000:]).all()
+
+
+@EVERY
+def test_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour(kind):
+    columns = stream(3_000, missing=0.0)
+    slot, clock = columns[:2]
+    clock[2_000:] += 9 * 3_600 * S
+    calibrator = fresh(kind)
+    found = calibrator.step(*columns)
+    due = 0.0
+    for number in range(3):
+        mine = np.flatnonzero(slot == number)
+        first = np.flatnonzero(~np.isnan(found.seconds[mine]))[0]
+        due += float(np.minimum(np.diff(clock[mine[first - 1 :]]) / S, 3_600.0).sum())
+    assert calibrator.watched_s() == pytest.approx(due)
+    assert fresh(kind).watched_s() == 0.0

@@ -217,4 +217,4 @@ def test_the_state_of_another_feature_is_refused():
     with pytest.raises(StateMismatchError, match="expected"):
         trades.restore({**state, f"{spec}/sums": np.zeros((3, 5))})
     with pytest.raises(StateMismatchError, match="different lengths"):
-        trades.restore({**state, f"{spec}/since": np.zeros(2, np.int64)})
+        trades.restore({**state, f"{spec}/at": np.zeros((2, 3), np.int64)})

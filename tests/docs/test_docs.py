@@ -27,6 +27,7 @@ from streamer.config.settings import (
     EngineSettings,
     JournalSettings,
     LogSettings,
+    NearMissSettings,
     Settings,
 )
 from streamer.events.fields import FIELDS, FIELDS_BY_KIND
@@ -41,6 +42,7 @@ LINKING = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CO
 WRITTEN_OUT: dict[str, type[BaseModel]] = {
     "engine": EngineSettings,
     "journal": JournalSettings,
+    "near_misses": NearMissSettings,
     "checkpoint": CheckpointSettings,
     "log": LogSettings,
     "serve": ServeSettings,

@@ -56,6 +56,15 @@ def configure(
     return path
 
 
+def edited(config: Path, change: Callable[[Any], None]) -> None:
+    """Change a configuration's file, as a person would."""
+    yaml = YAML()
+    document = yaml.load(config.read_text())
+    change(document)
+    with config.open("w") as out:
+        yaml.dump(document, out)
+
+
 def tapewatch(
     *arguments: str | Path, hash_seed: int = 0, timeout_s: float = 120.0, expect: int | None = 0
 ) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from captured import FILES, best_captures
 from daemon import Daemon, configure, tapewatch
 from fakes.slack import Answer, hang, rate_limited, refuse, server_error
+from heard import assert_complete_and_in_order
 from stores import ask, bodies, consumed, undelivered
 
 POSTS = ("chat.postMessage", "chat.update")
@@ -64,23 +64,6 @@ def test_the_others_go_on_and_it_gets_everything_later(trouble: str, running: An
         daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered in the end", 120)
         assert daemon.stop() == 0
     assert_complete_and_in_order(slack, [json.loads(body) for body in bodies(store)])
-
-
-def assert_complete_and_in_order(slack: Any, alerts: list[dict[str, Any]]) -> None:
-    """One message an episode, edited as often as it had later transitions, with a reply where it resolved."""
-    transitions = defaultdict(list)
-    for alert in alerts:
-        transitions[alert["id"]].append(alert["transition"])
-    messages = slack.workspace.messages()
-    firsts = {
-        message.metadata["event_payload"]["id"]: message for message in messages if message.thread_ts is None
-    }
-    assert set(firsts) == set(transitions)
-    for episode, steps in transitions.items():
-        message = firsts[episode]
-        replies = [other for other in messages if other.thread_ts == message.ts]
-        assert message.edits == len(steps) - 1
-        assert len(replies) == (1 if steps[-1] == "resolved" else 0)
 
 
 def test_a_permanent_error_is_parked_shown_and_told_to_another_receiver(running: Any, slack: Any) -> None:

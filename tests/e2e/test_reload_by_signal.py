@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from captured import COMMITTED, FILES
-from daemon import CHANNEL, WEBHOOK_SECRET, Daemon, alerts_of, configure, tapewatch
-from ruamel.yaml import YAML
+from daemon import CHANNEL, WEBHOOK_SECRET, Daemon, alerts_of, configure, edited, tapewatch
 from stores import ask, consumed, undelivered
 
 CAPTURE = COMMITTED / "spot_btcusdt.gz"
@@ -36,14 +35,6 @@ def running(broker: str, topic_factory: Any, slack: Any, tmp_path: Path) -> Any:
     with Daemon(config) as daemon:
         daemon.wait_until(lambda: consumed(config.with_suffix(".db")) == FIRST, "everything consumed")
         yield config, daemon, topic
-
-
-def edited(config: Path, change: Callable[[Any], None]) -> None:
-    yaml = YAML()
-    document = yaml.load(config.read_text())
-    change(document)
-    with config.open("w") as out:
-        yaml.dump(document, out)
 
 
 def told(daemon: Daemon, event: str) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from streamer.sources.recording_writer import RecordingWriter
 from streamer.store.checkpoints import write_checkpoint
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
+from streamer.store.near_misses import Keeping
 
 RULES = """
   big:
@@ -100,6 +101,7 @@ class World:
     every_s: float = 2.0
     keep_all: bool = False
     accept: bool = False
+    keeping: Keeping = field(default_factory=Keeping)
     time: Time = field(default_factory=Time)
     seen: list[Work] = field(default_factory=list)
 
@@ -122,7 +124,13 @@ class World:
         """An engine as the daemon makes it; leaving by an exception leaves everything as it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
         database = open_store(str(self.store))
-        ledger = Ledger(database, self.time, keep_all=self.keep_all, accept_rederivation=self.accept)
+        ledger = Ledger(
+            database,
+            self.time,
+            keep_all=self.keep_all,
+            accept_rederivation=self.accept,
+            keeping=self.keeping,
+        )
 
         def watched(work: Work) -> None:
             self.seen.append(work)
@@ -178,6 +186,7 @@ class World:
             self.every_s,
             self.keep_all,
             self.accept,
+            self.keeping,
             self.time,
         )
 

@@ -249,11 +249,17 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             assert getattr(back, name) == getattr(task, name), name
         assert back.slots.instruments == task.slots.instruments
         assert back.floods.document() == task.floods.document()
+        assert back.rates.document() == task.rates.document()
         n = len(task.slots)
         assert np.array_equal(back.clocks[:n], task.clocks[:n])
         for name, status in task.status.items():
             assert np.array_equal(back.status[name][:n], status[:n])
         known = {"plan", "partition", "slots", "clocks", "watermark", "last_tick", "features", "detectors"}
         known |= {"status", "episodes", "open", "floods", "seen", "ignored", "late", "_named", "_grown_to"}
-        known |= {"calibrators", "drifts", "_coded"}  # rarities and drifts are compared in tests of their own
+        known |= {
+            "rates",
+            "calibrators",
+            "drifts",
+            "_coded",
+        }  # rarities and drifts are compared in tests of their own
         assert set(vars(task)) == known, "what is new must be in a snapshot, and in this test"

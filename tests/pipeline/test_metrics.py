@@ -16,7 +16,7 @@ from fakes.alert_bodies import commit
 from fakes.exposition import fetch, lint, value
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, market, records, trade
-from pipeline_world import World, cycle, plan_of
+from pipeline_world import RULES, World, cycle, plan_of
 
 from alerts.contracts import RetryableError
 from streamer.errors import TapewatchError
@@ -174,6 +174,29 @@ def test_what_is_derived_again_is_not_counted_again(service: Service) -> None:
     assert again
     assert again + (service.value("tapewatch_records_total") or 0) == 3_000
     assert service.value("tapewatch_alert_transitions_total") == len(service.world.alerts()) - before
+
+
+def test_what_a_reload_resolves_is_counted_when_it_happens(service: Service) -> None:
+    without = plan_of(RULES[: RULES.index("  held:")])
+    resolved = {"rule": "held", "transition": "resolved"}
+    counted: list[float | None] = []
+
+    def on_poll(number: int) -> None:
+        if number == 41:
+            assert service.engine is not None
+            service.look()
+            counted.append(service.value("tapewatch_open_episodes", rule="held"))
+            counted.append(service.value("tapewatch_alert_transitions_total", **resolved))
+            service.engine.reload(without)
+            counted.append(service.value("tapewatch_alert_transitions_total", **resolved))
+
+    service.source.on_poll = on_poll
+    service.work()
+    were_open, before, after = counted
+    assert were_open
+    assert before is not None
+    assert after == before + were_open
+    assert service.value("tapewatch_alert_transitions_total") == len(service.world.alerts())
 
 
 def test_how_things_stand(service: Service) -> None:

@@ -20,7 +20,8 @@ from streamer.pipeline.state import restore, snapshot
 from streamer.pipeline.task import Task, Tick
 from streamer.sources.contract import Record
 from streamer.store.database import open_store
-from streamer.store.queries import AlertFilter, near_misses
+from streamer.store.near_misses import Keeping, forget_near_misses, near_misses
+from streamer.store.queries import AlertFilter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
@@ -146,11 +147,8 @@ def test_cuts_and_restores_change_nothing(
     for miss in whole:
         about = json.loads(miss.body)["near_miss"]
         spaced[about["rule"], about["symbol"]] = spaced.get((about["rule"], about["symbol"]), 0) + 1
-    clock = max(
-        0,
-        max((int(step.ts_ns if isinstance(step, Tick) else step.timestamp) for step in steps), default=T0)
-        - T0,
-    )
+    times = [int(step.ts_ns if isinstance(step, Tick) else step.timestamp) for step in steps]
+    clock = max(times, default=0) - min(times, default=0)
     assert all(count <= clock // (10 * S) + 1 for count in spaced.values())
 
 
@@ -236,3 +234,62 @@ def test_the_command_lists_them(tmp_path: Path) -> None:
         assert near_misses(database, AlertFilter(symbol="A"), 5)[0]["symbol"] == "A"
     finally:
         database.close()
+
+
+def test_why_says_what_one_was_decided_on(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", plan_of(COUNTED + AT_ONCE[1:], ""))
+    world.run(ListSource([MemoryLog(LOG, records([(T0, trade(T0, 1.0, 9.0))]))]))
+    ((found, *_),) = stored(world)
+    shown = tapewatch("why", found[:8], "--store", world.store).stdout
+    assert shown.startswith("near miss  often  critical  here BTC  2023-11-14T22:13:20")
+    assert "  held by    for: 3 of 5\n" in shown
+    assert f"  id         {found}\n" in shown
+    assert "  with       size (9) > 5\n" in shown
+    assert "delivery" not in shown
+    said = json.loads(tapewatch("why", found, "--store", world.store, "--json").stdout)
+    listed = tapewatch("alerts", "--store", world.store, "--near-misses", "--json").stdout
+    assert [said] == [json.loads(line) for line in listed.splitlines()]
+    ((alert, *_),) = world.alerts()
+    assert tapewatch("why", alert, "--store", world.store).stdout.startswith("fired #0  once  ")
+    refused = tapewatch("why", "nosuch", "--store", world.store, expect=1)
+    assert "no alert and no near miss 'nosuch'" in refused.stderr
+
+
+def kept(world: World, keeping: Keeping) -> list[int]:
+    """What is left of them, by offset."""
+    database = open_store(str(world.store))
+    with database.write() as connection:
+        forget_near_misses(connection, keeping, world.time.now())
+    database.close()
+    return [row[0] for row in world.ask("SELECT offset FROM decisions WHERE kind = 'near_miss' ORDER BY n")]
+
+
+def test_they_are_kept_for_a_time_and_up_to_a_number(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", plan_of(COUNTED, ""))
+    minutes = [
+        (T0 + at * 60 * S, trade(T0 + at * 60 * S, 1.0, size)) for at, size in enumerate([9, 1, 1] * 6)
+    ]
+    source = ListSource([MemoryLog(LOG, records(minutes))], cycle([3]))
+    source.on_poll = lambda number: setattr(world.time, "s", 1_000.0 + 60.0 * number)
+    world.every_s = 0.0
+    world.run(source)
+    # one a poll, written within the minute in which it was read
+    everything = kept(world, Keeping(1e9, 100))
+    assert everything == [0, 3, 6, 9, 12, 15]
+    transitions = world.ask("SELECT count(*) FROM decisions WHERE kind = 'transition'")
+    times = world.ask("SELECT created_at FROM decisions WHERE kind = 'near_miss' ORDER BY n")
+    oldest = world.time.now() - times[1][0]
+    assert kept(world, Keeping(oldest, 100)) == everything[1:]
+    assert kept(world, Keeping(1e9, 3)) == everything[-3:]
+    assert kept(world, Keeping(world.time.now() - times[-1][0], 1)) == everything[-1:]
+    assert kept(world, Keeping(1e9, 0)) == []
+    assert world.ask("SELECT count(*) FROM decisions WHERE kind = 'transition'") == transitions
+
+
+def test_a_checkpoint_forgets_what_is_not_kept(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", plan_of(COUNTED, ""), keeping=Keeping(1e9, 2))
+    minutes = [
+        (T0 + at * 60 * S, trade(T0 + at * 60 * S, 1.0, 9.0 if at % 3 == 0 else 1.0)) for at in range(18)
+    ]
+    world.run(ListSource([MemoryLog(LOG, records(minutes))], cycle([3])))
+    assert [row[3] for row in sorted(stored(world), key=lambda row: row[3])] == [12, 15]

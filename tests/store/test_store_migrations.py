@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from sqlalchemy import inspect, select
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.mutes import StoreMutes
+from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.outbox import StoreOutbox
 from streamer.store.queries import AlertFilter, alerts, explain
-from streamer.store.tables import SCHEMA_VERSION, meta, metadata
+from streamer.store.tables import SCHEMA_VERSION, decisions, meta, metadata
 
 VERSION_1 = Path(__file__).parent / "version_1.sql"
 
@@ -62,6 +64,22 @@ def test_what_is_in_it_is_kept_and_goes_on(old_store: Path) -> None:
     outbox = StoreOutbox(database)
     (told_of_parking,) = outbox.unrouted(9)
     assert outbox.route([(told_of_parking, ("ops",))], 100.0) == {}
+    database.close()
+
+
+def test_near_misses_that_are_in_it_count_from_now_on(old_store: Path) -> None:
+    row = "('m', 0, 'near_miss', 'for', 1, 'spot', 0, 7, 0, x'7b7d')"
+    with closing(sqlite3.connect(old_store)) as connection, connection:
+        connection.execute(
+            "INSERT INTO decisions (alert_id, number, kind, held_by, task_id, topic, partition, offset, "
+            f"index_, body) VALUES {row}"
+        )
+    database, now = open_store(str(old_store)), time.time()
+    for later, left in ((60.0, 1), (200_000.0, 0)):
+        with database.write() as connection:
+            forget_near_misses(connection, Keeping(86_400.0, 9), now + later)
+            found = connection.execute(select(decisions.c.n).where(decisions.c.kind == "near_miss")).all()
+        assert len(found) == left
     database.close()
 
 

@@ -1,0 +1,97 @@
+"""Conditions that were true and raised no alert, as the store keeps them: looked up, and not for ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from alerts.durations import duration_s
+from streamer.store import tables as t
+from streamer.store.database import Database
+from streamer.store.queries import NEAR_MISS, AlertFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept of near misses.
+
+    Parameters
+    ----------
+    seconds
+        For how long, from when they were written.
+    at_most
+        How many, the newest.
+    """
+
+    seconds: float = duration_s("30d")
+    at_most: int = 50_000
+
+
+def near_misses(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
+    """Conditions that were true and raised no alert, oldest first; the newest `limit` of them.
+
+    Each is like an alert's body, with what held it back (`held_by`) and its `decision`. Of `wanted` only
+    rule, symbol, severity and time count.
+    """
+    c = t.decisions.c
+    query = select(c.body).where(c.kind == NEAR_MISS).order_by(c.n.desc())
+    found: list[dict[str, Any]] = []
+    with database.read() as connection:
+        for body in connection.execute(query).scalars():
+            if limit is not None and len(found) >= limit:
+                break
+            record = _document(body)
+            if _is_wanted(record, wanted):
+                found.append(record)
+    return found[::-1]
+
+
+def near_miss(database: Database, near_miss_id: str) -> dict[str, Any] | None:
+    """The near miss of this id, as `near_misses` gives it; None where there is none."""
+    c = t.decisions.c
+    query = select(c.body).where(c.kind == NEAR_MISS, c.alert_id == near_miss_id)
+    with database.read() as connection:
+        body = connection.execute(query).scalar()
+    return None if body is None else _document(body)
+
+
+def forget_near_misses(connection: Connection, keeping: Keeping, now: float) -> None:
+    """Delete what is older than is kept, and of the rest all but the newest.
+
+    Parameters
+    ----------
+    connection
+        Inside a write transaction.
+    keeping
+        What is kept.
+    now
+        Wall-clock seconds.
+    """
+    c = t.decisions.c
+    newest = select(c.n).where(c.kind == NEAR_MISS).order_by(c.n.desc())
+    last = connection.execute(newest.offset(keeping.at_most).limit(1)).scalar()
+    old = c.created_at < now - keeping.seconds
+    connection.execute(
+        delete(t.decisions).where(c.kind == NEAR_MISS, old if last is None else old | (c.n <= last))
+    )
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    record = json.loads(body)
+    return {**record.pop("near_miss"), "decision": record}
+
+
+def _is_wanted(near_miss: Mapping[str, Any], wanted: AlertFilter) -> bool:
+    same = all(
+        value is None or near_miss[name] == value
+        for name, value in (
+            ("rule", wanted.rule),
+            ("symbol", wanted.symbol),
+            ("severity", wanted.severity),
+        )
+    )
+    return same and (wanted.since_ns is None or near_miss["ts_event_ns"] >= wanted.since_ns)
