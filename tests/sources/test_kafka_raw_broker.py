@@ -53,6 +53,9 @@ def transactions(broker: str, topic: str) -> None:
     )
     for producer in (first, second):
         producer.init_transactions()
+    first.begin_transaction()
+    first.send(topic, b"aborted before anything else").get(10)
+    first.abort_transaction()
     for number in range(8):
         for producer in (first, second):
             producer.begin_transaction()
@@ -80,9 +83,10 @@ def fill(kind: str, broker: str, topic_factory: Topic) -> str:
         transactions(broker, topic)
     elif kind == "small_batches":
         topic = topic_factory(kind)
-        for _ in range(40):
-            produce(broker, topic, 1)
-        produce(broker, topic, 60, max_in_flight_requests_per_connection=1)
+        producer = KafkaProducer(bootstrap_servers=broker)
+        for value in numbers(60):
+            producer.send(topic, value).get(10)
+        producer.close()
     elif kind == "large_records":
         topic = topic_factory(kind)
         send(broker, topic, [b"x" * size for size in (900_000, 1, 400_000, 0, 700_000)])
@@ -204,8 +208,10 @@ class Reader:
                 self.consumer.resume(self.one)
 
 
-@pytest.mark.parametrize("isolation", [COMMITTED, UNCOMMITTED])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "isolation"),
+    [*((kind, COMMITTED) for kind in KINDS), ("plain", UNCOMMITTED), ("transactions", UNCOMMITTED)],
+)
 def test_the_same_records_as_one_by_one(
     broker: str, filled: Callable[[str], str], kind: str, isolation: str
 ) -> None:

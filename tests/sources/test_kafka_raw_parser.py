@@ -100,13 +100,13 @@ def emptied(made: bytes) -> bytes:
 
 
 @given(fetches())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_both_parsers_say_the_same(fetch: dict[str, Any]) -> None:
     same(**fetch)
 
 
 @given(fetches(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_both_parsers_say_the_same_of_damage(fetch: dict[str, Any], draw: st.DataObject) -> None:
     data = bytearray(fetch.pop("data"))
     for _ in range(draw.draw(st.integers(1, 3))):
@@ -116,7 +116,7 @@ def test_both_parsers_say_the_same_of_damage(fetch: dict[str, Any], draw: st.Dat
 
 
 @given(st.integers(61, 400), st.binary(min_size=1, max_size=12), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_both_parsers_say_the_same_of_malformed_records(at: int, put: bytes, draw: st.DataObject) -> None:
     codec = draw.draw(st.sampled_from([PLAIN, PLAIN, GZIP]))
     made = bytearray(batch(base=20))
@@ -259,6 +259,27 @@ def test_numbers_in_any_writing(field: int, number: str) -> None:
     found = same(batch(ROWS) + sealed(made) + batch(ROWS, base=40))
     if number == "padded" and field in {1, 2, 3, 4}:
         assert len(found.records) == 21
+
+
+def test_long_attributes_are_not_taken_for_the_next_field() -> None:
+    record = b"\x80\x00\x00\x00\x01\x02\x00\x00"  # with attributes of one byte: no value, and a header
+    made = bytearray(batch(ROWS[:1], base=10)[:61]) + bytes([2 * len(record)]) + record
+    struct.pack_into(">i", made, 8, len(made) - 12)
+    assert same(sealed(made)).records[0].value == b"\x00"
+
+
+def test_what_is_unpacked_is_not_all_held_at_once() -> None:
+    large = ((0, NOON_MS, None, bytes(5_000_000), []),)
+    data = b"".join(batch(large, base=n, codec=GZIP) for n in range(5))
+    parser = RawPartitionRecords(0, HERE, MemoryRecords(data))
+    blocks = list(parser.take())
+    assert [len(block) for block in blocks] == [2, 2, 1]
+    assert len({id(block.arena) for block in blocks}) == 3
+
+
+def test_many_records_of_an_older_format() -> None:
+    data = batch(ROWS) + b"".join(legacy(10 + 3 * n, PLAIN) for n in range(400)) + batch(ROWS, base=2000)
+    assert len(same(data, at_once=(7, 900)).records) == 1220
 
 
 @pytest.mark.parametrize("name", ["ümlaut", "名"])
