@@ -49,6 +49,15 @@ class Scanner:
         self.fields = tuple(fields)
         self._plan = make_plan(self.fields)
 
+    @property
+    def columns(self) -> int:
+        """How many columns a `Scan` has."""
+        return len(self._plan.defaults)
+
+    def column(self, field: int) -> int:
+        """Which of `Scan.columns` is a field's; of a text it is the first of two."""
+        return int(self._plan.fields[field, COLUMN])
+
     def scan(self, arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]) -> Scan:
         """Read rows.
 
@@ -109,6 +118,8 @@ class Scan:
         uint64[n]: bit i is set where field i is there with a value of its type.
     other
         uint64[n]: bit i is set where field i is there with a value of another type, null among them.
+    columns
+        uint64[c, n]: the bits of all columns, for kernels; `Scanner.column` says which is whose.
     """
 
     def __init__(
@@ -120,7 +131,7 @@ class Scan:
     ) -> None:
         self._fields = fields
         self._first_column = first_column
-        self._columns = columns
+        self.columns = columns
         self.flagged = flagged
         self.present = columns[PRESENT]
         self.other = columns[OTHER]
@@ -140,12 +151,12 @@ class Scan:
     def text(self, field: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of a ``"text"``, two int64[n]: where in the arena it begins, how many bytes; -1 if not present."""
         at = self._column(field, "text")
-        size = self._columns[self._first_column[field] + 1]
+        size = self.columns[self._first_column[field] + 1]
         return at.view(np.int64), size.view(np.int64)
 
     def _column(self, field: int, *types: FieldType) -> NDArray[np.uint64]:
         wanted = self._fields[field]
         if wanted.type not in types:
             raise TypeError(f"{'.'.join(wanted.path)} is of type {wanted.type}, not {' or '.join(types)}")
-        column: NDArray[np.uint64] = self._columns[self._first_column[field]]
+        column: NDArray[np.uint64] = self.columns[self._first_column[field]]
         return column
