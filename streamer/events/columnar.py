@@ -1,4 +1,4 @@
-"""Decoding by columns: what is beyond doubt comes from kernels, the rest one by one, and both make a batch."""
+"""Decoding by columns: what is beyond doubt comes from kernels, the rest one by one, in one batch."""
 
 from __future__ import annotations
 
@@ -60,11 +60,14 @@ class Columns:
         intp[k], places of records that are to be read one by one, rising.
     ignored
         How many records are known and not used, by name.
+    table
+        The instruments that the events' numbers are of.
     """
 
     taken: Taken
     left: Rows
     ignored: Mapping[str, int]
+    table: InstrumentTable
 
 
 def as_batch(taken: Taken, block: RecordBlock, table: InstrumentTable, source: int) -> Batch:
@@ -88,10 +91,36 @@ def as_batch(taken: Taken, block: RecordBlock, table: InstrumentTable, source: i
     )
 
 
+def decoded(
+    records: Sequence[Record],
+    source: int,
+    columns: Callable[[RecordBlock], Columns | None],
+    read_each: Callable[[Sequence[Record]], Decoded],
+) -> Decoded:
+    """Read records by columns, and one by one where there are few, or where that is all that can be done.
+
+    Parameters
+    ----------
+    records
+        In order.
+    source
+        Goes into `Batch.source` of every row.
+    columns
+        What kernels make of a block, None where they cannot read it.
+    read_each
+        Reads records one by one.
+    """
+    if len(records) >= FEW:
+        block = records if isinstance(records, RecordBlock) else RecordBlock.of(records)
+        found = columns(block)
+        if found is not None:
+            return complete(found, block, source, read_each)
+    return read_each(records)
+
+
 def complete(
     found: Columns,
     block: RecordBlock,
-    table: InstrumentTable,
     source: int,
     read_each: Callable[[Sequence[Record]], Decoded],
 ) -> Decoded:
@@ -101,21 +130,19 @@ def complete(
     ----------
     found, block
         What kernels made of which records.
-    table
-        The instruments that `found` numbers.
     source
         Goes into `Batch.source` of every row.
     read_each
         Reads records one by one.
     """
-    batch = as_batch(found.taken, block, table, source)
+    batch = as_batch(found.taken, block, found.table, source)
     if not len(found.left):
         return Decoded(batch, (), MappingProxyType(dict(found.ignored)))
     rest = read_each([block[place] for place in found.left.tolist()])
     ignored = {name: found.ignored.get(name, 0) for name in dict.fromkeys([*found.ignored, *rest.ignored])}
     for name, count in rest.ignored.items():
         ignored[name] += count
-    return Decoded(_merged(batch, rest.batch, table), rest.dead, MappingProxyType(ignored))
+    return Decoded(_merged(batch, rest.batch, found.table), rest.dead, MappingProxyType(ignored))
 
 
 def _merged(first: Batch, second: Batch, table: InstrumentTable) -> Batch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,9 @@ MOST = 1 << 17
 
 INVALID = -1
 """The number of names that are no instrument's."""
+
+
+Rename = Callable[[str], str | None]
 
 
 class _Venue:
@@ -38,12 +43,13 @@ class InstrumentTable:
     def __init__(self) -> None:
         self.instruments: list[Instrument] = []
         self._numbers: dict[Instrument, int] = {}
-        self._venues: dict[str, _Venue] = {}
+        self._venues: dict[tuple[str, Rename | None], _Venue] = {}
+        self._met = 0
 
     @property
     def full(self) -> bool:
         """Whether another table should be begun."""
-        return any(len(venue.symbols.texts) >= MOST for venue in self._venues.values())
+        return self._met >= MOST
 
     def number(self, instrument: Instrument) -> int:
         """The number of an instrument whose names are valid."""
@@ -52,8 +58,19 @@ class InstrumentTable:
             self.instruments.append(instrument)
         return number
 
+    def named(self, venue: str, symbol: str | None) -> int:
+        """The number of names that may be an instrument's, `INVALID` where they are not."""
+        if symbol is None or not valid_names(venue, symbol):
+            return INVALID
+        return self.number(Instrument(venue, symbol))
+
     def numbers(
-        self, venue: str, arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]
+        self,
+        venue: str,
+        arena: NDArray[np.uint8],
+        at: NDArray[np.int64],
+        size: NDArray[np.int64],
+        rename: Rename | None = None,
     ) -> NDArray[np.int32]:
         """The numbers of symbols that lie in an arena, `INVALID` for what cannot be a symbol.
 
@@ -63,17 +80,19 @@ class InstrumentTable:
             Of all of them.
         arena, at, size
             Where the symbols are, as UTF-8; a size below 0 is none.
+        rename
+            What a text becomes before it is a symbol, None for what is none; called once for each text.
         """
-        known = self._venues.get(venue)
+        known = self._venues.get((venue, rename))
         if known is None:
-            known = self._venues[venue] = _Venue()
+            known = self._venues[venue, rename] = _Venue()
+            self._met += 1
         codes = np.maximum(known.symbols.codes(arena, at, size), INVALID)
         texts = known.symbols.texts
         if len(texts) >= len(known.numbers):
-            fresh = [self._valid(venue, symbol) for symbol in texts[max(len(known.numbers) - 1, 0) :]]
+            fresh = texts[max(len(known.numbers) - 1, 0) :]
+            found = [self.named(venue, text if rename is None else rename(text)) for text in fresh]
             # the last entry is where the code of an absent text, -1, points
-            known.numbers = np.concatenate([known.numbers[:-1], np.array([*fresh, INVALID], np.int32)])
+            known.numbers = np.concatenate([known.numbers[:-1], np.array([*found, INVALID], np.int32)])
+            self._met += len(fresh)
         return known.numbers[codes]
-
-    def _valid(self, venue: str, symbol: str) -> int:
-        return self.number(Instrument(venue, symbol)) if valid_names(venue, symbol) else INVALID

@@ -9,19 +9,24 @@ from collections.abc import Callable
 import numpy as np
 
 from streamer.events.batch import Batch, Decoded, Instrument, Kind
+from streamer.events.formats import DecodeContext
 from streamer.events.texts import Strings, Texts
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Tick
-from streamer.sources.contract import Partition
+from streamer.scan import Interner
+from streamer.sources.contract import Partition, Record
+from streamer.sources.record_block import PADDING, RecordBlock
 
 _SECOND_NS = 1_000_000_000
+_RECORDS = (Record(0, b"{}"), Record(1, None))
+_MANY = 128
 _INSTRUMENT = Instrument("warm-up", "warm-up")
 _NOTICE = "preparing kernels (the first start compiles them, which may take half a minute)"
 _QUICK_S = 1.0  # nobody needs to be told of less
 
 
 def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
-    """Run a throw-away task of the plan over an event of every kind and a tick.
+    """Read records in each format, and run a throw-away task over an event of every kind and a tick.
 
     Parameters
     ----------
@@ -49,9 +54,20 @@ def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
 
 
 def _run_once(plan: Plan) -> None:
+    for feed in plan.feeds:
+        feed.format.columns(
+            RecordBlock.of(_RECORDS), DecodeContext(feed.match, feed.venue or _INSTRUMENT.venue)
+        )
+    _number_texts()
     task = Task(plan, Partition("warm-up", "", 0))
     task.step(Decoded(_one_of_each(), (), {}))
     task.step(Tick(1, 10 * _SECOND_NS))
+
+
+def _number_texts() -> None:
+    """More texts than an interner begins with, so that it grows."""
+    size = np.full(_MANY, 1, np.int64)
+    Interner().codes(np.arange(_MANY + PADDING, dtype=np.uint8), np.arange(_MANY), size)
 
 
 def _one_of_each() -> Batch:

@@ -20,6 +20,7 @@ from streamer.events.formats import FORMATS, DecodeContext
 from streamer.events.reasons import Reason
 from streamer.events.settings import FormatSettings
 from streamer.sources.contract import Record
+from streamer.sources.record_block import RecordBlock
 
 DATA = Path(__file__).parent.parent / "data"
 CONTEXT = DecodeContext("topic", "here")
@@ -166,6 +167,31 @@ def test_what_a_record_becomes_does_not_depend_on_its_batch(name: str, random: A
     whole = form.decode(found, CONTEXT)
     parts = [a_format(SETTINGS[name]).decode(part, CONTEXT) for part in _cut(found, sizes)]
     assert _joined([whole]) == _joined(parts)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from(sorted(FORMATS)), st.randoms(use_true_random=False))
+def test_by_columns_is_one_by_one(name: str, random: Any) -> None:
+    """Single records are never read by columns."""
+    found = random.sample(_mixed(name), 150)
+    found = [Record(at, each.value, each.timestamp) for at, each in enumerate(found)]
+    form = a_format(SETTINGS[name])
+    whole = [form.decode(RecordBlock.of(found), CONTEXT)]
+    assert _joined(whole) == _joined([form.decode([each], CONTEXT) for each in found])
+
+
+@all_formats
+def test_what_kernels_leave_is_all_that_they_do_not_take(name: str) -> None:
+    found = _mixed(name)
+    columns = a_format(SETTINGS[name]).columns(RecordBlock.of(found), CONTEXT)
+    if columns is None:
+        assert SETTINGS[name] is MAPPING, "which has lists"
+        return
+    taken, left = columns.taken.place.tolist(), columns.left.tolist()
+    assert taken == sorted(taken)
+    assert left == sorted(left)
+    assert len({*taken, *left}) == len(taken) + len(left)
+    assert len(taken) + len(left) + sum(columns.ignored.values()) == len(found)
 
 
 @settings(max_examples=300, deadline=None)

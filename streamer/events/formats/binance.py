@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from streamer.events.batch import NO_TIME, Decoded, Kind
 from streamer.events.checking import Refused, missing, shown
-from streamer.events.columnar import FEW, complete
+from streamer.events.columnar import Columns, decoded
 from streamer.events.fields import PRICE_MAX, SIZE_MAX, TIME_MAX_NS
 from streamer.events.formats.binance_columns import BinanceColumns
 from streamer.events.formats.contract import DecodeContext
@@ -155,17 +155,18 @@ class BinanceFormat:
         self._enveloped = _Decoders(_BookIn, _TradeIn, _AggTradeIn, _DepthIn)
         self._columns = BinanceColumns()
 
+    def columns(self, block: RecordBlock, context: DecodeContext) -> Columns | None:
+        """What kernels make of a block; see `Format.columns`."""
+        return None if context.venue is None else self._columns.read(block, context.venue)
+
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
         """The events of the records; see `Format.decode`."""
-
-        def one_by_one(some: Sequence[Record]) -> Decoded:
-            return read(some, context, self._read_one)
-
-        if len(records) < FEW or context.venue is None:
-            return one_by_one(records)
-        block = records if isinstance(records, RecordBlock) else RecordBlock.of(records)
-        found = self._columns.read(block, context.venue)
-        return complete(found, block, self._columns.table, context.source, one_by_one)
+        return decoded(
+            records,
+            context.source,
+            lambda block: self.columns(block, context),
+            lambda some: read(some, context, self._read_one),
+        )
 
     def _read_one(self, value: bytes, record: Record, reading: Reading) -> None:
         if not self._read_quickly(value, record, reading):

@@ -4,6 +4,8 @@ What a record becomes here is what `streamer.events.formats.binance` makes of it
 certain, the record is left to it.
 """
 
+# ruff: noqa: SIM110 (kernels compare one by one)
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from streamer.events.batch import NO_TIME, Kind
 from streamer.events.columnar import Columns, Floats, Rows, Taken
 from streamer.events.fields import ENUM_CODES, PRICE_MAX, RECORD_MAX_BYTES, SIZE_MAX, TIME_MAX_NS
 from streamer.events.instruments import INVALID, InstrumentTable
-from streamer.events.texts import ABSENT, whole_numbers
+from streamer.events.texts import ABSENT, Codes, TextSource, whole_numbers
 from streamer.events.values import NS_PER
 from streamer.scan import Field, Scan, Scanner
 from streamer.scan.matching import NO_MATCH, Matcher
@@ -109,7 +111,7 @@ class BinanceColumns:
                 events, depth = self._read_shape(block, rows, shape, enveloped, venue)
                 found.append(events)
                 depths.append(depth)
-        return _columns(len(block), found, np.concatenate([*depths, np.empty(0, np.intp)]))
+        return _columns(len(block), found, np.concatenate([*depths, np.empty(0, np.intp)]), self.table)
 
     def _read_shape(
         self, block: RecordBlock, rows: Rows, shape: NDArray[np.int8], enveloped: bool, venue: str
@@ -143,7 +145,8 @@ class BinanceColumns:
 
 def _has(scan: Scan, *fields: int) -> NDArray[np.bool_]:
     bits = np.uint64(sum(1 << field for field in fields))
-    return (scan.present & bits) == bits
+    has: NDArray[np.bool_] = (scan.present & bits) == bits
+    return has
 
 
 def _texts(scan: Scan, field: int, where: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -153,7 +156,8 @@ def _texts(scan: Scan, field: int, where: NDArray[np.bool_]) -> tuple[NDArray[np
 
 def _lacks(scan: Scan, *fields: int) -> NDArray[np.bool_]:
     bits = np.uint64(sum(1 << field for field in fields))
-    return ((scan.present | scan.other) & bits) == 0
+    lacks: NDArray[np.bool_] = ((scan.present | scan.other) & bits) == 0
+    return lacks
 
 
 def _nameless_book(
@@ -161,18 +165,22 @@ def _nameless_book(
 ) -> NDArray[np.bool_]:
     """Where a record without `e` is beyond doubt one of spot's bookTicker stream."""
     if not enveloped:
-        return shape == _UNNAMED
+        unnamed: NDArray[np.bool_] = shape == _UNNAMED
+        return unnamed
     stream_at, stream_size = _texts(scan, STREAM, ~scan.flagged)
     ends = stream_at + stream_size - at
-    return (_BOOK_STREAM.match(block.arena, stream_at, stream_size) == 0) & (ends <= _PROBED_BYTES)
+    found: NDArray[np.bool_] = ends <= _PROBED_BYTES
+    found &= _BOOK_STREAM.match(block.arena, stream_at, stream_size) == 0
+    return found
 
 
 def _trades(scan: Scan, kind: NDArray[np.int8]) -> NDArray[np.bool_]:
     price, size, time = scan.number(P), scan.number(Q), scan.integer(T)
-    found = (kind == _TRADE) | (kind == _AGG_TRADE)
+    found: NDArray[np.bool_] = (kind == _TRADE) | (kind == _AGG_TRADE)
     found &= _has(scan, S, P, Q, T, M)
     found &= (price > 0.0) & (price <= PRICE_MAX) & (size >= 0.0) & (size <= SIZE_MAX)
-    return found & (time >= 0) & (time <= _TIME_MAX_MS)
+    found &= (time >= 0) & (time <= _TIME_MAX_MS)
+    return found
 
 
 def _books(
@@ -181,7 +189,7 @@ def _books(
     """Where quotes are; and the event time of all rows, which of a quote without one is its record's."""
     time = scan.integer(T)
     ts = time * _NS_PER_MS
-    found = (kind == _BOOK) & _has(scan, S, BID, BID_SIZE, ASK, ASK_SIZE)
+    found: NDArray[np.bool_] = (kind == _BOOK) & _has(scan, S, BID, BID_SIZE, ASK, ASK_SIZE)
     if found.any():
         for price in (scan.number(BID), scan.number(ASK)):
             found &= (price > 0.0) & (price <= PRICE_MAX)
@@ -204,10 +212,8 @@ def _events(
     trade_id: NDArray[np.int64],
 ) -> _Events:
     if len(taken) < len(is_trade):
-        is_trade, ts, instrument, trade_id = (
-            column[taken]
-            for column in (is_trade, ts, instrument, trade_id)  # type: ignore[assignment]
-        )
+        is_trade, ts = is_trade[taken], ts[taken]
+        instrument, trade_id = instrument[taken], trade_id[taken]
     all_trades, no_trades = bool(is_trade.all()), not is_trade.any()
 
     def column(field: int, of_trades: bool) -> Floats:
@@ -226,14 +232,14 @@ def _events(
     return _Events(rows[taken], is_trade, ts, instrument, numbers, sell, trade_id)
 
 
-def _columns(n: int, found: Sequence[_Events], depth: Rows) -> Columns:
+def _columns(n: int, found: Sequence[_Events], depth: Rows, table: InstrumentTable) -> Columns:
     """The events of all shapes together, in the order of the records."""
     events = found[0] if len(found) == 1 else _together(found)
     left = np.ones(n, np.bool_)
     left[events.rows] = False
     left[depth] = False
     side = np.where(events.sell, np.int32(ENUM_CODES["sell"]), np.int32(ENUM_CODES["buy"]))
-    texts = {}
+    texts: dict[str, Codes | TextSource] = {}
     if events.is_trade.any():
         texts = {
             "aggressor_side": np.where(events.is_trade, side, np.int32(ABSENT)),
@@ -248,7 +254,7 @@ def _columns(n: int, found: Sequence[_Events], depth: Rows) -> Columns:
         texts=texts,
     )
     ignored = {"depthUpdate": len(depth)} if len(depth) else {}
-    return Columns(taken, np.flatnonzero(left), MappingProxyType(ignored))
+    return Columns(taken, np.flatnonzero(left), MappingProxyType(ignored), table)
 
 
 def _together(found: Sequence[_Events]) -> _Events:

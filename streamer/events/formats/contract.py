@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.events.batch import Decoded
+from streamer.events.columnar import Columns
 from streamer.sources.contract import Record
+from streamer.sources.record_block import RecordBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class Format(Protocol):
     @property
     def needs_venue(self) -> bool:
         """True when events never name their venue, so that the topic's settings must."""
+
+    def columns(self, block: RecordBlock, context: DecodeContext) -> Columns | None:
+        """What kernels make of a block, which `decode` uses where there are many records.
+
+        None where this format, or these settings of it, are read one by one only.
+        """
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
         """The events of the records, in order; what is none becomes a dead letter or is counted by name.

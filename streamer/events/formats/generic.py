@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,8 +10,11 @@ import msgspec
 
 from streamer.events.batch import Decoded
 from streamer.events.checking import Refused, missing, shown
+from streamer.events.columnar import Columns, decoded
 from streamer.events.fields import FIELDS, KIND_NAMES
 from streamer.events.formats.contract import DecodeContext
+from streamer.events.formats.generic_columns import generic_columns
+from streamer.events.formats.generic_values import factor_of, file_stem, mapped, name_maker
 from streamer.events.formats.reading import Reading, add_draft, an_object, read, read_each
 from streamer.events.json_text import parse
 from streamer.events.mapping import OUTSIDE, KindFrom, NameFrom, NumberFrom, TextFrom, TimeFrom, map_key
@@ -21,8 +22,7 @@ from streamer.events.reasons import Reason
 from streamer.events.settings import EnvelopeMapping, FormatSettings
 from streamer.events.values import as_number, as_text, as_time, as_whole
 from streamer.sources.contract import Record
-
-_FILE_ENDINGS = re.compile(r"(\.(jsonl|ndjson|json|csv))?(\.(gz|zst))?$")
+from streamer.sources.record_block import RecordBlock
 
 
 class _Place(NamedTuple):
@@ -79,10 +79,20 @@ class GenericFormat:
             {kind: frozenset(fields) & FIELDS.keys() for kind, fields in merged.items()}
         )
         self.needs_venue = any("venue" not in fields for fields in merged.values())
+        self._columns = generic_columns(settings.event_type, merged, listed=self._events is not None)
+
+    def columns(self, block: RecordBlock, context: DecodeContext) -> Columns | None:
+        """What kernels make of a block; see `Format.columns`."""
+        return None if self._columns is None else self._columns.read(block, context)
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
         """The events of the records; see `Format.decode`."""
-        return read(records, context, self._read_one)
+        return decoded(
+            records,
+            context.source,
+            lambda block: self.columns(block, context),
+            lambda some: read(some, context, self._read_one),
+        )
 
     def _read_one(self, value: bytes, record: Record, reading: Reading) -> None:
         whole = found = parse(value)
@@ -185,16 +195,13 @@ def _number_taker(name: str, given: NumberFrom, whole: bool) -> _Take:
 
 
 def _scaled_taker(name: str, find: _Take, scale: float) -> _Take:
-    """Steps such as 1e-9 have no exact double, their inverse has: dividing by it rounds once only."""
-    inverse = 1 / Decimal(repr(scale))
-    divide = scale < 1 and inverse == inverse.to_integral_value() and float(inverse) == inverse
-    factor = float(inverse) if divide else scale
+    factor, divided = factor_of(scale)
 
     def take(place: _Place) -> object:
         number = as_number(find(place), name)
         if number is None:
             return None
-        return number / factor if divide else number * factor
+        return number / factor if divided else number * factor
 
     return take
 
@@ -207,17 +214,7 @@ def _text_taker(name: str, given: TextFrom) -> _Take:
     if given.map is None:
         return lambda place: as_text(find(place), name)
     table = given.map
-    return lambda place: _mapped(find(place), table, name)
-
-
-def _mapped(value: object, table: Mapping[str, str], name: str) -> str | None:
-    if value is None or value == "":
-        return None
-    key = map_key(value)
-    found = None if key is None else table.get(key)
-    if found is None:
-        raise Refused(Reason.UNKNOWN_VALUE, f"{name}: {shown(value)} is not in the map")
-    return found
+    return lambda place: mapped(find(place), table, name)
 
 
 def _name_taker(name: str, given: NameFrom) -> _Take:
@@ -225,17 +222,8 @@ def _name_taker(name: str, given: NameFrom) -> _Take:
         constant = given.constant
         return lambda place: constant
     find = _finder(given.path) if given.path is not None else _ORIGINS[given.origin or "topic"]
-    pattern = None if given.pattern is None else re.compile(given.pattern)
-    table = given.map
-
-    def take(place: _Place) -> object:
-        text = as_text(find(place), name)
-        if text is not None and pattern is not None:
-            matched = pattern.match(text)
-            text = None if matched is None else matched.group(1)
-        return text if table is None else _mapped(text, table, name)
-
-    return take
+    make = name_maker(given, name)
+    return lambda place: make(find(place))
 
 
 def _of_key(place: _Place) -> object:
@@ -251,7 +239,7 @@ def _of_key(place: _Place) -> object:
 _ORIGINS: Mapping[str, _Take] = MappingProxyType(
     {
         "topic": lambda place: place.context.topic,
-        "file": lambda place: _FILE_ENDINGS.sub("", place.context.topic),
+        "file": lambda place: file_stem(place.context.topic),
         "key": _of_key,
     }
 )

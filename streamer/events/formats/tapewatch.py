@@ -8,13 +8,17 @@ from types import MappingProxyType
 import msgspec
 
 from streamer.events.batch import Decoded
+from streamer.events.columnar import Columns, decoded
 from streamer.events.fields import FIELDS_BY_KIND, KIND_NAMES
 from streamer.events.formats.contract import DecodeContext
 from streamer.events.formats.reading import Reading, add_draft, add_event, an_object, read, read_each
+from streamer.events.formats.tapewatch_columns import tapewatch_plan
 from streamer.events.json_text import parse
+from streamer.events.scanned.reader import EventColumns
 from streamer.events.settings import FormatSettings
 from streamer.events.structs import AnyStruct, EventStruct
 from streamer.sources.contract import Record
+from streamer.sources.record_block import RecordBlock
 
 _KIND_OF: Mapping[type[EventStruct], str] = MappingProxyType(
     dict(zip(AnyStruct.__args__, KIND_NAMES, strict=True))
@@ -44,10 +48,20 @@ class TapewatchFormat:
 
     def __init__(self, settings: FormatSettings | None = None) -> None:
         self._decode = msgspec.json.Decoder(AnyStruct).decode
+        self._columns = EventColumns(tapewatch_plan())
+
+    def columns(self, block: RecordBlock, context: DecodeContext) -> Columns | None:
+        """What kernels make of a block; see `Format.columns`."""
+        return self._columns.read(block, context)
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
         """The events of the records; see `Format.decode`."""
-        return read(records, context, self._read_one)
+        return decoded(
+            records,
+            context.source,
+            lambda block: self.columns(block, context),
+            lambda some: read(some, context, self._read_one),
+        )
 
     def _read_one(self, value: bytes, record: Record, reading: Reading) -> None:
         try:

@@ -1,0 +1,1 @@
+"""Events out of scanned rows: what is wanted of each kind in, columns of a batch out."""
