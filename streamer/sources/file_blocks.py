@@ -93,9 +93,9 @@ class FileBlocks:
             else:
                 time, value = judged
                 rows[:, row] = time, at + size - len(value), len(value)
-        kept = np.delete(rows[:, first:end], gone, axis=1)
-        rows[:, first : first + kept.shape[1]] = kept
-        return first + kept.shape[1]
+        behind = end - len(gone)
+        rows[:, first:behind] = np.delete(rows[:, first:end], gone, axis=1)
+        return behind
 
     def _read(self, keep: int) -> int:
         """Read some more; by how much everything from `keep` on has moved towards the beginning."""

@@ -5,10 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streamer.errors import TapewatchError
 from streamer.events.batch import NO_TIME
 from streamer.sources.contract import Assignments, Chunk, Partition, Record, Source
+from streamer.sources.record_block import RecordBlock
+
+Times = NDArray[np.int64]
 
 _NS = 1_000_000_000
 _SLICE_S = 0.05  # records that are due within this go out together
@@ -29,7 +36,7 @@ class PacedSource:
     def __init__(self, source: Source, speed: float) -> None:
         self._source = source
         self._speed = speed
-        self._waiting: deque[tuple[Chunk, Record | None]] = deque()
+        self._waiting: deque[tuple[Chunk, Times]] = deque()
         self._began: tuple[int, float] | None = None
         self._unpaced = 0
 
@@ -46,19 +53,13 @@ class PacedSource:
             Where the records have no timestamps to go by.
         """
         if not self._waiting:
-            for chunk in self._source.poll(timeout_s):
-                self._waiting.extend((chunk, record) for record in chunk.records)
-                if chunk.tick is not None:
-                    self._waiting.append((chunk, None))
+            self._waiting.extend((chunk, _times(chunk.records)) for chunk in self._source.poll(timeout_s))
         if not self._waiting:
             return ()
         wait = self._due_in(self._waiting[0][1])
         if wait > 0:
             time.sleep(min(wait, timeout_s))
-        return [
-            Chunk(chunk.partition, [record for _, record in taken if record is not None], *_tick(taken))
-            for chunk, taken in self._due()
-        ]
+        return list(self._due())
 
     def at_end(self) -> frozenset[Partition]:
         """As the other source says."""
@@ -76,34 +77,52 @@ class PacedSource:
         """Close the other source."""
         self._source.close()
 
-    def _due(self) -> Iterator[tuple[Chunk, list[tuple[Chunk, Record | None]]]]:
-        """What has come due, by the chunks it arrived in."""
-        taken: list[tuple[Chunk, Record | None]] = []
-        while self._waiting and self._due_in(self._waiting[0][1]) <= _SLICE_S:
-            if taken and taken[-1][0] is not self._waiting[0][0]:
-                yield taken[0][0], taken
-                taken = []
-            taken.append(self._waiting.popleft())
-        if taken:
-            yield taken[0][0], taken
+    def _due(self) -> Iterator[Chunk]:
+        """What has come due, by the chunks it arrived in; a tick goes with the last record before it."""
+        while self._waiting:
+            chunk, times = self._waiting[0]
+            count = self._count_due(times)
+            if count < len(times):
+                if count:
+                    yield Chunk(chunk.partition, chunk.records[:count])
+                    self._waiting[0] = replace(chunk, records=chunk.records[count:]), times[count:]
+                return
+            self._waiting.popleft()
+            yield chunk
 
-    def _due_in(self, record: Record | None) -> float:
-        if record is None or record.timestamp == NO_TIME:
-            self._unpaced += record is not None
-            if self._began is None and self._unpaced >= _UNPACED:
-                raise TapewatchError(
-                    "these records have no timestamps that a speed could go by: say where their receive time "
-                    "stands (receive_time), or leave the speed out"
-                )
-            return 0.0
-        now = time.monotonic()
+    def _count_due(self, times: Times) -> int:
+        """How many of the first records have come due."""
+        timed = times != NO_TIME
         if self._began is None:
-            self._began = (record.timestamp, now)
+            self._begin(times, timed)
+        if self._began is None:
+            return len(times)
         first, began = self._began
-        return (record.timestamp - first) / _NS / self._speed - (now - began)
+        passed = time.monotonic() - began
+        early = timed & ((times - first) / _NS / self._speed > passed + _SLICE_S)
+        return int(early.argmax()) if early.any() else len(times)
+
+    def _begin(self, times: Times, timed: NDArray[np.bool_]) -> None:
+        """Let the clock run from the first record that has a time."""
+        place = int(timed.argmax()) if timed.any() else len(times)
+        self._unpaced += place
+        if self._unpaced >= _UNPACED:
+            raise TapewatchError(
+                "these records have no timestamps that a speed could go by: say where their receive time "
+                "stands (receive_time), or leave the speed out"
+            )
+        if place < len(times):
+            self._began = int(times[place]), time.monotonic()
+
+    def _due_in(self, times: Times) -> float:
+        """Seconds until the first record's time; it may have passed."""
+        if self._began is None or not len(times) or times[0] == NO_TIME:
+            return 0.0
+        first, began = self._began
+        return (int(times[0]) - first) / _NS / self._speed - (time.monotonic() - began)
 
 
-def _tick(taken: Sequence[tuple[Chunk, Record | None]]) -> tuple[int | None, int | None]:
-    """The tick that follows these records, where its turn has come too."""
-    chunk, last = taken[-1]
-    return (chunk.tick, chunk.tick_number) if last is None else (None, None)
+def _times(records: Sequence[Record]) -> Times:
+    if isinstance(records, RecordBlock):
+        return records.timestamp
+    return np.array([record.timestamp for record in records], np.int64)

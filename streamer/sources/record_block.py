@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -103,6 +103,15 @@ class RecordBlock(Sequence[Record]):
         at = range(len(self))[place]
         headers = () if self._headers is None else self._headers(self._first + at)
         return Record(int(self.offset[at]), self.value(at), int(self.timestamp[at]), self.key(at), headers)
+
+    def __iter__(self) -> Iterator[Record]:
+        if self._headers is not None or self._key_at is not None:
+            yield from (self[at] for at in range(len(self)))
+            return
+        data = self.arena.data
+        columns = (self.offset, self.value_at, self.value_size, self.timestamp)
+        for offset, at, size, timestamp in zip(*(column.tolist() for column in columns), strict=True):
+            yield Record(offset, None if size == NULL else bytes(data[at : at + size]), timestamp)
 
     def value(self, place: int) -> bytes | None:
         """The bytes of one value, copied; None for a null value."""

@@ -20,6 +20,7 @@ from streamer.sources.file_records import FileInput, FileRecords
 from streamer.sources.file_settings import ReceiveUnit
 from streamer.sources.files import FileSource
 from streamer.sources.lines import LINE_MAX_BYTES
+from streamer.sources.paced import PacedSource
 from streamer.sources.record_block import RecordBlock
 
 Told = tuple[tuple[Record, ...] | str, Mapping[str, int]]
@@ -205,3 +206,17 @@ def test_a_block_ends_in_zeros_that_belong_to_no_record(tmp_path: Path) -> None:
         assert isinstance(block, RecordBlock)
         assert not block.arena[-64:].any()
         assert int((block.value_at + block.value_size).max()) <= len(block.arena) - 64
+
+
+def test_a_pace_hands_blocks_on_as_blocks(tmp_path: Path) -> None:
+    file = FileInput(tmp_path / "some.jsonl", "ms")
+    file.path.write_bytes(b"no time\n" + b"".join(b"%d {}\n" % (5 + 10 * number) for number in range(100)))
+    source = PacedSource(FileSource([file], 40), 5.0)
+    source.open(Starts(0))
+    chunks = []
+    while not source.exhausted():
+        chunks += source.poll(0.01)
+    source.close()
+    assert all(isinstance(chunk.records, RecordBlock) for chunk in chunks)
+    assert [record for chunk in chunks for record in chunk.records] == list(FileRecords(file))
+    assert len(chunks) > 3
