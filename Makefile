@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 # what it is measured against
 PEERS  := .venv-peers/.ready
 
-.PHONY: help demo replay test lint quality bench format clean schemas
+.PHONY: help demo replay test lint quality bench fuzz format clean schemas
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -50,6 +50,9 @@ bench: $(READY) $(PEERS) ## What it costs, against River, peers and clients (doc
 # where they cannot be installed, their rows say so
 $(PEERS): benchmarks/requirements-peers.txt
 	-$(PYTHON) -m venv $(dir $(PEERS)) && $(dir $(PEERS))bin/pip install --quiet -r $< && touch $@
+
+fuzz: $(READY)   ## A million inputs to the JSON kernels, against parsers; lines of TAPEWATCH_DATA too, where it is set
+	$(BIN)/python tests/scan/scan_fuzz.py
 
 quality: $(READY) ## Rarities asked for against those that came; real trades too, where TAPEWATCH_DATA names them
 	$(BIN)/python -m benchmarks.quality

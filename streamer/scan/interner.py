@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamer.scan.scanner import PADDING
+from streamer.scan.fingerprint import FINGERPRINT
+from streamer.scan.scanner import PADDING, readable
 from streamer.scan.words import LOW_BYTES, put_word, word_at
 
 U = np.uint64
@@ -18,75 +19,13 @@ _NO_CODE, _TOO_MANY = -1, -2
 _DONE, _OUTSIDE, _FULL = range(3)
 
 
-@njit(cache=True, nogil=True)
-def _intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, held, limit, longest, codes):
-    """Give codes from `row` on; returns the row where it stopped, and why.
-
-    `slots` is a hash table of codes with linear probing, its size a power of two; `hashes` and `starts` are
-    of each code its hash and where in `kept` its text begins, `held` how many codes there are.
-    """
-    room = arena.size - padding
-    for each in range(row, at.size):
-        length = size[each]
-        if length != -1 and (at[each] < 0 or at[each] > room or length < 0 or length > room - at[each]):
-            return each, _OUTSIDE
-    base, own = arena.ctypes.data, kept.ctypes.data
-    last_slot = slots.size - 1
-    for each in range(row, at.size):
-        text, length = base + at[each], size[each]
-        if length == -1:
-            codes[each] = _NO_CODE
-            continue
-        if length > longest:
-            codes[each] = _TOO_MANY
-            continue
-        mixed = _hash(text, length)
-        slot = np.int64(mixed >> U(8)) & last_slot
-        code = slots[slot]
-        while code >= 0 and not (
-            hashes[code] == mixed
-            and starts[code + 1] - starts[code] == length
-            and _same(own + starts[code], text, length)
-        ):
-            slot = (slot + 1) & last_slot
-            code = slots[slot]
-        if code < 0:
-            count = held[0]
-            if count == limit:
-                codes[each] = _TOO_MANY
-                continue
-            begin = starts[count]
-            if count == hashes.size or begin + length + 8 > kept.size:
-                return each, _FULL
-            for offset in range(0, length, 8):
-                put_word(own + begin + offset, _word(text, offset, length))
-            code = count
-            slots[slot] = code
-            hashes[code] = mixed
-            starts[code + 1] = begin + length
-            held[0] = count + 1
-        codes[each] = code
-    return at.size, _DONE
-
-
-@njit(cache=True, nogil=True)
-def _fill_slots(slots, hashes, count):
-    """Put the first codes into an empty table."""
-    last_slot = slots.size - 1
-    for code in range(count):
-        slot = np.int64(hashes[code] >> U(8)) & last_slot
-        while slots[slot] >= 0:
-            slot = (slot + 1) & last_slot
-        slots[slot] = code
-
-
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _word(text, offset, length):
     """Eight bytes of a text, zeros behind its last."""
     return word_at(text + offset) & LOW_BYTES[min(length - offset, 8)]
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _hash(text, length):
     mixed = U(length) * _MIX
     for offset in range(0, length, 8):
@@ -95,12 +34,81 @@ def _hash(text, length):
     return mixed
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _same(one, other, length):
     for offset in range(0, length, 8):
         if _word(one, offset, length) != _word(other, offset, length):
             return False
     return True
+
+
+def _compiled(fingerprint):
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, held, limit, longest, codes):
+        """Give codes from `row` on; returns the row where it stopped, and why.
+
+        `slots` is a hash table of codes with linear probing, its size a power of two; `hashes` and `starts`
+        are of each code its hash and where in `kept` its text begins, `held` how many codes there are.
+        """
+        _ = fingerprint
+        room = arena.size - padding
+        for each in range(row, at.size):
+            length = size[each]
+            if length != -1 and (at[each] < 0 or at[each] > room or length < 0 or length > room - at[each]):
+                return each, _OUTSIDE
+        base, own = arena.ctypes.data, kept.ctypes.data
+        last_slot = slots.size - 1
+        for each in range(row, at.size):
+            text, length = base + at[each], size[each]
+            if length == -1:
+                codes[each] = _NO_CODE
+                continue
+            if length > longest:
+                codes[each] = _TOO_MANY
+                continue
+            mixed = _hash(text, length)
+            slot = np.int64(mixed >> U(8)) & last_slot
+            code = slots[slot]
+            while code >= 0 and not (
+                hashes[code] == mixed
+                and starts[code + 1] - starts[code] == length
+                and _same(own + starts[code], text, length)
+            ):
+                slot = (slot + 1) & last_slot
+                code = slots[slot]
+            if code < 0:
+                count = held[0]
+                if count == limit:
+                    codes[each] = _TOO_MANY
+                    continue
+                begin = starts[count]
+                if count == hashes.size or begin + length + 8 > kept.size:
+                    return each, _FULL
+                for offset in range(0, length, 8):
+                    put_word(own + begin + offset, _word(text, offset, length))
+                code = count
+                slots[slot] = code
+                hashes[code] = mixed
+                starts[code + 1] = begin + length
+                held[0] = count + 1
+            codes[each] = code
+        return at.size, _DONE
+
+    return intern_rows
+
+
+_intern_rows = _compiled(FINGERPRINT)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_slots(slots, hashes, count):
+    """Put the first codes into an empty table."""
+    last_slot = slots.size - 1
+    for code in range(count):
+        slot = np.int64(hashes[code] >> U(8)) & last_slot
+        while slots[slot] >= 0:
+            slot = (slot + 1) & last_slot
+        slots[slot] = code
 
 
 class Interner:
@@ -170,8 +178,7 @@ class Interner:
         """
         if len(arena) < PADDING or len(at) != len(size):
             raise ValueError(f"{len(arena)} bytes for {len(at)} and {len(size)} texts")
-        arena = np.ascontiguousarray(arena, np.uint8)
-        at, size = np.ascontiguousarray(at, np.int64), np.ascontiguousarray(size, np.int64)
+        arena, at, size = readable(arena, np.uint8), readable(at, np.int64), readable(size, np.int64)
         codes = np.empty(len(at), np.int32)
         row, why = 0, _FULL
         while why == _FULL:

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from streamer.scan.words import (
+    LOW_BYTES,
     aligned_digits,
     byte_at,
     digits_of,
@@ -65,7 +66,7 @@ def _fives():
 _FIVES = _fives()
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _eight_digits(word):
     """The number of eight digits, the first one in the lowest byte; each byte holds 0 to 9."""
     word = (word * _TEN + (word >> U(8))) & _PAIRS
@@ -73,7 +74,7 @@ def _eight_digits(word):
     return (word * _TEN_THOUSAND + (word >> U(32))) & _EIGHTS
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _short_number(at):
     """A number of up to 16 bytes without exponent: its end, its digits, how many of them follow the point.
 
@@ -97,7 +98,7 @@ def _short_number(at):
     return at + size, _eight_digits(first) * _TEN_TO_EIGHT + _eight_digits(second), count - point
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _digits(at, end, value):
     """Behind a run of digits, and the number that begins with `value` and goes on with them, modulo 2**64."""
     while at < end:
@@ -115,7 +116,7 @@ def _digits(at, end, value):
     return at, value
 
 
-@njit
+@njit(error_model="numpy")
 def _any_number(at, end):
     """Any number of JSON: its end, its digits, its power of ten, how many digits, whether it is an integer.
 
@@ -161,7 +162,7 @@ def _any_number(at, end):
     return at, value, power, count, integer
 
 
-@njit
+@njit(error_model="numpy")
 def _scaled(digits, power):
     """The double nearest to digits times a power of ten (Eisel and Lemire), and whether it is sure."""
     if power < _FIRST_POWER or power > _LAST_POWER:
@@ -198,7 +199,7 @@ def _scaled(digits, power):
     return double_of((fraction & ~(_ONE << U(52))) | U(exponent) << U(52)), True
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _double(negative, digits, power):
     """The double nearest to a number, and whether it is beyond doubt; a negative zero never is."""
     if digits == _NONE:
@@ -212,7 +213,7 @@ def _double(negative, digits, power):
     return -value if negative else value, sure
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def double_at(at, end):
     """The number that begins at `at`: where it ends, its value, and whether that is beyond doubt.
 
@@ -230,13 +231,32 @@ def double_at(at, end):
     return behind, value, sure
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
+def _short_integer(at):
+    """An integer of up to 19 digits: its end, -1 where it is another number or none, and its digits."""
+    size = trailing_zeros(~digits_of(at))
+    first, second = aligned_digits(at, 16, max(size, 1))
+    value = _eight_digits(first) * _TEN_TO_EIGHT + _eight_digits(second)
+    if size == 16:
+        more = trailing_zeros(~digits_of(at + 16))
+        if more > 3:
+            return -1, value
+        word = (word_at(at + 16) ^ _ZEROS) & LOW_BYTES[more]
+        value = value * _WORD_TENS[more] + _eight_digits(word << U(64 - 8 * more) if more else _NONE)
+        size += more
+    following = byte_at(at + size)
+    if size == 0 or (size > 1 and byte_at(at) == _ZERO) or following == _POINT or following | 0x20 == _LOW_E:
+        return -1, value
+    return at + size, value
+
+
+@njit(error_model="numpy", forceinline=True)
 def integer_at(at, end):
     """The number that begins at `at`: its end, its value, whether it is an int64, whether that is sure."""
     negative = byte_at(at) == _MINUS
     at += negative
-    behind, digits, places = _short_number(at)
-    whole = places == 0
+    behind, digits = _short_integer(at)
+    whole = True
     if behind < 0:
         behind, digits, power, count, whole = _any_number(at, end)
         if count > MOST_DIGITS or count + power > _LARGEST:
@@ -246,7 +266,7 @@ def integer_at(at, end):
     return behind, -value if negative else value, fits, True
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy")
 def after_number(at, end):
     """Behind the number that begins at `at`; -1 for none, and for one that may be too large for a double."""
     at += byte_at(at) == _MINUS

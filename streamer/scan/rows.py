@@ -1,10 +1,8 @@
 """The kernel: rows of JSON in, columns and flags out, as a plan says.
 
-A row is read once, from its first byte to its last. Between two values stands a separator such as
-``,"price":``; the ones seen are learned with what they lead to and with the one that came after them, so
-that in rows of the same make one comparison of 32 bytes stands for comma, key, look-up and colon.
+A row is read once, from its first byte to its last, value by value; `streamer.scan.separators` has what is
+between them. Inner functions know arrays by their addresses: numba would count references to what is passed.
 """
-
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 
 from __future__ import annotations
@@ -12,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from streamer.scan.fingerprint import FINGERPRINT
 from streamer.scan.numbers import double_at, integer_at
+from streamer.scan.separators import empty_table, expected, learned, size_of, target_of
 from streamer.scan.skipping import (
     COMMA,
     NULL,
@@ -24,7 +24,7 @@ from streamer.scan.skipping import (
     literal_at,
 )
 from streamer.scan.texts import QUOTE, after_blanks, text_end
-from streamer.scan.words import LOW_BYTES, bits_of, byte_at, equal_bytes, put_word, word_at
+from streamer.scan.words import LOW_BYTES, bits_of, byte_at, number_at, put_word, word_at
 
 U = np.uint64
 
@@ -36,113 +36,98 @@ UNWANTED = -1
 
 _CLOSES = -1000  # no key follows: the object ends
 
-KEY_WORD, KEY_SIZE, KEY_AT, KEY_TARGET = range(4)
-FIRST_KEY, LAST_KEY, PARENT = range(3)
-KIND, COLUMN = range(2)
-
-# A learned separator: its bytes in four words, and so on; the last row stands before a row's first one.
-_MASK, _SIZE, _WHERE, _TARGET, _NEXT, _NEXT_BUT_ONE = range(4, 10)
-_LEARNED = 64
-LEARNED_SHAPE = (_LEARNED + 1, 10)
-_LONGEST = 32
-_MIX = U(0x9E3779B97F4A7C15)
+KEY_WORD, KEY_SIZE, KEY_AT, KEY_TARGET, KEY_WIDTH = range(5)
+FIRST_KEY, KEY_BEHIND, PARENT, OBJECT_WIDTH = range(4)
+KIND, COLUMN, FIELD_WIDTH = range(3)
 
 PRESENT, OTHER = 0, 1
 """The first columns of what is written; a field's own follow."""
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def object_target(number):
-    """What a key leads to that is an object on the way to fields."""
+    """What a key leads to that is an object on the way to fields; the other way round too."""
     return -2 - number
 
 
-@njit
-def scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, learned, columns, flagged):
-    """Read rows; returns the first that is not within the arena, or -1.
-
-    Parameters
-    ----------
-    arena, at, size, padding
-        uint8, int64[n], int64[n]: the rows' bytes (size -1: null), the last `padding` bytes being nobody's.
-    names, keys, objects, fields, defaults
-        The plan, see `streamer.scan.plan`.
-    learned
-        int64[LEARNED_SHAPE], of no meaning before and after.
-    columns
-        uint64[c, n], written: `PRESENT`, `OTHER`, and the columns of the fields.
-    flagged
-        bool[n], written.
-    """
+@njit(error_model="numpy")
+def _scan_rows(
+    arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
+):
     base = arena.ctypes.data
     limit = arena.size - padding
+    plan = names.ctypes.data, keys.ctypes.data, objects.ctypes.data, fields.ctypes.data
+    table = separators.ctypes.data
+    first = empty_table(table)
+    everything = (U(1) << U(fields.shape[0])) - U(1)
     n = at.size
-    learned[:, _WHERE:] = -1
-    learned[:, _NEXT:] = 0
     for row in range(n):
-        first, length = at[row], size[row]
+        begin, length = at[row], size[row]
         sure, present, other = False, U(0), U(0)
-        out = columns.ctypes.data + row * 8
         if length != -1:
-            if first < 0 or first > limit or length < 0 or length > limit - first:
+            if begin < 0 or begin > limit or length < 0 or length > limit - begin:
                 return row
+            out = columns.ctypes.data + row * 8, n * 8
             sure, present, other = _scan_row(
-                base, base + first, base + first + length, names, keys, objects, fields, learned, out, n * 8
+                base, base + begin, base + begin + length, plan, table, first, out
             )
         flagged[row] = not sure
         if not sure:
             present = other = U(0)
         columns[PRESENT, row] = present
         columns[OTHER, row] = other
+        if present == everything:
+            continue
         for column in range(2, defaults.shape[0]):
             if not present >> U(defaults[column, 0]) & U(1):
                 columns[column, row] = U(defaults[column, 1])
     return -1
 
 
-@njit
-def _scan_row(base, at, end, names, keys, objects, fields, learned, out, step):
+@njit(error_model="numpy")
+def _scan_row(base, at, end, plan, table, known, out):
     """One row: whether it is beyond doubt, what is there, and what is there with another type."""
+    objects, fields = plan[2], plan[3]
     present, other, entered = U(0), U(0), U(0)
-    nothing = False, present, other
-    known = _LEARNED
-    where = 0  # the object's number twice, and one more behind a value
+    where = 0  # twice the object's number, and one more behind a value
     at = after_blanks(at, end)
     if at >= end or byte_at(at) != OBJECT:
-        return nothing
+        return False, present, other
     at += 1
     while True:
         if at >= end:
-            return nothing
+            return False, present, other
         if byte_at(at) == OBJECT_END:
             at += 1
-            parent = objects[where >> 1, PARENT]
+            parent = number_at(objects, (where >> 1) * OBJECT_WIDTH + PARENT)
             if parent < 0:
                 break
             where = parent * 2 + 1
             continue
-        following = _expected(at, end, where, known, learned)
-        if following >= 0:
-            known = following
-            at += learned[known, _SIZE]
-            target = learned[known, _TARGET]
+        found = expected(at, end, where, known)
+        if found:
+            known = found
+            at += size_of(known)
+            target = target_of(known)
         else:
             start = at
-            at, target = _to_value(at, end, where, names, keys, objects)
+            at, target = _to_value(at, end, where, plan)
             if at < 0:
-                return nothing
+                return False, present, other
             if target == _CLOSES:
                 continue
-            known = _learn(start, at, where, target, known, learned)
+            known = learned(start, at, where, target, known, table)
         if target == UNWANTED:
-            at = after_value(at, end)
-            if at < 0:
-                return nothing
+            if byte_at(at) == QUOTE:  # which most are
+                behind, _ = text_end(at + 1, end)
+                at = behind + 1 if behind >= 0 else -1
+            else:
+                at = after_value(at, end)
         elif target < 0:
             inner = object_target(target)
             bit = U(1) << U(inner)
             if byte_at(at) != OBJECT or entered & bit:
-                return nothing
+                return False, present, other
             entered |= bit
             where = inner * 2
             at += 1
@@ -150,19 +135,21 @@ def _scan_row(base, at, end, names, keys, objects, fields, learned, out, step):
         else:
             bit = U(1) << U(target)
             if (present | other) & bit:
-                return nothing
-            at, good = _value(base, at, end, fields[target, KIND], out + fields[target, COLUMN] * step, step)
-            if at < 0:
-                return nothing
+                return False, present, other
+            kind = number_at(fields, target * FIELD_WIDTH + KIND)
+            column = number_at(fields, target * FIELD_WIDTH + COLUMN)
+            at, good = _value(base, at, end, kind, out[0] + column * out[1], out[1])
             if good:
                 present |= bit
             else:
                 other |= bit
+        if at < 0:
+            return False, present, other
         where |= 1
     return after_blanks(at, end) == end, present, other
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def _value(base, at, end, kind, out, step):
     """Read a wanted value: behind it, -1 for doubt; and whether it was of the field's type and is written."""
     byte = byte_at(at)
@@ -199,67 +186,8 @@ def _value(base, at, end, kind, out, step):
     return after_value(at, end), False
 
 
-@njit(forceinline=True)
-def _expected(at, end, where, known, learned):
-    """Which separator stands here, of those that came after the last one before; -1 for none of them."""
-    following = learned[known, _NEXT]
-    if _stands(at, end, where, following, learned):
-        return following
-    following = learned[known, _NEXT_BUT_ONE]
-    if _stands(at, end, where, following, learned):
-        learned[known, _NEXT_BUT_ONE] = learned[known, _NEXT]
-        learned[known, _NEXT] = following
-        return following
-    return -1
-
-
-@njit(forceinline=True)
-def _stands(at, end, where, separator, learned):
-    mask = U(learned[separator, _MASK])
-    size = learned[separator, _SIZE]
-    bytes_at = learned.ctypes.data + separator * LEARNED_SHAPE[1] * 8
-    return (
-        learned[separator, _WHERE] == where
-        and equal_bytes(at, bytes_at) & mask == mask
-        and at + size < end
-        and byte_at(at + size) > ord(" ")
-    )
-
-
-@njit
-def _learn(start, at, where, target, known, learned):
-    """Remember a separator and that it came after `known`; returns which it is, or `known` for a long one."""
-    size = at - start
-    if size > _LONGEST:
-        return known
-    mixed = U(where)
-    for word in range(4):
-        mixed = (mixed ^ _word_of(start, size, word)) * _MIX
-        mixed ^= mixed >> U(32)
-    place = np.int64(mixed >> U(40)) % _LEARNED  # what was there before is forgotten
-    same = learned[place, _WHERE] == where and learned[place, _SIZE] == size
-    for word in range(4):
-        same = same and U(learned[place, word]) == _word_of(start, size, word)
-    if not same:
-        for word in range(4):
-            learned[place, word] = np.int64(_word_of(start, size, word))
-        learned[place, _MASK] = (1 << size) - 1
-        learned[place, _SIZE] = size
-        learned[place, _WHERE] = where
-        learned[place, _TARGET] = target
-    learned[known, _NEXT_BUT_ONE] = learned[known, _NEXT]
-    learned[known, _NEXT] = place
-    return place
-
-
-@njit(forceinline=True)
-def _word_of(at, size, word):
-    """A word of a separator, zeros behind its last byte."""
-    return word_at(at + 8 * word) & LOW_BYTES[max(0, min(size - 8 * word, 8))]
-
-
-@njit
-def _to_value(at, end, where, names, keys, objects):
+@njit(error_model="numpy")
+def _to_value(at, end, where, plan):
     """From behind a value or an opening brace to the next value: where it begins, what its key leads to.
 
     The place is -1 where no valid key leads there; where the object ends, its brace and `_CLOSES`.
@@ -276,20 +204,54 @@ def _to_value(at, end, where, names, keys, objects):
     behind, plain = text_end(at + 1, end)
     if behind < 0 or not plain:
         return -1, UNWANTED
-    target = _look_up(at + 1, behind - at - 1, where >> 1, names, keys, objects)
+    target = _look_up(at + 1, behind - at - 1, where >> 1, plan)
     return after_colon(behind + 1, end), target
 
 
-@njit
-def _look_up(at, size, number, names, keys, objects):
+@njit(error_model="numpy")
+def _look_up(at, size, number, plan):
     """What a key of an object leads to."""
+    names, keys, objects, _ = plan
     word = word_at(at) & LOW_BYTES[min(size, 8)]
-    for key in range(objects[number, FIRST_KEY], objects[number, LAST_KEY]):
-        if U(keys[key, KEY_WORD]) == word and keys[key, KEY_SIZE] == size:
-            name = keys[key, KEY_AT]
-            same = True
-            for place in range(8, size):
-                same = same and byte_at(at + place) == names[name + place]
-            if same:
-                return keys[key, KEY_TARGET]
+    first = number_at(objects, number * OBJECT_WIDTH + FIRST_KEY)
+    behind = number_at(objects, number * OBJECT_WIDTH + KEY_BEHIND)
+    for key in range(first * KEY_WIDTH, behind * KEY_WIDTH, KEY_WIDTH):
+        if U(number_at(keys, key + KEY_WORD)) == word and number_at(keys, key + KEY_SIZE) == size:
+            name = names + number_at(keys, key + KEY_AT)
+            place = 8
+            while place < size and byte_at(at + place) == byte_at(name + place):
+                place += 1
+            if place >= size:
+                return number_at(keys, key + KEY_TARGET)
     return UNWANTED
+
+
+def _compiled(fingerprint):
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def scan_rows(
+        arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
+    ):
+        """Read rows; returns the first that is not within the arena, or -1.
+
+        Parameters
+        ----------
+        arena, at, size, padding
+            uint8, int64[n], int64[n]: the rows' bytes (size -1: null); the last `padding` bytes are nobody's.
+        names, keys, objects, fields, defaults
+            The plan, see `streamer.scan.plan`.
+        separators
+            int64[TABLE_SIZE], of no meaning before and after.
+        columns
+            uint64[c, n], written: `PRESENT`, `OTHER`, and the columns of the fields.
+        flagged
+            bool[n], written.
+        """
+        _ = fingerprint
+        return _scan_rows(
+            arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
+        )
+
+    return scan_rows
+
+
+scan_rows = _compiled(FINGERPRINT)

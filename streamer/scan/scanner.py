@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.scan.plan import Field, FieldType, make_plan
-from streamer.scan.rows import COLUMN, LEARNED_SHAPE, OTHER, PRESENT, scan_rows
+from streamer.scan.rows import COLUMN, OTHER, PRESENT, scan_rows
+from streamer.scan.separators import TABLE_SIZE
 
 PADDING = 64
 """So many bytes at an arena's end belong to no row."""
+
+
+def readable(array: NDArray[Any], of: type[np.generic]) -> NDArray[Any]:
+    """An array as kernels take it: contiguous and read-only, since each sort of array is compiled for."""
+    found = np.ascontiguousarray(array, of).view()
+    found.flags.writeable = False
+    return found
 
 
 class Scanner:
@@ -87,16 +96,16 @@ class Scanner:
         columns = np.empty((len(plan.defaults), n), np.uint64)
         flagged = np.empty(n, np.bool_)
         outside = scan_rows(
-            np.ascontiguousarray(arena, np.uint8),
-            np.ascontiguousarray(at, np.int64),
-            np.ascontiguousarray(size, np.int64),
+            readable(arena, np.uint8),
+            readable(at, np.int64),
+            readable(size, np.int64),
             PADDING,
             plan.names,
             plan.keys,
             plan.objects,
             plan.fields,
             plan.defaults,
-            np.empty(LEARNED_SHAPE, np.int64),
+            np.empty(TABLE_SIZE, np.int64),
             columns,
             flagged,
         )

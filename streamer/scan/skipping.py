@@ -22,13 +22,13 @@ _FOUR, _FIVE = U((1 << 32) - 1), U((1 << 40) - 1)
 _FALSE, _TRUE, _NULL = (U(int.from_bytes(word, "little")) for word in (b"false", b"true", b"null"))
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def begins_number(byte):
     """Whether a number may begin so."""
     return byte == MINUS or (byte >= ord("0") and byte <= ord("9"))
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def literal_at(at):
     """Behind `false`, `true` or `null`, and which; -1 for anything else."""
     word = word_at(at)
@@ -41,7 +41,7 @@ def literal_at(at):
     return -1, NULL
 
 
-@njit
+@njit(error_model="numpy")
 def after_value(at, end):
     """Behind a value of any type; -1 where there is none that is beyond doubt."""
     byte = byte_at(at)
@@ -50,7 +50,7 @@ def after_value(at, end):
     return _after_scalar(at, end, byte)
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy")
 def _after_scalar(at, end, byte):
     if byte == QUOTE:
         at, _ = text_end(at + 1, end)
@@ -61,7 +61,7 @@ def _after_scalar(at, end, byte):
     return at
 
 
-@njit
+@njit(error_model="numpy")
 def _after_nested(at, end):
     """Behind an object or a list. Of each open one a bit says whether it is an object."""
     objects = U(0)
@@ -107,7 +107,7 @@ def _after_nested(at, end):
             return -1
 
 
-@njit
+@njit(error_model="numpy")
 def _after_key(at, end):
     """Behind a key and its colon, where a value begins; -1 where there is none."""
     if at >= end or byte_at(at) != QUOTE:
@@ -118,7 +118,7 @@ def _after_key(at, end):
     return after_colon(at + 1, end)
 
 
-@njit(forceinline=True)
+@njit(error_model="numpy", forceinline=True)
 def after_colon(at, end):
     """Behind a colon, where a value begins; -1 where there is none."""
     at = after_blanks(at, end)

@@ -59,6 +59,16 @@ def byte_at(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def number_at(typing: Any, table: Any, place: Any) -> Any:
+    """The int64 at a place of a table of them that begins at an address."""
+
+    def build(b: Any, g: Any) -> Any:
+        return _at(b, b.add(g[0], b.mul(g[1], ir.Constant(_I64, 8))), _I64)
+
+    return _made(types.int64, [types.int64, types.int64], build)
+
+
+@intrinsic
 def put_word(typing: Any, address: Any, word: Any) -> Any:
     """Write eight bytes."""
 

@@ -1,4 +1,4 @@
-"""Holds scans against parsers: each row is identical, or flagged. `make fuzz`, or with a number of inputs and a seed.
+"""Holds scans against parsers: each row is identical, or flagged. Takes a number of inputs and a seed.
 
 Rows lie between pages that cannot be touched, with as little behind the last one as kernels say they need.
 """
@@ -27,7 +27,7 @@ ScanRows = Callable[[Scanner, NDArray[np.uint8], NDArray[np.int64], NDArray[np.i
 _ROOM = 1 << 22
 _BATCH = 200
 _ALONE = 5  # of a batch, so many rows are also scanned alone
-_FILLERS = (b"\x00", b'"', b"1", b"}", b" ", b"\xff", b",\"p\":1}", b"{\"a\":")
+_FILLERS = (b"\x00", b'"', b"1", b"}", b" ", b"\xff", b',"p":1}', b'{"a":')
 
 
 @dataclass(slots=True)
@@ -97,7 +97,9 @@ class Fuzzer:
             self.tally.valid += right is not None
             if found.flagged[row]:
                 self.tally.flagged_valid += right is not None
-                wrong = _differences(Expected(0, 0, (None,) * len(scanner.fields)), scanner.fields, arena, found, row)
+                wrong = _differences(
+                    Expected(0, 0, (None,) * len(scanner.fields)), scanner.fields, arena, found, row
+                )
             elif right is None:
                 wrong = ["not flagged"]
             else:

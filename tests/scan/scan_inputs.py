@@ -28,7 +28,11 @@ EVENT = [
     *(((key,), "text") for key in ("event_type", "venue", "symbol", "aggressor_side", "trade_id")),
     *(((key,), "integer") for key in ("ts_event", "sequence")),
 ]
-DEEP = [(("a",) * depth + (leaf,), kind) for depth in (0, 1, 3, 7) for leaf, kind in zip("bcd", ("text", "number", "flag"))]  # fmt: skip
+DEEP = [
+    (("a",) * depth + (leaf,), kind)
+    for depth in (0, 1, 3, 7)
+    for leaf, kind in (("b", "text"), ("c", "number"), ("d", "flag"))
+]
 KEYS = sorted({key for path, _ in [*TRADE, *EVENT, *DEEP] for key in path})
 KINDS = ("number", "decimal", "integer", "text", "flag")
 
@@ -48,23 +52,36 @@ def real_lines(most: int = 30_000) -> list[bytes]:
     found = []
     for path in sorted(path for folder in folders for path in folder.glob("*_*.gz")):
         with gzip.open(path) as lines:
-            found += [line.split(b" ", 1)[1].rstrip(b"\n") for _, line in zip(range(most), lines, strict=False)]
+            found += [
+                line.split(b" ", 1)[1].rstrip(b"\n") for _, line in zip(range(most), lines, strict=False)
+            ]
     with gzip.open(_SMALL / "tapewatch.jsonl.gz") as lines:
         found += [line.rstrip(b"\n") for line in lines]
     bare = [json.dumps(json.loads(line)["data"]).encode() for line in found[::9] if b'"data"' in line]
     return found + bare
 
 
-NUMBERS = (
-    "0 -0 1 -1 0.0 -0.0 0.1 1e5 1E-5 1e22 1e23 1.5e300 1e308 1e309 1.8e308 1e-320 5e-324 2e-324 1e-400 0e999 -0e5 "
-    "123456789012345678 1234567890123456789 12345678901234567890 9223372036854775807 9223372036854775808 "
-    "-9223372036854775808 -9223372036854775809 18446744073709551615 18446744073709551616 9007199254740993 "
-    "9007199254740992.5 9007199254740993.5 0.1234567890123456789 2.2250738585072014e-308 2.2250738585072011e-308 "
-    "1.7976931348623157e308 1.7976931348623159e308 8.41e21 00 01 -01 - + +1 1. .5 1.e5 1e 1e+ 1e- 1e+05 1e00005 "
-    "1e99999999999 1e-99999999999 0x10 NaN Infinity -Infinity nan inf 1_0 1.2.3 1..2 1,5 --1 1-1 1e5.5 1e5e5 "
-    "12345678 123456789 1234567.89012345 12345678.12345678 123456789012345.6 1234567890123456 1234567890123456.7 "
-    "0.000000000000001 00.5 1723161255342 1723161255342123 1723161255342123456 61837.63000000 0.00060000"
-).split() + ["3" * 25, "0." + "0" * 30 + "1", "1" * 400, "1" + "0" * 330, "0." + "0" * 400 + "1", "7" * 16, "7" * 17]
+_NUMBERS = """
+0 -0 1 -1 0.0 -0.0 0.1 1e5 1E-5 1e22 1e23 1.5e300 1e308 1e309 1.8e308 1e-320 5e-324 2e-324 1e-400 0e999 -0e5
+123456789012345678 1234567890123456789 12345678901234567890 9223372036854775807 9223372036854775808
+-9223372036854775808 -9223372036854775809 18446744073709551615 18446744073709551616 9007199254740993
+9007199254740992.5 9007199254740993.5 0.1234567890123456789 2.2250738585072014e-308 2.2250738585072011e-308
+1.7976931348623157e308 1.7976931348623159e308 8.41e21 00 01 -01 - + +1 1. .5 1.e5 1e 1e+ 1e- 1e+05 1e00005
+1e99999999999 1e-99999999999 0x10 NaN Infinity -Infinity nan inf 1_0 1.2.3 1..2 1,5 --1 1-1 1e5.5 1e5e5
+12345678 123456789 1234567.89012345 12345678.12345678 123456789012345.6 1234567890123456 1234567890123456.7
+0.000000000000001 00.5 1723161255342 1723161255342123 1723161255342123456 61837.63000000 0.00060000
+"""
+NUMBERS = [
+    *_NUMBERS.split(),
+    "3" * 25,
+    "0." + "0" * 30 + "1",
+    "1" * 400,
+    "1" + "0" * 330,
+    "0." + "0" * 400 + "1",
+    "7" * 16,
+    "7" * 17,
+    "0." + "0" * 400 + "1e401",
+]
 
 TEXTS = (
     "",
@@ -108,17 +125,16 @@ TEXTS = (
     "{}",
     "[",
 )  # fmt: skip
-SEQUENCES = [
-    bytes.fromhex(code)
-    for code in (
-        "c080 c1bf e08080 e09fbf e0a080 eda080 edbfbf ed9fbf f0808080 f08fbfbf f0908080 f48fbfbf f4908080 f5808080 "
-        "e282 e282ac c3a9 ff 80 bf f09f9880 f09f98 c280 dfbf efbfbf efbbbf c3 f8888080 fe"
-    ).split()
-]
-_FRAGMENTS = (
-    "true false null nul truе True tru nullx falsy [] {} [1 [1,] [,1] [1,2] [1,,2] {1:2} {\"a\"} {\"a\":} {\"a\":1,} "
-    "{,} [1}2] {\"a\":1] [[]] [{}] [[[[[[]]]]]] {\"a\":{\"a\":1}} {\"a\":[{\"b\":\"c\"},1.5e3,true]} ] } \"a b\""
-).split()  # fmt: skip
+_SEQUENCES = """
+c080 c1bf e08080 e09fbf e0a080 eda080 edbfbf ed9fbf f0808080 f08fbfbf f0908080 f48fbfbf f4908080 f5808080
+e282 e282ac c3a9 ff 80 bf f09f9880 f09f98 c280 dfbf efbfbf efbbbf c3 f8888080 fe
+"""
+SEQUENCES = [bytes.fromhex(code) for code in _SEQUENCES.split()]
+_BROKEN = """
+true false null nul True tru nullx falsy [] {} [1 [1,] [,1] [1,2] [1,,2] {1:2} {"a"} {"a":} {"a":1,} {,}
+[1}2] {"a":1] [[]] [{}] [[[[[[]]]]]] {"a":{"a":1}} {"a":[{"b":"c"},1.5e3,true]} ] } "a","b" 1:2 "a":1
+"""
+_FRAGMENTS = _BROKEN.split()
 _BYTES = b'"\\{}[]:,.-+eE0123456789 \n\t\r\x00\x0b\x1f\x7f\x80\xc3\xa9\xed\xa0\xf0\x9f\xf4\xffntfaulrsb/'
 _VALUE = re.compile(rb'(?<=:)(?:"[^"]*"|[-0-9.eE]+|true|false|null)')
 _KEY = re.compile(rb'"[^"]*"(?=:)')
@@ -155,7 +171,9 @@ class Maker:
             return repr(struct.unpack("d", random.randbytes(8))[0])
         if kind < 0.85:
             digits = random.randrange(1, 14)
-            return f"{random.randrange(10 ** random.randrange(1, 12))}.{random.randrange(10**digits):0{digits}}"
+            return (
+                f"{random.randrange(10 ** random.randrange(1, 12))}.{random.randrange(10**digits):0{digits}}"
+            )
         return str(random.randrange(-(10 ** random.randrange(1, 22)), 10 ** random.randrange(1, 22)))
 
     def text(self) -> bytes:
@@ -168,7 +186,9 @@ class Maker:
             return self.number().encode()
         if kind < 0.85:
             return random.choice(TEXTS).encode() + random.choice(SEQUENCES)
-        letters = (random.choice(("a", "Z", "é", "日", "😀", chr(random.randrange(32, 0xD800)))) for _ in range(20))
+        letters = (
+            random.choice(("a", "Z", "é", "日", "😀", chr(random.randrange(32, 0xD800)))) for _ in range(20)
+        )
         return "".join(letters)[: random.randrange(20)].replace('"', "").replace("\\", "").encode()
 
     def value(self, depth: int) -> bytes:
@@ -193,7 +213,9 @@ class Maker:
         random = self.random
         keys = [key.encode() for key in random.sample(KEYS, random.randrange(7))]
         if random.random() < 0.1:
-            keys += random.choices([*keys, b"", b"x" * 45, b"pric\\u0065", b"\xc3\xa9", b"\xff", b"stream "], k=2)
+            keys += random.choices(
+                [*keys, b"", b"x" * 45, b"pric\\u0065", b"\xc3\xa9", b"\xff", b"stream "], k=2
+            )
         if depth < 8 and random.random() < 0.6:
             keys.append(random.choice((b"a", b"data")))
         members = []

@@ -60,19 +60,19 @@ def expected(value: bytes, fields: Sequence[Field]) -> Expected | None:
             values.append(value_found)
             present |= (there and right) << number
             other |= (there and not right) << number
-    except _MustBeFlagged:
+    except _FlaggedError:
         return None
     return Expected(present, other, tuple(values))
 
 
-class _MustBeFlagged(Exception):
+class _FlaggedError(Exception):
     pass
 
 
 def _member(members: Members, key: str) -> list[Any]:
     found = [value for name, value in members if name == key]
     if len(found) > 1:
-        raise _MustBeFlagged
+        raise _FlaggedError
     return found
 
 
@@ -82,7 +82,7 @@ def _field(members: Members, field: Field) -> tuple[bool, bool, Any]:
         if not found:
             return False, False, None
         if not isinstance(found[0], Members):
-            raise _MustBeFlagged
+            raise _FlaggedError
         members = found[0]
     found = _member(members, field.path[-1])
     if not found:
@@ -107,5 +107,5 @@ def _of_type(value: Any, kind: str) -> Any:
         return None
     # readers do not agree on the zero of an integer -0, nor on what is beyond a double
     if math.isinf(float(text)) or (float(text) == 0 and _INTEGER.fullmatch(text) and text.startswith("-")):
-        raise _MustBeFlagged
+        raise _FlaggedError
     return float(text)
