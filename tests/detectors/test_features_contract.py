@@ -168,6 +168,13 @@ def test_missing_columns_are_missing_values():
     assert np.isfinite(out["trade_rate_10s"]).any()
 
 
+def test_a_quote_without_one_side_says_nothing_of_the_mid():
+    sides = {"bid_price": [99.0, 100.0, 0.0, np.nan], "ask_price": [101.0, 0.0, 102.0, 103.0]}
+    out = fresh(["mid", "spread_bps"], 1).step(columns_of([0] * 4, [1] * 4, [START] * 4, sides))
+    assert out["mid"].tolist() == [100.0] * 4
+    assert out["spread_bps"].tolist() == [200.0] * 4
+
+
 def test_an_empty_batch_is_no_trouble():
     columns = random_columns(9, 300)
     features = fresh()

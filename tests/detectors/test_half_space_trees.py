@@ -116,7 +116,7 @@ def test_other_shapes_of_trees(height, window_size, n_trees, missing):
     check(["a", "b"], x, n_trees=n_trees, height=height, window_size=window_size, seed=1)
 
 
-@pytest.mark.parametrize("window_size", [65_536, 1_000_000])
+@pytest.mark.parametrize("window_size", [1000, 65_536, 1_000_000])
 def test_long_windows_all_in_one_leaf_lose_no_count(window_size):
     params = {"n_trees": 1, "height": 12, "window_size": window_size, "seed": 3}
     x = np.full((window_size + 1, 1), 0.25)

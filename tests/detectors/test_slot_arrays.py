@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_large_arrays_are_moved_and_their_room_is_not_touched():
     assert growing.array.nbytes >= 500 << 20
     assert resident_bytes() - resident < 100 << 20
     assert growing.array[63:65, 0].tolist() == [1.0, 0.0]
+
+
+def test_large_arrays_are_not_copied():
+    growing = Growing(np.float64, (1024,))
+    growing.extend(2048)
+    growing.array[:] = 1.0
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    growing.extend(4096)
+    assert growing.array[2047:2049, 0].tolist() == [1.0, 0.0]
+    # a copy would have had to touch 4096 new pages
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults < 2000
 
 
 def resident_bytes():

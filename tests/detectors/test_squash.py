@@ -137,3 +137,12 @@ def test_batches_and_a_restored_state_give_the_same(size):
     assert np.array_equal(np.concatenate([p[0] for p in pieces]), inputs, equal_nan=True)
     assert np.array_equal(np.concatenate([p[1] for p in pieces]), learn)
     assert same_state(guard.state(), whole.state())
+
+
+def test_a_level_stays_where_values_meet_it():
+    rng = np.random.default_rng(4)
+    _, _, guard = guarded(rng.normal(100, 1, 200), "level")
+    centre = guard.state()["at"][0, 0, 2]
+    inputs, _, guard = guarded([centre] * 50, "level", guard=guard)
+    assert (inputs == 0.5).all()
+    assert guard.state()["at"][0, 0, 2] == centre
