@@ -47,7 +47,7 @@ class Piece:
 
 
 class Gathered:
-    """What has come one by one and is not given on yet: either whole batches or single records.
+    """What has come one by one and is not given on yet: single records, then whole batches.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Gathered:
         """Whether one more (a consumer's record, or what stands for one) can go along with what is here."""
         if isinstance(one.value, WholeBatch):
             rises = not self._wholes or self._wholes[-1].offset < one.value.row[0, batches.BASE]
-            return not self._singles and rises and self._size < AT_ONCE_BYTES
+            return rises and self._size < AT_ONCE_BYTES
         return not self._wholes and len(self._singles) < AT_ONCE_SINGLES
 
     def add(self, one: Any) -> None:
