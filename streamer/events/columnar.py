@@ -17,7 +17,7 @@ from streamer.events.texts import ABSENT, Codes, Strings, Texts, TextSource
 from streamer.sources.contract import Record
 from streamer.sources.record_block import RecordBlock
 
-FEW = 40
+FEW = 16
 """Fewer records than these are read one by one: that is quicker than what calling the kernels takes."""
 
 Floats = NDArray[np.float64]
@@ -96,6 +96,7 @@ def decoded(
     source: int,
     columns: Callable[[RecordBlock], Columns | None],
     read_each: Callable[[Sequence[Record]], Decoded],
+    few: int = FEW,
 ) -> Decoded:
     """Read records by columns, and one by one where there are few, or where that is all that can be done.
 
@@ -109,8 +110,10 @@ def decoded(
         What kernels make of a block, None where they cannot read it.
     read_each
         Reads records one by one.
+    few
+        Fewer records than these are.
     """
-    if len(records) >= FEW:
+    if len(records) >= few:
         block = records if isinstance(records, RecordBlock) else RecordBlock.of(records)
         found = columns(block)
         if found is not None:

@@ -40,6 +40,7 @@ IGNORED: frozenset[str] = frozenset(
 )  # fmt: skip
 """Values of ``e`` that are counted by name and not used."""
 
+_FEW = 36  # what is read one by one goes quickly here
 _PROBED_BYTES = 160  # the stream's name and the kind come first in what Binance sends
 _NS_PER_MS = NS_PER["ms"]
 _TIME_MAX_MS = TIME_MAX_NS // _NS_PER_MS
@@ -166,6 +167,7 @@ class BinanceFormat:
             context.source,
             lambda block: self.columns(block, context),
             lambda some: read(some, context, self._read_one),
+            few=_FEW,
         )
 
     def _read_one(self, value: bytes, record: Record, reading: Reading) -> None:
