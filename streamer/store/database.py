@@ -22,6 +22,7 @@ MEMORY = "sqlite://"
 
 _BUSY_TIMEOUT_S = 10  # transactions take milliseconds; longer means that another program sits on the file
 _IMMEDIATE = "tapewatch_immediate"
+_SYNCED = "tapewatch_synced"
 _SQLITE_PREFIX = "sqlite:///"
 
 
@@ -68,8 +69,15 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, synced: bool = True) -> Iterator[Connection]:
         """A transaction that holds the write lock from its first moment, and is on disk when it ends.
+
+        Parameters
+        ----------
+        synced
+            False where nobody outside may have heard of it before the next one that is: it outlives this
+            process at once, but the machine only together with that next one. Transactions are kept or
+            lost in their order, never one without those before it.
 
         Raises
         ------
@@ -79,7 +87,7 @@ class Database:
         """
         self._require_file()
         with self._writing, self._translated(), self.engine.connect() as connection:
-            immediate = connection.execution_options(**{_IMMEDIATE: True})
+            immediate = connection.execution_options(**{_IMMEDIATE: True, _SYNCED: synced})
             with immediate.begin():
                 yield immediate
         if self._file is None and self.path is not None:
@@ -208,8 +216,15 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_IMMEDIATE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get(_IMMEDIATE, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    wanted = "FULL" if options[_SYNCED] else "NORMAL"
+    if connection.info.get(_SYNCED, "FULL") != wanted:  # what `_prepare` has set, or the last transaction
+        connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
+        connection.info[_SYNCED] = wanted
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _explain(error: DBAPIError) -> str:

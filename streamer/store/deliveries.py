@@ -216,7 +216,8 @@ class StoreDeliveries:
         return dict(counts)
 
     def _set(self, changes: Sequence[tuple[Delivery, Mapping[str, Any]]]) -> None:
-        with self._database.write() as connection:
+        # lost with the machine they are being tried still, as their claim says, and so in doubt
+        with self._database.write(synced=False) as connection:
             for delivery, values in changes:
                 connection.execute(update(deliveries).where(_is(delivery)).values(**values))
 

@@ -65,6 +65,35 @@ def test_a_transaction_that_fails_leaves_nothing() -> None:
         assert connection.execute(select(configs.c.hash)).all() == []
 
 
+def test_only_what_may_wait_for_the_disk_does(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "tapewatch.db"))
+    seen = []
+    for synced in (True, False, False, True, False, True):
+        with store.write(synced=synced) as connection:
+            seen.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    assert seen == [2, 1, 1, 2, 1, 2]
+    store.close()
+
+
+def test_what_does_not_wait_for_the_disk_outlives_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "tapewatch.db"
+    code = (
+        "import os, sys\n"
+        "from streamer.store.database import open_store\n"
+        "store = open_store(sys.argv[1])\n"
+        "with store.write(synced=False) as connection:\n"
+        "    connection.exec_driver_sql(\"INSERT INTO configs VALUES ('c1', '{}', 0.0)\")\n"
+        "os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9
+    store = open_store(str(path))
+    with store.read() as connection:
+        assert connection.execute(select(configs.c.hash)).scalars().all() == ["c1"]
+    store.close()
+
+
 def test_insert_absent_counts_what_is_new() -> None:
     store = open_store(MEMORY)
     with store.write() as connection:
