@@ -38,7 +38,7 @@ class Tally:
     late
         How many events were behind their instrument's clock.
     seconds
-        How long it took.
+        How long it took, from the first record on.
     quarantined
         By detector and instrument: why its model there is out of use.
     """
@@ -81,7 +81,6 @@ def replay(
         When the source is not as it must be.
     """
     counter = _Counter(watch)
-    began = time.monotonic()
     database = open_store(MEMORY)
     try:
         ledger = Ledger(database, SystemClock())
@@ -93,10 +92,10 @@ def replay(
             batch_size=batch_size,
             watch=counter.count,
         )
-        Engine(source, recovery, None, ticks_every_s=None, clock=time.monotonic).run(stopped)
+        Engine(source, recovery, None, ticks_every_s=None, clock=time.monotonic).run(stopped, counter.start)
     finally:
         database.close()
-    return counter.tally(time.monotonic() - began)
+    return counter.tally()
 
 
 class _Counter:
@@ -109,6 +108,10 @@ class _Counter:
         self._dead: Counter[str] = Counter()
         self._floods: dict[tuple[Partition, str, int, int], int] = {}  # their counts are absolutes
         self._tasks: dict[Partition, Task] = {}
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        self._began = time.monotonic()
 
     def count(self, work: Work) -> None:
         task, outcome = work.task, work.outcome
@@ -120,7 +123,8 @@ class _Counter:
             self._floods[task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
         self._watch(work)
 
-    def tally(self, seconds: float) -> Tally:
+    def tally(self) -> Tally:
+        seconds = time.monotonic() - self._began
         dead, ignored = self._dead.copy(), Counter[str]()
         for (_, reason, _, _), more in self._floods.items():
             dead[reason] += more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -101,24 +101,19 @@ def _outgoing(path: Path, settings: tuple[FileSettings, ...]) -> Iterator[Outgoi
 
 def _keyed(file: FileInput, file_format: Format, context: DecodeContext) -> Iterator[Outgoing]:
     """Each record with its instrument's symbol as the key; records of none keep the key before them."""
-    waiting: list[Record] = []
     key: bytes | None = None
     records = FileRecords(file)
     try:
-        for record in records:
-            waiting.append(record)
-            if len(waiting) >= _AT_ONCE:
-                for out in _with_keys(waiting, file_format, context, key):
-                    yield out
-                    key = out.key
-                waiting.clear()
-        yield from _with_keys(waiting, file_format, context, key)
+        while some := records.take(_AT_ONCE):
+            for out in _with_keys(some, file_format, context, key):
+                yield out
+                key = out.key
     finally:
         records.close()
 
 
 def _with_keys(
-    records: list[Record], file_format: Format, context: DecodeContext, key: bytes | None
+    records: Sequence[Record], file_format: Format, context: DecodeContext, key: bytes | None
 ) -> Iterator[Outgoing]:
     batch = file_format.decode(records, context).batch
     symbols: dict[int, bytes] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -13,6 +15,7 @@ from streamer.pipeline.runner import Work
 from streamer.pipeline.scores import COLUMNS, score_rows
 
 _SUFFIXES = (".jsonl", ".csv")
+_LINE = "{" + ", ".join(f'"{name}": %s' for name in COLUMNS) + "}\n"
 
 
 class ScoreFile:
@@ -52,8 +55,21 @@ class ScoreFile:
         if self._is_csv:
             self._csv.writerows(rows)
             return
-        for row in rows:
-            self._out.write(json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n")
+        for topic, partition, venue, symbol, *event, detector, score, rarity, status in rows:
+            named = _text(topic), partition, _text(venue), _text(symbol)
+            found = _text(detector), _number(score), _number(rarity), _text(status)
+            self._out.write(_LINE % (*named, *event, *found))
+
+
+@lru_cache(maxsize=1 << 16)
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "null"
+    return repr(value) if isfinite(value) else json.dumps(value)
 
 
 def open_for_writing(path: Path) -> TextIO:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamer.pipeline.outcome import Outcome
+from streamer.pipeline.outcome import Outcome, Scores
 from streamer.pipeline.task import Task
 
 COLUMNS = (
@@ -35,23 +37,34 @@ def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
     found = outcome.scores
     if not found:
         return
-    offset = np.concatenate([scores.offset for scores in found])
-    index = np.concatenate([scores.index for scores in found])
     which = np.concatenate([np.full(len(scores.slot), number) for number, scores in enumerate(found)])
-    within = np.concatenate([np.arange(len(scores.slot)) for scores in found])
-    for at in np.lexsort((which, index, offset)):
-        scores, row = found[which[at]], within[at]
-        score, rarity = float(scores.score[row]), float(scores.rarity[row])
-        instrument = task.slots.instruments[scores.slot[row]]
-        yield (
-            task.partition.topic,
-            task.partition.partition,
-            *instrument,
-            int(scores.ts[row]),
-            int(scores.offset[row]),
-            int(scores.index[row]),
-            scores.detector,
-            None if math.isnan(score) else score,
-            None if math.isnan(rarity) else rarity,
-            STATUSES[scores.status[row]],
-        )
+    offset, index = _joined(found, "offset"), _joined(found, "index")
+    order = np.lexsort((which, index, offset))
+
+    def column(name: str) -> list[Any]:
+        found_here: list[Any] = _joined(found, name)[order].tolist()
+        return found_here
+
+    instruments = [task.slots.instruments[slot] for slot in column("slot")]
+    yield from zip(
+        repeat(task.partition.topic),
+        repeat(task.partition.partition),
+        [instrument.venue for instrument in instruments],
+        [instrument.symbol for instrument in instruments],
+        column("ts"),
+        offset[order].tolist(),
+        index[order].tolist(),
+        [found[number].detector for number in which[order].tolist()],
+        _or_none(column("score")),
+        _or_none(column("rarity")),
+        [STATUSES[status] for status in column("status")],
+        strict=False,
+    )
+
+
+def _joined(found: Sequence[Scores], name: str) -> NDArray[Any]:
+    return np.concatenate([getattr(scores, name) for scores in found])
+
+
+def _or_none(values: list[float]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values]

@@ -13,11 +13,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamer.events.fields import TIME_MAX_NS
+from streamer.scan.fingerprint import FINGERPRINT
 from streamer.scan.words import byte_at, equal_bytes, trailing_zeros, word_at
 from streamer.sources.lines import LINE_MAX_BYTES
 from streamer.sources.record_block import PADDING
 
-_LINE_MAX = LINE_MAX_BYTES
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _NUMBER_MAX = 19  # digits before the point
@@ -89,31 +89,38 @@ def _timed(at, end, ns_per, limit):
     return ns, k + 1
 
 
-@njit(cache=True, nogil=True)
-def _split(data, newlines, at, end, last, ns_per, limit, rows, doubtful, first):
-    base, newlines_at = data.ctypes.data, newlines.ctypes.data
-    count = first
-    while count < rows.shape[1] and at < end:
-        stop = _newline(base + at, base + end, newlines_at) - base
-        if stop == end and not last:
-            break
-        size = min(stop - at, _LINE_MAX)
-        while size > 0 and data[at + size - 1] == _RETURN:
-            size -= 1
-        value, time = at, 0
-        if ns_per > 0:
-            ns, behind = _timed(base + at, base + at + size, ns_per, limit)
-            doubtful[count] = behind < 0
-            if behind > 0:
-                time, value = ns // _NS_PER_MS * _NS_PER_MS, behind - base
-        else:
-            doubtful[count] = size == 0 or data[at] <= _BLANK
-        rows[0, count] = time
-        rows[1, count] = value
-        rows[2, count] = at + size - value
-        count += 1
-        at = min(stop + 1, end)
-    return count - first, at
+def _compiled(fingerprint):
+    @njit(cache=True, nogil=True)
+    def split_lines(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful, first):
+        _ = fingerprint
+        base, newlines_at = data.ctypes.data, newlines.ctypes.data
+        count = first
+        while count < rows.shape[1] and at < end:
+            stop = _newline(base + at, base + end, newlines_at) - base
+            if stop == end and not last:
+                break
+            size = min(stop - at, longest)
+            while size > 0 and data[at + size - 1] == _RETURN:
+                size -= 1
+            value, time = at, 0
+            if ns_per > 0:
+                ns, behind = _timed(base + at, base + at + size, ns_per, limit)
+                doubtful[count] = behind < 0
+                if behind > 0:
+                    time, value = ns // _NS_PER_MS * _NS_PER_MS, behind - base
+            else:
+                doubtful[count] = size == 0 or data[at] <= _BLANK
+            rows[0, count] = time
+            rows[1, count] = value
+            rows[2, count] = at + size - value
+            count += 1
+            at = min(stop + 1, end)
+        return count - first, at
+
+    return split_lines
+
+
+_split = _compiled(FINGERPRINT)
 
 
 def split(
@@ -171,5 +178,7 @@ def split(
     if not 0 <= at <= end <= len(data) - PADDING:
         raise IndexError(f"bytes {at} to {end} of {len(data) - PADDING}")
     limit = np.uint64(TIME_MAX_NS // max(ns_per, 1))
-    count, behind = _split(data, _NEWLINES, at, end, last, ns_per, limit, rows, doubtful, first)
+    count, behind = _split(
+        data, _NEWLINES, at, end, last, ns_per, limit, LINE_MAX_BYTES, rows, doubtful, first
+    )
     return int(count), int(behind)

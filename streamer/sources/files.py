@@ -170,8 +170,7 @@ def _looked_at(file: FileInput) -> int:
     """The size of a file that can be opened and holds something."""
     found = FileRecords(file)
     try:
-        if next(iter(found), None) is None:
-            raise TapewatchError(f"{file.path} holds no events")
+        found.take(1)
         return found.size
     finally:
         found.close()
