@@ -6,6 +6,7 @@ A comparison with a missing value is neither true nor false but unknown, and so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.language.columns import ABSENT, Columns
-from alerts.language.operations import Operation
+from alerts.language.operations import Operation, Values
 
 Flags: TypeAlias = "NDArray[np.bool_] | np.bool_"
 """A column, or one truth for all rows."""
@@ -59,6 +60,19 @@ class TextColumn:
         return columns.codes.get(self.name, np.int32(ABSENT))
 
 
+def _unequal(left: Values, right: Values) -> Flags:
+    found: Flags = (left < right) | (left > right)  # a missing value is not unequal either
+    return found
+
+
+_COMPARISONS: dict[str, Callable[[Values, Values], Flags]] = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": _unequal,
+}
 _OPPOSITES = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
@@ -78,19 +92,8 @@ class Compare:
 
     def _holds(self, operator: str, columns: Columns) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)
-        match operator:
-            case "<":
-                return left < right
-            case "<=":
-                return left <= right
-            case ">":
-                return left > right
-            case ">=":
-                return left >= right
-            case "==":
-                return left == right
-        unequal: Flags = (left < right) | (left > right)  # a missing value is not unequal either
-        return unequal
+        found: Flags = _COMPARISONS[operator](left, right)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
