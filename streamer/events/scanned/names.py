@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from streamer.events.fields import KIND_NAMES
 from streamer.events.instruments import INVALID, InstrumentTable
+from streamer.events.scanned.cells import NO_TEXT, WHOLE_TEXT
 from streamer.events.scanned.flat import Flat
 from streamer.events.scanned.paths import NOWHERE
-from streamer.events.scanned.rows import NO_TEXT, WHOLE_TEXT, read_names
+from streamer.events.scanned.rows import read_names
 from streamer.events.scanned.wanted import EventPlan, Name
 from streamer.scan import Interner
 

@@ -12,21 +12,11 @@ from numpy.typing import NDArray
 
 from streamer.events.columnar import Columns, Rows, Taken
 from streamer.events.fields import RECORD_MAX_BYTES
+from streamer.events.scanned.cells import AS_FLAG, AS_TEXT, AS_VALUE, COLUMN, FIRST, NAME, REQUIRED, TO
 from streamer.events.scanned.flat import flattened
 from streamer.events.scanned.layout import LEFT, TO_CODE, TO_NUMBER, TO_TEXT
 from streamer.events.scanned.names import Instruments, ScannedRows
-from streamer.events.scanned.rows import (
-    AS_FLAG,
-    AS_TEXT,
-    AS_VALUE,
-    COLUMN,
-    FIRST,
-    NAME,
-    REQUIRED,
-    TO,
-    read_kinds,
-    take_rows,
-)
+from streamer.events.scanned.rows import read_kinds, take_rows
 from streamer.events.scanned.texts import TakenTexts
 from streamer.events.scanned.wanted import EventPlan
 from streamer.events.texts import Codes, TextSource

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.events.scanned.rows import MEANT_TEXT, NO_TEXT, WHOLE_TEXT
+from streamer.events.scanned.cells import MEANT_TEXT, NO_TEXT, WHOLE_TEXT
 from streamer.events.texts import ABSENT, Codes, Strings
 from streamer.scan import Interner
 
