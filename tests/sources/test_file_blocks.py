@@ -9,19 +9,22 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scan.guarded import GuardedMemory
 
 from streamer.errors import TapewatchError
 from streamer.sources.contract import Record
+from streamer.sources.file_lines import split
 from streamer.sources.file_records import FileInput, FileRecords
 from streamer.sources.file_settings import ReceiveUnit
 from streamer.sources.files import FileSource
 from streamer.sources.lines import LINE_MAX_BYTES
 from streamer.sources.paced import PacedSource
-from streamer.sources.record_block import RecordBlock
+from streamer.sources.record_block import PADDING, RecordBlock
 
 Told = tuple[tuple[Record, ...] | str, Mapping[str, int]]
 """A chunk, or why there is none, and what was skipped until then."""
@@ -32,6 +35,8 @@ PACKED: Mapping[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".zst": lambda data: zstandard.ZstdCompressor(write_checksum=True).compress(data),
 }
+
+_GUARDED = GuardedMemory(1 << 16)
 
 numbers = st.one_of(
     st.integers(0, 10**20).map(str),
@@ -206,6 +211,31 @@ def test_a_block_ends_in_zeros_that_belong_to_no_record(tmp_path: Path) -> None:
         assert isinstance(block, RecordBlock)
         assert not block.arena[-64:].any()
         assert int((block.value_at + block.value_size).max()) <= len(block.arena) - 64
+
+
+@settings(max_examples=200, deadline=None)
+@given(contents, st.sampled_from([0, 1, 10**9]), st.booleans(), st.data())
+def test_lines_are_found_without_a_look_beyond_the_padding(
+    content: bytes, ns_per: int, last: bool, data: st.DataObject
+) -> None:
+    rows, doubtful = np.empty((3, 40), np.int64), np.empty(40, np.bool_)
+    size = len(content) + PADDING
+    places = [_GUARDED.at_end(size), _GUARDED.at_start(size)]
+    start = data.draw(st.integers(0, len(content)))
+    found = []
+    for place in places:
+        place[: len(content)] = np.frombuffer(content, np.uint8)
+        place[len(content) :] = data.draw(st.sampled_from([0, ord("1"), ord("\n")]))
+        told = split(place, start, len(content), ns_per, rows, doubtful, 0, last=last)
+        found.append((told, rows[:, : told[0]].tolist(), doubtful[: told[0]].tolist()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("at", "end"), [(-1, 5), (6, 5), (0, 11)])
+def test_lines_outside_the_data_are_refused(at: int, end: int) -> None:
+    rows, doubtful = np.empty((3, 4), np.int64), np.empty(4, np.bool_)
+    with pytest.raises(IndexError):
+        split(np.zeros(10 + PADDING, np.uint8), at, end, 0, rows, doubtful, 0, last=True)
 
 
 def test_a_pace_hands_blocks_on_as_blocks(tmp_path: Path) -> None:
