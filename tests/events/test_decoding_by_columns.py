@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from streamer.config.load import load
 from streamer.events.batch import Batch, Decoded, Kind
 from streamer.events.columnar import FEW
+from streamer.events.fields import RECORD_MAX_BYTES
 from streamer.events.formats import DecodeContext, Format
 from streamer.sources.contract import Record
 from streamer.sources.files import FileInput, FileRecords
@@ -34,6 +35,9 @@ from streamer.sources.record_block import RecordBlock
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONTEXT = DecodeContext("trades.ALFA", "here", source=1)
+
+
+TRADE: dict[str, Any] = {"e": "trade", "E": 5, "s": "X", "t": 7, "p": "1.5", "q": "2", "T": 5, "m": True}
 
 
 def told(batch: Batch) -> list[Any]:
@@ -124,10 +128,18 @@ def test_every_odd_value_in_every_field_of_the_public_schema() -> None:
 
 
 def test_every_odd_value_in_every_field_of_binance() -> None:
-    trade = {"e": "trade", "E": 5, "s": "X", "t": 7, "p": "1.5", "q": "2", "T": 5, "m": True, "X": "MARKET"}
     book = {"e": "bookTicker", "u": 7, "s": "X", "b": "1", "B": "2", "a": "3", "A": "4", "T": 5, "E": 6}
     nameless = {name: value for name, value in book.items() if name not in {"e", "T", "E"}}
-    check("binance", each_odd([trade, {**trade, "e": "aggTrade", "a": 8}, book, nameless], ()), Random(1))
+    check("binance", each_odd([TRADE, {**TRADE, "e": "aggTrade", "a": 8}, book, nameless], ()), Random(1))
+
+
+@pytest.mark.parametrize("preset", ["tapewatch", "binance"])
+def test_a_sound_record_that_is_too_large_is_left(preset: str) -> None:
+    sound = own_of_each_kind()[0] if preset == "tapewatch" else {**TRADE}
+    sizes = (0, RECORD_MAX_BYTES - 400, RECORD_MAX_BYTES)
+    found = [Record(at, text_of({**sound, "more": "x" * sizes[at % 3]}).encode(), 5) for at in range(60)]
+    check(preset, found, Random(1))
+    assert [letter.reason for letter in a_format(preset).decode(found, CONTEXT).dead] == ["too_large"] * 20
 
 
 NUMBERS: Sequence[object] = (1, 2.5, "61837.63", 0.1, "1e3", 1234500, "00.5", 10**6)
