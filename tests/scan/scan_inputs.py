@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import re
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 
@@ -140,6 +142,15 @@ _VALUE = re.compile(rb'(?<=:)(?:"[^"]*"|[-0-9.eE]+|true|false|null)')
 _KEY = re.compile(rb'"[^"]*"(?=:)')
 
 
+def nearly_halfway(random: Random) -> str:
+    """Of the numbers of 18 or 19 digits, one that is next to the middle between two doubles."""
+    below = random.random() * 10.0 ** random.randrange(-290, 290)
+    middle = (Fraction(below) + Fraction(math.nextafter(below, math.inf))) / 2
+    power = math.floor(math.log10(below)) - 18
+    digits = math.floor(middle / Fraction(10) ** power) + random.randrange(2)
+    return f"{min(digits, 10**19 - 1)}e{power}"
+
+
 class Maker:
     """Makes inputs from a seed."""
 
@@ -174,6 +185,8 @@ class Maker:
             return (
                 f"{random.randrange(10 ** random.randrange(1, 12))}.{random.randrange(10**digits):0{digits}}"
             )
+        if kind < 0.92:
+            return nearly_halfway(random)
         return str(random.randrange(-(10 ** random.randrange(1, 22)), 10 ** random.randrange(1, 22)))
 
     def text(self) -> bytes:

@@ -53,6 +53,19 @@ def test_texts_that_differ_in_one_byte_only() -> None:
         assert codes(Interner(), texts) == list(range(len(texts)))
 
 
+def test_texts_of_the_same_hash() -> None:
+    mix, word = 0x9E3779B97F4A7C15, (1 << 64) - 1
+
+    def after_one_word(first: int) -> int:
+        mixed = ((16 * mix & word) ^ first) * mix & word
+        return mixed ^ mixed >> 32
+
+    wanted = after_one_word(7) ^ 9
+    pairs = [(first, after_one_word(first) ^ wanted) for first in range(7, 60)]
+    texts: list[bytes | None] = [b"".join(half.to_bytes(8, "little") for half in pair) for pair in pairs]
+    assert codes(Interner(), texts * 2) == [*range(len(texts))] * 2
+
+
 def test_beyond_its_limit_texts_get_no_code_and_known_ones_keep_theirs() -> None:
     interner = Interner(limit=2, longest=5)
     assert codes(interner, [b"a", b"b", b"c", None, b"a"]) == [0, 1, Interner.BEYOND, -1, 0]

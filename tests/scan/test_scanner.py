@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +13,9 @@ import pytest
 from guarded import GuardedMemory, spans
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scan_inputs import real_lines
+from scan_inputs import nearly_halfway, real_lines
 
+import streamer.scan
 from streamer.scan import Field, Scan, Scanner
 from streamer.scan.scanner import PADDING, readable
 
@@ -157,6 +158,13 @@ def test_digits_with_an_exponent(digits: int, power: int, form: str) -> None:
     assert got is None or struct.pack("d", got) == struct.pack("d", float(text.strip('"')))
     if digits and 1e-300 < float(f"{digits}e{power}") < 1e300:
         assert got is not None
+
+
+def test_nearly_halfway_between_two_doubles_goes_to_the_nearer_one() -> None:
+    random = Random(6)
+    for _ in range(2000):
+        text = nearly_halfway(random)
+        assert found_number(text) == float(text), text
 
 
 def test_halfway_between_two_doubles_goes_to_the_even_one() -> None:
@@ -320,9 +328,15 @@ def test_kernels_are_compiled_for_one_sort_of_array_only() -> None:
     assert len(scan_rows.signatures) == 1
 
 
+PAGE = (Path(__file__).parents[2] / "docs" / "scanning.md").read_text("utf-8")
+
+
 def test_the_page_about_it_names_the_parts_there_are() -> None:
-    root = Path(__file__).parents[2]
-    page = (root / "docs" / "scanning.md").read_text("utf-8")
-    for path in (root / "streamer" / "scan").glob("[a-z]*.py"):
-        assert f"`{path.name}`" in page, path.name
-    assert math.isnan(scan(b"{}").number(0)[0])
+    parts = {path.name for path in Path(streamer.scan.__file__).parent.glob("[a-z]*.py")}
+    assert parts == set(re.findall(r"`([a-z]+\.py)`", PAGE))
+
+
+def test_the_example_on_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    code = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^print.*?  # (.+)$", code, re.MULTILINE)
