@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
 
-.PHONY: help demo replay test lint quality bench format clean schemas
+.PHONY: help demo replay test lint quality bench pictures format clean schemas
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -47,6 +47,10 @@ bench: $(READY)  ## Events a second against a bare loop over River, on one core
 
 quality: $(READY) ## Rarities asked for against those that came; real trades too, where TAPEWATCH_DATA names them
 	$(BIN)/python -m benchmarks.quality
+
+pictures: $(RUNS) ## The pictures of the README, drawn anew from a real run; needs Chromium
+	$(BIN)/pip install --quiet --editable '.[pictures]'
+	$(BIN)/python docs/images/draw.py
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
