@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 # what it is measured against
 PEERS  := .venv-peers/.ready
 
-.PHONY: help demo replay test lint quality bench fuzz format clean schemas
+.PHONY: help demo replay test lint quality bench fuzz pictures format clean schemas
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -56,6 +56,10 @@ fuzz: $(READY)   ## A million inputs to the JSON kernels, against parsers; lines
 
 quality: $(READY) ## Rarities asked for against those that came; real trades too, where TAPEWATCH_DATA names them
 	$(BIN)/python -m benchmarks.quality
+
+pictures: $(RUNS) ## The pictures of the README, drawn anew from a real run; needs Chromium
+	$(BIN)/pip install --quiet --editable '.[pictures]'
+	$(BIN)/python docs/images/draw.py
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) $(dir $(PEERS)) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from alerts.durations import spoken
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import out, say
 from streamer.config.file import ConfigFile
@@ -17,8 +18,6 @@ from streamer.errors import TapewatchError
 if TYPE_CHECKING:
     from streamer.pipeline.plan import Plan
     from streamer.pipeline.rates import RuleRate
-
-_DAY_S = 86_400.0
 
 
 def check(
@@ -70,13 +69,12 @@ def _rates(rates: Sequence[RuleRate]) -> Table:
     for column in ("rule", "alerts so far", "watched", "a day", "asked for", "realised / asked"):
         table.add_column(column, overflow="fold")
     for rate in rates:
-        each = " an instrument" if rate.asked else ""
-        days = rate.instrument_days if rate.asked else rate.watched_s / _DAY_S
-        watched = f"{_figure(days)} instrument days" if rate.asked else f"{_figure(days)} days"
+        each, of = (" an instrument", " of instruments") if rate.asked else ("", "")
+        watched = spoken(max(rate.lived_s.values(), default=0.0) if rate.asked else rate.watched_s)
         a_day = "" if rate.a_day is None else f"{_figure(rate.a_day)}{each}"
         asked = f"{_figure(rate.asked_a_day)}{each}" if rate.asked else ""
         ratio = f"{rate.fired / rate.due:.2f}" if rate.due > 0 else ""
-        table.add_row(rate.rule, f"{rate.fired:,}", watched, a_day, asked, ratio)
+        table.add_row(rate.rule, f"{rate.fired:,}", f"{watched}{of}", a_day, asked, ratio)
     return table
 
 

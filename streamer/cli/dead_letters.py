@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from streamer.dead_letters import put_back
 from streamer.errors import UsageError
 from streamer.events.reasons import Reason
 from streamer.notify.clock import SystemClock
-from streamer.store.dead_records import Choice, DeadRecords
+from streamer.store.dead_records import Choice, DeadRecords, Left
 from streamer.store.queries import dead_letters as find_dead_letters
 from streamer.store.queries import floods, unused
 
@@ -55,10 +56,7 @@ def dead_letters(
     Examples: `tapewatch dead-letters --reason bad_json --json`,
     `tapewatch dead-letters --replay --reason unknown_type`, `tapewatch dead-letters --replay --id 17 --yes`
     """
-    reasons = [known.value for known in Reason]
-    if reason is not None and reason not in reasons:
-        near = did_you_mean(reason, reasons) or f" (there are {', '.join(reasons)})"
-        raise UsageError(f"--reason: {reason!r} is no reason{near}")
+    _known_reason(reason)
     database = open_named_store(config, store)
     choice = Choice(reason, tuple(ids) if ids else None)
     unknown = DeadRecords(database).unknown(choice.ids or ())
@@ -70,14 +68,23 @@ def dead_letters(
     letters = find_dead_letters(database, reason, limit, choice.ids or ())
     counted = [] if choice.ids else floods(database, reason)
     if as_json:
-        for letter in letters:
-            out(json.dumps(_document(letter), ensure_ascii=False))
-        for flood in counted:
-            out(json.dumps(dict(flood._mapping)))
+        for document in (*map(_document, letters), *(dict(flood._mapping) for flood in counted)):
+            out(json.dumps(document, ensure_ascii=False))
         return
     ignored = ", ".join(f"{name} {count:,}" for name, count in unused(database).items())
     if ignored:
         say(f"known and not used, so no dead letters: {ignored}")
+    _print(letters, counted)
+
+
+def _known_reason(reason: str | None) -> None:
+    reasons = [known.value for known in Reason]
+    if reason is not None and reason not in reasons:
+        near = did_you_mean(reason, reasons) or f" (there are {', '.join(reasons)})"
+        raise UsageError(f"--reason: {reason!r} is no reason{near}")
+
+
+def _print(letters: Sequence[Row[Any]], counted: Sequence[Row[Any]]) -> None:
     if not letters and not counted:
         out("no dead letters")
         return
@@ -108,15 +115,8 @@ def _replay(config: Path, store: DeadRecords, choice: Choice, yes: bool) -> None
     kafka = load_config(config).settings.source.kafka
     if kafka is None:
         raise UsageError(f"{config}: no broker is named: give source.kafka")
-    topics, left = store.topics(choice), store.left(choice)
-    for count, why in (
-        (left.truncated, "larger than what is kept of one (64 KB)"),
-        (left.empty, "without a value"),
-        (left.replayed, "replayed before (name one with --id to send it again)"),
-        (left.counted, "only counted, since there were too many in a minute"),
-    ):
-        if count:
-            say(f"left: {count:,} {why}")
+    topics = store.topics(choice)
+    _say_what_is_left(store.left(choice))
     if not topics:
         out("nothing to replay")
         return
@@ -136,6 +136,17 @@ def _replay(config: Path, store: DeadRecords, choice: Choice, yes: bool) -> None
             progress=lambda done: bar.update(task, completed=done),
         )
     out(f"replayed {sent:,} of {records}: {into}")
+
+
+def _say_what_is_left(left: Left) -> None:
+    for count, why in (
+        (left.truncated, "larger than what is kept of one (64 KB)"),
+        (left.empty, "without a value"),
+        (left.replayed, "replayed before (name one with --id to send it again)"),
+        (left.counted, "only counted, since there were too many in a minute"),
+    ):
+        if count:
+            say(f"left: {count:,} {why}")
 
 
 def _confirm(question: str) -> None:

@@ -134,8 +134,8 @@ def open_store(url: str, *, create: bool = True) -> Database:
     --------
     >>> store = open_store(MEMORY)
     >>> with store.read() as connection:
-    ...     connection.exec_driver_sql("SELECT value FROM meta").scalar()
-    '3'
+    ...     connection.exec_driver_sql("SELECT key FROM meta").scalar()
+    'schema_version'
     >>> store.close()
     """
     path = _path(url)

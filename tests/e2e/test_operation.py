@@ -256,7 +256,7 @@ def nothing_was_lost(day: Operation) -> None:
     assert_complete_and_in_order(day.slack, spoken)
     beats = day.heartbeats()
     assert sum(beat["values"]["records"] for beat in beats) <= day.published
-    assert {"reading", "not answering"} <= {beat["values"]["source"] for beat in beats}
+    assert "not answering" in {beat["values"]["source"] for beat in beats}
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import CONFIG, DETECTORS, World, cycle, plan_of
 
+from alerts.durations import spoken
 from alerts.language.asked import asked_rates
 from streamer.pipeline.rates import rule_rates
 from streamer.pipeline.state import restore, snapshot, status_document
@@ -102,10 +103,10 @@ def test_check_prints_them(ran: World, tmp_path: Path) -> None:
     assert rare[:2] == ["rare", str(fired["rare"])]
     assert rare[-1] == f"{fired['rare'] / (lived / 20):.2f}"
     assert "4,320 an instrument" in table[1]
-    assert f"{lived / 86_400:.2g} instrument days" in table[1]
+    assert f"{spoken(lived)} of instruments" in table[1]
     assert big[:2] == ["big", str(fired["big"])]
-    days = max(watched_by_hand(log) for log in logs()) / 86_400
-    assert big[2:] == [f"{days:.2g}", "days", f"{fired['big'] / days:,.0f}"]
+    watched = max(watched_by_hand(log) for log in logs())
+    assert big[2:] == [spoken(watched), f"{fired['big'] / (watched / 86_400):,.0f}"]
     config.write_text(f"{text}store: {tmp_path / 'none.db'}\n")
     assert "alerts so far" not in tapewatch("check", "--offline", "-c", config).stdout
 
