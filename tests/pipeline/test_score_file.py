@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,9 @@ def test_every_line_is_what_the_json_encoder_makes_of_it(written: tuple[Path, Pa
     assert [json.dumps(row, ensure_ascii=False) for row in found] == lines
     assert all(tuple(row) == COLUMNS for row in found)
     assert {row["symbol"] for row in found} == set(SYMBOLS)
-    assert {row["score"] is None for row in found} == {True, False}
+    for name in ("score", "rarity_s"):
+        assert None in {row[name] for row in found}
+        assert not any(isinstance(row[name], float) and isnan(row[name]) for row in found)
     assert [(row["offset"], row["detector"]) for row in found[:4]] == [
         (0, "tape"), (0, "far"), (1, "tape"), (1, "far"),
     ]  # fmt: skip

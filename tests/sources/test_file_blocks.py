@@ -41,7 +41,13 @@ _GUARDED = GuardedMemory(1 << 16)
 numbers = st.one_of(
     st.integers(0, 10**20).map(str),
     st.sampled_from(
-        ["1723161253937085768", "7258118400", "7258118399", "7258118401000000000", "000000000012"]
+        ["1723161253937085768", "172316125393", "00001723161253937085", "0" * 12, "99999999999999999999"]
+    ),
+    # the last second there is, and what lies about it, in each unit
+    st.builds(
+        lambda digits, more: str(7258118400 * 10**digits + more),
+        st.sampled_from([0, 3, 6, 9]),
+        st.integers(-2, 2),
     ),
     st.text("0123456789", max_size=24),
 )
@@ -139,7 +145,8 @@ def test_of_a_damaged_file_as_many_records_come_before_the_reason(packed: str, d
     with TemporaryDirectory() as folder:
         file = FileInput(Path(folder) / f"some.jsonl{packed}", "ms")
         file.path.write_bytes(whole)
-        count, piece = data.draw(st.integers(500, 9_000)), data.draw(st.integers(10_000, 1 << 20))
+        count = data.draw(st.sampled_from([100, 1_000, 9_000]))
+        piece = data.draw(st.sampled_from([10_000, 300_000, 1 << 20]))
         assert by_blocks(file, count, piece) == one_by_one(file, count)
 
 
@@ -158,6 +165,17 @@ def test_too_long_lines_are_cut_as_ever(tmp_path: Path, piece: int, end: bytes) 
     file = FileInput(tmp_path / "some.jsonl", "ms")
     file.path.write_bytes(b"\n".join(long) + end)
     assert by_blocks(file, 2, piece) == one_by_one(file, 2)
+
+
+def test_memory_is_bounded_however_long_a_line(tmp_path: Path) -> None:
+    file = FileInput(tmp_path / "some.jsonl")
+    file.path.write_bytes(b"a\n" + b"b" * (5 * LINE_MAX_BYTES) + b"\nc\n")
+    records = FileRecords(file)
+    block = records.take(3)
+    records.close()
+    assert isinstance(block, RecordBlock)
+    assert [len(record.value or b"") for record in block] == [1, LINE_MAX_BYTES, 1]
+    assert len(block.arena) < 3 * LINE_MAX_BYTES
 
 
 class Starts:
