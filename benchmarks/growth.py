@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchmarks.figures import Figure, must
 from benchmarks.full import compiled, fold
 from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.workload import SYMBOLS, Stream, market
+from streamer.pipeline.runner import Work
 from streamer.sources.contract import Chunk
 from streamer.sources.kafka import MAX_POLL_RECORDS
 
@@ -74,28 +76,26 @@ def _chunks(stream: Stream) -> list[Chunk]:
 
 
 def _timed(bench: Bench, change: Callable[[Document], None], chunks: list[Chunk], untimed: int) -> Run:
-    """Records a second behind the first ones, of which `untimed` do not count."""
-    import time
-
+    """Records a second from the first batch behind `untimed` records to the last, without that first one."""
     config = configuration(change)
     plan = compiled(config)
     records = sum(len(chunk.records) for chunk in chunks)
 
     def run() -> float:
         seen = counted = 0
-        began = 0.0
+        began = ended = 0.0
 
-        def watch(work: object) -> None:
-            nonlocal seen, counted, began
-            seen += work.records  # type: ignore[attr-defined]
+        def watch(work: Work) -> None:
+            nonlocal seen, counted, began, ended
+            seen += work.records
+            ended = time.perf_counter()
             if not began and seen >= untimed:
-                began, counted = time.perf_counter(), seen
+                began, counted = ended, seen
 
         with pinned(WORK_CORE):
             fold(config, plan, [chunks[0].partition], chunks, watch=watch)
-            took = time.perf_counter() - began
         must(seen == records, f"{seen} of {records} records were folded")
-        return (seen - counted) / took
+        return (seen - counted) / (ended - began)
 
     return run
 

@@ -18,6 +18,8 @@ _SEED = 7
 _NS_PER_MS = 1_000_000
 _EVENTS_PER_MS = 3
 _QUOTE_EVERY = 8
+_STEP = 2e-5  # of the logarithm of a price: some bps in 10 s, as the majors have them
+_BLOCK_EVERY, _FIRST_BLOCK, _BLOCK = 200_000, 5_000, 200_000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +74,8 @@ def market(
 ) -> Stream:
     """Seeded trades, every eighth record a quote, in the envelope of Binance's combined streams.
 
+    It is a quiet market; now and then comes a trade so large that the example raises an alert.
+
     Parameters
     ----------
     count
@@ -96,6 +100,7 @@ def market(
     size = chance.lognormal(0, 1, count)
     buyer = chance.random(count) < 0.5
     numbers = np.arange(first, first + count)
+    size[numbers % _BLOCK_EVERY == _FIRST_BLOCK] = _BLOCK
     now = START_MS + (numbers / per_ms).astype(np.int64)
     names = [symbol(number) for number in range(symbols)]
     texts = [_quote, *[_trade] * (_QUOTE_EVERY - 1)]
@@ -117,7 +122,7 @@ def market(
 def _levels(chance: np.random.Generator, chosen: NDArray[np.int64], symbols: int) -> NDArray[np.float64]:
     """A random walk for each instrument, one step an event."""
     at_first = np.random.default_rng(_SEED).normal(0, 1, symbols)
-    step = chance.normal(0, 1e-4, len(chosen))
+    step = chance.normal(0, _STEP, len(chosen))
     order = np.argsort(chosen, kind="stable")
     walked = np.cumsum(step[order])
     begins = np.searchsorted(chosen[order], np.arange(symbols))

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ NO_FOLDER = Path("/nonexistent")
 
 _UNFINISHED = ".tmp"
 _MAGIC = b"TAPEWTCH"
+_SYNCED_BYTES = 1 << 20  # a commit that waits for the disk waits for no more than this of a checkpoint
 _PREFIX = struct.Struct("<8sIQ")
 
 
@@ -71,15 +72,19 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
         Where the folder cannot be written.
     """
     digest = hashlib.sha256()
-    size = 0
+    size = synced = 0
     temporary = folder / f"{name}{_UNFINISHED}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as out:
-            for piece in _pieces(snapshot):
+            for piece in _steps(snapshot):
                 out.write(piece)
                 digest.update(piece)
                 size += len(piece)
+                if size - synced >= _SYNCED_BYTES:
+                    out.flush()
+                    os.fsync(out.fileno())
+                    synced = size
             out.flush()
             os.fsync(out.fileno())
         temporary.rename(folder / name)
@@ -162,6 +167,12 @@ def remove_strays(folder: Path, task_id: int, kept: Collection[str]) -> list[str
     return found
 
 
+def _steps(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
+    for piece in _pieces(snapshot):
+        for start in range(0, len(piece), _SYNCED_BYTES):
+            yield piece[start : start + _SYNCED_BYTES]
+
+
 def _pieces(snapshot: Snapshot) -> list[bytes | memoryview]:
     described: list[dict[str, Any]] = []
     bodies: list[bytes | memoryview] = []
@@ -170,7 +181,7 @@ def _pieces(snapshot: Snapshot) -> list[bytes | memoryview]:
         flat = np.ascontiguousarray(array)
         described.append({"name": name, "dtype": flat.dtype.str, "shape": list(array.shape), "at": at})
         if flat.nbytes:
-            bodies.append(flat.view(np.uint8).data)
+            bodies.append(flat.reshape(-1).view(np.uint8).data)
         at += flat.nbytes
     header = json.dumps({"meta": snapshot.meta, "arrays": described}).encode()
     return [_PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header)), header, *bodies]
