@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.bench import PEERS, Bench
+from benchmarks.captures import which
 from benchmarks.contest import Taken, take
 from benchmarks.figures import Figure
 from benchmarks.machine import described
@@ -75,6 +76,7 @@ def _write(measured: dict[str, tuple[str, list[Figure]]], bench: Bench) -> None:
         "events": scale.events,
         "peer_events": scale.peer_events,
         "rounds": scale.rounds,
+        "captures": which(),
         "batch_size": bench.config.settings.engine.batch_size,
     }
     written = as_json(measured, described(), how)

@@ -41,6 +41,11 @@ def captures(at_least: int) -> list[Stream]:
     ]
 
 
+def which() -> str:
+    """What is repeated, in words."""
+    return "those of the repository" if not os.environ.get(DATA) else f"real ones, by {DATA}"
+
+
 def once(streams: Sequence[Stream], at_most: int) -> list[bytes]:
     """The first values of all streams together, in the order of their times."""
     first = [(int(each.times[at]), number, at) for number, each in enumerate(streams) for at in range(

@@ -86,7 +86,7 @@ def page_part(document: Mapping[str, Any]) -> str:
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
         f"Python {machine['python']}; {versions}.",
         f"{how['events']:,} events a run, {how['peer_events']:,} for River's own models and peers; "
-        f"medians of {how['rounds']}.",
+        f"medians of {how['rounds']}. Batches of {how['batch_size']:,}; captures: {how['captures']}.",
         "",
         "| | figure | asked | reached | |",
         "|---|---|---|---|---|",

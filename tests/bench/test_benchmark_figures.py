@@ -104,7 +104,7 @@ MACHINE = {
     "python": "3.11",
     "versions": {"numpy": "2"},
 }
-HOW = {"events": 1000, "peer_events": 10, "rounds": 5}
+HOW = {"events": 1000, "peer_events": 10, "rounds": 5, "batch_size": 500, "captures": "small ones"}
 
 
 def test_a_page_gets_its_figures_between_its_marks() -> None:
