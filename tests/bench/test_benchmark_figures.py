@@ -27,7 +27,7 @@ def test_examples(module: object) -> None:
 
 def test_runs_are_taken_in_turn() -> None:
     order: list[str] = []
-    values = iter([1.0, 10.0, 4.0, 20.0, 2.0, 30.0])
+    values = iter([1.0, 10.0, 4.0, 8.0, 2.0, 30.0])
 
     def run(name: str) -> float:
         order.append(name)
@@ -37,7 +37,7 @@ def test_runs_are_taken_in_turn() -> None:
     assert order == ["a", "b"] * 3
     assert taken.rate("a", "a").value == 2.0
     assert taken.rate("a", "a").spread == (1.0, 4.0)
-    assert taken.ratio("b", "a", "b by a").value == 10.0  # of 10, 5 and 15, and not 20 / 2
+    assert taken.ratio("b", "a", "b by a").value == 10.0  # of 10, 2 and 15, and not 10 / 2
 
 
 def test_what_is_missing_has_no_figure_and_a_reason() -> None:
