@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Any = TypeVar("_Any", bound=np.generic)
-_HELD_HERE_ONLY = 3  # by this object, by the variable that looks, and by the question itself
 _SMALL_BYTES = 4096
 
 
@@ -34,12 +33,22 @@ class Copier:
     def copy(self, array: NDArray[_Any]) -> NDArray[_Any]:
         """An exact copy, which the caller alone holds."""
         last = self._last
-        if last is None or sys.getrefcount(last) > _HELD_HERE_ONLY or not _fits(last, array):
+        if last is None or sys.getrefcount(last) > _HELD_BY_TWO or not _fits(last, array):
             last = array.copy()
             self._last = last if array.nbytes > _SMALL_BYTES else None
             return last
         np.copyto(last, array)
         return last
+
+
+def _count_of_two() -> int:
+    """What is counted, by this version of Python, of what an object and a local variable hold."""
+    held = [np.empty(0)]
+    last = held[0]
+    return sys.getrefcount(last)
+
+
+_HELD_BY_TWO = _count_of_two()
 
 
 def _fits(memory: NDArray[Any], array: NDArray[Any]) -> bool:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors import squash
 from detectors.columns import KIND_NAMES, Columns, State
 from detectors.features.names import UnknownFeatureError, parse_feature
 from detectors.fields import FIELDS, Shape
+from detectors.kernels import kernel
 from detectors.models import ModelError, build_model
 from detectors.settings import DetectorSettings
 
@@ -159,7 +159,7 @@ class Detector:
         self._model.restore(_under("model/", state))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _without_inputs(x, score):  # type: ignore[no-untyped-def]
     # A row that has none has no score.
     for row in range(x.shape[0]):

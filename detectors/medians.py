@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from detectors.kernels import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def insert(ordered, n, value):  # type: ignore[no-untyped-def]
     """Put `value` in its place among the first `n` of `ordered`, which are in order."""
     place = n
@@ -15,7 +15,7 @@ def insert(ordered, n, value):  # type: ignore[no-untyped-def]
     ordered[place] = value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def middle(ordered, n):  # type: ignore[no-untyped-def]
     """The median of the first `n` of `ordered`, which are in order; 0 where there are none."""
     if n == 0:

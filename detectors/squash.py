@@ -15,11 +15,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import State
 from detectors.fields import Shape
+from detectors.kernels import kernel
 from detectors.medians import insert, middle
 from detectors.slots import Column, SlotArrays
 
@@ -43,25 +43,25 @@ _SEEN, _KEPT, _CENTRE, _SCALE = range(4)
 """Of each input: values seen, distances kept, its centre, its scale."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _away(value, centre):  # type: ignore[no-untyped-def]
     return min(abs(value - centre), _LARGEST)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _followed(value, centre, scale):  # type: ignore[no-untyped-def]
     away = _away(value, centre)
     return scale + _GAIN * (min(away, _CLIP * scale) - scale) if away != 0.0 else scale
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _moved(value, centre, scale):  # type: ignore[no-untyped-def]
     if value > centre:
         return centre + _GAIN * scale
     return centre - _GAIN * scale if value < centre else centre
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
     away, kept = _away(value, at[_CENTRE]), int(at[_KEPT])
     if kept >= ENOUGH:
@@ -72,7 +72,7 @@ def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
         at[_SCALE] = middle(early, kept + 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _begin(value, code, early, at):  # type: ignore[no-untyped-def]
     # An input whose first values, or first distances, are not together yet.
     seen = int(at[_SEEN])
@@ -91,7 +91,7 @@ def _begin(value, code, early, at):  # type: ignore[no-untyped-def]
             _keep_distance(first[i], early, at)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _squashed(value, code, centre, scale):  # type: ignore[no-untyped-def]
     away = value - centre
     part = 0.0
@@ -102,7 +102,7 @@ def _squashed(value, code, centre, scale):  # type: ignore[no-untyped-def]
     return 0.5 + 0.5 * part if away >= 0.0 else 0.5 - 0.5 * part
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _guard_rows(slot, x, code, squash, wild, early, at, started, counts, out, learn):  # type: ignore[no-untyped-def]
     width = x.shape[1]
     for row in range(slot.shape[0]):

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from detectors.calibration.rings import TAIL
+from detectors.kernels import kernel
 
 WARMUP = 256
 """Scores of an instrument before there is a rarity."""
@@ -33,13 +33,13 @@ _TINY = 1e-300
 _LARGEST = 1e100
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bounded(score):  # type: ignore[no-untyped-def]
     """The score, cut where arithmetic on it could overflow."""
     return min(max(score, -_LARGEST), _LARGEST)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def settle(first, body):  # type: ignore[no-untyped-def]
     """Take up the first scores; they are sorted in place. Returns where those over the edge begin."""
     first.sort()
@@ -60,7 +60,7 @@ def settle(first, body):  # type: ignore[no-untyped-def]
     return begin
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def learn_excess(excess, body):  # type: ignore[no-untyped-def]
     """Follow the mean excess over the edge."""
     believed = min(excess, _WILDEST * body[EXCESS])
@@ -69,14 +69,14 @@ def learn_excess(excess, body):  # type: ignore[no-untyped-def]
     body[EXCEEDED] += 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def followed_edge(edge, seen, over, unit_excess):  # type: ignore[no-untyped-def]
     """The edge after the `seen`-th score; `unit_excess` is the mean excess as of before it."""
     gain = max(1.0 / (seen * TAIL + 5.0), 1.0 / (_MEMORY * TAIL))
     return edge + gain * unit_excess * ((1.0 if over else 0.0) - TAIL)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def follow_scale(score, body):  # type: ignore[no-untyped-def]
     """Follow mean and spread of scores that are scaled."""
     gain = max(1.0 / body[SEEN], 1.0 / _MEMORY)

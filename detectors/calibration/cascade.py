@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.calibration.body import (
@@ -60,6 +59,7 @@ from detectors.calibration.waits import (
     raw_wait,
 )
 from detectors.columns import State
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 _GAP, _LIVED, _CHANCES_AT, _WAITS_AT = range(4)
@@ -73,7 +73,7 @@ _OWN_SAYS, _FIRST_SAYS, _POOL_SAYS = 1.0, 25.0, 50.0
 _NS = 1e9
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _begin(first, body, rings, levels, clusters, spare):  # type: ignore[no-untyped-def]
     begin = settle(first, body)
     levels[:] = 0.0
@@ -86,13 +86,13 @@ def _begin(first, body, rings, levels, clusters, spare):  # type: ignore[no-unty
     renew(0, rings, levels, spare)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pooled_scale(excess, exceeded, pool):  # type: ignore[no-untyped-def]
     own = exceeded * _OWN_SAYS + _FIRST_SAYS
     return math.exp((own * math.log(excess) + _POOL_SAYS * pool[_P_EXCESS]) / (own + _POOL_SAYS))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _judge(  # type: ignore[no-untyped-def]
     value, clock, offset, index,
     body, rings, levels, knots, rates, clusters, waits, reached, spoke,
@@ -137,7 +137,7 @@ def _judge(  # type: ignore[no-untyped-def]
     return (1.0, 0.0) if common else (chance, wait)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _step_rows(  # type: ignore[no-untyped-def]
     slot, clock, offset, index, score,
     body, rings, levels, knots, rates, clusters, waits, reached, spoke, last,

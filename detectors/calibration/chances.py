@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from detectors.calibration.contract import SMALLEST_CHANCE
 from detectors.calibration.controllers import came, corrected, expect, place_bounds
 from detectors.calibration.rings import TAIL
+from detectors.kernels import kernel
 
 KNOTS = 8
 _CHANCES = TAIL * 10.0 ** (-0.5 * np.arange(1, KNOTS + 1))
@@ -22,12 +22,12 @@ _ANCHOR = -math.log(TAIL)
 _DEEPEST = -math.log(SMALLEST_CHANCE)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _depth(chance):  # type: ignore[no-untyped-def]
     return _DEEPEST if chance <= SMALLEST_CHANCE else -math.log(chance)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expect_chances(scores, of_own, of_pool, own, pooled):  # type: ignore[no-untyped-def]
     """Let scores pass: as many of the instrument's, and of the pool's, as came since the last time.
 
@@ -41,7 +41,7 @@ def expect_chances(scores, of_own, of_pool, own, pooled):  # type: ignore[no-unt
         pooled[j] = expect(pooled[j], gain, share * of_pool, _LOWEST)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def correct_chances(chance, even, own, pooled, bounds):  # type: ignore[no-untyped-def]
     """A chance, and the one spread over equals, as corrected."""
     place_bounds(_ANCHOR, _DEPTHS, own, pooled, bounds)
@@ -50,7 +50,7 @@ def correct_chances(chance, even, own, pooled, bounds):  # type: ignore[no-untyp
     return math.exp(-min(depth, _DEEPEST)), math.exp(-min(depth_even, _DEEPEST))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def heed_chance(even, scores, own, pooled):  # type: ignore[no-untyped-def]
     """Raise the corrections at every knot that a chance lies beyond."""
     for j in range(KNOTS):

@@ -8,12 +8,12 @@ up. It is integral control of a rate, as in adaptive conformal inference (I. Gib
 
 from __future__ import annotations
 
-from numba import njit
+from detectors.kernels import kernel
 
 _APART = 0.05
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def place_bounds(anchor, knots, own, pooled, bounds):  # type: ignore[no-untyped-def]
     """Where each knot lies on the raw scale; always rising."""
     previous = anchor
@@ -22,7 +22,7 @@ def place_bounds(anchor, knots, own, pooled, bounds):  # type: ignore[no-untyped
         bounds[j] = previous
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def corrected(raw, anchor, knots, bounds):  # type: ignore[no-untyped-def]
     """The depth that a raw one stands for: straight lines through the knots, a shift beyond the last."""
     if raw <= anchor:
@@ -35,13 +35,13 @@ def corrected(raw, anchor, knots, bounds):  # type: ignore[no-untyped-def]
     return before + raw - raw_before
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expect(correction, gain, expected, lowest):  # type: ignore[no-untyped-def]
     """The correction after so many expected exceedances."""
     return max(lowest, correction - gain * expected)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def came(correction, gain, highest):  # type: ignore[no-untyped-def]
     """The correction after one that came."""
     return min(highest, correction + gain)

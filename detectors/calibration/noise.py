@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from detectors.kernels import kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xFF51AFD7ED558CCD)
@@ -13,7 +14,7 @@ _TO_53_BITS = np.uint64(11)
 _UNIT = 1.0 / 9007199254740992.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def even(offset, index, level):  # type: ignore[no-untyped-def]
     # The finaliser of MurmurHash3 (A. Appleby, public domain) over the three numbers, twice, as one
     # round leaves neighbouring offsets correlated.

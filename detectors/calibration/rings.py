@@ -8,9 +8,8 @@ that is needed; only beyond that is a tail assumed: a generalised Pareto one (J.
 
 from __future__ import annotations
 
-from numba import njit
-
 from detectors.calibration.noise import even
+from detectors.kernels import kernel
 
 RINGS = 6
 OWN_ENTRIES = 63
@@ -36,7 +35,7 @@ _LEAST_POWER, _MOST_POWER = 0.5, 2.0
 _TINY, _HUGE = 1e-300, 1e300
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tail(excess, mean):  # type: ignore[no-untyped-def]
     if excess <= 0.0:
         return 1.0
@@ -44,7 +43,7 @@ def _tail(excess, mean):  # type: ignore[no-untyped-def]
     return (1.0 + _SHAPE * excess / max(mean * (1.0 - _SHAPE), _TINY)) ** -5.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _neighbours(ring, n, value):  # type: ignore[no-untyped-def]
     # Without a branch: on which side of the value an entry lies is what nobody can foretell.
     above, ties = 0, 0
@@ -59,7 +58,7 @@ def _neighbours(ring, n, value):  # type: ignore[no-untyped-def]
     return above, ties, higher, lower
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _top_quarter(ring, n, spare):  # type: ignore[no-untyped-def]
     # The threshold of a ring's top quarter, and the mean excess over it.
     k = max(2, int((n + 1) * SHARE))
@@ -78,12 +77,12 @@ def _top_quarter(ring, n, spare):  # type: ignore[no-untyped-def]
     return threshold, total / (k - 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _renew(ring, of, following, spare):  # type: ignore[no-untyped-def]
     following[FROM], following[EXCESS] = _top_quarter(ring, int(of[COUNT]), spare)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _put(ring, of, value):  # type: ignore[no-untyped-def]
     place = int(of[PLACE])
     ring[place] = value
@@ -91,7 +90,7 @@ def _put(ring, of, value):  # type: ignore[no-untyped-def]
     of[COUNT] = min(of[COUNT] + 1.0, ring.shape[0])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pool_chance(z, rings, levels):  # type: ignore[no-untyped-def]
     """The chance of an excess as large as `z`, in mean excesses, among the pool's; nothing is learnt."""
     weight = TAIL
@@ -116,7 +115,7 @@ def pool_chance(z, rings, levels):  # type: ignore[no-untyped-def]
     return weight
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pool_learn(z, offset, index, rings, levels, spare):  # type: ignore[no-untyped-def]
     """Put an excess into the pool's rings, as deep as it gets."""
     for j in range(RINGS):
@@ -133,7 +132,7 @@ def pool_learn(z, offset, index, rings, levels, spare):  # type: ignore[no-untyp
             return
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rank(ring, of, value, noise, assumed, deepest, excess):  # type: ignore[no-untyped-def]
     # Two shares of the ring: as high or higher (never too small where values are equal), and one
     # that is spread evenly over equals.
@@ -156,7 +155,7 @@ def _rank(ring, of, value, noise, assumed, deepest, excess):  # type: ignore[no-
     return share, share
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def descend(  # type: ignore[no-untyped-def]
     value, edge, excess, scale, offset, index, rings, levels, pool_rings, pool_levels, pooled, spare
 ):
@@ -203,7 +202,7 @@ def descend(  # type: ignore[no-untyped-def]
     return max(chance, chance_even), chance_even, RINGS - 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def renew(deepest, rings, levels, spare):  # type: ignore[no-untyped-def]
     """Find anew where short rings begin, once in a while; after a score has been judged."""
     for j in range(min(deepest + 1, RINGS - 1)):

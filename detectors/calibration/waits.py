@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from detectors.calibration.contract import LONGEST_S
 from detectors.calibration.controllers import came, corrected, expect, place_bounds
 from detectors.calibration.rings import RINGS, SHARE, TAIL
+from detectors.kernels import kernel
 
 TOGETHER_S = 1800.0
 """High scores no further apart than this belong to one episode."""
@@ -46,13 +46,13 @@ _SHORTEST_GAP_S = 1e-9
 _LOG_SHARE = math.log(SHARE)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def follow_gap(elapsed, scores, gap):  # type: ignore[no-untyped-def]
     """The running mean of seconds between scores, after one more; `scores` came before it."""
     return gap + max(1.0 / scores, 1.0 / _MEMORY) * (elapsed - gap)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def place_rates(clusters, rates):  # type: ignore[no-untyped-def]
     """Episodes per score, of scores that reach each ring and the one after the last: `RINGS + 1` rates."""
     index = 0.5
@@ -68,7 +68,7 @@ def place_rates(clusters, rates):  # type: ignore[no-untyped-def]
         rates[j] = max(rates[j], rates[j + 1])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def raw_wait(chance, gap, rates):  # type: ignore[no-untyped-def]
     """Seconds between episodes of scores with at most this chance, by rates alone."""
     place = math.log(chance / TAIL) / _LOG_SHARE
@@ -78,7 +78,7 @@ def raw_wait(chance, gap, rates):  # type: ignore[no-untyped-def]
     return max(gap, _SHORTEST_GAP_S) / rate
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def learn_clusters(clock, deepest, gap, clusters, reached):  # type: ignore[no-untyped-def]
     """Tell rings `0..deepest` that a score got so far."""
     weight = TAIL
@@ -92,7 +92,7 @@ def learn_clusters(clock, deepest, gap, clusters, reached):  # type: ignore[no-u
         weight *= SHARE
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expect_waits(of_own, of_pool, pool_lived, own, pooled):  # type: ignore[no-untyped-def]
     """Let time pass: seconds of the instrument's, and of all instruments', since the last time."""
     for j in range(WAITS):
@@ -101,7 +101,7 @@ def expect_waits(of_own, of_pool, pool_lived, own, pooled):  # type: ignore[no-u
         pooled[j] = expect(pooled[j], gain, of_pool / _TIMES[j], _LOWEST)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def correct_waits(wait, even, longest, own, pooled, bounds):  # type: ignore[no-untyped-def]
     """A wait, and the one spread over equals, as corrected; at most `longest` and `LONGEST_S`."""
     deepest = min(math.log(max(longest, 1.0)), _DEEPEST)
@@ -111,7 +111,7 @@ def correct_waits(wait, even, longest, own, pooled, bounds):  # type: ignore[no-
     return math.exp(min(depth, deepest)), math.exp(min(depth_even, deepest))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def heed_wait(even, clock, pool_lived, spoke, own, pooled):  # type: ignore[no-untyped-def]
     """Raise the corrections at every knot where an episode begins."""
     for j in range(WAITS):

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import State
 from detectors.drift.contract import MOST_VALUES, Evidence
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 REFERENCE, WINDOW, EVERY = MOST_VALUES, 300, 30
@@ -34,7 +34,7 @@ _CHANCE_Z = 4.753424  # the normal deviate exceeded with probability CHANCE
 _HALF = 0.5  # added to each count, so that an empty bin has a logarithm
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _index(values, edges, n_edges, reference):  # type: ignore[no-untyped-def]
     counts = np.full(n_edges + 1, _HALF)
     for i in range(values.shape[0]):

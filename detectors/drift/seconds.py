@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import State
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 WILD = 1e100
@@ -31,7 +31,7 @@ _LAYOUT = {
 }
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _close(  # type: ignore[no-untyped-def]
     series,
     second,

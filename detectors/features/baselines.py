@@ -16,12 +16,12 @@ from collections.abc import Set as AbstractSet
 from typing import Literal, get_args
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import KIND_NAMES, ORDER, State
 from detectors.features.contract import NS, Rows
 from detectors.features.windows import NEVER
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 Statistic = Literal["mean", "var", "sd", "z"]
@@ -44,12 +44,12 @@ _KINDS = len(KIND_NAMES)
 _UNASKED = np.empty(0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _left_after(before, now, horizon_s):  # type: ignore[no-untyped-def]
     return math.exp(-((now - before) / NS) / horizon_s)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fade_rows(slot, kind, clock, wanted, horizon_s, last, before, left):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         before[row] = NEVER
@@ -108,7 +108,7 @@ class Fading:
         return before, left
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _taken_in(value, known, spread, left, weight, mean, m2):  # type: ignore[no-untyped-def]
     # Numbers in, numbers out: handing arrays to a function costs more than all that is done here.
     if known:
@@ -125,7 +125,7 @@ def _taken_in(value, known, spread, left, weight, mean, m2):  # type: ignore[no-
     return weight, mean, m2 + step * (value - mean)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _baseline_rows(  # type: ignore[no-untyped-def]
     cell, clock, x, feeds, tick, horizon_s, before, left, counted, at, mean, var, z
 ):

@@ -5,28 +5,28 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import QUOTE, TRADE, State
 from detectors.features.contract import Family, Rows
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 _QUOTES = frozenset({QUOTE})
 _TRADES = frozenset({TRADE})
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spread_bps(bid, ask):  # type: ignore[no-untyped-def]
     return 1e4 * (ask - bid) / ((bid + ask) / 2.0) if bid > 0.0 and ask > 0.0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mid(bid, ask):  # type: ignore[no-untyped-def]
     return (bid + ask) / 2.0 if bid > 0.0 and ask > 0.0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _imbalance(bid, ask):  # type: ignore[no-untyped-def]
     both = bid + ask
     return (bid - ask) / both if both > 0.0 else np.nan
@@ -35,7 +35,7 @@ def _imbalance(bid, ask):  # type: ignore[no-untyped-def]
 _SPREAD, _MID, _IMBALANCE = range(3)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _carry_rows(what, slot, bid, ask, last, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
@@ -51,7 +51,7 @@ def _carry_rows(what, slot, bid, ask, last, out):  # type: ignore[no-untyped-def
         out[row] = last[s]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _distance_rows(slot, bid, ask, price, mid, distance, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]

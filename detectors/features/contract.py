@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import TICK, Columns, State
 from detectors.fields import Shape
+from detectors.kernels import kernel
 
 Unit = Literal["bps", "ratio", "per_second", "seconds", "number"]
 
@@ -70,7 +70,7 @@ class Rows:
         return self._buckets[bucket_ns]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _finite_rows(column, wanted, out):  # type: ignore[no-untyped-def]
     for row in range(column.shape[0]):
         value = column[row]

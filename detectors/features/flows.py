@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
 from detectors.features.contract import NS, Convert, Family, Rows
 from detectors.features.windows import VERSION, Weigh, WindowSum
+from detectors.kernels import kernel
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
@@ -113,7 +113,7 @@ def per_second(window_ns: int) -> Convert:
     return lambda total: total / seconds
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _log1p(values):  # type: ignore[no-untyped-def]
     # A scalar call for each row: a vectorised log may differ in its last bit with the length.
     out = np.empty_like(values)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
 from detectors.features.contract import NS, Family, Rows
 from detectors.features.windows import NEVER
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gap_rows(slot, clock, feeds, running, last, gap, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]

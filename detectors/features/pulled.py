@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, State
 from detectors.features.contract import Family, Rows
 from detectors.features.windows import NEVER
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 _ORDERS = frozenset({ORDER})
@@ -25,7 +25,7 @@ HELD = 16
 """Entries remembered an instrument; a larger one takes the place of the smallest."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _place(held_at, held_size, oldest, size):  # type: ignore[no-untyped-def]
     # That of an entry that is gone or too old, else that of the smallest where this one is larger.
     smallest = 0
@@ -37,7 +37,7 @@ def _place(held_at, held_size, oldest, size):  # type: ignore[no-untyped-def]
     return smallest if held_size[smallest] < size else -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find(held_at, held_side, held_price, held_size, oldest, side, price, size):  # type: ignore[no-untyped-def]
     found = -1
     for entry in range(HELD):
@@ -50,7 +50,7 @@ def _find(held_at, held_side, held_price, held_size, oldest, side, price, size):
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pulled_rows(  # type: ignore[no-untyped-def]
     slot, clock, action, side, price, size, window_ns, at, sides, prices, sizes, before, fills, pulled, out
 ):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import TRADE, State
 from detectors.features.contract import Family, Rows
 from detectors.features.windows import BUCKETS, NEVER, lowest_bit
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 _TRADES = frozenset({TRADE})
@@ -24,7 +24,7 @@ _LAST, _OLDER, _REFERENCE, _FIRST = range(4)  # prices; the ring begins after th
 _WHOLE = (1 << _RING) - 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _newest_from(s, age, at, prices):  # type: ignore[no-untyped-def]
     # The newest price kept that is at least so many buckets older than the last one's.
     if age <= 0:
@@ -35,14 +35,14 @@ def _newest_from(s, age, at, prices):  # type: ignore[no-untyped-def]
     return prices[s, _OLDER]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _reference(s, now, at, prices):  # type: ignore[no-untyped-def]
     if at[s, _FILLING] == NEVER:
         return np.nan
     return _newest_from(s, _NEWEST_REFERENCE - (now - at[s, _FILLING]), at, prices)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _open(s, now, at, prices):  # type: ignore[no-untyped-def]
     # Put the last price into the ring; of what falls out of it the newest is kept.
     passed = now - at[s, _FILLING]
@@ -52,7 +52,7 @@ def _open(s, now, at, prices):  # type: ignore[no-untyped-def]
     at[s, _FILLING] = now
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _return_rows(slot, bucket, price, tick, at, prices, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s, now = slot[row], bucket[row]

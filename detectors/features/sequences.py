@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
 from detectors.features.contract import Family, Rows
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
@@ -24,7 +24,7 @@ STEADY = 30
 """Events in a row without a hole before a hole counts."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _missing_rows(slot, sequence, last, run, missing, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]

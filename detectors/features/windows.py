@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import State
 from detectors.features.contract import Rows
+from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
 BUCKETS = 20
@@ -38,13 +38,13 @@ _DE_BRUIJN = 0x077CB531
 _PLACES = np.array([(_DE_BRUIJN << place & 0xFFFFFFFF) >> 27 for place in range(32)]).argsort()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lowest_bit(mask):  # type: ignore[no-untyped-def]
     """The place of the lowest bit that is set, of 32 (C. Leiserson, H. Prokop and K. Randall, 1998)."""
     return _PLACES[((mask & -mask) * _DE_BRUIJN & 0xFFFFFFFF) >> 27]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _before(s, now, at, sums):  # type: ignore[no-untyped-def]
     # The sum of the 20 buckets before `now`, oldest first; nothing is moved.
     passed = now - at[s, _FILLING]
@@ -63,7 +63,7 @@ def _before(s, now, at, sums):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _open(s, now, at, sums):  # type: ignore[no-untyped-def]
     # Put the bucket that was filling into the ring, and begin a new one.
     sums[s, _CLOSED] = _before(s, now, at, sums)
@@ -74,7 +74,7 @@ def _open(s, now, at, sums):  # type: ignore[no-untyped-def]
     sums[s, _OPEN] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sum_rows(slot, clock, bucket, weight, tick, window_ns, at, sums, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s, now = slot[row], bucket[row]

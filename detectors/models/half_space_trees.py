@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import State
+from detectors.kernels import kernel
 from detectors.models.contract import READY, WARMING
 from detectors.models.params import Whole, whole_numbers
 from detectors.settings import DetectorSettings
@@ -42,7 +42,7 @@ _BLOCK = 64  # rows whose leaves are found before any is looked up, so that the 
 _ONE = np.uint64(1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find_leaves(x, feature, threshold, height, nodes):  # type: ignore[no-untyped-def]
     # One level of all trees after the other: no tree waits for another one's comparison. A missing
     # value goes left here; such rows are walked again.
@@ -62,7 +62,7 @@ def _find_leaves(x, feature, threshold, height, nodes):  # type: ignore[no-untyp
             node[tree] -= np.uint64(width)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _visits(leaves, first, end, counted):  # type: ignore[no-untyped-def]
     # Only the low bits of the sum are wanted: whatever the high ones add up to, they cannot carry into
     # them, and the visits of a window fit.
@@ -72,7 +72,7 @@ def _visits(leaves, first, end, counted):  # type: ignore[no-untyped-def]
     return total & counted
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _leaf_with_gaps(x, feature, threshold, leaves, counted):  # type: ignore[no-untyped-def]
     # Where a value is missing the walk goes where more rows of this window went before.
     node, first, end = 0, 0, leaves.shape[0]
@@ -94,13 +94,13 @@ def _leaf_with_gaps(x, feature, threshold, leaves, counted):  # type: ignore[no-
     return np.uint64(first)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find_with_gaps(x, feature, threshold, trees, counted, nodes):  # type: ignore[no-untyped-def]
     for tree in range(trees.shape[0]):
         nodes[tree] = _leaf_with_gaps(x, feature[tree], threshold[tree], trees[tree], counted)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _turn_window(trees, shift, least):  # type: ignore[no-untyped-def]
     # The nodes of a tree in level order from 1: node n has children 2n and 2n + 1, and the leaves
     # come last. What a row will score in a leaf is summed up on the way down to it.
@@ -131,7 +131,7 @@ def _turn_window(trees, shift, least):  # type: ignore[no-untyped-def]
             leaves[leaf] = np.uint64(last[leaf]) << shift
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _step_rows(  # type: ignore[no-untyped-def]
     slot, x, learn, feature, threshold, height, window, shift, cells, seen, ready, score, status
 ):

@@ -14,10 +14,10 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import State
+from detectors.kernels import kernel
 from detectors.medians import insert, middle
 from detectors.models.contract import READY, WARMING
 from detectors.models.params import Whole, whole_numbers
@@ -43,7 +43,7 @@ _LARGEST = 1e300
 _MEDIAN, _MAD, _UNIT, _KEPT = range(4)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _keep(away, first, at):  # type: ignore[no-untyped-def]
     kept = int(at[_KEPT])
     if away > 0.0:
@@ -52,7 +52,7 @@ def _keep(away, first, at):  # type: ignore[no-untyped-def]
         at[_UNIT] = middle(first, kept + 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _settle(first, at):  # type: ignore[no-untyped-def]
     at[_MEDIAN] = middle(first, WARMUP)
     distances = np.zeros(WARMUP)
@@ -63,7 +63,7 @@ def _settle(first, at):  # type: ignore[no-untyped-def]
         _keep(distances[i], first, at)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _follow(value, gain, first, at):  # type: ignore[no-untyped-def]
     away = min(abs(value - at[_MEDIAN]), _LARGEST)
     if at[_KEPT] < _FEW:
@@ -79,7 +79,7 @@ def _follow(value, gain, first, at):  # type: ignore[no-untyped-def]
         at[_MAD] = max(0.0, at[_MAD] - _MAD_GAIN * step)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _distance(value, at):  # type: ignore[no-untyped-def]
     away = min(abs(value - at[_MEDIAN]), _LARGEST)
     spread = _SIGMA_PER_MAD * max(at[_MAD], _FLOOR * at[_UNIT])
@@ -90,7 +90,7 @@ def _distance(value, at):  # type: ignore[no-untyped-def]
     return min(away / spread, HIGHEST)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _step_rows(slot, x, learn, memory, count, first, at, score, status):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]

@@ -49,7 +49,7 @@ class InstrumentTable:
     @property
     def full(self) -> bool:
         """Whether another table should be begun."""
-        return self._met >= MOST
+        return self._met >= MOST or len(self.instruments) >= MOST
 
     def number(self, instrument: Instrument) -> int:
         """The number of an instrument whose names are valid."""

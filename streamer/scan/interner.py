@@ -192,6 +192,10 @@ class Interner:
             raise ValueError(f"text {row} ({size[row]} bytes from {at[row]}) is not within the arena")
         return codes
 
+    def __len__(self) -> int:
+        """How many texts have a number."""
+        return int(self._held[0])
+
     @property
     def texts(self) -> list[str]:
         """The texts by their codes.

@@ -34,7 +34,8 @@ def _to_4(connection: Connection) -> None:
     connection.exec_driver_sql(
         "UPDATE decisions SET created_at = strftime('%s', 'now') * 1.0 WHERE kind = 'near_miss'"
     )
-    connection.exec_driver_sql("CREATE INDEX decisions_near_misses ON decisions (n) WHERE kind = 'near_miss'")
+    for name, column in (("decisions_near_misses", "n"), ("decisions_near_misses_by_age", "created_at")):
+        connection.exec_driver_sql(f"CREATE INDEX {name} ON decisions ({column}) WHERE kind = 'near_miss'")
 
 
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4})

@@ -142,6 +142,13 @@ Index(
     postgresql_where=text("kind = 'near_miss'"),
 )
 
+Index(
+    "decisions_near_misses_by_age",
+    decisions.c.created_at,
+    sqlite_where=text("kind = 'near_miss'"),
+    postgresql_where=text("kind = 'near_miss'"),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

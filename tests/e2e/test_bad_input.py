@@ -169,7 +169,10 @@ def test_alerts_that_are_not_there(tmp_path: Path) -> None:
     store = tmp_path / "tapewatch.db"
     open_store(str(store)).close()
     line = said(tapewatch("why", "abc", "--store", store, expect=FAILED))
-    assert line == f"no alert 'abc' in {store}; `tapewatch alerts` lists them"
+    assert line == (
+        f"no alert and no near miss 'abc' in {store}; "
+        "`tapewatch alerts` lists alerts, with --near-misses what was held back"
+    )
     assert "no alerts" in tapewatch("alerts", "--store", store).stdout
     assert "no dead letters" in tapewatch("dead-letters", "--store", store).stdout
 

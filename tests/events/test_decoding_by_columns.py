@@ -29,6 +29,7 @@ from streamer.events.batch import Batch, Decoded, Kind
 from streamer.events.columnar import FEW
 from streamer.events.fields import RECORD_MAX_BYTES
 from streamer.events.formats import DecodeContext, Format
+from streamer.events.instruments import MOST
 from streamer.sources.contract import Record
 from streamer.sources.files import FileInput, FileRecords
 from streamer.sources.record_block import RecordBlock
@@ -382,6 +383,30 @@ def test_instruments_keep_their_numbers_from_block_to_block() -> None:
     first, second = form.decode(found, CONTEXT).batch, form.decode(found[::-1], CONTEXT).batch
     assert first.instruments is second.instruments
     assert first.instrument.tolist() == second.instrument.tolist()[::-1]
+
+
+def test_instruments_without_end_are_not_remembered_without_end() -> None:
+    form, many = a_format("binance"), MOST + 3 * 5000
+    event = b'{"e":"trade","s":"\\u0041%d","t":1,"p":"1","q":"1","T":5,"m":true}'  # the escape: one by one
+    most = 0
+    for first in range(0, many, 5000):
+        batch = form.decode([Record(at, event % at) for at in range(first, first + 5000)], CONTEXT).batch
+        assert batch.instruments[batch.instrument[-1]].symbol == f"A{first + 4999}"
+        most = max(most, len(batch.instruments))
+    assert most <= MOST + 5000
+
+
+def test_a_batch_of_many_venues_is_read_one_by_one() -> None:
+    form = a_format("tapewatch")
+    event = b'{"event_type":"trade","venue":"v%d","symbol":"X","ts_event":5,"price":2,"size":1}'
+    found = [Record(at, event % (at % 100)) for at in range(1000)]
+    columns = form.columns(RecordBlock.of(found), CONTEXT)
+    assert columns is not None
+    assert len(columns.left) == 1000
+    batch = form.decode(found, CONTEXT).batch
+    assert [batch.instruments[row].venue for row in batch.instrument] == [
+        f"v{at % 100}" for at in range(1000)
+    ]
 
 
 REAL: Mapping[str, tuple[object, Any, float | None]] = {

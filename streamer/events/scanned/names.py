@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.events.fields import KIND_NAMES
-from streamer.events.instruments import INVALID, InstrumentTable
+from streamer.events.instruments import INVALID, MOST, InstrumentTable
 from streamer.events.scanned.cells import NO_TEXT, WHOLE_TEXT
 from streamer.events.scanned.flat import Flat
 from streamer.events.scanned.paths import NOWHERE
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 _ABSENT = -1
+_MANY_VENUES = 32
 _NO_ROWS = np.empty(0, np.intp)
 
 
@@ -84,7 +85,7 @@ class Instruments:
 
     def begin(self) -> None:
         """Forget all, where that is too much to be kept."""
-        if self.table.full:
+        if self.table.full or len(self._venues) >= MOST:
             self.table = InstrumentTable()
             self._venues = Interner()
 
@@ -123,7 +124,10 @@ class Instruments:
         codes[doubt] = Interner.BEYOND
         found = np.full(len(mine), INVALID, np.int32)
         one = len(codes) and codes[0] == codes.min() == codes.max()
-        for code in [int(codes[0])] if one else np.unique(codes).tolist():
+        distinct = [int(codes[0])] if one else np.unique(codes).tolist()
+        if len(distinct) > _MANY_VENUES:
+            return found  # each would go through all rows
+        for code in distinct:
             venue = self._venue(code, name, context)
             if venue is not None:
                 here = codes == code
