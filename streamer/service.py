@@ -17,7 +17,7 @@ from streamer.config.settings import Settings
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
-from streamer.pipeline.warmup import warm_up
+from streamer.pipeline.warmup import load_later, warm_up
 from streamer.reloading import Loaded, Reloader, build_receivers
 from streamer.sources.kafka import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka_settings import KafkaSettings
@@ -67,8 +67,8 @@ def run_service(
             ) as parts,
             stop_signals() as stopping,
         ):
-            warm_up(plan, say)
             source = _source(settings, kafka)
+            warm_up(plan, say, source.prepare)
             engine = parts.engine(source, accept_rederivation=accept_rederivation)
             reloader = Reloader(
                 Loaded(config, secrets, plan),
@@ -81,6 +81,7 @@ def run_service(
 
             def opened() -> None:
                 parts.observer.metrics.source(raw=source.raw)
+                load_later(plan)
                 log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
             engine.run(

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable
-from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -38,11 +37,7 @@ class MeanMonitor:
     name = "mean"
 
     def __init__(self) -> None:
-        import river
-        from river.drift import ADWIN
-
-        self._new: Callable[[], Any] = partial(ADWIN, delta=DELTA, clock=1)
-        self.version = f"mean.1[{DELTA:g},{BOUND:g}] river {river.__version__}"
+        self.version = f"mean.1[{DELTA:g},{BOUND:g}] river {version('river')}"
         self._windows: list[Any] = []
         self._arrays = SlotArrays({"middle": Column(np.float64), "scale": Column(np.float64)})
 
@@ -60,7 +55,7 @@ class MeanMonitor:
         middle, scale = middle_and_scale(reference, scale_floor)
         self._arrays["middle"][series] = middle
         self._arrays["scale"][series] = scale
-        self._windows[series] = window = self._new()
+        self._windows[series] = window = _new_window()
         for value in reference.tolist():
             window.update(_bounded(value, middle, scale))
 
@@ -99,6 +94,12 @@ class MeanMonitor:
             for start, end in zip(starts, ends, strict=True)
         ]
         self.grow(self._arrays.n_slots)
+
+
+def _new_window() -> Any:
+    from river.drift import ADWIN  # loading it takes a second: not before there is a reference
+
+    return ADWIN(delta=DELTA, clock=1)
 
 
 def _bounded(value: float, middle: float, scale: float) -> float:

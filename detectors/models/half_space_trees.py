@@ -1,7 +1,7 @@
 """Half-space trees on flat arrays, with the same scores as River's to the last bit.
 
-The structure of the trees (which input a node looks at, and its threshold) is drawn by River
-itself from the seed, once; all instruments share it and differ only in how often each node was
+The structure of the trees (which input a node looks at, and its threshold) is drawn from the seed as
+River draws it, once; all instruments share it and differ only in how often each node was
 visited. Every sum is one of whole numbers below 2**53, so no order of adding can change a score.
 
 Only the leaves are kept. A node's visits are those of the leaves below it, so learning a row adds
@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from detectors.models.contract import READY, WARMING
 from detectors.models.params import Whole, whole_numbers
 from detectors.settings import DetectorSettings
 from detectors.slots import Column, SlotArrays
+
+_MARGIN = 0.15  # of a side, River's padding
 
 PARAMS = {
     "n_trees": Whole(10, 1, 200),
@@ -276,20 +278,31 @@ def build(settings: DetectorSettings) -> HalfSpaceTrees:
 def _structure(
     features: Sequence[str], n_trees: int, height: int, seed: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
-    from river.anomaly import HalfSpaceTrees as River
-
-    drawn = River(n_trees=n_trees, height=height, seed=seed)
-    drawn.learn_one(dict.fromkeys(features, 0.5))
-    number = {name: index for index, name in enumerate(features)}
+    """What River draws, in the order in which River draws it; loading River for that takes a second."""
+    chance = Random(seed)  # noqa: S311 (River's own)
+    names = sorted(range(len(features)), key=lambda index: features[index])
     feature = np.zeros((n_trees, 2**height - 1), np.uint16)
     threshold = np.zeros((n_trees, 2**height - 1))
-    for tree, root in enumerate(drawn.trees):
-        level: list[Any] = [root]
-        node = 0
-        for _ in range(height):
-            for branch in level:
-                feature[tree, node] = number[branch.feature]
-                threshold[tree, node] = branch.threshold
-                node += 1
-            level = [child for branch in level for child in branch.children]
+    for tree in range(n_trees):
+        space = dict.fromkeys(names, (0.0, 1.0))
+        _split(chance, space, 0, feature[tree], threshold[tree])
     return feature, threshold
+
+
+def _split(
+    chance: Random,
+    space: dict[int, tuple[float, float]],
+    node: int,
+    feature: NDArray[np.uint16],
+    threshold: NDArray[np.float64],
+) -> None:
+    """Draw a node and those below it: an input by its side's length, a place not too near the ends."""
+    if node >= len(feature):
+        return
+    [index] = chance.choices(list(space), [high - low for low, high in space.values()])
+    low, high = space[index]
+    margin = _MARGIN * (high - low)
+    at = chance.uniform(low + margin, high - margin)
+    feature[node], threshold[node] = index, at
+    for child, side in ((2 * node + 1, (low, at)), (2 * node + 2, (at, high))):
+        _split(chance, space | {index: side}, child, feature, threshold)

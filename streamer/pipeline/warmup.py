@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _NOTICE = "preparing kernels (the first start compiles them, which may take half
 _QUICK_S = 1.0  # nobody needs to be told of less
 
 
-def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
+def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] = lambda: None) -> float:
     """Read records in each format, and run a throw-away task over an event of every kind and a tick.
 
     Parameters
@@ -34,6 +35,8 @@ def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
         What will be computed.
     say
         Told when it takes longer than a second: half a minute where nothing is compiled yet.
+    also
+        Done as well, such as a source's own kernels.
 
     Returns
     -------
@@ -45,12 +48,19 @@ def warm_up(plan: Plan, say: Callable[[str], None]) -> float:
     notice.start()
     try:
         _run_once(plan)
+        also()
     finally:
         notice.cancel()
     took = time.monotonic() - began
     if took > _QUICK_S:
         say(f"kernels ready after {took:.1f} s")
     return took
+
+
+def load_later(plan: Plan) -> None:
+    """Load beside other work what is needed only after a while, and takes long to load: River's drift."""
+    if plan.drift.watches:
+        threading.Thread(target=import_module, args=("river.drift",), name="load", daemon=True).start()
 
 
 def _run_once(plan: Plan) -> None:

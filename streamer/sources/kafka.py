@@ -80,9 +80,16 @@ class KafkaSource:
         self._environ = os.environ if environ is None else environ
         self._parser = parser
         self._raw = False
+        self._prepared = False
         self._opened: tuple[KafkaConsumer, Member] | None = None
         self._heard_at = 0.0
         self._outage = False
+
+    def prepare(self) -> None:
+        """Find out how record batches are to be read, and compile what reads them; `open` does it too."""
+        if not self._prepared:
+            self._prepared = True
+            self._raw = self._settings.raw and self._fits()
 
     def open(self, assignments: Assignments) -> None:
         """Connect and subscribe; partitions come with `poll`.
@@ -93,7 +100,7 @@ class KafkaSource:
             When no broker can be reached, credentials are wrong, or a topic does not exist.
         """
         require_fast_checksums()
-        self._raw = self._settings.raw and self._fits()
+        self.prepare()
         consumer = connect(KafkaConsumer, self._settings, self._environ, **self._options())
         if self._raw:
             parse_with(consumer, self._parser)
