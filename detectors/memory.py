@@ -40,6 +40,8 @@ class Growing:
     def __init__(self, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> None:
         self._dtype = np.dtype(dtype)
         self._shape = shape
+        self.entry_bytes = math.prod(shape) * self._dtype.itemsize
+        """Bytes that one entry takes."""
         self._pages: mmap.mmap | None = None
         self.array: NDArray[Any] = np.zeros((0, *shape), dtype)
         """The array itself. Whoever keeps it over an `extend` may hold what it was before."""
@@ -49,37 +51,48 @@ class Growing:
 
         Raises
         ------
-        OSError
-            Where there is no memory.
+        OSError, MemoryError
+            Where there is no memory. It is as long as before then, and holds what it held.
         """
         if entries <= len(self.array):
             return
-        size = entries * math.prod(self._shape) * self._dtype.itemsize
+        size = entries * self.entry_bytes
         if size < MAPPED:
             self._copy_to(np.zeros((entries, *self._shape), self._dtype))
+            self._pages = None
         elif self._pages is None or not self._move(self._pages, size):
             pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             self._copy_to(self._seen(pages))
             self._pages = pages
 
+    def shorten(self, entries: int) -> None:
+        """Give back the room beyond the first `entries`, to which nothing may have been written yet.
+
+        It stays where the array has no pages of its own, or somebody still looks at them.
+        """
+        if self._pages is None or entries >= len(self.array):
+            return
+        if entries == 0:
+            self._pages, self.array = None, np.zeros((0, *self._shape), self._dtype)
+        else:
+            self._move(self._pages, entries * self.entry_bytes)
+
     def _move(self, pages: mmap.mmap, size: int) -> bool:
-        """Give the pages more room; False where the system cannot, or somebody still looks at them."""
+        """Give the pages another size; False where the system cannot, or somebody still looks at them."""
         self.array = self.array[:0].copy()  # pages that are looked at cannot be moved
         try:
             pages.resize(size)
         except (BufferError, SystemError):
-            moved = False
-        else:
-            moved = True
-        self.array = self._seen(pages)
-        return moved
+            return False
+        finally:
+            self.array = self._seen(pages)
+        return True
 
     def _copy_to(self, longer: NDArray[Any]) -> None:
         longer[: len(self.array)] = self.array
         self.array = longer
 
     def _seen(self, pages: mmap.mmap) -> NDArray[Any]:
-        entry = math.prod(self._shape) * self._dtype.itemsize
-        entries = len(pages) // entry
+        entries = len(pages) // self.entry_bytes
         flat = np.frombuffer(pages, self._dtype, entries * math.prod(self._shape))
         return flat.reshape((entries, *self._shape))

@@ -22,6 +22,10 @@ class StateMismatchError(ValueError):
     """A saved state does not have the shape that this part keeps."""
 
 
+class NoRoomError(MemoryError):
+    """There is no memory for so many slots; what there was is as it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """How one array looks: its type, what an unseen instrument holds, and the shape of one entry."""
@@ -71,15 +75,39 @@ class SlotArrays:
         return self._n_slots
 
     def grow(self, n_slots: int) -> None:
-        """Make room for `n_slots` slots; what is there is not copied once it is large."""
+        """Make room for `n_slots` slots; what is there is not copied once it is large.
+
+        Raises
+        ------
+        NoRoomError
+            Where there is no memory for them. Nothing has changed then, and fewer may be asked for.
+        """
         if n_slots > self._unseen_to:
             if n_slots > self._capacity:
-                ahead = min(_FACTOR * self._capacity, self._capacity + _MOST_AHEAD)
-                self._capacity = max(n_slots, ahead)
-                for growing in self._arrays.values():
-                    growing.extend(self._capacity * self._per_slot)
+                self._make_room(n_slots)
             self._write_unseen(min(n_slots + _UNSEEN_AHEAD, self._capacity))
         self._n_slots = max(self._n_slots, n_slots)
+
+    def _make_room(self, n_slots: int) -> None:
+        ahead = min(_FACTOR * self._capacity, self._capacity + _MOST_AHEAD)
+        if ahead > n_slots and self._extended(ahead) is None:
+            return
+        error = self._extended(n_slots)
+        if error is not None:
+            size = sum(growing.entry_bytes for growing in self._arrays.values()) * self._per_slot
+            raise NoRoomError(f"no memory for {n_slots:,} instruments, each of {size:,} bytes") from error
+
+    def _extended(self, capacity: int) -> OSError | MemoryError | None:
+        """Give all arrays room for so many slots; what came in between, where it was given to none."""
+        try:
+            for growing in self._arrays.values():
+                growing.extend(capacity * self._per_slot)
+        except (OSError, MemoryError) as error:
+            for growing in self._arrays.values():
+                growing.shorten(self._capacity * self._per_slot)
+            return error
+        self._capacity = capacity
+        return None
 
     def _write_unseen(self, end: int) -> None:
         for name, column in self._layout.items():
