@@ -83,7 +83,8 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
         if decision.get(part)
     ]
     if alert["detector"]:
-        rare = "" if alert["rarity_s"] is None else f", once in {spoken(alert['rarity_s'])}"
+        # no time at all is what every score has that is not among the highest tenth
+        rare = f", once in {spoken(alert['rarity_s'])}" if alert["rarity_s"] else ""
         lines.append(
             f"  detector   {alert['detector']} score {alert['score']}{rare}, model {alert['model_version']}"
         )
