@@ -6,10 +6,11 @@ import sys
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 _Any = TypeVar("_Any", bound=np.generic)
 _SMALL_BYTES = 4096
+_SPARE = 8  # an eighth: so much an array may grow before other memory is needed
 
 
 class Copier:
@@ -28,17 +29,31 @@ class Copier:
     """
 
     def __init__(self) -> None:
-        self._last: NDArray[Any] | None = None
+        self._memory: NDArray[Any] | None = None
 
     def copy(self, array: NDArray[_Any]) -> NDArray[_Any]:
         """An exact copy, which the caller alone holds."""
-        last = self._last
-        if last is None or sys.getrefcount(last) > _HELD_BY_TWO or not _fits(last, array):
-            last = array.copy()
-            self._last = last if array.nbytes > _SMALL_BYTES else None
-            return last
-        np.copyto(last, array)
-        return last
+        memory = self._memory
+        if memory is None or sys.getrefcount(memory) > _HELD_BY_TWO or not _fits(memory, array):
+            if array.nbytes <= _SMALL_BYTES:
+                return array.copy()
+            memory = self._memory = _memory_for(array.shape, array.dtype)
+        copied = memory[: len(array)]
+        np.copyto(copied, array)
+        return copied
+
+    def reserve(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        """Have memory, with its pages, for a copy of an array like this; on any thread."""
+        wanted = np.broadcast_to(np.zeros((), dtype), shape)
+        memory = self._memory
+        if wanted.nbytes > _SMALL_BYTES and (memory is None or not _fits(memory, wanted)):
+            memory = _memory_for(shape, wanted.dtype)
+            memory.fill(0)  # others go on meanwhile: no lock is held
+            self._memory = memory
+
+
+def _memory_for(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    return np.empty((shape[0] + shape[0] // _SPARE, *shape[1:]), dtype)
 
 
 def _count_of_two() -> int:
@@ -52,4 +67,5 @@ _HELD_BY_TWO = _count_of_two()
 
 
 def _fits(memory: NDArray[Any], array: NDArray[Any]) -> bool:
-    return memory.shape == array.shape and memory.dtype == array.dtype
+    alike = memory.dtype == array.dtype and memory.shape[1:] == array.shape[1:]
+    return alike and len(memory) >= len(array)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -35,6 +36,14 @@ class Column:
     shape: tuple[int, ...] = ()
 
 
+_all: WeakSet[SlotArrays] = WeakSet()
+
+
+def all_arrays() -> list[SlotArrays]:
+    """Those that are in use in this process, for what is done to all of them."""
+    return list(_all)
+
+
 class SlotArrays:
     """Named arrays with one entry for each slot.
 
@@ -61,6 +70,7 @@ class SlotArrays:
         self._unseen_to = 0
         self._arrays = {name: Growing(column.dtype, column.shape) for name, column in self._layout.items()}
         self._copiers = {name: Copier() for name in self._layout}
+        _all.add(self)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """The array as kernels use it: writable, contiguous, at least as long as there are slots.
@@ -119,6 +129,12 @@ class SlotArrays:
         """An exact copy of what the slots in use hold."""
         used = self._n_slots * self._per_slot
         return {name: self._copiers[name].copy(self[name][:used]) for name in self._layout}
+
+    def reserve_copies(self) -> None:
+        """Have memory ready for `state`, on any thread: getting it takes longer than copying."""
+        used = self._n_slots * self._per_slot
+        for name, column in self._layout.items():
+            self._copiers[name].reserve((used, *column.shape), column.dtype)
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Hold what `state` holds; slots beyond it, where there were more, are as unseen ones.

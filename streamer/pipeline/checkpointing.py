@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detectors.slots import SlotArrays, all_arrays
 from streamer.pipeline.outcome import Outcome
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.snapshot import Snapshot
@@ -68,6 +69,7 @@ class Checkpointer:
         self._next_at = clock() + every_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: list[_Writing] = []
+        self._reserving: Future[None] | None = None
         self._cost_s = 0.0
         self._done_seq: dict[int, int] = {}
 
@@ -83,11 +85,21 @@ class Checkpointer:
         if self._writing and all(each.written.done() for each in self._writing):
             completed = self._register()
             self._next_at = self._clock() + max(self._every_s, _WORK_PER_CHECKPOINT * self._cost_s)
-        if not self._writing and self._clock() >= self._next_at:
+        if not self._writing and self._clock() >= self._next_at and self._is_reserved():
             self._begin(runners)
             if not self._writing:
                 self._next_at = self._clock() + self._every_s
         return completed
+
+    def _is_reserved(self) -> bool:
+        """Whether there is memory for the copies; the thread gets it, so that nothing else waits for it."""
+        if self._reserving is None:
+            self._reserving = self._thread.submit(_reserve, all_arrays())
+        if not self._reserving.done():
+            return False
+        self._reserving.result()
+        self._reserving = None
+        return True
 
     def take_now(self, runners: Iterable[Runner]) -> None:
         """Take a checkpoint of these tasks and wait until the store has it.
@@ -142,3 +154,8 @@ class Checkpointer:
             self._told(written.size, took_s)
         self._cost_s += self._clock() - began
         return bool(writing)
+
+
+def _reserve(arrays: Iterable[SlotArrays]) -> None:
+    for each in arrays:
+        each.reserve_copies()

@@ -48,3 +48,24 @@ def test_two_states_of_the_same_slots_stay_apart() -> None:
     after = arrays.state()
     assert (before["last"] == 0.0).all()
     assert (after["last"] == 7.0).all()
+
+
+def test_memory_that_was_reserved_holds_the_next_copy_even_of_some_more() -> None:
+    copier = Copier()
+    copier.reserve((BIG,), np.float64)
+    first = copier.copy(np.full(BIG, 1.0))
+    address = first.ctypes.data
+    del first
+    copier.reserve((BIG + 10,), np.float64)
+    again = copier.copy(np.full(BIG + 10, 2.0))
+    assert again.ctypes.data == address
+    assert (again == 2.0).all()
+
+
+def test_reserving_leaves_what_somebody_holds() -> None:
+    copier = Copier()
+    held = copier.copy(np.full(BIG, 1.0))
+    copier.reserve((4 * BIG,), np.float64)
+    copier.reserve((BIG,), np.float64)
+    assert (copier.copy(np.full(BIG, 2.0)) == 2.0).all()
+    assert (held == 1.0).all()

@@ -74,7 +74,7 @@ def live_through(
     """Run to the end of the logs over as many processes as it takes; returns how many were killed."""
     kills = 0
     while True:
-        killer = Killer(world, chance.randint(1, 70) if kills < 12 else -1)
+        killer = Killer(world, chance.randint(1, 40) if kills < 12 else -1)
         source = ListSource(growing.logs if growing else LOGS, cycle(sizes), killer.poll)
         if growing:
             source.on_poll = partial(written_meanwhile, growing, source, killer)
