@@ -106,7 +106,8 @@ def make_plan(fields: Sequence[Field]) -> Plan:
     both = [path for path in paths if path in leads_to]
     if both:
         raise ValueError(f"{'.'.join(both[0])}: a field cannot be within another")
-    leads_to.update({path: object_target(number) for number, path in enumerate(paths) if path})
+    to_object = object_target.py_func  # nothing is to be compiled for a few numbers
+    leads_to.update({path: to_object(number) for number, path in enumerate(paths) if path})
     names = b""
     keys: list[tuple[int, int, int, int]] = []
     objects: list[tuple[int, int, int]] = []

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from streamer.errors import TapewatchError
 from streamer.events.batch import NO_TIME, DeadLetter
@@ -15,7 +14,7 @@ from streamer.pipeline.floods import Flood, minute_of
 from streamer.pipeline.journal import Entry
 from streamer.pipeline.outcome import NearMiss, Outcome, Transition
 from streamer.store import tables as t
-from streamer.store.database import insert_absent
+from streamer.store.database import insert_absent, insert_of
 from streamer.store.rows import TaskRow
 from streamer.store.service_alerts import dead_letter_flood, raise_service_alert
 
@@ -216,10 +215,9 @@ def _dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
 
 def upsert(connection: Connection, table: Any, values: Mapping[str, Any], grows: Any = None) -> None:
     """Insert a row, or give the one of the same key these values; with `grows` only where that is higher."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     keys = [column.name for column in table.primary_key]
     rest = {name: value for name, value in values.items() if name not in keys}
-    statement = dialect.insert(table).values(**values)
+    statement = insert_of(connection, table).values(**values)
     higher = None if grows is None else grows < statement.excluded[grows.name]
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest, where=higher))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -159,6 +159,15 @@ def open_store(url: str, *, create: bool = True) -> Database:
     return database
 
 
+def insert_of(connection: Connection, table: Table) -> Any:
+    """The dialect's own insert, which says what becomes of rows that are there already."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # it takes long to load
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
 def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows that no unique key of the table has yet.
 
@@ -169,8 +178,7 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
     """
     if not rows:
         return 0
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing()
+    statement = insert_of(connection, table).on_conflict_do_nothing()
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
 
