@@ -73,6 +73,7 @@ def test_they_go_back_whole_marked_and_once(broker: str, topic_factory: Any, tmp
         topics={topic: "x"},
         rules=rules,
         detectors={},
+        drift={"watch": ["alert_rate"]},
         receivers={"tty": {"console": {}}},
         route={"to": ["tty"]},
     )
