@@ -42,12 +42,18 @@ class Copier:
         np.copyto(copied, array)
         return copied
 
-    def reserve(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        """Have memory, with its pages, for a copy of an array like this; on any thread."""
+    def lacks(self, shape: tuple[int, ...], dtype: DTypeLike) -> int:
+        """Bytes of memory that a copy of an array like this would need, and that are not there."""
         wanted = np.broadcast_to(np.zeros((), dtype), shape)
         memory = self._memory
-        if wanted.nbytes > _SMALL_BYTES and (memory is None or not _fits(memory, wanted)):
-            memory = _memory_for(shape, wanted.dtype)
+        if wanted.nbytes <= _SMALL_BYTES or (memory is not None and _fits(memory, wanted)):
+            return 0
+        return wanted.nbytes
+
+    def reserve(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        """Have memory, with its pages, for a copy of an array like this; on any thread."""
+        if self.lacks(shape, dtype):
+            memory = _memory_for(shape, dtype)
             memory.fill(0)  # others go on meanwhile: no lock is held
             self._memory = memory
 

@@ -130,6 +130,12 @@ class SlotArrays:
         used = self._n_slots * self._per_slot
         return {name: self._copiers[name].copy(self[name][:used]) for name in self._layout}
 
+    def lacks_for_copies(self) -> int:
+        """Bytes that `state` would have to get first."""
+        used = self._n_slots * self._per_slot
+        wanted = {name: ((used, *column.shape), column.dtype) for name, column in self._layout.items()}
+        return sum(self._copiers[name].lacks(*array) for name, array in wanted.items())
+
     def reserve_copies(self) -> None:
         """Have memory ready for `state`, on any thread: getting it takes longer than copying."""
         used = self._n_slots * self._per_slot

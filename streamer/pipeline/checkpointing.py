@@ -22,6 +22,7 @@ from streamer.store.checkpoints import (
 from streamer.store.ledger import Ledger
 from streamer.store.rows import CheckpointRow, TaskRow
 
+_WORTH_A_WAIT_BYTES = 4_194_304  # getting less takes a millisecond or two
 _WORK_PER_CHECKPOINT = 50  # the time a checkpoint takes may be at most 1/50 = 2 % of all
 
 
@@ -94,7 +95,10 @@ class Checkpointer:
     def _is_reserved(self) -> bool:
         """Whether there is memory for the copies; the thread gets it, so that nothing else waits for it."""
         if self._reserving is None:
-            self._reserving = self._thread.submit(_reserve, all_arrays())
+            arrays = all_arrays()
+            if sum(each.lacks_for_copies() for each in arrays) < _WORTH_A_WAIT_BYTES:
+                return True
+            self._reserving = self._thread.submit(_reserve, arrays)
         if not self._reserving.done():
             return False
         self._reserving.result()
