@@ -13,8 +13,10 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from streamer.errors import TapewatchError
 from streamer.sources.contract import Assignments, Chunk, Partition
+from streamer.sources.kafka_ahead import Ahead
 from streamer.sources.kafka_client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka_internals import parse_with
+from streamer.sources.kafka_frames import FrameNetwork
+from streamer.sources.kafka_internals import Network, parse_with
 from streamer.sources.kafka_member import Member
 from streamer.sources.kafka_raw import RawPartitionRecords
 from streamer.sources.kafka_raw_check import why_not
@@ -24,6 +26,13 @@ from streamer.sources.kafka_settings import KafkaSettings
 MAX_POLL_RECORDS = 10_000
 """How many records one `poll` returns at most, where nothing else is said: few enough that rebalances, ticks
 and a stop are soon seen to with slow detectors too, many enough that a poll's own cost is not felt."""
+
+AHEAD = 5
+"""How many times as many are taken from the consumer at once, and given on poll by poll: it fetches no more of
+a partition as long as it has any of its records, and detection would wait for the next ones."""
+
+ATTEND_EVERY_S = 0.5
+"""How often the consumer is asked all the same while records wait, so that rebalances are seen to."""
 
 SLICE_S = 0.1
 """Longest single wait for records, so that new partitions are taken over soon."""
@@ -82,6 +91,8 @@ class KafkaSource:
         self._raw = False
         self._prepared = False
         self._opened: tuple[KafkaConsumer, Member] | None = None
+        self._ahead = Ahead()
+        self._taken_at = 0.0
         self._heard_at = 0.0
         self._outage = False
 
@@ -101,7 +112,8 @@ class KafkaSource:
         """
         require_fast_checksums()
         self.prepare()
-        consumer = connect(KafkaConsumer, self._settings, self._environ, **self._options())
+        network = FrameNetwork if self._raw else Network
+        consumer = connect(KafkaConsumer, self._settings, self._environ, network, **self._options())
         if self._raw:
             parse_with(consumer, self._parser)
         member = Member(consumer, self._settings, assignments)
@@ -126,14 +138,13 @@ class KafkaSource:
         """
         _, member = self._connection
         until = time.monotonic() + timeout_s
-        while True:
-            left = min(max(0.0, until - time.monotonic()), SLICE_S)
-            found = self._poll_once(member, left)
-            if found:
-                self._heard()
-                return [chunk for one, got in found.items() for chunk in chunks_of(member.owned[one], got)]
+        while not self._ahead:
+            self._take(member, min(max(0.0, until - time.monotonic()), SLICE_S))
             if time.monotonic() >= until:
-                return ()
+                break
+        if self._ahead and time.monotonic() - self._taken_at > ATTEND_EVERY_S:
+            self._take(member, 0.0)
+        return self._ahead.take(self._max_poll_records)
 
     def at_end(self) -> frozenset[Partition]:
         """The partitions that a question to the broker, asked now, shows to be read to their end."""
@@ -141,12 +152,13 @@ class KafkaSource:
         if member.busy:
             return frozenset()
         try:
-            return frozenset(
+            read = frozenset(
                 member.owned[one]
                 for one, end in self._ends().items()
                 if (position := consumer.position(one, timeout_ms=END_WITHIN_MS)) is not None
                 and position >= end
             )
+            return read - self._ahead.partitions
         except errors.LogTruncationError as error:
             member.ask_again(error.divergent_offsets)
         except TRANSIENT as error:
@@ -230,10 +242,23 @@ class KafkaSource:
             "partition_assignment_strategy": [CooperativeStickyAssignor],
         }
 
-    def _poll_once(self, member: Member, wait_s: float) -> Mapping[TopicPartition, Sequence[Any]]:
+    def _take(self, member: Member, wait_s: float) -> None:
+        """Take what has arrived; nearly nothing as long as records wait."""
+        at_once = AHEAD * self._max_poll_records if self._raw else self._max_poll_records
+        found = self._poll_once(member, wait_s, 1 if self._ahead else at_once)
+        self._taken_at = time.monotonic()
+        if found:
+            self._heard()
+            for one, got in found.items():
+                self._ahead.add(chunks_of(member.owned[one], got))
+
+    def _poll_once(
+        self, member: Member, wait_s: float, most: int
+    ) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
-            member.settle()
-            found = member.poll(int(wait_s * 1000), self._max_poll_records)
+            if not self._ahead:  # where to read on is asked only once all that was read is given on
+                member.settle()
+            found = member.poll(int(wait_s * 1000), most)
         except errors.OffsetOutOfRangeError as error:
             member.ask_again(error.args[0])
         except errors.LogTruncationError as error:
@@ -244,7 +269,7 @@ class KafkaSource:
         except errors.KafkaError as error:
             raise self._explained(error) from error
         else:
-            if not found and time.monotonic() - self._heard_at > (
+            if not found and not self._ahead and time.monotonic() - self._heard_at > (
                 PROBE_AGAIN_AFTER_S if self._outage else PROBE_AFTER_S
             ):
                 self._probe(member)

@@ -16,7 +16,7 @@ def room_of(table: NDArray[np.int64]) -> int:
 
 
 def padded(parts: list[memoryview]) -> NDArray[np.uint8]:
-    """The parts behind each other in an array of their own, with `PADDING` zeros behind them."""
+    """The parts behind each other in an array of their own, with `PADDING` bytes more."""
     arena = np.empty(sum(len(part) for part in parts) + PADDING, np.uint8)
     at = 0
     for part in parts:
@@ -24,6 +24,23 @@ def padded(parts: list[memoryview]) -> NDArray[np.uint8]:
         at += len(part)
     arena[at:] = 0
     return arena
+
+
+def in_place(data: memoryview) -> NDArray[np.uint8]:
+    """The bytes with `PADDING` more behind them: where they lie, if that is an array with room; else copied."""
+    whole = data.obj
+    if isinstance(whole, np.ndarray) and whole.dtype == np.uint8 and whole.flags.c_contiguous:
+        found = np.frombuffer(data, np.uint8)
+        start = _address(found) - _address(whole)
+        end = start + len(data) + PADDING
+        if end <= whole.size:
+            return whole.reshape(-1)[start:end]
+    return padded([data])
+
+
+def _address(array: NDArray[np.uint8]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def block_of(arena: NDArray[np.uint8], table: NDArray[np.int64], wanted: int = 0) -> tuple[RecordBlock, int]:

@@ -66,7 +66,11 @@ def require_fast_checksums() -> None:
 
 
 def connect(
-    kind: Callable[..., Client], settings: KafkaSettings, environ: Mapping[str, str], **own: Any
+    kind: Callable[..., Client],
+    settings: KafkaSettings,
+    environ: Mapping[str, str],
+    network: type[Network] = Network,
+    **own: Any,
 ) -> Client:
     """A connected consumer, producer or admin client of kafka-python.
 
@@ -76,6 +80,8 @@ def connect(
         `KafkaConsumer`, `KafkaProducer` or `KafkaAdminClient`.
     settings, environ
         How to reach the brokers; the environment that secrets may come from.
+    network
+        What it talks through.
     own
         Options of this client; they go before those of the settings.
 
@@ -86,8 +92,8 @@ def connect(
     """
     made: list[Network] = []
 
-    def network(**configs: Any) -> Network:
-        made.append(Network(**configs))
+    def new_network(**configs: Any) -> Network:
+        made.append(network(**configs))
         return made[-1]
 
     known = kind.DEFAULT_CONFIG  # type: ignore[attr-defined]
@@ -99,7 +105,7 @@ def connect(
         **{name: value for name, value in settings.client.items() if name in known},
         **_security(settings, environ),
         **own,
-        "kafka_client": network,
+        "kafka_client": new_network,
     }
     try:
         return kind(**options)

@@ -35,7 +35,9 @@ MISSING = frozenset(
 """Codes by which a broker says that there is no such topic, as it does between two of one name."""
 
 
-class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
+class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
+    """The connections of a `Network`."""
+
     # The library forgets a refusal at once, and would try a wrong password until the time is up.
     refusal: Exception | None = None
 
@@ -73,9 +75,12 @@ class Network(KafkaNetClient):  # type: ignore[misc]
     It gives up at once when a broker refuses this client, and never has topics created by asking for them.
     """
 
+    manager: type[Manager] = Manager
+    """What makes its connections."""
+
     def __init__(self, **configs: Any) -> None:
         net = NetworkSelector(**configs)
-        super().__init__(net=net, manager=_Manager(net, **configs))
+        super().__init__(net=net, manager=self.manager(net, **configs))
         # The library takes this option, but does not hand it on to what asks for topics' metadata.
         self.cluster.config["allow_auto_create_topics"] = False
 

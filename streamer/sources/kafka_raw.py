@@ -26,7 +26,7 @@ from kafka.record.util import calc_crc32c
 from numpy.typing import NDArray
 
 from streamer.sources import kafka_batches as batches
-from streamer.sources.kafka_blocks import block_of, padded
+from streamer.sources.kafka_blocks import block_of, in_place
 from streamer.sources.kafka_pieces import Gathered, Piece
 from streamer.sources.kafka_whole import WholeBatches
 from streamer.sources.record_block import PADDING, RecordBlock
@@ -139,7 +139,7 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
 
     def _plain(self, data: memoryview) -> tuple[RecordBlock, NDArray[np.int64]]:
         """What the response begins with and can be read at once, and the table of its batches."""
-        arena = padded([data])
+        arena = in_place(data)
         table = np.empty((len(data) // batches.HEADER_SIZE, batches.COLUMNS), np.int64)
         aborted = self.isolation_level == IsolationLevel.READ_COMMITTED and bool(self.aborted_transactions)
         table = table[: batches.scan(arena[:-PADDING], aborted, table)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamer.sources.contract import Record
 
 PADDING = 64
-"""Zero bytes behind the last byte of an arena: what reads it in words may run on into them."""
+"""Bytes behind the last byte of an arena, whatever they are: what reads it in words may run on into them."""
 
 NULL = -1
 """The size of a key or value that is null."""
@@ -27,7 +27,7 @@ class RecordBlock(Sequence[Record]):
     Parameters
     ----------
     arena
-        uint8, the bytes that all positions are of; its last `PADDING` bytes are zero and belong to no record.
+        uint8, the bytes that all positions are of; its last `PADDING` bytes belong to no record.
         It must not change as long as any block, or anything decoded from it, is in use.
     offset
         int64[n], strictly rising.
