@@ -15,11 +15,10 @@ from streamer.errors import TapewatchError
 from streamer.sources.contract import Assignments, Chunk, Partition
 from streamer.sources.kafka_ahead import Ahead
 from streamer.sources.kafka_client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka_frames import FrameNetwork
-from streamer.sources.kafka_internals import Network, parse_with
+from streamer.sources.kafka_internals import parse_with
 from streamer.sources.kafka_member import Member
 from streamer.sources.kafka_raw import RawPartitionRecords
-from streamer.sources.kafka_raw_check import why_not
+from streamer.sources.kafka_reading import ONE_BY_ONE, reading_with
 from streamer.sources.kafka_records import chunks_of
 from streamer.sources.kafka_settings import KafkaSettings
 
@@ -28,8 +27,8 @@ MAX_POLL_RECORDS = 10_000
 and a stop are soon seen to with slow detectors too, many enough that a poll's own cost is not felt."""
 
 AHEAD = 5
-"""How many times as many are taken from the consumer at once, and given on poll by poll: it fetches no more of
-a partition as long as it has any of its records, and detection would wait for the next ones."""
+"""How many times as many are taken from the consumer at once, and given on poll by poll: of a partition it
+fetches no more as long as it has any of its records, and detection would wait for the next ones."""
 
 ATTEND_EVERY_S = 0.5
 """How often the consumer is asked all the same while records wait, so that rebalances are seen to."""
@@ -88,7 +87,7 @@ class KafkaSource:
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
         self._parser = parser
-        self._raw = False
+        self._reading = ONE_BY_ONE
         self._prepared = False
         self._opened: tuple[KafkaConsumer, Member] | None = None
         self._ahead = Ahead()
@@ -100,7 +99,8 @@ class KafkaSource:
         """Find out how record batches are to be read, and compile what reads them; `open` does it too."""
         if not self._prepared:
             self._prepared = True
-            self._raw = self._settings.raw and self._fits()
+            if self._settings.raw:
+                self._reading = reading_with(self._parser)
 
     def open(self, assignments: Assignments) -> None:
         """Connect and subscribe; partitions come with `poll`.
@@ -112,9 +112,10 @@ class KafkaSource:
         """
         require_fast_checksums()
         self.prepare()
-        network = FrameNetwork if self._raw else Network
-        consumer = connect(KafkaConsumer, self._settings, self._environ, network, **self._options())
-        if self._raw:
+        consumer = connect(
+            KafkaConsumer, self._settings, self._environ, self._reading.network, **self._options()
+        )
+        if self._reading.raw:
             parse_with(consumer, self._parser)
         member = Member(consumer, self._settings, assignments)
         try:
@@ -168,7 +169,7 @@ class KafkaSource:
     @property
     def raw(self) -> bool:
         """Whether record batches are read as columns, and not record by record; known from `open` on."""
-        return self._raw
+        return self._reading.raw
 
     @property
     def answers(self) -> bool:
@@ -217,12 +218,6 @@ class KafkaSource:
             raise RuntimeError("the source is not open")
         return self._opened
 
-    def _fits(self) -> bool:
-        reason = why_not(self._parser)
-        if reason is not None:
-            _log.warning("record batches are read record by record, which is slower", reason=reason)
-        return reason is None
-
     def _options(self) -> dict[str, Any]:
         settings = self._settings
         session_ms = settings.session_timeout_milliseconds
@@ -244,7 +239,7 @@ class KafkaSource:
 
     def _take(self, member: Member, wait_s: float) -> None:
         """Take what has arrived; nearly nothing as long as records wait."""
-        at_once = AHEAD * self._max_poll_records if self._raw else self._max_poll_records
+        at_once = AHEAD * self._max_poll_records if self._reading.raw else self._max_poll_records
         found = self._poll_once(member, wait_s, 1 if self._ahead else at_once)
         self._taken_at = time.monotonic()
         if found:
@@ -252,9 +247,7 @@ class KafkaSource:
             for one, got in found.items():
                 self._ahead.add(chunks_of(member.owned[one], got))
 
-    def _poll_once(
-        self, member: Member, wait_s: float, most: int
-    ) -> Mapping[TopicPartition, Sequence[Any]]:
+    def _poll_once(self, member: Member, wait_s: float, most: int) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
             if not self._ahead:  # where to read on is asked only once all that was read is given on
                 member.settle()
@@ -269,8 +262,11 @@ class KafkaSource:
         except errors.KafkaError as error:
             raise self._explained(error) from error
         else:
-            if not found and not self._ahead and time.monotonic() - self._heard_at > (
-                PROBE_AGAIN_AFTER_S if self._outage else PROBE_AFTER_S
+            if (
+                not found
+                and not self._ahead
+                and time.monotonic() - self._heard_at
+                > (PROBE_AGAIN_AFTER_S if self._outage else PROBE_AFTER_S)
             ):
                 self._probe(member)
             return found

@@ -27,7 +27,7 @@ def padded(parts: list[memoryview]) -> NDArray[np.uint8]:
 
 
 def in_place(data: memoryview) -> NDArray[np.uint8]:
-    """The bytes with `PADDING` more behind them: where they lie, if that is an array with room; else copied."""
+    """The bytes with `PADDING` more behind them: where they lie, if that is an array with room, or copied."""
     whole = data.obj
     if isinstance(whole, np.ndarray) and whole.dtype == np.uint8 and whole.flags.c_contiguous:
         found = np.frombuffer(data, np.uint8)

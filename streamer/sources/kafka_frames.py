@@ -1,12 +1,12 @@
 """Kafka's responses read straight into memory in which what was fetched stays.
 
-kafka-python takes 4 KB at a time from its socket and copies what it has got six times until a fetch's record
-batches are bytes of their own. Here a large response is received into an array of its size, and the batches are
-views of it, with room behind that kernels may look into (`Frame`). Requests, their order, time-outs, and what is
-wrong with a response remain kafka-python's.
+kafka-python takes 4 KB at a time from its socket, and copies what it has got six times until a fetch's record
+batches are bytes of their own. Here a large response is received into an array of its size, and the batches
+are views of it, with room behind that kernels may look into (`Frame`). Requests, their order, time-outs, and
+what is wrong with a response remain kafka-python's.
 
-Like `streamer.sources.kafka_internals` this is beyond what kafka-python documents; `why_not` compares what is
-read in the two ways, and is asked at every start.
+Like `streamer.sources.kafka_internals` this is beyond what kafka-python documents; it is compared with what
+kafka-python reads at every start (`streamer.sources.kafka_frames_check`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Frame:
     def __init__(self, size: int) -> None:
         arena = np.empty(size + PADDING, np.uint8)
         arena[size:] = 0
-        self._bytes = memoryview(arena)[:size]
+        self._bytes = arena.data[:size]
         self._filled = 0
         self._at = 0
 
@@ -118,7 +118,7 @@ class Frames(KafkaProtocol):  # type: ignore[misc]  # kafka-python has no types
 
     def receive_bytes(self, data: bytes) -> list[tuple[int, Any]]:
         """As of the class it is in the place of; what is missing of `frame` may have come without this."""
-        found = []
+        found: list[tuple[int, Any]] = []
         left = memoryview(data)
         while True:
             if self.frame is None:

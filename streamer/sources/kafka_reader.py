@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition, errors
 
@@ -54,7 +54,7 @@ class RangeReader:
         self._settings = settings
         self._environ = os.environ if environ is None else environ
         require_fast_checksums()
-        own = {
+        own: dict[str, Any] = {
             "group_id": None,
             "enable_auto_commit": False,
             "allow_auto_create_topics": False,
