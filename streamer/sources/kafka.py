@@ -145,6 +145,7 @@ class KafkaSource:
                 break
         if self._ahead and time.monotonic() - self._taken_at > ATTEND_EVERY_S:
             self._take(member, 0.0)
+            self._ahead.keep(member.owned.values())
         return self._ahead.take(self._max_poll_records)
 
     def at_end(self) -> frozenset[Partition]:

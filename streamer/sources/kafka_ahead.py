@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from streamer.sources.contract import Chunk, Partition
 
@@ -34,6 +34,10 @@ class Ahead:
     def add(self, chunks: Iterable[Chunk]) -> None:
         """Put more behind those that wait."""
         self._chunks.extend(chunks)
+
+    def keep(self, partitions: Container[Partition]) -> None:
+        """Drop records of any other: whoever has those partitions now reads them."""
+        self._chunks = deque(chunk for chunk in self._chunks if chunk.partition in partitions)
 
     def take(self, most: int) -> list[Chunk]:
         """The next records, at most so many."""

@@ -36,6 +36,9 @@ AT_ONCE = 65_536
 DIRECT = 16_384
 """From so many missing bytes of a response on, they are received where they stay."""
 
+TOGETHER = 1_048_576
+"""So many bytes of a response are waited for, or all that are missing."""
+
 KEPT = 1_024
 """So many bytes and more are left where they were received; fewer are copied, as the library does."""
 
@@ -191,36 +194,41 @@ class _Reading:
         await super()._read_from_sock()  # type: ignore[misc]
 
     def _sock_recv(self) -> tuple[bytes, Exception | None]:
-        found: list[bytes] = []
-        try:
-            while self._received(found):
-                if not self._pending():
-                    return b"".join(found), None
-        except _NOT_NOW:
-            return b"".join(found), None
-        except OSError as error:
-            return b"".join(found), errors.KafkaConnectionError(error)
-        return b"".join(found), errors.KafkaConnectionError("socket disconnected")
-
-    def _received(self, found: list[bytes]) -> bool:
+        # What a selector does not see, decrypted bytes, is never left: both sizes hold all of a TLS record.
         frame = self._protocol.parser.frame
-        if frame is not None and frame.missing >= DIRECT:
-            return bool(frame.receive(self._sock))
-        found.append(self._sock.recv(AT_ONCE))
-        return bool(found[-1])
-
-    def _pending(self) -> int:
-        return 0
+        data = b""
+        try:
+            if frame is not None and frame.missing >= DIRECT:
+                received = frame.receive(self._sock)
+            else:
+                data = self._sock.recv(AT_ONCE)
+                received = len(data)
+        except _NOT_NOW:
+            return data, None
+        except OSError as error:
+            return data, errors.KafkaConnectionError(error)
+        return data, None if received else errors.KafkaConnectionError("socket disconnected")
 
 
 class _TcpReading(_Reading, KafkaTCPTransport):  # type: ignore[misc]
-    pass
+    _asked = 1
+
+    def _sock_recv(self) -> tuple[bytes, Exception | None]:
+        found = super()._sock_recv()
+        frame = self._protocol.parser.frame
+        if found[1] is None:
+            self._tell_of(1 if frame is None or frame.missing < DIRECT else min(frame.missing, TOGETHER))
+        return found
+
+    def _tell_of(self, count: int) -> None:
+        """Have the selector tell of so many bytes and not of fewer: each time costs, also detection."""
+        if count != self._asked:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            self._asked = count
 
 
 class _TlsReading(_Reading, KafkaSSLTransport):  # type: ignore[misc]
-    def _pending(self) -> int:
-        pending: int = self._sock.pending()  # decrypted already: no selector would tell of it
-        return pending
+    pass
 
 
 _READING = {KafkaTCPTransport: _TcpReading, KafkaSSLTransport: _TlsReading}

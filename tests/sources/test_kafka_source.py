@@ -229,6 +229,33 @@ def test_partitions_move_only_when_their_owner_is_done(
     assert first.watcher.threads == {threading.get_ident()}
 
 
+def test_partitions_move_while_records_wait_their_turn(
+    broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamer.sources.kafka.AHEAD", 1_000)  # all of them are taken at once
+    topic = topic_factory(partitions=2)
+    for partition in (0, 1):
+        send(broker, topic, numbers(300), partition=partition)
+    settings = settings_for(broker)
+    positions: dict[Partition, int] = {}
+    with Reading(settings, topic, max_poll_records=1) as first:
+        first.watcher.positions = positions
+        first.until_count(1)
+        second = Reading(settings.model_copy(update={"instance": "second"}), topic)
+        second.watcher.positions = positions
+        thread = threading.Thread(target=second.until_assigned)
+        thread.start()
+        while thread.is_alive():
+            first.poll()
+            time.sleep(0.05)
+        assert len(first.values) < 300, "they were seen to before the records that waited were gone"
+        first.until(lambda: all(positions[one] == 300 for one in first.held))
+        second.until(lambda: all(positions[one] == 300 for one in second.held))
+        second.source.close()
+    (moved,) = second.held
+    assert [record.offset for record in first.got.get(moved, []) + second.got[moved]] == list(range(300))
+
+
 def test_a_failure_on_giving_up_partitions_is_not_swallowed(
     broker: str, topic_factory: Callable[..., str]
 ) -> None:
