@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from streamer.errors import TapewatchError
 from streamer.sources.contract import Assignments, Chunk, Partition
@@ -17,6 +16,7 @@ from streamer.sources.kafka_ahead import Ahead
 from streamer.sources.kafka_client import TRANSIENT, connect, explain, require_fast_checksums
 from streamer.sources.kafka_internals import parse_with
 from streamer.sources.kafka_member import Member
+from streamer.sources.kafka_options import options_of
 from streamer.sources.kafka_raw import RawPartitionRecords
 from streamer.sources.kafka_reading import ONE_BY_ONE, reading_with
 from streamer.sources.kafka_records import chunks_of
@@ -33,6 +33,9 @@ fetches no more as long as it has any of its records, and detection would wait f
 ATTEND_EVERY_S = 0.5
 """How often the consumer is asked all the same while records wait, so that rebalances are seen to."""
 
+QUICK_S = 0.1
+"""So soon detection has to come back for more, that more than the records of one poll are taken at once."""
+
 SLICE_S = 0.1
 """Longest single wait for records, so that new partitions are taken over soon."""
 
@@ -44,9 +47,6 @@ PROBE_AFTER_S = 5.0
 
 PROBE_AGAIN_AFTER_S = 1.0
 """The same where it was not there before."""
-
-HEARTBEAT_MS = 1_000
-"""How often the group is told that this process lives, and so how soon it hears that partitions move."""
 
 _log = structlog.get_logger(__name__)
 
@@ -91,7 +91,9 @@ class KafkaSource:
         self._prepared = False
         self._opened: tuple[KafkaConsumer, Member] | None = None
         self._ahead = Ahead()
-        self._taken_at = 0.0
+        self._taken_at = self._given_at = 0.0
+        self._quick = False
+        self._damaged: TapewatchError | None = None
         self._heard_at = 0.0
         self._outage = False
 
@@ -112,9 +114,8 @@ class KafkaSource:
         """
         require_fast_checksums()
         self.prepare()
-        consumer = connect(
-            KafkaConsumer, self._settings, self._environ, self._reading.network, **self._options()
-        )
+        options = options_of(self._settings, self._max_poll_records)
+        consumer = connect(KafkaConsumer, self._settings, self._environ, self._reading.network, **options)
         if self._reading.raw:
             parse_with(consumer, self._parser)
         member = Member(consumer, self._settings, assignments)
@@ -138,15 +139,21 @@ class KafkaSource:
             When reading can't go on: another process took this one's place, permissions, damaged records.
         """
         _, member = self._connection
-        until = time.monotonic() + timeout_s
+        began = time.monotonic()
+        self._quick = began - self._given_at < QUICK_S
+        until = began + timeout_s
         while not self._ahead:
+            if self._damaged is not None:
+                raise self._damaged
             self._take(member, min(max(0.0, until - time.monotonic()), SLICE_S))
             if time.monotonic() >= until:
                 break
         if self._ahead and time.monotonic() - self._taken_at > ATTEND_EVERY_S:
-            self._take(member, 0.0)
-            self._ahead.keep(member.owned.values())
-        return self._ahead.take(self._max_poll_records)
+            self._attend(member)
+        given = self._ahead.take(self._max_poll_records)
+        if given:
+            self._given_at = time.monotonic()
+        return given
 
     def at_end(self) -> frozenset[Partition]:
         """The partitions that a question to the broker, asked now, shows to be read to their end."""
@@ -212,6 +219,7 @@ class KafkaSource:
         if self._opened is not None:
             self._opened[1].close()
             self._opened = None
+            self._ahead = Ahead()
 
     @property
     def _connection(self) -> tuple[KafkaConsumer, Member]:
@@ -219,34 +227,26 @@ class KafkaSource:
             raise RuntimeError("the source is not open")
         return self._opened
 
-    def _options(self) -> dict[str, Any]:
-        settings = self._settings
-        session_ms = settings.session_timeout_milliseconds
-        return {
-            "group_id": settings.group,
-            "group_instance_id": settings.member,
-            "session_timeout_ms": session_ms,
-            "heartbeat_interval_ms": min(HEARTBEAT_MS, session_ms // 3),
-            "enable_auto_commit": False,
-            "allow_auto_create_topics": False,
-            "isolation_level": "read_committed",
-            "auto_offset_reset": "none",
-            "check_crcs": True,
-            "fetch_max_bytes": settings.fetch_max_bytes,
-            "max_partition_fetch_bytes": settings.max_partition_fetch_bytes,
-            "max_poll_records": self._max_poll_records,
-            "partition_assignment_strategy": [CooperativeStickyAssignor],
-        }
-
     def _take(self, member: Member, wait_s: float) -> None:
         """Take what has arrived; nearly nothing as long as records wait."""
-        at_once = AHEAD * self._max_poll_records if self._reading.raw else self._max_poll_records
+        at_once = (AHEAD if self._quick and self.raw else 1) * self._max_poll_records
         found = self._poll_once(member, wait_s, 1 if self._ahead else at_once)
         self._taken_at = time.monotonic()
         if found:
             self._heard()
             for one, got in found.items():
                 self._ahead.add(chunks_of(member.owned[one], got))
+
+    def _attend(self, member: Member) -> None:
+        """See to the group while records wait; what is damaged comes up once all before it is given on."""
+        if self._damaged is None:
+            try:
+                self._take(member, 0.0)
+            except TapewatchError as error:
+                if not isinstance(error.__cause__, errors.CorruptRecordError):
+                    raise
+                self._damaged = error
+        self._ahead.keep(member.owned.values())
 
     def _poll_once(self, member: Member, wait_s: float, most: int) -> Mapping[TopicPartition, Sequence[Any]]:
         try:

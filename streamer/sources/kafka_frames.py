@@ -14,6 +14,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from contextlib import suppress
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -34,7 +35,10 @@ AT_ONCE = 65_536
 """So many bytes are taken from the socket where it is not known yet what comes."""
 
 DIRECT = 16_384
-"""From so many missing bytes of a response on, they are received where they stay."""
+"""From so many missing bytes of a response on, they are received where they stay.
+
+Neither this nor `AT_ONCE` may be less than a TLS record holds.
+"""
 
 TOGETHER = 1_048_576
 """So many bytes of a response are waited for, or all that are missing."""
@@ -58,7 +62,7 @@ class Frame:
     >>> frame = Frame(5)
     >>> frame.fill(memoryview(b"helloworld")), frame.missing
     (5, 0)
-    >>> frame.read(2), bytes(frame.read())
+    >>> frame.read(2), bytes(frame.rest())
     (b'he', b'llo')
     """
 
@@ -96,11 +100,14 @@ class Frame:
         self._filled += count
         return count
 
-    def read(self, size: int | None = None) -> bytes | memoryview:
-        """The next bytes; all that are left as a view, where it is not said how many."""
-        start, self._at = self._at, len(self._bytes) if size is None else min(self._at + size, len(self))
-        found = self._bytes[start : self._at]
-        return found if size is None else bytes(found)
+    def read(self, size: int | None = None) -> bytes:
+        """The next bytes, copied; all that are left where it is not said how many."""
+        start, self._at = self._at, len(self) if size is None else min(self._at + size, len(self))
+        return bytes(self._bytes[start : self._at])
+
+    def rest(self) -> memoryview:
+        """All that are left, where they are."""
+        return self._bytes[self._at :]
 
     def seek(self, at: int) -> None:
         """Read on from there."""
@@ -156,7 +163,7 @@ class Frames(KafkaProtocol):  # type: ignore[misc]  # kafka-python has no types
                 raise errors.CorrelationIdError(
                     f"Correlation IDs do not match: sent {sent.correlation_id}, recv {came}"
                 )
-            response, _ = _decoder(kind)(frame.read(), 0)
+            response, _ = _decoder(kind)(frame.rest(), 0)
         except (ValueError, struct.error) as error:
             raise errors.KafkaProtocolError("Unable to decode response") from error
         return sent.correlation_id, response
@@ -164,7 +171,7 @@ class Frames(KafkaProtocol):  # type: ignore[misc]  # kafka-python has no types
 
 def _is_fetch(header: Any) -> bool:
     kind = header.get_response_class()
-    return kind is not None and kind.API_KEY == FetchResponse.API_KEY
+    return kind is not None and bool(getattr(kind, "API_KEY", None) == FetchResponse.API_KEY)
 
 
 @cache
@@ -223,7 +230,8 @@ class _TcpReading(_Reading, KafkaTCPTransport):  # type: ignore[misc]
     def _tell_of(self, count: int) -> None:
         """Have the selector tell of so many bytes and not of fewer: each time costs, also detection."""
         if count != self._asked:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            with suppress(OSError):  # where that cannot be asked for, it tells of every byte
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             self._asked = count
 
 

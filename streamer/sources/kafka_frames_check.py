@@ -6,24 +6,33 @@ A made-up conversation, cut into pieces as a network cuts it, goes through both,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from kafka.protocol.consumer import FetchRequest, FetchResponse
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 from kafka.protocol.parser import KafkaProtocol
+from kafka.protocol.sasl import SaslBytesRequest, SaslBytesResponse
 
-from streamer.sources.kafka_frames import KEPT, Frames
+from streamer.sources.kafka_frames import KEPT, SIZE, Frames
 
 NEWEST = 12
 """The version that kafka-python fetches with where the broker knows it: the last one with topics' names."""
 
-_SENT = ((ApiVersionsRequest, 0), (FetchRequest, NEWEST), (ApiVersionsRequest, 0))
+_RAW = b"a word of a mechanism's own"
 _PIECE = 1_000
 
 
 def answers(version: int = NEWEST) -> list[bytes]:
-    """Responses as a broker sends them: one of another kind, a fetch with batches of all sizes, one more."""
-    return [_versions(0), fetched(version, 1, (b"", b"a", bytes(range(256)) * (KEPT // 64))), _versions(2)]
+    """What a broker sends to `requests`: a fetch of batches of all sizes, and others around it."""
+    records = (b"", b"a", bytes(range(256)) * (KEPT // 64))
+    return [_versions(0), SIZE.pack(len(_RAW)) + _RAW, fetched(version, 2, records), _versions(3)]
+
+
+def requests(version: int = NEWEST) -> list[Any]:
+    """What was asked before: also in a mechanism's own way of logging in, which has no header."""
+    kinds = (ApiVersionsRequest[0], partial(SaslBytesRequest, b"word"), FetchRequest[version])
+    return [kind() for kind in (*kinds, ApiVersionsRequest[0])]
 
 
 def fetched(version: int, number: int, records: Sequence[bytes | None]) -> bytes:
@@ -73,9 +82,7 @@ def why_not(protocol: type = Frames) -> str | None:
     return None if expected == found else f"responses differ: {found!r:.200} for {expected!r:.200}"
 
 
-def read(
-    protocol: type, pieces: Iterable[bytes], sent: Iterable[tuple[Any, int]] = _SENT
-) -> list[tuple[int, Any]]:
+def read(protocol: type, pieces: Iterable[bytes], sent: Sequence[Any] | None = None) -> list[tuple[int, Any]]:
     """What a connection's parser makes of bytes that come in pieces, behind requests.
 
     Parameters
@@ -85,7 +92,7 @@ def read(
     pieces
         What comes, in order.
     sent
-        The kinds and versions of the requests before; they are numbered from 0 on.
+        The requests before, numbered from 0 on; `requests` where absent.
 
     Returns
     -------
@@ -93,10 +100,12 @@ def read(
         The number and the response of each; batches are `bytes`, wherever they lay.
     """
     parser = protocol(client_id="check")
-    for number, (kind, version) in enumerate(sent):
-        parser.send_request(kind[version](), correlation_id=number)
+    for number, request in enumerate(requests() if sent is None else sent):
+        parser.send_request(request, correlation_id=number)
     found = [answer for piece in pieces for answer in parser.receive_bytes(piece)]
-    for _, response in found:
+    for at, (number, response) in enumerate(found):
+        if isinstance(response, SaslBytesResponse):
+            found[at] = number, response.auth_bytes
         for topic in getattr(response, "responses", ()):
             for part in topic.partitions:
                 part.records = None if part.records is None else bytes(part.records)

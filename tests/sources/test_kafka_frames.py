@@ -22,7 +22,7 @@ from kafka.protocol.parser import KafkaProtocol
 
 from streamer.sources.kafka_blocks import in_place
 from streamer.sources.kafka_frames import AT_ONCE, DIRECT, KEPT, Frame, FrameNetwork, Frames
-from streamer.sources.kafka_frames_check import answers, fetched, framed, read, why_not
+from streamer.sources.kafka_frames_check import answers, fetched, framed, read, requests, why_not
 from streamer.sources.record_block import PADDING
 
 LARGE = bytes(range(256)) * 4_000
@@ -30,14 +30,13 @@ LARGE = bytes(range(256)) * 4_000
 
 @given(st.integers(4, 18), st.lists(st.integers(1, 9_000), max_size=12), st.integers(1, 20_000))
 def test_the_same_however_the_bytes_are_cut(version: int, cuts: list[int], rest: int) -> None:
-    sent = ((ApiVersionsRequest, 0), (FetchRequest, version), (ApiVersionsRequest, 0))
     left, pieces = b"".join(answers(version)), []
     for size in (*cuts, *([rest] * len(left))):
         pieces.append(left[:size])
         left = left[size:]
-    found = read(Frames, pieces, sent)
-    assert found == read(KafkaProtocol, pieces, sent)
-    assert [number for number, _ in found] == [0, 1, 2]
+    found = read(Frames, pieces, requests(version))
+    assert found == read(KafkaProtocol, pieces, requests(version))
+    assert [number for number, _ in found] == [0, 1, 2, 3]
 
 
 def test_batches_stay_where_they_were_received_and_small_ones_do_not() -> None:
@@ -89,7 +88,7 @@ def test_what_is_wrong_is_wrong_in_both(kind: str) -> None:
 class _Forgets(Frames):
     def _process_response(self, frame: Frame) -> tuple[int, Any]:
         number, response = super()._process_response(frame)
-        if number == 1:
+        if number == 2:
             response.responses[0].partitions.pop()
         return number, response
 
@@ -163,8 +162,8 @@ KEYS = [
 ]
 
 
-def asked(port: int, **options: Any) -> list[bytes]:
-    """What a fetch from that port gives."""
+def asked(port: int, **options: Any) -> list[Any]:
+    """The batches that a fetch from that port gives."""
     network = FrameNetwork(
         bootstrap_servers=[f"127.0.0.1:{port}"], receive_message_max_bytes=100_000_000, **options
     )
@@ -176,9 +175,19 @@ def asked(port: int, **options: Any) -> list[bytes]:
         return await connection.send_request(FetchRequest[11](), request_timeout_ms=10_000)
 
     try:
-        return [bytes(part.records) for part in manager.run(fetch).responses[0].partitions]
+        return [part.records for part in manager.run(fetch).responses[0].partitions]
     finally:
         network.close()
+
+
+def check(found: list[Any]) -> None:
+    """They are what was sent, and large ones lie where they were received."""
+    assert [bytes(each) for each in found] == list(BATCHES)
+    assert [isinstance(each, memoryview) for each in found] == [True, False, True]
+
+
+def test_what_is_taken_at_once_holds_a_tls_record() -> None:
+    assert min(DIRECT, AT_ONCE) >= 16_384
 
 
 @pytest.mark.parametrize(
@@ -186,7 +195,7 @@ def asked(port: int, **options: Any) -> list[bytes]:
 )
 def test_what_a_socket_brings(sizes: list[int]) -> None:
     with Broker(sizes) as port:
-        assert asked(port) == list(BATCHES)
+        check(asked(port))
 
 
 @pytest.mark.parametrize("size", [0, 3, 100, 200_000])
@@ -216,4 +225,4 @@ def test_what_an_encrypted_connection_brings(certificate: Path, sizes: list[int]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with Broker(sizes, context=context) as port:
-        assert asked(port, security_protocol="SSL", ssl_cafile=str(certificate)) == list(BATCHES)
+        check(asked(port, security_protocol="SSL", ssl_cafile=str(certificate)))

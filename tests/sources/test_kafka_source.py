@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 from broker.watching import Reading, Watcher, numbers, send, settings_for
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
 from kafka.record import util
 
 from streamer.errors import TapewatchError
 from streamer.events.batch import NO_TIME
-from streamer.sources.contract import Partition
+from streamer.sources.contract import Log, Partition
 from streamer.sources.kafka import KafkaSource
+from streamer.sources.kafka_raw import RawPartitionRecords
 
 NOON_MS = 1_723_118_400_000
 QUICK = {"client": {"metadata_max_age_ms": 300}}
@@ -254,6 +256,72 @@ def test_partitions_move_while_records_wait_their_turn(
         second.source.close()
     (moved,) = second.held
     assert [record.offset for record in first.got.get(moved, []) + second.got[moved]] == list(range(300))
+
+
+class Noting(Watcher):
+    """Notes how far each partition was whenever it is asked where to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[dict[Partition, int]] = []
+
+    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
+        self.asked.append(dict(self.positions))
+        return super().assigned(logs)
+
+
+def test_where_to_read_on_is_asked_once_all_that_waits_is_given_on(
+    broker: str,
+    topic_factory: Callable[..., str],
+    admin: KafkaAdminClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streamer.sources.kafka.AHEAD", 1_000)
+    topic = topic_factory()
+    send(broker, topic, numbers(100))
+    watcher = Noting()
+    with Reading(settings_for(broker, **QUICK), topic, watcher=watcher, max_poll_records=1) as reading:
+        reading.until_count(2)  # the others wait
+        (old,) = reading.held
+        admin.delete_topics([topic])
+        while topic in admin.list_topics():
+            pass
+        admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
+        send(broker, topic, numbers(5, 100))
+        until = time.monotonic() + 3  # long enough to hear of it
+        while time.monotonic() < until:
+            reading.poll()
+            time.sleep(0.06)
+        reading.until_count(105)
+        (new,) = reading.held
+    assert watcher.asked == [{}, {old: 100}]
+    assert [record.value for record in reading.got[old]] == numbers(100)
+    assert [record.value for record in reading.got[new]] == numbers(5, 100)
+
+
+class Damaged(RawPartitionRecords):
+    """Finds the last of 300 records damaged."""
+
+    def take(self, n: int | None = None) -> Any:
+        left = 299 - self.next_fetch_offset
+        if left <= 0:
+            raise errors.CorruptRecordError("offset 299")
+        return super().take(left if n is None else min(n, left))
+
+
+@pytest.mark.parametrize("at_once", [1, 1_000])
+def test_all_before_a_damaged_record_is_given_on(
+    broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("streamer.sources.kafka.AHEAD", at_once)
+    monkeypatch.setattr("streamer.sources.kafka.ATTEND_EVERY_S", 0.0)
+    monkeypatch.setattr("streamer.sources.kafka_reading.kafka_raw_check.why_not", lambda _: None)
+    topic = topic_factory()
+    send(broker, topic, numbers(300))
+    with Reading(settings_for(broker), topic, parser=Damaged, max_poll_records=7) as reading:
+        with pytest.raises(TapewatchError, match="damaged"):
+            reading.for_a_while(10)
+        assert reading.values == numbers(299)
 
 
 def test_a_failure_on_giving_up_partitions_is_not_swallowed(
