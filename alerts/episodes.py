@@ -19,6 +19,7 @@ of one instrument at most once in 10 s of its clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numba import njit
@@ -42,6 +43,11 @@ _CLOSED = -1
 _NEVER = np.iinfo(np.int64).min
 
 _NOBODY = np.empty(0, np.int64)
+
+# by which room for instruments grows: others than the next rule's, so that no instrument finds all full
+_FACTORS = tuple(1.5 + step / 64 for step in range(64))
+_LEAST_ROOM = 8
+_numbers = count()
 
 # every column of the state: its type, and what a slot has in it before its first row
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
@@ -100,6 +106,7 @@ class Episodes:
         self._hold = rule.hold
         self._clear_ns = rule.clear_ns
         self._n_slots = 0
+        self._factor = _FACTORS[next(_numbers) % len(_FACTORS)]
         self._columns = {name: np.empty(0, dtype) for name, (dtype, _) in _LAYOUT.items()}
         self._idle = True
 
@@ -112,9 +119,11 @@ class Episodes:
         """Make room for this many instruments; those that are there keep their state."""
         capacity = len(self._columns["number"])
         if n_slots > capacity:
+            room = max(int(self._factor * n_slots), _LEAST_ROOM)
             for name, (dtype, start) in _LAYOUT.items():
-                grown = np.full(max(n_slots, 2 * capacity, 8), start, dtype)
+                grown = np.empty(room, dtype)
                 grown[:capacity] = self._columns[name]
+                grown[capacity:] = start
                 self._columns[name] = grown
         self._n_slots = max(n_slots, self._n_slots)
 
