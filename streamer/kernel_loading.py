@@ -4,13 +4,14 @@ numba makes its compiler ready before it loads a kept kernel: it imports all tha
 linear algebra too, and sorts it, which takes four times as long as loading the kernels does. It does so again
 where it compiles, so a kernel that is not kept misses nothing.
 
-This is beyond what numba documents. Where a version of it does not fit, kernels are loaded its own way.
+This is beyond what numba documents. Where a version of it does not fit, kernels are loaded its own way. So
+are those of others, which may need more: one that hashes needs symbols that only numba's hashing makes known.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,19 +20,26 @@ from numba.core.caching import Cache
 from numba.core.cpu import CPUContext
 from numba.core.runtime import rtsys
 
+OWN = frozenset({"alerts", "detectors", "streamer"})
+"""The packages whose kernels are loaded this way."""
+
 _numbas_way = Cache.load_overload
 _numbas_environment = environment._rebuild_env
 
 
-def load_without_compiler() -> None:
-    """Load kernels this way from now on, in this process."""
-    Cache.load_overload = _load
+def load_without_compiler(packages: Collection[str] = OWN) -> None:
+    """Load these packages' kernels this way from now on, in this process."""
+
+    def load(cache: Any, signature: Any, context: Any) -> Any:
+        owner = cache._py_func.__module__.partition(".")[0]
+        quick = owner in packages and isinstance(context, CPUContext)
+        return (_load if quick else _numbas_way)(cache, signature, context)
+
+    Cache.load_overload = load
 
 
 def _load(cache: Any, signature: Any, context: Any) -> Any:
     """As numba's own, under its lock; None where none is kept."""
-    if not isinstance(context, CPUContext):
-        return _numbas_way(cache, signature, context)
     try:
         rtsys.initialize(context)  # what arrays are allocated with
         with _bare_environments():

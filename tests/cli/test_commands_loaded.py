@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import typer
 
 from streamer.cli.app import COMMANDS, application
+from streamer.loading import loading
 
 
 def names(*arguments: str) -> list[str | None]:
@@ -43,3 +45,27 @@ def test_muting_does_not_load_what_running_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_nobody_looks_for_garbage_while_code_is_loaded_nor_through_what_was_loaded() -> None:
+    def fails() -> None:
+        with loading():
+            assert not gc.isenabled()
+            with loading():
+                pass
+            assert not gc.isenabled()
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        fails()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+    gc.disable()
+    try:
+        with loading():
+            pass
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.enable()
