@@ -19,6 +19,7 @@ of one instrument at most once in 10 s of its clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numba import njit
@@ -42,6 +43,12 @@ _CLOSED = -1
 _NEVER = np.iinfo(np.int64).min
 
 _NOBODY = np.empty(0, np.int64)
+
+# by which room for instruments grows: others than the next rule's, so that no instrument finds all full
+_FACTORS = tuple(1.5 + step / 64 for step in range(64))
+_LEAST_ROOM = 8
+_UNSEEN_AHEAD = 64  # instruments that are written as unseen ones at once: room beyond takes no memory
+_numbers = count()
 
 # every column of the state: its type, and what a slot has in it before its first row
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
@@ -100,6 +107,8 @@ class Episodes:
         self._hold = rule.hold
         self._clear_ns = rule.clear_ns
         self._n_slots = 0
+        self._unseen_to = 0
+        self._factor = _FACTORS[next(_numbers) % len(_FACTORS)]
         self._columns = {name: np.empty(0, dtype) for name, (dtype, _) in _LAYOUT.items()}
         self._idle = True
 
@@ -110,13 +119,22 @@ class Episodes:
 
     def grow(self, n_slots: int) -> None:
         """Make room for this many instruments; those that are there keep their state."""
-        capacity = len(self._columns["number"])
-        if n_slots > capacity:
-            for name, (dtype, start) in _LAYOUT.items():
-                grown = np.full(max(n_slots, 2 * capacity, 8), start, dtype)
-                grown[:capacity] = self._columns[name]
-                self._columns[name] = grown
+        if n_slots > self._unseen_to:
+            if n_slots > len(self._columns["number"]):
+                self._make_room(max(int(self._factor * n_slots), _LEAST_ROOM))
+            self._write_unseen(min(n_slots + _UNSEEN_AHEAD, len(self._columns["number"])))
         self._n_slots = max(n_slots, self._n_slots)
+
+    def _make_room(self, capacity: int) -> None:
+        for name, column in self._columns.items():
+            grown = np.empty(capacity, column.dtype)
+            grown[: self._unseen_to] = column[: self._unseen_to]
+            self._columns[name] = grown
+
+    def _write_unseen(self, end: int) -> None:
+        for name, (_, start) in _LAYOUT.items():
+            self._columns[name][self._unseen_to : end] = start
+        self._unseen_to = end
 
     def step(
         self,
@@ -200,7 +218,7 @@ class Episodes:
         for name, column in self._columns.items():
             kept = state.get(name, _NOBODY) if name == "missed_at" else state[name]
             column[: len(kept)] = kept
-            column[len(kept) :] = _LAYOUT[name][1]
+            column[len(kept) : self._unseen_to] = _LAYOUT[name][1]
         self._settle()
 
 

@@ -17,16 +17,17 @@ _WARM_S, _COLD_S = 2.0, 60.0
 _GIVE_UP_S = 180.0
 _NOTICE = "preparing kernels"
 _NOT_COLD = "not run: it takes up to a minute"
+_AS_INSTALLED = {"PYTHONDONTWRITEBYTECODE": ""}  # what Python has compiled it keeps, whatever is set here
 
 
 def measure(bench: Bench, taken: Taken) -> list[Figure]:
     """The topic holds events before the start, and any trade raises an alert, so that the first is one."""
     del taken
     topic = bench.sample_topic
-    environ: dict[str, str] = {}
+    environ = _AS_INSTALLED
     cold = Figure("kernels not compiled", None, "s", most=_COLD_S, note=_NOT_COLD)
     if bench.scale.cold:
-        environ = {"NUMBA_CACHE_DIR": str(bench.new_folder())}
+        environ = {**_AS_INSTALLED, "NUMBA_CACHE_DIR": str(bench.new_folder())}
         took, said = _first_decision(bench, topic, environ)
         must(_NOTICE in said, f"nothing was said while compiling: {said}")
         bench.say(f"cold: {took:.1f} s")

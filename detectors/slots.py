@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from weakref import WeakSet
 
@@ -14,7 +15,9 @@ from detectors.columns import State
 from detectors.copies import Copier
 from detectors.memory import Growing
 
-_FACTOR = 4  # by which room grows: what is not used costs no memory
+# by which room grows: what is not used costs no memory; others than the next arrays', so that no slot finds
+# all of them full
+_FACTORS = tuple(3 + step / 32 for step in range(64))
 _MOST_AHEAD = 1 << 16  # slots of room beyond those in use
 _UNSEEN_AHEAD = 16  # slots that are written as unseen ones at once
 
@@ -37,6 +40,7 @@ class Column:
 
 
 _all: WeakSet[SlotArrays] = WeakSet()
+_numbers = count()
 
 
 def all_arrays() -> list[SlotArrays]:
@@ -68,6 +72,7 @@ class SlotArrays:
         self._n_slots = 0
         self._capacity = 0
         self._unseen_to = 0
+        self._factor = _FACTORS[next(_numbers) % len(_FACTORS)]
         self._arrays = {name: Growing(column.dtype, column.shape) for name, column in self._layout.items()}
         self._copiers = {name: Copier() for name in self._layout}
         _all.add(self)
@@ -99,13 +104,15 @@ class SlotArrays:
         self._n_slots = max(self._n_slots, n_slots)
 
     def _make_room(self, n_slots: int) -> None:
-        ahead = min(_FACTOR * self._capacity, self._capacity + _MOST_AHEAD)
-        if ahead > n_slots and self._extended(ahead) is None:
+        if self._extended(self._room_for(n_slots)) is None:
             return
         error = self._extended(n_slots)
         if error is not None:
             size = sum(growing.entry_bytes for growing in self._arrays.values()) * self._per_slot
             raise NoRoomError(f"no memory for {n_slots:,} instruments, each of {size:,} bytes") from error
+
+    def _room_for(self, n_slots: int) -> int:
+        return min(int(self._factor * n_slots), n_slots + _MOST_AHEAD)
 
     def _extended(self, capacity: int) -> OSError | MemoryError | None:
         """Give all arrays room for so many slots; what came in between, where it was given to none."""
@@ -166,4 +173,5 @@ class SlotArrays:
             self._arrays[name].extend(held)
             self[name][:held] = state[name]
         self._n_slots = self._capacity = self._unseen_to = held // self._per_slot
+        self._extended(self._room_for(max(before, self._n_slots)))
         self.grow(before)

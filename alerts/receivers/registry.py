@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from alerts.contracts import Clock, Receiver
-from alerts.receivers.console import console
-from alerts.receivers.file import file
 from alerts.receivers.settings import ReceiverSettings
-from alerts.receivers.slack import slack
-from alerts.receivers.slack_webhook import slack_webhook
-from alerts.receivers.webhook import webhook
 from alerts.secrets import Resolve
 
 
@@ -23,14 +19,18 @@ class Factory(Protocol):
         """Build it; raises `SecretError` or `ReceiverError` where it could not work."""
 
 
+def _loaded_when_built(kind: str) -> Factory:
+    """The function of this name in the file of this name; its libraries are loaded where it is wanted."""
+
+    def build(name: str, settings: Any, resolve: Resolve, clock: Clock) -> Receiver:
+        factory: Factory = getattr(import_module(f"alerts.receivers.{kind}"), kind)
+        return factory(name, settings, resolve, clock)
+
+    return build
+
+
 RECEIVERS: Mapping[str, Factory] = MappingProxyType(
-    {
-        "console": console,
-        "file": file,
-        "slack": slack,
-        "slack_webhook": slack_webhook,
-        "webhook": webhook,
-    }
+    {kind: _loaded_when_built(kind) for kind in ("console", "file", "slack", "slack_webhook", "webhook")}
 )
 """By kind; `ReceiverSettings.kind` is a key."""
 

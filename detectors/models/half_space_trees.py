@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from random import Random
 
 import numpy as np
@@ -206,7 +207,7 @@ class HalfSpaceTrees:
     ) -> None:
         self._height = height
         self._window_size = window_size
-        self._feature, self._threshold = _structure(features, n_trees, height, seed)
+        self._feature, self._threshold = _structure(tuple(features), n_trees, height, seed)
         drawn = hashlib.sha256(self._feature.tobytes() + self._threshold.tobytes()).hexdigest()
         self.version = f"HalfSpaceTrees.2 {drawn[:12]}"
         self._shift = np.uint64(window_size.bit_length())
@@ -275,10 +276,14 @@ def build(settings: DetectorSettings) -> HalfSpaceTrees:
     return HalfSpaceTrees(settings.features, **whole_numbers(settings, PARAMS))
 
 
+@lru_cache(maxsize=4)
 def _structure(
-    features: Sequence[str], n_trees: int, height: int, seed: int
+    features: tuple[str, ...], n_trees: int, height: int, seed: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
-    """What River draws, in the order in which River draws it; loading River for that takes a second."""
+    """What River draws, in the order in which River draws it; loading River for that takes a second.
+
+    It takes some ms, and is asked for by a configuration's check and by every task: nobody writes to it.
+    """
     chance = Random(seed)  # noqa: S311 (River's own)
     names = sorted(range(len(features)), key=lambda index: features[index])
     feature = np.zeros((n_trees, 2**height - 1), np.uint16)

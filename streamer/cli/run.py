@@ -10,6 +10,7 @@ import typer
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import say
 from streamer.config.secrets import resolve_secrets
+from streamer.loading import loading
 
 
 def run(
@@ -30,10 +31,11 @@ def run(
 
     Example: `SLACK_BOT_TOKEN=xoxb-… tapewatch run -c binance.yaml`
     """
-    from streamer.cli.logs import set_up_logs
-    from streamer.service import run_service
+    with loading():
+        from streamer.cli.logs import set_up_logs
+        from streamer.service import run_service
 
-    loaded = load_config(config)
+        loaded = load_config(config)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
     secrets = resolve_secrets(loaded, os.environ)

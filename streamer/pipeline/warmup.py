@@ -12,6 +12,7 @@ import numpy as np
 from streamer.events.batch import Batch, Decoded, Instrument, Kind
 from streamer.events.formats import DecodeContext
 from streamer.events.texts import Strings, Texts
+from streamer.kernel_loading import load_without_compiler
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Tick
 from streamer.scan import Interner
@@ -24,6 +25,7 @@ _MANY = 128
 _INSTRUMENT = Instrument("warm-up", "warm-up")
 _NOTICE = "preparing kernels (the first start compiles them, which may take half a minute)"
 _QUICK_S = 1.0  # nobody needs to be told of less
+_LATER_S = 1.0  # until the first records are through: whatever loads meanwhile holds them up
 
 
 def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] = lambda: None) -> float:
@@ -44,6 +46,7 @@ def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] =
         Seconds it took.
     """
     began = time.monotonic()
+    load_without_compiler()
     notice = threading.Timer(_QUICK_S, say, [_NOTICE])
     notice.start()
     try:
@@ -60,7 +63,9 @@ def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] =
 def load_later(plan: Plan) -> None:
     """Load beside other work what is needed only after a while, and takes long to load: River's drift."""
     if plan.drift.watches:
-        threading.Thread(target=import_module, args=("river.drift",), name="load", daemon=True).start()
+        later = threading.Timer(_LATER_S, import_module, ["river.drift"])
+        later.daemon = True
+        later.start()
 
 
 def _run_once(plan: Plan) -> None:

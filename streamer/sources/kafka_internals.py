@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition, errors
@@ -83,6 +85,25 @@ class Network(KafkaNetClient):  # type: ignore[misc]
         super().__init__(net=net, manager=self.manager(net, **configs))
         # The library takes this option, but does not hand it on to what asks for topics' metadata.
         self.cluster.config["allow_auto_create_topics"] = False
+
+
+_ASK_AGAIN_MS = 5
+"""Least time between two questions for topics where somebody waits for the answer."""
+
+
+@contextmanager
+def asked_at_once(consumer: KafkaConsumer) -> Iterator[None]:
+    """Within it a question for topics does not wait until the last one is 100 ms ago.
+
+    The library holds to that pause (`retry_backoff_ms`) after answers as well as after failures.
+    """
+    config = consumer._cluster.config
+    usual = config["retry_backoff_ms"]
+    config["retry_backoff_ms"] = min(usual, _ASK_AGAIN_MS)
+    try:
+        yield
+    finally:
+        config["retry_backoff_ms"] = usual
 
 
 def incarnation(consumer: KafkaConsumer, topic: str) -> str:

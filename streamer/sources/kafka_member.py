@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from streamer.sources.contract import Assignments, Log, Partition
 from streamer.sources.kafka_internals import (
     ask_to_rejoin,
+    asked_at_once,
     handed_out,
     incarnation,
     partition_count,
@@ -64,13 +65,14 @@ class Member:
         kafka.errors.KafkaError
             When the broker cannot be asked.
         """
-        self._at_open = find_topics(self._consumer, globs, ", ".join(self._settings.servers))
-        if any(is_pattern(glob) for glob in globs):
-            self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
-        else:
-            self._consumer.subscribe(topics=sorted(set(globs)), listener=self._poller)
-        # Having the partitions' list before the group is joined saves joining it a second time.
-        self._consumer.topics()
+        with asked_at_once(self._consumer):
+            self._at_open = find_topics(self._consumer, globs, ", ".join(self._settings.servers))
+            if any(is_pattern(glob) for glob in globs):
+                self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
+            else:
+                self._consumer.subscribe(topics=sorted(set(globs)), listener=self._poller)
+            # Having the partitions' list before the group is joined saves joining it a second time.
+            self._consumer.topics()
 
     def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """As the consumer's own `poll`; on the way partitions may go."""
@@ -98,7 +100,8 @@ class Member:
         if not fresh or now < self._ask_at:
             return
         self._ask_at = now + ASK_AGAIN_AFTER_S
-        logs = describe(self._consumer, fresh, self._settings, self._at_open)
+        with asked_at_once(self._consumer):
+            logs = describe(self._consumer, fresh, self._settings, self._at_open)
         if len(logs) == len(fresh):
             self._ask_at = 0.0
         self._take_over({TopicPartition(log.partition.topic, log.partition.partition): log for log in logs})

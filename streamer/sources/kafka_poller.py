@@ -119,11 +119,14 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
             pass
 
     def _poll(self, timeout_ms: int, max_records: int) -> Found:
+        before = set(self.fresh)
         if not join(self._consumer, JOIN_WITHIN_MS):
             return {}
         if is_fenced(self._consumer):
             raise errors.FencedInstanceIdError
-        found: Found = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+        # What has just come waits for the caller, so that there may be nothing to wait for here.
+        wait_ms = timeout_ms if self.fresh <= before else 0
+        found: Found = self._consumer.poll(timeout_ms=wait_ms, max_records=max_records)
         return found
 
     def _hand_over(self, handover: _Handover) -> None:

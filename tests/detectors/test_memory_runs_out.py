@@ -47,7 +47,7 @@ assert (growing.array[before:] == 0.0).all()
 """
 
 SLOTS = """
-# 40 MiB an array; four times that fits into the first two, and leaves too little for the third
+# 40 MiB an array in the end; room ahead fits into the first two at most, and leaves too little for the third
 zeros = Column(np.float64, 0, (512,))
 arrays = SlotArrays({"a": Column(np.float64, np.nan, (512,)), "b": zeros, "c": zeros})
 
@@ -58,27 +58,27 @@ def held(n_written):
     assert not any(arrays[name][n_written : arrays.n_slots].any() for name in "bc")
 
 
-arrays.grow(10_240)
+arrays.grow(2_048)
 for name in "abc":
-    arrays[name][:, 0] = np.arange(10_240)
-limit(256 * MIB)
-arrays.grow(18_432)
-assert arrays.n_slots == 18_432
-held(10_240)
+    arrays[name][:2_048, 0] = np.arange(2_048)
+limit(200 * MIB)
+arrays.grow(10_400)
+assert arrays.n_slots == 10_400
+held(2_048)
 for name in "abc":
-    arrays[name][:18_432, 0] = np.arange(18_432)
+    arrays[name][:10_400, 0] = np.arange(10_400)
 error = refused(arrays.grow, 100_000)
 assert isinstance(error, NoRoomError), error
 assert str(error) == "no memory for 100,000 instruments, each of 12,288 bytes", error
-assert arrays.n_slots == 18_432
-held(18_432)
-arrays.grow(18_500)
-held(18_432)
+assert arrays.n_slots == 10_400
+held(10_400)
+arrays.grow(10_500)
+held(10_400)
 refused(arrays.grow, 100_000)
 limit(None)
 arrays.grow(100_000)
 assert arrays.n_slots == 100_000
-held(18_432)
+held(10_400)
 """
 
 AGAIN = """

@@ -21,7 +21,7 @@ from detectors.features.baselines import STATISTICS
 from detectors.fields import FIELDS as BASELINE_FIELDS
 from detectors.models import MODELS, STATUS_NAMES
 from detectors.settings import DetectorSettings
-from streamer.cli import app
+from streamer.cli.app import application
 from streamer.config.settings import (
     CheckpointSettings,
     EngineSettings,
@@ -170,7 +170,7 @@ def test_every_alert_about_the_service() -> None:
 
 
 def commands() -> dict[str, Any]:
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return dict(typer.main.get_command(application()).commands)  # type: ignore[attr-defined]
 
 
 def test_every_command() -> None:
@@ -188,7 +188,7 @@ def test_every_option_of_a_command(name: str) -> None:
 
 def test_no_option_that_there_is_not() -> None:
     spoken = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(PAGES.values())))
-    everything = [typer.main.get_command(app), *commands().values()]
+    everything = [typer.main.get_command(application()), *commands().values()]
     known = {option for command in everything for one in command.params for option in one.opts}
     assert spoken <= known | {"--help"}
 

@@ -10,7 +10,7 @@ from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.structs import MemberState
 
-from streamer.sources.kafka_internals import Network, join, resume
+from streamer.sources.kafka_internals import Network, asked_at_once, join, resume
 
 
 @pytest.fixture
@@ -80,3 +80,27 @@ def test_polls_that_do_not_wait_join_too(broker: str, topic_factory: Callable[..
         while len(reading.values) < 3:
             assert time.monotonic() < give_up
             reading.poll(0.0)
+
+
+def test_topics_are_asked_for_without_a_pause_only_where_somebody_waits(
+    consumer: KafkaConsumer, topic_factory: Callable[..., str]
+) -> None:
+    topic = topic_factory()
+    metadata = consumer._cluster
+
+    def pause_ms() -> float:
+        """How long the library would wait for the next question, had the last one just been put."""
+        metadata._last_refresh_ms = (time.monotonic() + 1_000) * 1_000
+        return metadata.ttl() - 1_000_000
+
+    def fails() -> None:
+        with asked_at_once(consumer):
+            assert topic in consumer.topics()
+            assert pause_ms() <= 5
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert 5 < pause_ms() <= 100
+    metadata._last_refresh_ms = 0
+    assert topic in consumer.topics()
