@@ -5,7 +5,8 @@ linear algebra too, and sorts it, which takes four times as long as loading the 
 where it compiles, so a kernel that is not kept misses nothing.
 
 This is beyond what numba documents. Where a version of it does not fit, kernels are loaded its own way. So
-are those of others, which may need more: one that hashes needs symbols that only numba's hashing makes known.
+are those of others, which may need symbols that only numba's compiler makes known: one that runs in threads
+of its own (``parallel=True``) does, which none here may.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from numba.core import environment
@@ -29,6 +31,7 @@ _numbas_environment = environment._rebuild_env
 
 def load_without_compiler(packages: Collection[str] = OWN) -> None:
     """Load these packages' kernels this way from now on, in this process."""
+    import_module("numba.cpython.hashing")  # makes known what kernels with dictionaries need
 
     def load(cache: Any, signature: Any, context: Any) -> Any:
         owner = cache._py_func.__module__.partition(".")[0]

@@ -43,7 +43,10 @@ def spread(values):
 
 @njit(cache=True, nogil=True)
 def sorted_powers(values):
-    return np.sort(values.astype(np.float64) ** 3)
+    seen = {"one": 1}
+    for value in values:
+        seen[str(value)] = value
+    return np.sort(values.astype(np.float64) ** (len(seen) - 1))
 """
 
 
