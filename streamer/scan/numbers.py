@@ -231,6 +231,37 @@ def double_at(at, end):
     return behind, value, sure
 
 
+@njit(error_model="numpy")
+def _any_double(at, end):
+    return double_at(at, end)
+
+
+@njit(error_model="numpy", forceinline=True)
+def double_between(at, behind, end):
+    """Whether a number lies between two places, its value, and whether that is beyond doubt."""
+    size = behind - at
+    if size <= 16:
+        inside = (_ONE << U(size)) - _ONE
+        digits, points = digits_of(at), points_of(at) & inside
+        point = trailing_zeros(points)
+        places = size - point - 1
+        if (
+            point >= 1
+            and point <= 8
+            and places >= 1
+            and places <= 8
+            and (digits ^ points) & inside == inside
+            and points & (points - _ONE) == _NONE
+            and (point == 1 or byte_at(at) != _ZERO)
+        ):
+            whole = _eight_digits((word_at(at) ^ _ZEROS) << U(64 - 8 * point))
+            rest = _eight_digits((word_at(at + point + 1) ^ _ZEROS) << U(64 - 8 * places))
+            value, sure = _double(False, whole * _WORD_TENS[places] + rest, -places)
+            return True, value, sure
+    found, value, sure = _any_double(at, end)
+    return found == behind, value, sure
+
+
 @njit(error_model="numpy", forceinline=True)
 def _short_integer(at):
     """An integer of up to 19 digits: its end, -1 where it is another number or none, and its digits."""
@@ -264,6 +295,35 @@ def integer_at(at, end):
     fits = whole and digits <= (_LEAST if negative else _LEAST - _ONE)
     value = np.int64(digits)
     return behind, -value if negative else value, fits, True
+
+
+@njit(error_model="numpy")
+def _any_integer(at, end):
+    return integer_at(at, end)
+
+
+@njit(error_model="numpy", forceinline=True)
+def digits_between(at, behind):
+    """Whether 1 to 16 digits lie between two places, and nothing else, as integers are written."""
+    size = behind - at
+    if size < 1 or size > 16:
+        return False
+    inside = (_ONE << U(size)) - _ONE
+    return digits_of(at) & inside == inside and (size == 1 or byte_at(at) != _ZERO)
+
+
+@njit(error_model="numpy", forceinline=True)
+def integer_between(at, behind, end):
+    """Whether a number lies between two places, its value, whether it is an int64, whether that is sure."""
+    if digits_between(at, behind):
+        size = behind - at
+        if size <= 8:
+            return True, np.int64(_eight_digits((word_at(at) ^ _ZEROS) << U(64 - 8 * size))), True, True
+        first = _eight_digits(word_at(at) ^ _ZEROS)
+        second = _eight_digits((word_at(at + 8) ^ _ZEROS) << U(128 - 8 * size))
+        return True, np.int64(first * _WORD_TENS[size - 8] + second), True, True
+    found, value, fits, sure = _any_integer(at, end)
+    return found == behind, value, fits, sure
 
 
 @njit(error_model="numpy")

@@ -4,6 +4,7 @@ A row is read once, from its first byte to its last, value by value; `streamer.s
 between them. Inner functions know arrays by their addresses: numba would count references to what is passed.
 """
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
+# ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
 
 from __future__ import annotations
 
@@ -11,14 +12,27 @@ import numpy as np
 from numba import njit
 
 from streamer.scan.fingerprint import FINGERPRINT
-from streamer.scan.numbers import double_at, integer_at
+from streamer.scan.numbers import digits_between, double_at, double_between, integer_at, integer_between
+from streamer.scan.separators import TABLE_SIZE as SEPARATORS_SIZE
 from streamer.scan.separators import empty_table, expected, learned, size_of, target_of
+from streamer.scan.shapes import (
+    SHAPES_SIZE,
+    count_keys,
+    learn_shape,
+    no_shapes,
+    nothing_read,
+    shape_of,
+    value_in,
+    value_read,
+    values_of,
+)
 from streamer.scan.skipping import (
     COMMA,
     NULL,
     OBJECT,
     OBJECT_END,
     after_colon,
+    after_scalar,
     after_value,
     begins_number,
     literal_at,
@@ -30,6 +44,9 @@ U = np.uint64
 
 NUMBER, DECIMAL, INTEGER, TEXT, FLAG = range(5)
 """Types of fields, as the plan has them."""
+
+MEMORY_SIZE = SEPARATORS_SIZE + SHAPES_SIZE
+"""How many int64 are learned into."""
 
 UNWANTED = -1
 """What a key leads to: a field from 0 on, this, or an object of the plan as `object_target` has it."""
@@ -51,14 +68,14 @@ def object_target(number):
 
 
 @njit(error_model="numpy")
-def _scan_rows(
-    arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
-):
+def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
     base = arena.ctypes.data
     limit = arena.size - padding
     plan = names.ctypes.data, keys.ctypes.data, objects.ctypes.data, fields.ctypes.data
-    table = separators.ctypes.data
+    table = memory.ctypes.data
+    shapes = table + 8 * SEPARATORS_SIZE
     first = empty_table(table)
+    no_shapes(shapes)
     everything = (U(1) << U(fields.shape[0])) - U(1)
     n = at.size
     for row in range(n):
@@ -68,9 +85,16 @@ def _scan_rows(
             if begin < 0 or begin > limit or length < 0 or length > limit - begin:
                 return row
             out = columns.ctypes.data + row * 8, n * 8
-            sure, present, other = _scan_row(
-                base, base + begin, base + begin + length, plan, table, first, out
-            )
+            row_at, row_end = base + begin, base + begin + length
+            keys, quotes = count_keys(row_at, row_end, shapes)
+            shape = shape_of(row_at, row_end, keys, quotes, shapes) if keys >= 0 else 0
+            if shape:
+                sure, present, other = _read_shape(base, row_end, shape, plan[3], shapes, out)
+            if not sure:
+                nothing_read(shapes)
+                sure, present, other = _scan_row(base, row_at, row_end, plan, table, first, shapes, out)
+                if sure and keys >= 0:
+                    learn_shape(row_at, row_end, keys, quotes, shapes)
         flagged[row] = not sure
         if not sure:
             present = other = U(0)
@@ -85,7 +109,7 @@ def _scan_rows(
 
 
 @njit(error_model="numpy")
-def _scan_row(base, at, end, plan, table, known, out):
+def _scan_row(base, at, end, plan, table, known, shapes, out):
     """One row: whether it is beyond doubt, what is there, and what is there with another type."""
     objects, fields = plan[2], plan[3]
     present, other, entered = U(0), U(0), U(0)
@@ -117,6 +141,7 @@ def _scan_row(base, at, end, plan, table, known, out):
             if target == _CLOSES:
                 continue
             known = learned(start, at, where, target, known, table)
+        value = at
         if target == UNWANTED:
             if byte_at(at) == QUOTE:  # which most are
                 behind, _ = text_end(at + 1, end)
@@ -145,8 +170,59 @@ def _scan_row(base, at, end, plan, table, known, out):
                 other |= bit
         if at < 0:
             return False, present, other
+        value_read(value, at, target, shapes)
         where |= 1
     return after_blanks(at, end) == end, present, other
+
+
+@njit(error_model="numpy")
+def _read_shape(base, end, shape, fields, shapes, out):
+    """A row of known shape: the same as `_scan_row`. One that is in doubt here is to be read by the book."""
+    present, other = U(0), U(0)
+    for number in range(values_of(shape)):
+        at, behind, target, quoted = value_in(shape, number, shapes)
+        if target == UNWANTED:
+            if not (quoted or digits_between(at, behind) or after_scalar(at, end, byte_at(at)) == behind):
+                return False, present, other
+            continue
+        kind = number_at(fields, target * FIELD_WIDTH + KIND)
+        to = out[0] + number_at(fields, target * FIELD_WIDTH + COLUMN) * out[1]
+        sure, good = _value_between(base, at, behind, end, kind, quoted, to, out[1])
+        if not sure:
+            return False, present, other
+        if good:
+            present |= U(1) << U(target)
+        else:
+            other |= U(1) << U(target)
+    return True, present, other
+
+
+@njit(error_model="numpy", forceinline=True)
+def _value_between(base, at, behind, end, kind, quoted, out, step):
+    """Read a wanted value whose end is known: whether it is beyond doubt; and as `_value`."""
+    if quoted:
+        if kind == TEXT:
+            put_word(out, U(at - base))
+            put_word(out + step, U(behind - at))
+            return True, True
+        if kind == DECIMAL:
+            good, value, sure = double_between(at, behind, end)
+            put_word(out, bits_of(value))
+            return sure or not good, good
+        return True, False
+    if kind == INTEGER and begins_number(byte_at(at)):
+        good, value, fits, sure = integer_between(at, behind, end)
+        put_word(out, U(value))
+        return sure and good, fits
+    if (kind == NUMBER or kind == DECIMAL) and begins_number(byte_at(at)):
+        good, value, sure = double_between(at, behind, end)
+        put_word(out, bits_of(value))
+        return sure and good, True
+    found, which = literal_at(at)
+    if kind == FLAG and which != NULL:
+        put_word(out, U(which))
+        return found == behind, True
+    return after_scalar(at, end, byte_at(at)) == behind, False
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -228,9 +304,7 @@ def _look_up(at, size, number, plan):
 
 def _compiled(fingerprint):
     @njit(cache=True, nogil=True, error_model="numpy")
-    def scan_rows(
-        arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
-    ):
+    def scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
         """Read rows; returns the first that is not within the arena, or -1.
 
         Parameters
@@ -239,8 +313,8 @@ def _compiled(fingerprint):
             uint8, int64[n], int64[n]: the rows' bytes (size -1: null); the last `padding` bytes are nobody's.
         names, keys, objects, fields, defaults
             The plan, see `streamer.scan.plan`.
-        separators
-            int64[TABLE_SIZE], of no meaning before and after.
+        memory
+            int64[MEMORY_SIZE], of no meaning before and after.
         columns
             uint64[c, n], written: `PRESENT`, `OTHER`, and the columns of the fields.
         flagged
@@ -248,7 +322,7 @@ def _compiled(fingerprint):
         """
         _ = fingerprint
         return _scan_rows(
-            arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
+            arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged
         )
 
     return scan_rows

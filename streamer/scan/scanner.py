@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.scan.plan import Field, FieldType, make_plan
-from streamer.scan.rows import COLUMN, OTHER, PRESENT, scan_rows
-from streamer.scan.separators import TABLE_SIZE
+from streamer.scan.rows import COLUMN, MEMORY_SIZE, OTHER, PRESENT, scan_rows
 
 PADDING = 64
 """So many bytes at an arena's end belong to no row."""
@@ -119,7 +118,7 @@ class Scanner:
             plan.objects,
             plan.fields,
             plan.defaults if into is None else _NO_DEFAULTS,
-            np.empty(TABLE_SIZE, np.int64),
+            np.empty(MEMORY_SIZE, np.int64),
             columns,
             flagged,
         )

@@ -1,0 +1,230 @@
+"""Whole rows of the same make, read at once.
+
+What is left of a row without its values (scalars all of them) is its shape. It is learned from a row that was
+read by the book. The colons behind keys, `":`, say where in another row each part of the shape must stand; if
+all of them do, the row is as valid as the first one but for its values, and these lie in between.
+
+Shapes are looked up by how many keys and quotes a row has, two for each sum; a row of other shape is read by
+the book.
+"""
+# mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
+# ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from streamer.scan.skipping import LIST, OBJECT
+from streamer.scan.texts import QUOTE
+from streamer.scan.words import (
+    LOW_BYTES,
+    byte_at,
+    equal_bytes,
+    marks_of_text,
+    number_at,
+    ones,
+    put_word,
+    trailing_zeros,
+    word_at,
+)
+
+U = np.uint64
+
+_BLOCK = 64
+_MOST_BYTES = 8 * _BLOCK
+"""A longer row has no shape here."""
+_MOST_VALUES = 32
+_PLACES = 64
+_SHAPES = 32
+_NONE, _ONE, _ALL = U(0), U(1), U((1 << 64) - 1)
+
+# what stands before a value: its words, a bit for each byte, which colon is its last, that colon's place in
+# it, its size, and of the value: the target, and whether quotes enclose it
+_WORDS = 4
+_MASK, _COLON, _BEFORE, _SIZE, _TARGET, _QUOTED, _WIDTH = range(_WORDS, _WORDS + 7)
+# a shape: how many keys, quotes and values; from `_FIRST` on what stands before each value, and at the end
+_KEYS, _QUOTES, _VALUES, _FIRST = range(4)
+_SHAPE = _FIRST + (_MOST_VALUES + 1) * _WIDTH
+
+# the memory: by place two shapes; how many are learned; of a row its colons, the values as they were read by
+# the book (how many, and from where to where, to which target), and as they lie in a shape; the shapes
+_LEARNED = 2 * _PLACES
+_COLONS = _LEARNED + 1
+_READ = _COLONS + _MOST_BYTES // 2 + 8
+_SPANS = _READ + 1 + 3 * _MOST_VALUES
+_STORE = _SPANS + 2 * _MOST_VALUES + 2
+
+SHAPES_SIZE = _STORE + _SHAPES * _SHAPE
+"""How many int64 all this takes."""
+
+
+@njit(error_model="numpy")
+def no_shapes(memory):
+    """Forget all."""
+    for place in range(_LEARNED + 1):
+        put_word(memory + 8 * place, _NONE)
+
+
+@njit(error_model="numpy", forceinline=True)
+def count_keys(at, end, memory):
+    """How many keys and quotes a row has; -1 for one that has no shape. Where the colons are is written.
+
+    In such a row no byte is a control character, a backslash or no ASCII, so each string ends at a quote.
+    """
+    if end - at > _MOST_BYTES:
+        return -1, 0
+    colons = memory + 8 * _COLONS
+    keys, quotes, before = 0, 0, _NONE
+    while at < end:
+        quote, colon, bad = marks_of_text(at)
+        inside = _ALL >> U(max(_BLOCK - (end - at), 0))
+        if bad & inside != _NONE:
+            return -1, 0
+        quote &= inside
+        colon &= inside & (quote << _ONE | before)
+        before = quote >> U(_BLOCK - 1)
+        quotes += ones(quote)
+        to, keys = colons + 8 * keys, keys + ones(colon)
+        while True:
+            for _ in range(4):  # without asking which of them are there
+                put_word(to, U(at + trailing_zeros(colon)))
+                colon &= colon - _ONE
+                to += 8
+            if colon == _NONE:
+                break
+        at += _BLOCK
+    return keys, quotes
+
+
+@njit(error_model="numpy", forceinline=True)
+def _place(keys, quotes, memory):
+    return memory + 16 * ((keys * 5 + (quotes >> 1)) & (_PLACES - 1))
+
+
+@njit(error_model="numpy", forceinline=True)
+def shape_of(at, end, keys, quotes, memory):
+    """The shape of a row, 0 if it has none that is learned; where its values lie is written."""
+    place = _place(keys, quotes, memory)
+    shape = number_at(place, 0)
+    if _fits(at, end, keys, quotes, shape, memory):
+        return shape
+    other = number_at(place, 1)
+    if _fits(at, end, keys, quotes, other, memory):
+        put_word(place, U(other))
+        put_word(place + 8, U(shape))
+        return other
+    return 0
+
+
+@njit(error_model="numpy", forceinline=True)
+def _fits(at, end, keys, quotes, shape, memory):
+    if shape == 0 or number_at(shape, _KEYS) != keys or number_at(shape, _QUOTES) != quotes:
+        return False
+    colons, spans = memory + 8 * _COLONS, memory + 8 * _SPANS
+    part = shape + 8 * _FIRST
+    behind = part + 8 * _WIDTH * number_at(shape, _VALUES)
+    value = start = at
+    while part != behind:
+        start = number_at(colons, number_at(part, _COLON)) - number_at(part, _BEFORE)
+        if start < value or not _stands(start, part):
+            return False
+        put_word(spans, U(start))
+        value = start + number_at(part, _SIZE)
+        put_word(spans + 8, U(value))
+        spans += 16
+        part += 8 * _WIDTH
+    start = end - number_at(part, _SIZE)
+    put_word(spans, U(start))
+    return number_at(memory, _SPANS) == at and start >= value and _stands(start, part)
+
+
+@njit(error_model="numpy", forceinline=True)
+def _stands(at, part):
+    mask = U(number_at(part, _MASK))
+    return equal_bytes(at, part) & mask == mask
+
+
+@njit(error_model="numpy", forceinline=True)
+def values_of(shape):
+    """How many values a shape has."""
+    return number_at(shape, _VALUES)
+
+
+@njit(error_model="numpy", forceinline=True)
+def value_in(shape, value, memory):
+    """Of a value: from where to where it lies, without its quotes, its target, and whether it has them."""
+    part = shape + 8 * (_FIRST + value * _WIDTH)
+    begin, end = number_at(memory, _SPANS + 2 * value + 1), number_at(memory, _SPANS + 2 * value + 2)
+    return begin, end, number_at(part, _TARGET), number_at(part, _QUOTED) != 0
+
+
+@njit(error_model="numpy", forceinline=True)
+def nothing_read(memory):
+    """Before the values of a row that is read by the book."""
+    put_word(memory + 8 * _READ, _NONE)
+
+
+@njit(error_model="numpy", forceinline=True)
+def value_read(at, end, target, memory):
+    """A value of such a row, with its quotes."""
+    count = number_at(memory, _READ)
+    if count < _MOST_VALUES:
+        to = memory + 8 * (_READ + 1 + 3 * count)
+        put_word(to, U(at))
+        put_word(to + 8, U(end))
+        put_word(to + 16, U(target))
+    put_word(memory + 8 * _READ, U(count + 1))
+
+
+@njit(error_model="numpy")
+def learn_shape(at, end, keys, quotes, memory):
+    """Keep the shape of a sound row that was read by the book, if it has one and there is room."""
+    learned, values = number_at(memory, _LEARNED), number_at(memory, _READ)
+    if learned == _SHAPES or values > _MOST_VALUES:
+        return
+    shape = memory + 8 * (_STORE + learned * _SHAPE)
+    part, colon, behind = shape + 8 * _FIRST, 0, at
+    for value in range(values):
+        read = memory + 8 * (_READ + 1 + 3 * value)
+        begin, value_end = number_at(read, 0), number_at(read, 1)
+        first = byte_at(begin)
+        if first == OBJECT or first == LIST:
+            return
+        quoted = first == QUOTE
+        begin, value_end = begin + quoted, value_end - quoted
+        before = colon
+        while colon < keys and number_at(memory, _COLONS + colon) < begin:
+            if number_at(memory, _COLONS + colon) < behind:  # within a value
+                return
+            colon += 1
+        if colon == before or begin - behind > 8 * _WORDS:
+            return
+        _write(part, behind, begin)
+        put_word(part + 8 * _COLON, U(colon - 1))
+        put_word(part + 8 * _BEFORE, U(number_at(memory, _COLONS + colon - 1) - behind))
+        put_word(part + 8 * _TARGET, U(number_at(read, 2)))
+        put_word(part + 8 * _QUOTED, U(quoted))
+        behind = value_end
+        part += 8 * _WIDTH
+    if colon != keys or end - behind > 8 * _WORDS:
+        return
+    _write(part, behind, end)
+    put_word(shape + 8 * _KEYS, U(keys))
+    put_word(shape + 8 * _QUOTES, U(quotes))
+    put_word(shape + 8 * _VALUES, U(values))
+    place = _place(keys, quotes, memory)
+    put_word(place + 8, U(number_at(place, 0)))
+    put_word(place, U(shape))
+    put_word(memory + 8 * _LEARNED, U(learned + 1))
+
+
+@njit(error_model="numpy")
+def _write(part, begin, end):
+    """Keep the bytes of a part."""
+    size = end - begin
+    for word in range(_WORDS):
+        bytes_there = max(0, min(size - 8 * word, 8))
+        put_word(part + 8 * word, word_at(begin + 8 * word) & LOW_BYTES[bytes_there])
+    put_word(part + 8 * _MASK, U((1 << size) - 1))
+    put_word(part + 8 * _SIZE, U(size))
