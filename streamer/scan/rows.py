@@ -4,7 +4,6 @@ A row is read once, from its first byte to its last, value by value; `streamer.s
 between them. Inner functions know arrays by their addresses: numba would count references to what is passed.
 """
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
-# ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
 
 from __future__ import annotations
 
@@ -12,7 +11,24 @@ import numpy as np
 from numba import njit
 
 from streamer.scan.fingerprint import FINGERPRINT
-from streamer.scan.numbers import digits_between, double_at, double_between, integer_at, integer_between
+from streamer.scan.layout import (
+    COLUMN,
+    FIELD_WIDTH,
+    FIRST_KEY,
+    KEY_AT,
+    KEY_BEHIND,
+    KEY_SIZE,
+    KEY_TARGET,
+    KEY_WIDTH,
+    KEY_WORD,
+    KIND,
+    OBJECT_WIDTH,
+    OTHER,
+    PARENT,
+    PRESENT,
+    UNWANTED,
+    object_target,
+)
 from streamer.scan.separators import TABLE_SIZE as SEPARATORS_SIZE
 from streamer.scan.separators import empty_table, expected, learned, size_of, target_of
 from streamer.scan.shapes import (
@@ -21,50 +37,23 @@ from streamer.scan.shapes import (
     learn_shape,
     no_shapes,
     nothing_read,
+    reading_of,
     shape_of,
     value_in,
     value_read,
     values_of,
 )
-from streamer.scan.skipping import (
-    COMMA,
-    NULL,
-    OBJECT,
-    OBJECT_END,
-    after_colon,
-    after_scalar,
-    after_value,
-    begins_number,
-    literal_at,
-)
+from streamer.scan.skipping import COMMA, OBJECT, OBJECT_END, after_colon, after_value
 from streamer.scan.texts import QUOTE, after_blanks, text_end
-from streamer.scan.words import LOW_BYTES, bits_of, byte_at, number_at, put_word, word_at
+from streamer.scan.values import scalar_between, value_at, value_between
+from streamer.scan.words import LOW_BYTES, byte_at, number_at, word_at
 
 U = np.uint64
-
-NUMBER, DECIMAL, INTEGER, TEXT, FLAG = range(5)
-"""Types of fields, as the plan has them."""
 
 MEMORY_SIZE = SEPARATORS_SIZE + SHAPES_SIZE
 """How many int64 are learned into."""
 
-UNWANTED = -1
-"""What a key leads to: a field from 0 on, this, or an object of the plan as `object_target` has it."""
-
 _CLOSES = -1000  # no key follows: the object ends
-
-KEY_WORD, KEY_SIZE, KEY_AT, KEY_TARGET, KEY_WIDTH = range(5)
-FIRST_KEY, KEY_BEHIND, PARENT, OBJECT_WIDTH = range(4)
-KIND, COLUMN, FIELD_WIDTH = range(3)
-
-PRESENT, OTHER = 0, 1
-"""The first columns of what is written; a field's own follow."""
-
-
-@njit(error_model="numpy", forceinline=True)
-def object_target(number):
-    """What a key leads to that is an object on the way to fields; the other way round too."""
-    return -2 - number
 
 
 @njit(error_model="numpy")
@@ -89,12 +78,12 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
             keys, quotes = count_keys(row_at, row_end, shapes)
             shape = shape_of(row_at, row_end, keys, quotes, shapes) if keys >= 0 else 0
             if shape:
-                sure, present, other = _read_shape(base, row_end, shape, plan[3], shapes, out)
+                sure, present, other = _read_shape(base, row_end, shape, shapes, out[0])
             if not sure:
                 nothing_read(shapes)
                 sure, present, other = _scan_row(base, row_at, row_end, plan, table, first, shapes, out)
                 if sure and keys >= 0:
-                    learn_shape(row_at, row_end, keys, quotes, shapes)
+                    learn_shape(row_at, row_end, keys, quotes, plan[3], out[1], shapes)
         flagged[row] = not sure
         if not sure:
             present = other = U(0)
@@ -163,7 +152,7 @@ def _scan_row(base, at, end, plan, table, known, shapes, out):
                 return False, present, other
             kind = number_at(fields, target * FIELD_WIDTH + KIND)
             column = number_at(fields, target * FIELD_WIDTH + COLUMN)
-            at, good = _value(base, at, end, kind, out[0] + column * out[1], out[1])
+            at, good = value_at(base, at, end, kind, out[0] + column * out[1], out[1])
             if good:
                 present |= bit
             else:
@@ -176,90 +165,24 @@ def _scan_row(base, at, end, plan, table, known, shapes, out):
 
 
 @njit(error_model="numpy")
-def _read_shape(base, end, shape, fields, shapes, out):
+def _read_shape(base, end, shape, shapes, row):
     """A row of known shape: the same as `_scan_row`. One that is in doubt here is to be read by the book."""
     present, other = U(0), U(0)
     for number in range(values_of(shape)):
-        at, behind, target, quoted = value_in(shape, number, shapes)
-        if target == UNWANTED:
-            if not (quoted or digits_between(at, behind) or after_scalar(at, end, byte_at(at)) == behind):
+        at, behind = value_in(shapes, number)
+        kind, quoted, bit, out, step = reading_of(shape, number)
+        if kind == UNWANTED:
+            if not (quoted or scalar_between(at, behind, end)):
                 return False, present, other
             continue
-        kind = number_at(fields, target * FIELD_WIDTH + KIND)
-        to = out[0] + number_at(fields, target * FIELD_WIDTH + COLUMN) * out[1]
-        sure, good = _value_between(base, at, behind, end, kind, quoted, to, out[1])
+        sure, good = value_between(base, at, behind, end, kind, quoted, row + out, step)
         if not sure:
             return False, present, other
         if good:
-            present |= U(1) << U(target)
+            present |= bit
         else:
-            other |= U(1) << U(target)
+            other |= bit
     return True, present, other
-
-
-@njit(error_model="numpy", forceinline=True)
-def _value_between(base, at, behind, end, kind, quoted, out, step):
-    """Read a wanted value whose end is known: whether it is beyond doubt; and as `_value`."""
-    if quoted:
-        if kind == TEXT:
-            put_word(out, U(at - base))
-            put_word(out + step, U(behind - at))
-            return True, True
-        if kind == DECIMAL:
-            good, value, sure = double_between(at, behind, end)
-            put_word(out, bits_of(value))
-            return sure or not good, good
-        return True, False
-    if kind == INTEGER and begins_number(byte_at(at)):
-        good, value, fits, sure = integer_between(at, behind, end)
-        put_word(out, U(value))
-        return sure and good, fits
-    if (kind == NUMBER or kind == DECIMAL) and begins_number(byte_at(at)):
-        good, value, sure = double_between(at, behind, end)
-        put_word(out, bits_of(value))
-        return sure and good, True
-    found, which = literal_at(at)
-    if kind == FLAG and which != NULL:
-        put_word(out, U(which))
-        return found == behind, True
-    return after_scalar(at, end, byte_at(at)) == behind, False
-
-
-@njit(error_model="numpy", forceinline=True)
-def _value(base, at, end, kind, out, step):
-    """Read a wanted value: behind it, -1 for doubt; and whether it was of the field's type and is written."""
-    byte = byte_at(at)
-    if kind == TEXT:
-        if byte == QUOTE:
-            behind, plain = text_end(at + 1, end)
-            if not plain:
-                return -1, False
-            put_word(out, U(at + 1 - base))
-            put_word(out + step, U(behind - at - 1))
-            return behind + 1 if behind >= 0 else -1, True
-    elif kind == INTEGER:
-        if begins_number(byte):
-            behind, value, fits, sure = integer_at(at, end)
-            put_word(out, U(value))
-            return behind if sure else -1, fits
-    elif kind == FLAG:
-        behind, which = literal_at(at)
-        if behind >= 0 and which != NULL:
-            put_word(out, U(which))
-            return behind, True
-    else:
-        quoted = kind == DECIMAL and byte == QUOTE
-        if quoted or begins_number(byte):
-            behind, value, sure = double_at(at + quoted, end)
-            if not quoted:
-                put_word(out, bits_of(value))
-                return behind if sure else -1, True
-            if behind >= 0 and behind < end and byte_at(behind) == QUOTE:
-                put_word(out, bits_of(value))
-                return behind + 1 if sure else -1, True
-            behind, plain = text_end(at + 1, end)
-            return behind + 1 if behind >= 0 and plain else -1, False
-    return after_value(at, end), False
 
 
 @njit(error_model="numpy")

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.scan.layout import COLUMN, OTHER, PRESENT
 from streamer.scan.plan import Field, FieldType, make_plan
-from streamer.scan.rows import COLUMN, MEMORY_SIZE, OTHER, PRESENT, scan_rows
+from streamer.scan.rows import MEMORY_SIZE, scan_rows
 
 PADDING = 64
 """So many bytes at an arena's end belong to no row."""

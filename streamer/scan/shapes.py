@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from streamer.scan.layout import COLUMN, FIELD_WIDTH, KIND, UNWANTED
 from streamer.scan.skipping import LIST, OBJECT
 from streamer.scan.texts import QUOTE
 from streamer.scan.words import (
@@ -40,9 +41,10 @@ _SHAPES = 32
 _NONE, _ONE, _ALL = U(0), U(1), U((1 << 64) - 1)
 
 # what stands before a value: its words, a bit for each byte, which colon is its last, that colon's place in
-# it, its size, and of the value: the target, and whether quotes enclose it
+# it, its size; and of the value: the type that is wanted, whether quotes enclose it, its field's bit, how far
+# its column is from the first, and a text's second one from that
 _WORDS = 4
-_MASK, _COLON, _BEFORE, _SIZE, _TARGET, _QUOTED, _WIDTH = range(_WORDS, _WORDS + 7)
+_MASK, _COLON, _BEFORE, _SIZE, _KIND, _QUOTED, _BIT, _OUT, _STEP, _WIDTH = range(_WORDS, _WORDS + 10)
 # a shape: how many keys, quotes and values; from `_FIRST` on what stands before each value, and at the end
 _KEYS, _QUOTES, _VALUES, _FIRST = range(4)
 _SHAPE = _FIRST + (_MOST_VALUES + 1) * _WIDTH
@@ -152,11 +154,22 @@ def values_of(shape):
 
 
 @njit(error_model="numpy", forceinline=True)
-def value_in(shape, value, memory):
-    """Of a value: from where to where it lies, without its quotes, its target, and whether it has them."""
+def value_in(memory, value):
+    """From where to where a value of the row that has a shape lies, without its quotes."""
+    return number_at(memory, _SPANS + 2 * value + 1), number_at(memory, _SPANS + 2 * value + 2)
+
+
+@njit(error_model="numpy", forceinline=True)
+def reading_of(shape, value):
+    """Of a value: the type that is wanted, whether it has quotes, its field's bit, its column and step."""
     part = shape + 8 * (_FIRST + value * _WIDTH)
-    begin, end = number_at(memory, _SPANS + 2 * value + 1), number_at(memory, _SPANS + 2 * value + 2)
-    return begin, end, number_at(part, _TARGET), number_at(part, _QUOTED) != 0
+    return (
+        number_at(part, _KIND),
+        number_at(part, _QUOTED) != 0,
+        U(number_at(part, _BIT)),
+        number_at(part, _OUT),
+        number_at(part, _STEP),
+    )
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -178,8 +191,11 @@ def value_read(at, end, target, memory):
 
 
 @njit(error_model="numpy")
-def learn_shape(at, end, keys, quotes, memory):
-    """Keep the shape of a sound row that was read by the book, if it has one and there is room."""
+def learn_shape(at, end, keys, quotes, fields, step, memory):
+    """Keep the shape of a sound row that was read by the book, if it has one and there is room.
+
+    Columns are `step` bytes apart.
+    """
     learned, values = number_at(memory, _LEARNED), number_at(memory, _READ)
     if learned == _SHAPES or values > _MOST_VALUES:
         return
@@ -203,8 +219,7 @@ def learn_shape(at, end, keys, quotes, memory):
         _write(part, behind, begin)
         put_word(part + 8 * _COLON, U(colon - 1))
         put_word(part + 8 * _BEFORE, U(number_at(memory, _COLONS + colon - 1) - behind))
-        put_word(part + 8 * _TARGET, U(number_at(read, 2)))
-        put_word(part + 8 * _QUOTED, U(quoted))
+        _write_reading(part, number_at(read, 2), quoted, fields, step)
         behind = value_end
         part += 8 * _WIDTH
     if colon != keys or end - behind > 8 * _WORDS:
@@ -217,6 +232,19 @@ def learn_shape(at, end, keys, quotes, memory):
     put_word(place + 8, U(number_at(place, 0)))
     put_word(place, U(shape))
     put_word(memory + 8 * _LEARNED, U(learned + 1))
+
+
+@njit(error_model="numpy")
+def _write_reading(part, target, quoted, fields, step):
+    kind, column = UNWANTED, 0
+    if target != UNWANTED:
+        kind = number_at(fields, target * FIELD_WIDTH + KIND)
+        column = number_at(fields, target * FIELD_WIDTH + COLUMN)
+    put_word(part + 8 * _KIND, U(kind))
+    put_word(part + 8 * _QUOTED, U(quoted))
+    put_word(part + 8 * _BIT, _ONE << U(max(target, 0)))
+    put_word(part + 8 * _OUT, U(column * step))
+    put_word(part + 8 * _STEP, U(step))
 
 
 @njit(error_model="numpy")

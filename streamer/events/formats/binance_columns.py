@@ -42,8 +42,8 @@ from streamer.sources.record_block import RecordBlock
 _PREFIXES: tuple[tuple[str, ...], ...] = (("data",), ())
 _FIELDS: tuple[tuple[str, FieldType], ...] = (
     ("e", "text"), ("s", "text"), ("p", "decimal"), ("q", "decimal"), ("t", "integer"), ("T", "integer"),
-    ("m", "flag"), ("b", "decimal"), ("B", "decimal"), ("a", "decimal"), ("A", "decimal"), ("E", "integer"),
-    ("lastUpdateId", "integer"),
+    ("m", "flag"), ("b", "decimal"), ("B", "decimal"), ("a", "decimal"), ("A", "decimal"),
+    ("E", "flag"), ("lastUpdateId", "flag"),  # numbers; whether they are there is all that matters
 )  # fmt: skip
 _OF_TRADES, _OF_QUOTES = ("price", "size"), ("bid_price", "bid_size", "ask_price", "ask_size")
 _NUMBERS = {
@@ -73,6 +73,7 @@ class BinanceColumns:
         wanted = [Field((*prefix, key), kind) for prefix in _PREFIXES for key, kind in _FIELDS]
         self._scanner = Scanner([*wanted, Field(("stream",), "text")])
         self._columns_of = np.array([self._scanner.column(field) for field in range(2 * FIELDS + 1)])
+        self._cells_of = np.empty_like(self._columns_of)
         self._of_agg_trade = Scanner([Field((*prefix, "a"), "integer") for prefix in _PREFIXES])
         self._room = np.empty(0, np.uint64)
 
@@ -91,7 +92,7 @@ class BinanceColumns:
         take_rows(
             readable(block.arena, np.uint8), readable(block.value_at, np.int64),
             readable(block.value_size, np.int64), readable(block.timestamp, np.int64),
-            scan.flagged, scan.columns, self._columns_of,
+            scan.flagged, scan.columns, self._columns_of, self._cells_of,
             place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
         )  # fmt: skip
         m = counts[TAKEN]

@@ -69,19 +69,19 @@ def _has(bits, field):
 
 
 @njit(error_model="numpy", forceinline=True)
-def _cell(cells, n, row, where, field):
-    return number_at(cells, number_at(where, field) * n + row)
+def _cell(cells, row, field):
+    return number_at(number_at(cells, field), row)
 
 
 @njit(error_model="numpy", forceinline=True)
-def _span(cells, n, row, where, field):
-    column = number_at(where, field)
-    return number_at(cells, column * n + row), number_at(cells, (column + 1) * n + row)
+def _span(cells, n, row, field):
+    column = number_at(cells, field)
+    return number_at(column, row), number_at(column, n + row)
 
 
 @njit(error_model="numpy", forceinline=True)
-def _number(cells, n, row, where, field):
-    return double_of(U(_cell(cells, n, row, where, field)))
+def _number(cells, row, field):
+    return double_of(U(_cell(cells, row, field)))
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -139,62 +139,65 @@ def _unnamed(begin, size, bare, there, has_stream, at, length):
     return _SNAPSHOT
 
 
-@njit(error_model="numpy")
-def _kind(base, begin, size, cells, n, row, bare, has, there, envelope):
+@njit(error_model="numpy", forceinline=True)
+def _kind(base, begin, size, cells, n, row, bare, has, there, has_stream, stream):
     """What a sound record is."""
-    where = envelope + bare * _WIDTH
     if _has(has, E):
-        at, length = _span(cells, n, row, where, E)
+        at, length = _span(cells, n, row, E)
         return _named(base + at, length)
     if _has(there, E):
         return _NO_KIND
-    at, length = _span(cells, n, row, envelope, 2 * FIELDS)
-    has_stream = _has(U(number_at(cells, row)), STREAM)
+    at, length = _span(stream, n, row, 0)
     return _unnamed(begin, size, bare == 1, there, has_stream, base + at, length)
 
 
 @njit(error_model="numpy", forceinline=True)
-def _book(cells, n, row, where, has, there, timestamp):
+def _book(cells, row, has, there, timestamp):
     """Whether a quote is beyond doubt, its time, and its prices and sizes."""
     if has & _OF_BOOK != _OF_BOOK:
         return False, 0, 0.0, 0.0, 0.0, 0.0
-    bid, bid_size = _number(cells, n, row, where, BID), _number(cells, n, row, where, BID_SIZE)
-    ask, ask_size = _number(cells, n, row, where, ASK), _number(cells, n, row, where, ASK_SIZE)
+    bid, bid_size = _number(cells, row, BID), _number(cells, row, BID_SIZE)
+    ask, ask_size = _number(cells, row, ASK), _number(cells, row, ASK_SIZE)
     sure = _is_price(bid) and _is_price(ask) and _is_size(bid_size) and _is_size(ask_size)
     if _has(has, T):
-        ms = _cell(cells, n, row, where, T)
+        ms = _cell(cells, row, T)
         return sure and _is_time(ms), ms * _NS_PER_MS, bid, bid_size, ask, ask_size
     sure = sure and there & _TIMES == _NONE and timestamp != NO_TIME
     return sure, timestamp, bid, bid_size, ask, ask_size
 
 
 @njit(error_model="numpy", forceinline=True)
-def _trade(cells, n, row, where, has, aggregated):
+def _trade(cells, row, has, aggregated):
     """Whether a trade is beyond doubt, its time, price and size; but for the id of an aggregated one."""
     if has & _OF_TRADE != _OF_TRADE or not (aggregated or _has(has, ID)):
         return False, 0, 0.0, 0.0
-    price, size = _number(cells, n, row, where, P), _number(cells, n, row, where, Q)
-    ms = _cell(cells, n, row, where, T)
+    price, size = _number(cells, row, P), _number(cells, row, Q)
+    ms = _cell(cells, row, T)
     return _is_price(price) and _is_size(size) and _is_time(ms), ms * _NS_PER_MS, price, size
 
 
 @njit(error_model="numpy")
 def _take_rows(
-    arena, at, size, timestamp, flagged, columns, columns_of,
+    arena, at, size, timestamp, flagged, columns, columns_of, cells_of,
     place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
 ):  # fmt: skip
-    base, cells, envelope = arena.ctypes.data, columns.ctypes.data, columns_of.ctypes.data
+    base, first, envelope = arena.ctypes.data, columns.ctypes.data, cells_of.ctypes.data
     n = at.size
+    for field in range(cells_of.size):
+        cells_of[field] = first + columns_of[field] * n * 8
     taken = behind = trades = depths = snapshots = aggregates = 0
     for row in range(n):
         sure, found = False, _NO_KIND
         if not flagged[row] and size[row] <= RECORD_MAX_BYTES:
             begin = base + at[row]
             bare = np.int64(_is_bare(begin))
-            where = envelope + bare * _WIDTH
-            has = columns[0, row] >> U(FIELDS * bare)
-            there = has | columns[1, row] >> U(FIELDS * bare)
-            found = _kind(base, begin, size[row], cells, n, row, bare, has, there, envelope)
+            cells, shift = envelope + bare * _WIDTH, U(FIELDS * bare)
+            present, other = U(number_at(first, row)), U(number_at(first, n + row))
+            has, there = present >> shift, (present | other) >> shift
+            found = _kind(
+                base, begin, size[row], cells, n, row, bare, has, there,
+                _has(present, STREAM), envelope + 2 * _WIDTH,
+            )  # fmt: skip
         if found == _DEPTH:
             depths += 1
             continue
@@ -202,24 +205,24 @@ def _take_rows(
             snapshots += 1
             continue
         if found == _BOOK:
-            sure, time, bid, bid_size, ask, ask_size = _book(cells, n, row, where, has, there, timestamp[row])
+            sure, time, bid, bid_size, ask, ask_size = _book(cells, row, has, there, timestamp[row])
             numbers[PRICE, taken] = numbers[SIZE, taken] = np.nan
             numbers[BID_PRICE, taken], numbers[BID_AMOUNT, taken] = bid, bid_size
             numbers[ASK_PRICE, taken], numbers[ASK_AMOUNT, taken] = ask, ask_size
             kind[taken], side[taken], trade_id[taken] = _QUOTE_EVENT, ABSENT, 0
         elif found != _NO_KIND:
-            sure, time, price, amount = _trade(cells, n, row, where, has, found == _AGG_TRADE)
+            sure, time, price, amount = _trade(cells, row, has, found == _AGG_TRADE)
             numbers[PRICE, taken], numbers[SIZE, taken] = price, amount
             numbers[BID_PRICE, taken] = numbers[BID_AMOUNT, taken] = np.nan
             numbers[ASK_PRICE, taken] = numbers[ASK_AMOUNT, taken] = np.nan
-            kind[taken], trade_id[taken] = _TRADE_EVENT, _cell(cells, n, row, where, ID)
-            side[taken] = _SELL if _cell(cells, n, row, where, M) else _BUY
+            kind[taken], trade_id[taken] = _TRADE_EVENT, _cell(cells, row, ID)
+            side[taken] = _SELL if _cell(cells, row, M) else _BUY
             trades += sure
             if sure and found == _AGG_TRADE:
                 aggregated[aggregates] = 2 * taken + bare
                 aggregates += 1
         if sure:
-            symbol_at[taken], symbol_size[taken] = _span(cells, n, row, where, S)
+            symbol_at[taken], symbol_size[taken] = _span(cells, n, row, S)
             place[taken], ts[taken] = row, time
             taken += 1
         else:
@@ -232,7 +235,7 @@ def _take_rows(
 def _compiled(fingerprint):
     @njit(cache=True, nogil=True, error_model="numpy")
     def take_rows(
-        arena, at, size, timestamp, flagged, columns, columns_of,
+        arena, at, size, timestamp, flagged, columns, columns_of, cells_of,
         place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
     ):  # fmt: skip
         """Take rows that are events beyond doubt.
@@ -245,6 +248,8 @@ def _compiled(fingerprint):
             bool[n], uint64[c, n]: as they were scanned; what is not present has no meaning.
         columns_of
             int64[2 * FIELDS + 1]: by field its column, of a text the first of two.
+        cells_of
+            int64[2 * FIELDS + 1], of no meaning before and after.
         place, kind, ts, symbol_at, symbol_size
             int64[n], int8[n], int64[n], written: of rows that are taken their places, their kinds, their
             times, and where their symbols lie.
@@ -260,7 +265,7 @@ def _compiled(fingerprint):
         """
         _ = fingerprint
         _take_rows(
-            arena, at, size, timestamp, flagged, columns, columns_of,
+            arena, at, size, timestamp, flagged, columns, columns_of, cells_of,
             place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
         )  # fmt: skip
 
