@@ -37,6 +37,7 @@ from streamer.scan.shapes import (
     learn_shape,
     no_shapes,
     nothing_read,
+    other_in,
     reading_of,
     shape_of,
     value_in,
@@ -75,15 +76,15 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
                 return row
             out = columns.ctypes.data + row * 8, n * 8
             row_at, row_end = base + begin, base + begin + length
-            keys, quotes = count_keys(row_at, row_end, shapes)
-            shape = shape_of(row_at, row_end, keys, quotes, shapes) if keys >= 0 else 0
+            keys, quotes, head = count_keys(row_at, row_end, shapes)
+            shape = shape_of(row_at, row_end, keys, quotes, head, shapes) if keys >= 0 else 0
             if shape:
                 sure, present, other = _read_shape(base, row_end, shape, shapes, out[0])
             if not sure:
                 nothing_read(shapes)
                 sure, present, other = _scan_row(base, row_at, row_end, plan, table, first, shapes, out)
                 if sure and keys >= 0:
-                    learn_shape(row_at, row_end, keys, quotes, plan[3], out[1], shapes)
+                    learn_shape(row_at, row_end, keys, quotes, head, plan[3], out[1], shapes)
         flagged[row] = not sure
         if not sure:
             present = other = U(0)
@@ -167,7 +168,7 @@ def _scan_row(base, at, end, plan, table, known, shapes, out):
 @njit(error_model="numpy")
 def _read_shape(base, end, shape, shapes, row):
     """A row of known shape: the same as `_scan_row`. One that is in doubt here is to be read by the book."""
-    present, other = U(0), U(0)
+    present, other = U(0), other_in(shape)
     for number in range(values_of(shape)):
         at, behind = value_in(shapes, number)
         kind, quoted, bit, out, step = reading_of(shape, number)

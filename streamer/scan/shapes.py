@@ -8,7 +8,6 @@ Shapes are looked up by how many keys and quotes a row has, two for each sum; a 
 the book.
 """
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
-# ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
 
 from __future__ import annotations
 
@@ -16,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from streamer.scan.layout import COLUMN, FIELD_WIDTH, KIND, UNWANTED
+from streamer.scan.levels import after_levels, begins_levels
 from streamer.scan.skipping import LIST, OBJECT
 from streamer.scan.texts import QUOTE
 from streamer.scan.words import (
@@ -34,7 +34,7 @@ U = np.uint64
 
 _BLOCK = 64
 _MOST_BYTES = 8 * _BLOCK
-"""A longer row has no shape here."""
+"""A row that is longer up to its end or its first levels has no shape here."""
 _MOST_VALUES = 32
 _PLACES = 64
 _SHAPES = 32
@@ -45,8 +45,10 @@ _NONE, _ONE, _ALL = U(0), U(1), U((1 << 64) - 1)
 # its column is from the first, and a text's second one from that
 _WORDS = 4
 _MASK, _COLON, _BEFORE, _SIZE, _KIND, _QUOTED, _BIT, _OUT, _STEP, _WIDTH = range(_WORDS, _WORDS + 10)
-# a shape: how many keys, quotes and values; from `_FIRST` on what stands before each value, and at the end
-_KEYS, _QUOTES, _VALUES, _FIRST = range(4)
+# a shape: how many keys and quotes before any levels, how many values, how many levels behind them, the bits
+# of fields that want something else where levels are; from `_FIRST` on what stands before each of both, and
+# before the end
+_KEYS, _QUOTES, _VALUES, _LEVELS, _OTHER, _FIRST = range(6)
 _SHAPE = _FIRST + (_MOST_VALUES + 1) * _WIDTH
 
 # the memory: by place two shapes; how many are learned; of a row its colons, the values as they were read by
@@ -70,19 +72,24 @@ def no_shapes(memory):
 
 @njit(error_model="numpy", forceinline=True)
 def count_keys(at, end, memory):
-    """How many keys and quotes a row has; -1 for one that has no shape. Where the colons are is written.
+    """How many keys and quotes a row has before its first levels, and where these, or its end, are.
 
-    In such a row no byte is a control character, a backslash or no ASCII, so each string ends at a quote.
+    Where the colons are is written. For a row without shape it is -1 keys. In any other no byte is a control
+    character, a backslash or no ASCII up to there, so each string ends at a quote.
     """
-    if end - at > _MOST_BYTES:
-        return -1, 0
     colons = memory + 8 * _COLONS
-    keys, quotes, before = 0, 0, _NONE
-    while at < end:
-        quote, colon, bad = marks_of_text(at)
-        inside = _ALL >> U(max(_BLOCK - (end - at), 0))
+    keys, quotes, before, opened = 0, 0, _NONE, _NONE
+    head = min(end, at + _MOST_BYTES)
+    while at < head:
+        quote, colon, opens, bad = marks_of_text(at)
+        inside = _ALL >> U(max(_BLOCK - (head - at), 0))
+        twice = opens & (opens << _ONE | opened) & inside
+        opened = opens >> U(_BLOCK - 1)
+        if twice != _NONE:
+            head = at + trailing_zeros(twice) - 1
+            inside = (twice & (_NONE - twice)) - _ONE
         if bad & inside != _NONE:
-            return -1, 0
+            return -1, 0, head
         quote &= inside
         colon &= inside & (quote << _ONE | before)
         before = quote >> U(_BLOCK - 1)
@@ -96,7 +103,7 @@ def count_keys(at, end, memory):
             if colon == _NONE:
                 break
         at += _BLOCK
-    return keys, quotes
+    return keys if head < end or at >= end else -1, quotes, head
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -105,14 +112,14 @@ def _place(keys, quotes, memory):
 
 
 @njit(error_model="numpy", forceinline=True)
-def shape_of(at, end, keys, quotes, memory):
+def shape_of(at, end, keys, quotes, head, memory):
     """The shape of a row, 0 if it has none that is learned; where its values lie is written."""
     place = _place(keys, quotes, memory)
     shape = number_at(place, 0)
-    if _fits(at, end, keys, quotes, shape, memory):
+    if _fits(at, end, keys, quotes, head, shape, memory):
         return shape
     other = number_at(place, 1)
-    if _fits(at, end, keys, quotes, other, memory):
+    if _fits(at, end, keys, quotes, head, other, memory):
         put_word(place, U(other))
         put_word(place + 8, U(shape))
         return other
@@ -120,12 +127,12 @@ def shape_of(at, end, keys, quotes, memory):
 
 
 @njit(error_model="numpy", forceinline=True)
-def _fits(at, end, keys, quotes, shape, memory):
+def _fits(at, end, keys, quotes, head, shape, memory):
     if shape == 0 or number_at(shape, _KEYS) != keys or number_at(shape, _QUOTES) != quotes:
         return False
     colons, spans = memory + 8 * _COLONS, memory + 8 * _SPANS
-    part = shape + 8 * _FIRST
-    behind = part + 8 * _WIDTH * number_at(shape, _VALUES)
+    part, levels = shape + 8 * _FIRST, number_at(shape, _LEVELS)
+    behind = part + 8 * _WIDTH * (number_at(shape, _VALUES) + (levels != 0))
     value = start = at
     while part != behind:
         start = number_at(colons, number_at(part, _COLON)) - number_at(part, _BEFORE)
@@ -136,9 +143,25 @@ def _fits(at, end, keys, quotes, shape, memory):
         put_word(spans + 8, U(value))
         spans += 16
         part += 8 * _WIDTH
+    if (levels == 0) != (head == end):
+        return False
+    if levels != 0:
+        return number_at(memory, _SPANS) == at and value == head and _levels_stand(value, end, part, levels)
     start = end - number_at(part, _SIZE)
     put_word(spans, U(start))
     return number_at(memory, _SPANS) == at and start >= value and _stands(start, part)
+
+
+@njit(error_model="numpy")
+def _levels_stand(at, end, part, levels):
+    """Whether levels stand there, the first part of a shape behind each of them, and then the row ends."""
+    for _ in range(levels):
+        at = after_levels(at, end) if begins_levels(at) else -1
+        if at < 0 or end - at < number_at(part, _SIZE) or not _stands(at, part):
+            return False
+        at += number_at(part, _SIZE)
+        part += 8 * _WIDTH
+    return at == end
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -151,6 +174,12 @@ def _stands(at, part):
 def values_of(shape):
     """How many values a shape has."""
     return number_at(shape, _VALUES)
+
+
+@njit(error_model="numpy", forceinline=True)
+def other_in(shape):
+    """The bits of fields that are there with another type in each row of a shape."""
+    return U(number_at(shape, _OTHER))
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -191,21 +220,27 @@ def value_read(at, end, target, memory):
 
 
 @njit(error_model="numpy")
-def learn_shape(at, end, keys, quotes, fields, step, memory):
+def learn_shape(at, end, keys, quotes, head, fields, step, memory):
     """Keep the shape of a sound row that was read by the book, if it has one and there is room.
 
     Columns are `step` bytes apart.
     """
-    learned, values = number_at(memory, _LEARNED), number_at(memory, _READ)
-    if learned == _SHAPES or values > _MOST_VALUES:
+    learned, count = number_at(memory, _LEARNED), number_at(memory, _READ)
+    if learned == _SHAPES or count > _MOST_VALUES:
         return
     shape = memory + 8 * (_STORE + learned * _SHAPE)
-    part, colon, behind = shape + 8 * _FIRST, 0, at
-    for value in range(values):
+    part, colon, behind, levels, other = shape + 8 * _FIRST, 0, at, 0, _NONE
+    for value in range(count):
         read = memory + 8 * (_READ + 1 + 3 * value)
         begin, value_end = number_at(read, 0), number_at(read, 1)
         first = byte_at(begin)
-        if first == OBJECT or first == LIST:
+        if first == LIST:
+            if not begins_levels(begin) or after_levels(begin, end) != value_end:
+                return
+            levels += 1
+            if number_at(read, 2) != UNWANTED:
+                other |= _ONE << U(number_at(read, 2))
+        if first == OBJECT or (levels == 0 and begin > head) or (levels > 0 and first != LIST):
             return
         quoted = first == QUOTE
         begin, value_end = begin + quoted, value_end - quoted
@@ -214,20 +249,24 @@ def learn_shape(at, end, keys, quotes, fields, step, memory):
             if number_at(memory, _COLONS + colon) < behind:  # within a value
                 return
             colon += 1
-        if colon == before or begin - behind > 8 * _WORDS:
+        if (colon == before and levels <= 1) or begin - behind > 8 * _WORDS:
             return
         _write(part, behind, begin)
         put_word(part + 8 * _COLON, U(colon - 1))
         put_word(part + 8 * _BEFORE, U(number_at(memory, _COLONS + colon - 1) - behind))
         _write_reading(part, number_at(read, 2), quoted, fields, step)
         behind = value_end
+        if levels == 1 and begin != head:
+            return
         part += 8 * _WIDTH
-    if colon != keys or end - behind > 8 * _WORDS:
+    if colon != keys or end - behind > 8 * _WORDS or (levels == 0 and head != end):
         return
     _write(part, behind, end)
     put_word(shape + 8 * _KEYS, U(keys))
     put_word(shape + 8 * _QUOTES, U(quotes))
-    put_word(shape + 8 * _VALUES, U(values))
+    put_word(shape + 8 * _VALUES, U(count - levels))
+    put_word(shape + 8 * _LEVELS, U(levels))
+    put_word(shape + 8 * _OTHER, other)
     place = _place(keys, quotes, memory)
     put_word(place + 8, U(number_at(place, 0)))
     put_word(place, U(shape))

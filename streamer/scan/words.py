@@ -137,22 +137,23 @@ def ends_of_text(typing: Any, address: Any) -> Any:
 
 @intrinsic
 def marks_of_text(typing: Any, address: Any) -> Any:
-    """Of 64 bytes, a bit for each that is a quote; a colon; a backslash, below 0x20 or above 0x7f."""
+    """Of 64 bytes, a bit for each that is a quote; a colon; an opening bracket; bad.
+
+    Bad is a backslash, and what is below 0x20 or above 0x7f.
+    """
 
     def build(b: Any, g: Any) -> Any:
         text = _at(b, g[0], ir.VectorType(_I8, 64))
-        quotes, colons, backslashes = (
-            b.icmp_signed("==", text, _all(64, byte)) for byte in (ord('"'), ord(":"), ord("\\"))
-        )
-        bad = b.or_(b.icmp_signed("<", text, _all(64, 0x20)), backslashes)
-        return cgutils.pack_array(b, [_mask(b, lanes) for lanes in (quotes, colons, bad)])
+        found = [b.icmp_signed("==", text, _all(64, byte)) for byte in b'":[\\']
+        found[-1] = b.or_(found[-1], b.icmp_signed("<", text, _all(64, 0x20)))
+        return cgutils.pack_array(b, [_mask(b, lanes) for lanes in found])
 
-    return _made(types.UniTuple(types.uint64, 3), [types.int64], build)
+    return _made(types.UniTuple(types.uint64, 4), [types.int64], build)
 
 
 @intrinsic
 def marks_of_lists(typing: Any, address: Any) -> Any:
-    """Of 64 bytes, a bit for each that is a quote; an opening, a closing bracket; a comma; no plain ASCII."""
+    """Of 64 bytes, a bit for each that is a quote; an opening, a closing bracket; a comma; bad, as above."""
 
     def build(b: Any, g: Any) -> Any:
         text = _at(b, g[0], ir.VectorType(_I8, 64))

@@ -100,11 +100,35 @@ def scanned(values: list[bytes]) -> list[tuple[Any, ...]]:
     return [found_in(scan, row, int(at[row]), value) for row, value in enumerate(values)]
 
 
+LEVELS = (
+    *(
+        '[["1.5","2"]]',
+        '[["1.5","2"],["61837.63000000","0.1"]]',
+        f'[["{"9" * 70}"]]',
+        '[["a","b","c"],["d"]]',
+    ),
+    *(
+        "[]",
+        "[[]]",
+        "[[1,2]]",
+        '[["a"],[]]',
+        '[["a"]',
+        '[["a",]]',
+        '[["a"]]]',
+        '[["a\\n"]]',
+        '[["a"], ["b"]]',
+        "7",
+    ),
+)
+
+
 def row_of(random: Random, keys: list[str], usual: dict[str, str]) -> str:
     odd = random.choice(keys) if random.random() < 0.5 else None
     event = ",".join(f'"{key}":{random.choice(VALUES) if key == odd else usual[key]}' for key in keys)
+    for key in random.choice(("", "", "u", "uv", "f")):
+        event += f',"{key}":{random.choice(LEVELS if random.random() < 0.4 else LEVELS[:4])}'
     end = random.choice(("", "", "", " ", "x", "}", ',"q":1'))
-    return f'{{"s":"{random.choice(("a@b", "longer@name", "q@r"))}","d":{{{event}}}{end}}}'
+    return f'{{"s":"{random.choice(("a@b", "longer@name", "q@r", "[["))}","d":{{{event}}}{end}}}'
 
 
 USUAL: dict[str, tuple[str, ...]] = {
@@ -159,6 +183,24 @@ def test_a_row_like_those_before_is_flagged_where_it_is_not_valid() -> None:
             flagged = scanned([sound, row, sound])[1][0]
             assert flagged or valid, row
             assert flagged == scanned([row])[0][0], row
+
+
+@pytest.mark.parametrize("fields", ["xyz", "abx"])
+def test_levels_behind_values_are_looked_through_whoever_wants_them(fields: str) -> None:
+    row = b'{"x":1,"a":[["1","2"],["3","4"]],"b":[["5","%b"]]}'
+    scanner = Scanner([Field((key,), "decimal") for key in fields])
+    rows = [row % (b"6" * size) for size in range(1, 100)]
+    rows += [each[:-2] for each in rows]
+    found = scanner.scan(np.frombuffer(b"".join(rows) + bytes(PADDING), np.uint8), *spans(rows))
+    assert found.flagged.tolist() == [False] * 99 + [True] * 99
+    present, other = (1, 0) if fields == "xyz" else (4, 3)
+    assert (set(found.present[:99].tolist()), set(found.other[:99].tolist())) == ({present}, {other})
+
+
+def test_a_text_that_looks_like_levels_ends_no_row() -> None:
+    sound = b'{"s":"a"}'
+    rows = [sound, b'{"s":"a"b[[c"}', b'{"s":"[["}', b'{"s":"a"[["c"}', sound]
+    assert [found[0] for found in scanned(rows)] == [False, True, False, True, False]
 
 
 def test_more_shapes_than_are_kept() -> None:
