@@ -48,13 +48,13 @@ def after_levels(at, end):
         ends = quotes & ~texts
         behind_end, behind_list = ends << _ONE | closing, closes << _ONE | closed
         text_commas, list_commas = commas & behind_end, commas & behind_list
+        # behind a comma at a wrong place nothing may stand, so nothing is asked of commas themselves
         may_begin = (opens | text_commas) << _ONE | opened | after_text
         wrong = (
             bad
             | outside & ~(opens | closes | commas)
             | quotes & texts & ~may_begin
             | opens & ~(list_commas << _ONE | after_list)
-            | commas & ~(behind_end | behind_list)
             | closes & ~(behind_end | behind_list)
         )
         last = closes & behind_list

@@ -21,6 +21,8 @@ _NO_DEFAULTS = np.empty((0, 2), np.int64)
 
 def readable(array: NDArray[Any], of: type[np.generic]) -> NDArray[Any]:
     """An array as kernels take it: contiguous and read-only, since each sort of array is compiled for."""
+    if array.dtype.type is of and array.flags.c_contiguous and not array.flags.writeable:
+        return array
     found = np.ascontiguousarray(array, of).view()
     found.flags.writeable = False
     return found

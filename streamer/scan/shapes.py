@@ -37,7 +37,7 @@ _MOST_BYTES = 8 * _BLOCK
 """A row that is longer up to its end or its first levels has no shape here."""
 _MOST_VALUES = 32
 _PLACES = 64
-_SHAPES = 32
+_SHAPES = 24
 _NONE, _ONE, _ALL = U(0), U(1), U((1 << 64) - 1)
 
 # what stands before a value: its words, a bit for each byte, which colon is its last, that colon's place in

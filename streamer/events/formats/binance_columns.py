@@ -50,6 +50,7 @@ _NUMBERS = {
     "price": PRICE, "size": SIZE, "bid_price": BID_PRICE, "bid_size": BID_AMOUNT,
     "ask_price": ASK_PRICE, "ask_size": ASK_AMOUNT,
 }  # fmt: skip
+_TRADE = int(Kind.TRADE)
 _IGNORED = {"depthUpdate": DEPTHS, "depth_snapshot": SNAPSHOTS}
 
 
@@ -85,28 +86,30 @@ class BinanceColumns:
         if len(self._room) < n * width:
             self._room = np.empty(n * width, np.uint64)
         room = self._room[: n * width].reshape(width, n)
-        scan = self._scanner.scan(block.arena, block.value_at, block.value_size, into=room)
+        arena, at = readable(block.arena, np.uint8), readable(block.value_at, np.int64)
+        size, timestamp = readable(block.value_size, np.int64), readable(block.timestamp, np.int64)
+        scan = self._scanner.scan(arena, at, size, into=room)
         place, ts, trade_id, symbol_at, symbol_size, left, aggregated = np.empty((7, n), np.int64)
         kind, side, numbers = np.empty(n, np.int8), np.empty(n, np.int32), np.empty((NUMBERS, n))
         counts = np.empty(COUNTS, np.int64)
         take_rows(
-            readable(block.arena, np.uint8), readable(block.value_at, np.int64),
-            readable(block.value_size, np.int64), readable(block.timestamp, np.int64),
+            arena, at, size, timestamp,
             scan.flagged, scan.columns, self._columns_of, self._cells_of,
             place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
         )  # fmt: skip
-        m = counts[TAKEN]
-        instrument = self.table.numbers(venue, block.arena, symbol_at[:m], symbol_size[:m])
+        counted = counts.tolist()
+        m, trades = counted[TAKEN], counted[TRADES]
+        instrument = self.table.numbers(venue, arena, symbol_at[:m], symbol_size[:m])
         events = _Events(place[:m], kind[:m], ts[:m], numbers[:, :m], side[:m], trade_id[:m], instrument)
-        left, trades = left[: counts[LEFT]], int(counts[TRADES])
+        left = left[: counted[LEFT]]
         sure = instrument != INVALID
-        if counts[AGGREGATED]:
-            sure &= self._numbered(block, events, aggregated[: counts[AGGREGATED]])
+        if counted[AGGREGATED]:
+            sure &= self._numbered(block, events, aggregated[: counted[AGGREGATED]])
         if not sure.all():
             left = np.sort(np.concatenate([left, events.place[~sure]]))
             events = _Events._make(column[..., sure] for column in events)
-            trades = int(np.count_nonzero(events.kind == Kind.TRADE))
-        ignored = {name: int(counts[count]) for name, count in _IGNORED.items() if counts[count]}
+            trades = int(np.count_nonzero(events.kind == _TRADE))
+        ignored = {name: counted[count] for name, count in _IGNORED.items() if counted[count]}
         return Columns(_taken(events, trades), left, MappingProxyType(ignored), self.table)
 
     def _numbered(self, block: RecordBlock, events: _Events, aggregated: Rows) -> NDArray[np.bool_]:
@@ -126,7 +129,7 @@ def _taken(events: _Events, trades: int) -> Taken:
         names = (*names, *_OF_QUOTES)
     texts: dict[str, Codes | TextSource] = {}
     if trades:
-        is_trade = events.kind == Kind.TRADE
+        is_trade = events.kind == _TRADE
         texts = {
             "aggressor_side": events.side,
             "trade_id": whole_numbers(events.trade_id, is_trade),
