@@ -31,19 +31,9 @@ from streamer.scan.layout import (
 )
 from streamer.scan.separators import TABLE_SIZE as SEPARATORS_SIZE
 from streamer.scan.separators import empty_table, expected, learned, size_of, target_of
-from streamer.scan.shapes import (
-    SHAPES_SIZE,
-    count_keys,
-    learn_shape,
-    no_shapes,
-    nothing_read,
-    other_in,
-    reading_of,
-    shape_of,
-    value_in,
-    value_read,
-    values_of,
-)
+from streamer.scan.shapelayout import SHAPES_SIZE
+from streamer.scan.shapelearning import learn_shape, nothing_read, value_read
+from streamer.scan.shapes import count_keys, no_shapes, other_in, reading_of, shape_of, value_in, values_of
 from streamer.scan.skipping import COMMA, OBJECT, OBJECT_END, after_colon, after_value
 from streamer.scan.texts import QUOTE, after_blanks, text_end
 from streamer.scan.values import scalar_between, value_at, value_between
@@ -53,6 +43,11 @@ U = np.uint64
 
 MEMORY_SIZE = SEPARATORS_SIZE + SHAPES_SIZE
 """How many int64 are learned into."""
+
+_CREDIT, _PAUSE = (
+    64,
+    512,
+)  # where so many rows more have no known shape than have, so many are not asked for it
 
 _CLOSES = -1000  # no key follows: the object ends
 
@@ -68,6 +63,8 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
     no_shapes(shapes)
     everything = (U(1) << U(fields.shape[0])) - U(1)
     n = at.size
+    credit, again = _CREDIT, 0
+    keys, quotes, head = -1, 0, 0
     for row in range(n):
         begin, length = at[row], size[row]
         sure, present, other = False, U(0), U(0)
@@ -76,11 +73,19 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
                 return row
             out = columns.ctypes.data + row * 8, n * 8
             row_at, row_end = base + begin, base + begin + length
-            keys, quotes, head = count_keys(row_at, row_end, shapes)
-            shape = shape_of(row_at, row_end, keys, quotes, head, shapes) if keys >= 0 else 0
+            keys, shape = -1, 0
+            if row >= again:
+                keys, quotes, head = count_keys(row_at, row_end, shapes)
+                if keys >= 0:
+                    shape = shape_of(row_at, row_end, keys, quotes, head, shapes)
             if shape:
                 sure, present, other = _read_shape(base, row_end, shape, shapes, out[0])
-            if not sure:
+            if sure:
+                credit = min(credit + 1, _CREDIT)
+            else:
+                credit -= row >= again
+                if credit < 0:
+                    credit, again = _CREDIT // 8, row + _PAUSE
                 nothing_read(shapes)
                 sure, present, other = _scan_row(base, row_at, row_end, plan, table, first, shapes, out)
                 if sure and keys >= 0:
@@ -171,9 +176,9 @@ def _read_shape(base, end, shape, shapes, row):
     present, other = U(0), other_in(shape)
     for number in range(values_of(shape)):
         at, behind = value_in(shapes, number)
-        kind, quoted, bit, out, step = reading_of(shape, number)
+        kind, bare, quoted, bit, out, step = reading_of(shape, number)
         if kind == UNWANTED:
-            if not (quoted or scalar_between(at, behind, end)):
+            if bare and not scalar_between(at, behind, end):
                 return False, present, other
             continue
         sure, good = value_between(base, at, behind, end, kind, quoted, row + out, step)

@@ -125,8 +125,11 @@ LEVELS = (
 def row_of(random: Random, keys: list[str], usual: dict[str, str]) -> str:
     odd = random.choice(keys) if random.random() < 0.5 else None
     event = ",".join(f'"{key}":{random.choice(VALUES) if key == odd else usual[key]}' for key in keys)
+    behind = ("", '"1.5"', '"ж"', '"a\\n"', "7", "null", "1e999", "tru", '"', "")
     for key in random.choice(("", "", "u", "uv", "f")):
         event += f',"{key}":{random.choice(LEVELS if random.random() < 0.4 else LEVELS[:4])}'
+    if random.random() < 0.3:
+        event += f',"{random.choice("pitq")}":{random.choice(behind)}'
     end = random.choice(("", "", "", " ", "x", "}", ',"q":1'))
     return f'{{"s":"{random.choice(("a@b", "longer@name", "q@r", "[["))}","d":{{{event}}}{end}}}'
 
@@ -197,10 +200,26 @@ def test_levels_behind_values_are_looked_through_whoever_wants_them(fields: str)
     assert (set(found.present[:99].tolist()), set(found.other[:99].tolist())) == ({present}, {other})
 
 
+def test_values_behind_levels_are_read() -> None:
+    row = b'{"s":"a","z":[["1","2"]],"d":{"t":"%b","i":%d,"p":"%d.5"}}'
+    rows = [row % (b"x" * at, at, at) for at in range(100)]
+    assert [found[1:4] for found in scanned(rows)] == [(0b101110, 0, b"x" * at) for at in range(100)]
+    assert [found[6] for found in scanned(rows)] == list(range(100))
+    at = scanned([rows[7].replace(b'"xxxxxxx"', text) for text in (b'"\\n"', b"5", b'"\xff"', b'"x', b"[]")])
+    assert [found[0] for found in at] == [True, False, True, True, False]
+
+
 def test_a_text_that_looks_like_levels_ends_no_row() -> None:
     sound = b'{"s":"a"}'
     rows = [sound, b'{"s":"a"b[[c"}', b'{"s":"[["}', b'{"s":"a"[["c"}', sound]
     assert [found[0] for found in scanned(rows)] == [False, True, False, True, False]
+
+
+def test_rows_without_shape_do_not_stop_those_that_have_one() -> None:
+    nested = [b'{"d":{"i":%d},"z":[{"a":1}]}' % at for at in range(700)]
+    plain = [b'{"d":{"i":%d}}' % at for at in range(700)]
+    rows = [*nested, *plain, *nested[::-1], *plain]
+    assert [found[6] for found in scanned(rows)] == [*range(700), *range(700), *range(700)[::-1], *range(700)]
 
 
 def test_more_shapes_than_are_kept() -> None:
