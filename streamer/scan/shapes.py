@@ -43,7 +43,7 @@ from streamer.scan.shapelayout import (
     VALUES,
 )
 from streamer.scan.skipping import after_scalar
-from streamer.scan.texts import text_end
+from streamer.scan.texts import QUOTE, text_end
 from streamer.scan.words import byte_at, equal_bytes, marks_of_text, number_at, ones, put_word, trailing_zeros
 
 U = np.uint64
@@ -157,8 +157,8 @@ def _rest_stands(at, end, part, values, spans):
         elif how == QUOTED:
             at, plain = text_end(at, end)
             at = at if plain else -1
-        else:
-            at = after_scalar(at, end, byte_at(at))
+        else:  # a text there has another shape
+            at = after_scalar(at, end, byte_at(at)) if byte_at(at) != QUOTE else -1
         part += 8 * PART_WIDTH
         size = number_at(part, SIZE)
         if at < 0 or end - at < size or not _stands(at, part):

@@ -53,7 +53,14 @@ NUMBERS = (
         "00.5",
         "1723161255342",
     ],
-    *("1723161255342", "-1723161255342.5", "9223372036854775808"),
+    *("1723161255342", "-1723161255342.5", "9223372036854775807", "9223372036854775808"),
+    *(
+        "1722510000136000000",
+        "12345678901234567890",
+        "123456789012345678",
+        "0123456789012345678",
+        "9007199254740993",
+    ),
     *("", "5 ", " 5"),
 )
 TEXTS = (
@@ -207,6 +214,20 @@ def test_values_behind_levels_are_read() -> None:
     assert [found[6] for found in scanned(rows)] == list(range(100))
     at = scanned([rows[7].replace(b'"xxxxxxx"', text) for text in (b'"\\n"', b"5", b'"\xff"', b'"x', b"[]")])
     assert [found[0] for found in at] == [True, False, True, True, False]
+
+
+def test_a_text_where_another_row_has_a_number_behind_levels_is_a_text() -> None:
+    rows = [
+        b'{"z":[["1"]],"d":{"t":%b}}' % value for value in (b"7", b'"x"', b'"a\\n"', b"null", b'"7"', b"8")
+    ]
+    assert [found[:4] for found in scanned(rows)] == [
+        (False, 0, 8, None),
+        (False, 8, 0, b"x"),
+        (True, 0, 0, None),
+        (False, 0, 8, None),
+        (False, 8, 0, b"7"),
+        (False, 0, 8, None),
+    ]
 
 
 def test_a_text_that_looks_like_levels_ends_no_row() -> None:
