@@ -148,11 +148,12 @@ def test_snapshots_of_depth_are_counted_by_columns() -> None:
         {"data": SNAPSHOT},
         {"stream": "x"},
         {"stream": "depthUpdate", "data": SNAPSHOT},
+        {"u": 7, "s": "X", "b": "1", "B": "2", "a": "3", "A": "4", "lastUpdateId": "trade"},
     ]
     found = [Record(at, text_of(each).encode(), 5) for at, each in enumerate((sound + doubtful) * 5)]
     check("binance", found, Random(1))
     form = a_format("binance")
-    assert form.decode(found[::10] * 4, CONTEXT).ignored == {"depth_snapshot": 20}
+    assert form.decode(found[::11] * 4, CONTEXT).ignored == {"depth_snapshot": 20}
     assert _read_by_columns(form, found, CONTEXT) == 10
 
 

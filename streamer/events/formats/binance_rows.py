@@ -121,16 +121,17 @@ def _named(at, size):
 @njit(error_model="numpy")
 def _unnamed(begin, size, bare, there, has_stream, at, length):
     """The kind of a record without `e`: a book of spot's bookTicker stream, a snapshot of depth, or none."""
-    if bare:
-        if word_at(begin) & LOW_BYTES[5] == _UNNAMED_BEGINS:
-            return _BOOK
-    elif (
-        has_stream
-        and length >= 10
-        and at + length - begin <= _PROBED_BYTES
-        and _is(at + length - 10, _NAME_BOOK, 10)
-    ):
-        return _BOOK
+    if there & _LAST_UPDATE == _NONE:
+        if bare:
+            is_book = word_at(begin) & LOW_BYTES[5] == _UNNAMED_BEGINS
+        else:
+            is_book = (
+                has_stream
+                and length >= 10
+                and at + length - begin <= _PROBED_BYTES
+                and _is(at + length - 10, _NAME_BOOK, 10)
+            )
+        return _BOOK if is_book else _NO_KIND
     if there & _SNAPSHOT_KEYS != _LAST_UPDATE or has_stream == bare:
         return _NO_KIND
     for place in range(begin, begin + min(size, _PROBED_BYTES)):
