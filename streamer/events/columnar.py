@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.events.batch import Batch, Decoded
-from streamer.events.fields import ENUM_STRINGS, NUMBER_FIELDS, TEXT_FIELDS
+from streamer.events.fields import ENUM_CODES, ENUM_STRINGS, NUMBER_FIELDS, TEXT_FIELDS
 from streamer.events.instruments import InstrumentTable
 from streamer.events.texts import ABSENT, Codes, Strings, Texts, TextSource
 from streamer.sources.contract import Record
@@ -72,21 +72,25 @@ class Columns:
 
 def as_batch(taken: Taken, block: RecordBlock, table: InstrumentTable, source: int) -> Batch:
     """The events that kernels took, as a batch."""
-    whole = len(taken.place) == len(block)
+    n = len(taken.place)
+    whole = n == len(block)
+    sources = np.empty(n, np.int8)
+    sources.fill(source)
     return Batch(
         instruments=table.instruments,
         instrument=taken.instrument,
         kind=taken.kind,
         ts=taken.ts,
         record_ts=block.timestamp if whole else block.timestamp[taken.place],
-        source=np.full(len(taken.place), source, np.int8),
+        source=sources,
         offset=block.offset if whole else block.offset[taken.place],
-        index=np.zeros(len(taken.place), np.int16),
+        index=np.zeros(n, np.int16),
         numbers=MappingProxyType(
             {name: taken.numbers[name] for name in NUMBER_FIELDS if name in taken.numbers}
         ),
         texts=Texts(
-            Strings.of(ENUM_STRINGS), {name: taken.texts[name] for name in TEXT_FIELDS if name in taken.texts}
+            Strings([*ENUM_STRINGS], {**ENUM_CODES}),
+            {name: taken.texts[name] for name in TEXT_FIELDS if name in taken.texts},
         ),
     )
 

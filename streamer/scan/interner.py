@@ -69,10 +69,11 @@ def _compiled(fingerprint):
             mixed = _hash(text, length)
             slot = np.int64(mixed >> U(8)) & last_slot
             code = slots[slot]
+            # of texts of up to eight bytes no two have the same hash
             while code >= 0 and not (
                 hashes[code] == mixed
                 and starts[code + 1] - starts[code] == length
-                and _same(own + starts[code], text, length)
+                and (length <= 8 or _same(own + starts[code], text, length))
             ):
                 slot = (slot + 1) & last_slot
                 code = slots[slot]

@@ -37,12 +37,14 @@ _UNHEARD_OF = 1 << 40  # exponents end here: more than any row has digits
 _LARGEST = 300  # powers of ten that are a double without further thought
 
 _NONE, _ONE, _THREE, _ALL = U(0), U(1), U(3), U((1 << 64) - 1)
-_ZEROS, _TOO_LARGE, _TOP_BITS = U(0x3030303030303030), U(0x7676767676767676), U(0x8080808080808080)
-_TEN, _HUNDRED, _TEN_THOUSAND, _TEN_TO_EIGHT = U(10), U(100), U(10**4), U(10**8)
-_PAIRS, _FOURS, _EIGHTS = U(0x00FF00FF00FF00FF), U(0x0000FFFF0000FFFF), U(0x00000000FFFFFFFF)
-_EXACT, _ROUNDED_OFF, _LEAST = U(1 << 53), U(0x1FF), U(1 << 63)
-_TENS = np.array([10.0**power for power in range(23)])
-_WORD_TENS = np.array([10**power for power in range(9)], np.uint64)
+ZEROS, _TOO_LARGE, _TOP_BITS = U(0x3030303030303030), U(0x7676767676767676), U(0x8080808080808080)
+_TEN_TO_EIGHT = U(10**8)
+# one of two neighbours by itself and the other times a power of ten, each at the place of the second
+_TEN, _HUNDRED, _TEN_THOUSAND = U((10 << 8) + 1), U((100 << 16) + 1), U((10**4 << 32) + 1)
+_PAIRS, _FOURS = U(0x00FF00FF00FF00FF), U(0x0000FFFF0000FFFF)
+EXACT, _ROUNDED_OFF, _LEAST = U(1 << 53), U(0x1FF), U(1 << 63)
+TENS = np.array([10.0**power for power in range(23)])
+WORD_TENS = np.array([10**power for power in range(9)], np.uint64)
 
 _FIRST_POWER, _LAST_POWER = (
     -342,
@@ -67,11 +69,11 @@ _FIVES = _fives()
 
 
 @njit(error_model="numpy", forceinline=True)
-def _eight_digits(word):
+def eight_digits(word):
     """The number of eight digits, the first one in the lowest byte; each byte holds 0 to 9."""
-    word = (word * _TEN + (word >> U(8))) & _PAIRS
-    word = (word * _HUNDRED + (word >> U(16))) & _FOURS
-    return (word * _TEN_THOUSAND + (word >> U(32))) & _EIGHTS
+    word = (word * _TEN >> U(8)) & _PAIRS
+    word = (word * _HUNDRED >> U(16)) & _FOURS
+    return word * _TEN_THOUSAND >> U(32)
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -95,21 +97,21 @@ def _short_number(at):
     ):
         return -1, _NONE, 0
     first, second = aligned_digits(at, point if not whole else 16, count)
-    return at + size, _eight_digits(first) * _TEN_TO_EIGHT + _eight_digits(second), count - point
+    return at + size, eight_digits(first) * _TEN_TO_EIGHT + eight_digits(second), count - point
 
 
 @njit(error_model="numpy", forceinline=True)
 def _digits(at, end, value):
     """Behind a run of digits, and the number that begins with `value` and goes on with them, modulo 2**64."""
     while at < end:
-        word = word_at(at) ^ _ZEROS
+        word = word_at(at) ^ ZEROS
         others = (
             word + _TOO_LARGE | word
         ) & _TOP_BITS  # the lowest bit is that of the first byte that is no digit
         count = 8 if others == _NONE else trailing_zeros(others) >> 3
         if count == 0:
             break
-        value = value * _WORD_TENS[count] + _eight_digits(word << U(64 - 8 * count))
+        value = value * WORD_TENS[count] + eight_digits(word << U(64 - 8 * count))
         at += count
         if count < 8:
             break
@@ -193,7 +195,7 @@ def _scaled(digits, power):
     ):
         fraction &= ~_ONE  # exactly between two doubles: to the even one
     fraction = (fraction + (fraction & _ONE)) >> _ONE
-    if fraction >= _EXACT:
+    if fraction >= EXACT:
         fraction = _ONE << U(52)
         exponent += 1
     return double_of((fraction & ~(_ONE << U(52))) | U(exponent) << U(52)), True
@@ -204,9 +206,9 @@ def _double(negative, digits, power):
     """The double nearest to a number, and whether it is beyond doubt; a negative zero never is."""
     if digits == _NONE:
         return 0.0, not negative
-    if digits <= _EXACT and power >= -22 and power <= 22:
+    if digits <= EXACT and power >= -22 and power <= 22:
         value = np.float64(digits)
-        value = value / _TENS[-power] if power < 0 else value * _TENS[power]
+        value = value / TENS[-power] if power < 0 else value * TENS[power]
         sure = True
     else:
         value, sure = _scaled(digits, power)
@@ -236,13 +238,13 @@ def _short_integer(at):
     """An integer of up to 19 digits: its end, -1 where it is another number or none, and its digits."""
     size = trailing_zeros(~digits_of(at))
     first, second = aligned_digits(at, 16, max(size, 1))
-    value = _eight_digits(first) * _TEN_TO_EIGHT + _eight_digits(second)
+    value = eight_digits(first) * _TEN_TO_EIGHT + eight_digits(second)
     if size == 16:
         more = trailing_zeros(~digits_of(at + 16))
         if more > 3:
             return -1, value
-        word = (word_at(at + 16) ^ _ZEROS) & LOW_BYTES[more]
-        value = value * _WORD_TENS[more] + _eight_digits(word << U(64 - 8 * more) if more else _NONE)
+        word = (word_at(at + 16) ^ ZEROS) & LOW_BYTES[more]
+        value = value * WORD_TENS[more] + eight_digits(word << U(64 - 8 * more) if more else _NONE)
         size += more
     following = byte_at(at + size)
     if size == 0 or (size > 1 and byte_at(at) == _ZERO) or following == _POINT or following | 0x20 == _LOW_E:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.scan.rows import DECIMAL, FLAG, INTEGER, NUMBER, TEXT, object_target
+from streamer.scan.layout import DECIMAL, FLAG, INTEGER, NUMBER, TEXT, object_target
 
 FieldType = Literal["number", "decimal", "integer", "text", "flag"]
 
@@ -67,7 +67,7 @@ class Plan:
         uint8: the keys' UTF-8, one behind the other.
     keys
         int64[k, 4], those of one object side by side: the first 8 bytes as a word, how many bytes, where in
-        `names`, and what it leads to (see `streamer.scan.rows.UNWANTED`).
+        `names`, and what it leads to (see `streamer.scan.layout.UNWANTED`).
     objects
         int64[o, 3]: an object's first key, the one behind its last, and the object it is in, -1 for the
         outermost.

@@ -11,56 +11,60 @@ import numpy as np
 from numba import njit
 
 from streamer.scan.fingerprint import FINGERPRINT
-from streamer.scan.numbers import double_at, integer_at
-from streamer.scan.separators import empty_table, expected, learned, size_of, target_of
-from streamer.scan.skipping import (
-    COMMA,
-    NULL,
-    OBJECT,
-    OBJECT_END,
-    after_colon,
-    after_value,
-    begins_number,
-    literal_at,
+from streamer.scan.layout import (
+    COLUMN,
+    FIELD_WIDTH,
+    FIRST_KEY,
+    KEY_AT,
+    KEY_BEHIND,
+    KEY_SIZE,
+    KEY_TARGET,
+    KEY_WIDTH,
+    KEY_WORD,
+    KIND,
+    OBJECT_WIDTH,
+    OTHER,
+    PARENT,
+    PRESENT,
+    UNWANTED,
+    object_target,
 )
+from streamer.scan.separators import TABLE_SIZE as SEPARATORS_SIZE
+from streamer.scan.separators import empty_table, expected, learned, size_of, target_of
+from streamer.scan.shapelayout import SHAPES_SIZE
+from streamer.scan.shapelearning import learn_shape, nothing_read, value_read
+from streamer.scan.shapes import count_keys, no_shapes, other_in, reading_of, shape_of, value_in, values_of
+from streamer.scan.skipping import COMMA, OBJECT, OBJECT_END, after_colon, after_value
 from streamer.scan.texts import QUOTE, after_blanks, text_end
-from streamer.scan.words import LOW_BYTES, bits_of, byte_at, number_at, put_word, word_at
+from streamer.scan.values import scalar_between, value_at, value_between
+from streamer.scan.words import LOW_BYTES, byte_at, number_at, word_at
 
 U = np.uint64
 
-NUMBER, DECIMAL, INTEGER, TEXT, FLAG = range(5)
-"""Types of fields, as the plan has them."""
+MEMORY_SIZE = SEPARATORS_SIZE + SHAPES_SIZE
+"""How many int64 are learned into."""
 
-UNWANTED = -1
-"""What a key leads to: a field from 0 on, this, or an object of the plan as `object_target` has it."""
+_CREDIT, _PAUSE = (
+    64,
+    512,
+)  # where so many rows more have no known shape than have, so many are not asked for it
 
 _CLOSES = -1000  # no key follows: the object ends
 
-KEY_WORD, KEY_SIZE, KEY_AT, KEY_TARGET, KEY_WIDTH = range(5)
-FIRST_KEY, KEY_BEHIND, PARENT, OBJECT_WIDTH = range(4)
-KIND, COLUMN, FIELD_WIDTH = range(3)
-
-PRESENT, OTHER = 0, 1
-"""The first columns of what is written; a field's own follow."""
-
-
-@njit(error_model="numpy", forceinline=True)
-def object_target(number):
-    """What a key leads to that is an object on the way to fields; the other way round too."""
-    return -2 - number
-
 
 @njit(error_model="numpy")
-def _scan_rows(
-    arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
-):
+def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
     base = arena.ctypes.data
     limit = arena.size - padding
     plan = names.ctypes.data, keys.ctypes.data, objects.ctypes.data, fields.ctypes.data
-    table = separators.ctypes.data
+    table = memory.ctypes.data
+    shapes = table + 8 * SEPARATORS_SIZE
     first = empty_table(table)
+    no_shapes(shapes)
     everything = (U(1) << U(fields.shape[0])) - U(1)
     n = at.size
+    credit, again = _CREDIT, 0
+    keys, quotes, head = -1, 0, 0
     for row in range(n):
         begin, length = at[row], size[row]
         sure, present, other = False, U(0), U(0)
@@ -68,9 +72,24 @@ def _scan_rows(
             if begin < 0 or begin > limit or length < 0 or length > limit - begin:
                 return row
             out = columns.ctypes.data + row * 8, n * 8
-            sure, present, other = _scan_row(
-                base, base + begin, base + begin + length, plan, table, first, out
-            )
+            row_at, row_end = base + begin, base + begin + length
+            keys, shape = -1, 0
+            if row >= again:
+                keys, quotes, head = count_keys(row_at, row_end, shapes)
+                if keys >= 0:
+                    shape = shape_of(row_at, row_end, keys, quotes, head, shapes)
+            if shape:
+                sure, present, other = _read_shape(base, row_end, shape, shapes, out[0])
+            if sure:
+                credit = min(credit + 1, _CREDIT)
+            else:
+                credit -= row >= again
+                if credit < 0:
+                    credit, again = _CREDIT // 8, row + _PAUSE
+                nothing_read(shapes)
+                sure, present, other = _scan_row(base, row_at, row_end, plan, table, first, shapes, out)
+                if sure and keys >= 0:
+                    learn_shape(row_at, row_end, keys, quotes, head, plan[3], out[1], shapes)
         flagged[row] = not sure
         if not sure:
             present = other = U(0)
@@ -85,7 +104,7 @@ def _scan_rows(
 
 
 @njit(error_model="numpy")
-def _scan_row(base, at, end, plan, table, known, out):
+def _scan_row(base, at, end, plan, table, known, shapes, out):
     """One row: whether it is beyond doubt, what is there, and what is there with another type."""
     objects, fields = plan[2], plan[3]
     present, other, entered = U(0), U(0), U(0)
@@ -117,6 +136,7 @@ def _scan_row(base, at, end, plan, table, known, out):
             if target == _CLOSES:
                 continue
             known = learned(start, at, where, target, known, table)
+        value = at
         if target == UNWANTED:
             if byte_at(at) == QUOTE:  # which most are
                 behind, _ = text_end(at + 1, end)
@@ -138,52 +158,37 @@ def _scan_row(base, at, end, plan, table, known, out):
                 return False, present, other
             kind = number_at(fields, target * FIELD_WIDTH + KIND)
             column = number_at(fields, target * FIELD_WIDTH + COLUMN)
-            at, good = _value(base, at, end, kind, out[0] + column * out[1], out[1])
+            at, good = value_at(base, at, end, kind, out[0] + column * out[1], out[1])
             if good:
                 present |= bit
             else:
                 other |= bit
         if at < 0:
             return False, present, other
+        value_read(value, at, target, shapes)
         where |= 1
     return after_blanks(at, end) == end, present, other
 
 
-@njit(error_model="numpy", forceinline=True)
-def _value(base, at, end, kind, out, step):
-    """Read a wanted value: behind it, -1 for doubt; and whether it was of the field's type and is written."""
-    byte = byte_at(at)
-    if kind == TEXT:
-        if byte == QUOTE:
-            behind, plain = text_end(at + 1, end)
-            if not plain:
-                return -1, False
-            put_word(out, U(at + 1 - base))
-            put_word(out + step, U(behind - at - 1))
-            return behind + 1 if behind >= 0 else -1, True
-    elif kind == INTEGER:
-        if begins_number(byte):
-            behind, value, fits, sure = integer_at(at, end)
-            put_word(out, U(value))
-            return behind if sure else -1, fits
-    elif kind == FLAG:
-        behind, which = literal_at(at)
-        if behind >= 0 and which != NULL:
-            put_word(out, U(which))
-            return behind, True
-    else:
-        quoted = kind == DECIMAL and byte == QUOTE
-        if quoted or begins_number(byte):
-            behind, value, sure = double_at(at + quoted, end)
-            if not quoted:
-                put_word(out, bits_of(value))
-                return behind if sure else -1, True
-            if behind >= 0 and behind < end and byte_at(behind) == QUOTE:
-                put_word(out, bits_of(value))
-                return behind + 1 if sure else -1, True
-            behind, plain = text_end(at + 1, end)
-            return behind + 1 if behind >= 0 and plain else -1, False
-    return after_value(at, end), False
+@njit(error_model="numpy")
+def _read_shape(base, end, shape, shapes, row):
+    """A row of known shape: the same as `_scan_row`. One that is in doubt here is to be read by the book."""
+    present, other = U(0), other_in(shape)
+    for number in range(values_of(shape)):
+        at, behind = value_in(shapes, number)
+        kind, bare, quoted, bit, out, step = reading_of(shape, number)
+        if kind == UNWANTED:
+            if bare and not scalar_between(at, behind, end):
+                return False, present, other
+            continue
+        sure, good = value_between(base, at, behind, end, kind, quoted, row + out, step)
+        if not sure:
+            return False, present, other
+        if good:
+            present |= bit
+        else:
+            other |= bit
+    return True, present, other
 
 
 @njit(error_model="numpy")
@@ -228,9 +233,7 @@ def _look_up(at, size, number, plan):
 
 def _compiled(fingerprint):
     @njit(cache=True, nogil=True, error_model="numpy")
-    def scan_rows(
-        arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
-    ):
+    def scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
         """Read rows; returns the first that is not within the arena, or -1.
 
         Parameters
@@ -239,8 +242,8 @@ def _compiled(fingerprint):
             uint8, int64[n], int64[n]: the rows' bytes (size -1: null); the last `padding` bytes are nobody's.
         names, keys, objects, fields, defaults
             The plan, see `streamer.scan.plan`.
-        separators
-            int64[TABLE_SIZE], of no meaning before and after.
+        memory
+            int64[MEMORY_SIZE], of no meaning before and after.
         columns
             uint64[c, n], written: `PRESENT`, `OTHER`, and the columns of the fields.
         flagged
@@ -248,7 +251,7 @@ def _compiled(fingerprint):
         """
         _ = fingerprint
         return _scan_rows(
-            arena, at, size, padding, names, keys, objects, fields, defaults, separators, columns, flagged
+            arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged
         )
 
     return scan_rows

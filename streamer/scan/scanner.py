@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.scan.layout import COLUMN, OTHER, PRESENT
 from streamer.scan.plan import Field, FieldType, make_plan
-from streamer.scan.rows import COLUMN, OTHER, PRESENT, scan_rows
-from streamer.scan.separators import TABLE_SIZE
+from streamer.scan.rows import MEMORY_SIZE, scan_rows
 
 PADDING = 64
 """So many bytes at an arena's end belong to no row."""
 
 
+_NO_DEFAULTS = np.empty((0, 2), np.int64)
+
+
 def readable(array: NDArray[Any], of: type[np.generic]) -> NDArray[Any]:
     """An array as kernels take it: contiguous and read-only, since each sort of array is compiled for."""
+    if array.dtype.type is of and array.flags.c_contiguous and not array.flags.writeable:
+        return array
     found = np.ascontiguousarray(array, of).view()
     found.flags.writeable = False
     return found
@@ -67,7 +72,13 @@ class Scanner:
         """Which of `Scan.columns` is a field's; of a text it is the first of two."""
         return int(self._plan.fields[field, COLUMN])
 
-    def scan(self, arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]) -> Scan:
+    def scan(
+        self,
+        arena: NDArray[np.uint8],
+        at: NDArray[np.int64],
+        size: NDArray[np.int64],
+        into: NDArray[np.uint64] | None = None,
+    ) -> Scan:
         """Read rows.
 
         Parameters
@@ -76,11 +87,14 @@ class Scanner:
             uint8, the bytes of all rows; the last 64 belong to none.
         at, size
             int64[n], where each row begins and how many bytes it has; -1 for null.
+        into
+            uint64[`columns`, n], in C's order: where the columns are written to. What is not present has no
+            meaning in them then.
 
         Returns
         -------
         Scan
-            Columns of its own, which the next call does not touch.
+            Columns of its own, which the next call does not touch, unless there is `into`.
 
         Raises
         ------
@@ -93,7 +107,9 @@ class Scanner:
                 f"{len(arena)} bytes for {len(at)} and {n} rows: no arena with {PADDING} to spare"
             )
         plan = self._plan
-        columns = np.empty((len(plan.defaults), n), np.uint64)
+        columns = np.empty((len(plan.defaults), n), np.uint64) if into is None else into
+        if columns.shape != (len(plan.defaults), n) or not columns.flags.c_contiguous:
+            raise ValueError(f"no room for {len(plan.defaults)} columns of {n} rows")
         flagged = np.empty(n, np.bool_)
         outside = scan_rows(
             readable(arena, np.uint8),
@@ -104,8 +120,8 @@ class Scanner:
             plan.keys,
             plan.objects,
             plan.fields,
-            plan.defaults,
-            np.empty(TABLE_SIZE, np.int64),
+            plan.defaults if into is None else _NO_DEFAULTS,
+            np.empty(MEMORY_SIZE, np.int64),
             columns,
             flagged,
         )

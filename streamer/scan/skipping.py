@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from streamer.scan.levels import after_levels, begins_levels
 from streamer.scan.numbers import after_number
 from streamer.scan.texts import QUOTE, after_blanks, text_end
 from streamer.scan.words import byte_at, word_at
@@ -45,13 +46,18 @@ def literal_at(at):
 def after_value(at, end):
     """Behind a value of any type; -1 where there is none that is beyond doubt."""
     byte = byte_at(at)
+    if begins_levels(at):
+        behind = after_levels(at, end)
+        if behind >= 0:
+            return behind
     if byte == OBJECT or byte == LIST:
         return _after_nested(at, end)
-    return _after_scalar(at, end, byte)
+    return after_scalar(at, end, byte)
 
 
 @njit(error_model="numpy")
-def _after_scalar(at, end, byte):
+def after_scalar(at, end, byte):
+    """The same of one that is neither an object nor a list; `byte` is its first."""
     if byte == QUOTE:
         at, _ = text_end(at + 1, end)
         return at + 1 if at >= 0 else -1
@@ -83,7 +89,7 @@ def _after_nested(at, end):
                         return -1
                 continue
         else:
-            at = _after_scalar(at, end, byte)
+            at = after_scalar(at, end, byte)
             if at < 0:
                 return -1
         while True:  # behind a value, or at the end of what is empty

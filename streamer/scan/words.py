@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-REACH = 48
+REACH = 63
 """Kernels read at most so many bytes from a row's end on."""
 
 _I1, _I8, _I64, _I128 = ir.IntType(1), ir.IntType(8), ir.IntType(64), ir.IntType(128)
@@ -92,6 +92,12 @@ def leading_zeros(typing: Any, word: Any) -> Any:
 
 
 @intrinsic
+def ones(typing: Any, word: Any) -> Any:
+    """How many bits are set."""
+    return _made(types.int64, [types.uint64], lambda b, g: b.ctpop(g[0]))
+
+
+@intrinsic
 def high_product(typing: Any, left: Any, right: Any) -> Any:
     """The upper 64 bits of a product of two words."""
 
@@ -127,6 +133,35 @@ def ends_of_text(typing: Any, address: Any) -> Any:
         return _mask(b, found)
 
     return _made(types.uint64, [types.int64], build)
+
+
+@intrinsic
+def marks_of_text(typing: Any, address: Any) -> Any:
+    """Of 64 bytes, a bit for each that is a quote; a colon; an opening bracket; bad.
+
+    Bad is a backslash, and what is below 0x20 or above 0x7f.
+    """
+
+    def build(b: Any, g: Any) -> Any:
+        text = _at(b, g[0], ir.VectorType(_I8, 64))
+        found = [b.icmp_signed("==", text, _all(64, byte)) for byte in b'":[\\']
+        found[-1] = b.or_(found[-1], b.icmp_signed("<", text, _all(64, 0x20)))
+        return cgutils.pack_array(b, [_mask(b, lanes) for lanes in found])
+
+    return _made(types.UniTuple(types.uint64, 4), [types.int64], build)
+
+
+@intrinsic
+def marks_of_lists(typing: Any, address: Any) -> Any:
+    """Of 64 bytes, a bit for each that is a quote; an opening, a closing bracket; a comma; bad, as above."""
+
+    def build(b: Any, g: Any) -> Any:
+        text = _at(b, g[0], ir.VectorType(_I8, 64))
+        found = [b.icmp_signed("==", text, _all(64, byte)) for byte in b'"[],\\']
+        found[-1] = b.or_(found[-1], b.icmp_signed("<", text, _all(64, 0x20)))
+        return cgutils.pack_array(b, [_mask(b, lanes) for lanes in found])
+
+    return _made(types.UniTuple(types.uint64, 5), [types.int64], build)
 
 
 @intrinsic

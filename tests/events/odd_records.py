@@ -118,7 +118,7 @@ _MARKET = [
 _FAULTY = [
     message.value for message in fuzz_messages(11, 500) if message.value and len(message.value) < 10_000
 ]
-_MARKET_NAMES = ("e", "s", "p", "q", "t", "a", "T", "E", "m", "X", "b", "B", "A", "u")
+_MARKET_NAMES = ("e", "s", "p", "q", "t", "a", "T", "E", "m", "X", "b", "B", "A", "u", "lastUpdateId")
 
 
 def market_event(random: Random) -> str:
@@ -130,7 +130,9 @@ def market_event(random: Random) -> str:
     event, stream = whole.get("data", whole), whole.get("stream")
     if event.get("e") == "trade" and chance < 0.4:
         event = {**event, "e": "aggTrade", "a": event["t"] + 5}
-    if event.get("e") == "trade" and chance > 0.95:
+    if "s" in event and chance > 0.97:
+        event = {"lastUpdateId": 7, "bids": [["1.5", "2"]], "asks": []}
+    elif event.get("e") == "trade" and chance > 0.93:
         event = {**event, "X": "NA", "p": "0", "q": "0"}
     if chance > 0.6:
         event = json.loads(spoilt_or(random, event, _MARKET_NAMES))

@@ -134,6 +134,29 @@ def test_every_odd_value_in_every_field_of_binance() -> None:
     check("binance", each_odd([TRADE, {**TRADE, "e": "aggTrade", "a": 8}, book, nameless], ()), Random(1))
 
 
+SNAPSHOT: dict[str, Any] = {"lastUpdateId": 7, "bids": [["1.5", "2"]] * 20, "asks": []}
+
+
+def test_snapshots_of_depth_are_counted_by_columns() -> None:
+    sound = [SNAPSHOT, {"stream": "x@depth20", "data": SNAPSHOT}]
+    doubtful: list[dict[str, Any]] = [
+        {**SNAPSHOT, "s": "X"},
+        {**SNAPSHOT, "e": None},
+        {"x": "depthUpdate", **SNAPSHOT},
+        {**SNAPSHOT, "stream": "x", "data": {}},
+        {**SNAPSHOT, "stream": "x", "data": SNAPSHOT},
+        {"data": SNAPSHOT},
+        {"stream": "x"},
+        {"stream": "depthUpdate", "data": SNAPSHOT},
+        {"u": 7, "s": "X", "b": "1", "B": "2", "a": "3", "A": "4", "lastUpdateId": "trade"},
+    ]
+    found = [Record(at, text_of(each).encode(), 5) for at, each in enumerate((sound + doubtful) * 5)]
+    check("binance", found, Random(1))
+    form = a_format("binance")
+    assert form.decode(found[::11] * 4, CONTEXT).ignored == {"depth_snapshot": 20}
+    assert _read_by_columns(form, found, CONTEXT) == 10
+
+
 @pytest.mark.parametrize("preset", ["tapewatch", "binance"])
 def test_a_sound_record_that_is_too_large_is_left(preset: str) -> None:
     sound = own_of_each_kind()[0] if preset == "tapewatch" else {**TRADE}

@@ -294,8 +294,7 @@ def test_results_are_the_callers_own() -> None:
 
 
 def test_nothing_is_written_beyond_the_columns() -> None:
-    from streamer.scan.rows import scan_rows
-    from streamer.scan.separators import TABLE_SIZE
+    from streamer.scan.rows import MEMORY_SIZE, scan_rows
 
     rows = [b'{"n":1,"d":"2","i":3,"t":"4","f":true,"o":{"p":{"x":6}}}', b"{", b"{}"] * 50
     plan = SCANNER._plan
@@ -305,7 +304,7 @@ def test_nothing_is_written_beyond_the_columns() -> None:
     for memory in (written.at_end(size), written.at_start(size)):
         columns = memory.view(np.uint64).reshape(len(plan.defaults), len(rows))
         flagged = GuardedMemory(len(rows)).at_end(len(rows)).view(np.bool_)
-        table = GuardedMemory(TABLE_SIZE * 8).at_end(TABLE_SIZE * 8).view(np.int64)
+        table = GuardedMemory(MEMORY_SIZE * 8).at_end(MEMORY_SIZE * 8).view(np.int64)
         scan_rows(
             readable(joined, np.uint8),
             *(readable(span, np.int64) for span in spans(rows)),
