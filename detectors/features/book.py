@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import QUOTE, TRADE, State
-from detectors.features.contract import Family, Rows
+from detectors.features.banks import Copies
+from detectors.features.contract import Family
+from detectors.features.rows import Rows
 from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
@@ -81,8 +83,8 @@ class _Carried:
         _carry_rows(self._what, rows.slot, bid, ask, self._arrays["last"], out)
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -111,8 +113,8 @@ class _TradeToMid:
         )
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -126,7 +128,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_QUOTES,
         needs=frozenset({"bid_price", "ask_price"}),
-        build=lambda _: _Carried(_SPREAD, "bid_price", "ask_price"),
+        build=lambda _window, _banks: _Carried(_SPREAD, "bid_price", "ask_price"),
         windowed=False,
     ),
     Family(
@@ -136,7 +138,7 @@ FAMILIES = (
         shape="level",
         fed_by=_QUOTES,
         needs=frozenset({"bid_price", "ask_price"}),
-        build=lambda _: _Carried(_MID, "bid_price", "ask_price"),
+        build=lambda _window, _banks: _Carried(_MID, "bid_price", "ask_price"),
         windowed=False,
     ),
     Family(
@@ -146,7 +148,7 @@ FAMILIES = (
         shape="signed",
         fed_by=_QUOTES,
         needs=frozenset({"bid_size", "ask_size"}),
-        build=lambda _: _Carried(_IMBALANCE, "bid_size", "ask_size"),
+        build=lambda _window, _banks: _Carried(_IMBALANCE, "bid_size", "ask_size"),
         windowed=False,
     ),
     Family(
@@ -156,7 +158,7 @@ FAMILIES = (
         shape="signed",
         fed_by=_TRADES,
         needs=frozenset({"price", "bid_price", "ask_price"}),
-        build=lambda _: _TradeToMid(),
+        build=lambda _window, _banks: _TradeToMid(),
         windowed=False,
     ),
 )

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
-from detectors.features.contract import Family, Rows
+from detectors.features.banks import Copies
+from detectors.features.contract import Family
+from detectors.features.rows import Rows
 from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
@@ -62,8 +64,8 @@ class _Missing:
         _missing_rows(rows.slot, rows.field("sequence", _EVENTS), a["last"], a["run"], a["missing"], out)
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -80,7 +82,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_EVENTS,
         needs=frozenset({"sequence"}),
-        build=lambda _: _Missing(),
+        build=lambda _window, _banks: _Missing(),
         windowed=False,
     ),
 )
