@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.episodes import Episodes
+from alerts.evaluation import Evaluation
 from alerts.language.columns import Columns as RuleColumns
 from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
@@ -81,6 +82,7 @@ class Task:
         self.calibrators = [build_calibrator() for _ in self.detectors]
         self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
         self.episodes = [Episodes(rule) for rule in plan.rules]
+        self._conditions = Evaluation(plan.rules)
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
         named = {name for rule in plan.rules for name in rule.names}
         self._named: tuple[InstrumentName, ...] = tuple(name for name in INSTRUMENT_NAMES if name in named)
@@ -212,20 +214,16 @@ class Task:
         return tuple(found)
 
     def _judge(self, rows: Rows) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
-        seen = self._seen_by_rules(rows)
+        seen, columns = self._seen_by_rules(rows), rows.columns
         reporter = Reporter(self.plan, self.detectors, self.slots, rows, seen)
         found: list[tuple[int, int, Transition]] = []
         missed: list[tuple[int, int, NearMiss]] = []
-        columns = rows.columns
-        of_kinds = {
-            kinds: rows_of(kinds, columns.kind)
-            for kinds in dict.fromkeys(rule.kinds for rule in self.plan.rules)
-        }
-        for number, (rule, episodes) in enumerate(zip(self.plan.rules, self.episodes, strict=True)):
-            evaluated = of_kinds[rule.kinds]
-            held = rule.holds(seen, evaluated)
-            if episodes.idle and not held.any():
+        for number, where in enumerate(self._conditions.hold(seen, columns.kind)):
+            rule, episodes = self.plan.rules[number], self.episodes[number]
+            if where is None and episodes.idle:
                 continue
+            held = np.zeros(len(columns), np.bool_) if where is None else where
+            evaluated = rows_of(rule.kinds, columns.kind)
             severity = rule.severities(seen)
             steps = episodes.step(columns.slot, columns.clock, columns.kind, evaluated, held, severity)
             for at in range(len(steps.row)):
