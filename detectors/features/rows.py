@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Columns
+from detectors.columns import Columns, plain
 from detectors.kernels import kernel
-
-_Number = TypeVar("_Number", bound=np.generic)
 
 NS = 1_000_000_000
 """Nanoseconds in a second."""
@@ -27,9 +24,9 @@ class Rows:
     """
 
     def __init__(self, columns: Columns) -> None:
-        self.slot = _plain(columns.slot, np.int32)
-        self.kind = _plain(columns.kind, np.int8)
-        self.clock = _plain(columns.clock, np.int64)
+        self.slot = plain(columns.slot, np.int32)
+        self.kind = plain(columns.kind, np.int8)
+        self.clock = plain(columns.clock, np.int64)
         self._fields = columns.fields
         self._columns: dict[str, NDArray[np.float64]] = {}
         self._numbers: dict[tuple[str, frozenset[int]], NDArray[np.float64]] = {}
@@ -41,7 +38,7 @@ class Rows:
         """A field as it is, NaN where no event of the batch has it. Not to be written to."""
         if name not in self._columns:
             column = self._fields.get(name)
-            self._columns[name] = np.full(len(self), np.nan) if column is None else _plain(column, np.float64)
+            self._columns[name] = np.full(len(self), np.nan) if column is None else plain(column, np.float64)
         return self._columns[name]
 
     def field(self, name: str, kinds: frozenset[int]) -> NDArray[np.float64]:
@@ -77,9 +74,3 @@ def _finite_rows(column, kind, bits, out):  # type: ignore[no-untyped-def]
     for row in range(column.shape[0]):
         value = column[row]
         out[row] = value if is_of(kind[row], bits) and math.isfinite(value) else np.nan
-
-
-def _plain(column: NDArray[_Number], dtype: type[_Number]) -> NDArray[_Number]:
-    if column.dtype == dtype and column.flags.carray:
-        return column
-    return np.asarray(np.require(column, dtype, ("C", "W")))
