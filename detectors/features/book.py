@@ -38,10 +38,15 @@ _SPREAD, _MID, _IMBALANCE = range(3)
 
 
 @kernel
-def _carry_rows(what, slot, bid, ask, last, out):  # type: ignore[no-untyped-def]
+def _is_whole(kind, bid, ask):  # type: ignore[no-untyped-def]
+    return kind == QUOTE and math.isfinite(bid) and math.isfinite(ask)
+
+
+@kernel
+def _carry_rows(what, slot, kind, bid, ask, last, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
-        if bid[row] == bid[row] and ask[row] == ask[row]:
+        if _is_whole(kind[row], bid[row], ask[row]):
             if what == _SPREAD:
                 found = _spread_bps(bid[row], ask[row])
             elif what == _MID:
@@ -54,15 +59,17 @@ def _carry_rows(what, slot, bid, ask, last, out):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _distance_rows(slot, bid, ask, price, mid, distance, out):  # type: ignore[no-untyped-def]
+def _distance_rows(slot, kind, bid, ask, price, mid, distance, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
-        quoted = _mid(bid[row], ask[row])
-        if not math.isnan(quoted):
-            mid[s] = quoted
-        apart = 1e4 * (price[row] / mid[s] - 1.0)
-        if not math.isnan(apart):
-            distance[s] = apart
+        if _is_whole(kind[row], bid[row], ask[row]):
+            quoted = _mid(bid[row], ask[row])
+            if not math.isnan(quoted):
+                mid[s] = quoted
+        elif kind[row] == TRADE and math.isfinite(price[row]):
+            apart = 1e4 * (price[row] / mid[s] - 1.0)
+            if not math.isnan(apart):
+                distance[s] = apart
         out[row] = distance[s]
 
 
@@ -79,8 +86,8 @@ class _Carried:
 
     def step(self, rows: Rows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
-        bid, ask = (rows.field(side, _QUOTES) for side in self._sides)
-        _carry_rows(self._what, rows.slot, bid, ask, self._arrays["last"], out)
+        bid, ask = (rows.column(side) for side in self._sides)
+        _carry_rows(self._what, rows.slot, rows.kind, bid, ask, self._arrays["last"], out)
         return out
 
     def state(self, copies: Copies) -> State:
@@ -104,9 +111,10 @@ class _TradeToMid:
         out = np.empty(len(rows))
         _distance_rows(
             rows.slot,
-            rows.field("bid_price", _QUOTES),
-            rows.field("ask_price", _QUOTES),
-            rows.field("price", _TRADES),
+            rows.kind,
+            rows.column("bid_price"),
+            rows.column("ask_price"),
+            rows.column("price"),
             self._arrays["mid"],
             self._arrays["distance"],
             out,

@@ -61,10 +61,11 @@ def _return_rows(slot, kind, clock, price, bucket_ns, at, prices, out):  # type:
     told = np.full((n_lanes, 3), np.nan)  # prices and their return, as of the row before
     for row in range(slot.shape[0]):
         s, is_tick = np.uint64(slot[row]), kind[row] == TICK
+        is_price = kind[row] == TRADE and price[row] > 0.0 and math.isfinite(price[row])
         for k in range(n_lanes):
             now = bucket_of(clock[row], bucket_ns[k], at[s, k, _ASKED])
             if not is_tick:
-                if price[row] > 0.0:
+                if is_price:
                     if at[s, k, _FILLING] == NEVER:
                         at[s, k, _FILLING], at[s, k, _MASK] = now, 0
                     elif at[s, k, _FILLING] != now:
@@ -110,7 +111,7 @@ class _LogReturns(ValueBank):
             rows.slot,
             rows.kind,
             rows.clock,
-            rows.field("price", _TRADES),
+            rows.column("price"),
             self._bucket_ns,
             self.arrays["at"],
             self.arrays["prices"],

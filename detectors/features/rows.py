@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class Rows:
         return self._numbers[name, kinds]
 
 
+@cache
 def bits_of(kinds: frozenset[int]) -> int:
     """Kinds of rows as a number with a bit for each, as `is_of` asks for it.
 

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
+from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
 from detectors.features.banks import Copies
 from detectors.features.contract import Family
 from detectors.features.rows import Rows
@@ -27,11 +27,11 @@ STEADY = 30
 
 
 @kernel
-def _missing_rows(slot, sequence, last, run, missing, out):  # type: ignore[no-untyped-def]
+def _missing_rows(slot, kind, sequence, last, run, missing, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
         number = sequence[row]
-        if not math.isnan(number):
+        if kind[row] != TICK and math.isfinite(number):
             hole = number - last[s] - 1.0
             if hole == 0.0:
                 run[s] += 1
@@ -61,7 +61,8 @@ class _Missing:
     def step(self, rows: Rows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         a = self._arrays
-        _missing_rows(rows.slot, rows.field("sequence", _EVENTS), a["last"], a["run"], a["missing"], out)
+        sequence = rows.column("sequence")
+        _missing_rows(rows.slot, rows.kind, sequence, a["last"], a["run"], a["missing"], out)
         return out
 
     def state(self, copies: Copies) -> State:
