@@ -110,12 +110,12 @@ class Episodes:
         self._unseen_to = 0
         self._factor = _FACTORS[next(_numbers) % len(_FACTORS)]
         self._columns = {name: np.empty(0, dtype) for name, (dtype, _) in _LAYOUT.items()}
-        self._idle = True
+        self._busy = 0  # instruments with an episode that is open or on its way
 
     @property
     def idle(self) -> bool:
         """Whether rows on which the rule does not hold change nothing: no episode is open or on its way."""
-        return self._idle
+        return not self._busy
 
     def grow(self, n_slots: int) -> None:
         """Make room for this many instruments; those that are there keep their state."""
@@ -168,21 +168,26 @@ class Episodes:
         row, number, missed = np.empty(n, np.intp), np.empty(n, np.int32), np.empty(n, np.intp)
         step, level = np.empty(n, np.int8), np.empty(n, np.int8)
         hold, state = self._hold, self._columns
-        count, misses = _walk(
-            *(np.ascontiguousarray(part) for part in (slot, clock, kind, evaluated, held, severity)),
+        count, misses, more_busy = _walk(
+            np.ascontiguousarray(slot),
+            np.ascontiguousarray(clock),
+            np.ascontiguousarray(kind),
+            np.ascontiguousarray(evaluated),
+            np.ascontiguousarray(held),
+            np.ascontiguousarray(severity),
             hold.m,
             np.uint64(hold.n - 1),
             np.uint64((1 << hold.n) - 1),
             hold.duration_ns,
             self._clear_ns,
-            *(state[name] for name in _LAYOUT),
+            *state.values(),
             row,
             step,
             level,
             number,
             missed,
         )
-        self._settle()
+        self._busy += more_busy
         row = row[:count].copy()
         return Steps(
             row,
@@ -193,9 +198,11 @@ class Episodes:
             missed[:misses].copy(),
         )
 
-    def _settle(self) -> None:
-        number, history, since = (self._columns[name] for name in ("number", "history", "since"))
-        self._idle = bool((number == _CLOSED).all() and not history.any() and (since == _NEVER).all())
+    def _count_busy(self) -> None:
+        number, history, since = (
+            self._columns[name][: self._unseen_to] for name in ("number", "history", "since")
+        )
+        self._busy = int(((number != _CLOSED) | (history != 0) | (since != _NEVER)).sum())
 
     def open_slots(self) -> NDArray[np.intp]:
         """The instruments with an episode that has fired and not resolved, ascending."""
@@ -219,7 +226,7 @@ class Episodes:
             kept = state.get(name, _NOBODY) if name == "missed_at" else state[name]
             column[: len(kept)] = kept
             column[len(kept) : self._unseen_to] = _LAYOUT[name][1]
-        self._settle()
+        self._count_busy()
 
 
 @njit(cache=True, nogil=True)
@@ -248,15 +255,17 @@ def _walk(
     out_level: NDArray[np.int8],
     out_number: NDArray[np.int32],
     out_missed: NDArray[np.intp],
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     one = np.uint64(1)
     count = 0
     misses = 0
+    more_busy = 0
     for i in range(len(slots)):
         slot, now = slots[i], clock[i]
         true = evaluated[i] and held[i]
         step = -1
         was_open = number[slot] != _CLOSED
+        more_busy -= was_open or history[slot] != 0 or since[slot] != _NEVER
         if true:
             held_at[slot] = now
         if not was_open and duration > 0:
@@ -300,4 +309,5 @@ def _walk(
             history[slot] = np.uint64(0)
             hits[slot] = 0
             since[slot] = _NEVER
-    return count, misses
+        more_busy += number[slot] != _CLOSED or history[slot] != 0 or since[slot] != _NEVER
+    return count, misses, more_busy

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -113,9 +114,14 @@ def rows_of(kinds: frozenset[int], kind: NDArray[np.int8]) -> NDArray[np.bool_]:
     >>> rows_of(frozenset({1, 6}), np.array([0, 1, 6], np.int8))
     array([False,  True,  True])
     """
+    return _chosen(kinds).take(kind)
+
+
+@cache
+def _chosen(kinds: frozenset[int]) -> NDArray[np.bool_]:
     chosen = np.zeros(len(KIND_NAMES) + 1, np.bool_)  # the last is a tick
     chosen[sorted(kinds)] = True
-    return chosen[kind]
+    return chosen
 
 
 def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from alerts.episodes import Episodes
+from alerts.evaluation import Evaluation
 from alerts.rules import Rule
 from benchmarks.bench import Bench, Workload
 from benchmarks.contest import Taken
@@ -74,7 +75,7 @@ def _places(bench: Bench) -> list[Place]:
         (FeatureSet, "step", "features"),
         (Detector, "step", "model"),
         (type(build_calibrator()), "step", "rarity"),
-        (Rule, "holds", "rules and episodes"),
+        (Evaluation, "hold", "rules and episodes"),
         (Rule, "severities", "rules and episodes"),
         (Episodes, "step", "rules and episodes"),
         (Reporter, "report", "rules and episodes"),

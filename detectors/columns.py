@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ BUY, SELL = range(2)
 
 CODED: Mapping[str, tuple[str, ...]] = MappingProxyType({"action": ACTIONS, "side": SIDES})
 """Fields of orders that come as numbers among `Columns.fields`: the position of their text here."""
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 State = dict[str, NDArray[np.generic]]
 """What a part keeps between batches, as named arrays; a checkpoint holds nothing else."""
@@ -54,3 +57,16 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.slot)
+
+
+def plain(column: NDArray[_Number], dtype: type[_Number]) -> NDArray[_Number]:
+    """A column as kernels take it: of this type, contiguous and writable; the same one where it is that.
+
+    Examples
+    --------
+    >>> plain(np.arange(4, dtype=np.int32)[::2], np.int32)
+    array([0, 2], dtype=int32)
+    """
+    if column.dtype == dtype and column.flags.carray:
+        return column
+    return np.asarray(np.require(column, dtype, ("C", "W")))

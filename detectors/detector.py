@@ -67,6 +67,7 @@ class Detector:
     def __init__(self, name: str, settings: DetectorSettings) -> None:
         self._name = name
         self._kinds = frozenset(KIND_NAMES.index(kind) for kind in settings.on)
+        self._wanted = np.array([kind in self._kinds for kind in range(len(KIND_NAMES))], np.bool_)
         inputs = [_input(feature, ("features", i)) for i, feature in enumerate(settings.features)]
         if settings.target is not None:
             inputs.append(_input(settings.target, ("target",)))
@@ -122,16 +123,12 @@ class Detector:
             float64[n] by name, at least the ones in `features`.
         """
         self.grow(columns.n_slots)
-        wanted = np.zeros(len(columns), np.bool_)
-        for kind in sorted(self._kinds):
-            wanted |= columns.kind == kind
-        rows = np.flatnonzero(wanted)
+        rows = self._wanted.take(columns.kind).nonzero()[0]
         slot = columns.slot.take(rows)
-        raw = np.full((len(rows), len(self._inputs)), np.nan)
+        raw = np.empty((len(rows), len(self._inputs)))
         for place, at in enumerate(self._inputs):
             column = columns.fields.get(at.name) if at.is_field else features[at.name]
-            if column is not None:
-                raw[:, place] = column.take(rows)
+            raw[:, place] = np.nan if column is None else column.take(rows)
         given, learn = self._guard.step(slot, raw)
         x = np.ascontiguousarray(given[:, : self._width])
         y = np.full(len(rows), np.nan) if len(self._inputs) == self._width else given[:, self._width].copy()

@@ -157,21 +157,27 @@ class SlotArrays:
         StateMismatchError
             When an array is missing, or has another type or shape.
         """
-        if set(state) != set(self._layout):
-            raise StateMismatchError(f"expected arrays {sorted(self._layout)}, got {sorted(state)}")
-        entries = {len(array) for array in state.values()}
-        if len(entries) != 1 or min(entries) % self._per_slot:
-            raise StateMismatchError(f"arrays of different lengths: {sorted(entries)}")
-        for name, column in self._layout.items():
-            array = state[name]
-            expected, found = (np.dtype(column.dtype), column.shape), (array.dtype, array.shape[1:])
-            if found != expected:
-                raise StateMismatchError(f"{name}: expected {expected}, got {found}")
-        before, held = self._n_slots, min(entries)
+        n_slots = self._held(state, self._layout, self._per_slot)
+        before, held = self._n_slots, n_slots * self._per_slot
         for name, column in self._layout.items():
             self._arrays[name] = Growing(column.dtype, column.shape)
             self._arrays[name].extend(held)
             self[name][:held] = state[name]
-        self._n_slots = self._capacity = self._unseen_to = held // self._per_slot
-        self._extended(self._room_for(max(before, self._n_slots)))
+        self._n_slots = self._capacity = self._unseen_to = n_slots
+        self._extended(self._room_for(max(before, n_slots)))
         self.grow(before)
+
+    @staticmethod
+    def _held(state: Mapping[str, NDArray[np.generic]], layout: Mapping[str, Column], per_slot: int) -> int:
+        """How many slots a state is of, if it is one of this layout."""
+        if set(state) != set(layout):
+            raise StateMismatchError(f"expected arrays {sorted(layout)}, got {sorted(state)}")
+        entries = {len(array) for array in state.values()}
+        if len(entries) != 1 or min(entries) % per_slot:
+            raise StateMismatchError(f"arrays of different lengths: {sorted(entries)}")
+        for name, column in layout.items():
+            array = state[name]
+            expected, found = (np.dtype(column.dtype), column.shape), (array.dtype, array.shape[1:])
+            if found != expected:
+                raise StateMismatchError(f"{name}: expected {expected}, got {found}")
+        return min(entries) // per_slot

@@ -73,7 +73,7 @@ _COMPARISONS: dict[str, Callable[[Values, Values], Flags]] = {
     "==": np.equal,
     "!=": _unequal,
 }
-_OPPOSITES = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+OPPOSITES = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Compare:
         return self._holds(self.operator, columns)
 
     def no(self, columns: Columns) -> Flags:
-        return self._holds(_OPPOSITES[self.operator], columns)
+        return self._holds(OPPOSITES[self.operator], columns)
 
     def _holds(self, operator: str, columns: Columns) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)

@@ -58,7 +58,7 @@ from detectors.calibration.waits import (
     place_rates,
     raw_wait,
 )
-from detectors.columns import State
+from detectors.columns import State, plain
 from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
@@ -250,11 +250,11 @@ class Cascade:
         own, pool = self._own, self._pool
         chance, seconds = np.empty(len(score)), np.empty(len(score))
         _step_rows(
-            np.require(slot, np.int32, ("C", "W")),
-            np.require(clock, np.int64, ("C", "W")),
-            np.require(offset, np.int64, ("C", "W")),
-            np.require(index, np.int64, ("C", "W")),
-            np.require(score, np.float64, ("C", "W")),
+            plain(slot, np.int32),
+            plain(clock, np.int64),
+            plain(offset, np.int64),
+            index.astype(np.int64),
+            plain(score, np.float64),
             *(own[name] for name in _OWN),
             *(pool[name] for name in _POOLED),
             chance,

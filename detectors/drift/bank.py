@@ -102,6 +102,7 @@ class DriftBank:
         self._scale_floor = scale_floor
         self._blocks = Blocks(block_s, summed=summed)
         self._monitors = {name: make() for name, make in MONITORS.items()}
+        self._needed: dict[int, tuple[int, ...]] = {}
         self._arrays = SlotArrays(
             {
                 "reference": Column(np.float64, np.nan, (MOST_VALUES,)),
@@ -201,9 +202,10 @@ class DriftBank:
             return
         arrays["reference"][s, learnt] = value
         arrays["learnt"][s] = learnt + 1
-        while self._due(s) and self._put_together(s):
-            pass
-        for number in self._due(s):
+        due = self._due(s)
+        while due and self._put_together(s):
+            due = self._due(s)
+        for number in due:
             monitor = list(self._monitors.values())[number]
             needed = monitor.needs(self._span_s(s))
             reference = arrays["reference"][s, : arrays["learnt"][s]]
@@ -217,12 +219,15 @@ class DriftBank:
 
     def _due(self, s: int) -> list[int]:
         """The monitors that have not started, and have what they need."""
-        learnt, span_s = int(self._arrays["learnt"][s]), self._span_s(s)
-        return [
-            number
-            for number, monitor in enumerate(self._monitors.values())
-            if not self._arrays["started"][s, number] and learnt >= monitor.needs(span_s)
-        ]
+        learnt, started = int(self._arrays["learnt"][s]), self._arrays["started"][s].tolist()
+        needs = self._needs(self._span_s(s))
+        return [at for at, needed in enumerate(needs) if not started[at] and learnt >= needed]
+
+    def _needs(self, span_s: int) -> tuple[int, ...]:
+        """How many values each monitor's reference takes."""
+        if span_s not in self._needed:
+            self._needed[span_s] = tuple(monitor.needs(span_s) for monitor in self._monitors.values())
+        return self._needed[span_s]
 
     def _put_together(self, s: int) -> bool:
         """Let values cover twice the time where neighbours hang together; True when that was done."""

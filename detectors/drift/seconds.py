@@ -121,9 +121,22 @@ class Blocks:
             What these blocks came to.
         """
         rows, values = np.empty(len(series), np.intp), np.empty(len(series))
-        given = (np.ascontiguousarray(part) for part in (series, second, value))
-        arrays = (self._arrays[name] for name in _LAYOUT)
-        count = _close(*given, self._block_s, self._summed, *arrays, rows, values)
+        a = self._arrays
+        count = _close(
+            np.ascontiguousarray(series),
+            np.ascontiguousarray(second),
+            np.ascontiguousarray(value),
+            self._block_s,
+            self._summed,
+            a["second"],
+            a["sum"],
+            a["n"],
+            a["block"],
+            a["block_sum"],
+            a["block_n"],
+            rows,
+            values,
+        )
         return rows[:count], values[:count]
 
     def add(self, series: int, amount: float) -> None:

@@ -12,17 +12,19 @@ variance" (University of Cambridge, 2009), section 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Set as AbstractSet
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import KIND_NAMES, ORDER, State
-from detectors.features.contract import NS, Rows
+from detectors.columns import ORDER, TICK
+from detectors.features.banks import Bank, Part
+from detectors.features.rows import NS, Rows, bits_of, is_of
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.lanes import Lanes
+from detectors.slots import Column
 
 Statistic = Literal["mean", "var", "sd", "z"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
@@ -40,72 +42,14 @@ VERSION = 2
 
 _COUNT, _LAST = range(2)
 _WEIGHT, _MEAN, _M2, _LAST_Z = range(4)
-_KINDS = len(KIND_NAMES)
-_UNASKED = np.empty(0)
+_LANE, _BY_KIND, _FEEDS, _X, _HORIZON = range(5)  # of a baseline, and then where its statistics go
+_AS_MEAN, _AS_VAR, _AS_SD, _AS_Z = range(5, 9)
+_NOT_ASKED = -1
 
 
 @kernel
 def _left_after(before, now, horizon_s):  # type: ignore[no-untyped-def]
     return math.exp(-((now - before) / NS) / horizon_s)
-
-
-@kernel
-def _fade_rows(slot, kind, clock, wanted, horizon_s, last, before, left):  # type: ignore[no-untyped-def]
-    for row in range(slot.shape[0]):
-        before[row] = NEVER
-        if wanted[row]:
-            s, k = slot[row], kind[row]
-            if last[s, k] != NEVER and clock[row] > last[s, k]:
-                before[row] = last[s, k]
-                left[row] = _left_after(last[s, k], clock[row], horizon_s)
-            last[s, k] = clock[row]
-
-
-class Fading:
-    """What is left of an observation's weight when the next row of its kind comes, over one horizon.
-
-    Nearly every baseline of that horizon needs the same number on a row, and an exponential costs
-    more than the rest of the row. It only saves work: a baseline whose last observation was another
-    one reckons for itself, so nothing of this is state.
-
-    Parameters
-    ----------
-    horizon_ns
-        H, after which a weight has fallen to 1/e.
-    kinds
-        The kinds of rows that matter.
-    """
-
-    def __init__(self, horizon_ns: int, kinds: frozenset[int]) -> None:
-        self._horizon_s = horizon_ns / NS
-        self._kinds = kinds
-        self._arrays = SlotArrays({"last": Column(np.int64, NEVER, (_KINDS,))})
-
-    def grow(self, n_slots: int) -> None:
-        """Make room for `n_slots` slots."""
-        self._arrays.grow(n_slots)
-
-    def step(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The clock of the row's predecessor, and what is left of its weight.
-
-        Returns
-        -------
-        before : int64[n]
-            `NEVER` where the second number says nothing: no time has passed, or there was none.
-        left : float64[n]
-        """
-        before, left = np.empty(len(rows), np.int64), np.empty(len(rows))
-        _fade_rows(
-            rows.slot,
-            rows.kind,
-            rows.clock,
-            rows.of(self._kinds),
-            self._horizon_s,
-            self._arrays["last"],
-            before,
-            left,
-        )
-        return before, left
 
 
 @kernel
@@ -126,121 +70,142 @@ def _taken_in(value, known, spread, left, weight, mean, m2):  # type: ignore[no-
 
 
 @kernel
-def _baseline_rows(  # type: ignore[no-untyped-def]
-    cell, clock, x, feeds, tick, horizon_s, before, left, counted, at, mean, var, z
-):
-    for row in range(cell.shape[0]):
-        c, value, now = cell[row], x[row], clock[row]
-        known = counted[c, _COUNT] >= ENOUGH
-        if mean.shape[0]:
-            mean[row] = at[c, _MEAN] if known else np.nan
-        if var.shape[0]:
-            var[row] = at[c, _M2] / at[c, _WEIGHT] if known else np.nan
-        if z.shape[0]:
-            z[row] = at[c, _LAST_Z] if known else np.nan
-        if not feeds[row] or not math.isfinite(value):
-            continue
-        spread = math.sqrt(at[c, _M2] / at[c, _WEIGHT]) if known else 0.0
-        last_z = (value - at[c, _MEAN]) / spread if spread > 0.0 else np.nan
-        if z.shape[0]:
-            z[row] = last_z
-        if tick[row]:
-            continue
-        last, still = counted[c, _LAST], 1.0
-        if now > last:
-            still = left[row] if before[row] == last else _left_after(last, now, horizon_s)
-        at[c, _WEIGHT], at[c, _MEAN], at[c, _M2] = _taken_in(
-            value, known, spread, still, at[c, _WEIGHT], at[c, _MEAN], at[c, _M2]
-        )
-        at[c, _LAST_Z] = last_z
-        counted[c, _LAST] = now
-        counted[c, _COUNT] = min(counted[c, _COUNT] + 1, ENOUGH)
+def _baseline_rows(slot, kind, clock, x, baselines, horizon_s, counted, at, out):  # type: ignore[no-untyped-def]
+    # Nearly all baselines of one horizon had their last observation in the same row, and an exponential
+    # costs more than the rest of a row: `left` holds what was left of the last one that was asked for.
+    n_horizons = horizon_s.shape[0]
+    since, left = np.empty(n_horizons, np.int64), np.empty(n_horizons)
+    for row in range(slot.shape[0]):
+        s, now, of_kind = np.uint64(slot[row]), clock[row], np.int64(kind[row])
+        for each in range(n_horizons):
+            since[each] = NEVER
+        for b in range(baselines.shape[0]):
+            c = np.uint64(baselines[b, _LANE] + (baselines[b, _BY_KIND] & (of_kind == ORDER)))
+            known = counted[s, c, _COUNT] >= ENOUGH
+            weight, mean, m2 = at[s, c, _WEIGHT], at[s, c, _MEAN], at[s, c, _M2]
+            if baselines[b, _AS_MEAN] >= 0:
+                out[np.uint64(baselines[b, _AS_MEAN]), row] = mean if known else np.nan
+            if baselines[b, _AS_VAR] >= 0:
+                out[np.uint64(baselines[b, _AS_VAR]), row] = m2 / weight if known else np.nan
+            if baselines[b, _AS_SD] >= 0:
+                out[np.uint64(baselines[b, _AS_SD]), row] = math.sqrt(m2 / weight) if known else np.nan
+            if baselines[b, _AS_Z] >= 0:
+                out[np.uint64(baselines[b, _AS_Z]), row] = at[s, c, _LAST_Z] if known else np.nan
+            if not is_of(of_kind, baselines[b, _FEEDS]):
+                continue
+            value = x[np.uint64(baselines[b, _X]), row]
+            if not math.isfinite(value):
+                continue
+            spread = math.sqrt(m2 / weight) if known else 0.0
+            z = (value - mean) / spread if spread > 0.0 else np.nan
+            if baselines[b, _AS_Z] >= 0:
+                out[np.uint64(baselines[b, _AS_Z]), row] = z
+            if of_kind == TICK:
+                continue
+            last, still = counted[s, c, _LAST], 1.0
+            if now > last and weight > ENOUGH:
+                h = np.uint64(baselines[b, _HORIZON])
+                if since[h] != last:
+                    since[h], left[h] = last, _left_after(last, now, horizon_s[h])
+                still = left[h]
+            at[s, c, _WEIGHT], at[s, c, _MEAN], at[s, c, _M2] = _taken_in(
+                value, known, spread, still, weight, mean, m2
+            )
+            at[s, c, _LAST_Z] = z
+            counted[s, c, _LAST] = now
+            counted[s, c, _COUNT] = min(counted[s, c, _COUNT] + 1, ENOUGH)
 
 
-class Baseline:
+class Baseline(Part):
     """The baseline of one number over one horizon; all four statistics come of it.
 
     A row is compared with what came before it, never with itself: `mean`, `var` and `z` are those
     before the row is taken in. They are NaN until 30 observations, `z` also where nothing has ever
     varied. On rows that do not feed the number, `z` is that of the last one that did.
-
-    Parameters
-    ----------
-    horizon_ns
-        H, after which an observation's weight has fallen to 1/e.
-    feeds
-        The kinds of rows that are observations.
-    by_kind
-        Keep what orders say apart from what trades say.
     """
 
-    def __init__(self, horizon_ns: int, feeds: frozenset[int], by_kind: bool) -> None:
-        self._horizon_s = horizon_ns / NS
-        self._feeds = feeds
-        self._lanes = 2 if by_kind else 1
-        self._arrays = SlotArrays(
-            {
-                "counted": Column(np.int64, 0, (2,)),
-                "at": Column(np.float64, 0, (4,)),
-            },
-            per_slot=self._lanes,
-        )
+    def __init__(self, bank: Baselines, number: int, lanes: Lanes) -> None:
+        super().__init__(bank, lanes)
+        self._bank = bank
+        self._number = number
+        self._places: dict[Statistic, int] = {}
 
-    def grow(self, n_slots: int) -> None:
-        """Make room for `n_slots` slots."""
-        self._arrays.grow(n_slots)
+    def ask(self, statistic: Statistic) -> None:
+        """Have a statistic computed on every row."""
+        if statistic not in self._places:
+            self._places[statistic] = self._bank.asked(self._number, statistic)
 
-    def step(
-        self,
-        rows: Rows,
-        x: NDArray[np.float64],
-        fading: tuple[NDArray[np.int64], NDArray[np.float64]],
-        wanted: AbstractSet[Statistic],
-    ) -> dict[Statistic, NDArray[np.float64]]:
-        """The statistics as of each row, before it is taken in.
+    def value(self, statistic: Statistic) -> NDArray[np.float64]:
+        """A statistic that was asked for, as of each row of the batch that was stepped last, float64[n]."""
+        return np.asarray(self._bank.values[self._places[statistic]])
+
+
+class Baselines(Bank):
+    """All baselines of a feature set."""
+
+    layout: ClassVar[Mapping[str, Column]] = {
+        "counted": Column(np.int64, 0, (2,)),
+        "at": Column(np.float64, 0, (4,)),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: NDArray[np.float64] = np.empty((0, 0))
+        """float64[statistics asked for, n], of the batch that was stepped last."""
+        self._table = np.empty((0, _AS_MEAN + len(STATISTICS)), np.int64)
+        self._horizons_s: list[float] = []
+        self._n_asked = 0
+
+    def add(self, horizon_ns: int, feeds: frozenset[int], x: int, *, by_kind: bool) -> Baseline:
+        """Another baseline.
+
+        Parameters
+        ----------
+        horizon_ns
+            H, after which an observation's weight has fallen to 1/e.
+        feeds
+            The kinds of rows that are observations.
+        x
+            Which of the columns that `step` gets holds its number.
+        by_kind
+            Keep what orders say apart from what trades say.
+        """
+        lanes, horizon_s = self._add(2 if by_kind else 1), horizon_ns / NS
+        if horizon_s not in self._horizons_s:
+            self._horizons_s.append(horizon_s)
+        number = len(self._table)
+        of = [lanes.first, by_kind, bits_of(feeds), x, self._horizons_s.index(horizon_s)]
+        row = np.array([[*of, *[_NOT_ASKED] * len(STATISTICS)]], np.int64)
+        self._table = np.concatenate([self._table, row])
+        return Baseline(self, number, lanes)
+
+    def asked(self, number: int, statistic: Statistic) -> int:
+        """Have a baseline's statistic computed; its place in `values`."""
+        place, self._n_asked = self._n_asked, self._n_asked + 1
+        self._table[number, _AS_MEAN + STATISTICS.index(statistic)] = place
+        return place
+
+    def step(self, rows: Rows, x: NDArray[np.float64]) -> None:
+        """Compute `values`: the statistics as of each row, before it is taken in.
 
         Parameters
         ----------
         rows
             The batch.
         x
-            float64[n], the number; what is not finite is no observation.
-        fading
-            What `Fading` of the same horizon gave for the batch.
-        wanted
-            The statistics to give.
+            float64[columns, n], the numbers; what is not finite is no observation.
         """
-        mean = np.empty(len(rows)) if "mean" in wanted else _UNASKED
-        var = np.empty(len(rows)) if wanted & {"var", "sd"} else _UNASKED
-        z = np.empty(len(rows)) if "z" in wanted else _UNASKED
+        self.values = np.empty((self._n_asked, len(rows)))
+        if not len(self._table):
+            return
         _baseline_rows(
-            self._cells(rows),
+            rows.slot,
+            rows.kind,
             rows.clock,
             x,
-            rows.of(self._feeds),
-            rows.tick,
-            self._horizon_s,
-            *fading,
-            self._arrays["counted"],
-            self._arrays["at"],
-            mean,
-            var,
-            z,
+            self._table,
+            np.array(self._horizons_s),
+            self.arrays["counted"],
+            self.arrays["at"],
+            self.values,
         )
-        every: dict[Statistic, NDArray[np.float64]] = {"mean": mean, "var": var, "z": z}
-        if "sd" in wanted:
-            every["sd"] = np.sqrt(var)
-        return {statistic: every[statistic] for statistic in every if statistic in wanted}
-
-    def _cells(self, rows: Rows) -> NDArray[np.int32]:
-        if self._lanes == 1:
-            return rows.slot
-        return np.asarray(rows.slot * 2 + (rows.kind == ORDER), np.int32)
-
-    def state(self) -> State:
-        """An exact copy of the state."""
-        return self._arrays.state()
-
-    def restore(self, state: State) -> None:
-        """Go on from a copy."""
-        self._arrays.restore(state)

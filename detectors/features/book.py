@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import QUOTE, TRADE, State
-from detectors.features.contract import Family, Rows
+from detectors.features.banks import Copies
+from detectors.features.contract import Family
+from detectors.features.rows import Rows
 from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
@@ -36,10 +38,15 @@ _SPREAD, _MID, _IMBALANCE = range(3)
 
 
 @kernel
-def _carry_rows(what, slot, bid, ask, last, out):  # type: ignore[no-untyped-def]
+def _is_whole(kind, bid, ask):  # type: ignore[no-untyped-def]
+    return kind == QUOTE and math.isfinite(bid) and math.isfinite(ask)
+
+
+@kernel
+def _carry_rows(what, slot, kind, bid, ask, last, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
-        if bid[row] == bid[row] and ask[row] == ask[row]:
+        if _is_whole(kind[row], bid[row], ask[row]):
             if what == _SPREAD:
                 found = _spread_bps(bid[row], ask[row])
             elif what == _MID:
@@ -52,15 +59,17 @@ def _carry_rows(what, slot, bid, ask, last, out):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _distance_rows(slot, bid, ask, price, mid, distance, out):  # type: ignore[no-untyped-def]
+def _distance_rows(slot, kind, bid, ask, price, mid, distance, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
-        quoted = _mid(bid[row], ask[row])
-        if not math.isnan(quoted):
-            mid[s] = quoted
-        apart = 1e4 * (price[row] / mid[s] - 1.0)
-        if not math.isnan(apart):
-            distance[s] = apart
+        if _is_whole(kind[row], bid[row], ask[row]):
+            quoted = _mid(bid[row], ask[row])
+            if not math.isnan(quoted):
+                mid[s] = quoted
+        elif kind[row] == TRADE and math.isfinite(price[row]):
+            apart = 1e4 * (price[row] / mid[s] - 1.0)
+            if not math.isnan(apart):
+                distance[s] = apart
         out[row] = distance[s]
 
 
@@ -77,12 +86,12 @@ class _Carried:
 
     def step(self, rows: Rows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
-        bid, ask = (rows.field(side, _QUOTES) for side in self._sides)
-        _carry_rows(self._what, rows.slot, bid, ask, self._arrays["last"], out)
+        bid, ask = (rows.column(side) for side in self._sides)
+        _carry_rows(self._what, rows.slot, rows.kind, bid, ask, self._arrays["last"], out)
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -102,17 +111,18 @@ class _TradeToMid:
         out = np.empty(len(rows))
         _distance_rows(
             rows.slot,
-            rows.field("bid_price", _QUOTES),
-            rows.field("ask_price", _QUOTES),
-            rows.field("price", _TRADES),
+            rows.kind,
+            rows.column("bid_price"),
+            rows.column("ask_price"),
+            rows.column("price"),
             self._arrays["mid"],
             self._arrays["distance"],
             out,
         )
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -126,7 +136,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_QUOTES,
         needs=frozenset({"bid_price", "ask_price"}),
-        build=lambda _: _Carried(_SPREAD, "bid_price", "ask_price"),
+        build=lambda _window, _banks: _Carried(_SPREAD, "bid_price", "ask_price"),
         windowed=False,
     ),
     Family(
@@ -136,7 +146,7 @@ FAMILIES = (
         shape="level",
         fed_by=_QUOTES,
         needs=frozenset({"bid_price", "ask_price"}),
-        build=lambda _: _Carried(_MID, "bid_price", "ask_price"),
+        build=lambda _window, _banks: _Carried(_MID, "bid_price", "ask_price"),
         windowed=False,
     ),
     Family(
@@ -146,7 +156,7 @@ FAMILIES = (
         shape="signed",
         fed_by=_QUOTES,
         needs=frozenset({"bid_size", "ask_size"}),
-        build=lambda _: _Carried(_IMBALANCE, "bid_size", "ask_size"),
+        build=lambda _window, _banks: _Carried(_IMBALANCE, "bid_size", "ask_size"),
         windowed=False,
     ),
     Family(
@@ -156,7 +166,7 @@ FAMILIES = (
         shape="signed",
         fed_by=_TRADES,
         needs=frozenset({"price", "bid_price", "ask_price"}),
-        build=lambda _: _TradeToMid(),
+        build=lambda _window, _banks: _TradeToMid(),
         windowed=False,
     ),
 )

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import TICK, Columns, State
-from detectors.features.baselines import Baseline, Fading, Statistic
-from detectors.features.contract import NS, Convert, Family, Node, Rows, Unit
+from detectors.columns import Columns, State
+from detectors.features.banks import Banks, Copies
+from detectors.features.baselines import Baseline, Baselines
+from detectors.features.contract import Convert, Family, Node, Unit
 from detectors.features.names import Feature, parse_feature
 from detectors.features.registry import FAMILIES
+from detectors.features.rows import NS, Rows
 from detectors.fields import FIELDS, Shape
 from detectors.slots import StateMismatchError
 
 
 @dataclass(frozen=True, slots=True)
 class _Of:
-    """A baseline, the field or the node (by its spec) that it is of, and what is asked of it."""
+    """A baseline, and the node (by its spec) that it is of, None for a field's."""
 
     baseline: Baseline
-    horizon_ns: int
-    of_field: str | None
     node: str | None
-    statistics: set[Statistic] = field(default_factory=set)
 
 
 class FeatureSet:
@@ -55,12 +54,15 @@ class FeatureSet:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._features = {name: parse_feature(name) for name in names}
+        self._banks = Banks()
         self._nodes: dict[str, Node] = {}
         self._converted: dict[str, tuple[str, Convert]] = {}
+        self._bank = Baselines()
         self._baselines: dict[str, _Of] = {}
+        self._observed: list[tuple[bool, str]] = []  # what baselines are of: is it a field, its name or spec
+        self._n_slots = 0
         for feature in self._features.values():
             self._add(feature)
-        self._fading = {horizon_ns: self._fades(horizon_ns) for horizon_ns in self._horizons()}
 
     def _add(self, feature: Feature) -> None:
         if feature.family is not None:
@@ -69,16 +71,19 @@ class FeatureSet:
         if isinstance(feature.base, Feature):
             self._add(feature.base)
         if feature.spec not in self._baselines:
-            field = feature.base if isinstance(feature.base, str) else None
-            by_kind = field is not None and len(FIELDS[field].kinds) > 1
-            self._baselines[feature.spec] = _Of(
-                Baseline(feature.horizon_ns, feature.fed_by, by_kind),
-                feature.horizon_ns,
-                field,
-                _base_spec(feature),
-            )
+            self._baselines[feature.spec] = self._baseline(feature)
         if feature.statistic is not None:
-            self._baselines[feature.spec].statistics.add(feature.statistic)
+            self._baselines[feature.spec].baseline.ask(feature.statistic)
+
+    def _baseline(self, feature: Feature) -> _Of:
+        field = feature.base if isinstance(feature.base, str) else None
+        node = feature.base.spec if isinstance(feature.base, Feature) else None
+        observed = field is not None, field or node or ""
+        if observed not in self._observed:
+            self._observed.append(observed)
+        by_kind = field is not None and len(FIELDS[field].kinds) > 1
+        x = self._observed.index(observed)
+        return _Of(self._bank.add(feature.horizon_ns, feature.fed_by, x, by_kind=by_kind), node)
 
     def _add_node(self, feature: Feature, family: Family) -> None:
         if family.of is not None and family.convert is not None:
@@ -86,14 +91,7 @@ class FeatureSet:
             self._add(source)
             self._converted[feature.spec] = (source.spec, family.convert)
         elif family.build is not None and feature.spec not in self._nodes:
-            self._nodes[feature.spec] = family.build(feature.window_ns)
-
-    def _horizons(self) -> list[int]:
-        return sorted({of.horizon_ns for of in self._baselines.values()})
-
-    def _fades(self, horizon_ns: int) -> Fading:
-        fed_by = (f.fed_by for f in self._features.values() if f.horizon_ns == horizon_ns)
-        return Fading(horizon_ns, frozenset().union(*fed_by) - {TICK})
+            self._nodes[feature.spec] = family.build(feature.window_ns, self._banks)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,12 +124,13 @@ class FeatureSet:
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
+        if n_slots <= self._n_slots:
+            return
+        self._banks.grow(n_slots)
         for node in self._nodes.values():
             node.grow(n_slots)
-        for of in self._baselines.values():
-            of.baseline.grow(n_slots)
-        for fading in self._fading.values():
-            fading.grow(n_slots)
+        self._bank.grow(n_slots)
+        self._n_slots = n_slots
 
     def step(self, columns: Columns) -> dict[str, NDArray[np.float64]]:
         """Every feature as of every row.
@@ -149,26 +148,23 @@ class FeatureSet:
         """
         self.grow(columns.n_slots)
         rows = Rows(columns)
+        self._banks.step(rows)
         found = {spec: node.step(rows) for spec, node in self._nodes.items()}
         found |= {spec: convert(found[source]) for spec, (source, convert) in self._converted.items()}
-        fading = {horizon_ns: fading.step(rows) for horizon_ns, fading in self._fading.items()}
-        statistics: dict[str, dict[Statistic, NDArray[np.float64]]] = {}
-        for spec, of in self._baselines.items():
-            if of.of_field is not None:
-                x = rows.field(of.of_field, frozenset(FIELDS[of.of_field].kinds))
-            else:
-                x = found[of.node or ""]
-            statistics[spec] = of.baseline.step(rows, x, fading[of.horizon_ns], of.statistics)
+        x = np.empty((len(self._observed), len(rows)))
+        for number, (is_field, name) in enumerate(self._observed):
+            x[number] = rows.column(name) if is_field else found[name]
+        self._bank.step(rows, x)
         return {
-            name: statistics[feature.spec][feature.statistic] if feature.statistic else found[feature.spec]
+            name: found[feature.spec]
+            if feature.statistic is None
+            else self._baselines[feature.spec].baseline.value(feature.statistic)
             for name, feature in self._features.items()
         }
 
     def state(self) -> State:
         """An exact copy of everything kept, by part and array."""
-        return {
-            f"{part}/{name}": a for part, kept in self._parts().items() for name, a in kept.state().items()
-        }
+        return _state(self._parts())
 
     def restore(self, state: State) -> None:
         """Go on from what `state()` of an equal feature set gave.
@@ -189,11 +185,7 @@ class FeatureSet:
 
     def state_of(self, name: str) -> State:
         """An exact copy of what one feature rests on."""
-        return {
-            f"{part}/{key}": a
-            for part, kept in self._parts_of(name).items()
-            for key, a in kept.state().items()
-        }
+        return _state(self._parts_of(name))
 
     def restore_of(self, name: str, state: State) -> None:
         """Give one feature what `state_of` of a feature of the same spec gave.
@@ -228,16 +220,17 @@ class FeatureSet:
             kept.restore(by_part.get(part, {}))
 
 
+def _state(parts: Mapping[str, Node | Baseline]) -> State:
+    copies = Copies()
+    return {f"{part}/{name}": a for part, kept in parts.items() for name, a in kept.state(copies).items()}
+
+
 def _by_part(state: State) -> dict[str, State]:
     found: dict[str, State] = {}
     for key, array in state.items():
         part, _, name = key.partition("/")
         found.setdefault(part, {})[name] = array
     return found
-
-
-def _base_spec(feature: Feature) -> str | None:
-    return feature.base.spec if isinstance(feature.base, Feature) else None
 
 
 @dataclass(frozen=True, slots=True)

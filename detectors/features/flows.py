@@ -8,35 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
-from detectors.features.contract import NS, Convert, Family, Rows
-from detectors.features.windows import VERSION, Weigh, WindowSum
+from detectors.features.banks import Banks, Copies, Lane
+from detectors.features.contract import Family
+from detectors.features.rows import NS, Rows
+from detectors.features.windows import VERSION, OneEach, Weigh, WindowSums
 from detectors.kernels import kernel
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
-
-
-class Flow(WindowSum):
-    """A windowed sum, converted: per second, or its logarithm.
-
-    Parameters
-    ----------
-    window_ns
-        The window.
-    weigh
-        What each row adds.
-    convert
-        What is made of the sums, None for nothing.
-    """
-
-    def __init__(self, window_ns: int, weigh: Weigh, convert: Convert | None = None) -> None:
-        super().__init__(window_ns, weigh)
-        self._convert = convert
-
-    def step(self, rows: Rows) -> NDArray[np.float64]:
-        """The converted sum as of each row, this row included."""
-        total = super().step(rows)
-        return total if self._convert is None else self._convert(total)
 
 
 class Quotient:
@@ -44,17 +23,12 @@ class Quotient:
 
     Parameters
     ----------
-    window_ns
-        The window of both.
     numerator, denominator
-        What each row adds to them.
+        The sums.
     """
 
-    def __init__(self, window_ns: int, numerator: Weigh, denominator: Weigh) -> None:
-        self._sums = {
-            "numerator": WindowSum(window_ns, numerator),
-            "denominator": WindowSum(window_ns, denominator),
-        }
+    def __init__(self, numerator: Lane, denominator: Lane) -> None:
+        self._sums = {"numerator": numerator, "denominator": denominator}
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
@@ -68,12 +42,12 @@ class Quotient:
         np.divide(above, below, out=out, where=below > 0)
         return out
 
-    def state(self) -> State:
+    def state(self, copies: Copies) -> State:
         """An exact copy of the state."""
         return {
             f"{side}/{name}": array
             for side, part in self._sums.items()
-            for name, array in part.state().items()
+            for name, array in part.state(copies).items()
         }
 
     def restore(self, state: State) -> None:
@@ -85,13 +59,27 @@ class Quotient:
             )
 
 
-def one_per(kinds: frozenset[int]) -> Weigh:
-    """Counts the rows of these kinds."""
-    return lambda rows: np.where(rows.of(kinds), 1.0, np.nan)
+def rate(window_ns: int, banks: Banks, kinds: frozenset[int]) -> Lane:
+    """Rows of these kinds per second."""
+    return banks.of(WindowSums).add(window_ns, OneEach(kinds), per=window_ns // NS)
 
 
-def _traded(field: str) -> Weigh:
-    return lambda rows: rows.field(field, _TRADES)
+def ratio(window_ns: int, banks: Banks, numerator: Weigh, denominator: Weigh) -> Quotient:
+    """One sum over another, both over the same window."""
+    sums = banks.of(WindowSums)
+    return Quotient(sums.add(window_ns, numerator), sums.add(window_ns, denominator))
+
+
+def _traded_price(rows: Rows) -> NDArray[np.float64]:
+    return rows.field("price", _TRADES)
+
+
+def _traded_size(rows: Rows) -> NDArray[np.float64]:
+    return rows.field("size", _TRADES)
+
+
+def _traded_notional(rows: Rows) -> NDArray[np.float64]:
+    return rows.field("notional", _TRADES)
 
 
 def _price_of_sized_trades(rows: Rows) -> NDArray[np.float64]:
@@ -107,18 +95,19 @@ def _priced_trades(rows: Rows) -> NDArray[np.float64]:
     return np.where(np.isfinite(rows.field("price", _TRADES)), 1.0, np.nan)
 
 
-def per_second(window_ns: int) -> Convert:
-    """Turns what a window holds into a rate."""
-    seconds = window_ns // NS
-    return lambda total: total / seconds
-
-
 @kernel
 def _log1p(values):  # type: ignore[no-untyped-def]
     # A scalar call for each row: a vectorised log may differ in its last bit with the length.
+    # One that is as it was on the row before needs none.
     out = np.empty_like(values)
+    before, found = np.nan, np.nan
     for row in range(values.shape[0]):
-        out[row] = math.log1p(values[row]) if values[row] == values[row] else np.nan
+        if values[row] == values[row]:
+            if values[row] != before:
+                before, found = values[row], math.log1p(values[row])
+            out[row] = found
+        else:
+            out[row] = np.nan
     return out
 
 
@@ -130,7 +119,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_TRADES,
         needs=frozenset(),
-        build=lambda window: Flow(window, one_per(_TRADES), per_second(window)),
+        build=lambda window, banks: rate(window, banks, _TRADES),
         version=VERSION,
     ),
     Family(
@@ -140,7 +129,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_EVENTS,
         needs=frozenset(),
-        build=lambda window: Flow(window, one_per(_EVENTS), per_second(window)),
+        build=lambda window, banks: rate(window, banks, _EVENTS),
         version=VERSION,
     ),
     Family(
@@ -150,7 +139,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_TRADES,
         needs=frozenset({"size"}),
-        build=lambda window: Flow(window, _traded("size")),
+        build=lambda window, banks: banks.of(WindowSums).add(window, _traded_size),
         version=VERSION,
     ),
     Family(
@@ -160,7 +149,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_TRADES,
         needs=frozenset({"notional"}),
-        build=lambda window: Flow(window, _traded("notional")),
+        build=lambda window, banks: banks.of(WindowSums).add(window, _traded_notional),
         version=VERSION,
     ),
     Family(
@@ -182,7 +171,7 @@ FAMILIES = (
         shape="level",
         fed_by=_TRADES,
         needs=frozenset({"price"}),
-        build=lambda window: Quotient(window, _traded("price"), _priced_trades),
+        build=lambda window, banks: ratio(window, banks, _traded_price, _priced_trades),
         version=VERSION,
     ),
     Family(
@@ -192,7 +181,7 @@ FAMILIES = (
         shape="level",
         fed_by=_TRADES,
         needs=frozenset({"price", "size"}),
-        build=lambda window: Quotient(window, _price_of_sized_trades, _size_of_priced_trades),
+        build=lambda window, banks: ratio(window, banks, _price_of_sized_trades, _size_of_priced_trades),
         version=VERSION,
     ),
 )

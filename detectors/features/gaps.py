@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
-from detectors.features.contract import NS, Family, Rows
+from detectors.features.banks import Copies
+from detectors.features.contract import Family
+from detectors.features.rows import NS, Rows, bits_of, is_of
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
@@ -16,13 +18,13 @@ _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
 
 
 @kernel
-def _gap_rows(slot, clock, feeds, running, last, gap, out):  # type: ignore[no-untyped-def]
+def _gap_rows(slot, kind, clock, kinds, running, last, gap, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
         elapsed = np.nan
         if last[s] != NEVER:
             elapsed = (clock[row] - last[s]) / NS
-        if feeds[row]:
+        if is_of(kind[row], kinds):
             last[s] = clock[row]
             gap[s] = elapsed
         out[row] = elapsed if running else gap[s]
@@ -32,7 +34,7 @@ class _Gap:
     """Seconds since the last event of some kinds: running on, or as found at the last such event."""
 
     def __init__(self, kinds: frozenset[int], running: bool) -> None:
-        self._kinds = kinds
+        self._kinds = bits_of(kinds)
         self._running = running
         self._arrays = SlotArrays({"last": Column(np.int64, NEVER), "gap": Column(np.float64, np.nan)})
 
@@ -41,12 +43,12 @@ class _Gap:
 
     def step(self, rows: Rows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
-        feeds = rows.of(self._kinds)
-        _gap_rows(rows.slot, rows.clock, feeds, self._running, self._arrays["last"], self._arrays["gap"], out)
+        last, gap = self._arrays["last"], self._arrays["gap"]
+        _gap_rows(rows.slot, rows.kind, rows.clock, self._kinds, self._running, last, gap, out)
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -60,7 +62,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_TRADES,
         needs=frozenset(),
-        build=lambda _: _Gap(_TRADES, running=False),
+        build=lambda _window, _banks: _Gap(_TRADES, running=False),
         windowed=False,
     ),
     Family(
@@ -70,7 +72,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_EVENTS | {TICK},
         needs=frozenset(),
-        build=lambda _: _Gap(_EVENTS, running=True),
+        build=lambda _window, _banks: _Gap(_EVENTS, running=True),
         windowed=False,
     ),
 )

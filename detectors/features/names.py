@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from detectors.features.baselines import STATISTICS, Statistic
 from detectors.features.baselines import VERSION as BASELINE_VERSION
-from detectors.features.contract import NS, Family, Unit
+from detectors.features.contract import Family, Unit
 from detectors.features.registry import FAMILIES
+from detectors.features.rows import NS
 from detectors.fields import FIELDS, Shape
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

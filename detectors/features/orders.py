@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import FILL, NEW, ORDER, PARTIAL_FILL, QUOTE
-from detectors.features.contract import Family, Rows
-from detectors.features.flows import Flow, Quotient, one_per, per_second
+from detectors.features.contract import Family
+from detectors.features.flows import rate, ratio
+from detectors.features.rows import Rows
 from detectors.features.windows import VERSION
 
 _ORDERS = frozenset({ORDER})
@@ -31,7 +32,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_QUOTES,
         needs=frozenset(),
-        build=lambda window: Flow(window, one_per(_QUOTES), per_second(window)),
+        build=lambda window, banks: rate(window, banks, _QUOTES),
         version=VERSION,
     ),
     Family(
@@ -41,7 +42,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_ORDERS,
         needs=frozenset({"action"}),
-        build=lambda window: Flow(window, one_per(_ORDERS), per_second(window)),
+        build=lambda window, banks: rate(window, banks, _ORDERS),
         version=VERSION,
     ),
     Family(
@@ -51,7 +52,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_ORDERS,
         needs=frozenset({"action"}),
-        build=lambda window: Quotient(window, _filled, _entered),
+        build=lambda window, banks: ratio(window, banks, _filled, _entered),
         version=VERSION,
     ),
 )

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, State
-from detectors.features.contract import Family, Rows
+from detectors.features.banks import Copies
+from detectors.features.contract import Family
+from detectors.features.rows import Rows
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
@@ -125,8 +127,8 @@ class _Pulled:
         )
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -143,6 +145,6 @@ FAMILIES = (
         shape="positive",
         fed_by=_ORDERS,
         needs=frozenset({"action", "side", "price", "size"}),
-        build=_Pulled,
+        build=lambda window, _banks: _Pulled(window),
     ),
 )

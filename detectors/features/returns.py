@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detectors.columns import TRADE, State
-from detectors.features.contract import Family, Rows
-from detectors.features.windows import BUCKETS, NEVER, lowest_bit
+from detectors.columns import TICK, TRADE
+from detectors.features.banks import Lane, ValueBank
+from detectors.features.contract import Family
+from detectors.features.rows import Rows
+from detectors.features.windows import BUCKETS, NEVER, bucket_of, lowest_bit
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import Column
 
 _TRADES = frozenset({TRADE})
 
@@ -25,89 +28,95 @@ _WHOLE = (1 << _RING) - 1
 
 
 @kernel
-def _newest_from(s, age, at, prices):  # type: ignore[no-untyped-def]
+def _newest_from(s, k, age, at, prices):  # type: ignore[no-untyped-def]
     # The newest price kept that is at least so many buckets older than the last one's.
     if age <= 0:
-        return prices[s, _LAST]
-    mask = at[s, _MASK] >> age
+        return prices[s, k, _LAST]
+    mask = at[s, k, _MASK] >> age
     if mask:
-        return prices[s, _FIRST + (at[s, _FILLING] - age - lowest_bit(mask)) % _RING]
-    return prices[s, _OLDER]
+        return prices[s, k, _FIRST + (at[s, k, _FILLING] - age - lowest_bit(mask)) % _RING]
+    return prices[s, k, _OLDER]
 
 
 @kernel
-def _reference(s, now, at, prices):  # type: ignore[no-untyped-def]
-    if at[s, _FILLING] == NEVER:
+def _reference(s, k, now, at, prices):  # type: ignore[no-untyped-def]
+    if at[s, k, _FILLING] == NEVER:
         return np.nan
-    return _newest_from(s, _NEWEST_REFERENCE - (now - at[s, _FILLING]), at, prices)
+    return _newest_from(s, k, _NEWEST_REFERENCE - (now - at[s, k, _FILLING]), at, prices)
 
 
 @kernel
-def _open(s, now, at, prices):  # type: ignore[no-untyped-def]
+def _open(s, k, now, at, prices):  # type: ignore[no-untyped-def]
     # Put the last price into the ring; of what falls out of it the newest is kept.
-    passed = now - at[s, _FILLING]
-    prices[s, _OLDER] = _newest_from(s, _RING - passed, at, prices)
-    prices[s, _FIRST + at[s, _FILLING] % _RING] = prices[s, _LAST]
-    at[s, _MASK] = (at[s, _MASK] | 1) << passed & _WHOLE if passed < _RING else 0
-    at[s, _FILLING] = now
+    passed = now - at[s, k, _FILLING]
+    prices[s, k, _OLDER] = _newest_from(s, k, _RING - passed, at, prices)
+    prices[s, k, _FIRST + at[s, k, _FILLING] % _RING] = prices[s, k, _LAST]
+    at[s, k, _MASK] = (at[s, k, _MASK] | 1) << passed & _WHOLE if passed < _RING else 0
+    at[s, k, _FILLING] = now
 
 
 @kernel
-def _return_rows(slot, bucket, price, tick, at, prices, out):  # type: ignore[no-untyped-def]
+def _return_rows(slot, kind, clock, price, bucket_ns, at, prices, out):  # type: ignore[no-untyped-def]
+    n_lanes = bucket_ns.shape[0]
+    told = np.full((n_lanes, 3), np.nan)  # prices and their return, as of the row before
     for row in range(slot.shape[0]):
-        s, now = slot[row], bucket[row]
-        if not tick[row]:
-            if price[row] > 0.0:
-                if at[s, _FILLING] == NEVER:
-                    at[s, _FILLING], at[s, _MASK] = now, 0
-                elif at[s, _FILLING] != now:
-                    _open(s, now, at, prices)
-                prices[s, _LAST] = price[row]
-            if at[s, _ASKED] != now:
-                at[s, _ASKED] = now
-                prices[s, _REFERENCE] = _reference(s, now, at, prices)
-        reference = prices[s, _REFERENCE] if at[s, _ASKED] == now else _reference(s, now, at, prices)
-        out[row] = np.nan if math.isnan(reference) else 1e4 * math.log(prices[s, _LAST] / reference)
+        s, is_tick = np.uint64(slot[row]), kind[row] == TICK
+        is_price = kind[row] == TRADE and price[row] > 0.0 and math.isfinite(price[row])
+        for k in range(n_lanes):
+            now = bucket_of(clock[row], bucket_ns[k], at[s, k, _ASKED])
+            if not is_tick:
+                if is_price:
+                    if at[s, k, _FILLING] == NEVER:
+                        at[s, k, _FILLING], at[s, k, _MASK] = now, 0
+                    elif at[s, k, _FILLING] != now:
+                        _open(s, k, now, at, prices)
+                    prices[s, k, _LAST] = price[row]
+                if at[s, k, _ASKED] != now:
+                    at[s, k, _ASKED] = now
+                    prices[s, k, _REFERENCE] = _reference(s, k, now, at, prices)
+            asked = at[s, k, _ASKED] == now
+            reference = prices[s, k, _REFERENCE] if asked else _reference(s, k, now, at, prices)
+            last = prices[s, k, _LAST]
+            if math.isnan(reference):
+                out[k, row] = np.nan
+                continue
+            if last != told[k, 0] or reference != told[k, 1]:
+                told[k, 0], told[k, 1], told[k, 2] = last, reference, 1e4 * math.log(last / reference)
+            out[k, row] = told[k, 2]
 
 
-class _LogReturn:
-    """Ring of the last price in each bucket; what falls out of it is kept as the one older price.
+class _LogReturns(ValueBank):
+    """Rings of the last price in each bucket; what falls out of one is kept as the one older price.
 
     The newest bucket is put into the ring when the next one begins. Where prices are is told by a
-    mask, as in `WindowSum`.
+    mask, as in `WindowSums`.
     """
 
-    def __init__(self, window_ns: int) -> None:
-        self._bucket_ns = window_ns // BUCKETS
-        self._arrays = SlotArrays(
-            {
-                "at": Column(np.int64, NEVER, (3,)),
-                "prices": Column(np.float64, np.nan, (_FIRST + _RING,)),
-            }
-        )
+    layout: ClassVar[Mapping[str, Column]] = {
+        "at": Column(np.int64, NEVER, (3,)),
+        "prices": Column(np.float64, np.nan, (_FIRST + _RING,)),
+    }
 
-    def grow(self, n_slots: int) -> None:
-        self._arrays.grow(n_slots)
+    def __init__(self) -> None:
+        super().__init__()
+        self._bucket_ns = np.empty(0, np.int64)
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
-        out = np.empty(len(rows))
-        a = self._arrays
+    def add(self, window_ns: int) -> Lane:
+        self._bucket_ns = np.append(self._bucket_ns, window_ns // BUCKETS)
+        return self._lane()
+
+    def step(self, rows: Rows) -> None:
+        self.values = np.empty((len(self._bucket_ns), len(rows)))
         _return_rows(
             rows.slot,
-            rows.bucket(self._bucket_ns),
-            rows.field("price", _TRADES),
-            rows.tick,
-            a["at"],
-            a["prices"],
-            out,
+            rows.kind,
+            rows.clock,
+            rows.column("price"),
+            self._bucket_ns,
+            self.arrays["at"],
+            self.arrays["prices"],
+            self.values,
         )
-        return out
-
-    def state(self) -> State:
-        return self._arrays.state()
-
-    def restore(self, state: State) -> None:
-        self._arrays.restore(state)
 
 
 FAMILIES = (
@@ -118,7 +127,7 @@ FAMILIES = (
         shape="signed",
         fed_by=_TRADES,
         needs=frozenset({"price"}),
-        build=_LogReturn,
+        build=lambda window, banks: banks.of(_LogReturns).add(window),
         version=2,
     ),
 )

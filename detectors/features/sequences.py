@@ -13,8 +13,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
-from detectors.features.contract import Family, Rows
+from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
+from detectors.features.banks import Copies
+from detectors.features.contract import Family
+from detectors.features.rows import Rows
 from detectors.kernels import kernel
 from detectors.slots import Column, SlotArrays
 
@@ -25,11 +27,11 @@ STEADY = 30
 
 
 @kernel
-def _missing_rows(slot, sequence, last, run, missing, out):  # type: ignore[no-untyped-def]
+def _missing_rows(slot, kind, sequence, last, run, missing, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
         number = sequence[row]
-        if not math.isnan(number):
+        if kind[row] != TICK and math.isfinite(number):
             hole = number - last[s] - 1.0
             if hole == 0.0:
                 run[s] += 1
@@ -59,11 +61,12 @@ class _Missing:
     def step(self, rows: Rows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         a = self._arrays
-        _missing_rows(rows.slot, rows.field("sequence", _EVENTS), a["last"], a["run"], a["missing"], out)
+        sequence = rows.column("sequence")
+        _missing_rows(rows.slot, rows.kind, sequence, a["last"], a["run"], a["missing"], out)
         return out
 
-    def state(self) -> State:
-        return self._arrays.state()
+    def state(self, copies: Copies) -> State:
+        return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
         self._arrays.restore(state)
@@ -80,7 +83,7 @@ FAMILIES = (
         shape="positive",
         fed_by=_EVENTS,
         needs=frozenset({"sequence"}),
-        build=lambda _: _Missing(),
+        build=lambda _window, _banks: _Missing(),
         windowed=False,
     ),
 )

@@ -11,6 +11,11 @@ from streamer.events.batch import NO_TIME
 _NO_TIME = int(NO_TIME)
 
 
+@njit(cache=True, nogil=True)
+def _ahead(t, r, watermark, max_ahead):  # type: ignore[no-untyped-def]
+    return r != _NO_TIME and t > r + max_ahead and (watermark == _NO_TIME or t > watermark + max_ahead)
+
+
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def admit(
     ts: NDArray[np.int64],
@@ -36,12 +41,9 @@ def admit(
         bool[n], written.
     """
     for i in range(ts.shape[0]):
-        t = ts[i]
-        r = record_ts[i]
-        ahead = r != _NO_TIME and t > r + max_ahead and (watermark == _NO_TIME or t > watermark + max_ahead)
-        accepted[i] = not ahead
-        if not ahead and t > watermark:
-            watermark = t
+        accepted[i] = not _ahead(ts[i], record_ts[i], watermark, max_ahead)
+        if accepted[i] and ts[i] > watermark:
+            watermark = ts[i]
     return watermark
 
 
@@ -69,3 +71,45 @@ def advance(
             late += 1
         clock[i] = last[s]
     return late
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def take_in(
+    ts: NDArray[np.int64],
+    record_ts: NDArray[np.int64],
+    instrument: NDArray[np.int32],
+    slots: NDArray[np.int32],
+    watermark: int,
+    max_ahead: int,
+    last: NDArray[np.int64],
+    slot: NDArray[np.int32],
+    clock: NDArray[np.int64],
+) -> tuple[bool, int, int]:
+    """Do what `admit`, the numbering of instruments and `advance` do, where nothing stands in the way.
+
+    Parameters
+    ----------
+    ts, record_ts, watermark, max_ahead
+        As in `admit`.
+    instrument
+        int32[n].
+    slots
+        The slot of each instrument, below 0 where it has none yet.
+    last
+        As in `advance`.
+    slot, clock
+        int32[n] and int64[n] ns, written.
+
+    Returns
+    -------
+    taken : bool
+        False where an event is refused, or is the first of its instrument: then nothing has been done.
+    watermark, late : int
+        After the events, and how many were late.
+    """
+    for i in range(ts.shape[0]):
+        slot[i] = slots[instrument[i]]
+        if slot[i] < 0 or _ahead(ts[i], record_ts[i], watermark, max_ahead):
+            return False, watermark, 0
+        watermark = max(watermark, ts[i])
+    return True, watermark, advance(slot, ts, last, clock)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.rules import rows_of
 from detectors.columns import State
 from detectors.detector import Detector
 from detectors.drift import DriftBank
@@ -80,11 +81,11 @@ class Drifts:
         self._reached = int(reached[-1])
         second = np.maximum(reached // _NS, 0)
         series = self._series(rows)
-        reporter = DriftReporter(self._plan, self._models, self._slots, rows)
         found: list[Judged] = []
         for number, watch in enumerate(self._plan.drift.watches, len(self._plan.rules)):
             value = self._value(watch, rows, judged)
             for drift in self._banks[watch.name].step(series, second, value):
+                reporter = DriftReporter(self._plan, self._models, self._slots, rows)
                 transition = reporter.report(watch, self._versions[watch.name], drift)
                 found.append((drift.row, number, transition))
         return found
@@ -132,7 +133,7 @@ class Drifts:
         value = rows.numbers[watch.name]
         if watch.source == "score":
             return value  # NaN where the detector was not asked
-        return np.where(np.isin(rows.columns.kind, sorted(watch.kinds)), value, np.nan)
+        return np.where(rows_of(watch.kinds, rows.columns.kind), value, np.nan)
 
     def _key(self, name: str) -> str:
         return f"drift:{name}:{self._versions[name]}"

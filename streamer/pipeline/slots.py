@@ -36,7 +36,7 @@ class Slots:
 
     def assign(self, batch: Batch) -> NDArray[np.int32]:
         """The slot of each row, `FULL` where the task has no room; new instruments get the next number."""
-        table = self._table_of(batch.instruments)
+        table = self.table(batch)
         slots = table[batch.instrument]
         unknown = np.flatnonzero(slots == _UNKNOWN)
         if len(unknown):
@@ -46,14 +46,12 @@ class Slots:
             slots = table[batch.instrument]
         return slots
 
-    def restore(self, instruments: Iterable[tuple[str, str]]) -> None:
-        """Take up the instruments of a checkpoint, in order."""
-        self.instruments = [Instrument(*pair) for pair in instruments]
-        self._number = {instrument: number for number, instrument in enumerate(self.instruments)}
-        self._known, self._table = (), np.empty(0, np.int32)
+    def table(self, batch: Batch) -> NDArray[np.int32]:
+        """The slot of each of a batch's instruments, below 0 where it has none.
 
-    def _table_of(self, instruments: Sequence[Instrument]) -> NDArray[np.int32]:
-        """The slots of a batch's instruments; those that come again with every batch are looked up once."""
+        Those that come again with every batch are looked up once.
+        """
+        instruments = batch.instruments
         kept = self._table if instruments is self._known else np.empty(0, np.int32)
         if len(kept) < len(instruments):
             grown = np.full(2 * len(instruments), _UNKNOWN, np.int32)
@@ -61,6 +59,12 @@ class Slots:
             kept = grown
         self._known, self._table = instruments, kept
         return kept
+
+    def restore(self, instruments: Iterable[tuple[str, str]]) -> None:
+        """Take up the instruments of a checkpoint, in order."""
+        self.instruments = [Instrument(*pair) for pair in instruments]
+        self._number = {instrument: number for number, instrument in enumerate(self.instruments)}
+        self._known, self._table = (), np.empty(0, np.int32)
 
     def _slot(self, instrument: Instrument) -> int:
         number = self._number.get(instrument)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.episodes import Episodes
+from alerts.evaluation import Evaluation
 from alerts.language.columns import Columns as RuleColumns
 from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
-from detectors.columns import CODED, Columns
+from detectors.columns import CODED, Columns, plain
 from detectors.detector import Detector
 from detectors.features import FeatureSet
 from streamer.events.batch import (
@@ -23,23 +24,23 @@ from streamer.events.batch import (
     DeadLetter,
     Decoded,
     InstrumentName,
-    Kind,
 )
 from streamer.events.fields import ENUM_CODES, ENUM_STRINGS
-from streamer.events.texts import ABSENT, Strings, Texts
-from streamer.pipeline.clocks import admit, advance
+from streamer.events.texts import ABSENT
+from streamer.pipeline.clocks import admit, advance, take_in
 from streamer.pipeline.drifts import Drifts
 from streamer.pipeline.floods import FloodGate
+from streamer.pipeline.money import notional
 from streamer.pipeline.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.rates import Rates
 from streamer.pipeline.report import OpenAlert, Origin, Reporter, Rows
 from streamer.pipeline.slots import FULL, Slots
+from streamer.pipeline.tick_rows import tick_batch
 from streamer.sources.contract import Partition
 
 _Number = TypeVar("_Number", bound=np.generic)
 _Told = TypeVar("_Told", Transition, NearMiss)
-_NO_ROW = -1
 _WARMING = 0
 
 
@@ -81,6 +82,7 @@ class Task:
         self.calibrators = [build_calibrator() for _ in self.detectors]
         self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
         self.episodes = [Episodes(rule) for rule in plan.rules]
+        self._conditions = Evaluation(plan.rules)
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
         named = {name for rule in plan.rules for name in rule.names}
         self._named: tuple[InstrumentName, ...] = tuple(name for name in INSTRUMENT_NAMES if name in named)
@@ -111,7 +113,7 @@ class Task:
     def _events(self, decoded: Decoded) -> Outcome:
         for name, count in decoded.ignored.items():
             self.ignored[name] = self.ignored.get(name, 0) + count
-        batch, slot, refused = self._admitted(decoded.batch)
+        batch, slot, clock, refused = self._taken_in(decoded.batch)
         in_order = sorted((*decoded.dead, *refused), key=lambda letter: (letter.offset, letter.index))
         dead, floods = self.floods.sort(in_order)
         transitions: tuple[Transition, ...] = ()
@@ -119,8 +121,6 @@ class Task:
         scores: tuple[Scores, ...] = ()
         if len(batch):
             self._see(batch)
-            clock = np.empty(len(batch), np.int64)
-            self.late += advance(slot, batch.ts, self.clocks, clock)
             rows = self._rows(batch, slot, clock, Origin(self.partition))
             scores = self._score(rows, batch)
             transitions, near_misses = self._judge(rows)
@@ -135,14 +135,29 @@ class Task:
             return Outcome()
         slot = np.arange(n, dtype=np.int32)
         clock = np.maximum(self.clocks[:n], tick.ts_ns)
-        batch = _tick_batch(self.slots, tick)
+        batch = tick_batch(self.slots.instruments, tick.ts_ns)
         transitions, near_misses = self._judge(
             self._rows(batch, slot, clock, Origin(self.partition, tick.number))
         )
         self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)
 
-    def _admitted(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], list[DeadLetter]]:
+    def _taken_in(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], NDArray[np.int64], list[DeadLetter]]:
+        """The events that are let in, with their slots and clocks, and those that are not."""
+        n, before = len(batch), self.watermark
+        slot, clock = np.empty(n, np.int32), np.empty(n, np.int64)
+        slots, ahead = self.slots.table(batch), self.plan.max_ahead_ns
+        taken, watermark, late = take_in(
+            batch.ts, batch.record_ts, batch.instrument, slots, before, ahead, self.clocks, slot, clock
+        )
+        if not taken:
+            return self._admitted(batch)
+        self.watermark, self.late = watermark, self.late + late
+        self.rates.pass_time(before, watermark, batch.ts)
+        return batch, slot, clock, []
+
+    def _admitted(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], NDArray[np.int64], list[DeadLetter]]:
+        """The same where an event may be refused, or be the first of its instrument."""
         accepted, before = np.empty(len(batch), np.bool_), self.watermark
         self.watermark = int(admit(batch.ts, batch.record_ts, before, self.plan.max_ahead_ns, accepted))
         refused: list[DeadLetter] = []
@@ -156,7 +171,9 @@ class Task:
             refused += _refusals(batch, full, "too_many_instruments", _FULL)
             batch, slot = batch.take(~full), slot[~full]
         self.grow()
-        return batch, slot, refused
+        clock = np.empty(len(batch), np.int64)
+        self.late += advance(slot, batch.ts, self.clocks, clock)
+        return batch, slot, clock, refused
 
     def _see(self, batch: Batch) -> None:
         """Remember the fields that any event has had; only those that are new cost a look."""
@@ -190,7 +207,9 @@ class Task:
     def _rows(self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], origin: Origin) -> Rows:
         fields = dict(batch.numbers)
         if "price" in fields and "size" in fields:
-            fields["notional"] = np.where(batch.kind == Kind.TRADE, fields["price"] * fields["size"], np.nan)
+            fields["notional"] = np.empty(len(batch))
+            price, size = plain(fields["price"], np.float64), plain(fields["size"], np.float64)
+            notional(plain(batch.kind, np.int8), price, size, fields["notional"])
         coded = {name: _coded(name, batch.texts[name]) for name in self._coded if name in batch.texts}
         columns = Columns(slot, batch.kind, clock, {**fields, **coded}, len(self.slots))
         numbers = {**fields, **self.features.step(columns)}
@@ -201,31 +220,32 @@ class Task:
         for detector, calibrator in zip(self.detectors, self.calibrators, strict=True):
             result = detector.step(rows.columns, rows.numbers)
             where = result.rows
-            slot, offset, index = rows.columns.slot[where], batch.offset[where], batch.index[where]
-            rarity = calibrator.step(slot, rows.columns.clock[where], offset, index, result.score).seconds
+            slot, offset, index = (
+                rows.columns.slot.take(where),
+                batch.offset.take(where),
+                batch.index.take(where),
+            )
+            clock = rows.columns.clock.take(where)
+            rarity = calibrator.step(slot, clock, offset, index, result.score).seconds
             rows.numbers[f"{detector.name}.score"] = _spread(result.score, where, len(batch))
             rows.numbers[f"{detector.name}.rarity"] = _spread(rarity, where, len(batch))
             self.status[detector.name][slot] = result.status
             if len(slot):
-                ts, name = batch.ts[where], detector.name
+                ts, name = batch.ts.take(where), detector.name
                 found.append(Scores(name, slot, ts, offset, index, result.score, rarity, result.status))
         return tuple(found)
 
     def _judge(self, rows: Rows) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
-        seen = self._seen_by_rules(rows)
+        seen, columns = self._seen_by_rules(rows), rows.columns
         reporter = Reporter(self.plan, self.detectors, self.slots, rows, seen)
         found: list[tuple[int, int, Transition]] = []
         missed: list[tuple[int, int, NearMiss]] = []
-        columns = rows.columns
-        of_kinds = {
-            kinds: rows_of(kinds, columns.kind)
-            for kinds in dict.fromkeys(rule.kinds for rule in self.plan.rules)
-        }
-        for number, (rule, episodes) in enumerate(zip(self.plan.rules, self.episodes, strict=True)):
-            evaluated = of_kinds[rule.kinds]
-            held = rule.holds(seen, evaluated)
-            if episodes.idle and not held.any():
+        for number, where in enumerate(self._conditions.hold(seen, columns.kind)):
+            rule, episodes = self.plan.rules[number], self.episodes[number]
+            if where is None and episodes.idle:
                 continue
+            held = np.zeros(len(columns), np.bool_) if where is None else where
+            evaluated = rows_of(rule.kinds, columns.kind)
             severity = rule.severities(seen)
             steps = episodes.step(columns.slot, columns.clock, columns.kind, evaluated, held, severity)
             for at in range(len(steps.row)):
@@ -282,19 +302,3 @@ def _coded(name: str, codes: NDArray[np.int32]) -> NDArray[np.float64]:
     for position, text in enumerate(CODED[name]):
         table[ENUM_CODES[text]] = position
     return table[codes]
-
-
-def _tick_batch(slots: Slots, tick: Tick) -> Batch:
-    n = len(slots)
-    return Batch(
-        instruments=slots.instruments,
-        instrument=np.arange(n, dtype=np.int32),
-        kind=np.full(n, Kind.TICK, np.int8),
-        ts=np.full(n, tick.ts_ns, np.int64),
-        record_ts=np.full(n, NO_TIME, np.int64),
-        source=np.zeros(n, np.int8),
-        offset=np.full(n, _NO_ROW, np.int64),
-        index=np.full(n, _NO_ROW, np.int16),
-        numbers={},
-        texts=Texts(Strings(), {}),
-    )

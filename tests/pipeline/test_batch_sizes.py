@@ -261,5 +261,6 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             "calibrators",
             "drifts",
             "_coded",
+            "_conditions",
         }  # rarities and drifts are compared in tests of their own
         assert set(vars(task)) == known, "what is new must be in a snapshot, and in this test"
