@@ -55,8 +55,6 @@ class SlotArrays:
     ----------
     layout
         The arrays by name.
-    per_slot
-        Entries each slot takes along the first axis.
 
     Examples
     --------
@@ -66,9 +64,8 @@ class SlotArrays:
     array([nan, nan, nan])
     """
 
-    def __init__(self, layout: Mapping[str, Column], per_slot: int = 1) -> None:
+    def __init__(self, layout: Mapping[str, Column]) -> None:
         self._layout = dict(layout)
-        self._per_slot = per_slot
         self._n_slots = 0
         self._capacity = 0
         self._unseen_to = 0
@@ -108,7 +105,7 @@ class SlotArrays:
             return
         error = self._extended(n_slots)
         if error is not None:
-            size = sum(growing.entry_bytes for growing in self._arrays.values()) * self._per_slot
+            size = sum(growing.entry_bytes for growing in self._arrays.values())
             raise NoRoomError(f"no memory for {n_slots:,} instruments, each of {size:,} bytes") from error
 
     def _room_for(self, n_slots: int) -> int:
@@ -118,10 +115,10 @@ class SlotArrays:
         """Give all arrays room for so many slots; what came in between, where it was given to none."""
         try:
             for growing in self._arrays.values():
-                growing.extend(capacity * self._per_slot)
+                growing.extend(capacity)
         except (OSError, MemoryError) as error:
             for growing in self._arrays.values():
-                growing.shorten(self._capacity * self._per_slot)
+                growing.shorten(self._capacity)
             return error
         self._capacity = capacity
         return None
@@ -129,25 +126,24 @@ class SlotArrays:
     def _write_unseen(self, end: int) -> None:
         for name, column in self._layout.items():
             if column.fill != 0:
-                self[name][self._unseen_to * self._per_slot : end * self._per_slot] = column.fill
+                self[name][self._unseen_to : end] = column.fill
         self._unseen_to = end
 
     def state(self) -> State:
         """An exact copy of what the slots in use hold."""
-        used = self._n_slots * self._per_slot
-        return {name: self._copiers[name].copy(self[name][:used]) for name in self._layout}
+        return {name: self._copiers[name].copy(self[name][: self._n_slots]) for name in self._layout}
 
     def lacks_for_copies(self) -> int:
         """Bytes that `state` would have to get first."""
-        used = self._n_slots * self._per_slot
-        wanted = {name: ((used, *column.shape), column.dtype) for name, column in self._layout.items()}
+        wanted = {
+            name: ((self._n_slots, *column.shape), column.dtype) for name, column in self._layout.items()
+        }
         return sum(self._copiers[name].lacks(*array) for name, array in wanted.items())
 
     def reserve_copies(self) -> None:
         """Have memory ready for `state`, on any thread: getting it takes longer than copying."""
-        used = self._n_slots * self._per_slot
         for name, column in self._layout.items():
-            self._copiers[name].reserve((used, *column.shape), column.dtype)
+            self._copiers[name].reserve((self._n_slots, *column.shape), column.dtype)
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Hold what `state` holds; slots beyond it, where there were more, are as unseen ones.
@@ -157,18 +153,19 @@ class SlotArrays:
         StateMismatchError
             When an array is missing, or has another type or shape.
         """
-        n_slots = self._held(state, self._layout, self._per_slot)
-        before, held = self._n_slots, n_slots * self._per_slot
+        before, held = self._n_slots, self._held(state, self._layout)
         for name, column in self._layout.items():
             self._arrays[name] = Growing(column.dtype, column.shape)
             self._arrays[name].extend(held)
             self[name][:held] = state[name]
-        self._n_slots = self._capacity = self._unseen_to = n_slots
-        self._extended(self._room_for(max(before, n_slots)))
+        self._n_slots = self._capacity = self._unseen_to = held
+        self._extended(self._room_for(max(before, held)))
         self.grow(before)
 
     @staticmethod
-    def _held(state: Mapping[str, NDArray[np.generic]], layout: Mapping[str, Column], per_slot: int) -> int:
+    def _held(
+        state: Mapping[str, NDArray[np.generic]], layout: Mapping[str, Column], per_slot: int = 1
+    ) -> int:
         """How many slots a state is of, if it is one of this layout."""
         if set(state) != set(layout):
             raise StateMismatchError(f"expected arrays {sorted(layout)}, got {sorted(state)}")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from streamer.events.batch import NO_TIME
 
 _NO_TIME = int(NO_TIME)
+_NS = 1_000_000_000
 
 
 @njit(cache=True, nogil=True)
@@ -113,3 +114,25 @@ def take_in(
             return False, watermark, 0
         watermark = max(watermark, ts[i])
     return True, watermark, advance(slot, ts, last, clock)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def reach(ts: NDArray[np.int64], reached: int, second: NDArray[np.int64]) -> int:
+    """Give each row the second of the highest event time up to it; returns that time.
+
+    Parameters
+    ----------
+    ts
+        int64[n], ns, in arrival order.
+    reached
+        The highest event time before them, ns.
+    second
+        int64[n], written; not negative.
+    """
+    last = -1
+    for i in range(ts.shape[0]):
+        reached = max(reached, int(ts[i]))
+        if last < 0 or not 0 <= reached - last * _NS < _NS:
+            last = max(reached // _NS, 0)
+        second[i] = last
+    return reached

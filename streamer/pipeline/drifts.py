@@ -15,6 +15,7 @@ from detectors.detector import Detector
 from detectors.drift import DriftBank
 from detectors.features import parse_feature
 from streamer.events.batch import NO_TIME
+from streamer.pipeline.clocks import reach
 from streamer.pipeline.drift_plan import Watch
 from streamer.pipeline.drift_report import DriftReporter
 from streamer.pipeline.outcome import Transition
@@ -25,7 +26,6 @@ from streamer.pipeline.slots import Slots
 Judged = tuple[int, int, Transition]
 """A transition with the row that brought it, and its rule's number."""
 
-_NS = 1_000_000_000
 _PER_MINUTE = 60.0
 _VERSION_HEX_DIGITS = 16
 
@@ -77,9 +77,8 @@ class Drifts:
         if rows.origin.tick is not None:
             self._tick(rows, judged)
             return []
-        reached = np.maximum.accumulate(np.maximum(rows.batch.ts, self._reached))
-        self._reached = int(reached[-1])
-        second = np.maximum(reached // _NS, 0)
+        second = np.empty(len(rows.batch), np.int64)
+        self._reached = int(reach(rows.batch.ts, self._reached, second))
         series = self._series(rows)
         found: list[Judged] = []
         for number, watch in enumerate(self._plan.drift.watches, len(self._plan.rules)):

@@ -23,24 +23,23 @@ def write(arrays, slot):
         arrays[name][slot] = slot % 100 + at
 
 
-@pytest.mark.parametrize("per_slot", [1, 2])
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=12))
-def test_what_is_held_stays_and_the_rest_is_unseen_however_it_grows(per_slot, steps):
-    arrays = SlotArrays(LAYOUT, per_slot=per_slot)
+def test_what_is_held_stays_and_the_rest_is_unseen_however_it_grows(steps):
+    arrays = SlotArrays(LAYOUT)
     n = 0
     for step in steps:
         arrays.grow(n + step)
         for name, column in LAYOUT.items():
-            new = arrays[name][n * per_slot : (n + step) * per_slot]
+            new = arrays[name][n : n + step]
             assert np.array_equal(new, np.full_like(new, column.fill), equal_nan=name == "wide")
-        for entry in range(n * per_slot, (n + step) * per_slot):
+        for entry in range(n, n + step):
             write(arrays, entry)
         n += step
     state = arrays.state()
     for at, name in enumerate(LAYOUT):
-        expected = np.arange(n * per_slot) % 100 + at
-        assert (state[name].reshape(n * per_slot, -1) == expected[:, None]).all(), name
+        expected = np.arange(n) % 100 + at
+        assert (state[name].reshape(n, -1) == expected[:, None]).all(), name
 
 
 @settings(deadline=None, max_examples=25)
