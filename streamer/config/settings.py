@@ -98,7 +98,7 @@ class EngineSettings(_Section):
         Dead letters of one reason in a minute that are kept one by one; more are kept as one row.
     """
 
-    batch_size: int = Field(default=5_000, ge=1, le=100_000, strict=True)
+    batch_size: int = Field(default=10_000, ge=1, le=100_000, strict=True)
     ticks: Annotated[str, AfterValidator(_ticks)] = "1s"
     max_ahead: Annotated[str, AfterValidator(_max_ahead)] = "1m"
     max_instruments: int = Field(default=10_000, ge=1, le=1_000_000, strict=True)

@@ -74,7 +74,7 @@ def test_sections_may_be_empty() -> None:
 def test_defaults() -> None:
     settings = load_text(BASE).settings
     assert settings.store == "tapewatch.db"
-    assert settings.engine.batch_size == 5_000
+    assert settings.engine.batch_size == 10_000
     assert settings.engine.ticks_ns == 1_000_000_000
     assert settings.engine.max_ahead_ns == 60_000_000_000
     assert settings.engine.max_instruments == 10_000
