@@ -174,11 +174,13 @@ class FeatureSet:
         StateMismatchError
             When it is the state of other features.
         """
+        self._n_slots = 0  # there may be no memory for as many as before
         self._restore(state, self._parts())
 
     def restore_known(self, state: State) -> None:
         """Give every part what `state()` of another feature set has of it; the rest is left as it is."""
         by_part = _by_part(state)
+        self._n_slots = 0
         for part, kept in self._parts().items():
             if part in by_part:
                 kept.restore(by_part[part])
@@ -195,6 +197,7 @@ class FeatureSet:
         StateMismatchError
             When it is the state of another feature.
         """
+        self._n_slots = 0
         self._restore(state, self._parts_of(name))
 
     def _parts(self) -> dict[str, Node | Baseline]:

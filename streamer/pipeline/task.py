@@ -133,6 +133,7 @@ class Task:
         n = len(self.slots)
         if n == 0:
             return Outcome()
+        self.grow()
         slot = np.arange(n, dtype=np.int32)
         clock = np.maximum(self.clocks[:n], tick.ts_ns)
         batch = tick_batch(self.slots.instruments, tick.ts_ns)
@@ -144,6 +145,8 @@ class Task:
 
     def _taken_in(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], NDArray[np.int64], list[DeadLetter]]:
         """The events that are let in, with their slots and clocks, and those that are not."""
+        if len(self.slots) != self._grown_to:  # there was no memory for all of them
+            self.grow()
         n, before = len(batch), self.watermark
         slot, clock = np.empty(n, np.int32), np.empty(n, np.int64)
         slots, ahead = self.slots.table(batch), self.plan.max_ahead_ns

@@ -64,7 +64,7 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
     everything = (U(1) << U(fields.shape[0])) - U(1)
     n = at.size
     credit, again = _CREDIT, 0
-    keys, quotes, head = -1, 0, 0
+    n_keys, quotes, head = -1, 0, 0
     for row in range(n):
         begin, length = at[row], size[row]
         sure, present, other = False, U(0), U(0)
@@ -73,11 +73,11 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
                 return row
             out = columns.ctypes.data + row * 8, n * 8
             row_at, row_end = base + begin, base + begin + length
-            keys, shape = -1, 0
+            n_keys, shape = -1, 0
             if row >= again:
-                keys, quotes, head = count_keys(row_at, row_end, shapes)
-                if keys >= 0:
-                    shape = shape_of(row_at, row_end, keys, quotes, head, shapes)
+                n_keys, quotes, head = count_keys(row_at, row_end, shapes)
+                if n_keys >= 0:
+                    shape = shape_of(row_at, row_end, n_keys, quotes, head, shapes)
             if shape:
                 sure, present, other = _read_shape(base, row_end, shape, shapes, out[0])
             if sure:
@@ -88,8 +88,8 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
                     credit, again = _CREDIT // 8, row + _PAUSE
                 nothing_read(shapes)
                 sure, present, other = _scan_row(base, row_at, row_end, plan, table, first, shapes, out)
-                if sure and keys >= 0:
-                    learn_shape(row_at, row_end, keys, quotes, head, plan[3], out[1], shapes)
+                if sure and n_keys >= 0:
+                    learn_shape(row_at, row_end, n_keys, quotes, head, plan[3], out[1], shapes)
         flagged[row] = not sure
         if not sure:
             present = other = U(0)

@@ -75,7 +75,7 @@ def learn_shape(at, end, keys, quotes, head, fields, step, memory):
     Columns are `step` bytes apart.
     """
     learned, count = number_at(memory, LEARNED), number_at(memory, VALUES_READ)
-    if learned == MOST_SHAPES or count > MOST_VALUES:
+    if learned == MOST_SHAPES or count == 0 or count > MOST_VALUES:
         return
     shape = memory + 8 * (SHAPES_AT + learned * SHAPE_WIDTH)
     part, colon, behind, found, other = shape + 8 * FIRST_PART, 0, at, 0, _NONE

@@ -1,6 +1,6 @@
 """Whole rows of the same make, read at once.
 
-What is left of a row without its values (scalars all of them) is its shape. It is learned from a row that was
+What is left of a row without its values (scalars, and levels) is its shape. It is learned from a row that was
 read by the book. The colons behind keys, `":`, say where in another row each part of the shape must stand; if
 all of them do, the row is as valid as the first one but for its values, and these lie in between.
 

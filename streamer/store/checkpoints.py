@@ -173,18 +173,18 @@ def _steps(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
             yield piece[start : start + _SYNCED_BYTES]
 
 
-def _pieces(snapshot: Snapshot) -> list[bytes | memoryview]:
+def _pieces(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
     described: list[dict[str, Any]] = []
-    bodies: list[bytes | memoryview] = []
     at = 0
     for name, array in snapshot.arrays.items():
-        flat = np.ascontiguousarray(array)
-        described.append({"name": name, "dtype": flat.dtype.str, "shape": list(array.shape), "at": at})
-        if flat.nbytes:
-            bodies.append(flat.reshape(-1).view(np.uint8).data)
-        at += flat.nbytes
+        described.append({"name": name, "dtype": array.dtype.str, "shape": list(array.shape), "at": at})
+        at += array.nbytes
     header = json.dumps({"meta": snapshot.meta, "arrays": described}).encode()
-    return [_PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header)), header, *bodies]
+    yield _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header))
+    yield header
+    for array in snapshot.arrays.values():
+        if array.nbytes:  # lanes are put together one at a time, as each is written
+            yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _sync_folder(folder: Path) -> None:

@@ -145,6 +145,10 @@ def test_snapshots_of_depth_are_counted_by_columns() -> None:
         {"x": "depthUpdate", **SNAPSHOT},
         {**SNAPSHOT, "stream": "x", "data": {}},
         {**SNAPSHOT, "stream": "x", "data": SNAPSHOT},
+        {**SNAPSHOT, "stream": None, "data": {}},
+        {**SNAPSHOT, "stream": None, "data": TRADE},
+        {**TRADE, "stream": "x", "data": SNAPSHOT},
+        {**TRADE, "stream": 5, "data": TRADE},
         {"data": SNAPSHOT},
         {"stream": "x"},
         {"stream": "depthUpdate", "data": SNAPSHOT},
@@ -153,7 +157,7 @@ def test_snapshots_of_depth_are_counted_by_columns() -> None:
     found = [Record(at, text_of(each).encode(), 5) for at, each in enumerate((sound + doubtful) * 5)]
     check("binance", found, Random(1))
     form = a_format("binance")
-    assert form.decode(found[::11] * 4, CONTEXT).ignored == {"depth_snapshot": 20}
+    assert form.decode(found[:: len(sound + doubtful)] * 4, CONTEXT).ignored == {"depth_snapshot": 20}
     assert _read_by_columns(form, found, CONTEXT) == 10
 
 

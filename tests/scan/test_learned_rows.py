@@ -236,6 +236,20 @@ def test_a_text_that_looks_like_levels_ends_no_row() -> None:
     assert [found[0] for found in scanned(rows)] == [False, True, False, True, False]
 
 
+@pytest.mark.parametrize("behind", [b"7{}", b"]]{}", b"{{}", b"{},{}", b"{} "])
+def test_nothing_is_learned_of_a_row_without_values(behind: bytes) -> None:
+    arena = np.zeros(200 + PADDING, np.uint8)
+    at = np.array([0, 32, 64])
+
+    def flagged(*rows: bytes) -> list[bool]:
+        for place, row in zip(at, rows, strict=True):
+            arena[place : place + len(row)] = np.frombuffer(row, np.uint8)
+        return SCANNER.scan(arena, at, np.array([len(row) for row in rows])).flagged.tolist()
+
+    assert flagged(b'{"s":"a"}', b'{"s":"b"}', b'{"s":"c"}') == [False] * 3
+    assert flagged(b"{}", behind, b"{}") == [False, behind != b"{} ", False]
+
+
 def test_rows_without_shape_do_not_stop_those_that_have_one() -> None:
     nested = [b'{"d":{"i":%d},"z":[{"a":1}]}' % at for at in range(700)]
     plain = [b'{"d":{"i":%d}}' % at for at in range(700)]

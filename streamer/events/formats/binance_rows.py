@@ -199,6 +199,8 @@ def _take_rows(
                 base, begin, size[row], cells, n, row, bare, has, there,
                 _has(present, STREAM), envelope + 2 * _WIDTH,
             )  # fmt: skip
+            if bare == 1 and _has(present | other, STREAM):  # which one by one may be an envelope
+                found = _NO_KIND
         if found == _DEPTH:
             depths += 1
             continue

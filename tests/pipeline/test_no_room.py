@@ -1,0 +1,46 @@
+"""A task that found no memory for new instruments finds it with the next batch."""
+
+from __future__ import annotations
+
+import pytest
+from market_bytes import LOG, T0, S, records, trade
+from pipeline_world import plan_of
+
+from streamer.events.batch import Decoded
+from streamer.events.formats import DecodeContext
+from streamer.pipeline.task import Task, Tick
+
+PLAN = plan_of(max_instruments=1_000)
+
+
+def trades(count: int) -> Decoded:
+    feed = PLAN.feed(LOG.topic)
+    assert feed is not None
+    found = [(T0 + at * S, trade(T0 + at * S, 100.0, 1.0, f"S{at}")) for at in range(count)]
+    return feed.format.decode(records(found), DecodeContext(LOG.topic, feed.venue))
+
+
+@pytest.mark.parametrize("next_one", [trades(600), trades(3), Tick(1, T0 + 700 * S)])
+def test_room_is_made_before_anything_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, next_one: Decoded | Tick
+) -> None:
+    task, untroubled = Task(PLAN, LOG), Task(PLAN, LOG)
+    for each in (task, untroubled):
+        each.step(trades(4))
+    last = task.episodes[-1]
+    grow, failed = last.grow, list[int]()
+
+    def fails_once(n_slots: int) -> None:
+        if not failed:
+            failed.append(n_slots)
+            raise MemoryError("no room")
+        grow(n_slots)
+
+    monkeypatch.setattr(last, "grow", fails_once)
+    with pytest.raises(MemoryError):
+        task.step(trades(600))
+    untroubled.slots.assign(trades(600).batch)
+    found, expected = task.step(next_one), untroubled.step(next_one)
+    assert failed == [600]
+    assert len(found.scores) == len(expected.scores)
+    assert [told.body for told in found.transitions] == [told.body for told in expected.transitions]
