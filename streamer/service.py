@@ -17,7 +17,7 @@ from streamer.config.settings import Settings
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
-from streamer.pipeline.warmup import load_later, warm_up
+from streamer.pipeline.warmup import warm_up
 from streamer.reloading import Loaded, Reloader, build_receivers
 from streamer.sources.kafka import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka_settings import KafkaSettings
@@ -81,7 +81,6 @@ def run_service(
 
             def opened() -> None:
                 parts.observer.metrics.source(raw=source.raw)
-                load_later(plan)
                 log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
             engine.run(

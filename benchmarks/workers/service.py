@@ -1,8 +1,7 @@
 """`tapewatch run` until it has folded so many records, then stopped as SIGTERM would: ``CONFIG COUNT``.
 
 It is the command's own code; only `Observer.watch`, which it calls after every batch, has an onlooker.
-The rate is from the first batch to the last, without the first. Start-up is not counted: what is loaded
-beside its first seconds of work (River's drift package) is loaded before.
+The rate is from the first batch to the last, without the first.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 from benchmarks.full import Tally
@@ -25,7 +23,6 @@ from streamer.service import run_service
 
 def main(path: str, count: str) -> None:
     """Run the service."""
-    import_module("river.drift")
     config = load(Path(path))
     tally = Tally()
     began = ended = 0.0

@@ -9,7 +9,6 @@ import gc
 import json
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 
 import numpy as np
 
@@ -50,7 +49,6 @@ def main(symbols: str, each: str) -> None:
     """Fold them; memory is the least of the last batches, when no checkpoint happens to be under way."""
     config = configuration()
     plan = compiled(config)
-    import_module("river.drift")  # loaded later at work: it is no instrument's
     for _ in zip(range(2), chunks(int(symbols), int(each)), strict=False):
         pass
     gc.collect()

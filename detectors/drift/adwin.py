@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from detectors.columns import State
 from detectors.drift.contract import Evidence
+from detectors.drift.river_adwin import adwin
 from detectors.drift.scale import middle_and_scale
 from detectors.slots import Column, SlotArrays, StateMismatchError
 
@@ -89,6 +90,7 @@ class MeanMonitor:
             raise StateMismatchError("the windows' pickles are not whole")
         self._arrays.restore({name: state[name] for name in ("middle", "scale")})
         starts = [0, *ends[:-1]]
+        adwin()  # else a pickle would load all of its package
         self._windows = [
             pickle.loads(blobs[start:end]) if end > start else None  # noqa: S301  # our own checkpoint
             for start, end in zip(starts, ends, strict=True)
@@ -97,9 +99,7 @@ class MeanMonitor:
 
 
 def _new_window() -> Any:
-    from river.drift import ADWIN  # loading it takes a second: not before there is a reference
-
-    return ADWIN(delta=DELTA, clock=1)
+    return adwin()(delta=DELTA, clock=1)
 
 
 def _bounded(value: float, middle: float, scale: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from importlib import import_module
 
 import numpy as np
 
@@ -25,7 +24,6 @@ _MANY = 128
 _INSTRUMENT = Instrument("warm-up", "warm-up")
 _NOTICE = "preparing kernels (the first start compiles them, which may take half a minute)"
 _QUICK_S = 1.0  # nobody needs to be told of less
-_LATER_S = 1.0  # until the first records are through: whatever loads meanwhile holds them up
 
 
 def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] = lambda: None) -> float:
@@ -58,14 +56,6 @@ def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] =
     if took > _QUICK_S:
         say(f"kernels ready after {took:.1f} s")
     return took
-
-
-def load_later(plan: Plan) -> None:
-    """Load beside other work what is needed only after a while, and takes long to load: River's drift."""
-    if plan.drift.watches:
-        later = threading.Timer(_LATER_S, import_module, ["river.drift"])
-        later.daemon = True
-        later.start()
 
 
 def _run_once(plan: Plan) -> None:
