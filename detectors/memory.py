@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,13 @@ from numpy.typing import DTypeLike, NDArray
 MAPPED = 1 << 16
 """Bytes from which an array lies in pages of its own: those can be moved instead of copied, and
 take no memory before they are written to."""
+
+
+LARGE = 1 << 22
+"""Bytes from which an array's pages are to be large ones, where the system has such: of so many small ones
+the processor cannot keep in mind where they are, and looks that up again and again."""
+
+_LARGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
 class Growing:
@@ -64,6 +72,9 @@ class Growing:
             pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             self._copy_to(self._seen(pages))
             self._pages = pages
+        if size >= LARGE and self._pages is not None and _LARGE_PAGES is not None:
+            with suppress(OSError):  # a system without them says so
+                self._pages.madvise(_LARGE_PAGES)
 
     def shorten(self, entries: int) -> None:
         """Give back the room beyond the first `entries`, to which nothing may have been written yet.
