@@ -13,7 +13,7 @@ from benchmarks.contest import Run, Taken, take
 from benchmarks.figures import Figure, must
 from benchmarks.full import compiled, fold
 from benchmarks.machine import WORK_CORE, pinned
-from benchmarks.workload import SYMBOLS, Stream, market
+from benchmarks.workload import EVENTS_PER_MS, SYMBOLS, Stream, market
 from streamer.pipeline.runner import Work
 from streamer.sources.contract import Chunk
 from streamer.sources.kafka import MAX_POLL_RECORDS
@@ -21,6 +21,8 @@ from streamer.sources.kafka import MAX_POLL_RECORDS
 BATCHES = (100, 500, 2_000, 5_000, 10_000)
 _MOST = 2.0
 _CHUNKS = 4
+_KNOWN_AFTER_MS = 11_000  # of an instrument's time the inputs of the example's model are known
+_LEARNT_AFTER = 20  # events more the model learns: `detectors.squash.ENOUGH` trades, and quotes between them
 _CONDITIONS = (
     "size > {far} * size_mean_1h and notional > {money}k",
     "abs(return_bps_10s) > {bps}bps and trade_rate_10s > {rate}",
@@ -53,14 +55,13 @@ def measure(bench: Bench, taken: Taken) -> list[Figure]:
 
 
 def _of_symbols(bench: Bench, number: int) -> Run:
-    """Every instrument is known before time is taken: what a new one costs is another row's."""
+    """All instruments have been learnt from before time is taken: what a new one costs is another row's."""
     events = max(bench.scale.growth_events, 2 * number)
-    stream = market(events, number)
-    first = market(number, number, chosen=np.arange(number), topic=stream.partition.topic)
+    at_first = _KNOWN_AFTER_MS * EVENTS_PER_MS + _LEARNT_AFTER * number
+    first = market(at_first, number, chosen=np.arange(at_first) % number)
+    stream = market(events, number, first=at_first, topic=first.partition.topic)
     later = Stream(
-        stream.partition,
-        [*first.values, *stream.values],
-        np.concatenate([first.times, stream.times + int(first.times[-1] - first.times[0])]),
+        first.partition, [*first.values, *stream.values], np.concatenate([first.times, stream.times])
     )
     return _timed(bench, lambda _: None, _chunks(later), len(first))
 

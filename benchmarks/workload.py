@@ -14,9 +14,9 @@ from streamer.sources.record_block import RecordBlock
 
 START_MS = 1_723_161_255_000
 SYMBOLS = 200
+EVENTS_PER_MS = 3
 _SEED = 7
 _NS_PER_MS = 1_000_000
-_EVENTS_PER_MS = 3
 _QUOTE_EVERY = 8
 _STEP = 2e-5  # of the logarithm of a price: some bps in 10 s, as the majors have them
 _BLOCK_EVERY, _FIRST_BLOCK, _BLOCK = 200_000, 5_000, 200_000.0
@@ -70,7 +70,7 @@ def market(
     first: int = 0,
     topic: str = "spot.benchmark",
     chosen: NDArray[np.int64] | None = None,
-    per_ms: float = _EVENTS_PER_MS,
+    per_ms: float = EVENTS_PER_MS,
 ) -> Stream:
     """Seeded trades, every eighth record a quote, in the envelope of Binance's combined streams.
 
