@@ -63,17 +63,17 @@ def _of_symbols(bench: Bench, number: int) -> Run:
     later = Stream(
         first.partition, [*first.values, *stream.values], np.concatenate([first.times, stream.times])
     )
-    return _timed(bench, lambda _: None, _chunks(later), len(first))
+    return _timed(bench, lambda _: None, _chunks(later, events), len(first))
 
 
 def _of(bench: Bench, change: Callable[[Document], None]) -> Run:
     stream = market(bench.scale.growth_events, SYMBOLS)
-    return _timed(bench, change, _chunks(stream), 0)
+    return _timed(bench, change, _chunks(stream, len(stream)), 0)
 
 
-def _chunks(stream: Stream) -> list[Chunk]:
-    """Some at least: the first batch is not counted."""
-    return list(stream.chunks(min(MAX_POLL_RECORDS, len(stream) // _CHUNKS)))
+def _chunks(stream: Stream, timed: int) -> list[Chunk]:
+    """Some at least of the records that are timed: the first batch is not counted."""
+    return list(stream.chunks(min(MAX_POLL_RECORDS, timed // _CHUNKS)))
 
 
 def _timed(bench: Bench, change: Callable[[Document], None], chunks: list[Chunk], untimed: int) -> Run:
