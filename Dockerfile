@@ -15,7 +15,7 @@ COPY tests/data tests/data
 RUN mkdir /opt/kernels \
     && /opt/tapewatch/bin/tapewatch replay -q -c examples/binance.yaml tests/data/spot_btcusdt.gz \
     && /opt/tapewatch/bin/tapewatch replay -q -c examples/sensitive.yaml tests/data/usdm_btcusdt.gz \
-    && /opt/tapewatch/bin/python -m streamer.sources.kafka_raw_check
+    && /opt/tapewatch/bin/python -m streamer.sources.kafka.fast.parser_check
 
 FROM python:3.11-slim
 COPY --from=build /opt/tapewatch /opt/tapewatch

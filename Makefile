@@ -65,5 +65,5 @@ clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) $(dir $(PEERS)) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 schemas: $(READY) ## Export the JSON Schemas of events and of the configuration to docs/schemas
-	$(BIN)/python -c "import json; from streamer.events.schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/event.json
+	$(BIN)/python -c "import json; from streamer.decoding.event_schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/event.json
 	$(BIN)/python -c "import json; from streamer.config import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/configuration.json

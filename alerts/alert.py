@@ -138,3 +138,14 @@ class Alert:
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def over(said: str, why: str) -> str:
+    """What an alert says at its end: what it said last, so that it can be understood alone, and why.
+
+    Examples
+    --------
+    >>> over("BTCUSDT moved +26.6 bps in 10 s", "not true for 60s")
+    'BTCUSDT moved +26.6 bps in 10 s (over: not true for 60s)'
+    """
+    return f"{said} (over: {why})"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.columns import Columns
+from alerts.language.columns import ExpressionColumns
 from alerts.language.program import Program, is_numeric
 from alerts.rules import Rule, rows_of
 
@@ -26,10 +26,11 @@ class Evaluation:
     --------
     >>> from alerts.language.symbols import Symbol, SymbolTable
     >>> from alerts.rules import compile_rule
-    >>> from alerts.settings import RuleSettings
+    >>> from alerts.rule_settings import RuleSettings
     >>> table = SymbolTable.of(Symbol("size", "number", kinds=frozenset({0})))
     >>> rules = [compile_rule(when, RuleSettings(when=when), table) for when in ("size > 100", "size > 900")]
-    >>> columns, kind = Columns({"size": np.array([500.0, 500.0])}, {}, (), 2), np.array([0, 2], np.int8)
+    >>> columns = ExpressionColumns({"size": np.array([500.0, 500.0])}, {}, (), 2)
+    >>> kind = np.array([0, 2], np.int8)
     >>> [None if held is None else held.tolist() for held in Evaluation(rules).hold(columns, kind)]
     [[True, False], None]
     """
@@ -41,7 +42,7 @@ class Evaluation:
         self._others = [(place, rule) for place, rule in enumerate(rules) if place not in numeric]
         self._n_rules = len(rules)
 
-    def hold(self, columns: Columns, kind: NDArray[np.int8]) -> list[NDArray[np.bool_] | None]:
+    def hold(self, columns: ExpressionColumns, kind: NDArray[np.int8]) -> list[NDArray[np.bool_] | None]:
         """Of each rule on which rows that count as evaluations it is true, bool[n]; None where on none.
 
         Parameters

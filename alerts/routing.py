@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from alerts.language.columns import ABSENT, Columns
+from alerts.language.columns import ABSENT, ExpressionColumns
 from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.symbols import Symbol, SymbolTable
@@ -34,14 +34,14 @@ _NUMBERS = {"score": "score", "rarity": "rarity_s"}
 _TEXTS = tuple(name for name, symbol in ALERT_SYMBOLS.symbols.items() if symbol.type in ("enum", "string"))
 
 
-class _Node(BaseModel):
+class _RouteNode(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     to: list[str] | None = None
     routes: list[ChildRoute] = Field(default_factory=list)
 
 
-class ChildRoute(_Node):
+class ChildRoute(_RouteNode):
     """A branch of the routing tree.
 
     Parameters
@@ -61,7 +61,7 @@ class ChildRoute(_Node):
     continue_: bool = Field(default=False, alias="continue")
 
 
-class RouteSettings(_Node):
+class RouteSettings(_RouteNode):
     """The root of the routing tree: it takes every alert.
 
     The first branch that matches decides (and the first of its own branches, and so on); where none
@@ -184,10 +184,10 @@ class _Branch:
     goes_on: bool
     branches: tuple[_Branch, ...]
 
-    def takes(self, alert: Columns) -> bool:
+    def takes(self, alert: ExpressionColumns) -> bool:
         return self.condition is None or bool(self.condition.evaluate(alert)[0])
 
-    def follow(self, alert: Columns) -> Iterator[str]:
+    def follow(self, alert: ExpressionColumns) -> Iterator[str]:
         matched = False
         for branch in self.branches:
             if not branch.takes(alert):
@@ -200,14 +200,14 @@ class _Branch:
             yield from self.to
 
 
-def _columns(body: Mapping[str, Any]) -> Columns:
+def _columns(body: Mapping[str, Any]) -> ExpressionColumns:
     texts = {name: body[name] for name in _TEXTS if isinstance(body.get(name), str)}
     strings = tuple(dict.fromkeys(texts.values()))
     codes = {
         name: np.array([strings.index(texts[name]) if name in texts else ABSENT], np.int32) for name in _TEXTS
     }
     numbers = {name: _number(body.get(key)) for name, key in _NUMBERS.items()}
-    return Columns(numbers, codes, strings, 1)
+    return ExpressionColumns(numbers, codes, strings, 1)
 
 
 def _number(found: object) -> NDArray[np.float64]:

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.holding import Hold, parse_duration, parse_hold
-from alerts.language.columns import Columns
+from alerts.language.columns import ExpressionColumns
 from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
-from alerts.settings import RuleSettings
+from alerts.rule_settings import RuleSettings
 from alerts.severity import SEVERITIES
-from alerts.text import Text, compile_text
+from alerts.text import TextTemplate, compile_text
 
 RULES_VERSION = 1
 """Raised whenever the same rule would come to other transitions than before."""
@@ -65,7 +65,7 @@ class Rule:
     hold: Hold
     clear_ns: int
     severity: int
-    text: Text | None
+    text: TextTemplate | None
     symbols: tuple[Symbol, ...]
     settings: RuleSettings
 
@@ -90,11 +90,11 @@ class Rule:
         said = self.settings.model_dump(mode="json", exclude={"disabled", "why", "references"})
         return {**said, "on": [KIND_NAMES[kind] for kind in sorted(self.kinds)]}
 
-    def holds(self, columns: Columns, evaluated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def holds(self, columns: ExpressionColumns, evaluated: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """On which of the rows that count as evaluations the condition is true, bool[n]."""
         return self.condition.evaluate(columns) & evaluated if evaluated.any() else evaluated
 
-    def severities(self, columns: Columns) -> NDArray[np.int8]:
+    def severities(self, columns: ExpressionColumns) -> NDArray[np.int8]:
         """The severity on each row if the condition is true there, int8[n]."""
         severity = np.full(columns.n, self.severity, np.int8)
         for code, condition in self.escalations:
@@ -146,7 +146,7 @@ def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
     >>> from alerts.language.symbols import SymbolTable
     >>> table = SymbolTable.of(Symbol("size", "number", kinds=frozenset({0})))
     >>> rule = compile_rule("big", RuleSettings(when="size > 100"), table)
-    >>> columns = Columns({"size": np.array([500.0, 500.0])}, {}, (), 2)
+    >>> columns = ExpressionColumns({"size": np.array([500.0, 500.0])}, {}, (), 2)
     >>> evaluated = rows_of(rule.kinds, np.array([0, 2], np.int8))
     >>> rule.holds(columns, evaluated).tolist(), rule.render({"size": 500.0})
     ([True, False], 'size (500) > 100')
@@ -186,7 +186,7 @@ def _condition(text: str, symbols: Symbols, on: frozenset[int] | None, *path: st
         raise error.within(*path) from None
 
 
-def _text(template: str | None, symbols: Symbols) -> Text | None:
+def _text(template: str | None, symbols: Symbols) -> TextTemplate | None:
     try:
         return None if template is None else compile_text(template, symbols)
     except ExpressionError as error:

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RetryPace:
     """How often, and how long apart, a sender tries.
 
     Parameters
@@ -63,7 +63,7 @@ class Pace:
 
         Examples
         --------
-        >>> [Pace().deferral(turns) for turns in (1, 2, 3, 20)]
+        >>> [RetryPace().deferral(turns) for turns in (1, 2, 3, 20)]
         [1.0, 2.0, 4.0, 300.0]
         """
         doublings = min(turns - 1, 60)  # beyond it the longest holds in any case, and 2**n would overflow
@@ -112,7 +112,7 @@ class Sender:
         receiver: Receiver,
         store: DeliveryStore,
         clock: Clock,
-        pace: Pace | None = None,
+        pace: RetryPace | None = None,
         *,
         cap: int | None = None,
         watch: DeliveryWatch = unwatched,
@@ -123,7 +123,7 @@ class Sender:
         self._receiver = receiver
         self._store = store
         self._clock = clock
-        self._pace = pace or Pace()
+        self._pace = pace or RetryPace()
         self._watch = watch
         self._cap = cap
         self._budget = Budget(cap, self._pace.cap_window_s)

@@ -32,7 +32,7 @@ _HOW = "write for example +.1f: a sign, a width, a comma, digits after a point, 
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class TemplateField:
     """A place in a template that a value fills."""
 
     symbol: Symbol
@@ -54,7 +54,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextTemplate:
     """A compiled template.
 
     Parameters
@@ -66,12 +66,12 @@ class Text:
     """
 
     template: str
-    pieces: tuple[str | Slot, ...]
+    pieces: tuple[str | TemplateField, ...]
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:
         """What it names, in order of first mention."""
-        found = (piece.symbol for piece in self.pieces if isinstance(piece, Slot))
+        found = (piece.symbol for piece in self.pieces if isinstance(piece, TemplateField))
         return tuple({symbol.name: symbol for symbol in found}.values())
 
     @property
@@ -88,7 +88,7 @@ class Text:
         return filled if len(filled) <= MAX_LENGTH else filled[: MAX_LENGTH - 1] + "…"
 
 
-def compile_text(template: str, symbols: Symbols) -> Text:
+def compile_text(template: str, symbols: Symbols) -> TextTemplate:
     """Compile a template.
 
     Parameters
@@ -114,7 +114,7 @@ def compile_text(template: str, symbols: Symbols) -> Text:
     >>> text.format({"symbol": "BTCUSDT", "return_bps_10s": -31.04})
     'BTCUSDT moved -31.0 bps in 10 s'
     """
-    pieces: list[str | Slot] = []
+    pieces: list[str | TemplateField] = []
     at = 0
     for match in _PIECE.finditer(template):
         pieces.append(template[at : match.start()])
@@ -128,10 +128,10 @@ def compile_text(template: str, symbols: Symbols) -> Text:
             hint = f"'{match[0]}' {problem} (a brace itself is written {match[0] * 2})"
             raise error_at(template, match.start(), hint)
     pieces.append(template[at:])
-    return Text(template, tuple(piece for piece in pieces if piece != ""))
+    return TextTemplate(template, tuple(piece for piece in pieces if piece != ""))
 
 
-def _slot(template: str, offset: int, inside: str, symbols: Symbols) -> Slot:
+def _slot(template: str, offset: int, inside: str, symbols: Symbols) -> TemplateField:
     name, colon, spec = inside.partition(":")
     if not name:
         raise error_at(template, offset, "a name is missing between the braces")
@@ -145,7 +145,7 @@ def _slot(template: str, offset: int, inside: str, symbols: Symbols) -> Slot:
     wrong = _format_problem(symbol, spec) if colon else None
     if wrong is not None:
         raise error_at(template, at, wrong)
-    return Slot(symbol, spec)
+    return TemplateField(symbol, spec)
 
 
 def _known(template: str, offset: int, name: str, symbols: Symbols) -> Symbol:

@@ -18,8 +18,8 @@ from benchmarks.full import compiled
 from benchmarks.scale import Scale
 from benchmarks.workload import Stream, market
 from streamer.config.file import ConfigFile
+from streamer.messages.records import Chunk, Partition
 from streamer.pipeline.plan import Plan
-from streamer.sources.contract import Chunk, Partition
 
 PEERS = Path(__file__).parents[1] / ".venv-peers"
 """The environment of peers, where `make bench` puts it."""

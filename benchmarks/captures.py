@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workload import Stream
-from streamer.sources.contract import Partition, Record
-from streamer.sources.file_records import FileInput, FileRecords
+from streamer.messages.records import Partition, Record
+from streamer.sources.files.file_records import FileInput, FileRecords
 
 DATA = "TAPEWATCH_DATA"
 """Names the folder of larger captures; without it the small committed ones are repeated."""

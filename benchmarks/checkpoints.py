@@ -14,8 +14,8 @@ from benchmarks.figures import Figure, must
 from benchmarks.full import compiled, fold
 from benchmarks.stopwatch import recorded
 from benchmarks.workload import market
+from streamer.messages.records import Chunk, Partition
 from streamer.pipeline import checkpointing
-from streamer.sources.contract import Chunk, Partition
 from streamer.store.ledger import Ledger
 
 _EACH = 1_000

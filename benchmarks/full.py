@@ -9,15 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from streamer.config.file import ConfigFile
+from streamer.messages.outcome import Transition
+from streamer.messages.records import Chunk, Log, Partition
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
-from streamer.pipeline.outcome import Transition
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Work
-from streamer.sources.contract import Assignments, Chunk, Log, Partition
+from streamer.sources.source import Assignments
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
 

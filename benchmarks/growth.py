@@ -14,9 +14,9 @@ from benchmarks.figures import Figure, must
 from benchmarks.full import compiled, fold
 from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.workload import EVENTS_PER_MS, SYMBOLS, Stream, market
+from streamer.messages.records import Chunk
 from streamer.pipeline.runner import Work
-from streamer.sources.contract import Chunk
-from streamer.sources.kafka import MAX_POLL_RECORDS
+from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS
 
 BATCHES = (100, 500, 2_000, 5_000, 10_000)
 _MOST = 2.0

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.events.formats import DecodeContext, build_format
-from streamer.events.settings import FormatSettings
-from streamer.sources.contract import Record
-from streamer.sources.file_records import FileInput, FileRecords
+from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.formats import DecodeContext, build_format
+from streamer.messages.records import Record
+from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
 _NS, _MS = 10**9, 10**6

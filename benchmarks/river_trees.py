@@ -14,8 +14,8 @@ from benchmarks.bench import Bench
 from benchmarks.contest import Taken, take
 from benchmarks.figures import Figure, must
 from benchmarks.machine import WORK_CORE, pinned
-from detectors.models.contract import READY
 from detectors.models.half_space_trees import HalfSpaceTrees
+from detectors.models.model import READY
 
 FEATURES = ("a", "b", "c")
 SYMBOLS = 200

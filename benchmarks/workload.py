@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.sources.contract import Chunk, Partition, Record
-from streamer.sources.kafka import MAX_POLL_RECORDS
-from streamer.sources.record_block import RecordBlock
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import Chunk, Partition, Record
+from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS
 
 START_MS = 1_723_161_255_000
 SYMBOLS = 200

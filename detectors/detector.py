@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from detectors import squash
 from detectors.columns import KIND_NAMES, Columns, State
+from detectors.detector_settings import DetectorSettings
 from detectors.features.names import UnknownFeatureError, parse_feature
 from detectors.fields import FIELDS, Shape
 from detectors.kernels import kernel
 from detectors.models import ModelError, build_model
-from detectors.settings import DetectorSettings
 
 _TREES = frozenset({"HalfSpaceTrees", "river.anomaly.HalfSpaceTrees", "river.anomaly.hst.HalfSpaceTrees"})
 

@@ -14,7 +14,7 @@ Shape = Literal["signed", "positive", "level"]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class NumericField:
     """A numeric field of events.
 
     Parameters
@@ -30,18 +30,18 @@ class Field:
     shape: Shape
 
 
-FIELDS: Mapping[str, Field] = MappingProxyType(
+FIELDS: Mapping[str, NumericField] = MappingProxyType(
     {
-        "price": Field((TRADE, ORDER), "level"),
-        "size": Field((TRADE, ORDER), "positive"),
-        "notional": Field((TRADE,), "positive"),
-        "leaves_size": Field((ORDER,), "positive"),
-        "last_size": Field((ORDER,), "positive"),
-        "bid_price": Field((QUOTE,), "level"),
-        "ask_price": Field((QUOTE,), "level"),
-        "bid_size": Field((QUOTE,), "positive"),
-        "ask_size": Field((QUOTE,), "positive"),
-        "value": Field((METRIC,), "level"),
+        "price": NumericField((TRADE, ORDER), "level"),
+        "size": NumericField((TRADE, ORDER), "positive"),
+        "notional": NumericField((TRADE,), "positive"),
+        "leaves_size": NumericField((ORDER,), "positive"),
+        "last_size": NumericField((ORDER,), "positive"),
+        "bid_price": NumericField((QUOTE,), "level"),
+        "ask_price": NumericField((QUOTE,), "level"),
+        "bid_size": NumericField((QUOTE,), "positive"),
+        "ask_size": NumericField((QUOTE,), "positive"),
+        "value": NumericField((METRIC,), "level"),
     }
 )
 """By name. `notional`, price times size, is computed by the task on trades."""

@@ -31,7 +31,7 @@ class NoRoomError(MemoryError):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SlotColumn:
     """How one array looks: its type, what an unseen instrument holds, and the shape of one entry."""
 
     dtype: DTypeLike
@@ -58,13 +58,13 @@ class SlotArrays:
 
     Examples
     --------
-    >>> arrays = SlotArrays({"last": Column(np.float64, fill=np.nan)})
+    >>> arrays = SlotArrays({"last": SlotColumn(np.float64, fill=np.nan)})
     >>> arrays.grow(3)
     >>> arrays.state()["last"]
     array([nan, nan, nan])
     """
 
-    def __init__(self, layout: Mapping[str, Column]) -> None:
+    def __init__(self, layout: Mapping[str, SlotColumn]) -> None:
         self._layout = dict(layout)
         self._n_slots = 0
         self._capacity = 0
@@ -164,7 +164,7 @@ class SlotArrays:
 
     @staticmethod
     def _held(
-        state: Mapping[str, NDArray[np.generic]], layout: Mapping[str, Column], per_slot: int = 1
+        state: Mapping[str, NDArray[np.generic]], layout: Mapping[str, SlotColumn], per_slot: int = 1
     ) -> int:
         """How many slots a state is of, if it is one of this layout."""
         if set(state) != set(layout):

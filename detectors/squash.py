@@ -21,7 +21,7 @@ from detectors.columns import State
 from detectors.fields import Shape
 from detectors.kernels import kernel
 from detectors.medians import insert, middle
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 VERSION = "squash.1"
 
@@ -189,9 +189,9 @@ class Guard:
         self._counts = np.zeros(len(COUNTERS), np.int64)
         self._arrays = SlotArrays(
             {
-                "early": Column(np.float64, 0, (len(shapes), ENOUGH)),
-                "at": Column(np.float64, 0, (len(shapes), 4)),
-                "started": Column(np.bool_),
+                "early": SlotColumn(np.float64, 0, (len(shapes), ENOUGH)),
+                "at": SlotColumn(np.float64, 0, (len(shapes), 4)),
+                "started": SlotColumn(np.bool_),
             }
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from alerts.language.operations import Column, Constant
+from alerts.language.operations import NumberColumn, NumberConstant
 from alerts.language.truth import All, Any, Compare, Predicate
 
 _RARITY = ".rarity"
@@ -41,9 +41,9 @@ def asked_rates(predicate: Predicate) -> tuple[Asked, ...]:
     ()
     """
     match predicate:
-        case Compare(operator=operator, left=Column(name=name), right=Constant(value=value)):
+        case Compare(operator=operator, left=NumberColumn(name=name), right=NumberConstant(value=value)):
             return _asked(name, value) if operator in _ABOVE else ()
-        case Compare(operator=operator, left=Constant(value=value), right=Column(name=name)):
+        case Compare(operator=operator, left=NumberConstant(value=value), right=NumberColumn(name=name)):
             return _asked(name, value) if operator in _BELOW else ()
         case All(parts=parts):
             found = [rates for rates in map(asked_rates, parts) if rates]

@@ -6,7 +6,7 @@ from functools import reduce
 
 from alerts.language.errors import ExpressionError, error_at
 from alerts.language.meanings import Judgement, Meaning, Mention, Wording
-from alerts.language.operations import Column, Constant, Operation, Rank
+from alerts.language.operations import NumberColumn, NumberConstant, Operation, Rank
 from alerts.language.quantities import (
     Quantity,
     QuantityError,
@@ -137,7 +137,7 @@ class Checker:
         unit = unit_of(symbol)
         if unit is None:
             return Wording(TextColumn(symbol.name), symbol)
-        return Quantity(Column(symbol.name), unit)
+        return Quantity(NumberColumn(symbol.name), unit)
 
     def _looked_up(self, node: Name) -> Symbol:
         name = node.name
@@ -254,7 +254,7 @@ class Checker:
                 node, f"'{self._written(node)}' compares texts, which have no order: use == or !="
             )
         first, second = (
-            Constant(float(enum.members.index(side.operand.text)))
+            NumberConstant(float(enum.members.index(side.operand.text)))
             if isinstance(side.operand, TextConstant)
             else Rank(enum.name, enum.members)
             for side, enum in zip(sides, enums, strict=True)

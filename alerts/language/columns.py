@@ -18,7 +18,7 @@ NOWHERE = -2
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class ExpressionColumns:
     """Named columns of n rows. A name that is in neither mapping is missing on every row.
 
     Parameters
@@ -54,7 +54,7 @@ class Columns:
 
         Examples
         --------
-        >>> columns = Columns({"price": np.array([7.5, np.nan])}, {}, (), 2)
+        >>> columns = ExpressionColumns({"price": np.array([7.5, np.nan])}, {}, (), 2)
         >>> columns.value("price", 0), columns.value("price", 1), columns.value("size", 0)
         (7.5, None, None)
         """

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.language.check import Checker
-from alerts.language.columns import Columns
+from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError, error_at
 from alerts.language.meanings import Mention, plain_threshold
 from alerts.language.parse import parse
@@ -57,7 +57,7 @@ class Condition:
         """The names of `symbols`."""
         return tuple(symbol.name for symbol in self.symbols)
 
-    def evaluate(self, columns: Columns) -> NDArray[np.bool_]:
+    def evaluate(self, columns: ExpressionColumns) -> NDArray[np.bool_]:
         """Where the condition is true.
 
         Parameters
@@ -119,7 +119,7 @@ def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = N
     >>> from alerts.language.symbols import SymbolTable
     >>> table = SymbolTable.of(Symbol("return_bps_10s", "relative", 1e-4))
     >>> condition = compile_condition("abs(return_bps_10s) > 25bps", table)
-    >>> condition.evaluate(Columns({"return_bps_10s": np.array([-30.0, 20.0, np.nan])}, {}, (), 3))
+    >>> condition.evaluate(ExpressionColumns({"return_bps_10s": np.array([-30.0, 20.0, np.nan])}, {}, (), 3))
     array([ True, False, False])
     >>> condition.threshold
     25.0

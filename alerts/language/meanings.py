@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from alerts.language.operations import Constant, Rank
+from alerts.language.operations import NumberConstant, Rank
 from alerts.language.quantities import Quantity
 from alerts.language.symbols import Symbol
 from alerts.language.syntax import Span
@@ -51,8 +51,8 @@ def plain_threshold(predicate: Predicate) -> float | None:
     if not isinstance(predicate, Compare):
         return None
     match predicate.left, predicate.right:
-        case (Constant(), Constant()) | (Rank(), _) | (_, Rank()):
+        case (NumberConstant(), NumberConstant()) | (Rank(), _) | (_, Rank()):
             return None
-        case (Constant(value=value), _) | (_, Constant(value=value)):
+        case (NumberConstant(value=value), _) | (_, NumberConstant(value=value)):
             return value
     return None

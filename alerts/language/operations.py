@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.columns import Columns
+from alerts.language.columns import ExpressionColumns
 from alerts.language.logarithm import logarithm
 
 Values: TypeAlias = "NDArray[np.float64] | np.float64"
@@ -24,27 +24,27 @@ _MISSING = np.float64(np.nan)
 class Operation(Protocol):
     """Computes a column of numbers."""
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         """The numbers of all rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class NumberConstant:
     """The same number on every row."""
 
     value: float
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return np.float64(self.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class NumberColumn:
     """A column as it is."""
 
     name: str
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return columns.numbers.get(self.name, _MISSING)
 
 
@@ -55,7 +55,7 @@ class Rank:
     name: str
     members: tuple[str, ...]
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         codes = columns.codes.get(self.name)
         if codes is None:
             return _MISSING
@@ -75,7 +75,7 @@ class Plus:
     left: Operation
     right: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return self.left.evaluate(columns) + self.right.evaluate(columns)
 
 
@@ -86,7 +86,7 @@ class Minus:
     left: Operation
     right: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return self.left.evaluate(columns) - self.right.evaluate(columns)
 
 
@@ -97,7 +97,7 @@ class Times:
     left: Operation
     right: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return self.left.evaluate(columns) * self.right.evaluate(columns)
 
 
@@ -108,7 +108,7 @@ class Over:
     left: Operation
     right: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         divisor = self.right.evaluate(columns)
         return self.left.evaluate(columns) / np.where(divisor == 0.0, _MISSING, divisor)
 
@@ -119,7 +119,7 @@ class Negative:
 
     operand: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return -self.operand.evaluate(columns)
 
 
@@ -129,7 +129,7 @@ class Absolute:
 
     operand: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return np.abs(self.operand.evaluate(columns))
 
 
@@ -140,7 +140,7 @@ class Least:
     left: Operation
     right: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return np.minimum(self.left.evaluate(columns), self.right.evaluate(columns))
 
 
@@ -151,7 +151,7 @@ class Greatest:
     left: Operation
     right: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return np.maximum(self.left.evaluate(columns), self.right.evaluate(columns))
 
 
@@ -161,5 +161,5 @@ class Logarithm:
 
     operand: Operation
 
-    def evaluate(self, columns: Columns) -> Values:
+    def evaluate(self, columns: ExpressionColumns) -> Values:
         return logarithm(np.atleast_1d(self.operand.evaluate(columns)))

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from alerts.language.operations import (
     Absolute,
-    Column,
-    Constant,
     Greatest,
     Least,
     Logarithm,
     Minus,
     Negative,
+    NumberColumn,
+    NumberConstant,
     Operation,
     Over,
     Plus,
@@ -69,7 +69,7 @@ def is_numeric(predicate: Predicate) -> bool:
 
     Examples
     --------
-    >>> is_numeric(Compare(">", Column("size"), Constant(5.0)))
+    >>> is_numeric(Compare(">", NumberColumn("size"), NumberConstant(5.0)))
     True
     """
     match predicate:
@@ -87,7 +87,7 @@ def _is_computed(operation: Operation) -> bool:
         return _is_computed(operation.left) and _is_computed(operation.right)  # type: ignore[attr-defined]
     if type(operation) in _OF_ONE:
         return _is_computed(operation.operand)  # type: ignore[attr-defined]
-    return isinstance(operation, Column | Constant)
+    return isinstance(operation, NumberColumn | NumberConstant)
 
 
 class Program:
@@ -100,7 +100,7 @@ class Program:
 
     Examples
     --------
-    >>> program = Program([(Compare(">", Column("size"), Constant(5.0)), frozenset({0}))])
+    >>> program = Program([(Compare(">", NumberColumn("size"), NumberConstant(5.0)), frozenset({0}))])
     >>> held, anywhere = program.run({"size": np.array([7.0, 7.0, np.nan])}, np.array([0, 1, 0], np.int8))
     >>> held.tolist(), anywhere.tolist()
     ([[True, False, False]], [True])
@@ -190,9 +190,9 @@ class Program:
 
     def _number(self, operation: Operation, free: int) -> int:
         """Steps that compute a number, in rows from `free` on; where it is then, as `_run` reads it."""
-        if isinstance(operation, Column):
+        if isinstance(operation, NumberColumn):
             return _index(self._names, operation.name)
-        if isinstance(operation, Constant):
+        if isinstance(operation, NumberConstant):
             return ~(2 * _index(self._constants, operation.value))
         self._n_numbers = max(self._n_numbers, free + 1)
         out = ~(2 * free + 1)

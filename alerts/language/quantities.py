@@ -11,12 +11,12 @@ from fractions import Fraction
 
 from alerts.language.operations import (
     Absolute,
-    Constant,
     Greatest,
     Least,
     Logarithm,
     Minus,
     Negative,
+    NumberConstant,
     Operation,
     Over,
     Plus,
@@ -59,7 +59,7 @@ def constant(value: Fraction, unit: Unit) -> Quantity:
         When it is beyond float64.
     """
     try:
-        return Quantity(Constant(float(value)), unit, value)
+        return Quantity(NumberConstant(float(value)), unit, value)
     except OverflowError:
         raise QuantityError("is beyond what can be computed with") from None
 
@@ -77,9 +77,9 @@ def _scaled(quantity: Quantity, factor: Fraction) -> Quantity:
     if quantity.constant is not None:
         return constant(quantity.constant * factor, quantity.unit)
     if factor.numerator == 1:  # dividing by 10,000 is more exact than multiplying by 1e-4
-        operation: Operation = Over(quantity.operation, Constant(float(factor.denominator)))
+        operation: Operation = Over(quantity.operation, NumberConstant(float(factor.denominator)))
     else:
-        operation = Times(quantity.operation, Constant(float(factor)))
+        operation = Times(quantity.operation, NumberConstant(float(factor)))
     return Quantity(operation, quantity.unit)
 
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.columns import ABSENT, Columns
+from alerts.language.columns import ABSENT, ExpressionColumns
 from alerts.language.operations import Operation, Values
 
 Flags: TypeAlias = "NDArray[np.bool_] | np.bool_"
@@ -26,17 +26,17 @@ Codes: TypeAlias = "NDArray[np.int32] | np.int32"
 class Predicate(Protocol):
     """Computes where a condition is true, or where it is false; where it is neither, it is unknown."""
 
-    def yes(self, columns: Columns) -> Flags:
+    def yes(self, columns: ExpressionColumns) -> Flags:
         """The rows on which it is true."""
 
-    def no(self, columns: Columns) -> Flags:
+    def no(self, columns: ExpressionColumns) -> Flags:
         """The rows on which it is false."""
 
 
 class TextOperand(Protocol):
     """Computes a column of texts, as their codes."""
 
-    def evaluate(self, columns: Columns) -> Codes:
+    def evaluate(self, columns: ExpressionColumns) -> Codes:
         """The codes of all rows."""
 
 
@@ -46,7 +46,7 @@ class TextConstant:
 
     text: str
 
-    def evaluate(self, columns: Columns) -> Codes:
+    def evaluate(self, columns: ExpressionColumns) -> Codes:
         return np.int32(columns.code(self.text))
 
 
@@ -56,7 +56,7 @@ class TextColumn:
 
     name: str
 
-    def evaluate(self, columns: Columns) -> Codes:
+    def evaluate(self, columns: ExpressionColumns) -> Codes:
         return columns.codes.get(self.name, np.int32(ABSENT))
 
 
@@ -84,13 +84,13 @@ class Compare:
     left: Operation
     right: Operation
 
-    def yes(self, columns: Columns) -> Flags:
+    def yes(self, columns: ExpressionColumns) -> Flags:
         return self._holds(self.operator, columns)
 
-    def no(self, columns: Columns) -> Flags:
+    def no(self, columns: ExpressionColumns) -> Flags:
         return self._holds(OPPOSITES[self.operator], columns)
 
-    def _holds(self, operator: str, columns: Columns) -> Flags:
+    def _holds(self, operator: str, columns: ExpressionColumns) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)
         found: Flags = _COMPARISONS[operator](left, right)
         return found
@@ -104,13 +104,13 @@ class SameText:
     right: TextOperand
     negated: bool
 
-    def yes(self, columns: Columns) -> Flags:
+    def yes(self, columns: ExpressionColumns) -> Flags:
         return self._holds(columns, same=not self.negated)
 
-    def no(self, columns: Columns) -> Flags:
+    def no(self, columns: ExpressionColumns) -> Flags:
         return self._holds(columns, same=self.negated)
 
-    def _holds(self, columns: Columns, *, same: bool) -> Flags:
+    def _holds(self, columns: ExpressionColumns, *, same: bool) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)
         known = (left != ABSENT) & (right != ABSENT)
         found: Flags = known & ((left == right) if same else (left != right))
@@ -123,7 +123,7 @@ class All:
 
     parts: tuple[Predicate, ...]
 
-    def yes(self, columns: Columns) -> Flags:
+    def yes(self, columns: ExpressionColumns) -> Flags:
         found = self.parts[0].yes(columns)
         for part in self.parts[1:]:
             if not found.any():
@@ -131,7 +131,7 @@ class All:
             found = found & part.yes(columns)
         return found
 
-    def no(self, columns: Columns) -> Flags:
+    def no(self, columns: ExpressionColumns) -> Flags:
         found = self.parts[0].no(columns)
         for part in self.parts[1:]:
             found = found | part.no(columns)
@@ -144,13 +144,13 @@ class Any:
 
     parts: tuple[Predicate, ...]
 
-    def yes(self, columns: Columns) -> Flags:
+    def yes(self, columns: ExpressionColumns) -> Flags:
         found = self.parts[0].yes(columns)
         for part in self.parts[1:]:
             found = found | part.yes(columns)
         return found
 
-    def no(self, columns: Columns) -> Flags:
+    def no(self, columns: ExpressionColumns) -> Flags:
         found = self.parts[0].no(columns)
         for part in self.parts[1:]:
             if not found.any():
@@ -165,8 +165,8 @@ class Not:
 
     part: Predicate
 
-    def yes(self, columns: Columns) -> Flags:
+    def yes(self, columns: ExpressionColumns) -> Flags:
         return self.part.no(columns)
 
-    def no(self, columns: Columns) -> Flags:
+    def no(self, columns: ExpressionColumns) -> Flags:
         return self.part.yes(columns)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from detectors.calibration import Rarity, build_calibrator
 from detectors.columns import TRADE, Columns
 from detectors.detector import Detector
+from detectors.detector_settings import DetectorSettings
 from detectors.features import FeatureSet
-from detectors.settings import DetectorSettings
 
 BEFORE_MS, AFTER_MS = 3_600_000, 6 * 3_600_000  # around an onset, not ordinary
 APART_NS = 3 * 3_600 * 1_000_000_000  # between the beginnings of two files, so that no pumps coincide

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 from benchmarks.full import Tally
+from streamer.app.daemon import run_service
 from streamer.config.load import load
 from streamer.config.secrets import resolve_secrets
 from streamer.pipeline.runner import Work
 from streamer.serve.observer import Observer
-from streamer.service import run_service
 
 
 def main(path: str, count: str) -> None:

@@ -16,8 +16,8 @@ from benchmarks.configuration import configuration
 from benchmarks.full import compiled, fold
 from benchmarks.machine import resident_mb
 from benchmarks.workload import market
+from streamer.messages.records import Chunk, Partition
 from streamer.pipeline.runner import Work
-from streamer.sources.contract import Chunk, Partition
 
 _SPAN_MS = 70 * 60_000
 _AT_ONCE = 5_000

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from detectors.calibration.calibrator import (
+    LONGEST_OF_WATCHED,
+    LONGEST_S,
+    SMALLEST_CHANCE,
+    Calibrator,
+    Rarity,
+)
 from detectors.calibration.cascade import Cascade
-from detectors.calibration.contract import LONGEST_OF_WATCHED, LONGEST_S, SMALLEST_CHANCE, Calibrator, Rarity
 
 __all__ = [
     "CALIBRATORS",

@@ -29,22 +29,8 @@ from detectors.calibration.body import (
     learn_excess,
     settle,
 )
-from detectors.calibration.chances import KNOTS, correct_chances, expect_chances, heed_chance
-from detectors.calibration.contract import LONGEST_OF_WATCHED, Rarity
-from detectors.calibration.rings import (
-    COUNT,
-    LEVEL,
-    OWN_ENTRIES,
-    PLACE,
-    POOL_ENTRIES,
-    POWER,
-    RINGS,
-    TAIL,
-    descend,
-    pool_learn,
-    renew,
-)
-from detectors.calibration.waits import (
+from detectors.calibration.calibrator import LONGEST_OF_WATCHED, Rarity
+from detectors.calibration.return_periods import (
     CLUSTER,
     INDEX,
     LONGEST_GAP_S,
@@ -58,9 +44,23 @@ from detectors.calibration.waits import (
     place_rates,
     raw_wait,
 )
+from detectors.calibration.rings import (
+    COUNT,
+    LEVEL,
+    OWN_ENTRIES,
+    PLACE,
+    POOL_ENTRIES,
+    POWER,
+    RINGS,
+    TAIL,
+    descend,
+    pool_learn,
+    renew,
+)
+from detectors.calibration.tail_probabilities import KNOTS, correct_chances, expect_chances, heed_chance
 from detectors.columns import State, plain
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 _GAP, _LIVED, _CHANCES_AT, _WAITS_AT = range(4)
 _P_SCORES, _P_CHANCES_AT, _P_LIVED, _P_WAITS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)
@@ -211,25 +211,25 @@ class Cascade:
     def __init__(self) -> None:
         self._own = SlotArrays(
             {
-                "body": Column(np.float64, 0, (BODY,)),
-                "rings": Column(np.float64, 0, (RINGS, OWN_ENTRIES)),
-                "levels": Column(np.float64, 0, (RINGS, LEVEL)),
-                "knots": Column(np.float64, 0, (KNOTS,)),
-                "rates": Column(np.float64, 0, (_RATES,)),
-                "clusters": Column(np.float64, 0, (RINGS, CLUSTER)),
-                "waits": Column(np.float64, 0, (WAITS,)),
-                "reached": Column(np.int64, NEVER, (RINGS,)),
-                "spoke": Column(np.int64, NEVER, (WAITS,)),
-                "last": Column(np.int64, NEVER),
+                "body": SlotColumn(np.float64, 0, (BODY,)),
+                "rings": SlotColumn(np.float64, 0, (RINGS, OWN_ENTRIES)),
+                "levels": SlotColumn(np.float64, 0, (RINGS, LEVEL)),
+                "knots": SlotColumn(np.float64, 0, (KNOTS,)),
+                "rates": SlotColumn(np.float64, 0, (_RATES,)),
+                "clusters": SlotColumn(np.float64, 0, (RINGS, CLUSTER)),
+                "waits": SlotColumn(np.float64, 0, (WAITS,)),
+                "reached": SlotColumn(np.int64, NEVER, (RINGS,)),
+                "spoke": SlotColumn(np.int64, NEVER, (WAITS,)),
+                "last": SlotColumn(np.int64, NEVER),
             }
         )
         self._pool = SlotArrays(
             {
-                "body": Column(np.float64, 0, (_POOL,)),
-                "rings": Column(np.float64, 0, (RINGS, POOL_ENTRIES)),
-                "levels": Column(np.float64, 0, (RINGS, LEVEL)),
-                "knots": Column(np.float64, 0, (KNOTS,)),
-                "waits": Column(np.float64, 0, (WAITS,)),
+                "body": SlotColumn(np.float64, 0, (_POOL,)),
+                "rings": SlotColumn(np.float64, 0, (RINGS, POOL_ENTRIES)),
+                "levels": SlotColumn(np.float64, 0, (RINGS, LEVEL)),
+                "knots": SlotColumn(np.float64, 0, (KNOTS,)),
+                "waits": SlotColumn(np.float64, 0, (WAITS,)),
             }
         )
         self._pool.grow(1)

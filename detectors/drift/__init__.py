@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detectors.drift.bank import Drift, DriftBank, Level
-from detectors.drift.contract import Evidence, Monitor
+from detectors.drift.monitor import Evidence, Monitor
 from detectors.drift.registry import MONITORS
 
 __all__ = ["MONITORS", "Drift", "DriftBank", "Evidence", "Level", "Monitor"]

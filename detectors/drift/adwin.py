@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import State
-from detectors.drift.contract import Evidence
+from detectors.drift.monitor import Evidence
 from detectors.drift.river_adwin import adwin
 from detectors.drift.scale import middle_and_scale
-from detectors.slots import Column, SlotArrays, StateMismatchError
+from detectors.slots import SlotArrays, SlotColumn, StateMismatchError
 
 DELTA = 1e-5
 """The chance of a false cut at any one value that ADWIN's theorem allows; what happens is far below."""
@@ -40,7 +40,7 @@ class MeanMonitor:
     def __init__(self) -> None:
         self.version = f"mean.1[{DELTA:g},{BOUND:g}] river {version('river')}"
         self._windows: list[Any] = []
-        self._arrays = SlotArrays({"middle": Column(np.float64), "scale": Column(np.float64)})
+        self._arrays = SlotArrays({"middle": SlotColumn(np.float64), "scale": SlotColumn(np.float64)})
 
     def needs(self, span_s: int) -> int:
         """How many values the reference takes; see `Monitor.needs`."""

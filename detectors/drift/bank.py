@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import State
-from detectors.drift.contract import MOST_VALUES, Evidence, Monitor
+from detectors.drift.monitor import MOST_VALUES, Evidence, Monitor
 from detectors.drift.registry import MONITORS
 from detectors.drift.scale import middle_and_scale
 from detectors.drift.seconds import Blocks
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 CORRELATED = 0.35
 """The lag-1 autocorrelation beyond which neighbouring values are put together."""
@@ -105,15 +105,15 @@ class DriftBank:
         self._needed: dict[int, tuple[int, ...]] = {}
         self._arrays = SlotArrays(
             {
-                "reference": Column(np.float64, np.nan, (MOST_VALUES,)),
-                "learnt": Column(np.int64),
-                "times": Column(np.int64, 1),  # blocks in a value
-                "part": Column(np.float64),
-                "part_n": Column(np.int64),
-                "recent": Column(np.float64, np.nan, (_RECENT,)),
-                "seen": Column(np.int64),
-                "started": Column(np.int8, 0, (len(self._monitors),)),
-                "drifts": Column(np.int64),
+                "reference": SlotColumn(np.float64, np.nan, (MOST_VALUES,)),
+                "learnt": SlotColumn(np.int64),
+                "times": SlotColumn(np.int64, 1),  # blocks in a value
+                "part": SlotColumn(np.float64),
+                "part_n": SlotColumn(np.int64),
+                "recent": SlotColumn(np.float64, np.nan, (_RECENT,)),
+                "seen": SlotColumn(np.int64),
+                "started": SlotColumn(np.int8, 0, (len(self._monitors),)),
+                "drifts": SlotColumn(np.int64),
             }
         )
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import State
-from detectors.drift.contract import MOST_VALUES, Evidence
+from detectors.drift.monitor import MOST_VALUES, Evidence
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 REFERENCE, WINDOW, EVERY = MOST_VALUES, 300, 30
 """Values in the reference and among the latest, and how many of them from one look to the next."""
@@ -63,11 +63,11 @@ class DistributionMonitor:
     def __init__(self) -> None:
         self._arrays = SlotArrays(
             {
-                "edges": Column(np.float64, np.nan, (_BINS - 1,)),
-                "counts": Column(np.float64, 0, (_BINS,)),
-                "n_edges": Column(np.int64),
-                "recent": Column(np.float64, np.nan, (WINDOW,)),
-                "seen": Column(np.int64),
+                "edges": SlotColumn(np.float64, np.nan, (_BINS - 1,)),
+                "counts": SlotColumn(np.float64, 0, (_BINS,)),
+                "n_edges": SlotColumn(np.int64),
+                "recent": SlotColumn(np.float64, np.nan, (WINDOW,)),
+                "seen": SlotColumn(np.int64),
             }
         )
 

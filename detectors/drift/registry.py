@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from detectors.drift import adwin, psi
-from detectors.drift.contract import Factory
+from detectors.drift.monitor import Factory
 
 MONITORS: Mapping[str, Factory] = MappingProxyType(
     {

@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from detectors.columns import State
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 WILD = 1e100
 """Values beyond this size are never looked at, like those that are not finite."""
 
 _NONE = -1
 _LAYOUT = {
-    "second": Column(np.int64, _NONE),
-    "sum": Column(np.float64),
-    "n": Column(np.int64),
-    "block": Column(np.int64, _NONE),
-    "block_sum": Column(np.float64),
-    "block_n": Column(np.int64),
+    "second": SlotColumn(np.int64, _NONE),
+    "sum": SlotColumn(np.float64),
+    "n": SlotColumn(np.int64),
+    "block": SlotColumn(np.int64, _NONE),
+    "block_sum": SlotColumn(np.float64),
+    "block_n": SlotColumn(np.int64),
 }
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import State
-from detectors.features.rows import Rows
-from detectors.lanes import LaneArrays, Lanes
-from detectors.slots import Column, SlotArrays
+from detectors.features.rows import FeatureRows
+from detectors.series import LaneArrays, Lanes
+from detectors.slots import SlotArrays, SlotColumn
 
 _Sort = TypeVar("_Sort", bound="ValueBank")
 
@@ -38,7 +38,7 @@ class Bank:
     Lanes are added first; from the first `grow` on there are as many as there are.
     """
 
-    layout: ClassVar[Mapping[str, Column]]
+    layout: ClassVar[Mapping[str, SlotColumn]]
     """The arrays of one lane."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class ValueBank(Bank):
         self.values: NDArray[np.float64] = np.empty((0, 0))
         """float64[lanes, n], of the batch that was stepped last."""
 
-    def step(self, rows: Rows) -> None:
+    def step(self, rows: FeatureRows) -> None:
         """Compute `values`."""
         raise NotImplementedError
 
@@ -121,7 +121,7 @@ class Lane(Part):
         super().__init__(bank, lanes)
         self._bank = bank
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
+    def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         """What the bank has found for the batch, float64[n]."""
         del rows
         return np.asarray(self._bank.values[self._lanes.first])
@@ -144,7 +144,7 @@ class Banks:
         for bank in self._banks.values():
             bank.grow(n_slots)
 
-    def step(self, rows: Rows) -> None:
+    def step(self, rows: FeatureRows) -> None:
         """Compute all lanes of all banks as of each row."""
         for bank in self._banks.values():
             bank.step(rows)

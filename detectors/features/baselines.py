@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from detectors.columns import ORDER, TICK
 from detectors.features.banks import Bank, Part
-from detectors.features.rows import NS, Rows, bits_of, is_of
+from detectors.features.rows import NS, FeatureRows, bits_of, is_of
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.lanes import Lanes
-from detectors.slots import Column
+from detectors.series import Lanes
+from detectors.slots import SlotColumn
 
 Statistic = Literal["mean", "var", "sd", "z"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
@@ -143,9 +143,9 @@ class Baseline(Part):
 class Baselines(Bank):
     """All baselines of a feature set."""
 
-    layout: ClassVar[Mapping[str, Column]] = {
-        "counted": Column(np.int64, 0, (2,)),
-        "at": Column(np.float64, 0, (4,)),
+    layout: ClassVar[Mapping[str, SlotColumn]] = {
+        "counted": SlotColumn(np.int64, 0, (2,)),
+        "at": SlotColumn(np.float64, 0, (4,)),
     }
 
     def __init__(self) -> None:
@@ -185,7 +185,7 @@ class Baselines(Bank):
         self._table[number, _AS_MEAN + STATISTICS.index(statistic)] = place
         return place
 
-    def step(self, rows: Rows, x: NDArray[np.float64]) -> None:
+    def step(self, rows: FeatureRows, x: NDArray[np.float64]) -> None:
         """Compute `values`: the statistics as of each row, before it is taken in.
 
         Parameters

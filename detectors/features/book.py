@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from detectors.columns import QUOTE, TRADE, State
 from detectors.features.banks import Copies
-from detectors.features.contract import Family
-from detectors.features.rows import Rows
+from detectors.features.family import Family
+from detectors.features.rows import FeatureRows
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 _QUOTES = frozenset({QUOTE})
 _TRADES = frozenset({TRADE})
@@ -79,12 +79,12 @@ class _Carried:
     def __init__(self, what: int, bid: str, ask: str) -> None:
         self._what = what
         self._sides = (bid, ask)
-        self._arrays = SlotArrays({"last": Column(np.float64, np.nan)})
+        self._arrays = SlotArrays({"last": SlotColumn(np.float64, np.nan)})
 
     def grow(self, n_slots: int) -> None:
         self._arrays.grow(n_slots)
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
+    def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         bid, ask = (rows.column(side) for side in self._sides)
         _carry_rows(self._what, rows.slot, rows.kind, bid, ask, self._arrays["last"], out)
@@ -101,13 +101,13 @@ class _TradeToMid:
     """A trade's distance from the mid that stood when it came, held until the next trade."""
 
     def __init__(self) -> None:
-        unknown = Column(np.float64, np.nan)
+        unknown = SlotColumn(np.float64, np.nan)
         self._arrays = SlotArrays({"mid": unknown, "distance": unknown})
 
     def grow(self, n_slots: int) -> None:
         self._arrays.grow(n_slots)
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
+    def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         _distance_rows(
             rows.slot,

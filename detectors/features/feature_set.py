@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from detectors.columns import Columns, State
 from detectors.features.banks import Banks, Copies
 from detectors.features.baselines import Baseline, Baselines
-from detectors.features.contract import Convert, Family, Node, Unit
+from detectors.features.family import Convert, Family, Node, Unit
 from detectors.features.names import Feature, parse_feature
 from detectors.features.registry import FAMILIES
-from detectors.features.rows import NS, Rows
+from detectors.features.rows import NS, FeatureRows
 from detectors.fields import FIELDS, Shape
 from detectors.slots import StateMismatchError
 
@@ -147,7 +147,7 @@ class FeatureSet:
             change nothing.
         """
         self.grow(columns.n_slots)
-        rows = Rows(columns)
+        rows = FeatureRows(columns)
         self._banks.step(rows)
         found = {spec: node.step(rows) for spec, node in self._nodes.items()}
         found |= {spec: convert(found[source]) for spec, (source, convert) in self._converted.items()}

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
 from detectors.features.banks import Banks, Copies, Lane
-from detectors.features.contract import Family
-from detectors.features.rows import NS, Rows
+from detectors.features.family import Family
+from detectors.features.rows import NS, FeatureRows
 from detectors.features.windows import VERSION, OneEach, Weigh, WindowSums
 from detectors.kernels import kernel
 
@@ -35,7 +35,7 @@ class Quotient:
         for part in self._sums.values():
             part.grow(n_slots)
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
+    def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         """The quotient as of each row, this row included."""
         above, below = (part.step(rows) for part in self._sums.values())
         out = np.full(len(rows), np.nan)
@@ -70,28 +70,28 @@ def ratio(window_ns: int, banks: Banks, numerator: Weigh, denominator: Weigh) ->
     return Quotient(sums.add(window_ns, numerator), sums.add(window_ns, denominator))
 
 
-def _traded_price(rows: Rows) -> NDArray[np.float64]:
+def _traded_price(rows: FeatureRows) -> NDArray[np.float64]:
     return rows.field("price", _TRADES)
 
 
-def _traded_size(rows: Rows) -> NDArray[np.float64]:
+def _traded_size(rows: FeatureRows) -> NDArray[np.float64]:
     return rows.field("size", _TRADES)
 
 
-def _traded_notional(rows: Rows) -> NDArray[np.float64]:
+def _traded_notional(rows: FeatureRows) -> NDArray[np.float64]:
     return rows.field("notional", _TRADES)
 
 
-def _price_of_sized_trades(rows: Rows) -> NDArray[np.float64]:
+def _price_of_sized_trades(rows: FeatureRows) -> NDArray[np.float64]:
     return rows.field("price", _TRADES) * rows.field("size", _TRADES)
 
 
-def _size_of_priced_trades(rows: Rows) -> NDArray[np.float64]:
+def _size_of_priced_trades(rows: FeatureRows) -> NDArray[np.float64]:
     size = rows.field("size", _TRADES)
     return np.where(np.isfinite(rows.field("price", _TRADES)), size, np.nan)
 
 
-def _priced_trades(rows: Rows) -> NDArray[np.float64]:
+def _priced_trades(rows: FeatureRows) -> NDArray[np.float64]:
     return np.where(np.isfinite(rows.field("price", _TRADES)), 1.0, np.nan)
 
 

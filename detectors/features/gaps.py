@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
 from detectors.features.banks import Copies
-from detectors.features.contract import Family
-from detectors.features.rows import NS, Rows, bits_of, is_of
+from detectors.features.family import Family
+from detectors.features.rows import NS, FeatureRows, bits_of, is_of
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
@@ -36,12 +36,14 @@ class _Gap:
     def __init__(self, kinds: frozenset[int], running: bool) -> None:
         self._kinds = bits_of(kinds)
         self._running = running
-        self._arrays = SlotArrays({"last": Column(np.int64, NEVER), "gap": Column(np.float64, np.nan)})
+        self._arrays = SlotArrays(
+            {"last": SlotColumn(np.int64, NEVER), "gap": SlotColumn(np.float64, np.nan)}
+        )
 
     def grow(self, n_slots: int) -> None:
         self._arrays.grow(n_slots)
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
+    def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         last, gap = self._arrays["last"], self._arrays["gap"]
         _gap_rows(rows.slot, rows.kind, rows.clock, self._kinds, self._running, last, gap, out)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from detectors.features.baselines import STATISTICS, Statistic
 from detectors.features.baselines import VERSION as BASELINE_VERSION
-from detectors.features.contract import Family, Unit
+from detectors.features.family import Family, Unit
 from detectors.features.registry import FAMILIES
 from detectors.features.rows import NS
 from detectors.fields import FIELDS, Shape

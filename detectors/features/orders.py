@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import FILL, NEW, ORDER, PARTIAL_FILL, QUOTE
-from detectors.features.contract import Family
+from detectors.features.family import Family
 from detectors.features.flows import rate, ratio
-from detectors.features.rows import Rows
+from detectors.features.rows import FeatureRows
 from detectors.features.windows import VERSION
 
 _ORDERS = frozenset({ORDER})
 _QUOTES = frozenset({QUOTE})
 
 
-def _filled(rows: Rows) -> NDArray[np.float64]:
+def _filled(rows: FeatureRows) -> NDArray[np.float64]:
     action = rows.field("action", _ORDERS)
     return np.where((action == FILL) | (action == PARTIAL_FILL), 1.0, np.nan)
 
 
-def _entered(rows: Rows) -> NDArray[np.float64]:
+def _entered(rows: FeatureRows) -> NDArray[np.float64]:
     return np.where(rows.field("action", _ORDERS) == NEW, 1.0, np.nan)
 
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from detectors.columns import CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, State
 from detectors.features.banks import Copies
-from detectors.features.contract import Family
-from detectors.features.rows import Rows
+from detectors.features.family import Family
+from detectors.features.rows import FeatureRows
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 _ORDERS = frozenset({ORDER})
 
@@ -92,20 +92,20 @@ class _Pulled:
         self._window_ns = window_ns
         self._arrays = SlotArrays(
             {
-                "at": Column(np.int64, NEVER, (HELD,)),
-                "sides": Column(np.int64, 0, (HELD,)),
-                "prices": Column(np.float64, np.nan, (HELD,)),
-                "sizes": Column(np.float64, np.nan, (HELD,)),
-                "before": Column(np.int64, 0, (HELD,)),
-                "fills": Column(np.int64, 0, (2,)),
-                "pulled": Column(np.float64, np.nan),
+                "at": SlotColumn(np.int64, NEVER, (HELD,)),
+                "sides": SlotColumn(np.int64, 0, (HELD,)),
+                "prices": SlotColumn(np.float64, np.nan, (HELD,)),
+                "sizes": SlotColumn(np.float64, np.nan, (HELD,)),
+                "before": SlotColumn(np.int64, 0, (HELD,)),
+                "fills": SlotColumn(np.int64, 0, (2,)),
+                "pulled": SlotColumn(np.float64, np.nan),
             }
         )
 
     def grow(self, n_slots: int) -> None:
         self._arrays.grow(n_slots)
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
+    def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         a = self._arrays
         _pulled_rows(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from detectors.features import book, flows, gaps, orders, pulled, returns, sequences
-from detectors.features.contract import Family
+from detectors.features.family import Family
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {

@@ -10,11 +10,11 @@ import numpy as np
 
 from detectors.columns import TICK, TRADE
 from detectors.features.banks import Lane, ValueBank
-from detectors.features.contract import Family
-from detectors.features.rows import Rows
+from detectors.features.family import Family
+from detectors.features.rows import FeatureRows
 from detectors.features.windows import BUCKETS, NEVER, bucket_of, lowest_bit
 from detectors.kernels import kernel
-from detectors.slots import Column
+from detectors.slots import SlotColumn
 
 _TRADES = frozenset({TRADE})
 
@@ -92,9 +92,9 @@ class _LogReturns(ValueBank):
     mask, as in `WindowSums`.
     """
 
-    layout: ClassVar[Mapping[str, Column]] = {
-        "at": Column(np.int64, NEVER, (3,)),
-        "prices": Column(np.float64, np.nan, (_FIRST + _RING,)),
+    layout: ClassVar[Mapping[str, SlotColumn]] = {
+        "at": SlotColumn(np.int64, NEVER, (3,)),
+        "prices": SlotColumn(np.float64, np.nan, (_FIRST + _RING,)),
     }
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class _LogReturns(ValueBank):
         self._bucket_ns = np.append(self._bucket_ns, window_ns // BUCKETS)
         return self._lane()
 
-    def step(self, rows: Rows) -> None:
+    def step(self, rows: FeatureRows) -> None:
         self.values = np.empty((len(self._bucket_ns), len(rows)))
         _return_rows(
             rows.slot,

@@ -15,7 +15,7 @@ NS = 1_000_000_000
 """Nanoseconds in a second."""
 
 
-class Rows:
+class FeatureRows:
     """One batch as feature kernels want it: writable contiguous columns, and what several of them share.
 
     Parameters

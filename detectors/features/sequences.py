@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
 from detectors.features.banks import Copies
-from detectors.features.contract import Family
-from detectors.features.rows import Rows
+from detectors.features.family import Family
+from detectors.features.rows import FeatureRows
 from detectors.kernels import kernel
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
 
@@ -49,16 +49,16 @@ class _Missing:
     def __init__(self) -> None:
         self._arrays = SlotArrays(
             {
-                "last": Column(np.float64, np.nan),
-                "run": Column(np.int64),
-                "missing": Column(np.float64, np.nan),
+                "last": SlotColumn(np.float64, np.nan),
+                "run": SlotColumn(np.int64),
+                "missing": SlotColumn(np.float64, np.nan),
             }
         )
 
     def grow(self, n_slots: int) -> None:
         self._arrays.grow(n_slots)
 
-    def step(self, rows: Rows) -> NDArray[np.float64]:
+    def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         a = self._arrays
         sequence = rows.column("sequence")

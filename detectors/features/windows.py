@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from detectors.columns import TICK
 from detectors.features.banks import Lane, ValueBank
-from detectors.features.rows import Rows, bits_of, is_of
+from detectors.features.rows import FeatureRows, bits_of, is_of
 from detectors.kernels import kernel
-from detectors.slots import Column
+from detectors.slots import SlotColumn
 
 BUCKETS = 20
 """Buckets in a window: it covers at most a twentieth more than its name says."""
@@ -29,7 +29,7 @@ BUCKETS = 20
 RING = BUCKETS + 1
 NEVER = np.iinfo(np.int64).min
 
-Weigh = Callable[[Rows], NDArray[np.float64]]
+Weigh = Callable[[FeatureRows], NDArray[np.float64]]
 """What each row adds to a sum: float64[n], NaN where it adds nothing."""
 
 
@@ -135,9 +135,9 @@ class WindowSums(ValueBank):
     NaN until the instrument has been seen for all of W: what a window holds is not known before.
     """
 
-    layout: ClassVar[Mapping[str, Column]] = {
-        "at": Column(np.int64, NEVER, (3,)),
-        "sums": Column(np.float64, 0, (2 + RING,)),
+    layout: ClassVar[Mapping[str, SlotColumn]] = {
+        "at": SlotColumn(np.int64, NEVER, (3,)),
+        "sums": SlotColumn(np.float64, 0, (2 + RING,)),
     }
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class WindowSums(ValueBank):
         self._per = np.append(self._per, per)
         return self._lane()
 
-    def step(self, rows: Rows) -> None:
+    def step(self, rows: FeatureRows) -> None:
         """Compute all sums as of each row, the row included."""
         weights = np.empty((len(self._weighs), len(rows)))
         for number, weigh in enumerate(self._weighs):

@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from detectors.detector_settings import DetectorSettings
 from detectors.models import half_space_trees, robust_z
-from detectors.models.contract import (
+from detectors.models.model import (
     QUARANTINED,
     READY,
     STATUS_NAMES,
@@ -16,7 +17,6 @@ from detectors.models.contract import (
     Model,
     ModelError,
 )
-from detectors.settings import DetectorSettings
 
 __all__ = [
     "MODELS",
@@ -52,7 +52,7 @@ def build_model(settings: DetectorSettings) -> Model:
     --------
     >>> build_model(DetectorSettings(model="HalfSpaceTree", features=["price"]))
     Traceback (most recent call last):
-    detectors.models.contract.ModelError: unknown model 'HalfSpaceTree' (did you mean 'HalfSpaceTrees'?)
+    detectors.models.model.ModelError: unknown model 'HalfSpaceTree' (did you mean 'HalfSpaceTrees'?)
     """
     if isinstance(settings.model, str):
         if settings.model in MODELS:

@@ -24,19 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import State
+from detectors.detector_settings import DetectorSettings
 from detectors.kernels import kernel
-from detectors.models.contract import READY, WARMING
-from detectors.models.params import Whole, whole_numbers
-from detectors.settings import DetectorSettings
-from detectors.slots import Column, SlotArrays
+from detectors.models.model import READY, WARMING
+from detectors.models.params import IntegerParam, whole_numbers
+from detectors.slots import SlotArrays, SlotColumn
 
 _MARGIN = 0.15  # of a side, River's padding
 
 PARAMS = {
-    "n_trees": Whole(10, 1, 200),
-    "height": Whole(8, 1, 12),
-    "window_size": Whole(250, 2, 1_000_000),
-    "seed": Whole(0, 0, 2**31 - 1),
+    "n_trees": IntegerParam(10, 1, 200),
+    "height": IntegerParam(8, 1, 12),
+    "window_size": IntegerParam(250, 2, 1_000_000),
+    "seed": IntegerParam(0, 0, 2**31 - 1),
 }
 """River's own defaults, with a seed, which River leaves to chance."""
 
@@ -215,9 +215,9 @@ class HalfSpaceTrees:
         narrow = window_size.bit_length() + highest.bit_length() <= 32
         self._arrays = SlotArrays(
             {
-                "cells": Column(np.uint32 if narrow else np.uint64, 0, (n_trees, 2**height)),
-                "seen": Column(np.int64),
-                "ready": Column(np.bool_),
+                "cells": SlotColumn(np.uint32 if narrow else np.uint64, 0, (n_trees, 2**height)),
+                "seen": SlotColumn(np.int64),
+                "ready": SlotColumn(np.bool_),
             }
         )
 

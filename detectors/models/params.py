@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from detectors.models.contract import ModelError
-from detectors.settings import DetectorSettings
+from detectors.detector_settings import DetectorSettings
+from detectors.models.model import ModelError
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class IntegerParam:
     """A whole-number parameter: what it is unless set, and the range it may have."""
 
     default: int
@@ -19,7 +19,7 @@ class Whole:
     high: int
 
 
-def whole_numbers(settings: DetectorSettings, allowed: Mapping[str, Whole]) -> dict[str, int]:
+def whole_numbers(settings: DetectorSettings, allowed: Mapping[str, IntegerParam]) -> dict[str, int]:
     """The parameters of a compiled model, all set.
 
     Raises
@@ -39,7 +39,7 @@ def whole_numbers(settings: DetectorSettings, allowed: Mapping[str, Whole]) -> d
     return {name: _whole(settings.params.get(name, at.default), name, at) for name, at in allowed.items()}
 
 
-def _whole(value: object, name: str, at: Whole) -> int:
+def _whole(value: object, name: str, at: IntegerParam) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not at.low <= value <= at.high:
         raise ModelError(f"{name} must be a whole number from {at.low} to {at.high}", ("params", name))
     return value

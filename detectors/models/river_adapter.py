@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import State
-from detectors.models.contract import QUARANTINED, READY, WARMING
+from detectors.detector_settings import DetectorSettings
+from detectors.models.model import QUARANTINED, READY, WARMING
 from detectors.models.river_build import build as build_model
 from detectors.models.river_build import class_name, parts
 from detectors.models.river_calls import calls_of, failure
 from detectors.models.river_trial import tried
-from detectors.settings import DetectorSettings
-from detectors.slots import Column, SlotArrays, StateMismatchError
+from detectors.slots import SlotArrays, SlotColumn, StateMismatchError
 
 WARMUP = 100
 """Learnt rows before a score counts, unless set or known of the model."""
@@ -72,7 +72,7 @@ class RiverModel:
         self.version = _version(model)
         self._models: list[Any] = []
         self._reasons: dict[int, str] = {}
-        self._arrays = SlotArrays({"learnt": Column(np.int64), "status": Column(np.int8, WARMING)})
+        self._arrays = SlotArrays({"learnt": SlotColumn(np.int64), "status": SlotColumn(np.int8, WARMING)})
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots; a slot's model is made with its first row."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from detectors.models.contract import ModelError
-from detectors.settings import DetectorSettings, ModelStep
+from detectors.detector_settings import DetectorSettings, ModelStep
+from detectors.models.model import ModelError
 
 Path = tuple[str | int, ...]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from detectors.models.contract import ModelError
+from detectors.models.model import ModelError
 from detectors.models.river_build import class_name, last_step, parts
 
 _SCORING_CHANGES = "river.anomaly.pad.PredictiveAnomalyDetection"

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Sequence
 from typing import Any
 
-from detectors.models.contract import ModelError
+from detectors.models.model import ModelError
 from detectors.models.river_build import unordered
 from detectors.models.river_calls import Calls, failure
 

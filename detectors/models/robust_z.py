@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import State
+from detectors.detector_settings import DetectorSettings
 from detectors.kernels import kernel
 from detectors.medians import insert, middle
-from detectors.models.contract import READY, WARMING
-from detectors.models.params import Whole, whole_numbers
-from detectors.settings import DetectorSettings
-from detectors.slots import Column, SlotArrays
+from detectors.models.model import READY, WARMING
+from detectors.models.params import IntegerParam, whole_numbers
+from detectors.slots import SlotArrays, SlotColumn
 
 WARMUP = 64
 """Values of each input before there is a score."""
@@ -30,7 +30,7 @@ WARMUP = 64
 HIGHEST = 1e6
 """What a score is cut off at: a constant input's first change would be infinitely strange."""
 
-PARAMS = {"memory": Whole(1000, WARMUP, 1_000_000)}
+PARAMS = {"memory": IntegerParam(1000, WARMUP, 1_000_000)}
 """`memory`: events over which the median and the spread adapt."""
 
 _MEDIAN_GAIN = 1.858  # 1 / (2 f(median)) of a normal variable, in MADs
@@ -140,9 +140,9 @@ class RobustZ:
         self._memory = memory
         self._arrays = SlotArrays(
             {
-                "count": Column(np.int64, 0, (n_inputs,)),
-                "first": Column(np.float64, 0, (n_inputs, WARMUP)),
-                "at": Column(np.float64, 0, (n_inputs, 4)),
+                "count": SlotColumn(np.int64, 0, (n_inputs,)),
+                "first": SlotColumn(np.float64, 0, (n_inputs, WARMUP)),
+                "at": SlotColumn(np.float64, 0, (n_inputs, 4)),
             }
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from streamer.loading import loading
+from streamer.cli.code_loading import loading
 
 
 def main() -> None:

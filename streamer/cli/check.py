@@ -17,7 +17,7 @@ from streamer.errors import TapewatchError
 
 if TYPE_CHECKING:
     from streamer.pipeline.plan import Plan
-    from streamer.pipeline.rates import RuleRate
+    from streamer.pipeline.rule_rates import RuleRate
 
 
 def check(
@@ -38,7 +38,7 @@ def check(
     """
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.drift_states import drift_states
-    from streamer.pipeline.rates import rule_rates
+    from streamer.pipeline.rule_rates import rule_rates
     from streamer.pipeline.rule_states import rule_states
 
     loaded = load_config(config)
@@ -123,7 +123,7 @@ def _reach(loaded: ConfigFile) -> list[str]:
     from alerts.secrets import SecretError
     from streamer.config.secrets import resolve_secrets
     from streamer.notify.clock import SystemClock
-    from streamer.sources.kafka_survey import survey
+    from streamer.sources.kafka.cluster_survey import survey
 
     problems: list[str] = []
     try:

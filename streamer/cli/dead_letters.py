@@ -15,11 +15,11 @@ from rich.table import Table
 from sqlalchemy import Row
 
 from alerts.suggestions import did_you_mean
+from streamer.app.dead_letter_replay import put_back
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
 from streamer.cli.output import out, progress_bar, say
-from streamer.dead_letters import put_back
+from streamer.decoding.dead_letter_reasons import Reason
 from streamer.errors import UsageError
-from streamer.events.reasons import Reason
 from streamer.notify.clock import SystemClock
 from streamer.store.dead_records import Choice, DeadRecords, Left
 from streamer.store.queries import dead_letters as find_dead_letters

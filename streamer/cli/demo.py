@@ -82,12 +82,12 @@ def _run(
 ) -> tuple[Ran, list[dict[str, Any]]]:
     """Run the service on the market in a new store; what it took, and every alert."""
     from alerts.receivers.console import ConsoleReceiver
+    from streamer.app.daemon import stop_signals
     from streamer.demo.market import MarketSource
     from streamer.demo.service import run_demo, where_to_listen
     from streamer.demo.view import View
     from streamer.pipeline.warmup import warm_up
-    from streamer.service import stop_signals
-    from streamer.sources.paced import PacedSource
+    from streamer.sources.paced_source import PacedSource
     from streamer.store.database import open_store
     from streamer.store.queries import AlertFilter
     from streamer.store.queries import alerts as stored_alerts

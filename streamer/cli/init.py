@@ -13,7 +13,7 @@ from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG
 from streamer.cli.output import out, say
 from streamer.errors import TapewatchError, UsageError
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.sources.kafka.kafka_settings import KafkaSettings
 
 _LOOKED_AT = 200
 _MANIFEST = "slack-app.yaml"
@@ -40,8 +40,8 @@ def init(
     Example: `tapewatch init binance --topic spot.trades --bootstrap localhost:9092`
     """
     from alerts.receivers.slack_manifest import SLACK_MANIFEST
-    from streamer.sources.kafka_sample import sample
-    from streamer.starting import PRESETS, first_configuration, look
+    from streamer.app.first_config import PRESETS, first_configuration, look
+    from streamer.sources.kafka.topic_sample import sample
 
     if preset == "generic":
         raise UsageError("generic is a mapping of your own fields: start from examples/generic.yaml")

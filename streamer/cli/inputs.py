@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from streamer.config.file import ConfigFile
+from streamer.decoding.formats import FORMATS
 from streamer.errors import UsageError
-from streamer.events.formats import FORMATS
-from streamer.sources.contract import Source
-from streamer.sources.file_settings import FileSettings
-from streamer.sources.files import FileSource, file_inputs
-from streamer.sources.recording import RecordingSource, is_recording
+from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.sources.files.file_source import FileSource, file_inputs
+from streamer.sources.recording.recording_source import RecordingSource, is_recording
+from streamer.sources.source import Source
 
 FileFormat = Annotated[
     str | None,
@@ -31,14 +31,16 @@ _UNITS = ("s", "ms", "us", "ns")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadProgress:
     """How far a source has been read (a share from 0 to 1), and lines in it that were no records, by name."""
 
     done: Callable[[], float]
     skipped: Callable[[], Mapping[str, int]]
 
 
-def named_files(file_format: str | None, venue: str | None, receive_time: str | None) -> FileSettings | None:
+def named_files(
+    file_format: str | None, venue: str | None, receive_time: str | None
+) -> FileSourceSettings | None:
     """What the options say of every file, None where they say nothing.
 
     Raises
@@ -57,7 +59,7 @@ def named_files(file_format: str | None, venue: str | None, receive_time: str | 
         )
     if receive_time is not None and receive_time not in _UNITS:
         raise UsageError(f"--receive-time {receive_time!r} is none of {', '.join(_UNITS)}")
-    return FileSettings.model_validate(
+    return FileSourceSettings.model_validate(
         {"match": "*", "format": file_format, "venue": venue, "receive_time": receive_time}
     )
 
@@ -70,14 +72,14 @@ def file_source(
     file_format: str | None,
     venue: str | None,
     receive_time: str | None,
-) -> tuple[ConfigFile, Source, Reading]:
+) -> tuple[ConfigFile, Source, ReadProgress]:
     """The source of these files, the configuration with what the options say of them, and how far it is."""
     size = batch_size or config.settings.engine.batch_size
     if any(is_recording(path) for path in files):
         if len(files) > 1:
             raise UsageError("a recording is replayed alone")
         recording = RecordingSource(files[0], size, limit)
-        return config, recording, Reading(recording.progress, dict)
+        return config, recording, ReadProgress(recording.progress, dict)
     named = named_files(file_format, venue, receive_time)
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
@@ -87,5 +89,5 @@ def file_source(
     return (
         config,
         source,
-        Reading(lambda: source.bytes_read / max(source.bytes_total, 1), lambda: source.skipped),
+        ReadProgress(lambda: source.bytes_read / max(source.bytes_total, 1), lambda: source.skipped),
     )

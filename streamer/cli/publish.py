@@ -12,14 +12,14 @@ import typer
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, named_files
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import progress_bar, say
+from streamer.decoding.formats import DecodeContext, Format, build_format
 from streamer.errors import UsageError
-from streamer.events.formats import DecodeContext, Format, build_format
-from streamer.sources.contract import Record
-from streamer.sources.file_settings import FileSettings
-from streamer.sources.files import FileInput, FileRecords
-from streamer.sources.kafka_publish import Outgoing, merge_by_time
-from streamer.sources.kafka_publish import publish as send
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.messages.records import Record
+from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.sources.files.file_source import FileInput, FileRecords
+from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.publisher import Outgoing, merge_by_time
+from streamer.sources.kafka.publisher import publish as send
 
 _AT_ONCE = 500  # records decoded together to find their instruments
 
@@ -53,7 +53,7 @@ def publish(
     """
     named = named_files(file_format, venue, receive_time)
     if named is not None and bootstrap is not None:
-        settings: tuple[FileSettings, ...] = (named,)
+        settings: tuple[FileSourceSettings, ...] = (named,)
         kafka = KafkaSettings(bootstrap=bootstrap)
     else:
         source = load_config(config).settings.source
@@ -90,7 +90,7 @@ def _first(records: Iterator[Outgoing], limit: int | None) -> Iterator[Outgoing]
         yield record
 
 
-def _outgoing(path: Path, settings: tuple[FileSettings, ...]) -> Iterator[Outgoing]:
+def _outgoing(path: Path, settings: tuple[FileSourceSettings, ...]) -> Iterator[Outgoing]:
     found = next((one for one in settings if one.matches(path.name)), None)
     if found is None:
         raise UsageError(f"{path}: no entry of source.files matches it; add one, or give --format")

@@ -28,8 +28,8 @@ def record(
 
     Example: `tapewatch record -c binance.yaml -o monday.jsonl.zst`
     """
+    from streamer.app.record import record as write_recording
     from streamer.notify.clock import SystemClock
-    from streamer.record import record as write_recording
     from streamer.store.database import open_store
     from streamer.store.ledger import Ledger
 

@@ -43,12 +43,12 @@ def replay(
     Examples: `tapewatch replay -c binance.yaml spot_btcusdt.gz`,
     `tapewatch replay -c mine.yaml day.jsonl.zst --alerts alerts.jsonl --scores scores.csv`
     """
+    from streamer.app.daemon import stop_signals
+    from streamer.app.replay import replay as fold
     from streamer.cli.replay_output import ReplayOutput, summary
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.warmup import warm_up
-    from streamer.replay import replay as fold
-    from streamer.service import stop_signals
-    from streamer.sources.paced import PacedSource
+    from streamer.sources.paced_source import PacedSource
 
     loaded, source, reading = file_source(
         load_config(config), files, limit, batch_size, file_format, venue, receive_time

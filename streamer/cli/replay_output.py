@@ -11,10 +11,10 @@ from typing import Self, TextIO
 
 from alerts.contracts import Delivery
 from alerts.receivers.console import alert_line
+from streamer.app.replay import Tally
 from streamer.cli.output import progress_bar
 from streamer.pipeline.export import ScoreFile, open_for_writing
 from streamer.pipeline.runner import Work
-from streamer.replay import Tally
 
 
 class ReplayOutput:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.code_loading import loading
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import say
 from streamer.config.secrets import resolve_secrets
-from streamer.loading import loading
 
 
 def run(
@@ -32,8 +32,8 @@ def run(
     Example: `SLACK_BOT_TOKEN=xoxb-… tapewatch run -c binance.yaml`
     """
     with loading():
+        from streamer.app.daemon import run_service
         from streamer.cli.logs import set_up_logs
-        from streamer.service import run_service
 
         loaded = load_config(config)
     for warning in loaded.warnings:

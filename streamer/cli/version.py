@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.output import out
-from streamer.pipeline.version import code_version
+from streamer.messages.fold_version import code_version
 
 
 def _print(wanted: bool) -> None:

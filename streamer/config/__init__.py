@@ -1,9 +1,8 @@
 """The configuration: YAML with positions, models, secrets, errors.
 
-`load` reads a file; `check` also compiles its plan; `resolve_secrets` fetches what it keeps elsewhere.
+`load` reads a file; `resolve_secrets` fetches what it keeps elsewhere.
 """
 
-from streamer.config.check import check
 from streamer.config.errors import ConfigError, Problem
 from streamer.config.file import ConfigFile
 from streamer.config.hashing import config_hash, detect_document, settings_from_detect
@@ -18,7 +17,6 @@ __all__ = [
     "Problem",
     "Secrets",
     "Settings",
-    "check",
     "config_hash",
     "detect_document",
     "json_schema",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alerts.catalogue.loader import sets
+from alerts.catalogue.files import set_names
 from streamer.config.explain import Found
 from streamer.config.nodes import Mapping, Node, find
 
@@ -15,5 +15,5 @@ def sets_as_rules(root: Node) -> list[Found]:
     return [
         (entry.position, ("rules", name), f"this is a set of the catalogue: write extends: [{name}]")
         for name, entry in rules.entries.items()
-        if name in sets()
+        if name in set_names()
     ]

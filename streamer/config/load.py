@@ -28,7 +28,7 @@ def load(path: str | PathLike[str]) -> ConfigFile:
     """Read and check a configuration file.
 
     What it says of expressions, features and texts is checked by compiling the plan, and secrets by
-    `resolve_secrets`; `streamer.config.check` does the first as well.
+    `resolve_secrets`; `streamer.app.config_check` does the first as well.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MappingEntry:
     """One key of a mapping, and what it holds."""
 
     position: Position
@@ -66,7 +66,7 @@ class Mapping:
     """Keys and values; keys are always texts (``on:`` is the text "on")."""
 
     position: Position
-    entries: MappingType[str, Entry]
+    entries: MappingType[str, MappingEntry]
     size: int
 
 

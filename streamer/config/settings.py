@@ -9,13 +9,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from alerts.durations import duration_ns, duration_s
 from alerts.receivers.settings import ReceiverSettings
 from alerts.routing import RouteSettings
-from alerts.settings import RulesSettings
+from alerts.rule_settings import RulesSettings
 from alerts.severity import Severity
-from detectors.settings import DetectorSettings
-from streamer.notify.settings import HeartbeatSettings
-from streamer.serve.settings import ServeSettings
-from streamer.sources.file_settings import FileSettings
-from streamer.sources.kafka_settings import KafkaSettings, TopicSettings
+from detectors.detector_settings import DetectorSettings
+from streamer.config.serve_settings import ServeSettings
+from streamer.notify.heartbeat_settings import HeartbeatSettings
+from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings
 
 
 def _between(low: str, high: str, value: str) -> str:
@@ -78,7 +78,7 @@ class SourceSettings(_Section):
 
     kafka: KafkaSettings | None = None
     topics: tuple[TopicSettings, ...] = ()
-    files: tuple[FileSettings, ...] = ()
+    files: tuple[FileSourceSettings, ...] = ()
 
 
 class EngineSettings(_Section):

@@ -24,7 +24,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from streamer.config.nodes import Entry, Mapping, Node, Position, Scalar, Sequence
+from streamer.config.nodes import Mapping, MappingEntry, Node, Position, Scalar, Sequence
 from streamer.config.positions import advance
 from streamer.config.scalars import ScalarError, check_text, resolve
 from streamer.config.syntax import explain
@@ -153,8 +153,8 @@ class _Composer:
         return Sequence(_mark(start), items, size)
 
     def mapping(self, start: Event, depth: int) -> Mapping:
-        entries: dict[str, Entry] = {}
-        merged: dict[str, Entry] = {}
+        entries: dict[str, MappingEntry] = {}
+        merged: dict[str, MappingEntry] = {}
         size = 1
         for event in self.events:
             if isinstance(event, MappingEndEvent):
@@ -171,7 +171,7 @@ class _Composer:
                 line = entries[name].position.line
                 self.problem(position, f"the key '{name}' is here twice (first in line {line})")
             else:
-                entries[name] = Entry(position, node)
+                entries[name] = MappingEntry(position, node)
         return Mapping(_mark(start), {**merged, **entries} if merged else entries, size)
 
     def key(self, event: Event, depth: int) -> str | None:
@@ -181,7 +181,7 @@ class _Composer:
         self.problem(event, "a key must be a text")
         return None
 
-    def merge(self, node: Node, position: Position, merged: dict[str, Entry]) -> None:
+    def merge(self, node: Node, position: Position, merged: dict[str, MappingEntry]) -> None:
         sources = node.items if isinstance(node, Sequence) else (node,)
         for source in sources:
             if not isinstance(source, Mapping):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from streamer.serve.watched import WatchedSource
-from streamer.sources.contract import Chunk, Partition, Source
+from streamer.messages.records import Chunk, Partition
+from streamer.serve.watched_source import WatchedSource
+from streamer.sources.source import Source
 
 
 class MarketSource(WatchedSource):

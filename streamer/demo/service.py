@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 from alerts.contracts import Receiver
 from alerts.routing import Router
+from streamer.app.assembly import wired
+from streamer.app.reload import Receivers
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Work
-from streamer.reloading import Receivers
 from streamer.serve.observer import Broker
 from streamer.store.database import Database
-from streamer.wiring import wired
 
 _LOOPBACK = "127.0.0.1"
 _ANY = 0

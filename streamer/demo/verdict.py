@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.sources.simulator import Anomaly
+from streamer.sources.simulator import Anomaly, rules_for
 
 _NS = 1_000_000_000
 _GRACE_NS = 90 * _NS  # what an anomaly stirs up may be found, and settle, for so long behind its end
@@ -28,7 +28,7 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Catch:
     """One planted anomaly, and what was said of it.
 
     Parameters
@@ -65,7 +65,7 @@ class Verdict:
         Instruments times simulated days of 24 hours.
     """
 
-    found: tuple[Found, ...]
+    found: tuple[Catch, ...]
     false_alarms: tuple[Fired, ...]
     symbol_days: float
 
@@ -114,9 +114,9 @@ def judge(planted: Sequence[Anomaly], fired: Iterable[Fired], symbols: int, seco
     for anomaly in planted:
         near = [alert for alert in alerts if _explains(anomaly, alert)]
         explained.update(near)
-        by = next((alert for alert in near if alert.rule in anomaly.rules), None)
-        others = {alert.rule for alert in near} - set(anomaly.rules)
-        found.append(Found(anomaly, by, tuple(sorted(others))))
+        by = next((alert for alert in near if alert.rule in rules_for(anomaly)), None)
+        others = {alert.rule for alert in near} - set(rules_for(anomaly))
+        found.append(Catch(anomaly, by, tuple(sorted(others))))
     false_alarms = tuple(alert for alert in alerts if alert not in explained)
     return Verdict(tuple(found), false_alarms, symbols * seconds / _DAY_S)
 

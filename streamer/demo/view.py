@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streamer.demo.verdict import Found, Verdict
+from streamer.demo.verdict import Catch, Verdict
+from streamer.messages.records import Chunk
 from streamer.pipeline.runner import Work
-from streamer.sources.contract import Chunk
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
 _NS = 1_000_000_000
@@ -25,7 +25,7 @@ _PLAIN_STEPS = 10
 _LOOKED_AT = 60  # records at the end of a chunk among which last prices are looked for
 
 
-class _Trade(msgspec.Struct, tag_field="event_type", tag="trade"):
+class _LastTrade(msgspec.Struct, tag_field="event_type", tag="trade"):
     symbol: str
     price: float
 
@@ -44,7 +44,7 @@ class View:
     def __init__(self, console: Console, source: SimulatorSource) -> None:
         self._console = console
         self._source = source
-        self._decoder = msgspec.json.Decoder(_Trade)
+        self._decoder = msgspec.json.Decoder(_LastTrade)
         self._price: dict[str, float] = {}
         self._fired: dict[str, int] = {}
         self._last_rule: dict[str, str] = {}
@@ -155,7 +155,7 @@ def verdict_table(verdict: Verdict, opens_ns: int) -> Table:
     return table
 
 
-def _row(found: Found, opens_ns: int) -> tuple[str | Text, ...]:
+def _row(found: Catch, opens_ns: int) -> tuple[str | Text, ...]:
     minutes, seconds = divmod((found.anomaly.start_ns - opens_ns) // _NS, 60)
     at, symbol, kind = f"{minutes}:{seconds:02d}", found.anomaly.symbol, found.anomaly.kind
     also = ", ".join(found.also)

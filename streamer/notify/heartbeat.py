@@ -9,7 +9,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from alerts.alert import Alert
 from alerts.contracts import Clock
-from streamer.notify.settings import HeartbeatSettings
+from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.deliveries import PARKED, PENDING, SUMMARISED, TRYING
 from streamer.store.mutes import StoreMutes
@@ -37,7 +37,7 @@ class Counts:
     source: str = "reading"
 
 
-class Heartbeat:
+class HeartbeatSender:
     """Puts a heartbeat into the store when one is due, owed to its receivers.
 
     One that could not go out is replaced by the next, so that a receiver that was away gets one and not

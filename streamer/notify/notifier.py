@@ -12,8 +12,8 @@ import structlog
 
 from alerts.attempt import plain_traceback
 from alerts.contracts import Clock, DeliveryWatch, Receiver, Routes
-from alerts.sender import Pace, Sender, unwatched
-from streamer.notify.heartbeat import Heartbeat
+from alerts.sender import RetryPace, Sender, unwatched
+from streamer.notify.heartbeat import HeartbeatSender
 from streamer.store.database import Database
 from streamer.store.deliveries import MUTED, StoreDeliveries
 from streamer.store.outbox import StoreOutbox, Unrouted
@@ -58,11 +58,11 @@ class Notifier:
         routes: Routes,
         receivers: Mapping[str, Receiver],
         clock: Clock,
-        pace: Pace | None = None,
+        pace: RetryPace | None = None,
         *,
         caps: Mapping[str, int | None] = MappingProxyType({}),
         watch: DeliveryWatch = unwatched,
-        heartbeat: Heartbeat | None = None,
+        heartbeat: HeartbeatSender | None = None,
     ) -> None:
         self._clock = clock
         self._pace = pace

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from detectors.slots import SlotArrays, all_arrays
-from streamer.pipeline.outcome import Outcome
+from streamer.messages.outcome import Outcome
+from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.runner import Runner
-from streamer.pipeline.snapshot import Snapshot
 from streamer.pipeline.state import snapshot, status_document
 from streamer.store.checkpoints import (
     WrittenCheckpoint,
@@ -20,7 +20,7 @@ from streamer.store.checkpoints import (
     write_checkpoint,
 )
 from streamer.store.ledger import Ledger
-from streamer.store.rows import CheckpointRow, TaskRow
+from streamer.store.task_rows import CheckpointRow, TaskRow
 
 _WORTH_A_WAIT_BYTES = 4_194_304  # getting less takes a millisecond or two
 _WORK_PER_CHECKPOINT = 50  # the time a checkpoint takes may be at most 1/50 = 2 % of all

@@ -9,16 +9,16 @@ from typing import Any
 from alerts.language.errors import ExpressionError
 from alerts.rules import Rule, compile_rule
 from detectors.detector import Detector
+from detectors.detector_settings import DetectorSettings
 from detectors.features import UnknownFeatureError, parse_feature
 from detectors.models import ModelError
-from detectors.settings import DetectorSettings
 from streamer.config.errors import Problem
 from streamer.config.file import ConfigFile
 from streamer.config.hashing import canonical, detect_document, hash_of, settings_from_detect
 from streamer.config.settings import Settings
+from streamer.decoding.event_fields import DERIVED, FIELDS
+from streamer.decoding.formats import build_format
 from streamer.errors import TapewatchError
-from streamer.events.fields import DERIVED, FIELDS
-from streamer.events.formats import build_format
 from streamer.pipeline.drift_plan import compile_drift
 from streamer.pipeline.plan import Feed, Plan
 from streamer.pipeline.symbols import PlanSymbols

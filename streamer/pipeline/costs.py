@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
-from detectors.settings import DetectorSettings
+from detectors.detector_settings import DetectorSettings
 
 _INSTRUMENTS = 4
 _FIRST = 50  # rows that compile kernels and fill the first windows

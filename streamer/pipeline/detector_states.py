@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from detectors.settings import ModelStep
+from detectors.detector_settings import ModelStep
 from streamer.pipeline.plan import Plan
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from alerts.one_shot import DRIFT
 from alerts.severity import Severity
+from detectors.detector_settings import DetectorSettings
 from detectors.features import UnknownFeatureError, parse_feature
 from detectors.features.names import Feature
-from detectors.settings import DetectorSettings
 from streamer.config.errors import Path, Problem, did_you_mean
 from streamer.config.file import ConfigFile
 

@@ -9,13 +9,13 @@ from alerts.alert import Alert
 from alerts.one_shot import DRIFT
 from detectors.columns import KIND_NAMES
 from detectors.drift import Drift
+from streamer.messages.fold_version import code_version
+from streamer.messages.outcome import Transition
 from streamer.pipeline.drift_plan import Watch
 from streamer.pipeline.identity import alert_id
-from streamer.pipeline.outcome import Transition
+from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.report import Rows, Value
-from streamer.pipeline.slots import Slots
-from streamer.pipeline.version import code_version
+from streamer.pipeline.report import ReportRows, Value
 
 
 class DriftReporter:
@@ -29,7 +29,7 @@ class DriftReporter:
         The batch.
     """
 
-    def __init__(self, plan: Plan, models: Mapping[str, str], slots: Slots, rows: Rows) -> None:
+    def __init__(self, plan: Plan, models: Mapping[str, str], slots: Slots, rows: ReportRows) -> None:
         self._plan = plan
         self._models = models
         self._slots = slots

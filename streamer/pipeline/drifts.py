@@ -14,14 +14,14 @@ from detectors.columns import State
 from detectors.detector import Detector
 from detectors.drift import DriftBank
 from detectors.features import parse_feature
-from streamer.events.batch import NO_TIME
-from streamer.pipeline.clocks import reach
+from streamer.messages.outcome import Transition
+from streamer.messages.records import NO_TIME
 from streamer.pipeline.drift_plan import Watch
 from streamer.pipeline.drift_report import DriftReporter
-from streamer.pipeline.outcome import Transition
+from streamer.pipeline.event_clocks import reach
+from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.report import Rows
-from streamer.pipeline.slots import Slots
+from streamer.pipeline.report import ReportRows
 
 Judged = tuple[int, int, Transition]
 """A transition with the row that brought it, and its rule's number."""
@@ -62,7 +62,7 @@ class Drifts:
         for bank in self._banks.values():
             bank.grow(n_slots if self._per_instrument else 1)
 
-    def step(self, rows: Rows, judged: Sequence[Judged]) -> list[Judged]:
+    def step(self, rows: ReportRows, judged: Sequence[Judged]) -> list[Judged]:
         """Look at a batch of events or a tick, with everything computed; the drifts that it brings to light.
 
         Parameters
@@ -89,7 +89,7 @@ class Drifts:
                 found.append((drift.row, number, transition))
         return found
 
-    def _tick(self, rows: Rows, judged: Sequence[Judged]) -> None:
+    def _tick(self, rows: ReportRows, judged: Sequence[Judged]) -> None:
         """Alerts that a tick has fired count with the second that is open."""
         series = self._series(rows)
         for watch in self._plan.drift.watches:
@@ -119,10 +119,10 @@ class Drifts:
                 bank.restore(kept)
         self.grow(len(self._slots))
 
-    def _series(self, rows: Rows) -> NDArray[np.int32]:
+    def _series(self, rows: ReportRows) -> NDArray[np.int32]:
         return rows.columns.slot if self._per_instrument else np.zeros(len(rows.batch), np.int32)
 
-    def _value(self, watch: Watch, rows: Rows, judged: Sequence[Judged]) -> NDArray[np.float64]:
+    def _value(self, watch: Watch, rows: ReportRows, judged: Sequence[Judged]) -> NDArray[np.float64]:
         """The watched name's new values, NaN on rows that bring none."""
         if watch.source == "alerts":
             fired = np.zeros(len(rows.batch))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from streamer.events.batch import NO_TIME
+from streamer.messages.records import NO_TIME, Chunk, Log, Partition
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Runner
-from streamer.sources.contract import Chunk, Log, Partition, Source
+from streamer.sources.source import Source
 
 _POLL_S = 0.1  # how long a poll waits for records; also how soon a stop is seen
 _NS = 1_000_000_000

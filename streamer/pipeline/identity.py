@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from streamer.sources.contract import Partition
+from streamer.messages.records import Partition
 
 _ID_HEX_DIGITS = 32  # 128 bits: no collision to be expected in any number of alerts a person could read
 

@@ -4,44 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-EntryKind = Literal["batch", "tick", "gap", "idle", "reload", "promotion", "reset"]
-
-
-_OF_A_LOG = ("batch", "gap")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One step of a task's history.
-
-    Parameters
-    ----------
-    seq
-        Its number in the task's history, from 1.
-    kind
-        ``batch`` (offsets `first` to `last` of a log), ``tick``, ``gap`` (the log had lost `first` to
-        `last`), ``idle`` (a join that waited no longer), or a control input: ``reload``,
-        ``promotion``, ``reset``.
-    topic, partition, first, last
-        Which records, for a batch or a gap; both offsets included.
-    tick_number, ts_ns
-        The tick's number in its task, and its time.
-    data
-        A control input's content: a reload's configuration hash.
-    """
-
-    seq: int
-    kind: EntryKind
-    topic: str = ""
-    partition: int = -1
-    first: int = -1
-    last: int = -1
-    tick_number: int = -1
-    ts_ns: int = 0
-    data: str = ""
+from streamer.messages.journal_entries import JournalEntry, reach
 
 
 class Journal:
@@ -60,7 +25,7 @@ class Journal:
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
-        self.pending: list[Entry] = []
+        self.pending: list[JournalEntry] = []
 
     def batch(self, topic: str, partition: int, first: int, last: int) -> None:
         """Records `first` to `last` were consumed."""
@@ -69,44 +34,44 @@ class Journal:
             if (before.kind, before.topic, before.partition) == ("batch", topic, partition):
                 self.pending[-1] = replace(before, last=last)
                 return
-        self._append(Entry(self.seq + 1, "batch", topic, partition, first, last))
+        self._append(JournalEntry(self.seq + 1, "batch", topic, partition, first, last))
 
     def tick(self, number: int, ts_ns: int) -> None:
         """A tick was inserted."""
-        self._append(Entry(self.seq + 1, "tick", tick_number=number, ts_ns=ts_ns))
+        self._append(JournalEntry(self.seq + 1, "tick", tick_number=number, ts_ns=ts_ns))
 
     def gap(self, topic: str, partition: int, first: int, last: int) -> None:
         """Records `first` to `last` were gone before they could be consumed."""
-        self._append(Entry(self.seq + 1, "gap", topic, partition, first, last))
+        self._append(JournalEntry(self.seq + 1, "gap", topic, partition, first, last))
 
     def reload(self, config_hash: str) -> None:
         """Another configuration took over."""
-        self._append(Entry(self.seq + 1, "reload", data=config_hash))
+        self._append(JournalEntry(self.seq + 1, "reload", data=config_hash))
 
     def written(self) -> None:
         """A commit holds all of it now."""
         self.pending.clear()
 
-    def _append(self, entry: Entry) -> None:
+    def _append(self, entry: JournalEntry) -> None:
         self.pending.append(entry)
         self.seq = entry.seq
 
 
-class Script:
+class JournalReplay:
     """A stored journal on its way to be followed to its end."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[JournalEntry] = ()) -> None:
         self._entries = deque(entries)
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     @property
-    def head(self) -> Entry:
+    def head(self) -> JournalEntry:
         """What comes next."""
         return self._entries[0]
 
-    def done(self) -> Entry:
+    def done(self) -> JournalEntry:
         """Leave the head behind."""
         return self._entries.popleft()
 
@@ -116,11 +81,5 @@ class Script:
         return next((entry.first for entry in self._entries if entry.kind == "batch"), None)
 
     def reach(self, position: int) -> int:
-        """One past the last offset that was consumed or lost, by these entries and the position before them.
-
-        Examples
-        --------
-        >>> Script([Entry(1, "batch", "spot", 0, 7, 9)]).reach(3), Script().reach(3)
-        (10, 3)
-        """
-        return max([position, *(entry.last + 1 for entry in self._entries if entry.kind in _OF_A_LOG)])
+        """One past the last offset that these entries, or the position before them, consumed or lost."""
+        return reach(self._entries, position)

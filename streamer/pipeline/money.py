@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamer.events.batch import Kind
+from streamer.messages.batch import Kind
 
 _TRADE = int(Kind.TRADE)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from alerts.rules import Rule
-from detectors.settings import DetectorSettings
-from streamer.events.formats import Format
+from detectors.detector_settings import DetectorSettings
+from streamer.decoding.formats import Format
 from streamer.pipeline.drift_plan import DriftPlan
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import structlog
 
 from streamer.errors import TapewatchError
-from streamer.pipeline.journal import Script
+from streamer.messages.fold_version import code_version
+from streamer.messages.records import Log
+from streamer.messages.snapshot import Snapshot
+from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Runner, Work
-from streamer.pipeline.snapshot import Snapshot
 from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
-from streamer.pipeline.version import code_version
-from streamer.sources.contract import Log
 from streamer.store.checkpoints import DamagedCheckpointError, read_checkpoint, remove_strays
 from streamer.store.ledger import Ledger
-from streamer.store.rows import CheckpointRow, TaskRow
+from streamer.store.task_rows import CheckpointRow, TaskRow
 
 log = structlog.get_logger()
 
@@ -85,18 +85,18 @@ class Recovery:
 
     def _recovered(self, found: Log, row: TaskRow) -> Runner:
         checkpoint, taken = self._newest_checkpoint(row)
-        script = Script(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
-        self._check_version(row, script)
+        replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
+        self._check_version(row, replay)
         position = checkpoint.position if checkpoint else row.position
-        if script.reach(position) > found.end:
-            return self._anew(found, row, (found.end, script.reach(position) - 1), found.end, _TRUNCATED)
-        wanted = script.first_wanted
+        if replay.reach(position) > found.end:
+            return self._anew(found, row, (found.end, replay.reach(position) - 1), found.end, _TRUNCATED)
+        wanted = replay.first_wanted
         if wanted is not None and wanted < found.first:
-            start = max(found.first, script.reach(position))
+            start = max(found.first, replay.reach(position))
             return self._anew(found, row, (wanted, found.first - 1), start, _UNDERIVABLE)
-        if script:
+        if replay:
             log.info("following the journal", topic=row.partition.topic, partition=row.partition.partition)
-        runner = self._runner(row, checkpoint, taken, script)
+        runner = self._runner(row, checkpoint, taken, replay)
         if wanted is not None:
             runner.position = max(position, found.first)
         runner.follow()
@@ -110,16 +110,16 @@ class Recovery:
         _warn_of_loss(row, lost)
         fresh = self._ledger.new_generation(row, start, lost, detail, self._plan.config_hash)
         remove_strays(self._folder, row.id, ())
-        return self._runner(fresh, None, None, Script())
+        return self._runner(fresh, None, None, JournalReplay())
 
     def _runner(
-        self, row: TaskRow, checkpoint: CheckpointRow | None, taken: Snapshot | None, script: Script
+        self, row: TaskRow, checkpoint: CheckpointRow | None, taken: Snapshot | None, replay: JournalReplay
     ) -> Runner:
         return Runner(
             self._task(row, checkpoint, taken),
             row,
             self._ledger,
-            script=script,
+            replay=replay,
             seq=checkpoint.seq if checkpoint else 0,
             position=checkpoint.position if checkpoint else row.position,
             batch_size=self._batch_size,
@@ -163,8 +163,8 @@ class Recovery:
         remove_strays(self._folder, row.id, [each.file for each in rows if each.seq not in damaged])
         return found
 
-    def _check_version(self, row: TaskRow, script: Script) -> None:
-        if script and row.code_version != code_version() and not self._accept_rederivation:
+    def _check_version(self, row: TaskRow, replay: JournalReplay) -> None:
+        if replay and row.code_version != code_version() and not self._accept_rederivation:
             raise TapewatchError(
                 f"the journal of {row} was written by tapewatch {row.code_version}, this is "
                 f"{code_version()}: let that version stop cleanly (SIGTERM) on this store first, or pass "

@@ -10,20 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alert import Alert
+from alerts.alert import Alert, over
 from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
-from alerts.language.columns import Columns as RuleColumns
+from alerts.language.columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
 from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
-from streamer.events.batch import Batch
+from streamer.messages.batch import Batch
+from streamer.messages.fold_version import code_version
+from streamer.messages.outcome import NearMiss, Transition
+from streamer.messages.records import Partition
 from streamer.pipeline.identity import alert_id
-from streamer.pipeline.outcome import NearMiss, Transition
+from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.slots import Slots
-from streamer.pipeline.version import code_version
-from streamer.sources.contract import Partition
 
 Value = float | str | None
 
@@ -40,7 +40,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class ReportRows:
     """One batch on its way through a task.
 
     Parameters
@@ -80,7 +80,7 @@ class Reporter:
     """
 
     def __init__(
-        self, plan: Plan, detectors: Sequence[Detector], slots: Slots, rows: Rows, seen: RuleColumns
+        self, plan: Plan, detectors: Sequence[Detector], slots: Slots, rows: ReportRows, seen: RuleColumns
     ) -> None:
         self._plan = plan
         self._models = {detector.name: detector.version for detector in detectors}
@@ -223,17 +223,6 @@ class Reporter:
 
 def _as_json(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-
-
-def over(said: str, why: str) -> str:
-    """What an alert says at its end: what it said last, so that it can be understood alone, and why.
-
-    Examples
-    --------
-    >>> over("BTCUSDT moved +26.6 bps in 10 s", "not true for 60s")
-    'BTCUSDT moved +26.6 bps in 10 s (over: not true for 60s)'
-    """
-    return f"{said} (over: {why})"
 
 
 def detector_of(rule: Rule) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from streamer.events.batch import Kind
+from streamer.messages.batch import Kind
 from streamer.pipeline.compile import fields_of
 from streamer.pipeline.plan import Plan
 

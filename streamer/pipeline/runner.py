@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from streamer.decoding.formats import DecodeContext
 from streamer.errors import TapewatchError
-from streamer.events.batch import DeadLetter
-from streamer.events.formats import DecodeContext
-from streamer.pipeline.journal import Journal, Script
-from streamer.pipeline.outcome import NearMiss, Outcome
+from streamer.messages.batch import DeadLetter
+from streamer.messages.outcome import NearMiss, Outcome
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import Record
+from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.task import Task, Tick
-from streamer.sources.contract import Record
-from streamer.sources.record_block import RecordBlock
 from streamer.store.ledger import Ledger
-from streamer.store.rows import TaskRow
+from streamer.store.task_rows import TaskRow
 
 _NEAR_MISSES_AT_ONCE = 1_000  # so many do not wait for something visible: memory is bounded
 
@@ -57,16 +57,16 @@ class Runner:
         The task's row in the store: its id and epoch.
     ledger
         Where journal, alerts and dead letters are committed.
-    script
+    replay
         A stored journal to be followed first, exactly as it was recorded.
     seq, position
         The number of the last journal entry behind `task`, and the offset to read next.
     batch_size
         How many records go through a step at once; results do not depend on it.
     plan
-        What to go on under once the script has been followed; if that is another one, it is a reload.
+        What to go on under once the replay has been followed; if that is another one, it is a reload.
     plan_of
-        Gives the plan of a configuration hash, for reloads within the script.
+        Gives the plan of a configuration hash, for reloads within the replay.
     watch
         Called after every batch, tick and reload.
     """
@@ -77,7 +77,7 @@ class Runner:
         row: TaskRow,
         ledger: Ledger,
         *,
-        script: Script,
+        replay: JournalReplay,
         seq: int,
         position: int,
         batch_size: int,
@@ -90,7 +90,7 @@ class Runner:
         self.position = position
         self.journal = Journal(seq)
         self._ledger = ledger
-        self._script = script
+        self._script = replay
         self._batch_size = batch_size
         self._plan = plan
         self._plan_of = plan_of
@@ -103,7 +103,7 @@ class Runner:
         return not self._script
 
     def consume(self, records: Sequence[Record]) -> None:
-        """Fold records, in batches, under the script as long as there is one.
+        """Fold records, in batches, under the replay as long as there is one.
 
         Those before `position` were folded before, and are left.
         """
@@ -151,13 +151,13 @@ class Runner:
         self._take(plan)
 
     def turn_to(self, plan: Plan) -> None:
-        """Go on under a plan from now on, or, where a script is still followed, from its end on."""
+        """Go on under a plan from now on, or, where a replay is still followed, from its end on."""
         self._plan = plan
         if self.live:
             self._turn()
 
     def follow(self) -> None:
-        """Do all that the script says up to the next records it wants; behind its end, what is wanted now."""
+        """Do all that the replay says up to the next records it wants; behind its end, what is wanted now."""
         while self._script and self._script.head.kind != "batch":
             entry = self._script.head
             if entry.kind == "gap":
@@ -175,7 +175,7 @@ class Runner:
             self._turn()
 
     def pass_over(self) -> None:
-        """Follow the script without the records it still wants: the log has none before its end.
+        """Follow the replay without the records it still wants: the log has none before its end.
 
         A compacted topic may have dropped the last records of a range, such as keys that were deleted.
         """

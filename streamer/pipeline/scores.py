@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.pipeline.outcome import Outcome, Scores
+from streamer.messages.outcome import Outcome, Scores
 from streamer.pipeline.task import Task
 
 COLUMNS = (

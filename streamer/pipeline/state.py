@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from alerts.alert import Alert
+from alerts.alert import Alert, over
 from alerts.severity import SEVERITIES
 from detectors.columns import State
-from streamer.events.batch import NO_TIME
-from streamer.pipeline.outcome import Outcome, Transition
+from streamer.messages.outcome import Outcome, Transition
+from streamer.messages.records import NO_TIME, Partition
+from streamer.messages.snapshot import Snapshot, pack, unpack
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.rates import NOTHING_COUNTED
-from streamer.pipeline.report import OpenAlert, over
-from streamer.pipeline.snapshot import Snapshot, pack, unpack
+from streamer.pipeline.report import OpenAlert
+from streamer.pipeline.rule_rates import NOTHING_COUNTED
 from streamer.pipeline.task import Task, Tick
-from streamer.sources.contract import Partition
 
 
 def snapshot(task: Task) -> Snapshot:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from alerts.language.symbols import Symbol, SymbolType
+from detectors.detector_settings import DetectorSettings
 from detectors.features import UnknownFeatureError, catalogue, parse_feature
-from detectors.settings import DetectorSettings
-from streamer.events.batch import Kind
-from streamer.events.fields import DERIVED, FIELDS, KIND_NAMES, Field
+from streamer.decoding.event_fields import DERIVED, FIELDS, KIND_NAMES, EventField
+from streamer.messages.batch import Kind
 
 _UNITS: Mapping[str, tuple[SymbolType, float]] = {
     "bps": ("relative", 1e-4),
@@ -85,7 +85,7 @@ class PlanSymbols:
         return Symbol(name, _OUTPUTS[output], kinds=kinds, source="detector")
 
 
-def _field(field: Field) -> Symbol:
+def _field(field: EventField) -> Symbol:
     kinds = frozenset(int(kind) for kind in field.kinds)
     if field.type == "enum":
         return Symbol(field.name, "enum", members=field.members, kinds=kinds)

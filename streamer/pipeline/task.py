@@ -11,33 +11,26 @@ from numpy.typing import NDArray
 
 from alerts.episodes import Episodes
 from alerts.evaluation import Evaluation
-from alerts.language.columns import Columns as RuleColumns
+from alerts.language.columns import ExpressionColumns as RuleColumns
 from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
 from detectors.columns import CODED, Columns, plain
 from detectors.detector import Detector
 from detectors.features import FeatureSet
-from streamer.events.batch import (
-    INSTRUMENT_NAMES,
-    NO_TIME,
-    Batch,
-    DeadLetter,
-    Decoded,
-    InstrumentName,
-)
-from streamer.events.fields import ENUM_CODES, ENUM_STRINGS
-from streamer.events.texts import ABSENT
-from streamer.pipeline.clocks import admit, advance, take_in
+from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
+from streamer.messages.batch import INSTRUMENT_NAMES, Batch, DeadLetter, Decoded, InstrumentName
+from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
+from streamer.messages.records import NO_TIME, Partition
+from streamer.messages.texts import ABSENT
 from streamer.pipeline.drifts import Drifts
+from streamer.pipeline.event_clocks import admit, advance, take_in
 from streamer.pipeline.floods import FloodGate
+from streamer.pipeline.instrument_slots import FULL, Slots
 from streamer.pipeline.money import notional
-from streamer.pipeline.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.rates import Rates
-from streamer.pipeline.report import OpenAlert, Origin, Reporter, Rows
-from streamer.pipeline.slots import FULL, Slots
-from streamer.pipeline.tick_rows import tick_batch
-from streamer.sources.contract import Partition
+from streamer.pipeline.report import OpenAlert, Origin, Reporter, ReportRows
+from streamer.pipeline.rule_rates import Rates
+from streamer.pipeline.timer_rows import tick_batch
 
 _Number = TypeVar("_Number", bound=np.generic)
 _Told = TypeVar("_Told", Transition, NearMiss)
@@ -207,7 +200,9 @@ class Task:
             part.grow(n)
         self._grown_to = n
 
-    def _rows(self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], origin: Origin) -> Rows:
+    def _rows(
+        self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], origin: Origin
+    ) -> ReportRows:
         fields = dict(batch.numbers)
         if "price" in fields and "size" in fields:
             fields["notional"] = np.empty(len(batch))
@@ -216,9 +211,9 @@ class Task:
         coded = {name: _coded(name, batch.texts[name]) for name in self._coded if name in batch.texts}
         columns = Columns(slot, batch.kind, clock, {**fields, **coded}, len(self.slots))
         numbers = {**fields, **self.features.step(columns)}
-        return Rows(batch, columns, numbers, origin)
+        return ReportRows(batch, columns, numbers, origin)
 
-    def _score(self, rows: Rows, batch: Batch) -> tuple[Scores, ...]:
+    def _score(self, rows: ReportRows, batch: Batch) -> tuple[Scores, ...]:
         found = []
         for detector, calibrator in zip(self.detectors, self.calibrators, strict=True):
             result = detector.step(rows.columns, rows.numbers)
@@ -238,7 +233,7 @@ class Task:
                 found.append(Scores(name, slot, ts, offset, index, result.score, rarity, result.status))
         return tuple(found)
 
-    def _judge(self, rows: Rows) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
+    def _judge(self, rows: ReportRows) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
         seen, columns = self._seen_by_rules(rows), rows.columns
         reporter = Reporter(self.plan, self.detectors, self.slots, rows, seen)
         found: list[tuple[int, int, Transition]] = []
@@ -263,7 +258,7 @@ class Task:
         found += self.drifts.step(rows, found)
         return _in_order(found), _in_order(missed)
 
-    def _seen_by_rules(self, rows: Rows) -> RuleColumns:
+    def _seen_by_rules(self, rows: ReportRows) -> RuleColumns:
         """All columns, with the instrument's venue and symbol among them where a rule names those."""
         batch = rows.batch
         texts = batch.texts.and_also({name: batch.names(name) for name in self._named})

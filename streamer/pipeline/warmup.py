@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from streamer.events.batch import Batch, Decoded, Instrument, Kind
-from streamer.events.formats import DecodeContext
-from streamer.events.texts import Strings, Texts
-from streamer.kernel_loading import load_without_compiler
+from streamer.decoding.formats import DecodeContext
+from streamer.decoding.json import Interner
+from streamer.messages.batch import Batch, Decoded, Instrument, Kind
+from streamer.messages.record_block import PADDING, RecordBlock
+from streamer.messages.records import Partition, Record
+from streamer.messages.texts import Strings, Texts
+from streamer.pipeline.kernel_loading import load_without_compiler
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Tick
-from streamer.scan import Interner
-from streamer.sources.contract import Partition, Record
-from streamer.sources.record_block import PADDING, RecordBlock
 
 _SECOND_NS = 1_000_000_000
 _RECORDS = (Record(0, b"{}"), Record(1, None))

@@ -11,12 +11,12 @@ from prometheus_client.registry import CollectorRegistry
 from alerts.contracts import DeliveryOutcome
 from alerts.one_shot import DRIFT
 from alerts.severity import SEVERITIES
-from detectors.models.contract import STATUS_NAMES
-from streamer.events.reasons import Reason
+from detectors.models.model import STATUS_NAMES
+from streamer.decoding.dead_letter_reasons import Reason
+from streamer.messages.records import Partition
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Work
 from streamer.serve.histogram import BulkHistogram
-from streamer.sources.contract import Partition
 
 _TRANSITIONS = ("fired", "updated", "resolved")
 _OUTCOMES: tuple[DeliveryOutcome, ...] = ("delivered", "retried", "parked", "summarised", "muted")

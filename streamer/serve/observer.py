@@ -9,15 +9,16 @@ from typing import Protocol
 from prometheus_client.registry import CollectorRegistry
 
 from alerts.contracts import Clock
+from streamer.messages.fold_version import code_version
+from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Runner, Work
-from streamer.pipeline.version import code_version
+from streamer.serve.gauges import Standing, StandingCollector
 from streamer.serve.metrics import Metrics
-from streamer.serve.standing import Standing, StandingCollector
-from streamer.serve.watched import WatchedSource
-from streamer.sources.contract import Chunk, Partition, Source
+from streamer.serve.watched_source import WatchedSource
+from streamer.sources.source import Source
 from streamer.store.database import Database
 
 _LOOK_S = 1.0

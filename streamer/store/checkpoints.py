@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import TapewatchError
-from streamer.pipeline.snapshot import Snapshot, State
+from streamer.messages.snapshot import Snapshot, State
 
 FORMAT_VERSION = 1
 NO_FOLDER = Path("/nonexistent")

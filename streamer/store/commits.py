@@ -9,14 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from streamer.errors import TapewatchError
-from streamer.events.batch import NO_TIME, DeadLetter
-from streamer.pipeline.floods import Flood, minute_of
-from streamer.pipeline.journal import Entry
-from streamer.pipeline.outcome import NearMiss, Outcome, Transition
+from streamer.messages.batch import DeadLetter
+from streamer.messages.floods import Flood, minute_of
+from streamer.messages.journal_entries import JournalEntry
+from streamer.messages.outcome import NearMiss, Outcome, Transition
+from streamer.messages.records import NO_TIME
 from streamer.store import tables as t
 from streamer.store.database import insert_absent, insert_of
-from streamer.store.rows import TaskRow
 from streamer.store.service_alerts import dead_letter_flood, raise_service_alert
+from streamer.store.task_rows import TaskRow
 
 KEPT_VALUE_BYTES = 65_536
 """How much of a dead letter's bytes is kept."""
@@ -222,7 +223,7 @@ def upsert(connection: Connection, table: Any, values: Mapping[str, Any], grows:
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest, where=higher))
 
 
-def entry_rows(task_id: int, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def entry_rows(task_id: int, entries: Sequence[JournalEntry]) -> list[dict[str, Any]]:
     """Journal entries as rows of the table `journal`."""
     return [
         {

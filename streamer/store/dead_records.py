@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Row, and_, func, select, update
 
-from streamer.events.batch import NO_TIME
+from streamer.messages.records import NO_TIME
 from streamer.store.database import Database
 from streamer.store.tables import dead_letter_floods, dead_letters
 

@@ -11,17 +11,18 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from alerts.contracts import Clock
 from streamer.errors import TapewatchError
-from streamer.pipeline.journal import Entry
-from streamer.pipeline.outcome import Outcome
-from streamer.pipeline.version import code_version
-from streamer.sources.contract import Partition
+from streamer.messages.fold_version import code_version
+from streamer.messages.journal_entries import JournalEntry
+from streamer.messages.outcome import Outcome
+from streamer.messages.records import Partition
 from streamer.store import tables as t
-from streamer.store.abandoned import close_open
 from streamer.store.checkpoints import WrittenCheckpoint
 from streamer.store.commits import Commit, entry_rows, upsert, write_outcome
 from streamer.store.database import Database, insert_absent
 from streamer.store.near_misses import Keeping, forget_near_misses
-from streamer.store.rows import (
+from streamer.store.orphaned_episodes import close_open
+from streamer.store.service_alerts import log_gap, log_replaced, raise_service_alert
+from streamer.store.task_rows import (
     CheckpointRow,
     TaskRow,
     base_incarnation,
@@ -30,7 +31,6 @@ from streamer.store.rows import (
     next_generation,
     reached,
 )
-from streamer.store.service_alerts import log_gap, log_replaced, raise_service_alert
 
 _KEPT_CHECKPOINTS = 2
 _KEEPING = Keeping()
@@ -131,7 +131,7 @@ class Ledger:
         with self._db.read() as connection:
             return [TaskRow.of(row) for row in connection.execute(query).mappings()]
 
-    def journal_after(self, task_id: int, seq: int) -> list[Entry]:
+    def journal_after(self, task_id: int, seq: int) -> list[JournalEntry]:
         """The journal's entries behind a checkpoint, in order."""
         with self._db.read() as connection:
             return entries_after(connection, task_id, seq)
@@ -147,7 +147,7 @@ class Ledger:
     def commit(
         self,
         row: TaskRow,
-        entries: Sequence[Entry],
+        entries: Sequence[JournalEntry],
         outcome: Outcome,
         *,
         config_hash: str,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from alerts.alert import Alert
 from alerts.contracts import Delivery
 from alerts.severity import Severity
-from streamer.sources.contract import Partition
+from streamer.messages.records import Partition
 from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 

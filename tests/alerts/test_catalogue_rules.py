@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from alerts_market import MARKET, ORDER, QUOTE, TICK, TRADE
 
-from alerts.catalogue.loader import load_set, sets
-from alerts.language.columns import Columns
+from alerts.catalogue.files import read_set, set_names
+from alerts.language.columns import ExpressionColumns
+from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
 from alerts.severity import SEVERITIES
 
@@ -192,12 +193,16 @@ CASES: list[tuple[str, str, int, Values, str, list[Values]]] = [
 ]
 
 
+def rules_of(name: str) -> dict[str, RuleSettings]:
+    return {rule: RuleSettings.model_validate(given) for rule, given in read_set(name).items()}
+
+
 def compiled(name: str, rule: str) -> Rule:
-    return compile_rule(rule, load_set(name)[rule], MARKET)
+    return compile_rule(rule, rules_of(name)[rule], MARKET)
 
 
 def held_on(rule: Rule, kind: int, values: Values) -> tuple[bool, str]:
-    columns = Columns({name: np.array([value]) for name, value in values.items()}, {}, (), 1)
+    columns = ExpressionColumns({name: np.array([value]) for name, value in values.items()}, {}, (), 1)
     held = rule.holds(columns, rows_of(rule.kinds, np.array([kind], np.int8)))
     severity = rule.severities(columns)
     return bool(held[0]), SEVERITIES[severity[0]]
@@ -217,7 +222,7 @@ def test_is_true_there_and_just_not_here(
         assert not held_on(found, kind, values | change)[0], change
 
 
-ALL = [(name, rule) for name in sets() for rule in load_set(name)]
+ALL = [(name, rule) for name in set_names() for rule in rules_of(name)]
 
 
 def test_every_rule_has_such_values() -> None:
@@ -226,7 +231,7 @@ def test_every_rule_has_such_values() -> None:
 
 @pytest.mark.parametrize(("name", "rule"), ALL)
 def test_says_why_and_where_from_and_what(name: str, rule: str) -> None:
-    settings = load_set(name)[rule]
+    settings = rules_of(name)[rule]
     assert settings.why
     assert settings.references
     assert settings.text
@@ -243,4 +248,4 @@ def test_an_unknown_set_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"unknown rule set 'market-data' \(did you mean 'market-data-quality'\?\)"
     ):
-        load_set("market-data")
+        read_set("market-data")

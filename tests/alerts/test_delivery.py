@@ -17,7 +17,7 @@ from fakes.slack import Answer, FakeSlack, cut, hang, rate_limited, refuse, serv
 from sqlalchemy import select, text
 from standardwebhooks import Webhook
 
-from alerts.sender import Pace
+from alerts.sender import RetryPace
 from streamer.notify.notifier import Notifier
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
@@ -45,7 +45,7 @@ def receivers(server: FakeSlack) -> dict[str, Any]:
 def start(database: Database, slack_server: FakeSlack) -> Iterator[Start]:
     started: list[Notifier] = []
 
-    def begin(route: dict[str, Any] | None = None, pace: Pace = QUICK) -> Notifier:
+    def begin(route: dict[str, Any] | None = None, pace: RetryPace = QUICK) -> Notifier:
         running = notifier(database, receivers(slack_server), route or {}, pace)
         running.start()
         started.append(running)

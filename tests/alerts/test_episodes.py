@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from alerts.episodes import FIRED, RESOLVED, UPDATE_EVERY_NS, UPDATED, Episodes
+from alerts.rule_settings import RuleSettings
 from alerts.rules import compile_rule
-from alerts.settings import RuleSettings
 
 S = 1_000_000_000
 START = 1_700_000_000 * S

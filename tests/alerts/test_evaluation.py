@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from test_language_evaluation import LOGICAL, TABLE, Logical, Row, tables
 
 from alerts.evaluation import Evaluation
-from alerts.language.columns import Columns
+from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError
+from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
-from alerts.settings import RuleSettings
 
 MANY = 300
 """Copies of a few rows: more of them than a kernel takes at once."""
@@ -25,8 +25,8 @@ def rule_of(text: str, kinds: list[str]) -> Rule | None:
         return None
 
 
-def repeated(columns: Columns, times: int) -> Columns:
-    return Columns(
+def repeated(columns: ExpressionColumns, times: int) -> ExpressionColumns:
+    return ExpressionColumns(
         {name: np.tile(column, times) for name, column in columns.numbers.items()},
         {name: np.tile(column, times) for name, column in columns.codes.items()},
         columns.strings,
@@ -34,7 +34,7 @@ def repeated(columns: Columns, times: int) -> Columns:
     )
 
 
-def same(held: np.ndarray | None, rule: Rule, columns: Columns, kind: np.ndarray) -> bool:
+def same(held: np.ndarray | None, rule: Rule, columns: ExpressionColumns, kind: np.ndarray) -> bool:
     expected = rule.condition.evaluate(columns) & rows_of(rule.kinds, kind)
     return not expected.any() if held is None else np.array_equal(held, expected) and bool(held.any())
 
@@ -47,7 +47,10 @@ def same(held: np.ndarray | None, rule: Rule, columns: Columns, kind: np.ndarray
     st.randoms(use_true_random=False),
 )
 def test_together_rules_hold_where_each_holds_alone(
-    said: list[tuple[Logical, list[str]]], table: tuple[Columns, list[Row]], times: int, chance: object
+    said: list[tuple[Logical, list[str]]],
+    table: tuple[ExpressionColumns, list[Row]],
+    times: int,
+    chance: object,
 ) -> None:
     rules = [rule for rule in (rule_of(one.text, kinds) for one, kinds in said) if rule is not None]
     assume(rules)
@@ -75,7 +78,7 @@ def test_together_rules_hold_where_each_holds_alone(
 def test_missing_and_zero_values_mean_the_same_together(when: str) -> None:
     values = np.array([np.nan, 0.0, -0.0, 1.0, -1.0, 5.0])
     x, y, z = (grid.ravel() for grid in np.meshgrid(values, values, values))
-    columns, kind = Columns({"x": x, "y": y, "z": z}, {}, (), len(x)), np.zeros(len(x), np.int8)
+    columns, kind = ExpressionColumns({"x": x, "y": y, "z": z}, {}, (), len(x)), np.zeros(len(x), np.int8)
     rule = compile_rule("rule", RuleSettings(when=when, on=["trade"]), TABLE)
     [held] = Evaluation([rule]).hold(columns, kind)
     assert same(held, rule, columns, kind)
@@ -83,8 +86,8 @@ def test_missing_and_zero_values_mean_the_same_together(when: str) -> None:
 
 def test_no_rules_and_no_rows_hold_nowhere() -> None:
     rule = compile_rule("rule", RuleSettings(when="x > 1", on=["trade"]), TABLE)
-    nothing = Columns({}, {}, (), 0)
+    nothing = ExpressionColumns({}, {}, (), 0)
     assert Evaluation([]).hold(nothing, np.empty(0, np.int8)) == []
     assert Evaluation([rule]).hold(nothing, np.empty(0, np.int8)) == [None]
-    one = Columns({"x": np.array([9.0])}, {}, (), 1)
+    one = ExpressionColumns({"x": np.array([9.0])}, {}, (), 1)
     assert Evaluation([rule]).hold(one, np.array([1], np.int8)) == [None]

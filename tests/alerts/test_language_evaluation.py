@@ -13,7 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from alerts.language.columns import ABSENT, Columns
+from alerts.language.columns import ABSENT, ExpressionColumns
 from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.logarithm import logarithm
@@ -211,7 +211,7 @@ VALUES = st.sampled_from(
 
 
 @st.composite
-def tables(draw: DrawFn) -> tuple[Columns, list[Row]]:
+def tables(draw: DrawFn) -> tuple[ExpressionColumns, list[Row]]:
     n = draw(st.integers(1, 12))
     left_out = draw(st.sets(st.sampled_from([*NUMBERS, *TEXTS, "level", "colour"]), max_size=2))
     numbers = {
@@ -226,19 +226,19 @@ def tables(draw: DrawFn) -> tuple[Columns, list[Row]]:
         chosen_codes = draw(st.lists(st.sampled_from(choices), min_size=n, max_size=n))
         if name not in left_out:
             codes[name] = np.array(chosen_codes, np.int32)
-    columns = Columns(numbers, codes, VOCABULARY, n)
+    columns = ExpressionColumns(numbers, codes, VOCABULARY, n)
     return columns, [row_of(columns, row) for row in range(n)]
 
 
-def row_of(columns: Columns, row: int) -> Row:
+def row_of(columns: ExpressionColumns, row: int) -> Row:
     found: Row = dict.fromkeys((*NUMBERS, *TEXTS, "level", "colour"))
     found |= {name: float(column[row]) for name, column in columns.numbers.items()}
     texts = {name: int(column[row]) for name, column in columns.codes.items()}
     return found | {name: None if code == ABSENT else VOCABULARY[code] for name, code in texts.items()}
 
 
-def part_of(columns: Columns, start: int, end: int) -> Columns:
-    return Columns(
+def part_of(columns: ExpressionColumns, start: int, end: int) -> ExpressionColumns:
+    return ExpressionColumns(
         {name: column[start:end] for name, column in columns.numbers.items()},
         {name: column[start:end] for name, column in columns.codes.items()},
         columns.strings,
@@ -252,7 +252,7 @@ REFUSED = ("divides by zero", "logarithm of a number", "beyond what can be", "na
 @settings(max_examples=400, deadline=None)
 @given(LOGICAL, tables())
 def test_a_condition_is_what_the_interpreter_says(
-    expression: Logical, table: tuple[Columns, list[Row]]
+    expression: Logical, table: tuple[ExpressionColumns, list[Row]]
 ) -> None:
     columns, rows = table
     try:
@@ -270,7 +270,7 @@ def test_a_condition_is_what_the_interpreter_says(
 @settings(max_examples=100, deadline=None)
 @given(LOGICAL, tables())
 def test_nothing_raises_or_warns_on_empty_batches(
-    expression: Logical, table: tuple[Columns, list[Row]]
+    expression: Logical, table: tuple[ExpressionColumns, list[Row]]
 ) -> None:
     try:
         condition = compile_condition(expression.text, TABLE)
@@ -297,20 +297,20 @@ def test_nothing_raises_or_warns_on_empty_batches(
 )
 def test_a_missing_value_never_makes_a_condition_true(text: str) -> None:
     condition = compile_condition(text, TABLE)
-    nothing = Columns({}, {}, (), 2)
-    absent = Columns({"x": np.full(2, np.nan)}, {"s": np.full(2, ABSENT, np.int32)}, (), 2)
+    nothing = ExpressionColumns({}, {}, (), 2)
+    absent = ExpressionColumns({"x": np.full(2, np.nan)}, {"s": np.full(2, ABSENT, np.int32)}, (), 2)
     assert condition.evaluate(nothing).tolist() == [False, False]
     assert condition.evaluate(absent).tolist() == [False, False]
 
 
 def test_a_known_side_decides_alone() -> None:
-    columns = Columns({"x": np.array([1.0, 9.0]), "y": np.full(2, np.nan)}, {}, (), 2)
+    columns = ExpressionColumns({"x": np.array([1.0, 9.0]), "y": np.full(2, np.nan)}, {}, (), 2)
     assert compile_condition("x > 5 or y > 5", TABLE).evaluate(columns).tolist() == [False, True]
     assert compile_condition("not (x > 5 and y > 5)", TABLE).evaluate(columns).tolist() == [True, False]
 
 
 def test_a_text_that_no_event_has_is_different_from_all() -> None:
-    columns = Columns({}, {"s": np.array([0, ABSENT], np.int32)}, ("a",), 2)
+    columns = ExpressionColumns({}, {"s": np.array([0, ABSENT], np.int32)}, ("a",), 2)
     assert compile_condition("s != 'zzz'", TABLE).evaluate(columns).tolist() == [True, False]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from alerts_market import MARKET
 
-from alerts.language.columns import Columns
+from alerts.language.columns import ExpressionColumns
 from alerts.language.condition import compile_condition
 
 THRESHOLDS = [
@@ -86,7 +86,7 @@ def test_arithmetic_keeps_units_right(
     condition = compile_condition(text, MARKET)
     name, above, below = probe
     numbers = {key: np.full(2, value) for key, value in values.items()} | {name: np.array([above, below])}
-    assert condition.evaluate(Columns(numbers, {}, (), 2)).tolist() == [True, False]
+    assert condition.evaluate(ExpressionColumns(numbers, {}, (), 2)).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

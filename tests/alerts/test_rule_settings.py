@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from alerts.catalogue.loader import load_set, sets
+from alerts.catalogue.files import read_set, set_names
 from alerts.holding import Hold, parse_hold
-from alerts.settings import RulesSettings
+from alerts.rule_settings import RuleSettings, RulesSettings
 
 
 def rules(**said: object) -> RulesSettings:
@@ -16,13 +16,13 @@ def rules(**said: object) -> RulesSettings:
 
 def test_rules_of_a_set_come_first_then_ones_own() -> None:
     found = rules(extends=["crypto", "market-data-quality"], mine={"when": "size > 1"}).enabled
-    assert list(found) == [*load_set("crypto"), *load_set("market-data-quality"), "mine"]
-    assert found["fat_finger"] == load_set("crypto")["fat_finger"]
+    assert list(found) == [*read_set("crypto"), *read_set("market-data-quality"), "mine"]
+    assert found["fat_finger"] == RuleSettings.model_validate(read_set("crypto")["fat_finger"])
 
 
 def test_a_rule_of_a_set_can_be_changed_in_part() -> None:
     found = rules(extends=["crypto"], fat_finger={"when": "size > 9"}).enabled["fat_finger"]
-    given = load_set("crypto")["fat_finger"]
+    given = RuleSettings.model_validate(read_set("crypto")["fat_finger"])
     assert found.when == "size > 9"
     assert (found.severity, found.text) == (given.severity, given.text)
 
@@ -47,7 +47,7 @@ COUNT = "cannot be counted (write m of n with 1 <= m <= n <= 64)"
 HOW = "write an integer and s, m, h or d, such as 10s"
 REFUSED = [
     ({"extends": ["cripto"]}, ("extends", 0), "unknown rule set 'cripto' (did you mean 'crypto'?)"),
-    ({"extends": ["zzz"]}, ("extends", 0), f"unknown rule set 'zzz' (there are {', '.join(sets())})"),
+    ({"extends": ["zzz"]}, ("extends", 0), f"unknown rule set 'zzz' (there are {', '.join(set_names())})"),
     (
         {"Mine": {"when": "x"}},
         ("Mine",),

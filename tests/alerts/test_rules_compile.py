@@ -11,10 +11,10 @@ import pytest
 from alerts_market import MARKET, ORDER, QUOTE, TICK, TRADE
 from numpy.typing import NDArray
 
-from alerts.language.columns import Columns
+from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError
+from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
-from alerts.settings import RuleSettings
 
 
 def rule(**said: object) -> Rule:
@@ -22,7 +22,7 @@ def rule(**said: object) -> Rule:
 
 
 def evaluate(
-    chosen: Rule, columns: Columns, kind: NDArray[np.int8]
+    chosen: Rule, columns: ExpressionColumns, kind: NDArray[np.int8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     evaluated = rows_of(chosen.kinds, kind)
     return evaluated, chosen.holds(columns, evaluated)
@@ -31,14 +31,14 @@ def evaluate(
 def test_is_evaluated_where_its_fields_are_and_held_where_it_is_true() -> None:
     kind = np.array([TRADE, TRADE, TRADE, QUOTE, ORDER, TICK], np.int8)
     size = np.array([500.0, 5.0, np.nan, 500.0, 500.0, 500.0])
-    evaluated, held = evaluate(rule(), Columns({"size": size}, {}, (), 6), kind)
+    evaluated, held = evaluate(rule(), ExpressionColumns({"size": size}, {}, (), 6), kind)
     assert evaluated.tolist() == [True, True, True, False, True, False]
     assert held.tolist() == [True, False, False, False, True, False]
 
 
 def test_kinds_can_be_chosen() -> None:
     chosen = rule(when="silence_s > 30s", on="tick")
-    columns = Columns({"silence_s": np.array([60.0, 60.0, 10.0])}, {}, (), 3)
+    columns = ExpressionColumns({"silence_s": np.array([60.0, 60.0, 10.0])}, {}, (), 3)
     evaluated, held = evaluate(chosen, columns, np.array([TRADE, TICK, TICK], np.int8))
     assert evaluated.tolist() == [False, True, True]
     assert held.tolist() == [False, True, False]
@@ -46,7 +46,7 @@ def test_kinds_can_be_chosen() -> None:
 
 
 def test_a_batch_without_any_of_its_kinds_is_no_evaluation() -> None:
-    columns = Columns({"size": np.array([500.0])}, {}, (), 1)
+    columns = ExpressionColumns({"size": np.array([500.0])}, {}, (), 1)
     evaluated, held = evaluate(rule(), columns, np.array([QUOTE], np.int8))
     assert (evaluated.tolist(), held.tolist()) == ([False], [False])
 
@@ -55,7 +55,7 @@ def test_severity_is_the_highest_whose_condition_is_true() -> None:
     graded = rule(severity="info", escalate={"critical": "notional > 1M", "warning": "size > 200"})
     size = np.array([150.0, 300.0, 150.0, 300.0, 50.0])
     notional = np.array([0.0, 0.0, 2e6, 2e6, 2e6])
-    columns = Columns({"size": size, "notional": notional}, {}, (), 5)
+    columns = ExpressionColumns({"size": size, "notional": notional}, {}, (), 5)
     _, held = evaluate(graded, columns, np.zeros(5, np.int8))
     severity = graded.severities(columns)
     assert held.tolist() == [True, True, True, True, False]
@@ -121,7 +121,7 @@ def test_the_version_changes_with_what_it_detects(changed: dict[str, object]) ->
 def test_the_version_does_not_depend_on_the_hash_seed() -> None:
     program = (
         "from alerts_market import MARKET; from alerts.rules import compile_rule;"
-        "from alerts.settings import RuleSettings;"
+        "from alerts.rule_settings import RuleSettings;"
         "s = RuleSettings(when='price > 1 and symbol == \"x\"', escalate={'critical': 'size > 5'});"
         "print(compile_rule('r', s, MARKET).version)"
     )

@@ -15,7 +15,7 @@ from benchmarks.captures import captures, once
 from benchmarks.configuration import configuration, plan
 from benchmarks.full import compiled, fold
 from benchmarks.workload import Stream, market, symbol
-from streamer.events.formats import DecodeContext
+from streamer.decoding.formats import DecodeContext
 from streamer.pipeline.plan import Plan
 
 REPEATS = 3

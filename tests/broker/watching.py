@@ -10,9 +10,9 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from streamer.sources.contract import Log, Partition, Record
-from streamer.sources.kafka import KafkaSource
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.messages.records import Log, Partition, Record
+from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.kafka_source import KafkaSource
 
 
 class Watcher:

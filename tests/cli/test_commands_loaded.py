@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from streamer.cli.app import COMMANDS, application
-from streamer.loading import loading
+from streamer.cli.code_loading import loading
 
 
 def names(*arguments: str) -> list[str | None]:

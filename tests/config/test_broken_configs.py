@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config import ConfigError, check
+from streamer.app.config_check import check
+from streamer.config import ConfigError
 
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamer.config import check, json_schema, resolve_secrets
+from streamer.app.config_check import check
+from streamer.config import json_schema, resolve_secrets
 from streamer.config.nodes import Mapping, plain
 from streamer.config.yaml import parse
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from streamer.app.replay import replay
 from streamer.config.load import load_text
 from streamer.demo.configuration import DEMO_CONFIG
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.runner import Work
-from streamer.replay import replay
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
 

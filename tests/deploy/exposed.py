@@ -15,9 +15,9 @@ from pipeline_world import World
 from prometheus_client import generate_latest
 
 from alerts.contracts import RetryableError
+from streamer.messages.records import Partition, Record
 from streamer.notify.notifier import Notifier
 from streamer.serve.observer import Observer
-from streamer.sources.contract import Partition, Record
 from streamer.store.database import open_store
 from streamer.store.mutes import StoreMutes
 

@@ -14,8 +14,8 @@ from river_cases import river_cases
 
 from detectors.columns import TRADE
 from detectors.detector import Detector
+from detectors.detector_settings import DetectorSettings
 from detectors.features import FeatureSet
-from detectors.settings import DetectorSettings
 
 N, HALF = 1600, 800
 INPUTS = {"a": "return_bps_10s", "b": "log_notional_10s", "c": "size"}

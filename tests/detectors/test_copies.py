@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.copies import Copier
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 BIG = 10_000
 
@@ -41,7 +41,7 @@ def test_arrays_of_another_size_or_type_are_copied_as_they_are() -> None:
 
 
 def test_two_states_of_the_same_slots_stay_apart() -> None:
-    arrays = SlotArrays({"last": Column(np.float64)})
+    arrays = SlotArrays({"last": SlotColumn(np.float64)})
     arrays.grow(BIG)
     before = arrays.state()
     arrays["last"][:BIG] = 7.0

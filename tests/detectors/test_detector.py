@@ -9,9 +9,9 @@ from river import anomaly
 
 from detectors.columns import METRIC, QUOTE, TICK, TRADE
 from detectors.detector import Detector
+from detectors.detector_settings import DetectorSettings
 from detectors.features import FeatureSet
 from detectors.models import READY, WARMING, ModelError
-from detectors.settings import DetectorSettings
 from detectors.squash import Guard
 
 TREES = {

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
-from detectors.lanes import LaneArrays, Lanes
-from detectors.slots import Column, StateMismatchError
+from detectors.series import LaneArrays, Lanes
+from detectors.slots import SlotColumn, StateMismatchError
 
-LAYOUT = {"last": Column(np.int64, -7), "sums": Column(np.float64, np.nan, (3,)), "n": Column(np.int64)}
+LAYOUT = {
+    "last": SlotColumn(np.int64, -7),
+    "sums": SlotColumn(np.float64, np.nan, (3,)),
+    "n": SlotColumn(np.int64),
+}
 FIRST, PAIR = Lanes(0, 1), Lanes(1, 2)
 
 

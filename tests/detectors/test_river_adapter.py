@@ -7,8 +7,8 @@ from market_rows import same, same_state
 from river import anomaly, compose, feature_extraction, linear_model, preprocessing
 from river_cases import NINE, river_cases
 
+from detectors.detector_settings import DetectorSettings
 from detectors.models import QUARANTINED, READY, WARMING, ModelError, build_model
-from detectors.settings import DetectorSettings
 from detectors.slots import StateMismatchError
 
 CASES = river_cases()

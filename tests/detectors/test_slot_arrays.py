@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from market_rows import same_state
 
 from detectors.memory import MAPPED, Growing
-from detectors.slots import Column, SlotArrays
+from detectors.slots import SlotArrays, SlotColumn
 
 LAYOUT = {
-    "zero": Column(np.float64),
-    "never": Column(np.int64, np.iinfo(np.int64).min),
-    "wide": Column(np.float64, np.nan, (3, 700)),
-    "small": Column(np.uint8, 7, (5,)),
+    "zero": SlotColumn(np.float64),
+    "never": SlotColumn(np.int64, np.iinfo(np.int64).min),
+    "wide": SlotColumn(np.float64, np.nan, (3, 700)),
+    "small": SlotColumn(np.uint8, 7, (5,)),
 }
 
 

@@ -15,13 +15,14 @@ from pydantic import BaseModel
 from alerts.catalogue.files import read_set, set_names
 from alerts.language.symbols import KIND_NAMES
 from alerts.receivers.settings import ReceiverSettings, SlackSettings, WebhookSettings
-from alerts.settings import RuleSettings
+from alerts.rule_settings import RuleSettings
+from detectors.detector_settings import DetectorSettings
 from detectors.features import catalogue
 from detectors.features.baselines import STATISTICS
 from detectors.fields import FIELDS as BASELINE_FIELDS
 from detectors.models import MODELS, STATUS_NAMES
-from detectors.settings import DetectorSettings
 from streamer.cli.app import application
+from streamer.config.serve_settings import ServeSettings
 from streamer.config.settings import (
     CheckpointSettings,
     EngineSettings,
@@ -30,12 +31,11 @@ from streamer.config.settings import (
     NearMissSettings,
     Settings,
 )
-from streamer.events.fields import FIELDS, FIELDS_BY_KIND
-from streamer.events.reasons import Reason
-from streamer.serve.settings import ServeSettings
-from streamer.sources.file_settings import FileSettings
-from streamer.sources.kafka_security import SaslSettings, TlsSettings
-from streamer.sources.kafka_settings import KafkaSettings, TopicSettings
+from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.event_fields import FIELDS, FIELDS_BY_KIND
+from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings
+from streamer.sources.kafka.security import SaslSettings, TlsSettings
 from streamer.store import service_alerts
 
 LINKING = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -148,7 +148,7 @@ def test_every_key_of_sources_and_its_default() -> None:
     for key, value in plain_defaults(KafkaSettings):
         assert kafka[key] == value, key
     both = defaults("configuration", "`source.topics` and `source.files`")
-    assert set(both) == keys(TopicSettings) | keys(FileSettings)
+    assert set(both) == keys(TopicSettings) | keys(FileSourceSettings)
     shown = section("configuration", "TLS and SASL")
     for key in keys(TlsSettings) | keys(SaslSettings):
         assert f" {key}: " in shown, key

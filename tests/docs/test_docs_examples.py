@@ -18,15 +18,16 @@ from standardwebhooks import Webhook
 from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.symbols import KIND_NAMES
-from detectors.settings import DetectorSettings
-from streamer.config import ConfigError, check
+from detectors.detector_settings import DetectorSettings
+from streamer.app.config_check import check
+from streamer.config import ConfigError
 from streamer.config.nodes import Mapping
 from streamer.config.settings import Settings
 from streamer.config.yaml import parse
-from streamer.events.formats import DecodeContext, build_format
-from streamer.events.settings import FormatSettings
+from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.formats import DecodeContext, build_format
+from streamer.messages.records import Record
 from streamer.pipeline.symbols import PlanSymbols
-from streamer.sources.contract import Record
 
 # what a fragment may take for granted
 SOURCE = "source: {kafka: {bootstrap: localhost:9092}, topics: [{match: trades, format: tapewatch}]}\n"

@@ -7,8 +7,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from streamer.sources.kafka_publish import Outgoing, publish
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.publisher import Outgoing, publish
 from streamer.sources.simulator import INSTRUMENTS, OPENS_NS, Anomaly, SimulatorSource
 
 SECONDS = 390 * 60

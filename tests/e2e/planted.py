@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from streamer.sources.contract import Partition, Record
-from streamer.sources.recording_lines import header_line, record_line, tick_line
+from streamer.messages.records import Partition, Record
+from streamer.sources.recording.line_format import header_line, record_line, tick_line
 
 START_MS = 1_723_161_255_000
 MID = 60_000.0

@@ -15,8 +15,8 @@ from daemon import SECRETS, Daemon, alerts_of, configure, tapewatch
 from kafka import KafkaConsumer, TopicPartition
 from stores import ask, consumed
 
-from streamer.sources.kafka_publish import Outgoing, publish
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.publisher import Outgoing, publish
 from streamer.store.database import open_store
 
 T0 = 1_767_623_400_000_000_000

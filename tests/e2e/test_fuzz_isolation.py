@@ -13,9 +13,9 @@ from captured import FILES, best_captures
 from daemon import Daemon, configure, tapewatch
 from stores import ask, consumed
 
-from streamer.sources.files import FileInput, FileRecords
-from streamer.sources.kafka_publish import Outgoing, publish
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.sources.files.file_source import FileInput, FileRecords
+from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.publisher import Outgoing, publish
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
 from fuzz import AT_MS, IGNORED, fuzz_messages

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from streamer.app.first_config import first_configuration, look
 from streamer.config.load import load, load_text
 from streamer.errors import TapewatchError
-from streamer.sources.contract import Record
-from streamer.sources.kafka_publish import Outgoing, publish
-from streamer.sources.kafka_settings import KafkaSettings
-from streamer.starting import first_configuration, look
+from streamer.messages.records import Record
+from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.publisher import Outgoing, publish
 
 T0 = 1_767_623_400_000_000_000
 

@@ -8,10 +8,10 @@ import pytest
 from daemon import EXAMPLES
 from planted import PLANTED, write_recording
 
+from streamer.app.replay import replay
 from streamer.config.load import load
 from streamer.pipeline.compile import compile_plan
-from streamer.replay import replay
-from streamer.sources.recording import RecordingSource
+from streamer.sources.recording.recording_source import RecordingSource
 
 CALM_S, SILENCE_S = 20, 40
 

@@ -20,8 +20,8 @@ from fakes.slack import Received
 from stores import ask, undelivered
 
 from alerts.cap import MINUTE_S
-from streamer.sources.kafka_publish import Outgoing, publish
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.publisher import Outgoing, publish
 
 CAP = 20
 INSTRUMENTS, RULES = 2_000, 5

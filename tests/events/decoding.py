@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from streamer.events.batch import NO_TIME, Batch, Decoded, Kind
-from streamer.events.formats import DecodeContext, Format, build_format
-from streamer.events.settings import FormatSettings
-from streamer.sources.contract import Record
+from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.formats import DecodeContext, Format, build_format
+from streamer.messages.batch import Batch, Decoded, Kind
+from streamer.messages.records import NO_TIME, Record
 
 RECEIVED_NS = 1_723_161_255_342_000_000
 Value = bytes | str | dict[str, Any] | list[Any] | None

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from streamer.events.fields import FIELDS, FIELDS_BY_KIND, KIND_NAMES, REQUIRED_BY_KIND, TIME_MAX_NS
+from streamer.decoding.event_fields import FIELDS, FIELDS_BY_KIND, KIND_NAMES, REQUIRED_BY_KIND, TIME_MAX_NS
 
 names = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=20)
 texts = st.text(max_size=30)

@@ -12,7 +12,7 @@ from typing import Any
 from events.decoding import NO_TIME, RECEIVED_NS
 from events.fuzz import Raw, fuzz_messages
 
-from streamer.sources.contract import Record
+from streamer.messages.records import Record
 
 DATA = Path(__file__).parent.parent / "data"
 

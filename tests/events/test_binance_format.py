@@ -10,9 +10,9 @@ from events.fuzz import AT_MS, IGNORED, fuzz_messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.events.formats import DecodeContext
-from streamer.events.reasons import Reason
-from streamer.sources.contract import Record
+from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.formats import DecodeContext
+from streamer.messages.records import Record
 
 TRADE: dict[str, Any] = {
     "e": "trade", "E": 1723161255343, "s": "BTCUSDT", "t": 3735683259, "p": "61837.63000000",

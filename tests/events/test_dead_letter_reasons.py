@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from events.decoding import NO_TIME, Value, decode, only_reason, reasons
 
-from streamer.events.fields import EVENTS_MAX, RECORD_MAX_BYTES
-from streamer.events.json_text import MAX_DEPTH
-from streamer.events.reasons import Reason
+from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.event_fields import EVENTS_MAX, RECORD_MAX_BYTES
+from streamer.decoding.json_text import MAX_DEPTH
 
 METRIC: dict[str, Any] = {"event_type": "metric", "symbol": "X", "value": 1}
 

@@ -25,14 +25,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.load import load
-from streamer.events.batch import Batch, Decoded, Kind
-from streamer.events.columnar import FEW
-from streamer.events.fields import RECORD_MAX_BYTES
-from streamer.events.formats import DecodeContext, Format
-from streamer.events.instruments import MOST
-from streamer.sources.contract import Record
-from streamer.sources.files import FileInput, FileRecords
-from streamer.sources.record_block import RecordBlock
+from streamer.decoding.column_decoding import FEW
+from streamer.decoding.event_fields import RECORD_MAX_BYTES
+from streamer.decoding.formats import DecodeContext, Format
+from streamer.decoding.instruments import MOST
+from streamer.messages.batch import Batch, Decoded, Kind
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import Record
+from streamer.sources.files.file_source import FileInput, FileRecords
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONTEXT = DecodeContext("trades.ALFA", "here", source=1)

@@ -4,8 +4,7 @@ from typing import get_args
 
 from events.decoding import decode
 
-from streamer.events.batch import Kind
-from streamer.events.fields import (
+from streamer.decoding.event_fields import (
     DERIVED,
     ENUM_STRINGS,
     FIELDS,
@@ -15,8 +14,9 @@ from streamer.events.fields import (
     REQUIRED_BY_KIND,
     TEXT_FIELDS,
 )
-from streamer.events.schema import EVENT, Envelope, json_schema
-from streamer.events.structs import AnyStruct
+from streamer.decoding.event_schema import EVENT, Envelope, json_schema
+from streamer.decoding.event_structs import AnyStruct
+from streamer.messages.batch import Kind
 
 ENVELOPE = {"event_type", "venue", "symbol", "ts_event"}
 

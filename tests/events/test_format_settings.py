@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from streamer.events.formats import FORMATS, build_format
-from streamer.events.settings import FormatSettings
+from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.formats import FORMATS, build_format
 
 GOOD: dict[str, Any] = {
     "event_type": "trade",

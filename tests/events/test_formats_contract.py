@@ -14,13 +14,19 @@ from events.fuzz import fuzz_messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.events.batch import Batch, Decoded, Kind
-from streamer.events.fields import ENUM_STRINGS, FIELDS_BY_KIND, KIND_NAMES, NUMBER_FIELDS, TEXT_FIELDS
-from streamer.events.formats import FORMATS, DecodeContext
-from streamer.events.reasons import Reason
-from streamer.events.settings import FormatSettings
-from streamer.sources.contract import Record
-from streamer.sources.record_block import RecordBlock
+from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.event_fields import (
+    ENUM_STRINGS,
+    FIELDS_BY_KIND,
+    KIND_NAMES,
+    NUMBER_FIELDS,
+    TEXT_FIELDS,
+)
+from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.formats import FORMATS, DecodeContext
+from streamer.messages.batch import Batch, Decoded, Kind
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import Record
 
 DATA = Path(__file__).parent.parent / "data"
 CONTEXT = DecodeContext("topic", "here")

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamer.events.fields import FIELDS_BY_KIND
-from streamer.events.formats import DecodeContext
-from streamer.events.formats.tapewatch import TapewatchFormat
-from streamer.events.schema import EVENT
-from streamer.sources.contract import Record
+from streamer.decoding.event_fields import FIELDS_BY_KIND
+from streamer.decoding.event_schema import EVENT
+from streamer.decoding.formats import DecodeContext
+from streamer.decoding.formats.tapewatch import TapewatchFormat
+from streamer.messages.records import Record
 
 TRADE: dict[str, Any] = {"event_type": "trade", "symbol": "X", "price": 2.5, "size": 4}
 

@@ -17,19 +17,19 @@ import structlog
 from alerts.receivers.registry import build_receiver
 from alerts.receivers.settings import ReceiverSettings
 from alerts.routing import Router, RouteSettings
-from alerts.sender import Pace
+from alerts.sender import RetryPace
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.store.database import Database, open_store
 
-QUICK = Pace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05)
+QUICK = RetryPace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05)
 """A sender's pace with everything shorter, so that tests are quick."""
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 
 def notifier(
-    database: Database, receivers: dict[str, Any], route: dict[str, Any], pace: Pace = QUICK, **more: Any
+    database: Database, receivers: dict[str, Any], route: dict[str, Any], pace: RetryPace = QUICK, **more: Any
 ) -> Notifier:
     """A notifier over these settings; secrets come from the environment, `KEY` and `TOKEN` are set.
 

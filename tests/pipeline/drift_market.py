@@ -9,11 +9,11 @@ import numpy as np
 from market_bytes import LOG, MS, T0, S, quote, trade
 from pipeline_world import plan_of
 
-from streamer.events.formats import DecodeContext
-from streamer.pipeline.outcome import Outcome
+from streamer.decoding.formats import DecodeContext
+from streamer.messages.outcome import Outcome
+from streamer.messages.records import Record
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Tick
-from streamer.sources.contract import Record
 
 RULES = "\n  big: {when: size > 50, clear: 0s, severity: info}\n"
 DETECTORS = "\n  tape: {model: spread_model.Size, on: metric, features: [value]}\n"

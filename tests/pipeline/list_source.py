@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamer.sources.contract import Assignments, Chunk, Log, Partition, Record
+from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.sources.source import Assignments
 
 
 @dataclass

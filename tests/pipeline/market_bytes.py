@@ -7,8 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from streamer.events.batch import NO_TIME
-from streamer.sources.contract import Partition, Record
+from streamer.messages.records import NO_TIME, Partition, Record
 
 S = 1_000_000_000
 MS = 1_000_000

@@ -15,6 +15,7 @@ import numpy as np
 from list_source import ListSource, MemoryLog
 
 from streamer.config.load import load_text
+from streamer.messages.records import Partition
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
@@ -23,8 +24,8 @@ from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Work
 from streamer.pipeline.state import snapshot
 from streamer.pipeline.task import Task
-from streamer.sources.contract import Partition, Source
-from streamer.sources.recording_writer import RecordingWriter
+from streamer.sources.recording.recording_writer import RecordingWriter
+from streamer.sources.source import Source
 from streamer.store.checkpoints import write_checkpoint
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger

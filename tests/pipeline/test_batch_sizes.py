@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from market_bytes import JUNK, LOG, MS, T0, S, binance_book, binance_trade, market, quote, trade
 from pipeline_world import plan_of
 
-from streamer.events.batch import NO_TIME
-from streamer.events.formats import DecodeContext
-from streamer.pipeline.outcome import Outcome
-from streamer.pipeline.snapshot import Snapshot
+from streamer.decoding.formats import DecodeContext
+from streamer.messages.outcome import Outcome
+from streamer.messages.records import NO_TIME, Partition, Record
+from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.state import restore, snapshot
 from streamer.pipeline.task import Task, Tick
-from streamer.sources.contract import Partition, Record
 from streamer.store.checkpoints import read_checkpoint, write_checkpoint
 
 SPOT = Partition("spot", "s1", 0)

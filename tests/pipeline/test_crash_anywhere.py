@@ -13,10 +13,10 @@ from list_source import ListSource, MemoryLog
 from market_bytes import market
 from pipeline_world import Crash, World, cycle, state_bytes
 
+from streamer.app.replay import replay
+from streamer.messages.records import Partition
 from streamer.pipeline.runner import Work
-from streamer.replay import replay
-from streamer.sources.contract import Partition
-from streamer.sources.recording import RecordingSource
+from streamer.sources.recording.recording_source import RecordingSource
 
 LOGS = [
     MemoryLog(Partition("trades", "t1", 0), market(500, seed=3, holes=0.05)),

@@ -11,8 +11,10 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, MS, T0, S, records, trade
 from pipeline_world import World, cycle, plan_of
 
-from streamer.events.batch import NO_TIME, DeadLetter
-from streamer.pipeline.floods import Flood, FloodGate
+from streamer.messages.batch import DeadLetter
+from streamer.messages.floods import Flood
+from streamer.messages.records import NO_TIME
+from streamer.pipeline.floods import FloodGate
 
 MINUTE = 60 * S
 

@@ -13,8 +13,8 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, market
 from pipeline_world import World, plan_of
 
-from detectors.models.contract import ModelError
-from detectors.settings import DetectorSettings
+from detectors.detector_settings import DetectorSettings
+from detectors.models.model import ModelError
 from streamer.pipeline.costs import cost_us
 from streamer.pipeline.detector_states import DetectorState, detector_states
 from streamer.store.database import open_store

@@ -15,12 +15,12 @@ from market_bytes import LOG, MS, T0, S, quote
 from pipeline_world import World, cycle, state_bytes
 
 from streamer.config.load import load_text
+from streamer.messages.outcome import Outcome, Transition
+from streamer.messages.records import Record
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.drift_states import drift_states
-from streamer.pipeline.outcome import Outcome, Transition
 from streamer.pipeline.state import reload, restore, snapshot, status_document
 from streamer.pipeline.task import Tick
-from streamer.sources.contract import Record
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
 from streamer.store.queries import AlertFilter, alerts, explain

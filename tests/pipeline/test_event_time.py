@@ -12,8 +12,8 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, records, trade
 from pipeline_world import World, cycle, plan_of
 
-from streamer.events.batch import NO_TIME
-from streamer.pipeline.clocks import admit, advance
+from streamer.messages.records import NO_TIME
+from streamer.pipeline.event_clocks import admit, advance
 
 MAX_AHEAD = 60 * S
 

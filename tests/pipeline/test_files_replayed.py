@@ -10,13 +10,13 @@ import pytest
 from list_source import ListSource, MemoryLog
 from pipeline_world import World, cycle
 
+from streamer.app.replay import Tally, replay
 from streamer.config.load import load
+from streamer.messages.records import Partition
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Work
-from streamer.replay import Tally, replay
-from streamer.sources.contract import Partition
-from streamer.sources.files import FileInput, FileRecords, FileSource
+from streamer.sources.files.file_source import FileInput, FileRecords, FileSource
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sensitive.yaml"
 

@@ -10,7 +10,7 @@ from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import Crash, World, cycle, state_bytes
 
 from streamer.errors import TapewatchError
-from streamer.sources.contract import Partition, Record
+from streamer.messages.records import Partition, Record
 
 
 def log_of(count: int = 200, holes: float = 0.0) -> MemoryLog:

@@ -13,10 +13,10 @@ import hashlib, importlib.util, sys
 from pathlib import Path
 import numpy as np
 if "own" in sys.argv:
-    from streamer.kernel_loading import load_without_compiler
+    from streamer.pipeline.kernel_loading import load_without_compiler
     load_without_compiler()
 if "light" in sys.argv:
-    from streamer.kernel_loading import load_without_compiler
+    from streamer.pipeline.kernel_loading import load_without_compiler
     load_without_compiler({"made"})
 import made
 print(made.spread(np.arange(40.0)).tolist(), made.sorted_powers(np.array([3, 1, 2])).tolist())

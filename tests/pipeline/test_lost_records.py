@@ -10,7 +10,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import World, cycle, state_bytes
 
-from streamer.sources.contract import Partition
+from streamer.messages.records import Partition
 
 
 def market_log() -> MemoryLog:

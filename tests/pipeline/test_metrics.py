@@ -20,12 +20,12 @@ from pipeline_world import RULES, World, cycle, plan_of
 
 from alerts.contracts import RetryableError
 from streamer.errors import TapewatchError
+from streamer.messages.records import Partition
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer
 from streamer.serve.server import serving
-from streamer.sources.contract import Partition
 from streamer.store.database import Database, open_store
 from streamer.store.mutes import StoreMutes
 

@@ -14,11 +14,11 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, market, quote, records, trade
 from pipeline_world import World, cycle, plan_of
 
-from streamer.events.formats import DecodeContext
-from streamer.pipeline.outcome import NearMiss
+from streamer.decoding.formats import DecodeContext
+from streamer.messages.outcome import NearMiss
+from streamer.messages.records import Record
 from streamer.pipeline.state import restore, snapshot
 from streamer.pipeline.task import Task, Tick
-from streamer.sources.contract import Record
 from streamer.store.database import open_store
 from streamer.store.near_misses import Keeping, forget_near_misses, near_misses
 from streamer.store.queries import AlertFilter

@@ -6,8 +6,8 @@ import pytest
 from market_bytes import LOG, T0, S, records, trade
 from pipeline_world import plan_of
 
-from streamer.events.batch import Decoded
-from streamer.events.formats import DecodeContext
+from streamer.decoding.formats import DecodeContext
+from streamer.messages.batch import Decoded
 from streamer.pipeline.task import Task, Tick
 
 PLAN = plan_of(max_instruments=1_000)

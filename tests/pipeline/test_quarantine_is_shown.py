@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from streamer.app.replay import replay
 from streamer.cli.replay_output import summary
 from streamer.config.load import load_text
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.rule_states import RuleState, rule_states
 from streamer.pipeline.state import status_document
-from streamer.replay import replay
-from streamer.sources.files import FileInput, FileSource
+from streamer.sources.files.file_source import FileInput, FileSource
 
 MODEL = """
 class Fails:

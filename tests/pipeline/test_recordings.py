@@ -15,14 +15,14 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, MS, T0, S, market, records, trade
 from pipeline_world import World, cycle, plan_of
 
+from streamer.app.replay import Tally, replay
 from streamer.errors import TapewatchError, UsageError
-from streamer.events.batch import NO_TIME
+from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
 from streamer.pipeline.runner import Work
-from streamer.replay import Tally, replay
-from streamer.sources.contract import Chunk, Log, Partition, Record, Source
-from streamer.sources.paced import PacedSource
-from streamer.sources.recording import RecordingSource, is_recording
-from streamer.sources.recording_writer import RecordingWriter
+from streamer.sources.paced_source import PacedSource
+from streamer.sources.recording.recording_source import RecordingSource, is_recording
+from streamer.sources.recording.recording_writer import RecordingWriter
+from streamer.sources.source import Source
 
 OTHER = Partition("spot", "s~1", 3)
 TIMES = st.one_of(st.just(int(NO_TIME)), st.integers(-10_000, 4 * 10**12).map(lambda ms: ms * MS))

@@ -9,7 +9,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, market
 from pipeline_world import RULES, World, cycle, plan_of, state_bytes
 
-from streamer.sources.contract import Partition
+from streamer.messages.records import Partition
 
 RECORDS = market(300, seed=41)
 OTHER_MOVE = RULES.replace("abs(return_bps_10s) > 3bps", "abs(return_bps_10s) > 4bps")

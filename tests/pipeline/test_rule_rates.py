@@ -15,9 +15,9 @@ from pipeline_world import CONFIG, DETECTORS, World, cycle, plan_of
 
 from alerts.durations import spoken
 from alerts.language.asked import asked_rates
-from streamer.pipeline.rates import rule_rates
+from streamer.messages.records import Partition
+from streamer.pipeline.rule_rates import rule_rates
 from streamer.pipeline.state import restore, snapshot, status_document
-from streamer.sources.contract import Partition
 from streamer.store.database import open_store
 from streamer.store.queries import task_statuses
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from pipeline_world import plan_of
 
-from streamer.events.batch import Instrument
+from streamer.app.replay import replay
+from streamer.messages.batch import Instrument
+from streamer.messages.outcome import Outcome, Scores
+from streamer.messages.records import Partition
 from streamer.pipeline.export import ScoreFile
-from streamer.pipeline.outcome import Outcome, Scores
 from streamer.pipeline.runner import Work
 from streamer.pipeline.scores import COLUMNS
 from streamer.pipeline.task import Task
-from streamer.replay import replay
-from streamer.sources.contract import Partition
-from streamer.sources.files import FileInput, FileSource
+from streamer.sources.files.file_source import FileInput, FileSource
 
 SYMBOLS = ["BTC", 'quo"te,', "Жук"]
 

@@ -12,8 +12,8 @@ from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import Crash, World, cycle
 
 from streamer.errors import TapewatchError
-from streamer.pipeline.version import code_version
-from streamer.sources.contract import Partition
+from streamer.messages.fold_version import code_version
+from streamer.messages.records import Partition
 
 RECORDS = market(150, seed=31)
 

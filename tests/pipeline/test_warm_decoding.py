@@ -13,16 +13,16 @@ DECODES = """
 import gzip, json, sys
 from numba.core.dispatcher import Dispatcher
 from streamer.config.load import load
-from streamer.events.formats import DecodeContext
+from streamer.decoding.formats import DecodeContext
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.warmup import warm_up
-from streamer.sources.contract import Record
-from streamer.sources.record_block import RecordBlock
+from streamer.messages.records import Record
+from streamer.messages.record_block import RecordBlock
 
 def compiled():
     kernels = {
         (name, each): found
-        for name, module in list(sys.modules.items()) if name.startswith(("streamer.scan", "streamer.events"))
+        for name, module in list(sys.modules.items()) if name.startswith("streamer.decoding")
         for each, found in vars(module).items() if isinstance(found, Dispatcher)
     }
     return {where: len(kernel.signatures) for where, kernel in kernels.items()}

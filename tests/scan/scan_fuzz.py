@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scan_inputs import Maker, field_sets, real_lines
 from scan_reference import Expected, expected
 
-from streamer.scan import Field, Scan, Scanner
-from streamer.scan.scanner import PADDING
-from streamer.scan.words import REACH
+from streamer.decoding.json import JsonField, Scan, Scanner
+from streamer.decoding.json.scanner import PADDING
+from streamer.decoding.json.wide_loads import REACH
 
 ScanRows = Callable[[Scanner, NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], Scan]
 _ROOM = 1 << 22
@@ -108,7 +108,7 @@ class Fuzzer:
 
 
 def _differences(
-    right: Expected, fields: Sequence[Field], arena: NDArray[np.uint8], found: Scan, row: int
+    right: Expected, fields: Sequence[JsonField], arena: NDArray[np.uint8], found: Scan, row: int
 ) -> list[str]:
     wrong = []
     if int(found.present[row]) != right.present:
@@ -122,7 +122,7 @@ def _differences(
     return wrong
 
 
-def _value(found: Scan, one: Field, number: int, arena: NDArray[np.uint8], row: int) -> object:
+def _value(found: Scan, one: JsonField, number: int, arena: NDArray[np.uint8], row: int) -> object:
     if one.type == "text":
         at, size = found.text(number)
         return None if size[row] == -1 else arena[at[row] : at[row] + size[row]].tobytes()
@@ -133,7 +133,7 @@ def _value(found: Scan, one: Field, number: int, arena: NDArray[np.uint8], row: 
     return float(found.number(number)[row])
 
 
-def _bits(value: object, one: Field | None = None) -> object:
+def _bits(value: object, one: JsonField | None = None) -> object:
     """What two values have in common that are the same to the last bit; None is what a column has for it."""
     if value is None and one is not None and one.type != "text":
         value = {"flag": False, "integer": 0}.get(one.type, math.nan)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from random import Random
 
-from streamer.scan import Field
+from streamer.decoding.json import JsonField
 
 _SMALL = Path(__file__).parents[1] / "data"
 
@@ -39,11 +39,11 @@ KEYS = sorted({key for path, _ in [*TRADE, *EVENT, *DEEP] for key in path})
 KINDS = ("number", "decimal", "integer", "text", "flag")
 
 
-def field_sets(random: Random) -> list[list[Field]]:
+def field_sets(random: Random) -> list[list[JsonField]]:
     """Fields of the formats there are, of deep paths, and picked at random."""
     picked = [[(key,) if random.random() < 0.5 else ("data", key)] for key in random.sample(KEYS, 16)]
     mixed = [(path, random.choice(KINDS)) for (path,) in picked if path not in {("data",)}]
-    return [[Field(path, kind) for path, kind in fields] for fields in (TRADE, BARE, EVENT, DEEP, mixed)]
+    return [[JsonField(path, kind) for path, kind in fields] for fields in (TRADE, BARE, EVENT, DEEP, mixed)]
 
 
 def real_lines(most: int = 30_000) -> list[bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from streamer.scan import Field
+from streamer.decoding.json import JsonField
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -43,7 +43,7 @@ class Expected:
 _parse = json.JSONDecoder(object_pairs_hook=Members, parse_int=Number, parse_float=Number).decode
 
 
-def expected(value: bytes, fields: Sequence[Field]) -> Expected | None:
+def expected(value: bytes, fields: Sequence[JsonField]) -> Expected | None:
     """What is in a row; None where it must be flagged."""
     try:
         _decode(value)
@@ -76,7 +76,7 @@ def _member(members: Members, key: str) -> list[Any]:
     return found
 
 
-def _field(members: Members, field: Field) -> tuple[bool, bool, Any]:
+def _field(members: Members, field: JsonField) -> tuple[bool, bool, Any]:
     for key in field.path[:-1]:
         found = _member(members, key)
         if not found:

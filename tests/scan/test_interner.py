@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamer.scan import Interner
-from streamer.scan.scanner import PADDING
+from streamer.decoding.json import Interner
+from streamer.decoding.json.scanner import PADDING
 
 
 def codes(interner: Interner, texts: list[bytes | None]) -> list[int]:

@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scan_inputs import real_lines
 
-from streamer.scan import Field, Scan, Scanner
-from streamer.scan.scanner import PADDING
+from streamer.decoding.json import JsonField, Scan, Scanner
+from streamer.decoding.json.scanner import PADDING
 
 SCANNER = Scanner(
     [
-        Field(("d", "n"), "number"),
-        Field(("d", "p"), "decimal"),
-        Field(("d", "i"), "integer"),
-        Field(("d", "t"), "text"),
-        Field(("d", "f"), "flag"),
-        Field(("s",), "text"),
+        JsonField(("d", "n"), "number"),
+        JsonField(("d", "p"), "decimal"),
+        JsonField(("d", "i"), "integer"),
+        JsonField(("d", "t"), "text"),
+        JsonField(("d", "f"), "flag"),
+        JsonField(("s",), "text"),
     ]
 )
 NUMBERS = (
@@ -198,7 +198,7 @@ def test_a_row_like_those_before_is_flagged_where_it_is_not_valid() -> None:
 @pytest.mark.parametrize("fields", ["xyz", "abx"])
 def test_levels_behind_values_are_looked_through_whoever_wants_them(fields: str) -> None:
     row = b'{"x":1,"a":[["1","2"],["3","4"]],"b":[["5","%b"]]}'
-    scanner = Scanner([Field((key,), "decimal") for key in fields])
+    scanner = Scanner([JsonField((key,), "decimal") for key in fields])
     rows = [row % (b"6" * size) for size in range(1, 100)]
     rows += [each[:-2] for each in rows]
     found = scanner.scan(np.frombuffer(b"".join(rows) + bytes(PADDING), np.uint8), *spans(rows))

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scan_fuzz import Fuzzer, ScanRows
 
-from streamer.scan import Scan, Scanner
+from streamer.decoding.json import Scan, Scanner
 
 HERE = Path(__file__).parent
 Array = NDArray[np.int64]
@@ -88,7 +88,7 @@ TOO_FAR = """
 import ctypes, sys
 sys.path.insert(0, {here!r})
 from scan_fuzz import Fuzzer
-from streamer.scan import Scanner
+from streamer.decoding.json import Scanner
 def scan(scanner, arena, at, size):
     ctypes.string_at(arena.ctypes.data + {offset}, 1)
     return scanner.scan(arena, at, size)

@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scan_inputs import nearly_halfway, real_lines
 
-import streamer.scan
-from streamer.scan import Field, Scan, Scanner
-from streamer.scan.scanner import PADDING, readable
+import streamer.decoding.json
+from streamer.decoding.json import JsonField, Scan, Scanner
+from streamer.decoding.json.scanner import PADDING, readable
 
 ALL = [
-    Field(("n",), "number"),
-    Field(("d",), "decimal"),
-    Field(("i",), "integer"),
-    Field(("t",), "text"),
-    Field(("f",), "flag"),
-    Field(("o", "p", "x"), "number"),
+    JsonField(("n",), "number"),
+    JsonField(("d",), "decimal"),
+    JsonField(("i",), "integer"),
+    JsonField(("t",), "text"),
+    JsonField(("f",), "flag"),
+    JsonField(("o", "p", "x"), "number"),
 ]
 SCANNER = Scanner(ALL)
 
@@ -35,9 +35,9 @@ def scan(*rows: bytes | None, scanner: Scanner = SCANNER) -> Scan:
     return scanner.scan(np.frombuffer(joined + bytes(PADDING), np.uint8), *spans(rows))
 
 
-def found_number(text: str, field: Field = ALL[0]) -> float | None:
+def found_number(text: str, field: JsonField = ALL[0]) -> float | None:
     """The value of a number, None where its row is flagged."""
-    found = scan(b'{"x":%b}' % text.encode(), scanner=Scanner([Field(("x",), field.type)]))
+    found = scan(b'{"x":%b}' % text.encode(), scanner=Scanner([JsonField(("x",), field.type)]))
     return None if found.flagged[0] else float(found.number(0)[0])
 
 
@@ -184,13 +184,13 @@ def test_integers(value: int) -> None:
 
 def test_real_lines_are_not_flagged() -> None:
     lines = [line for line in real_lines(3000) if b'"data"' in line]
-    fields = [Field(("data", key), "decimal") for key in "pqbBaA"] + [Field(("data", "s"), "text")]
+    fields = [JsonField(("data", key), "decimal") for key in "pqbBaA"] + [JsonField(("data", "s"), "text")]
     assert not scan(*lines, scanner=Scanner(fields)).flagged.any()
 
 
 def test_a_row_means_the_same_in_any_company() -> None:
     lines = real_lines(500)[::3]
-    fields = [Field(("data", key), "decimal") for key in "pq"] + [Field(("data", "T"), "integer")]
+    fields = [JsonField(("data", key), "decimal") for key in "pq"] + [JsonField(("data", "T"), "integer")]
     scanner = Scanner(fields)
     together = scan(*lines, scanner=scanner)
     for row in range(0, len(lines), 7):
@@ -203,7 +203,7 @@ def test_a_row_means_the_same_in_any_company() -> None:
 
 def test_keys_that_are_nearly_wanted() -> None:
     keys = ["price", "price2", "pric", "prices_of_all", "prices_of_alm", "prices_of_al"]
-    fields = [Field((key,), "integer") for key in keys[:5]]
+    fields = [JsonField((key,), "integer") for key in keys[:5]]
     row = "{" + ",".join(f'"{key}":{number}' for number, key in enumerate(keys, 1)) + "}"
     found = scan(row.encode(), scanner=Scanner(fields))
     assert [int(found.integer(number)[0]) for number in range(5)] == [1, 2, 3, 4, 5]
@@ -211,7 +211,7 @@ def test_keys_that_are_nearly_wanted() -> None:
 
 def test_more_kinds_of_rows_than_are_remembered() -> None:
     names = [f"field_with_a_long_name_{number:03}_{'x' * (number % 9)}" for number in range(60)]
-    scanner = Scanner([Field((name,), "integer") for name in names])
+    scanner = Scanner([JsonField((name,), "integer") for name in names])
     random = Random(3)
     rows, right = [], []
     for _ in range(500):
@@ -257,23 +257,23 @@ def test_an_arena_without_room_behind_it_is_refused() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        [Field((), "number")],
-        [Field(("a",) * 9, "number")],
-        [Field(("a",), "number"), Field(("a",), "text")],
-        [Field(("a",), "number"), Field(("a", "b"), "text")],
-        [Field(("\ud800",), "number")],
-        [Field(("a",), "float")],  # type: ignore[arg-type]
-        [Field((str(number),), "number") for number in range(63)],
-        [Field((str(number), *"abcdefg"), "number") for number in range(20)],
+        [JsonField((), "number")],
+        [JsonField(("a",) * 9, "number")],
+        [JsonField(("a",), "number"), JsonField(("a",), "text")],
+        [JsonField(("a",), "number"), JsonField(("a", "b"), "text")],
+        [JsonField(("\ud800",), "number")],
+        [JsonField(("a",), "float")],  # type: ignore[arg-type]
+        [JsonField((str(number),), "number") for number in range(63)],
+        [JsonField((str(number), *"abcdefg"), "number") for number in range(20)],
     ],
 )
-def test_fields_that_make_no_sense_are_refused(fields: Sequence[Field]) -> None:
+def test_fields_that_make_no_sense_are_refused(fields: Sequence[JsonField]) -> None:
     with pytest.raises(ValueError):
         Scanner(fields)
 
 
 def test_as_many_fields_as_there_may_be() -> None:
-    scanner = Scanner([Field((str(number),), "integer") for number in range(62)])
+    scanner = Scanner([JsonField((str(number),), "integer") for number in range(62)])
     row = ("{" + ",".join(f'"{number}":{number}' for number in range(62)) + "}").encode()
     found = scan(row, scanner=scanner)
     assert int(found.present[0]) == 2**62 - 1
@@ -294,7 +294,7 @@ def test_results_are_the_callers_own() -> None:
 
 
 def test_nothing_is_written_beyond_the_columns() -> None:
-    from streamer.scan.rows import MEMORY_SIZE, scan_rows
+    from streamer.decoding.json.scan_kernel import MEMORY_SIZE, scan_rows
 
     rows = [b'{"n":1,"d":"2","i":3,"t":"4","f":true,"o":{"p":{"x":6}}}', b"{", b"{}"] * 50
     plan = SCANNER._plan
@@ -316,7 +316,7 @@ def test_nothing_is_written_beyond_the_columns() -> None:
 
 
 def test_kernels_are_compiled_for_one_sort_of_array_only() -> None:
-    from streamer.scan.rows import scan_rows
+    from streamer.decoding.json.scan_kernel import scan_rows
 
     row = b'{"n":1}'
     writable = np.frombuffer(bytearray(row + bytes(PADDING)), np.uint8)
@@ -331,7 +331,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "scanning.md").read_text("utf-8")
 
 
 def test_the_page_about_it_names_the_parts_there_are() -> None:
-    parts = {path.name for path in Path(streamer.scan.__file__).parent.glob("[a-z]*.py")}
+    parts = {path.name for path in Path(streamer.decoding.json.__file__).parent.glob("[a-z]*.py")}
     assert parts == set(re.findall(r"`([a-z]+\.py)`", PAGE))
 
 

@@ -12,10 +12,10 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.protocol.consumer import IsolationLevel
 from kafka.record import MemoryRecords
 
-from streamer.sources.contract import Partition, Record
-from streamer.sources.kafka_raw import RawPartitionRecords
-from streamer.sources.kafka_records import chunks_of
-from streamer.sources.record_block import RecordBlock
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import Partition, Record
+from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
+from streamer.sources.kafka.record_conversion import chunks_of
 
 HERE = TopicPartition("made-up", 0)
 

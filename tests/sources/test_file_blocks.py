@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from scan.guarded import GuardedMemory
 
 from streamer.errors import TapewatchError
-from streamer.sources.contract import Record
-from streamer.sources.file_lines import split
-from streamer.sources.file_records import FileInput, FileRecords
-from streamer.sources.file_settings import ReceiveUnit
-from streamer.sources.files import FileSource
-from streamer.sources.lines import LINE_MAX_BYTES
-from streamer.sources.paced import PacedSource
-from streamer.sources.record_block import PADDING, RecordBlock
+from streamer.messages.record_block import PADDING, RecordBlock
+from streamer.messages.records import Record
+from streamer.sources.files.file_records import FileInput, FileRecords
+from streamer.sources.files.file_settings import ReceiveUnit
+from streamer.sources.files.file_source import FileSource
+from streamer.sources.files.line_kernels import split
+from streamer.sources.files.line_reader import LINE_MAX_BYTES
+from streamer.sources.paced_source import PacedSource
 
 Told = tuple[tuple[Record, ...] | str, Mapping[str, int]]
 """A chunk, or why there is none, and what was skipped until then."""

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.events.batch import NO_TIME
-from streamer.sources.contract import Chunk, Log, Partition, Record, Source
-from streamer.sources.file_settings import FileSettings
-from streamer.sources.files import FileInput, FileRecords, FileSource, file_inputs, open_lines
+from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
+from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.sources.files.file_source import FileInput, FileRecords, FileSource, file_inputs, open_lines
+from streamer.sources.source import Source
 
 Compress = Callable[[bytes], bytes]
 COMPRESSED: Mapping[str, Compress] = {
@@ -281,10 +281,10 @@ def test_rows_have_no_receive_time(tmp_path: Path) -> None:
 
 def test_settings_are_found_by_the_files_name(tmp_path: Path) -> None:
     known = [
-        FileSettings.model_validate(
+        FileSourceSettings.model_validate(
             {"match": "spot_*", "format": "binance", "venue": "v", "receive_time": "ns"}
         ),
-        FileSettings.model_validate({"match": "*.jsonl", "format": "tapewatch"}),
+        FileSourceSettings.model_validate({"match": "*.jsonl", "format": "tapewatch"}),
     ]
     paths = [tmp_path / "deep" / "spot_x.jsonl", Path("own.jsonl")]
     assert file_inputs(paths, known) == [FileInput(paths[0], "ns"), FileInput(paths[1], None)]
@@ -297,4 +297,4 @@ def test_settings_are_found_by_the_files_name(tmp_path: Path) -> None:
 )
 def test_settings_are_checked(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        FileSettings.model_validate({"match": "*", "format": "binance", **change})
+        FileSourceSettings.model_validate({"match": "*", "format": "binance", **change})

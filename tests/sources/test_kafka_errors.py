@@ -9,7 +9,7 @@ from broker.watching import Watcher, settings_for
 from kafka import KafkaAdminClient
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.sources.kafka import KafkaSource
+from streamer.sources.kafka.kafka_source import KafkaSource
 
 SOON = {"bootstrap_timeout_ms": 1500}
 

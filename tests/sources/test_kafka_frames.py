@@ -20,10 +20,10 @@ from kafka.protocol.consumer import FetchRequest
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 from kafka.protocol.parser import KafkaProtocol
 
-from streamer.sources.kafka_blocks import in_place
-from streamer.sources.kafka_frames import AT_ONCE, DIRECT, KEPT, Frame, FrameNetwork, Frames
-from streamer.sources.kafka_frames_check import answers, fetched, framed, read, requests, why_not
-from streamer.sources.record_block import PADDING
+from streamer.messages.record_block import PADDING
+from streamer.sources.kafka.fast.batch_blocks import in_place
+from streamer.sources.kafka.fast.frames import AT_ONCE, DIRECT, KEPT, Frame, FrameNetwork, Frames
+from streamer.sources.kafka.fast.frames_check import answers, fetched, framed, read, requests, why_not
 
 LARGE = bytes(range(256)) * 4_000
 

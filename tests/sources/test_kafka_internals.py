@@ -10,7 +10,7 @@ from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.structs import MemberState
 
-from streamer.sources.kafka_internals import Network, asked_at_once, join, resume
+from streamer.sources.kafka.client_internals import Network, asked_at_once, join, resume
 
 
 @pytest.fixture

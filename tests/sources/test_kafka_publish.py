@@ -13,8 +13,8 @@ from kafka import KafkaAdminClient
 from structlog.testing import capture_logs
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.events.batch import NO_TIME
-from streamer.sources.kafka_publish import Outgoing, merge_by_time, publish
+from streamer.messages.records import NO_TIME
+from streamer.sources.kafka.publisher import Outgoing, merge_by_time, publish
 
 NOON_NS = 1_723_118_400_000_000_000
 MS = 1_000_000

@@ -15,11 +15,11 @@ from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from structlog.testing import capture_logs
 
-from streamer.sources.contract import Partition, Record
-from streamer.sources.kafka_internals import Network, parse_with, resume
-from streamer.sources.kafka_raw import RawPartitionRecords
-from streamer.sources.kafka_records import chunks_of
-from streamer.sources.record_block import RecordBlock
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import Partition, Record
+from streamer.sources.kafka.client_internals import Network, parse_with, resume
+from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
+from streamer.sources.kafka.record_conversion import chunks_of
 
 NOON_MS = 1_723_118_400_000
 COMMITTED, UNCOMMITTED = "read_committed", "read_uncommitted"

@@ -15,10 +15,10 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from parsing import HERE, Aborted, same
 
-from streamer.events.batch import NO_TIME
-from streamer.sources.kafka_raw import RawPartitionRecords, Taken
-from streamer.sources.kafka_raw_check import LOG_APPEND_TIME, batch, marker, sealed, why_not
-from streamer.sources.record_block import RecordBlock
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import NO_TIME
+from streamer.sources.kafka.fast.parser_check import LOG_APPEND_TIME, batch, marker, sealed, why_not
+from streamer.sources.kafka.fast.raw_records import FetchedRecords, RawPartitionRecords
 
 NOON_MS = 1_723_118_400_000
 PLAIN, GZIP, SNAPPY, LZ4, ZSTD = range(5)
@@ -304,8 +304,8 @@ def test_batches_that_overlap_are_left_to_the_other_parser(most: int | None) -> 
 GUARDED = """
 import ctypes, mmap, random
 import numpy as np
-from streamer.sources import kafka_batches as batches
-from streamer.sources.kafka_raw_check import batch
+from streamer.sources.kafka.fast import batch_kernels as batches
+from streamer.sources.kafka.fast.parser_check import batch
 
 PAGE = mmap.PAGESIZE
 SIZE = 4 * PAGE
@@ -377,7 +377,7 @@ class Endless(RawPartitionRecords):
     """Gives nothing, and never says that it is done."""
 
     def take(self, n: int | None = None) -> Any:
-        return Taken()
+        return FetchedRecords()
 
 
 class Foreign(Fetcher.PartitionRecords):

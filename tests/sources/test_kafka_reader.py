@@ -8,8 +8,8 @@ from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from streamer.errors import TapewatchError
-from streamer.sources.contract import Partition, Record
-from streamer.sources.kafka_reader import RangeReader, read_range
+from streamer.messages.records import Partition, Record
+from streamer.sources.kafka.range_reader import RangeReader, read_range
 
 
 @pytest.fixture

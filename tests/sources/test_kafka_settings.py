@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamer.sources.kafka_settings import KafkaSettings, TopicSettings, is_pattern, settings_of
+from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings, is_pattern, settings_of
 from streamer.sources.start import StartAt
 
 

@@ -11,10 +11,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.record import util
 
 from streamer.errors import TapewatchError
-from streamer.events.batch import NO_TIME
-from streamer.sources.contract import Log, Partition
-from streamer.sources.kafka import KafkaSource
-from streamer.sources.kafka_raw import RawPartitionRecords
+from streamer.messages.records import NO_TIME, Log, Partition
+from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
+from streamer.sources.kafka.kafka_source import KafkaSource
 
 NOON_MS = 1_723_118_400_000
 QUICK = {"client": {"metadata_max_age_ms": 300}}
@@ -234,7 +233,7 @@ def test_partitions_move_only_when_their_owner_is_done(
 def test_partitions_move_while_records_wait_their_turn(
     broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamer.sources.kafka.AHEAD", 1_000)  # all of them are taken at once
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.AHEAD", 1_000)  # all of them are taken at once
     topic = topic_factory(partitions=2)
     for partition in (0, 1):
         send(broker, topic, numbers(300), partition=partition)
@@ -276,7 +275,7 @@ def test_where_to_read_on_is_asked_once_all_that_waits_is_given_on(
     admin: KafkaAdminClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streamer.sources.kafka.AHEAD", 1_000)
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.AHEAD", 1_000)
     topic = topic_factory()
     send(broker, topic, numbers(100))
     watcher = Noting()
@@ -313,9 +312,9 @@ class Damaged(RawPartitionRecords):
 def test_all_before_a_damaged_record_is_given_on(
     broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr("streamer.sources.kafka.AHEAD", at_once)
-    monkeypatch.setattr("streamer.sources.kafka.ATTEND_EVERY_S", 0.0)
-    monkeypatch.setattr("streamer.sources.kafka_reading.kafka_raw_check.why_not", lambda _: None)
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.AHEAD", at_once)
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.ATTEND_EVERY_S", 0.0)
+    monkeypatch.setattr("streamer.sources.kafka.fast.read_path.kafka_raw_check.why_not", lambda _: None)
     topic = topic_factory()
     send(broker, topic, numbers(300))
     with Reading(settings_for(broker), topic, parser=Damaged, max_poll_records=7) as reading:

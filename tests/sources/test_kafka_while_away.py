@@ -8,7 +8,7 @@ import pytest
 from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient
 
-from streamer.sources.kafka_settings import KafkaSettings
+from streamer.sources.kafka.kafka_settings import KafkaSettings
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamer.events.schema import EVENT
-from streamer.sources.contract import Chunk, Log, Partition, Record
+from streamer.decoding.event_schema import EVENT
+from streamer.messages.records import Chunk, Log, Partition, Record
 from streamer.sources.simulator import INSTRUMENTS, KINDS, OPENS_NS, SimulatorSource
 
 NS = 10**9

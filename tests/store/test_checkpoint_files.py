@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.pipeline.snapshot import Snapshot
+from streamer.messages.snapshot import Snapshot
 from streamer.store.checkpoints import read_checkpoint, write_checkpoint
 
 CHANCE = np.random.default_rng(7)

@@ -10,8 +10,8 @@ from fakes.alert_bodies import commit
 from pydantic import ValidationError
 from sqlalchemy import select
 
-from streamer.notify.heartbeat import Counts, Heartbeat
-from streamer.notify.settings import HeartbeatSettings
+from streamer.notify.heartbeat import Counts, HeartbeatSender
+from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import MEMORY, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.mutes import StoreMutes
@@ -33,8 +33,8 @@ class World:
     def now(self) -> float:
         return self.time
 
-    def started(self) -> Heartbeat:
-        return Heartbeat(self.database, self.settings, self, lambda: self.counts)
+    def started(self) -> HeartbeatSender:
+        return HeartbeatSender(self.database, self.settings, self, lambda: self.counts)
 
     def beat(self, after: float = 60.0) -> tuple[str, ...]:
         self.time += after

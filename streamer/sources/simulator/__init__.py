@@ -1,7 +1,18 @@
 """A seeded market of a dozen instruments, with anomalies planted in it and the truth about them kept."""
 
-from streamer.sources.simulator.anomalies import KINDS, Anomaly
+from streamer.sources.simulator.anomalies import KINDS, rules_for
+from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import INSTRUMENTS, VENUE, Spec
-from streamer.sources.simulator.source import OPENS_NS, TOPIC, SimulatorSource
+from streamer.sources.simulator.simulator_source import OPENS_NS, TOPIC, SimulatorSource
 
-__all__ = ["INSTRUMENTS", "KINDS", "OPENS_NS", "TOPIC", "VENUE", "Anomaly", "SimulatorSource", "Spec"]
+__all__ = [
+    "INSTRUMENTS",
+    "KINDS",
+    "OPENS_NS",
+    "TOPIC",
+    "VENUE",
+    "Anomaly",
+    "SimulatorSource",
+    "Spec",
+    "rules_for",
+]

@@ -10,62 +10,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from streamer.sources.simulator.market import InstrumentMarket
+from streamer.sources.simulator.anomaly import Anomaly, PriceShape
+from streamer.sources.simulator.market import InstrumentMarket
 
 _NS = 1_000_000_000
 _MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Anomaly:
-    """One planted anomaly: what a perfect watcher would have named.
-
-    Parameters
-    ----------
-    kind
-        A name of `KINDS`.
-    symbol
-        The instrument.
-    start_ns, end_ns
-        Event time of its first sign, and of its last.
-    """
-
-    kind: str
-    symbol: str
-    start_ns: int
-    end_ns: int
-
-    def covers(self, ts: int) -> bool:
-        """Whether it goes on at this time."""
-        return self.start_ns <= ts <= self.end_ns
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """Rules that ought to find it."""
-        return KINDS[self.kind].rules
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How an anomaly bends prices while it lasts.
-
-    Parameters
-    ----------
-    shift
-        By how much the log price is off at a time.
-    quote
-        What becomes of bid and ask.
-    """
-
-    shift: Callable[[int], float] = lambda ts: 0.0
-    quote: Callable[[float, float], tuple[float, float]] = lambda bid, ask: (bid, ask)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
+class AnomalyKind:
     """A kind of anomaly.
 
     Parameters
@@ -85,7 +39,7 @@ class Kind:
     doc: str
     rules: tuple[str, ...]
     lasts_s: float
-    plant: Callable[[InstrumentMarket, Anomaly], Shape | None]
+    plant: Callable[[InstrumentMarket, Anomaly], PriceShape | None]
     among: int | None = None
 
 
@@ -93,7 +47,7 @@ def _fat_finger(market: InstrumentMarket, planted: Anomaly) -> None:
     market.trade(planted.start_ns, 1, 200.0 * market.spec.size)
 
 
-def _flash_move(market: InstrumentMarket, planted: Anomaly) -> Shape:
+def _flash_move(market: InstrumentMarket, planted: Anomaly) -> PriceShape:
     def shift(ts: int) -> float:
         done = (ts - planted.start_ns) / (planted.end_ns - planted.start_ns)
         return -0.012 * min(done / 0.3, (1.0 - done) / 0.7)
@@ -105,7 +59,7 @@ def _flash_move(market: InstrumentMarket, planted: Anomaly) -> Shape:
 
     for ts in range(planted.start_ns, planted.end_ns, 100 * _MS):
         market.at(ts, burst)
-    return Shape(shift=shift)
+    return PriceShape(shift=shift)
 
 
 def _volume_burst(market: InstrumentMarket, planted: Anomaly) -> None:
@@ -130,11 +84,11 @@ def _stale_feed(market: InstrumentMarket, planted: Anomaly) -> None:
     market.fall_silent(planted.end_ns)
 
 
-def _crossed_book(market: InstrumentMarket, planted: Anomaly) -> Shape:
+def _crossed_book(market: InstrumentMarket, planted: Anomaly) -> PriceShape:
     for ts in range(planted.start_ns, planted.end_ns, 250 * _MS):
         market.at(ts, market.quote)
     tick = market.spec.tick
-    return Shape(quote=lambda bid, ask: (ask + tick, bid - tick))
+    return PriceShape(quote=lambda bid, ask: (ask + tick, bid - tick))
 
 
 def _spoofing(market: InstrumentMarket, planted: Anomaly) -> None:
@@ -161,41 +115,59 @@ def _off_market_print(market: InstrumentMarket, planted: Anomaly) -> None:
     market.trade(ts, -1, market.spec.size, market.mid(ts) * 0.991)
 
 
-def _spread_blowout(market: InstrumentMarket, planted: Anomaly) -> Shape:
+def _spread_blowout(market: InstrumentMarket, planted: Anomaly) -> PriceShape:
     for ts in range(planted.start_ns, planted.end_ns, 500 * _MS):
         market.at(ts, market.quote)
     wide = math.ceil(0.0015 * market.spec.price / market.spec.tick) * market.spec.tick
-    return Shape(quote=lambda bid, ask: (bid - wide, ask + wide))
+    return PriceShape(quote=lambda bid, ask: (bid - wide, ask + wide))
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+KINDS: Mapping[str, AnomalyKind] = MappingProxyType(
     {
-        "fat_finger": Kind(
+        "fat_finger": AnomalyKind(
             "one trade of two hundred times the usual size", ("fat_finger",), 0.0, _fat_finger
         ),
-        "flash_move": Kind(
+        "flash_move": AnomalyKind(
             "the price falls by 1.2 % in three seconds and comes back in seven",
             ("price_spike", "price_band"),
             10.0,
             _flash_move,
         ),
-        "volume_burst": Kind(
+        "volume_burst": AnomalyKind(
             "thirty large trades and more in three seconds", ("volume_spike",), 3.0, _volume_burst, among=6
         ),
-        "quote_stuffing": Kind(
+        "quote_stuffing": AnomalyKind(
             "500 order messages a second, cancelled at once, for two seconds",
             ("quote_stuffing",),
             2.0,
             _quote_stuffing,
         ),
-        "stale_feed": Kind("nothing arrives for fifty seconds", ("stale_feed",), 50.0, _stale_feed),
-        "crossed_book": Kind("the bid stands above the ask", ("crossed_book",), 4.0, _crossed_book),
-        "spoofing": Kind("a huge bid, a sale against it, and the bid is gone", ("spoofing",), 3.0, _spoofing),
-        "sequence_gap": Kind("25 events never arrive", ("sequence_gap",), 0.0, _sequence_gap),
-        "off_market_print": Kind("one trade 0.9 % below the market", ("off_market",), 0.0, _off_market_print),
-        "spread_blowout": Kind(
+        "stale_feed": AnomalyKind("nothing arrives for fifty seconds", ("stale_feed",), 50.0, _stale_feed),
+        "crossed_book": AnomalyKind("the bid stands above the ask", ("crossed_book",), 4.0, _crossed_book),
+        "spoofing": AnomalyKind(
+            "a huge bid, a sale against it, and the bid is gone", ("spoofing",), 3.0, _spoofing
+        ),
+        "sequence_gap": AnomalyKind("25 events never arrive", ("sequence_gap",), 0.0, _sequence_gap),
+        "off_market_print": AnomalyKind(
+            "one trade 0.9 % below the market", ("off_market",), 0.0, _off_market_print
+        ),
+        "spread_blowout": AnomalyKind(
             "the spread is 30 basis points for ten seconds", ("spread_blowout",), 10.0, _spread_blowout
         ),
     }
 )
 """By name. A new kind is a function and an entry here."""
+
+
+def plant(market: InstrumentMarket, anomaly: Anomaly) -> PriceShape | None:
+    """Put an anomaly into an instrument's market; returns how it bends prices, None where it does not."""
+    return KINDS[anomaly.kind].plant(market, anomaly)
+
+
+def rules_for(anomaly: Anomaly) -> tuple[str, ...]:
+    """Rules of the catalogue that ought to find an anomaly.
+
+    >>> rules_for(Anomaly("flash_move", "X", 0, 1))
+    ('price_spike', 'price_band')
+    """
+    return KINDS[anomaly.kind].rules

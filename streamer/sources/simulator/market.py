@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from streamer.sources.simulator.anomalies import KINDS, Anomaly, Shape
+from streamer.sources.simulator.anomaly import Anomaly, PriceShape
 from streamer.sources.simulator.book import Book, Resting
 from streamer.sources.simulator.flow import Flow, Moments
 from streamer.sources.simulator.instruments import Spec
@@ -38,6 +38,8 @@ class InstrumentMarket:
         Which instrument.
     planted
         The anomalies in it, by their beginning.
+    plant
+        Puts one of them into a market; returns how it bends prices, None where it does not.
     start_ns, seconds
         When the market opens, and how long it runs.
     rng
@@ -45,11 +47,18 @@ class InstrumentMarket:
     """
 
     def __init__(
-        self, spec: Spec, planted: Sequence[Anomaly], start_ns: int, seconds: int, rng: np.random.Generator
+        self,
+        spec: Spec,
+        planted: Sequence[Anomaly],
+        plant: Callable[[InstrumentMarket, Anomaly], PriceShape | None],
+        start_ns: int,
+        seconds: int,
+        rng: np.random.Generator,
     ) -> None:
         self.spec = spec
         self.rng = rng
         self.tape = Tape(spec)
+        self._planter = plant
         self._flow = Flow(spec, draw_pace(seconds, rng), start_ns, rng)
         self._prices = Prices(spec, rng)
         self._book = Book()
@@ -59,7 +68,7 @@ class InstrumentMarket:
         self._asked = 0
         self._orders = 0
         self._out: list[Event] = []
-        self._shapes: list[tuple[Anomaly, Shape]] = []
+        self._shapes: list[tuple[Anomaly, PriceShape]] = []
         self._silent_until = 0
         self._quoted_at = start_ns
         for anomaly in planted:
@@ -134,7 +143,7 @@ class InstrumentMarket:
         return order
 
     def _plant(self, anomaly: Anomaly, _ts: int) -> None:
-        shape = KINDS[anomaly.kind].plant(self, anomaly)
+        shape = self._planter(self, anomaly)
         if shape is not None:
             self._shapes.append((anomaly, shape))
 

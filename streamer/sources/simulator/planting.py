@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamer.sources.simulator.anomalies import KINDS, Anomaly
+from streamer.sources.simulator.anomalies import KINDS
+from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import Spec
 
 _NS = 1_000_000_000

@@ -1,0 +1,80 @@
+"""What a model is, and how it says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import State
+from detectors.detector_settings import DetectorSettings
+
+WARMING, READY, QUARANTINED = range(3)
+STATUS_NAMES = ("warming", "ready", "quarantined")
+
+
+class ModelError(ValueError):
+    """A model cannot be made as it is configured.
+
+    Parameters
+    ----------
+    message
+        What is wrong, for a person.
+    path
+        Where in the detector's settings, such as ``("params", "height")``.
+    """
+
+    def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Model(Protocol):
+    """One model for each slot, stepped together in arrival order."""
+
+    @property
+    def version(self) -> str:
+        """Differs whenever the same inputs could give other scores."""
+
+    def grow(self, n_slots: int) -> None:
+        """Make room for `n_slots` slots."""
+
+    def step(
+        self,
+        slot: NDArray[np.int32],
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+        score: NDArray[np.float64],
+        status: NDArray[np.int8],
+    ) -> None:
+        """Score each row with what came before it, then learn it.
+
+        Parameters
+        ----------
+        slot
+            int32[m].
+        x
+            float64[m, k], NaN where an input is missing.
+        y
+            float64[m], the target, NaN where there is none.
+        learn
+            bool[m]; a row that is not learnt leaves no trace.
+        score, status
+            Filled in: float64[m], NaN unless ready, and int8[m].
+        """
+
+    def quarantined(self) -> Mapping[int, str]:
+        """Why each quarantined slot is, by slot."""
+
+    def state(self) -> State:
+        """An exact copy of the state."""
+
+    def restore(self, state: State) -> None:
+        """Go on from a copy."""
+
+
+Factory = Callable[[DetectorSettings], Model]
+"""Makes a model of a detector's settings, or raises `ModelError`."""

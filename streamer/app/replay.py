@@ -1,0 +1,139 @@
+"""Folds files through the same engine as the daemon; only the source and the store are others."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from streamer.messages.records import Partition
+from streamer.notify.clock import SystemClock
+from streamer.pipeline.compile import compile_document
+from streamer.pipeline.engine import Engine
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.recovery import Recovery
+from streamer.pipeline.runner import Work
+from streamer.pipeline.state import quarantined
+from streamer.pipeline.task import Task
+from streamer.sources.source import Source
+from streamer.store.checkpoints import NO_FOLDER
+from streamer.store.database import MEMORY, open_store
+from streamer.store.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a replay came to.
+
+    Parameters
+    ----------
+    records
+        How many records were folded.
+    fired
+        By rule: how many alerts fired.
+    dead
+        Dead letters by reason, those beyond the limit of a minute included.
+    ignored
+        Counts by name of what a format knows but does not use.
+    late
+        How many events were behind their instrument's clock.
+    seconds
+        How long it took, from the first record on.
+    quarantined
+        By detector and instrument: why its model there is out of use.
+    """
+
+    records: int
+    fired: Mapping[str, int]
+    dead: Mapping[str, int]
+    ignored: Mapping[str, int]
+    late: int
+    seconds: float
+    quarantined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def replay(
+    plan: Plan,
+    source: Source,
+    *,
+    batch_size: int,
+    watch: Callable[[Work], None],
+    stopped: Callable[[], bool] = lambda: False,
+) -> Tally:
+    """Fold everything a source has.
+
+    Parameters
+    ----------
+    plan
+        What to compute.
+    source
+        A file or a recording.
+    batch_size
+        Records a step; the results do not depend on it.
+    watch
+        Called after every batch, with its outcome.
+    stopped
+        Looked at between batches.
+
+    Raises
+    ------
+    TapewatchError
+        When the source is not as it must be.
+    """
+    counter = _Counter(watch)
+    database = open_store(MEMORY)
+    try:
+        ledger = Ledger(database, SystemClock())
+        recovery = Recovery(
+            plan,
+            lambda config_hash: compile_document(ledger.config(config_hash)),
+            ledger,
+            NO_FOLDER,
+            batch_size=batch_size,
+            watch=counter.count,
+        )
+        Engine(source, recovery, None, ticks_every_s=None, clock=time.monotonic).run(stopped, counter.start)
+    finally:
+        database.close()
+    return counter.tally()
+
+
+class _Counter:
+    """Adds up what batches came to."""
+
+    def __init__(self, watch: Callable[[Work], None]) -> None:
+        self._watch = watch
+        self._records = 0
+        self._fired: Counter[str] = Counter()
+        self._dead: Counter[str] = Counter()
+        self._floods: dict[tuple[Partition, str, int, int], int] = {}  # their counts are absolutes
+        self._tasks: dict[Partition, Task] = {}
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        self._began = time.monotonic()
+
+    def count(self, work: Work) -> None:
+        task, outcome = work.task, work.outcome
+        self._records += work.records
+        self._tasks[task.partition] = task
+        self._fired.update(step.rule for step in outcome.transitions if step.transition == "fired")
+        self._dead.update(letter.reason for letter in outcome.dead)
+        for flood in outcome.floods:
+            self._floods[task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
+        self._watch(work)
+
+    def tally(self) -> Tally:
+        seconds = time.monotonic() - self._began
+        dead, ignored = self._dead.copy(), Counter[str]()
+        for (_, reason, _, _), more in self._floods.items():
+            dead[reason] += more
+        for task in self._tasks.values():
+            ignored.update(task.ignored)
+        late = sum(task.late for task in self._tasks.values())
+        broken: dict[str, dict[str, str]] = {}
+        for task in self._tasks.values():
+            for detector, reasons in quarantined(task).items():
+                broken.setdefault(detector, {}).update(reasons)
+        return Tally(self._records, dict(self._fired), dict(dead), dict(ignored), late, seconds, broken)

@@ -1,0 +1,85 @@
+"""Numbers of which is known where they end, as they are mostly written: short, and without exponent.
+
+Any other is left to those who find the end themselves, and must come to the same one.
+"""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from streamer.decoding.json.json_numbers import (
+    EXACT,
+    TENS,
+    WORD_TENS,
+    ZEROS,
+    double_at,
+    eight_digits,
+    integer_at,
+)
+from streamer.decoding.json.wide_loads import byte_at, digits_of, trailing_zeros, word_at
+
+U = np.uint64
+
+_LONGEST = 16
+_POINT, _ZERO = ord("."), ord("0")
+_NONE, _ONE, _EIGHT = U(0), U(1), U(8)
+
+
+@njit(error_model="numpy")
+def _any_double(at, end):
+    return double_at(at, end)
+
+
+@njit(error_model="numpy", forceinline=True)
+def double_between(at, behind, end):
+    """Whether a number lies between two places, its value, and whether that is beyond doubt."""
+    size = behind - at
+    if size <= _LONGEST:
+        others = ~digits_of(at) & ((_ONE << U(size)) - _ONE)
+        point = trailing_zeros(others)
+        places = size - point - 1
+        if (
+            U((point - 1) | (places - 1)) < _EIGHT
+            and others & (others - _ONE) == _NONE
+            and byte_at(at + point) == _POINT
+            and (byte_at(at) != _ZERO or point == 1)
+        ):
+            whole = eight_digits((word_at(at) ^ ZEROS) << U(64 - 8 * point))
+            rest = eight_digits((word_at(at + point + 1) ^ ZEROS) << U(64 - 8 * places))
+            digits = whole * WORD_TENS[places] + rest
+            if digits <= EXACT:
+                return True, np.float64(digits) / TENS[places], True
+    found, value, sure = _any_double(at, end)
+    return found == behind, value, sure
+
+
+@njit(error_model="numpy", forceinline=True)
+def digits_between(at, behind):
+    """Whether 1 to 16 digits lie between two places, and nothing else, as integers are written."""
+    size = behind - at
+    if size < 1 or size > _LONGEST:
+        return False
+    others = ~digits_of(at) & ((_ONE << U(size)) - _ONE)
+    return others == _NONE and (byte_at(at) != _ZERO or size == 1)
+
+
+@njit(error_model="numpy")
+def _any_integer(at, end):
+    return integer_at(at, end)
+
+
+@njit(error_model="numpy", forceinline=True)
+def integer_between(at, behind, end):
+    """Whether a number lies between two places, its value, whether it is an int64, whether that is sure."""
+    if digits_between(at, behind):
+        size = behind - at
+        if size <= 8:
+            return True, np.int64(eight_digits((word_at(at) ^ ZEROS) << U(64 - 8 * size))), True, True
+        first = eight_digits(word_at(at) ^ ZEROS)
+        second = eight_digits((word_at(at + 8) ^ ZEROS) << U(128 - 8 * size))
+        return True, np.int64(first * WORD_TENS[size - 8] + second), True, True
+    found, value, fits, sure = _any_integer(at, end)
+    return found == behind, value, fits, sure

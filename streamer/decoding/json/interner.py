@@ -1,0 +1,222 @@
+"""Texts that come again and again, as small numbers."""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
+# ruff: noqa: SIM110 (kernels compare one by one)
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamer.decoding.json.fingerprint import FINGERPRINT
+from streamer.decoding.json.scanner import PADDING, readable
+from streamer.decoding.json.wide_loads import LOW_BYTES, put_word, word_at
+
+U = np.uint64
+_MIX = U(0x9E3779B97F4A7C15)
+_NO_CODE, _TOO_MANY = -1, -2
+_DONE, _OUTSIDE, _FULL = range(3)
+
+
+@njit(error_model="numpy", forceinline=True)
+def _word(text, offset, length):
+    """Eight bytes of a text, zeros behind its last."""
+    return word_at(text + offset) & LOW_BYTES[min(length - offset, 8)]
+
+
+@njit(error_model="numpy", forceinline=True)
+def _hash(text, length):
+    mixed = U(length) * _MIX
+    for offset in range(0, length, 8):
+        mixed = (mixed ^ _word(text, offset, length)) * _MIX
+        mixed ^= mixed >> U(32)
+    return mixed
+
+
+@njit(error_model="numpy", forceinline=True)
+def _same(one, other, length):
+    for offset in range(0, length, 8):
+        if _word(one, offset, length) != _word(other, offset, length):
+            return False
+    return True
+
+
+def _compiled(fingerprint):
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, held, limit, longest, codes):
+        """Give codes from `row` on; returns the row where it stopped, and why.
+
+        `slots` is a hash table of codes with linear probing, its size a power of two; `hashes` and `starts`
+        are of each code its hash and where in `kept` its text begins, `held` how many codes there are.
+        """
+        _ = fingerprint
+        room = arena.size - padding
+        for each in range(row, at.size):
+            length = size[each]
+            if length != -1 and (at[each] < 0 or at[each] > room or length < 0 or length > room - at[each]):
+                return each, _OUTSIDE
+        base, own = arena.ctypes.data, kept.ctypes.data
+        last_slot = slots.size - 1
+        for each in range(row, at.size):
+            text, length = base + at[each], size[each]
+            if length == -1:
+                codes[each] = _NO_CODE
+                continue
+            if length > longest:
+                codes[each] = _TOO_MANY
+                continue
+            mixed = _hash(text, length)
+            slot = np.int64(mixed >> U(8)) & last_slot
+            code = slots[slot]
+            # of texts of up to eight bytes no two have the same hash
+            while code >= 0 and not (
+                hashes[code] == mixed
+                and starts[code + 1] - starts[code] == length
+                and (length <= 8 or _same(own + starts[code], text, length))
+            ):
+                slot = (slot + 1) & last_slot
+                code = slots[slot]
+            if code < 0:
+                count = held[0]
+                if count == limit:
+                    codes[each] = _TOO_MANY
+                    continue
+                begin = starts[count]
+                if count == hashes.size or begin + length + 8 > kept.size:
+                    return each, _FULL
+                for offset in range(0, length, 8):
+                    put_word(own + begin + offset, _word(text, offset, length))
+                code = count
+                slots[slot] = code
+                hashes[code] = mixed
+                starts[code + 1] = begin + length
+                held[0] = count + 1
+            codes[each] = code
+        return at.size, _DONE
+
+    return intern_rows
+
+
+_intern_rows = _compiled(FINGERPRINT)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_slots(slots, hashes, count):
+    """Put the first codes into an empty table."""
+    last_slot = slots.size - 1
+    for code in range(count):
+        slot = np.int64(hashes[code] >> U(8)) & last_slot
+        while slots[slot] >= 0:
+            slot = (slot + 1) & last_slot
+        slots[slot] = code
+
+
+class Interner:
+    """Numbers texts in the order in which they first appear; a text keeps its number.
+
+    It keeps the texts' bytes itself, and grows with them.
+
+    Parameters
+    ----------
+    limit
+        So many texts get a number.
+    longest
+        In bytes; longer texts get none.
+
+    Attributes
+    ----------
+    BEYOND
+        -2, the code of a text that gets no number.
+
+    Notes
+    -----
+    Texts are bytes here: those of a `Scan` are valid UTF-8. It has state: one thread at a time.
+
+    Examples
+    --------
+    >>> arena = np.frombuffer(b"BTCUSDT,ETHUSDT,BTCUSDT" + bytes(64), np.uint8)
+    >>> interner = Interner()
+    >>> interner.codes(arena, np.array([16, 8, 0, 0]), np.array([7, 7, 7, -1]))
+    array([ 0,  1,  0, -1], dtype=int32)
+    >>> interner.texts
+    ['BTCUSDT', 'ETHUSDT']
+    """
+
+    BEYOND = _TOO_MANY
+
+    def __init__(self, limit: int = 1 << 20, longest: int = 1024) -> None:
+        self._limit = limit
+        self._longest = longest
+        self._slots = np.full(128, _NO_CODE, np.int32)
+        self._hashes = np.empty(32, np.uint64)
+        self._starts = np.zeros(33, np.int64)
+        self._kept = np.empty(512, np.uint8)
+        self._held = np.zeros(1, np.int64)
+        self._texts: list[str] = []
+
+    def codes(
+        self, arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """The codes of texts, new ones for new texts.
+
+        Parameters
+        ----------
+        arena
+            uint8; its last 64 bytes belong to no text.
+        at, size
+            int64[n], where each text begins and how many bytes it has; -1 for none.
+
+        Returns
+        -------
+        NDArray[np.int32]
+            int32[n], from 0 on; -1 for no text, `BEYOND` for one that gets no number.
+
+        Raises
+        ------
+        ValueError
+            Where a text is not within the arena; none has a number by this call then.
+        """
+        if len(arena) < PADDING or len(at) != len(size):
+            raise ValueError(f"{len(arena)} bytes for {len(at)} and {len(size)} texts")
+        arena, at, size = readable(arena, np.uint8), readable(at, np.int64), readable(size, np.int64)
+        codes = np.empty(len(at), np.int32)
+        row, why = 0, _FULL
+        while why == _FULL:
+            row, why = _intern_rows(
+                arena, at, size, PADDING, row, self._slots, self._hashes, self._starts, self._kept,
+                self._held, self._limit, self._longest, codes,
+            )  # fmt: skip
+            if why == _FULL:
+                self._grow()
+        if why == _OUTSIDE:
+            raise ValueError(f"text {row} ({size[row]} bytes from {at[row]}) is not within the arena")
+        return codes
+
+    def __len__(self) -> int:
+        """How many texts have a number."""
+        return int(self._held[0])
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts by their codes.
+
+        Raises
+        ------
+        UnicodeDecodeError
+            Where one is no UTF-8.
+        """
+        count = int(self._held[0])
+        for code in range(len(self._texts), count):
+            first, behind = self._starts[code : code + 2]
+            self._texts.append(self._kept[first:behind].tobytes().decode())
+        return self._texts
+
+    def _grow(self) -> None:
+        """Room for twice as many codes, and for twice as many bytes and another text."""
+        count = int(self._held[0])
+        self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
+        self._starts = np.concatenate([self._starts, np.empty_like(self._starts[1:])])
+        self._kept = np.concatenate([self._kept, np.empty(len(self._kept) + self._longest, np.uint8)])
+        self._slots = np.full(4 * len(self._hashes), _NO_CODE, np.int32)
+        _fill_slots(self._slots, self._hashes, count)

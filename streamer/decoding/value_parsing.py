@@ -1,0 +1,172 @@
+"""Values as feeds write them, to values as the schema has them: numbers in texts, times in stated units."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import inf, isfinite, nan
+
+from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.event_fields import TEXT_MAX_CHARS, TIME_MAX_NS
+from streamer.decoding.refusals import Refused, shown, too_long
+
+NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+"""How many ns a time unit has."""
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NOT_FINITE = {"nan": nan, "inf": inf, "infinity": inf, "-inf": -inf, "-infinity": -inf, "+inf": inf}
+_ISO = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,9})[0-9]*)?"
+    r"(?: ?(Z|z|UTC|[+-][0-9]{2}:?[0-9]{2}))"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT_IN_DOUBLE = 2**53
+
+
+def as_number(value: object, name: str) -> float | None:
+    """A number, or one written as a text; None for null and the empty text.
+
+    Raises
+    ------
+    Refused
+        Where it is something else, not finite, or more than a double holds.
+
+    Examples
+    --------
+    >>> as_number("61837.63000000", "price"), as_number(7, "size"), as_number("", "size")
+    (61837.63, 7.0, None)
+    >>> as_number("NaN", "price")
+    Traceback (most recent call last):
+    streamer.decoding.refusals.Refused: price: 'NaN' is not a finite number
+    """
+    if isinstance(value, float):
+        found = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        try:
+            found = float(value)
+        except OverflowError:
+            found = inf
+    elif isinstance(value, str):
+        text = value.strip()
+        if not text:
+            return None
+        if _NUMBER.fullmatch(text) is None and text.lower() not in _NOT_FINITE:
+            raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a number")
+        found = float(text)
+    elif value is None:
+        return None
+    else:
+        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a number")
+    if not isfinite(found):
+        raise Refused(Reason.NOT_FINITE, f"{name}: {shown(value)} is not a finite number")
+    return found
+
+
+def as_whole(value: object, name: str) -> int | None:
+    """A whole number, or one written as a text; None for null and the empty text.
+
+    Raises
+    ------
+    Refused
+        Where it is no number, not finite, or not whole.
+
+    Examples
+    --------
+    >>> as_whole("42", "sequence"), as_whole(9007199254740993, "sequence"), as_whole(3.0, "sequence")
+    (42, 9007199254740993, 3)
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and len(value) < _MOST_DIGITS and value.isascii() and value.isdigit():
+        return int(value)
+    number = as_number(value, name)
+    if number is None:
+        return None
+    if number != int(number):
+        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a whole number")
+    return int(number)
+
+
+_MOST_DIGITS = 400  # as_number tells what is longer from infinity
+
+
+def as_text(value: object, name: str) -> str | None:
+    """A text, or a whole number as one; None for null and the empty text.
+
+    Raises
+    ------
+    Refused
+        Where it is something else, or too long.
+
+    Examples
+    --------
+    >>> as_text(3735683259, "trade_id"), as_text("a", "trade_id"), as_text("", "trade_id")
+    ('3735683259', 'a', None)
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        text = str(value)
+    else:
+        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a text")
+    if len(text) > TEXT_MAX_CHARS:
+        raise too_long(name)
+    return text
+
+
+def as_time(value: object, unit: str, name: str) -> int | None:
+    """A time in the stated unit (``s ms us ns``, or ``iso``: a text with its zone) in ns since 1970 UTC.
+
+    None for null and the empty text. Whole numbers and texts are taken exactly; a JSON number with a
+    fraction is taken as the shortest decimal that is the same double. What is finer than ns is cut off.
+
+    Raises
+    ------
+    Refused
+        Where it is no time, or not in [1970, 2200].
+
+    Examples
+    --------
+    >>> as_time(1723161255342, "ms", "T"), as_time("1618677817.061845", "s", "t")
+    (1723161255342000000, 1618677817061845000)
+    >>> as_time("2021-04-17T16:43:52.760577Z", "iso", "time")
+    1618677832760577000
+    """
+    if value is None or value == "":
+        return None
+    if unit == "iso":
+        ns = _iso(value, name)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        ns = value * NS_PER[unit]
+    else:
+        number = as_number(value, name)
+        if number is None:
+            return None
+        if abs(number) > TIME_MAX_NS:
+            raise _no_such_time(value, name)
+        exact = Decimal(value.strip() if isinstance(value, str) else repr(number))
+        ns = int(exact * NS_PER[unit])
+    if not 0 <= ns <= TIME_MAX_NS:
+        raise _no_such_time(value, name)
+    return ns
+
+
+def _no_such_time(value: object, name: str) -> Refused:
+    return Refused(Reason.OUT_OF_BOUNDS, f"{name}: {shown(value)} is not between 1970 and 2200 in its unit")
+
+
+def _iso(value: object, name: str) -> int:
+    matched = _ISO.fullmatch(value.strip()) if isinstance(value, str) else None
+    if matched is None:
+        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is no ISO 8601 time with a zone")
+    date, time, fraction, zone = matched.groups()
+    offset = "+00:00" if zone in {"Z", "z", "UTC"} else zone
+    try:
+        moment = datetime.fromisoformat(f"{date}T{time}{offset}")
+    except ValueError as error:
+        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)}: {error}") from None
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))

@@ -1,0 +1,47 @@
+"""What a configuration says about files of events."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
+
+from streamer.decoding.event_fields import TEXT_MAX_CHARS
+from streamer.decoding.format_settings import FormatSettings
+
+ReceiveUnit = Literal["s", "ms", "us", "ns"]
+"""What the receive time before each line counts, since 1970 UTC."""
+
+
+class FileSourceSettings(BaseModel):
+    """How files with a matching name are read.
+
+    Parameters
+    ----------
+    match
+        A glob over the file's name without its folders.
+    format
+        A preset's name, or a mapping.
+    venue
+        The venue of events that name none.
+    receive_time
+        The unit of the receive time that stands before each line of JSON; absent: there is none.
+
+    Examples
+    --------
+    >>> settings = FileSourceSettings(match="spot_*.gz", format="binance", venue="binance", receive_time="ns")
+    >>> settings.matches("spot_btcusdt.gz")
+    True
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: Annotated[StrictStr, Field(min_length=1)]
+    format: FormatSettings
+    venue: Annotated[StrictStr, Field(min_length=1, max_length=TEXT_MAX_CHARS)] | None = None
+    receive_time: ReceiveUnit | None = None
+
+    def matches(self, name: str) -> bool:
+        """Whether a file of this name, without folders, is meant."""
+        return fnmatchcase(name, self.match)

@@ -1,0 +1,264 @@
+"""Kafka's record batches as columns: kernels over the bytes of a fetch response.
+
+The layout is that of message format 2 ("Record Batch" and "Record" in the protocol section of Kafka's
+documentation). No length that comes from the wire is trusted: every byte that is read has been shown to lie
+within its batch, and within the array, before. What is out of the ordinary in any way is not read at all but
+named, for a slower parser to judge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamer.messages.record_block import NULL
+from streamer.messages.records import NO_TIME
+
+HEADER_SIZE = 61
+"""Bytes of a batch before its records."""
+
+MIN_RECORD_SIZE = 7
+"""A record has at least its length, attributes, two deltas, two sizes, and a count of headers."""
+
+CRC_FROM = 21
+"""The checksum of a batch is of its bytes from here on."""
+
+AT, START, END, BASE, SPAN, EPOCH, CRC, ATTRIBUTES, FIRST_MS, MAX_MS, PRODUCER, COUNT = range(12)
+"""Columns of a table of batches: where a batch begins, where its records begin and end, the offset that those
+of its records count from, by how much its last one is greater, and fields of its header as they are."""
+
+COLUMNS = 12
+
+LOG_APPEND_TIME = 0x08
+_TRANSACTIONAL = 0x10
+_PLAIN = LOG_APPEND_TIME | _TRANSACTIONAL  # neither a codec, nor control, nor what is not known yet
+_NULL = int(NULL)
+_NO_TIME = int(NO_TIME)
+_NS_PER_MS = 1_000_000
+_MAX_MS = (2**63 - 1) // _NS_PER_MS
+_MAX_SUM = 2**62  # two of these can be added
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _big_endian(data: NDArray[np.uint8], at: int, size: int) -> int:
+    value = 0
+    for k in range(at, at + size):
+        value = (value << 8) | int(data[k])
+    if size < 8 and value >= 1 << (8 * size - 1):
+        value -= 1 << (8 * size)
+    return value
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> int:
+    """Find the plain batches that a fetch response begins with.
+
+    Plain is a whole batch of format 2 that is not compressed and holds no control records.
+
+    Parameters
+    ----------
+    data
+        uint8, a response's bytes of one partition; the last batch may be cut off.
+    aborted
+        Whether there are aborted transactions; batches of idempotent producers are not plain then.
+    table
+        int64[m, 12], written: a row for each batch (see `AT` and its neighbours).
+
+    Returns
+    -------
+    int
+        How many rows were written; the batch behind them is not plain, or there is no room for it.
+    """
+    size = data.shape[0]
+    at = 0
+    n = 0
+    while n < table.shape[0] and size - at >= HEADER_SIZE:
+        length = _big_endian(data, at + 8, 4)
+        if length < HEADER_SIZE - 12 or length > size - at - 12 or data[at + 16] != 2:
+            break
+        row = table[n]
+        row[AT] = at
+        row[START] = at + HEADER_SIZE
+        row[END] = at + 12 + length
+        row[BASE] = _big_endian(data, at, 8)
+        row[EPOCH] = _big_endian(data, at + 12, 4)
+        row[CRC] = _big_endian(data, at + 17, 4) & 0xFFFFFFFF
+        row[ATTRIBUTES] = _big_endian(data, at + 21, 2)
+        row[SPAN] = _big_endian(data, at + 23, 4)
+        row[FIRST_MS] = _big_endian(data, at + 27, 8)
+        row[MAX_MS] = _big_endian(data, at + 35, 8)
+        row[PRODUCER] = _big_endian(data, at + 43, 8)
+        row[COUNT] = _big_endian(data, at + 57, 4)
+        if row[ATTRIBUTES] & ~_PLAIN or (aborted and row[PRODUCER] >= 0):
+            break
+        n += 1
+        at = row[END]
+    return n
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _varint(data: NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int, int]:
+    """Where the next thing begins, -1 where this is no number of at most so many bytes; and the number."""
+    raw = np.uint64(0)
+    shift = 0
+    while at < end and shift < 7 * most:
+        byte = data[at]
+        at += 1
+        raw |= np.uint64(byte & 0x7F) << np.uint64(shift)
+        if byte < 0x80:
+            if shift == 63 and byte > 1:
+                return -1, 0
+            return at, int(np.int64(raw >> np.uint64(1)) ^ -np.int64(raw & np.uint64(1)))
+        shift += 7
+    return -1, 0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _span(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
+    """Behind a size and its bytes, -1 where that is not within; where they begin; the size or `NULL`."""
+    at, size = _varint(data, at, end, 5)
+    if at < 0 or size < _NULL or size > end - at:
+        return -1, 0, 0
+    return at + max(size, 0), at, size
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _skip_headers(data: NDArray[np.uint8], at: int, end: int, count: int) -> int:
+    """Behind so many headers, -1 where they are not as they must be; names are ASCII."""
+    for _ in range(count):
+        at, name, size = _span(data, at, end)
+        if at < 0 or size == _NULL:
+            return -1
+        for k in range(name, name + size):
+            if data[k] >= 0x80:
+                return -1
+        at, _, _ = _span(data, at, end)
+        if at < 0:
+            return -1
+    return at
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _record(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) -> int:
+    """Behind the record, -1 where it is not as it must be; `out`: its two deltas, spans, and headers."""
+    at, size = _varint(data, at, end, 5)
+    if at < 0 or size < MIN_RECORD_SIZE - 1 or size > end - at:
+        return -1
+    end = at + size
+    if data[at] >= 0x80:
+        return -1
+    at, out[0] = _varint(data, at + 1, end, 10)
+    if at < 0:
+        return -1
+    at, out[1] = _varint(data, at, end, 5)
+    if at < 0:
+        return -1
+    at, out[2], out[3] = _span(data, at, end)
+    if at < 0:
+        return -1
+    at, out[4], out[5] = _span(data, at, end)
+    if at < 0:
+        return -1
+    out[6] = at
+    at, out[7] = _varint(data, at, end, 5)
+    if at < 0 or out[7] < 0 or out[7] > end - at:
+        return -1
+    if out[7]:
+        at = _skip_headers(data, at, end, out[7])
+    return at if at == end else -1
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _nanoseconds(batch: NDArray[np.int64], delta: int) -> int:
+    """A record's time, `NO_TIME` where it has none, -2 where it is no time that ns can tell."""
+    if batch[ATTRIBUTES] & LOG_APPEND_TIME:
+        ms = batch[MAX_MS]
+    else:
+        ms = batch[FIRST_MS]
+        if not (-_MAX_SUM < ms < _MAX_SUM and -_MAX_SUM < delta < _MAX_SUM):
+            return -2
+        ms += delta
+    if ms < 0:
+        return _NO_TIME
+    return ms * _NS_PER_MS if ms <= _MAX_MS else -2
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _read_batch(
+    data: NDArray[np.uint8],
+    batch: NDArray[np.int64],
+    last: int,
+    wanted: int,
+    columns: NDArray[np.int64],
+    n: int,
+    field: NDArray[np.int64],
+) -> tuple[int, int, bool]:
+    """The row behind the batch's, -1 where it is not as it must be; its last offset; whether it has headers.
+
+    `last` is the last offset of the batch before it, -1 for none.
+    """
+    at, end, count = batch[START], batch[END], batch[COUNT]
+    base, span = batch[BASE], batch[SPAN]
+    headed = False
+    if at < 0 or end < at or end > data.shape[0] or not 0 <= count <= (end - at) // MIN_RECORD_SIZE:
+        return -1, last, headed
+    if not last < base < _MAX_SUM or span < 0 or n + count > columns.shape[1]:
+        return -1, last, headed
+    for _ in range(count):
+        at = _record(data, at, end, field)
+        if at < 0 or not 0 <= field[1] <= span or base + field[1] <= last:
+            return -1, last, headed
+        last = base + field[1]
+        time = _nanoseconds(batch, field[0])
+        if time == -2:
+            return -1, last, headed
+        if last < wanted:
+            continue
+        columns[0, n] = last
+        columns[1, n] = time
+        columns[2, n] = field[4]
+        columns[3, n] = field[5]
+        columns[4, n] = field[2]
+        columns[5, n] = field[3]
+        columns[6, n] = field[6]
+        headed |= field[7] > 0
+        n += 1
+    return (n if at == end else -1), base + span, headed
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def read(
+    data: NDArray[np.uint8], table: NDArray[np.int64], wanted: int, columns: NDArray[np.int64]
+) -> tuple[int, int, bool]:
+    """Write the records of batches into columns, as long as the batches are as they must be.
+
+    Parameters
+    ----------
+    data
+        uint8, the bytes; those of one batch's records are not compressed.
+    table
+        int64[m, 12], the batches (see `AT` and its neighbours); believed in nothing.
+    wanted
+        The first offset that is wanted; records before it are left out.
+    columns
+        int64[7, n], written: offset, time (ns), where each value begins and its size (`NULL` for none), the
+        same of keys, and where each record's headers are.
+
+    Returns
+    -------
+    rows, batches, headed : int, int, bool
+        How many rows were written, of how many batches; whether any of these records has headers. The batch
+        behind them is damaged or out of the ordinary.
+    """
+    field = np.zeros(8, np.int64)
+    rows = 0
+    last = -1
+    headed = False
+    for b in range(table.shape[0]):
+        behind, last, found = _read_batch(data, table[b], last, wanted, columns, rows, field)
+        if behind < 0:
+            return rows, b, headed
+        rows = behind
+        headed |= found
+    return rows, table.shape[0], headed

@@ -1,0 +1,255 @@
+"""How Kafka is reached, which topics are read, and where reading starts."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from alerts.durations import duration_s
+from alerts.suggestions import did_you_mean
+from streamer.decoding.format_settings import FormatSettings
+from streamer.sources.kafka.security import SecuritySettings
+from streamer.sources.start import Start, StartAt
+
+OWNED_OPTIONS: Mapping[str, str] = {
+    "bootstrap_servers": "set bootstrap",
+    "group_id": "set group",
+    "group_instance_id": "set instance",
+    "session_timeout_ms": "set session_timeout",
+    "fetch_max_bytes": "set fetch_max_bytes beside client",
+    "max_partition_fetch_bytes": "set max_partition_fetch_bytes beside client",
+    "max_poll_records": "set engine.batch_size",
+    "auto_offset_reset": "set start",
+    "enable_auto_commit": "offsets are kept in the store",
+    "auto_commit_interval_ms": "offsets are kept in the store",
+    "default_offset_commit_callback": "offsets are kept in the store",
+    "isolation_level": "it is always read_committed",
+    "allow_auto_create_topics": "topics are never created by reading",
+    "partition_assignment_strategy": "partitions are always handed over one by one",
+    "consumer_timeout_ms": "it has no use here",
+    "check_crcs": "checksums are always checked",
+    "key_deserializer": "records are read by their format",
+    "value_deserializer": "records are read by their format",
+    "security_protocol": "set security.tls or security.sasl",
+    "ssl_cafile": "set security.tls.ca",
+    "ssl_certfile": "set security.tls.cert",
+    "ssl_keyfile": "set security.tls.key",
+    "ssl_password": "set security.tls.key_password",
+    "ssl_check_hostname": "set security.tls.check_hostname",
+    "sasl_mechanism": "set security.sasl",
+    "sasl_plain_username": "set security.sasl.username",
+    "sasl_plain_password": "set security.sasl.password",
+    "ssl_context": "set security.tls",
+    "sasl_oauth_token_provider": "only the mechanisms of security.sasl can be used",
+    "sasl_kerberos_name": "only the mechanisms of security.sasl can be used",
+    "sasl_kerberos_service_name": "only the mechanisms of security.sasl can be used",
+    "sasl_kerberos_domain_name": "only the mechanisms of security.sasl can be used",
+    "api_version": "it is found out when connecting",
+    "socks5_proxy": "set proxy_url",
+}
+"""Options of the Kafka client that are decided here and not in `client`, and what to do instead."""
+
+MAX_INSTANCE_LENGTH = 249
+"""As long as Kafka lets the name of a static member be."""
+
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\],]+)(:(\d{1,5}))?")
+_MEMBER_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_TOPIC_GLOB = re.compile(r"[A-Za-z0-9._\-*?\[\]!]+")
+_WILDCARDS = frozenset("*?[")
+
+
+class _KafkaModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_KafkaModel):
+    """How Kafka is reached, and as whom.
+
+    Parameters
+    ----------
+    bootstrap
+        ``host:port`` of one or more brokers.
+    group
+        The consumer group; all workers of one store are one group.
+    start
+        Where to start where the store knows no offset. Topics found later start at their earliest.
+    instance
+        This process's name in the group, so that a restart is not a rebalance; group and host name where
+        absent. Two processes on one host need one each.
+    session_timeout
+        How long a process may be gone before its partitions go to others.
+    security
+        TLS and SASL.
+    client
+        Further options of kafka-python's `KafkaConsumer`, as they are.
+    fetch_max_bytes, max_partition_fetch_bytes
+        How much one fetch may bring, in all and of one partition, in bytes.
+    raw
+        Read record batches as columns; false for kafka-python's own way, record by record.
+
+    Examples
+    --------
+    >>> settings = KafkaSettings(bootstrap="localhost:9092", start="2024-08-08T00:00:00Z")
+    >>> settings.servers, settings.start_milliseconds, settings.security.protocol
+    (['localhost:9092'], 1723075200000, 'PLAINTEXT')
+    """
+
+    bootstrap: str | tuple[str, ...]
+    group: str = Field(default="tapewatch", min_length=1, max_length=MAX_INSTANCE_LENGTH)
+    start: Start = "latest"
+    instance: str | None = None
+    session_timeout: str = "45s"
+    security: SecuritySettings = SecuritySettings()
+    client: Mapping[str, bool | int | float | str] = Field(default_factory=dict)
+    fetch_max_bytes: int = Field(default=52_428_800, ge=1024, le=1 << 30)
+    max_partition_fetch_bytes: int = Field(default=4_194_304, ge=1024, le=1 << 30)
+    raw: bool = True
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _are_servers(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        servers = _split(value)
+        if not servers:
+            raise ValueError("give at least one host:port")
+        for server in servers:
+            match = _SERVER.fullmatch(server)
+            if match is None or (match[3] is not None and not 0 < int(match[3]) < 65_536):
+                raise ValueError(f"'{server}' is not host:port")
+        return value
+
+    @field_validator("instance")
+    @classmethod
+    def _is_member_name(cls, value: str | None) -> str | None:
+        if value is not None:
+            if value in {".", ".."} or _MEMBER_NAME.fullmatch(value) is None:
+                raise ValueError(f"'{value}' may hold only letters, digits, '.', '_' and '-'")
+            if len(value) > MAX_INSTANCE_LENGTH:
+                raise ValueError(f"at most {MAX_INSTANCE_LENGTH} characters")
+        return value
+
+    @field_validator("session_timeout")
+    @classmethod
+    def _is_long_enough(cls, value: str) -> str:
+        if duration_s(value) < 1:
+            raise ValueError("at least 1s")
+        return value
+
+    @field_validator("client", mode="before")
+    @classmethod
+    def _are_client_options(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            for name, given in value.items():
+                _check_option(str(name), given)
+        return value
+
+    @property
+    def servers(self) -> list[str]:
+        """The brokers to ask first, each ``host:port``."""
+        return _split(self.bootstrap)
+
+    @property
+    def member(self) -> str:
+        """The static member's name: `instance`, or made of the group and this host's name."""
+        if self.instance is not None:
+            return self.instance
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{self.group}-{socket.gethostname()}")
+        return name[:MAX_INSTANCE_LENGTH]
+
+    @property
+    def session_timeout_milliseconds(self) -> int:
+        """`session_timeout` in ms."""
+        return duration_s(self.session_timeout) * 1000
+
+    @property
+    def start_milliseconds(self) -> int | None:
+        """The time to start at in ms since 1970 UTC, None where `start` is no time."""
+        return self.start.milliseconds if isinstance(self.start, StartAt) else None
+
+
+class TopicSettings(_KafkaModel):
+    """Topics of one format and one venue.
+
+    Parameters
+    ----------
+    match
+        Names of topics, or patterns for them: ``*`` any text, ``?`` any character, ``[abc]`` one of these.
+    format
+        How their records are read; the events of the public schema where absent.
+    venue
+        Where their instruments are traded, where events do not say.
+    """
+
+    match: str | tuple[str, ...]
+    format: FormatSettings = Field(default_factory=lambda: FormatSettings.model_validate("tapewatch"))
+    venue: str | None = Field(default=None, min_length=1)
+
+    @field_validator("match")
+    @classmethod
+    def _are_patterns(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        globs = _split(value)
+        if not globs:
+            raise ValueError("give the name of a topic, or a pattern for several")
+        for glob in globs:
+            if _TOPIC_GLOB.fullmatch(glob) is None:
+                raise ValueError(
+                    f"'{glob}' cannot match a topic: names hold letters, digits, '.', '_' and '-'"
+                )
+        return value
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """The names and patterns, one by one."""
+        return tuple(_split(self.match))
+
+
+def is_pattern(glob: str) -> bool:
+    """Whether it stands for several topics rather than naming one."""
+    return not _WILDCARDS.isdisjoint(glob)
+
+
+def settings_of(topic: str, settings: Iterable[TopicSettings]) -> TopicSettings | None:
+    """The first settings that match a topic, None where none does.
+
+    Examples
+    --------
+    >>> spot, rest = TopicSettings(match="spot.*"), TopicSettings(match=["*"])
+    >>> settings_of("perp.btc", [spot, rest]) is rest
+    True
+    """
+    for one in settings:
+        if any(fnmatchcase(topic, glob) for glob in one.globs):
+            return one
+    return None
+
+
+def _split(value: str | Iterable[str]) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def _check_option(name: str, value: object) -> None:
+    from kafka import KafkaConsumer
+
+    if name in OWNED_OPTIONS:
+        raise ValueError(f"'{name}' cannot be set here: {OWNED_OPTIONS[name]}")
+    plain = {
+        option
+        for option, default in KafkaConsumer.DEFAULT_CONFIG.items()
+        if (default is None or isinstance(default, bool | int | float | str)) and option not in OWNED_OPTIONS
+    }
+    if name not in plain:
+        raise ValueError(f"'{name}' is no option of the Kafka client{did_you_mean(name, plain)}")
+    default = KafkaConsumer.DEFAULT_CONFIG[name]
+    if isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, int | float) or name.endswith("_bytes"):
+        fits, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+    else:
+        fits, wanted = isinstance(value, str), "a text"
+    if not fits:
+        raise ValueError(f"'{name}' is {wanted}, not {value!r}")

@@ -1,0 +1,109 @@
+"""What Kafka says about topics and where their logs stand."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from fnmatch import fnmatchcase, translate
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+
+from alerts.suggestions import did_you_mean
+from streamer.errors import TapewatchError
+from streamer.messages.records import Log, Partition
+from streamer.sources.kafka.client_internals import incarnation
+from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
+
+OFFSETS_WITHIN_MS = 5_000
+"""How long one question for offsets may take before it counts as an outage."""
+
+_log = structlog.get_logger(__name__)
+
+
+def topic_pattern(globs: Iterable[str]) -> str:
+    """One regular expression that matches a topic's whole name where any of the patterns does.
+
+    Examples
+    --------
+    >>> import re
+    >>> pattern = re.compile(topic_pattern(["spot.*", "perp"]))
+    >>> [bool(pattern.match(name)) for name in ("spot.btc", "spotty", "perp", "perp.btc")]
+    [True, False, True, False]
+    """
+    return "|".join(f"(?:{translate(glob)})" for glob in globs)
+
+
+def find_topics(consumer: KafkaConsumer, globs: Sequence[str], servers: str) -> frozenset[Partition]:
+    """The partitions of all topics that match now.
+
+    Raises
+    ------
+    TapewatchError
+        When a topic that is named does not exist, or nothing matches at all.
+    """
+    names = consumer.topics()
+    for glob in globs:
+        if any(fnmatchcase(name, glob) for name in names):
+            continue
+        if not is_pattern(glob):
+            raise TapewatchError(
+                f"topic '{glob}' does not exist at {servers}, or this user may not see it"
+                f"{did_you_mean(glob, names)}: create it, or change source.topics"
+            )
+        _log.warning("no topic matches yet", pattern=glob)
+    found = frozenset(
+        Partition(name, incarnation(consumer, name), number)
+        for name in names
+        if any(fnmatchcase(name, glob) for glob in globs)
+        for number in consumer.partitions_for_topic(name)
+    )
+    if not found:
+        there = ", ".join(sorted(names)[:10]) or "none at all"
+        raise TapewatchError(f"no topic at {servers} matches {', '.join(globs)} (there are: {there})")
+    return found
+
+
+def describe(
+    consumer: KafkaConsumer,
+    partitions: Iterable[TopicPartition],
+    settings: KafkaSettings,
+    at_open: Container[Partition],
+) -> list[Log]:
+    """Where these partitions' logs stand now.
+
+    Parameters
+    ----------
+    at_open
+        The partitions that `settings.start` is about; all others were found later and start at their first.
+
+    Returns
+    -------
+    list of Log
+        Sorted; without the partitions of topics that are gone.
+
+    Raises
+    ------
+    kafka.errors.KafkaError
+        When the broker cannot be asked.
+    """
+    names = consumer.topics()
+    asked = {
+        one: Partition(one.topic, incarnation(consumer, one.topic), one.partition)
+        for one in sorted(partitions)
+        if one.topic in names
+    }
+    if not asked:
+        return []
+    first = consumer.beginning_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
+    end = consumer.end_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
+    start = dict(first)
+    bound = [one for one, partition in asked.items() if partition in at_open]
+    if settings.start == "latest":
+        start |= {one: end[one] for one in bound}
+    elif settings.start_milliseconds is not None and bound:
+        times = dict.fromkeys(bound, settings.start_milliseconds)
+        found = consumer.offsets_for_times(times, timeout_ms=OFFSETS_WITHIN_MS)
+        start |= {one: found[one].offset if found[one] else end[one] for one in bound}
+    return [
+        Log(partition, first=first[one], end=end[one], start=start[one]) for one, partition in asked.items()
+    ]

@@ -1,0 +1,131 @@
+"""The lines of a recording: one JSON object each.
+
+The first names the partitions; then, partition by partition, come records (``p`` its number, ``o``
+offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value) and ticks (``tick`` number,
+``ts`` ns) in the order in which they were folded. Bytes that are no UTF-8 text are ``{"b64": …}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from streamer.messages.records import NO_TIME, Partition, Record
+
+FORMAT_VERSION = 1
+"""Raised whenever an older tapewatch could not read what is written."""
+
+NS_PER_MS = 1_000_000
+_Count = Annotated[int, Meta(ge=0, le=2**62)]
+_Millis = Annotated[int, Meta(ge=-(2**63) // NS_PER_MS, le=2**63 // NS_PER_MS)]
+
+
+class Described(Struct, forbid_unknown_fields=True):
+    """A partition, and the offset its history begins at."""
+
+    topic: str
+    incarnation: str
+    partition: _Count
+    start: _Count
+
+    def as_partition(self) -> Partition:
+        """Which log it is."""
+        return Partition(self.topic, self.incarnation, self.partition)
+
+
+class Header(Struct):
+    """The first line."""
+
+    tapewatch: Literal["recording"]
+    version: int
+    partitions: tuple[Described, ...]
+
+
+class Bytes(Struct, forbid_unknown_fields=True):
+    """What is no UTF-8 text."""
+
+    b64: bytes
+
+
+class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A record, or a tick where `tick` is there."""
+
+    p: _Count
+    o: _Count | UnsetType = UNSET
+    t: _Millis | UnsetType = UNSET
+    k: str | Bytes | UnsetType = UNSET
+    h: tuple[tuple[str, str | Bytes | None], ...] = ()
+    v: str | Bytes | UnsetType | None = UNSET
+    tick: _Count | UnsetType = UNSET
+    ts: int | UnsetType = UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+read_header = msgspec.json.Decoder(Header).decode
+"""Reads the first line; raises `msgspec.MsgspecError` where it is something else."""
+
+read_line = msgspec.json.Decoder(Line).decode
+"""Reads any other line; raises `msgspec.MsgspecError` where it is something else."""
+
+
+def header_line(partitions: Sequence[tuple[Partition, int]]) -> bytes:
+    """The first line: the partitions, each with the offset its history begins at."""
+    described = tuple(Described(*partition, start) for partition, start in partitions)
+    return _encode(Header("recording", FORMAT_VERSION, described))
+
+
+def record_line(number: int, record: Record) -> bytes:
+    """One record of partition `number`."""
+    return _encode(
+        Line(
+            p=number,
+            o=record.offset,
+            t=UNSET if record.timestamp == NO_TIME else record.timestamp // NS_PER_MS,
+            k=UNSET if record.key is None else _text(record.key),
+            h=tuple((name, None if value is None else _text(value)) for name, value in record.headers),
+            v=None if record.value is None else _text(record.value),
+        )
+    )
+
+
+def tick_line(number: int, tick_number: int, ts_ns: int) -> bytes:
+    """One tick of partition `number`.
+
+    Examples
+    --------
+    >>> tick_line(0, 3, 5_000)
+    b'{"p":0,"tick":3,"ts":5000}'
+    """
+    return _encode(Line(p=number, tick=tick_number, ts=ts_ns))
+
+
+def record_of(line: Line) -> Record | None:
+    """The record of a line, None where it is not one."""
+    if line.o is UNSET or line.v is UNSET:
+        return None
+    return Record(
+        offset=line.o,
+        value=None if line.v is None else _bytes(line.v),
+        timestamp=int(NO_TIME) if line.t is UNSET else line.t * NS_PER_MS,
+        key=None if line.k is UNSET else _bytes(line.k),
+        headers=tuple((name, None if value is None else _bytes(value)) for name, value in line.h),
+    )
+
+
+def tick_of(line: Line) -> tuple[int, int] | None:
+    """Number and time of the tick of a line, None where it is not one."""
+    return None if line.tick is UNSET or line.ts is UNSET else (line.tick, line.ts)
+
+
+def _text(data: bytes) -> str | Bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return Bytes(data)
+
+
+def _bytes(found: str | Bytes) -> bytes:
+    return found.encode() if isinstance(found, str) else found.b64

@@ -1,0 +1,154 @@
+"""The simulated market as a source: no broker, no file, the same records for the same seed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.sources.simulator.anomalies import plant as plant_anomaly
+from streamer.sources.simulator.anomaly import Anomaly
+from streamer.sources.simulator.instruments import INSTRUMENTS, Spec
+from streamer.sources.simulator.market import Event, InstrumentMarket
+from streamer.sources.simulator.planting import plant
+from streamer.sources.source import Assignments
+
+TOPIC = "simulated"
+"""The name under which a configuration says how the market's records are read."""
+
+OPENS_NS = 1_723_123_800_000_000_000
+"""When the market opens: 2024-08-08, 13:30 UTC."""
+
+_INCARNATION = "simulator"
+_NS = 1_000_000_000
+_MS = 1_000_000
+_TICK_S = 5
+_MOST_RECORDS = 1000
+_UNKNOWN_END = 2**62
+
+
+class SimulatorSource:
+    """A dozen instruments over a number of simulated seconds; a `Source`.
+
+    Records are events of the public schema, one each, with the event's time as their timestamp. Every five
+    simulated seconds a tick follows in each partition, so that silence can be seen.
+
+    Parameters
+    ----------
+    seed
+        Everything follows from it.
+    seconds
+        How long the market runs.
+    each
+        How often every kind of anomaly is planted; 0 for an ordinary market.
+    partitions
+        How many logs the instruments are spread over.
+    specs
+        The instruments.
+
+    Examples
+    --------
+    >>> source = SimulatorSource(seed=7, seconds=600, each=1)
+    >>> len(source.planted), source.planted == SimulatorSource(seed=7, seconds=600, each=1).planted
+    (10, True)
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        seconds: int,
+        each: int,
+        *,
+        partitions: int = 3,
+        specs: Sequence[Spec] = INSTRUMENTS,
+    ) -> None:
+        self._seed = seed
+        self._seconds = seconds
+        self._specs = tuple(specs)
+        self._partitions = [Partition(TOPIC, _INCARNATION, number) for number in range(partitions)]
+        self._chunks: Iterator[Chunk] = iter(())
+        self._exhausted = False
+        self.now_ns = OPENS_NS
+        chance = np.random.default_rng([seed, len(self._specs)])
+        self.planted: tuple[Anomaly, ...] = plant(self._specs, OPENS_NS, seconds, each, chance)
+
+    @property
+    def done(self) -> float:
+        """How much of the simulated time has been handed over, from 0 to 1."""
+        return (self.now_ns - OPENS_NS) / _NS / self._seconds
+
+    def open(self, assignments: Assignments) -> None:
+        """Open the market."""
+        logs = [Log(partition, first=0, end=_UNKNOWN_END, start=0) for partition in self._partitions]
+        starts = assignments.assigned(logs)
+        self._chunks = self._run([starts[partition] for partition in self._partitions])
+
+    def poll(self, timeout_s: float) -> Sequence[Chunk]:
+        """What happens next in one partition; nobody has to wait for it."""
+        del timeout_s
+        chunk = next(self._chunks, None)
+        self._exhausted = chunk is None
+        return () if chunk is None else (chunk,)
+
+    def at_end(self) -> frozenset[Partition]:
+        """Empty: the ticks that tell of time are among the records."""
+        return frozenset()
+
+    def exhausted(self) -> bool:
+        """True when the market has closed."""
+        return self._exhausted
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """A simulated market keeps no positions."""
+
+    def close(self) -> None:
+        """Close the market."""
+        self._chunks = iter(())
+
+    def instrument(self, number: int) -> Iterator[Event]:
+        """The events of one instrument alone, as (ns, record value)."""
+        spec = self._specs[number]
+        planted = [anomaly for anomaly in self.planted if anomaly.symbol == spec.symbol]
+        rng = np.random.default_rng([self._seed, len(self._specs), number])
+        return InstrumentMarket(spec, planted, plant_anomaly, OPENS_NS, self._seconds, rng).events()
+
+    def _run(self, starts: Sequence[int]) -> Iterator[Chunk]:
+        readers = [
+            _Reader(partition, self._merged(number), start)
+            for number, (partition, start) in enumerate(zip(self._partitions, starts, strict=True))
+        ]
+        for second in range(_TICK_S, self._seconds + _TICK_S, _TICK_S):
+            until = OPENS_NS + min(second, self._seconds) * _NS
+            for reader in readers:
+                yield from reader.until(until)
+            self.now_ns = until
+
+    def _merged(self, partition: int) -> Iterator[Event]:
+        numbers = range(partition, len(self._specs), len(self._partitions))
+        return heapq.merge(*(self.instrument(number) for number in numbers), key=lambda event: event[0])
+
+
+class _Reader:
+    """Reads one partition's events, a stretch of time after the other."""
+
+    def __init__(self, partition: Partition, events: Iterator[Event], start: int) -> None:
+        self._partition = partition
+        self._events = events
+        self._start = start
+        self._offset = 0
+        self._next = next(events, None)
+
+    def until(self, ts: int) -> Iterator[Chunk]:
+        records: list[Record] = []
+        while self._next is not None and self._next[0] < ts:
+            at, value = self._next
+            if self._offset >= self._start:
+                records.append(Record(self._offset, value, at // _MS * _MS))
+            self._offset += 1
+            self._next = next(self._events, None)
+            if len(records) == _MOST_RECORDS:
+                yield Chunk(self._partition, records)
+                records = []
+        yield Chunk(self._partition, records, tick=ts)

@@ -1,0 +1,76 @@
+"""Ends the episodes of a task that nobody goes on with, since nothing would ever resolve them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from sqlalchemy import Connection, func, insert, select
+
+from alerts.alert import Alert, over
+from alerts.one_shot import DRIFT
+from streamer.store import tables as t
+
+
+def close_open(connection: Connection, task_id: int, now: float, why: str) -> int:
+    """Write a ``resolved`` for every episode of a task that is open, as the store knows it.
+
+    Parameters
+    ----------
+    connection
+        Inside the write transaction that ends the task.
+    task_id
+        The task; it must never be folded again.
+    now
+        Wall-clock seconds.
+    why
+        For people: what ended it.
+
+    Returns
+    -------
+    int
+        How many there were.
+    """
+    c = t.outbox.c
+    of_task = (c.task_id == task_id, c.origin == "detect", c.rule != DRIFT)
+    last = (
+        select(c.alert_id, func.max(c.number).label("number")).where(*of_task).group_by(c.alert_id).subquery()
+    )
+    is_last = (c.alert_id == last.c.alert_id) & (c.number == last.c.number)
+    query = select(t.outbox).join(last, is_last).where(*of_task, c.transition != "resolved").order_by(c.n)
+    rows = connection.execute(query).mappings().all()
+    for row in rows:
+        before = Alert.from_json(row["body"])
+        alert = replace(
+            before,
+            transition="resolved",
+            number=before.number + 1,
+            source={**before.source, "offset": None, "index": None, "tick": None},
+            values={},
+            score=None,
+            text=over(before.text, why),
+        )
+        kept = {name: value for name, value in row.items() if name not in ("n", "routed")}
+        changed = {
+            "number": alert.number,
+            "transition": "resolved",
+            "body": alert.to_json(),
+            "created_at": now,
+        }
+        connection.execute(insert(t.outbox).values({**kept, **changed}))
+        decision = {"event": {"kind": "abandoned"}, "why": why}
+        place = {"topic": before.source["topic"], "partition": before.source["partition"]}
+        connection.execute(
+            insert(t.decisions).values(
+                alert_id=alert.id,
+                number=alert.number,
+                kind="transition",
+                held_by=None,
+                task_id=task_id,
+                offset=None,
+                index_=None,
+                body=json.dumps(decision).encode(),
+                **place,
+            )
+        )
+    return len(rows)
