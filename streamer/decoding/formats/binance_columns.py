@@ -1,6 +1,6 @@
 """Binance's market streams by columns: what is beyond doubt of a block of records, in two passes.
 
-Each row becomes what `streamer.decoding.formats.binance` makes of it one by one; a row in doubt is left to it.
+Each row becomes what `streamer.decoding.formats.binance` makes of it; a row in doubt is left to that.
 """
 
 from __future__ import annotations
