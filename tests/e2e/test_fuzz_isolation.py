@@ -17,7 +17,7 @@ from streamer.sources.files.file_source import FileInput, FileRecords
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, publish
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "decoding"))
 from fuzz import AT_MS, IGNORED, fuzz_messages
 
 JUNK = 100_000
