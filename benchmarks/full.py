@@ -192,5 +192,5 @@ def compiled(config: ConfigFile) -> Plan:
     from streamer.pipeline.warmup import warm_up
 
     found = compile_plan(config)
-    warm_up(found, lambda _: None)
+    warm_up(found)
     return found

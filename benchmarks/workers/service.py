@@ -17,6 +17,7 @@ from benchmarks.full import Tally
 from streamer.app.daemon import run_service
 from streamer.config.load import load
 from streamer.config.secrets import resolve_secrets
+from streamer.pipeline.compiling import Unseen
 from streamer.pipeline.runner import Work
 from streamer.serve.observer import Observer
 
@@ -40,7 +41,7 @@ def main(path: str, count: str) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     Observer.watch = watch  # type: ignore[method-assign]
-    run_service(config, resolve_secrets(config, os.environ), say=lambda _: None)
+    run_service(config, resolve_secrets(config, os.environ), compiling=Unseen())
     found = {"records": tally.records, "scored": tally.scored, "dead": tally.dead, "alerts": tally.alerts()}
     print(json.dumps({"rate": (tally.records - first) / (ended - began), **found}))
 

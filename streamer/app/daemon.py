@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
@@ -19,6 +19,7 @@ from streamer.config.settings import Settings
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
+from streamer.pipeline.compiling import CompileView
 from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
@@ -29,7 +30,7 @@ log = structlog.get_logger()
 
 
 def run_service(
-    config: ConfigFile, secrets: Secrets, *, say: Callable[[str], None], accept_rederivation: bool = False
+    config: ConfigFile, secrets: Secrets, *, compiling: CompileView, accept_rederivation: bool = False
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain, checkpoint and stop.
 
@@ -37,8 +38,8 @@ def run_service(
     ----------
     config, secrets
         What to do, and what it takes to do it.
-    say
-        Told, for a person, what goes on while nothing else can be seen.
+    compiling
+        Shows a person that kernels are being compiled, while nothing else can be seen.
     accept_rederivation
         See `Recovery`.
 
@@ -68,7 +69,7 @@ def run_service(
             stop_signals() as stopping,
         ):
             source = _source(settings, kafka)
-            warm_up(plan, say, source.prepare)
+            warm_up(plan, compiling, source.prepare, stopping.is_set)
             engine = parts.engine(source, accept_rederivation=accept_rederivation)
             reloader = Reloader(
                 Loaded(config, secrets, plan),

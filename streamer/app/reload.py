@@ -231,7 +231,7 @@ class Reloader:
         )
         receivers = build_receivers(config, secrets, self._clock, kept)
         if plan.config_hash != before.plan.config_hash:
-            warm_up(plan, log.debug)
+            warm_up(plan)
         return _Prepared(loaded, receivers, tuple(_changed(before.config.settings, config.settings, kept)))
 
 

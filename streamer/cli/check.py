@@ -11,7 +11,7 @@ from rich.table import Table
 
 from alerts.durations import spoken
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import out, say
+from streamer.cli.output import CompileBar, out, say
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
 
@@ -90,6 +90,7 @@ def _figure(number: float) -> str:
 
 
 def _detectors(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
+    from streamer.pipeline.compiling import shown
     from streamer.pipeline.costs import cost_us
     from streamer.pipeline.detector_states import detector_states
 
@@ -97,7 +98,8 @@ def _detectors(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
     for column in ("detector", "model", "warm-up left", "us an event (measured here)"):
         table.add_column(column, overflow="fold")
     for state in detector_states(plan, statuses):
-        cost = cost_us(state.name, plan.detectors[state.name])
+        with shown(CompileBar()):
+            cost = cost_us(state.name, plan.detectors[state.name])
         table.add_row(state.name, state.model, state.warm_up, f"{cost:,.2g}" if cost < 10 else f"{cost:,.0f}")
     return table
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from streamer.cli.output import out, say
+from streamer.cli.output import CompileBar, out, say
 from streamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def _run(
     plan, console = _plan(config), Console(stderr=True)
     database = open_store(f"sqlite:///{store}")
     with closing(database), stop_signals() as stopping:
-        warm_up(plan, say)
+        warm_up(plan, CompileBar(), stopped=stopping.is_set)
+        if stopping.is_set():
+            raise KeyboardInterrupt
         with View(console, market) as view:
             ran = run_demo(
                 config,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console, RenderableType
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
+
+_KERNELS = 240  # about as many as a configuration with detectors has, which is what a full bar means
 
 
 def out(result: RenderableType) -> None:
@@ -38,3 +40,40 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+class CompileBar:
+    """Shows on stderr that kernels are compiled: a bar on a terminal, elsewhere a line, and one at the end.
+
+    Parameters
+    ----------
+    bar
+        Where to show it, among what else is shown there; by default a bar of its own.
+    """
+
+    def __init__(self, bar: Progress | None = None) -> None:
+        self._bar = bar or progress_bar()
+        self._is_own = bar is None
+        self._task: TaskID | None = None
+
+    def begin(self, processes: int) -> None:
+        """Show it; see `streamer.pipeline.compiling.CompileView`."""
+        if self._bar.disable:
+            say("preparing kernels (the first start compiles them, which may take half a minute)")
+        note = f"in {processes} processes" if processes > 1 else ""
+        self._task = self._bar.add_task("preparing kernels", total=_KERNELS, note=note)
+        if self._is_own:
+            self._bar.start()
+
+    def compiled(self, count: int) -> None:
+        """Move the bar on."""
+        if self._task is not None:
+            self._bar.advance(self._task, count)
+
+    def end(self, seconds: float) -> None:
+        """Take the bar away, and say how long it took."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        if self._is_own:
+            self._bar.stop()
+        say(f"kernels ready after {seconds:.1f} s")

@@ -11,10 +11,11 @@ import typer
 
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, named_files
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import progress_bar, say
+from streamer.cli.output import CompileBar, progress_bar, say
 from streamer.decoding.formats import DecodeContext, Format, build_format
 from streamer.errors import UsageError
 from streamer.messages.records import Record
+from streamer.pipeline.compiling import CompileView, shown
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.file_source import FileInput, FileRecords
 from streamer.sources.kafka.kafka_settings import KafkaSettings
@@ -68,7 +69,7 @@ def publish(
             raise UsageError(f"{config}: no broker is named: give source.kafka, or --bootstrap")
     with progress_bar() as bar:
         task = bar.add_task("publishing", total=None, note="")
-        streams = [_outgoing(path, settings) for path in files]
+        streams = [_outgoing(path, settings, CompileBar(bar)) for path in files]
         counts = send(
             _first(merge_by_time(*streams), limit),
             kafka,
@@ -90,24 +91,34 @@ def _first(records: Iterator[Outgoing], limit: int | None) -> Iterator[Outgoing]
         yield record
 
 
-def _outgoing(path: Path, settings: tuple[FileSourceSettings, ...]) -> Iterator[Outgoing]:
+def _outgoing(
+    path: Path, settings: tuple[FileSourceSettings, ...], compiling: CompileView
+) -> Iterator[Outgoing]:
     found = next((one for one in settings if one.matches(path.name)), None)
     if found is None:
         raise UsageError(f"{path}: no entry of source.files matches it; add one, or give --format")
     return _keyed(
-        FileInput(path, found.receive_time), build_format(found.format), DecodeContext(path.name, found.venue)
+        FileInput(path, found.receive_time),
+        build_format(found.format),
+        DecodeContext(path.name, found.venue),
+        compiling,
     )
 
 
-def _keyed(file: FileInput, file_format: Format, context: DecodeContext) -> Iterator[Outgoing]:
+def _keyed(
+    file: FileInput, file_format: Format, context: DecodeContext, compiling: CompileView
+) -> Iterator[Outgoing]:
     """Each record with its instrument's symbol as the key; records of none keep the key before them."""
     key: bytes | None = None
     records = FileRecords(file)
     try:
-        while some := records.take(_AT_ONCE):
-            for out in _with_keys(some, file_format, context, key):
-                yield out
-                key = out.key
+        while True:
+            with shown(compiling):
+                keyed = list(_with_keys(records.take(_AT_ONCE), file_format, context, key))
+            if not keyed:
+                return
+            yield from keyed
+            key = keyed[-1].key
     finally:
         records.close()
 

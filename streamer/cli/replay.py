@@ -10,7 +10,7 @@ import typer
 
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, file_source
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import say
+from streamer.cli.output import CompileBar, say
 
 
 def replay(
@@ -59,7 +59,7 @@ def replay(
     with ExitStack() as stack:
         output = stack.enter_context(ReplayOutput(alerts, scores, quiet=quiet, done=reading.done))
         stopping = stack.enter_context(stop_signals())
-        warm_up(plan, say)
+        warm_up(plan, CompileBar(), stopped=stopping.is_set)
         tally = fold(
             plan,
             source,

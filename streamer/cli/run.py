@@ -9,7 +9,7 @@ import typer
 
 from streamer.cli.code_loading import loading
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import say
+from streamer.cli.output import CompileBar, say
 from streamer.config.secrets import resolve_secrets
 
 
@@ -40,4 +40,4 @@ def run(
         say(f"warning: {warning}")
     secrets = resolve_secrets(loaded, os.environ)
     set_up_logs(loaded.settings.log)
-    run_service(loaded, secrets, say=say, accept_rederivation=accept_rederivation)
+    run_service(loaded, secrets, compiling=CompileBar(), accept_rederivation=accept_rederivation)

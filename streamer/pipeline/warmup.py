@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -14,6 +12,14 @@ from streamer.messages.batch import Batch, Decoded, Instrument, Kind
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.messages.records import Partition, Record
 from streamer.messages.texts import Strings, Texts
+from streamer.pipeline.compiling import (
+    CompileView,
+    Unseen,
+    compile_elsewhere,
+    only_load,
+    processes_for,
+    shown,
+)
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Tick
 
@@ -21,50 +27,61 @@ _SECOND_NS = 1_000_000_000
 _RECORDS = (Record(0, b"{}"), Record(1, None))
 _MANY = 128
 _INSTRUMENT = Instrument("warm-up", "warm-up")
-_NOTICE = "preparing kernels (the first start compiles them, which may take half a minute)"
-_QUICK_S = 1.0  # nobody needs to be told of less
 
 
-def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] = lambda: None) -> float:
-    """Read records in each format, and run a throw-away task over an event of every kind and a tick.
+def warm_up(
+    plan: Plan,
+    view: CompileView | None = None,
+    also: Callable[[], object] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Load a plan's kernels, or compile them: read records in each format, and run a throw-away task.
+
+    Where one is not kept, processes compile the parts of the plan side by side first.
 
     Parameters
     ----------
     plan
         What will be computed.
-    say
-        Told when it takes longer than a second: half a minute where nothing is compiled yet.
+    view
+        Shows a person what is compiled.
     also
         Done as well, such as a source's own kernels.
-
-    Returns
-    -------
-    float
-        Seconds it took.
+    stopped
+        Whether to give up; then kernels are compiled as they are called.
     """
-    began = time.monotonic()
-    notice = threading.Timer(_QUICK_S, say, [_NOTICE])
-    notice.start()
-    try:
-        _run_once(plan)
-        also()
-    finally:
-        notice.cancel()
-    took = time.monotonic() - began
-    if took > _QUICK_S:
-        say(f"kernels ready after {took:.1f} s")
-    return took
+    kept = only_load(lambda: _run_once(plan))
+    with shown(view or Unseen()) as progress:
+        if not kept and (processes := processes_for(list(PARTS))):
+            progress.begin(processes)
+            compile_elsewhere(plan.document, list(PARTS), stopped, progress.compiled)
+        if not kept and not stopped():
+            _run_once(plan)
+        if not stopped():
+            also()
 
 
 def _run_once(plan: Plan) -> None:
+    _read(plan)
+    _detect(plan)
+
+
+def _read(plan: Plan) -> None:
     for feed in plan.feeds:
         feed.format.columns(
             RecordBlock.of(_RECORDS), DecodeContext(feed.match, feed.venue or _INSTRUMENT.venue)
         )
     _number_texts()
+
+
+def _detect(plan: Plan) -> None:
     task = Task(plan, Partition("warm-up", "", 0))
     task.step(Decoded(_one_of_each(), (), {}))
     task.step(Tick(1, 10 * _SECOND_NS))
+
+
+PARTS: Mapping[str, Callable[[Plan], None]] = {"detection": _detect, "decoding": _read}
+"""What may be compiled side by side: no two have kernels of any size in common. The largest comes first."""
 
 
 def _number_texts() -> None:
