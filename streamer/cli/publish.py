@@ -114,7 +114,8 @@ def _keyed(
     try:
         while True:
             with shown(compiling):
-                keyed = list(_with_keys(records.take(_AT_ONCE), file_format, context, key))
+                some = records.take(_AT_ONCE)
+                keyed = list(_with_keys(some, file_format, context, key)) if some else []
             if not keyed:
                 return
             yield from keyed

@@ -1,0 +1,164 @@
+"""A cold start compiles in several processes, says so, and leaves nothing behind when it is given up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detectors.kernels import kernel
+from streamer.pipeline.compiling import only_load, processes_for, shown
+
+ROOT = Path(__file__).parents[2]
+WARMS_UP = """
+import sys
+from streamer.config.load import load
+from streamer.pipeline.compile import compile_plan
+from streamer.pipeline.compiling import watching
+from streamer.pipeline.warmup import warm_up
+
+class Told:
+    def __init__(self):
+        self.begun, self.count, self.ended = [], 0, 0
+    def begin(self, processes):
+        self.begun.append(processes)
+    def compiled(self, count):
+        self.count += count
+    def end(self, seconds):
+        self.ended += 1
+
+view, here = Told(), []
+with watching(lambda: here.append(1), lambda: None):
+    warm_up(compile_plan(load(sys.argv[1])), view)
+print(view.begun, view.ended, view.count > 50, len(here))
+"""
+RULES = """
+source:
+  kafka: {bootstrap: localhost:9092}
+  topics: [{match: trades, format: tapewatch}]
+rules:
+  fat_finger: {when: size > 50 * size_mean_1h}
+receivers:
+  console: {console: {}}
+"""
+TWO_CORES = len(os.sched_getaffinity(0)) > 1
+
+
+class Told:
+    """Remembers what a `CompileView` was told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def begin(self, processes: int) -> None:
+        self.calls.append(f"begin {processes}")
+
+    def compiled(self, count: int) -> None:
+        self.calls.append(f"compiled {count}")
+
+    def end(self, seconds: float) -> None:
+        self.calls.append("end")
+
+
+def one_more(x: int) -> int:
+    return x + 1
+
+
+@pytest.fixture
+def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    return tmp_path / "kernels"
+
+
+def test_what_is_compiled_here_is_shown_and_what_is_kept_is_not(kernels: Path) -> None:
+    for calls in (["begin 1", "compiled 1", "end"], []):
+        told = Told()
+        with shown(told):
+            assert kernel(one_more)(1) == 2
+        assert told.calls == calls
+
+
+def test_kernels_can_be_loaded_without_compiling_any(kernels: Path) -> None:
+    assert not only_load(lambda: kernel(one_more)(1))
+    assert not kernels.exists()
+    kernel(one_more)(1)
+    assert only_load(lambda: kernel(one_more)(1))
+
+
+def test_processes_are_started_only_where_they_can_share_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    assert processes_for(["one", "another"]) == (2 if TWO_CORES else 0)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path / "file"))
+    assert processes_for(["one", "another"]) == 0
+
+
+@pytest.mark.skipif(not TWO_CORES, reason="one core: kernels are compiled in this process")
+def test_processes_compile_all_that_a_plan_needs(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    command = [sys.executable, "-c", WARMS_UP, str(tmp_path / "rules.yaml")]
+    for expected in ("[2] 1 True 1", "[] 0 False 0"):  # the one that was to be compiled here was not
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=_environ(tmp_path),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
+        )
+        assert done.stdout.strip() == expected, done.stderr
+
+
+@pytest.mark.skipif(not TWO_CORES, reason="one core: kernels are compiled in this process")
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_signal_ends_the_processes_that_compile(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-m", "streamer", "demo", "--minutes", "15"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=_environ(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        assert "preparing kernels" in process.stderr.readline()
+        compiling = _until(lambda: _children(process.pid), 2)
+        time.sleep(1)
+        process.send_signal(number)
+        assert process.wait(timeout=20) == code
+        _until(lambda: [pid for pid in compiling if not _is_running(pid)], 2)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    return {**os.environ, "NUMBA_CACHE_DIR": str(folder / "kernels")}
+
+
+def _until(found: Callable[[], list[int]], count: int) -> list[int]:
+    deadline = time.monotonic() + 30
+    while len(now := found()) < count:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.1)
+    return now
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
