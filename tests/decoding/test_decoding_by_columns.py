@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from events.decoding import RECEIVED_NS, a_format
-from events.odd_records import (
+from decoding.decode_once import RECEIVED_NS, a_format
+from decoding.odd_records import (
     each_odd,
     lines,
     mapped_event,
@@ -20,7 +20,7 @@ from events.odd_records import (
     own_of_each_kind,
     text_of,
 )
-from events.test_real_captures import BITMEX, COINBASE
+from decoding.test_real_captures import BITMEX, COINBASE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from events.decoding import NO_TIME, RECEIVED_NS, a_format, events, records
-from events.fuzz import fuzz_messages
+from decoding.decode_once import NO_TIME, RECEIVED_NS, a_format, events, records
+from decoding.fuzz import fuzz_messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from events.decoding import a_format
+from decoding.decode_once import a_format
 
 from streamer.decoding.formats import DecodeContext
 from streamer.messages.batch import Kind
