@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from alerts.cap import CapText, cap_per_minute
 from alerts.durations import NS_PER_SECOND, parse_duration
 from alerts.secrets import Secret
+from alerts.stages.cap import CapText, cap_per_minute
 
 SLACK_API = "https://slack.com/api/"
 

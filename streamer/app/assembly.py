@@ -10,12 +10,13 @@ from pathlib import Path
 
 import structlog
 
-from streamer.app.reload import Receivers
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
 from streamer.notify.clock import SystemClock
 from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.notifier import Notifier
+from streamer.notify.receiver_set import ReceiverSet
+from streamer.notify.sender import SenderContext
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
@@ -127,7 +128,7 @@ def wired(
     config: ConfigFile,
     plan: Plan,
     database: Database,
-    receivers: Receivers,
+    receivers: ReceiverSet,
     *,
     listen: tuple[str, int] | None,
     left: Callable[[], None] = lambda: log.info("deliveries are left for the next start"),
@@ -157,13 +158,9 @@ def wired(
     clock, wanted = SystemClock(), config.settings.heartbeat
     observer = Observer(plan, receivers.names, database, clock, time.monotonic)
     notifier = Notifier(
-        database,
-        receivers.routes,
-        receivers.built,
-        clock,
-        caps=receivers.caps,
-        watch=observer.metrics.delivery,
-        heartbeat=None if wanted is None else HeartbeatSender(database, wanted, clock, observer.counts),
+        receivers,
+        SenderContext(database, clock, watch=observer.metrics.delivery),
+        None if wanted is None else HeartbeatSender(database, wanted, clock, observer.counts),
     )
     observer.follow(notifier)
     with serving(listen, observer.registry, health=observer.healthy, readiness=observer.ready) as address:

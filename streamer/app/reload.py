@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +15,16 @@ from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.receiver import Receiver
 from alerts.receivers.registry import build_receiver
-from alerts.routing import Router, Routes
 from alerts.secrets import SecretError
+from alerts.stages.registry import StageSettings, build_stages
+from alerts.stages.route import Router
 from streamer.config.errors import ConfigError, Path, Problem
 from streamer.config.file import ConfigFile
 from streamer.config.load import load
 from streamer.config.secrets import Secrets, resolve_secrets, secrets_of
 from streamer.config.settings import Settings
 from streamer.errors import TapewatchError
+from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
@@ -61,38 +63,16 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Receivers:
-    """The notify half of a configuration.
-
-    Parameters
-    ----------
-    names
-        All receivers, in the order of the configuration.
-    built
-        Those that are new, or not what they were; the others go on as they are.
-    caps
-        Messages a minute by receiver, None for no cap.
-    routes
-        Who gets what.
-    """
-
-    names: tuple[str, ...]
-    built: Mapping[str, Receiver]
-    caps: Mapping[str, int | None]
-    routes: Router
-
-
-@dataclass(frozen=True, slots=True)
 class _Prepared:
     loaded: Loaded
-    receivers: Receivers
+    receivers: ReceiverSet
     changed: tuple[str, ...]
 
 
 def build_receivers(
     config: ConfigFile, secrets: Secrets, clock: Clock, kept: frozenset[str] = frozenset()
-) -> Receivers:
-    """Build the receivers of a configuration, but for those that are kept, and the routes to all of them.
+) -> ReceiverSet:
+    """Build the receivers of a configuration except the kept ones, and the stages for all of them.
 
     Raises
     ------
@@ -112,7 +92,7 @@ def build_receivers(
         config.fail(problems)
     names = tuple(config.settings.receivers)
     caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    return Receivers(names, built, caps, Router(config.settings.route, names))
+    return ReceiverSet(names, built, build_stages(StageSettings(Router(config.settings.route, names), caps)))
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:
@@ -161,7 +141,7 @@ class Reloader:
         self,
         running: Loaded,
         engine: Engine,
-        notify: Callable[[Routes, Sequence[str], Mapping[str, Receiver], Mapping[str, int | None]], None],
+        notify: Callable[[ReceiverSet], None],
         clock: Clock,
         environ: Mapping[str, str],
         watch: Callable[[bool], None] = lambda _: None,
@@ -209,8 +189,7 @@ class Reloader:
         for warning in prepared.loaded.config.warnings:
             log.warning("configuration", problem=str(warning))
         self._engine.reload(prepared.loaded.plan)
-        made = prepared.receivers
-        self._notify(made.routes, made.names, made.built, made.caps)
+        self._notify(prepared.receivers)
         log.info(
             "reloaded",
             old=before.plan.config_hash,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from alerts.routing import RouteError, Router, RouteSettings
+from alerts.stages.route import RouteError, Router, RouteSettings
 from alerts.suggestions import did_you_mean
 from streamer.config.errors import Path, Problem
 from streamer.config.file import ConfigFile

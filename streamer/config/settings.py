@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from alerts.durations import duration_ns, duration_s
 from alerts.receivers.settings import ReceiverSettings
-from alerts.routing import RouteSettings
 from alerts.rule_settings import RulesSettings
 from alerts.severity import Severity
+from alerts.stages.route import RouteSettings
 from detectors.detector_settings import DetectorSettings
 from streamer.config.serve_settings import ServeSettings
 from streamer.notify.heartbeat_settings import HeartbeatSettings

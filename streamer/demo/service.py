@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from alerts.receivers.receiver import Receiver
-from alerts.routing import Router
+from alerts.stages.registry import StageSettings, build_stages
+from alerts.stages.route import Router
 from streamer.app.assembly import wired
-from streamer.app.reload import Receivers
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
+from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Work
 from streamer.serve.observer import Broker
@@ -73,7 +74,8 @@ def run_demo(
     """
     config = replace(config, settings=config.settings.model_copy(update={"heartbeat": None}))
     names = tuple(receivers)
-    heard = Receivers(names, receivers, {}, Router(config.settings.route, names))
+    stages = build_stages(StageSettings(Router(config.settings.route, names)))
+    heard = ReceiverSet(names, receivers, stages)
     with wired(config, plan, database, heard, listen=listen, left=_not_delivered) as parts:
         served(parts.address)
         engine = parts.engine(source, ticks=False, watch=watch)

@@ -1,4 +1,4 @@
-"""One delivery on its way to one receiver, over as many attempts as it takes."""
+"""One delivery over several attempts."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ log = structlog.get_logger(__name__)
 
 
 def plain_traceback() -> str:
-    """The traceback of the error at hand, as text.
+    """The traceback of the current error, as text.
 
-    Handed to the log in place of the error itself: renderers that show local variables would show tokens.
+    Logged instead of the error itself: log renderers that show local variables would show tokens.
     """
     return traceback.format_exc()
 
 
 class Attempt:
-    """One delivery over its attempts: each knows the steps and the doubts of those before it.
+    """One delivery over its attempts; each knows what the earlier ones did.
 
     Parameters
     ----------
     receiver
-        Who gets it.
+        Where it goes.
     store
-        Where its steps are remembered.
+        Where its steps are kept.
     delivery
         As it was claimed.
     """
@@ -37,7 +37,7 @@ class Attempt:
     def __init__(self, receiver: Receiver, store: StoreDeliveries, delivery: Delivery) -> None:
         self.delivery = delivery
         self.messages = 0
-        """How many have reached the receiver, or may have."""
+        """How many messages reached the receiver, or may have."""
         self._receiver = receiver
         self._store = store
         self._unrecorded = False
@@ -48,7 +48,7 @@ class Attempt:
         Raises
         ------
         RetryableError, PermanentError
-            As the receiver says; a fault of its own is permanent, one of the store is raised as it is.
+            As the receiver says. A bug in the receiver counts as permanent; errors of the store pass through.
         """
         try:
             self._receiver.deliver(self.delivery, self._record)
@@ -63,12 +63,12 @@ class Attempt:
         except Exception as error:
             if self._unrecorded:
                 raise
-            # a receiver's own fault must neither end the thread nor be tried for ever
+            # a bug in a receiver must neither end the thread nor be retried for ever
             log.error("receiver failed", delivery=self.delivery.key, traceback=plain_traceback())  # noqa: TRY400
             raise PermanentError(f"internal_{type(error).__name__}") from error
 
     def _record(self, step: str, result: str) -> None:
-        self._unrecorded = True  # until it is: an error in between is the store's, not the receiver's
+        self._unrecorded = True  # an error from here on is the store's, not the receiver's
         self._store.record_step(self.delivery, step, result)
         self._unrecorded = False
         self.delivery = replace(self.delivery, steps={**self.delivery.steps, step: result})

@@ -1,4 +1,4 @@
-"""The one place that looks at the wall clock."""
+"""The only place that reads the wall clock."""
 
 from __future__ import annotations
 

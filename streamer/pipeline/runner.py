@@ -18,6 +18,7 @@ from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.task import Task, Tick
+from streamer.store.commits import Derivation
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
 
@@ -197,9 +198,8 @@ class Runner:
                 dead=_with_bytes(outcome.dead, records),
                 near_misses=tuple(self._near_misses),
             ),
-            config_hash=self.task.plan.config_hash,
-            again=not self.live,
-            lost=lost,
+            Derivation(self.task.plan.config_hash, again=not self.live),
+            lost,
         )
         self.journal.written()
         self._near_misses.clear()

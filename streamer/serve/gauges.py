@@ -15,7 +15,7 @@ from streamer.messages.records import Partition
 from streamer.pipeline.runner import Runner
 from streamer.store.database import Database
 from streamer.store.deliveries import PARKED, PENDING, StoreDeliveries
-from streamer.store.mutes import StoreMutes
+from streamer.store.silences import StoreSilences
 
 Labels = tuple[str, ...]
 
@@ -113,7 +113,7 @@ class StandingCollector(Collector):
         """Replaced as a whole, by one thread; read by others."""
         self.receivers = tuple(receivers)
         self._deliveries = StoreDeliveries(database)
-        self._mutes = StoreMutes(database)
+        self._silences = StoreSilences(database)
         self._clock = clock
         registry.register(self)
 
@@ -126,7 +126,7 @@ class StandingCollector(Collector):
         """The families as they are now; asked at a scrape."""
         yield from _of_tasks(self.noted)
         waiting = {name: self._deliveries.waiting(name) for name in self.receivers}
-        yield from _of_store(waiting, self._mutes.active(self._clock.now()))
+        yield from _of_store(waiting, self._silences.muted_rules(self._clock.now()))
 
 
 def _of_tasks(standing: Standing) -> Iterator[GaugeMetricFamily]:

@@ -13,13 +13,12 @@ from alerts.severity import SEVERITIES
 from detectors.models.model import STATUS_NAMES
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.messages.records import Partition
-from streamer.notify.delivery_watch import DeliveryOutcome
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Work
 from streamer.serve.histogram import BulkHistogram
 
 _TRANSITIONS = ("fired", "updated", "resolved")
-_OUTCOMES: tuple[DeliveryOutcome, ...] = ("delivered", "retried", "parked", "summarised", "muted")
+_OUTCOMES = ("delivered", "retried", "parked", "summarised", "muted")
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 5.0, 10.0, 100.0)
 _STEP_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _AGE_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -108,9 +107,7 @@ class Metrics:
         for flood in work.outcome.floods:
             self._flood(work.task.partition, (flood.reason, flood.minute, flood.first_offset), flood.count)
 
-    def delivery(
-        self, receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None
-    ) -> None:
+    def delivery(self, receiver: str, outcome: str, count: int = 1, waited_s: float | None = None) -> None:
         """Count what became of deliveries; a `streamer.notify.delivery_watch.DeliveryWatch`."""
         self._deliveries.labels(receiver, outcome).inc(count)
         if waited_s is not None:

@@ -1,4 +1,4 @@
-"""Ends the episodes of a task that nobody goes on with, since nothing would ever resolve them."""
+"""Resolves the open episodes of a task that is never folded again; nothing else would."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.store import tables as t
 
 
 def close_open(connection: Connection, task_id: int, now: float, why: str) -> int:
-    """Write a ``resolved`` for every episode of a task that is open, as the store knows it.
+    """Write a ``resolved`` for each open episode of a task.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
     now
         Wall-clock seconds.
     why
-        For people: what ended it.
+        The reason, for people.
 
     Returns
     -------

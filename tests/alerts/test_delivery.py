@@ -18,7 +18,7 @@ from sqlalchemy import select, text
 from standardwebhooks import Webhook
 
 from streamer.notify.notifier import Notifier
-from streamer.notify.sender import RetryPace
+from streamer.notify.retry_pace import RetryPace
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries, outbox

@@ -12,6 +12,7 @@ import typer
 from doc_pages import NAMES, PAGES, ROOT, anchors, coded, links, section, table, words
 from pydantic import BaseModel
 
+from alerts import service_alert
 from alerts.catalogue.files import read_set, set_names
 from alerts.language.symbols import KIND_NAMES
 from alerts.receivers.settings import ReceiverSettings, SlackSettings, WebhookSettings
@@ -36,7 +37,6 @@ from streamer.decoding.event_fields import FIELDS, FIELDS_BY_KIND
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings
 from streamer.sources.kafka.security import SaslSettings, TlsSettings
-from streamer.store import service_alerts
 
 LINKING = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 WRITTEN_OUT: dict[str, type[BaseModel]] = {
@@ -166,7 +166,7 @@ def test_every_kind_of_receiver_and_its_keys() -> None:
 
 
 def test_every_alert_about_the_service() -> None:
-    assert set(defaults("delivery", "An alert")) == set(service_alerts.SERVICE_RULES)
+    assert set(defaults("delivery", "An alert")) == set(service_alert.SERVICE_RULES)
 
 
 def commands() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from daemon import Daemon, alerts_of, configure, edited
 from fakes.slack import Received
 from stores import ask, undelivered
 
-from alerts.cap import MINUTE_S
+from alerts.stages.cap import MINUTE_S
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, publish
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from drift_market import drift_plan, hours
 from fakes.alert_bodies import commit
+from fakes.delivering import receiver_set
 from fakes.exposition import fetch, lint, value
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, market, records, trade
@@ -22,12 +23,13 @@ from alerts.receivers.receiver import RetryableError
 from streamer.errors import TapewatchError
 from streamer.messages.records import Partition
 from streamer.notify.notifier import Notifier
+from streamer.notify.sender import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer
 from streamer.serve.server import serving
 from streamer.store.database import Database, open_store
-from streamer.store.mutes import StoreMutes
+from streamer.store.silences import StoreSilences
 
 FREE = ("127.0.0.1", 0)
 S = 1_000_000_000
@@ -258,25 +260,13 @@ class Broken:
         raise RetryableError("http_503", everything=True)
 
 
-class Ops:
-    """Everything goes to one."""
-
-    def receivers(self, body: object) -> tuple[str, ...]:
-        return ("ops",)
-
-
 def test_health_goes_by_the_notify_half_and_tells_no_secrets(service: Service) -> None:
-    notifier = Notifier(
-        service.database,
-        Ops(),
-        {"ops": Broken()},
-        service.world.time,
-        watch=service.observer.metrics.delivery,
-    )
+    context = SenderContext(service.database, service.world.time, watch=service.observer.metrics.delivery)
+    notifier = Notifier(receiver_set({"ops": Broken()}), context)
     service.observer.follow(notifier)
     notifier.start()
     commit(service.database, ("a", 0))
-    StoreMutes(service.database).mute("big", 2_000.0, 1_000.0)
+    StoreSilences(service.database).mute("big", 2_000.0, 1_000.0)
     notifier.wake()
     assert not notifier.stop(0.5)
     service.work()
@@ -293,7 +283,7 @@ def test_other_pages_and_the_store_in_trouble(service: Service) -> None:
     assert service.get("/")[0] == 404
     assert service.get("/metrics?x=1")[0] == 200
     with service.database.write() as connection:
-        connection.exec_driver_sql("DROP TABLE mutes")
+        connection.exec_driver_sql("DROP TABLE silences")
     assert service.get("/metrics") == (500, "the store does not answer\n")
     assert service.get("/healthz")[0] == 200
 

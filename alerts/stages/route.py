@@ -1,10 +1,10 @@
-"""Which receivers an alert goes to."""
+"""Routes: which receivers an alert goes to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.symbols import Symbol, SymbolTable
 from alerts.severity import SEVERITIES
+from alerts.stages.stage import AlertTransition, Pass, Stage, Stop, Verdict
+from alerts.stages.view import StageView
 from alerts.suggestions import did_you_mean
 
 ALERT_SYMBOLS = SymbolTable.of(
@@ -107,15 +109,8 @@ class RouteError(ValueError):
         self.problems = tuple(problems)
 
 
-class Routes(Protocol):
-    """Decides which receivers an alert goes to."""
-
-    def receivers(self, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Names of receivers, each once, in configuration order."""
-
-
 class Router:
-    """Chooses the receivers of an alert; a `Routes`.
+    """Chooses the receivers of an alert.
 
     An alert of the service about a receiver (``source.receiver``) never goes to that one: where the
     routes name no other, it goes to all the others.
@@ -184,11 +179,38 @@ class Router:
                 problems.append(RouteProblem((*path, "to", number), message))
 
 
+class RouteStage(Stage):
+    """Passes an alert to the receivers that the routes name.
+
+    A receiver that earlier transitions of the episode went to gets the later ones too, whatever the routes
+    say of those: who saw it begin must see it end.
+
+    Parameters
+    ----------
+    router
+        The routing tree.
+    """
+
+    name = "route"
+    phase = "routing"
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:
+        """Stop what no route sends to this receiver; its delivery is not kept."""
+        if view.episode(transition.alert_id, receiver).known:
+            return Pass("earlier transitions of the episode went there")
+        if receiver in self._router.receivers(transition.body):
+            return Pass("a route names the receiver")
+        return Stop("no route names the receiver", None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Branch:
     condition: Condition | None
     to: tuple[str, ...]
-    goes_on: bool
+    continues: bool
     branches: tuple[_Branch, ...]
 
     def takes(self, alert: ExpressionColumns) -> bool:
@@ -201,7 +223,7 @@ class _Branch:
                 continue
             matched = True
             yield from branch.follow(alert)
-            if not branch.goes_on:
+            if not branch.continues:
                 break
         if not matched:
             yield from self.to
@@ -217,16 +239,16 @@ def _columns(body: Mapping[str, Any]) -> ExpressionColumns:
     return ExpressionColumns(numbers, codes, strings, 1)
 
 
-def _number(found: object) -> NDArray[np.float64]:
-    return np.array([float(found) if isinstance(found, int | float) else np.nan], np.float64)
+def _number(value: object) -> NDArray[np.float64]:
+    return np.array([float(value) if isinstance(value, int | float) else np.nan], np.float64)
 
 
 def _about(body: Mapping[str, Any]) -> str | None:
     source = body.get("source")
     if body.get("origin") != "service" or not isinstance(source, Mapping):
         return None
-    found = source.get("receiver")
-    return found if isinstance(found, str) else None
+    name = source.get("receiver")
+    return name if isinstance(name, str) else None
 
 
 def _problem_text(problem: RouteProblem) -> str:
