@@ -81,17 +81,14 @@ class StoreDeliveries:
 
     def due(self, receiver: str, limit: int, now: float) -> Sequence[DueDelivery]:
         """Deliveries whose time has come and whose episode's earlier transitions are done, oldest first."""
-        o = outbox.c
-        columns = (deliveries.c.n, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body)
-        query = (
-            _select_open(receiver, *columns)
-            .join_from(deliveries, outbox, o.n == deliveries.c.outbox_n)
-            .where(deliveries.c.next_at <= now)
-            .order_by(deliveries.c.n)
-            .limit(limit)
-        )
+        d, o = deliveries.c, outbox.c
+        numbers = _select_open(receiver, d.n).where(d.next_at <= now).order_by(d.n).limit(limit)
+        columns = (d.n, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body)
+        query = select(*columns).join_from(deliveries, outbox, o.n == d.outbox_n).order_by(d.n)
         with self._database.read() as connection:
-            return [DueDelivery(row.n, _transition(row)) for row in connection.execute(query)]
+            chosen = connection.scalars(numbers).all()  # first, else all that is due is joined and sorted
+            rows = connection.execute(query.where(d.n.in_(chosen))).all() if chosen else ()
+            return [DueDelivery(row.n, _transition(row)) for row in rows]
 
     def claim(self, receiver: str, due: Sequence[DueDelivery], now: float) -> Sequence[Delivery]:
         """Mark deliveries as being tried, so that after a crash they come back in doubt.
