@@ -119,7 +119,7 @@ def rows_of(kinds: frozenset[int], kind: NDArray[np.int8]) -> NDArray[np.bool_]:
 
 @cache
 def _chosen(kinds: frozenset[int]) -> NDArray[np.bool_]:
-    chosen = np.zeros(len(KIND_NAMES) + 1, np.bool_)  # the last is a tick
+    chosen = np.zeros(len(KIND_NAMES) + 1, np.bool_)  # the last is a timer
     chosen[sorted(kinds)] = True
     return chosen
 

@@ -24,7 +24,7 @@ class Node(Protocol):
         """Make room for `n_slots` slots."""
 
     def step(self, rows: FeatureRows) -> NDArray[np.float64]:
-        """The value as of each row, float64[n]; `TICK` rows change nothing."""
+        """The value as of each row, float64[n]; `TIMER` rows change nothing."""
 
     def state(self, copies: Copies) -> State:
         """An exact copy of the state, of arrays that `copies` copies."""

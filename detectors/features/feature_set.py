@@ -143,7 +143,7 @@ class FeatureSet:
         Returns
         -------
         dict
-            float64[n] by name, NaN until known. `TICK` rows see the value at their time and
+            float64[n] by name, NaN until known. `TIMER` rows see the value at their time and
             change nothing.
         """
         self.grow(columns.n_slots)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
+from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
 from detectors.features.banks import Copies
 from detectors.features.family import Family
 from detectors.features.rows import NS, FeatureRows, bits_of, is_of
@@ -69,10 +69,10 @@ FAMILIES = (
     ),
     Family(
         stem="silence_s",
-        doc="seconds since the instrument's last event before this row, of any kind; it grows on ticks",
+        doc="seconds since the instrument's last event before this row, of any kind; it grows on timers",
         unit="seconds",
         shape="positive",
-        fed_by=_EVENTS | {TICK},
+        fed_by=_EVENTS | {TIMER},
         needs=frozenset(),
         build=lambda _window, _banks: _Gap(_EVENTS, running=True),
         windowed=False,
