@@ -16,7 +16,7 @@ from numba import njit
 from numba.core.caching import FunctionCache
 
 _HERE = Path(__file__).parent
-_WITHOUT_KERNELS = ("kernels.py", "columns.py", "calibration/contract.py", "models/contract.py")
+_WITHOUT_KERNELS = ("kernels.py", "event_columns.py", "calibration/calibrator.py", "models/model.py")
 _WITH_KERNELS = b"from detectors.kernels import kernel\n"
 
 

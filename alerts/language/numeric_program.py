@@ -32,7 +32,7 @@ from alerts.language.operations import (
     Plus,
     Times,
 )
-from alerts.language.truth import OPPOSITES, All, Any, Compare, Not, Predicate
+from alerts.language.predicates import OPPOSITES, All, Any, Compare, Not, Predicate
 
 (_PLUS, _MINUS, _TIMES, _OVER, _LEAST, _GREATEST, _NEGATIVE, _ABSOLUTE, _LOGARITHM) = range(9)
 (_LESS, _LESS_EQUAL, _GREATER, _GREATER_EQUAL, _EQUAL, _UNEQUAL) = range(10, 16)
