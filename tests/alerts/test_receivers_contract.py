@@ -15,8 +15,7 @@ from fakes.alert_bodies import delivery
 from fakes.slack import INCOMING, FakeSlack, cut, hang, rate_limited, refuse, server_error
 
 from alerts.contracts import Delivery, PermanentError, Receiver, RetryableError
-from alerts.receivers.registry import RECEIVERS, build_receiver
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import RECEIVERS, ReceiverSettings, build_receiver
 from streamer.notify.clock import SystemClock
 
 KEY = base64.b64encode(b"k" * 32).decode()

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from alerts.contracts import PermanentError, Receiver, RetryableError
-from alerts.receivers.registry import build_receiver
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.receivers.retry_after import retry_after_s
-from alerts.receivers.settings import ReceiverSettings
 from alerts.secrets import SecretError
 from streamer.notify.clock import SystemClock
 
