@@ -84,6 +84,12 @@ def test_lines_are_appended_in_order(tmp_path: Path) -> None:
     assert found == [("older", 0), ("a1", 0), ("a1", 1), ("a1", 2)]
 
 
+def test_a_line_is_the_stored_body(tmp_path: Path) -> None:
+    item = delivery(text="Zürich & “quotes”")
+    FileReceiver(tmp_path / "alerts.jsonl").deliver(item, nothing)
+    assert (tmp_path / "alerts.jsonl").read_bytes() == item.body + b"\n"
+
+
 def test_a_line_in_doubt_is_written_once_wherever_in_the_tail_it_is(tmp_path: Path) -> None:
     path = tmp_path / "alerts.jsonl"
     receiver = FileReceiver(path)

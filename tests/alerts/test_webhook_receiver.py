@@ -39,6 +39,7 @@ def test_the_signature_verifies_and_covers_id_time_and_body(slack_server: FakeSl
     hook(slack_server.webhook_url()).deliver(item, nothing)
     (got,) = slack_server.of("webhook/ops")
     headers = {name.lower(): value for name, value in got.headers.items()}
+    assert got.body == item.body
     assert Webhook(KEY).verify(got.body, headers) == json.loads(item.body)
     assert headers["webhook-id"] == "a1-4"
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5
