@@ -68,7 +68,7 @@ def test_every_receiver_can_be_configured(of: tuple[str, str], world: World) -> 
 
 def test_settings_are_read_without_the_libraries_that_deliver() -> None:
     script = """
-import sys, pydantic, alerts.cap
+import sys, annotated_types, pydantic, alerts.cap
 def packages(): return {name.partition(".")[0] for name in sys.modules if name[0] != "_"}
 before = packages()
 import alerts.receivers.registry
