@@ -4,7 +4,7 @@ One state machine per rule and instrument, over the instrument's own clock:
 
 * It fires on the evaluation that completes `for`. ``m of n`` counts the instrument's last n
   evaluations; a duration is complete when every evaluation since the first has been true for that
-  long, which a tick sees as well as an evaluation.
+  long, which a timer sees as well as an evaluation.
 * While it is open, an evaluation that is true keeps it open, however long after the one before. Such
   an evaluation reports an update when the severity has risen, or 30 s after the last transition.
   The severity of an open episode never falls: one that hovers around a threshold would be all updates.
@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from alerts.kernels import kernel
 from alerts.rules import Rule
 
 FIRED, UPDATED, RESOLVED = 0, 1, 2
@@ -38,7 +38,7 @@ UPDATE_EVERY_NS = 30_000_000_000
 NEAR_MISS_EVERY_NS = 10_000_000_000
 """A condition that hovers without ever being held for long enough is worth a line, not one an event."""
 
-_TICK = 6
+_TIMER = 6
 _CLOSED = -1
 _NEVER = np.iinfo(np.int64).min
 
@@ -152,10 +152,10 @@ class Episodes:
         slot
             int32[n], the instrument; below what `grow` was told.
         clock
-            int64[n], ns, the instrument's own clock. It never runs back, but for ticks, which may
+            int64[n], ns, the instrument's own clock. It never runs back, but for timers, which may
             be ahead of the events that follow.
         kind
-            int8[n], what each row is; only ticks matter here.
+            int8[n], what each row is; only timers matter here.
         evaluated, held, severity
             bool[n], bool[n], int8[n], as the rule's `evaluate` gives them.
 
@@ -229,7 +229,7 @@ class Episodes:
         self._count_busy()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _walk(
     slots: NDArray[np.int32],
     clock: NDArray[np.int64],
@@ -273,7 +273,7 @@ def _walk(
                 since[slot] = now
             elif evaluated[i] and not held[i]:
                 since[slot] = _NEVER
-            looks = evaluated[i] or kind[i] == _TICK
+            looks = evaluated[i] or kind[i] == _TIMER
             if looks and since[slot] != _NEVER and now - since[slot] >= duration:
                 step = FIRED
                 held_at[slot] = now

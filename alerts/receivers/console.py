@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from alerts.contracts import Clock, Delivery, PermanentError
+from alerts.clock import Clock
 from alerts.receivers.body import one_line, read_body
 from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.secrets import Resolve
 
 if TYPE_CHECKING:

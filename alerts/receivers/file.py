@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from alerts.contracts import Clock, Delivery, PermanentError, RetryableError
+from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.secrets import Resolve
 
 _TAIL_BYTES = 4 << 20  # searched for a line in doubt: far more than is ever in flight at once

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import urllib3
 
-from alerts.contracts import Clock, PermanentError, RetryableError
+from alerts.clock import Clock
 from alerts.receivers.http import HttpSettings
+from alerts.receivers.receiver import PermanentError, RetryableError
 from alerts.receivers.retry_after import retry_after_s
 
 _RETRYABLE = frozenset({408, 425, 429})

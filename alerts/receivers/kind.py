@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from alerts.contracts import Clock, Receiver
+from alerts.clock import Clock
+from alerts.receivers.receiver import Receiver
 from alerts.secrets import Resolve
 
 USUAL_CAP = 20

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from alerts.cap import CapText, cap_per_minute
-from alerts.contracts import Clock, Receiver
+from alerts.clock import Clock
 from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.receiver import Receiver
 from alerts.secrets import Resolve
 
 _FILES = (

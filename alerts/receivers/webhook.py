@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from alerts.contracts import Clock, Delivery
+from alerts.clock import Clock
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.receivers.kind import ReceiverKind
+from alerts.receivers.receiver import Delivery
 from alerts.secrets import Resolve, Secret, SecretError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
-from detectors.features.banks import Banks, Copies
-from detectors.features.rows import FeatureRows
+from detectors.event_columns import State
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import Banks, Copies
 from detectors.fields import Shape
 
 Unit = Literal["bps", "ratio", "per_second", "seconds", "number"]
@@ -24,7 +24,7 @@ class Node(Protocol):
         """Make room for `n_slots` slots."""
 
     def step(self, rows: FeatureRows) -> NDArray[np.float64]:
-        """The value as of each row, float64[n]; `TICK` rows change nothing."""
+        """The value as of each row, float64[n]; `TIMER` rows change nothing."""
 
     def state(self, copies: Copies) -> State:
         """An exact copy of the state, of arrays that `copies` copies."""

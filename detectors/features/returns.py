@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors.columns import TICK, TRADE
-from detectors.features.banks import Lane, ValueBank
+from detectors.event_columns import TIMER, TRADE
 from detectors.features.family import Family
-from detectors.features.rows import FeatureRows
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import Lane, ValueBank
 from detectors.features.windows import BUCKETS, NEVER, bucket_of, lowest_bit
 from detectors.kernels import kernel
-from detectors.slots import SlotColumn
+from detectors.slot_arrays import SlotColumn
 
 _TRADES = frozenset({TRADE})
 
@@ -60,11 +60,11 @@ def _return_rows(slot, kind, clock, price, bucket_ns, at, prices, out):  # type:
     n_lanes = bucket_ns.shape[0]
     told = np.full((n_lanes, 3), np.nan)  # prices and their return, as of the row before
     for row in range(slot.shape[0]):
-        s, is_tick = np.uint64(slot[row]), kind[row] == TICK
+        s, is_timer = np.uint64(slot[row]), kind[row] == TIMER
         is_price = kind[row] == TRADE and price[row] > 0.0 and math.isfinite(price[row])
         for k in range(n_lanes):
             now = bucket_of(clock[row], bucket_ns[k], at[s, k, _ASKED])
-            if not is_tick:
+            if not is_timer:
                 if is_price:
                     if at[s, k, _FILLING] == NEVER:
                         at[s, k, _FILLING], at[s, k, _MASK] = now, 0

@@ -17,11 +17,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import TICK
-from detectors.features.banks import Lane, ValueBank
-from detectors.features.rows import FeatureRows, bits_of, is_of
+from detectors.event_columns import TIMER
+from detectors.features.feature_rows import FeatureRows, bits_of, is_of
+from detectors.features.series_banks import Lane, ValueBank
 from detectors.kernels import kernel
-from detectors.slots import SlotColumn
+from detectors.slot_arrays import SlotColumn
 
 BUCKETS = 20
 """Buckets in a window: it covers at most a twentieth more than its name says."""
@@ -99,13 +99,13 @@ def bucket_of(clock, bucket_ns, likely):  # type: ignore[no-untyped-def]
 @kernel
 def _sum_rows(slot, kind, clock, weights, lanes, per, at, sums, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
-        s, when, tick = np.uint64(slot[row]), clock[row], kind[row] == TICK
+        s, when, timer = np.uint64(slot[row]), clock[row], kind[row] == TIMER
         for k in range(lanes.shape[0]):
             bucket_ns, weight = lanes[k, _BUCKET_NS], lanes[k, _WEIGHT]
             now = bucket_of(when, bucket_ns, at[s, k, _FILLING])
             known = at[s, k, _SINCE] != NEVER and when - at[s, k, _SINCE] >= BUCKETS * bucket_ns
             found = np.nan
-            if tick:
+            if timer:
                 if known:
                     found = _before(s, k, now, at, sums)
                     if at[s, k, _FILLING] == now:

@@ -16,11 +16,12 @@ from contracts.refused import refused
 from fakes.slack import FakeSlack
 from pydantic import BaseModel
 
-from alerts.contracts import Clock, Delivery, PermanentError, Receiver
+from alerts.clock import Clock
 from alerts.receivers.body import read_body
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.receivers.http_post import HttpPost
 from alerts.receivers.kind import ReceiverKind
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver
 from alerts.receivers.registry import RECEIVERS, ReceiverSettings
 from alerts.secrets import Resolve, Secret
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.alert_bodies import delivery
 from fakes.slack import INCOMING, FakeSlack, cut, fine, rate_limited, refuse, server_error
 
-from alerts.contracts import Delivery, PermanentError, Receiver, RetryableError
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.receivers.slack.message import escape, message
 from streamer.notify.clock import SystemClock

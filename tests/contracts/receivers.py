@@ -18,9 +18,9 @@ from fakes.alert_bodies import delivery
 from fakes.slack import INCOMING, Answer, FakeSlack, cut, hang, rate_limited, server_error
 from pydantic import ValidationError
 
-from alerts.contracts import Delivery, PermanentError, Receiver, RetryableError
 from alerts.receivers.http import HttpSettings
 from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from alerts.secrets import SecretError
 from streamer.config.secrets import secrets_of
 from streamer.notify.clock import SystemClock

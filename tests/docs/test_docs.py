@@ -13,7 +13,7 @@ from doc_pages import NAMES, PAGES, ROOT, anchors, coded, links, section, table,
 from pydantic import BaseModel
 
 from alerts.catalogue.files import read_set, set_names
-from alerts.language.symbols import KIND_NAMES
+from alerts.language.symbols import KIND_LABELS
 from alerts.receivers.registry import RECEIVERS
 from alerts.receivers.slack import SlackSettings
 from alerts.receivers.webhook import WebhookSettings
@@ -113,10 +113,10 @@ def test_every_feature_its_unit_and_what_feeds_it() -> None:
 
 
 def fed_by(kinds: frozenset[int]) -> str:
-    names = [KIND_NAMES[kind] for kind in sorted(kinds)]
-    events = [name for name in names if name != "tick"]
-    told = "every kind" if len(events) == len(KIND_NAMES) - 1 else ", ".join(events)
-    return f"{told}, tick" if "tick" in names else told
+    names = [KIND_LABELS[kind] for kind in sorted(kinds)]
+    events = [name for name in names if name != "timer"]
+    told = "every kind" if len(events) == len(KIND_LABELS) - 1 else ", ".join(events)
+    return f"{told}, timer" if "timer" in names else told
 
 
 def test_every_statistic_field_model_and_state() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from alerts.contracts import Clock, Receiver
+from alerts.clock import Clock
 from alerts.receivers.kind import ReceiverKind
+from alerts.receivers.receiver import Receiver
 from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve
 

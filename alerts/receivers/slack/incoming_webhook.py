@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from slack_sdk.webhook import WebhookClient
 
-from alerts.contracts import Clock, Delivery
+from alerts.clock import Clock
 from alerts.receivers.http import http_url
+from alerts.receivers.receiver import Delivery
 from alerts.receivers.slack.answers import error_for, quiet_logger, translated
 from alerts.receivers.slack.message import message
 from alerts.receivers.slack.slack_settings import SlackSettings

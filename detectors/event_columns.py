@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TICK = range(7)
+TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TIMER = range(7)
 KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
 
 ACTIONS = ("new", "replace", "cancel", "reject", "fill", "partial_fill", "expire")
@@ -36,10 +36,10 @@ class Columns:
     slot
         int32[n], the instrument's number within the task.
     kind
-        int8[n], one of `TRADE` ... `TICK`.
+        int8[n], one of `TRADE` ... `TIMER`.
     clock
-        int64[n], ns: the instrument's own clock, max(event time, its last). On `TICK` rows
-        the tick's time, which is never before the instrument's clock; ticks are only looked at,
+        int64[n], ns: the instrument's own clock, max(event time, its last). On `TIMER` rows
+        the timer's time, which is never before the instrument's clock; timers are only looked at,
         they never move a window.
     fields
         Numeric event fields by name, float64[n], NaN where an event has none. A field that no
