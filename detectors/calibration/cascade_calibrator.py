@@ -70,7 +70,7 @@ from detectors.slot_arrays import SlotArrays, SlotColumn
 _GAP, _READY_S, _PROBABILITIES_AT, _PERIODS_AT = range(4)
 _P_SCORES, _P_PROBABILITIES_AT, _P_READY_S, _P_PERIODS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)
 _RATES, _POOL = 4, 7
-# as checkpoints name them: "knots" and "waits" are the corrections of probabilities and of return periods, and
+# as checkpoints name them: "knots" and "waits" are the corrections of probabilities and return periods, and
 # "spoke" holds the last occasions
 _OWN = ("body", "rings", "levels", "knots", "rates", "clusters", "waits", "reached", "spoke", "last")
 _POOLED = ("body", "rings", "levels", "knots", "waits")

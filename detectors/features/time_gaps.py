@@ -1,4 +1,4 @@
-"""Time between events, and silence."""
+"""Time between trades, and silence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
 from detectors.features.family import Family
 from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
-from detectors.features.series_banks import Copies
+from detectors.features.series_banks import SharedCopies
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
@@ -31,7 +31,7 @@ def _gap_rows(slot, kind, clock, kinds, running, last, gap, out):  # type: ignor
 
 
 class _Gap:
-    """Seconds since the last event of some kinds: running on, or as found at the last such event."""
+    """Seconds since the last event of some kinds: running, or as of the last such event."""
 
     def __init__(self, kinds: frozenset[int], running: bool) -> None:
         self._kinds = bits_of(kinds)
@@ -49,7 +49,7 @@ class _Gap:
         _gap_rows(rows.slot, rows.kind, rows.clock, self._kinds, self._running, last, gap, out)
         return out
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:

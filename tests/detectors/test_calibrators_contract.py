@@ -33,7 +33,9 @@ def fresh(kind, slots=3):
 
 def fed(calibrator, columns, edges):
     parts = [calibrator.step(*(column[a:b] for column in columns)) for a, b in itertools.pairwise(edges)]
-    return tuple(np.concatenate([getattr(part, what) for part in parts]) for what in ("chance", "seconds"))
+    return tuple(
+        np.concatenate([getattr(part, what) for part in parts]) for what in ("probability", "seconds")
+    )
 
 
 def one(score, clock=None):
