@@ -116,7 +116,7 @@ class Episodes:
         clock: NDArray[np.int64],
         kind: NDArray[np.int8],
         evaluated: NDArray[np.bool_],
-        held: NDArray[np.bool_],
+        holds: NDArray[np.bool_],
         severity: NDArray[np.int8],
     ) -> Steps:
         """Go through n rows in arrival order.
@@ -148,7 +148,7 @@ class Episodes:
             np.ascontiguousarray(clock),
             np.ascontiguousarray(kind),
             np.ascontiguousarray(evaluated),
-            np.ascontiguousarray(held),
+            np.ascontiguousarray(holds),
             np.ascontiguousarray(severity),
             hold.m,
             np.uint64(hold.n - 1),
@@ -199,7 +199,7 @@ def _walk(
     clock: NDArray[np.int64],
     kind: NDArray[np.int8],
     evaluated: NDArray[np.bool_],
-    held: NDArray[np.bool_],
+    holds: NDArray[np.bool_],
     severity: NDArray[np.int8],
     m: int,
     oldest: np.uint64,
@@ -226,7 +226,7 @@ def _walk(
     more_busy = 0
     for i in range(len(slots)):
         slot, now = slots[i], clock[i]
-        true = evaluated[i] and held[i]
+        true = evaluated[i] and holds[i]
         step = -1
         was_open = number[slot] != _CLOSED
         more_busy -= was_open or history[slot] != 0 or since[slot] != _NEVER
@@ -235,7 +235,7 @@ def _walk(
         if not was_open and duration > 0:
             if true and since[slot] == _NEVER:
                 since[slot] = now
-            elif evaluated[i] and not held[i]:
+            elif evaluated[i] and not holds[i]:
                 since[slot] = _NEVER
             may_fire = evaluated[i] or kind[i] == _TICK
             if may_fire and since[slot] != _NEVER and now - since[slot] >= duration:

@@ -31,7 +31,7 @@ class Evaluation:
     >>> rules = [compile_rule(when, RuleSettings(when=when), table) for when in ("size > 100", "size > 900")]
     >>> columns = ExpressionColumns({"size": np.array([500.0, 500.0])}, {}, (), 2)
     >>> kind = np.array([0, 2], np.int8)
-    >>> [None if held is None else held.tolist() for held in Evaluation(rules).hold(columns, kind)]
+    >>> [None if rows is None else rows.tolist() for rows in Evaluation(rules).hold(columns, kind)]
     [[True, False], None]
     """
 

@@ -69,7 +69,7 @@ class Secret(BaseModel):
                 raise SecretError(f"environment variable {self.env} is not set")
             where = f"environment variable {self.env}"
         else:
-            assert self.file is not None  # noqa: S101 - held by the validator
+            assert self.file is not None  # noqa: S101 - ensured by the validator
             text = _read(self.file)
             where = f"file {self.file}"
         text = text.strip()

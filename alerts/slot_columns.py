@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Growth factors; each set of columns takes the next one, so that not all of them resize on one new instrument.
+# Growth factors; each set of columns takes the next one, so that not all of them resize on one instrument.
 _FACTORS = tuple(1.5 + step / 64 for step in range(64))
 _LEAST_CAPACITY = 8
 _UNSEEN_AHEAD = 64  # slots initialised ahead of use, at a time: capacity beyond them takes no memory

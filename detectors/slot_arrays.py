@@ -15,7 +15,7 @@ from detectors.array_copier import Copier
 from detectors.event_columns import State
 from detectors.growing_array import GrowingArray
 
-# Growth factors; each set of arrays takes the next one, so that not all of them resize on one new instrument.
+# Growth factors; each set of arrays takes the next one, so that not all of them resize on one instrument.
 # Capacity that was never written to takes no memory.
 _FACTORS = tuple(3 + step / 32 for step in range(64))
 _MOST_SPARE = 1 << 16  # slots of capacity beyond those in use, at most

@@ -131,7 +131,7 @@ class _TradeToMid:
 FAMILIES = (
     Family(
         stem="spread_bps",
-        doc="ask less bid over the mid of the last whole quote, in basis points; negative when crossed",
+        doc="ask less bid over the mid of the last two-sided quote, in basis points; negative when crossed",
         unit="bps",
         shape="positive",
         fed_by=_QUOTES,

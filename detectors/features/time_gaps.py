@@ -31,7 +31,7 @@ def _gap_rows(slot, kind, clock, kinds, running, last, gap, out):  # type: ignor
 
 
 class _Gap:
-    """Seconds since the last event of some kinds: running, or as of the last such event."""
+    """Seconds since the last event of some kinds: running on, or as measured at the last such event."""
 
     def __init__(self, kinds: frozenset[int], running: bool) -> None:
         self._kinds = bits_of(kinds)
@@ -69,7 +69,7 @@ FAMILIES = (
     ),
     Family(
         stem="silence_s",
-        doc="seconds since the instrument's last event before this row, of any kind; it grows on ticks",
+        doc="seconds since the instrument's last event before this row, of any kind; it grows on timer rows",
         unit="seconds",
         shape="positive",
         fed_by=_EVENTS | {TICK},

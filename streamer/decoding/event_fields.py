@@ -153,7 +153,7 @@ NUMBER_FIELDS: tuple[str, ...] = tuple(field.name for field in _TABLE if field.t
 """Fields that come as float64 columns in `Batch.numbers`."""
 
 TEXT_FIELDS: tuple[str, ...] = tuple(field.name for field in _TABLE if field.type != "number")
-"""Fields that come as codes in `Batch.codes`."""
+"""Fields that `Batch.texts` holds as codes."""
 
 FIELDS_BY_KIND: Mapping[str, frozenset[str]] = MappingProxyType(
     {
