@@ -62,7 +62,7 @@ def _memory_for(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def _count_of_two() -> int:
-    """The reference count that this version of Python reports for an object in a list and a local variable."""
+    """The reference count that this Python reports for an object held by a list and a local variable."""
     holder = [np.empty(0)]
     last = holder[0]
     return sys.getrefcount(last)
