@@ -52,7 +52,7 @@ class Alert:
         Event time of the row behind the transition, ns since 1970 UTC; in JSON also as RFC 3339.
     source
         Where that row came from: topic (or file), partition, offset, and index within the record;
-        for a tick its number.
+        for a timer its number.
     values
         What the rule names, as it was on that row; None where it was missing.
     detector, score, model_version

@@ -21,9 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from alerts.kernels import kernel
 from alerts.rules import Rule
 from alerts.slot_columns import SlotColumns
 
@@ -38,7 +38,7 @@ UPDATE_EVERY_NS = 30_000_000_000
 NEAR_MISS_EVERY_NS = 10_000_000_000
 """Interval of an instrument's near misses: a hovering condition is worth a line, not one per event."""
 
-_TICK = 6
+_TIMER = 6
 _CLOSED = -1
 _NEVER = np.iinfo(np.int64).min
 
@@ -193,7 +193,7 @@ class Episodes:
         self._busy = int(open_or_due[: self._columns.n_slots].sum())
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _walk(
     slots: NDArray[np.int32],
     clock: NDArray[np.int64],
@@ -237,7 +237,7 @@ def _walk(
                 since[slot] = now
             elif evaluated[i] and not holds[i]:
                 since[slot] = _NEVER
-            may_fire = evaluated[i] or kind[i] == _TICK
+            may_fire = evaluated[i] or kind[i] == _TIMER
             if may_fire and since[slot] != _NEVER and now - since[slot] >= duration:
                 step = FIRED
                 held_at[slot] = now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +107,15 @@ class RouteError(ValueError):
         self.problems = tuple(problems)
 
 
+class Routes(Protocol):
+    """Decides which receivers an alert goes to."""
+
+    def receivers(self, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of receivers, each once, in configuration order."""
+
+
 class Router:
-    """Chooses the receivers of an alert; an `alerts.contracts.Routes`.
+    """Chooses the receivers of an alert; a `Routes`.
 
     An alert of the service about a receiver (``source.receiver``) never goes to that one: where the
     routes name no other, it goes to all the others.

@@ -15,15 +15,19 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from alerts.catalogue.files import known_set, read_set, set_names
 from alerts.for_clause import HoldText, RuleDurationText
+from alerts.language.symbols import KIND_LABELS, KIND_NAMES
 from alerts.severity import SEVERITIES, Severity
 from alerts.suggestions import did_you_mean
 
 KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat", "tick"]
-"""Kinds of events by name, in the order of their codes."""
+"""Kinds of events as they are stored, in the order of their codes."""
+
+WrittenKindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat", "timer", "tick"]
+"""Kinds of events as they may be written; ``tick`` is the older word for ``timer``."""
 
 MAX_TEXT = 2_000
 """Maximum characters of an expression or a text."""
@@ -31,8 +35,18 @@ MAX_TEXT = 2_000
 _RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
+def _stored_kind(value: object) -> object:
+    if value in KIND_LABELS or value in KIND_NAMES:
+        return "tick" if value == "timer" else value
+    choices = ", ".join(f"'{label}'" for label in KIND_LABELS)
+    raise PydanticKnownError("literal_error", {"expected": choices})
+
+
 def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+_Kind = Annotated[KindName, BeforeValidator(_stored_kind, json_schema_input_type=WrittenKindName)]
 
 
 class RuleSettings(BaseModel):
@@ -44,6 +58,7 @@ class RuleSettings(BaseModel):
         The condition, in the rule language.
     on
         Kinds of events to evaluate it on; by default those that carry what the condition names.
+        ``timer`` marks the passing of time; ``tick`` means the same.
     for_
         ``for`` in a file: true on ``3 of 5`` evaluations, or on every evaluation for ``10s``; by default the
         alert fires at once.
@@ -68,7 +83,7 @@ class RuleSettings(BaseModel):
     )
 
     when: str = Field(max_length=MAX_TEXT)
-    on: Annotated[tuple[KindName, ...] | None, BeforeValidator(_several)] = None
+    on: Annotated[tuple[_Kind, ...] | None, BeforeValidator(_several)] = None
     for_: HoldText | None = Field(default=None, alias="for")
     clear: RuleDurationText = "60s"
     severity: Severity = "warning"

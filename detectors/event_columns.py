@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TICK = range(7)
+TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TIMER = range(7)
 KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
 
 ACTIONS = ("new", "replace", "cancel", "reject", "fill", "partial_fill", "expire")
@@ -36,7 +36,7 @@ class Columns:
     slot
         int32[n], the instrument's number within the task.
     kind
-        int8[n], one of `TRADE` ... `TICK`.
+        int8[n], one of `TRADE` ... `TIMER`.
     clock
         int64[n], ns: the instrument's own clock, the maximum of its event times so far. On timer rows the
         timer's time, never before that clock; a timer never moves a window.

@@ -15,7 +15,7 @@ from alerts.language.errors import ExpressionError, error_at
 from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.parse import parse
 from alerts.language.predicates import Predicate
-from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
+from alerts.language.symbols import KIND_LABELS, Symbol, Symbols
 from alerts.language.syntax import render
 from alerts.language.typed_parts import Mention
 
@@ -161,10 +161,10 @@ def kind_names(kinds: frozenset[int]) -> str:
 
     Examples
     --------
-    >>> kind_names(frozenset({1, 0}))
-    'trade, quote'
+    >>> kind_names(frozenset({1, 6}))
+    'quote, timer'
     """
-    return ", ".join(KIND_NAMES[kind] for kind in sorted(kinds))
+    return ", ".join(KIND_LABELS[kind] for kind in sorted(kinds))
 
 
 def where_carried(symbols: list[Symbol]) -> str:

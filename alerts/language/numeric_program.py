@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from alerts.kernels import kernel
 from alerts.language.operations import (
     Absolute,
     Greatest,
@@ -212,7 +212,7 @@ def _index(known: list[_Known], one: _Known) -> int:
     return known.index(one)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _any(flags):  # type: ignore[no-untyped-def]
     any_flag = False
     for flag in flags:
@@ -220,7 +220,7 @@ def _any(flags):  # type: ignore[no-untyped-def]
     return any_flag
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _compute(step, a, b, out):  # type: ignore[no-untyped-def]
     if step == _PLUS:
         for i in range(out.shape[0]):
@@ -251,7 +251,7 @@ def _compute(step, a, b, out):  # type: ignore[no-untyped-def]
             out[i] = math.log(a[i]) if a[i] > 0.0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _compare(step, a, b, out):  # type: ignore[no-untyped-def]
     if step == _LESS:
         for i in range(out.shape[0]):
@@ -273,7 +273,7 @@ def _compare(step, a, b, out):  # type: ignore[no-untyped-def]
             out[i] = (a[i] < b[i]) | (a[i] > b[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _run(steps, kind, columns, computed, flags, true_on, any_true):  # type: ignore[no-untyped-def]
     # The place of a number: a column if not negative, else the complement of a row of `computed`, whose even
     # rows are constants.

@@ -10,7 +10,10 @@ SymbolType = Literal["number", "relative", "seconds", "per_second", "string", "e
 """The type of a column; the first four are numbers with their units."""
 
 KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
-"""Kinds of events in the order of their codes."""
+"""Kinds of events in the order of their codes, as they are stored."""
+
+KIND_LABELS = (*KIND_NAMES[:-1], "timer")
+"""The same as people write and read them: a timer has always been stored as ``tick``."""
 
 
 @dataclass(frozen=True, slots=True)

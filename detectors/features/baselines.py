@@ -18,7 +18,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.event_columns import ORDER, TICK
+from detectors.event_columns import ORDER, TIMER
 from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
 from detectors.features.series_banks import Bank, Part
 from detectors.features.windows import NEVER
@@ -100,7 +100,7 @@ def _baseline_rows(slot, kind, clock, x, baselines, horizon_s, counted, at, out)
             z = (value - mean) / spread if spread > 0.0 else np.nan
             if baselines[b, _AS_Z] >= 0:
                 out[np.uint64(baselines[b, _AS_Z]), row] = z
-            if of_kind == TICK:
+            if of_kind == TIMER:
                 continue
             last, remaining = counted[s, c, _LAST], 1.0
             if now > last and weight > ENOUGH:

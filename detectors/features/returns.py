@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors.event_columns import TICK, TRADE
+from detectors.event_columns import TIMER, TRADE
 from detectors.features.family import Family
 from detectors.features.feature_rows import FeatureRows
 from detectors.features.series_banks import ValueBank, ValueSeries
@@ -61,7 +61,7 @@ def _return_rows(slot, kind, clock, price, bucket_ns, at, prices, out):  # type:
     n_series = bucket_ns.shape[0]
     cached = np.full((n_series, 3), np.nan)  # last price, reference and their return on the row before
     for row in range(slot.shape[0]):
-        s, is_timer = np.uint64(slot[row]), kind[row] == TICK
+        s, is_timer = np.uint64(slot[row]), kind[row] == TIMER
         is_price = kind[row] == TRADE and price[row] > 0.0 and math.isfinite(price[row])
         for k in range(n_series):
             now = bucket_of(clock[row], bucket_ns[k], at[s, k, _REFERRED])

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
+from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
 from detectors.features.family import Family
 from detectors.features.feature_rows import FeatureRows
 from detectors.features.series_banks import SharedCopies
@@ -31,7 +31,7 @@ def _missing_rows(slot, kind, sequence, last, run, missing, out):  # type: ignor
     for row in range(slot.shape[0]):
         s = slot[row]
         number = sequence[row]
-        if kind[row] != TICK and math.isfinite(number):
+        if kind[row] != TIMER and math.isfinite(number):
             gap = number - last[s] - 1.0
             if gap == 0.0:
                 run[s] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
+from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
 from detectors.features.family import Family
 from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
 from detectors.features.series_banks import SharedCopies
@@ -72,7 +72,7 @@ FAMILIES = (
         doc="seconds since the instrument's last event before this row, of any kind; it grows on timer rows",
         unit="seconds",
         shape="positive",
-        fed_by=_EVENTS | {TICK},
+        fed_by=_EVENTS | {TIMER},
         needs=frozenset(),
         build=lambda _window, _banks: _Gap(_EVENTS, running=True),
         windowed=False,

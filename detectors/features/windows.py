@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.event_columns import TICK
+from detectors.event_columns import TIMER
 from detectors.features.feature_rows import FeatureRows, bits_of, is_of
 from detectors.features.series_banks import ValueBank, ValueSeries
 from detectors.kernels import kernel
@@ -100,7 +100,7 @@ def bucket_of(clock, bucket_ns, likely):  # type: ignore[no-untyped-def]
 @kernel
 def _sum_rows(slot, kind, clock, weights, table, per, at, sums, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
-        s, when, is_timer = np.uint64(slot[row]), clock[row], kind[row] == TICK
+        s, when, is_timer = np.uint64(slot[row]), clock[row], kind[row] == TIMER
         for k in range(table.shape[0]):
             bucket_ns, weight = table[k, _BUCKET_NS], table[k, _WEIGHT]
             now = bucket_of(when, bucket_ns, at[s, k, _OPEN_BUCKET])

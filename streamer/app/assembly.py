@@ -63,7 +63,7 @@ class Wired:
         self,
         source: Broker,
         *,
-        ticks: bool = True,
+        timers: bool = True,
         accept_rederivation: bool = False,
         watch: Callable[[Work], None] = lambda _: None,
     ) -> Engine:
@@ -73,8 +73,8 @@ class Wired:
         ----------
         source
             Where records come from.
-        ticks
-            Whether to mark the passing of time, as configured; not where the source has ticks of its own.
+        timers
+            Whether to mark the passing of time, as configured; not where the source has timers of its own.
         accept_rederivation
             See `Recovery`.
         watch
@@ -106,12 +106,12 @@ class Wired:
         )
         every_s = settings.checkpoint.every_ns / _NS
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)
-        ticks_ns = settings.engine.ticks_ns if ticks else None
+        timer_every_ns = settings.engine.timer_every_ns if timers else None
         engine = Engine(
             self.observer.watching(source, lambda: engine.runners),
             recovery,
             checkpointer,
-            ticks_every_s=None if ticks_ns is None else ticks_ns / _NS,
+            timer_every_s=None if timer_every_ns is None else timer_every_ns / _NS,
             clock=time.monotonic,
         )
         return engine

@@ -134,7 +134,7 @@ class Checkpointer:
             task_id=runner.row.id,
             seq=runner.journal.seq,
             position=runner.position,
-            tick_number=runner.task.last_tick.number,
+            timer_number=runner.task.last_timer.number,
             config_hash=runner.task.plan.config_hash,
         )
         name = checkpoint_name(row.task_id, row.seq, runner.row.epoch)

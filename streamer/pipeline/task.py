@@ -30,7 +30,7 @@ from streamer.pipeline.money import notional
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import OpenAlert, Origin, Reporter, ReportRows
 from streamer.pipeline.rule_rates import Rates
-from streamer.pipeline.timer_rows import tick_batch
+from streamer.pipeline.timer_rows import timer_batch
 
 _Number = TypeVar("_Number", bound=np.generic)
 _Told = TypeVar("_Told", Transition, NearMiss)
@@ -42,7 +42,7 @@ class _Grows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class Timer:
     """The passing of time, seen by the engine: its number in the task and its event time in ns."""
 
     number: int
@@ -69,7 +69,7 @@ class Task:
         self.slots = Slots(plan.max_instruments)
         self.clocks = np.zeros(0, np.int64)
         self.watermark = int(NO_TIME)
-        self.last_tick = Tick(0, int(NO_TIME))
+        self.last_timer = Timer(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
         self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
         self.calibrators = [build_calibrator() for _ in self.detectors]
@@ -88,20 +88,20 @@ class Task:
         self._grown_to = 0
         self._coded = tuple(name for name in CODED if name in self.features.needs)
 
-    def step(self, work: Decoded | Tick) -> Outcome:
-        """Fold one micro-batch, or one tick, into the state.
+    def step(self, work: Decoded | Timer) -> Outcome:
+        """Fold one micro-batch, or one timer, into the state.
 
         Parameters
         ----------
         work
-            Decoded events in log order, or a tick.
+            Decoded events in log order, or a timer.
 
         Returns
         -------
         Outcome
             What became visible by it.
         """
-        return self._tick(work) if isinstance(work, Tick) else self._events(work)
+        return self._timer(work) if isinstance(work, Timer) else self._events(work)
 
     def _events(self, decoded: Decoded) -> Outcome:
         for name, count in decoded.ignored.items():
@@ -121,17 +121,17 @@ class Task:
         ignored = dict(self.ignored) if decoded.ignored else None
         return Outcome(transitions, scores, dead, floods, ignored, near_misses)
 
-    def _tick(self, tick: Tick) -> Outcome:
-        self.last_tick = tick
+    def _timer(self, timer: Timer) -> Outcome:
+        self.last_timer = timer
         n = len(self.slots)
         if n == 0:
             return Outcome()
         self.grow()
         slot = np.arange(n, dtype=np.int32)
-        clock = np.maximum(self.clocks[:n], tick.ts_ns)
-        batch = tick_batch(self.slots.instruments, tick.ts_ns)
+        clock = np.maximum(self.clocks[:n], timer.ts_ns)
+        batch = timer_batch(self.slots.instruments, timer.ts_ns)
         transitions, near_misses = self._judge(
-            self._rows(batch, slot, clock, Origin(self.partition, tick.number))
+            self._rows(batch, slot, clock, Origin(self.partition, timer.number))
         )
         self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)

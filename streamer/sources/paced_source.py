@@ -78,7 +78,7 @@ class PacedSource:
         self._source.close()
 
     def _due(self) -> Iterator[Chunk]:
-        """What has come due, by the chunks it arrived in; a tick goes with the last record before it."""
+        """What has come due, by the chunks it arrived in; a timer goes with the last record before it."""
         while self._waiting:
             chunk, times = self._waiting[0]
             count = self._count_due(times)

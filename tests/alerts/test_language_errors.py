@@ -136,5 +136,5 @@ def test_the_suggestion_can_be_had_by_itself() -> None:
 def test_a_field_that_the_chosen_kinds_never_have_is_refused_where_it_stands() -> None:
     with pytest.raises(ExpressionError) as caught:
         compile_condition("silence_s > 5 and bid_price > 3", MARKET, frozenset({0, 6}))
-    expected = "1:19: 'bid_price' is never on trade, tick events, only on quote"
+    expected = "1:19: 'bid_price' is never on trade, timer events, only on quote"
     assert str(caught.value) == expected

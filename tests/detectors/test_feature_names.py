@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import ALL_FEATURES
 
-from detectors.event_columns import METRIC, ORDER, QUOTE, TICK, TRADE
+from detectors.event_columns import METRIC, ORDER, QUOTE, TIMER, TRADE
 from detectors.features import FAMILIES, FeatureSet, UnknownFeature, catalogue, parse_feature
 from detectors.fields import FIELDS
 
@@ -76,8 +76,8 @@ def test_a_name_says_unit_kinds_and_fields(name, unit, fed_by, needs):
     assert (feature.unit, feature.fed_by, feature.needs) == (unit, fed_by, needs)
 
 
-def test_only_silence_is_fed_by_ticks():
-    assert [entry.stem for entry in catalogue() if TICK in entry.fed_by] == ["silence_s"]
+def test_only_silence_is_fed_by_timers():
+    assert [entry.stem for entry in catalogue() if TIMER in entry.fed_by] == ["silence_s"]
 
 
 def test_the_catalogue_lists_every_family_and_each_has_a_name():
