@@ -23,7 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.durations import NS_PER_SECOND
 from alerts.kernels import kernel
+from alerts.language.symbols import KIND_NAMES
 from alerts.rules import Rule
 from alerts.slot_columns import SlotColumns
 
@@ -32,13 +34,13 @@ FIRED, UPDATED, RESOLVED = 0, 1, 2
 TRANSITIONS = ("fired", "updated", "resolved")
 """Names of the transitions, in the order of their codes."""
 
-UPDATE_EVERY_NS = 30_000_000_000
+UPDATE_EVERY_NS = 30 * NS_PER_SECOND
 """Interval of updates of an open episode, so that readers of the channel see that it still holds."""
 
-NEAR_MISS_EVERY_NS = 10_000_000_000
+NEAR_MISS_EVERY_NS = 10 * NS_PER_SECOND
 """Interval of an instrument's near misses: a hovering condition is worth a line, not one per event."""
 
-_TIMER = 6
+_TIMER = KIND_NAMES.index("tick")
 _CLOSED = -1
 _NEVER = np.iinfo(np.int64).min
 

@@ -19,14 +19,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 
 from alerts.catalogue.files import known_set, read_set, set_names
 from alerts.for_clause import HoldText, RuleDurationText
-from alerts.language.symbols import KIND_LABELS, KIND_NAMES
+from alerts.language.symbols import KIND_LABELS, KIND_NAMES, EventKind, KindName
 from alerts.severity import SEVERITIES, Severity
 from alerts.suggestions import did_you_mean
 
-KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat", "tick"]
-"""Kinds of events as they are stored, in the order of their codes."""
-
-WrittenKindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat", "timer", "tick"]
+WrittenKindName = Literal[EventKind, "timer", "tick"]
 """Kinds of events as they may be written; ``tick`` is the older word for ``timer``."""
 
 MAX_TEXT = 2_000

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-EventKind = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+from detectors.event_columns import EventKind
 
 WILD_BOUND = 1000.0
 """Default of `wild`, in multiples of an input's own running scale."""

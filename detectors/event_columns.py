@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TIMER = range(7)
-KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
+
+EventKind = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+"""Kinds of events that come from outside."""
+
+KIND_NAMES: tuple[str, ...] = (*get_args(EventKind), "tick")
+"""Names of the kinds as they are stored, in the order of their codes; a timer is stored as ``tick``."""
 
 ACTIONS = ("new", "replace", "cancel", "reject", "fill", "partial_fill", "expire")
 NEW, REPLACE, CANCEL, REJECT, FILL, PARTIAL_FILL, EXPIRE = range(7)
 SIDES = ("buy", "sell")
-BUY, SELL = range(2)
 
 CODED: Mapping[str, tuple[str, ...]] = MappingProxyType({"action": ACTIONS, "side": SIDES})
 """Enum fields of orders, which `Columns.fields` holds as the position of their text here."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 SymbolType = Literal["number", "relative", "seconds", "per_second", "string", "enum"]
 """The type of a column; the first four are numbers with their units."""
 
-KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
+EventKind = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+"""Kinds of events that come from outside."""
+
+KindName = Literal[EventKind, "tick"]
+"""Kinds of events as they are stored."""
+
+KIND_NAMES: tuple[KindName, ...] = get_args(KindName)
 """Kinds of events in the order of their codes, as they are stored."""
 
 KIND_LABELS = (*KIND_NAMES[:-1], "timer")

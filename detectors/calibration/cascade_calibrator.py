@@ -66,6 +66,7 @@ from detectors.calibration.tail_probabilities import (
 from detectors.event_columns import State, plain
 from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
+from detectors.time_units import NS_PER_SECOND
 
 _GAP, _READY_S, _PROBABILITIES_AT, _PERIODS_AT = range(4)
 _P_SCORES, _P_PROBABILITIES_AT, _P_READY_S, _P_PERIODS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)
@@ -77,7 +78,7 @@ _POOLED = ("body", "rings", "levels", "knots", "waits")
 _FEEDS_FROM = 5.0  # exceedances after which an instrument's mean excess is learnt by the pool
 _POOL_READY = 30.0  # scores in the pool's third ring beyond which it stands in for short rings
 _EXCESS_WEIGHT, _FIRST_WEIGHT, _POOL_WEIGHT = 1.0, 25.0, 50.0  # of one excess, of warm-up, of the pool
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 
 @kernel

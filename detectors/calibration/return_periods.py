@@ -17,6 +17,7 @@ from detectors.calibration.calibrator import LONGEST_S
 from detectors.calibration.controllers import corrected, decay, observe, place_bounds
 from detectors.calibration.rank_rings import RINGS, SHARE, TAIL
 from detectors.kernels import kernel
+from detectors.time_units import NS_PER_SECOND
 
 TOGETHER_S = 1800.0
 """High scores no further apart than this belong to one occasion."""
@@ -32,7 +33,7 @@ INDEX, ENTRIES = range(2)
 
 CLUSTER_FIELDS = 2
 
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 _KNOTS_S = np.array([600.0, 3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0])
 _DEPTHS = np.log(_KNOTS_S)
 _ANCHOR = math.log(10.0)

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.event_columns import ORDER, TIMER
-from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
+from detectors.features.feature_rows import FeatureRows, bits_of, is_of
 from detectors.features.series_banks import Bank, Part
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
 from detectors.series_arrays import SeriesSpan
 from detectors.slot_arrays import SlotColumn
+from detectors.time_units import NS_PER_SECOND
 
 Statistic = Literal["mean", "var", "sd", "z"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
@@ -49,7 +50,7 @@ _NOT_REQUESTED = -1
 
 @kernel
 def _decay(before, now, horizon_s):  # type: ignore[no-untyped-def]
-    return math.exp(-((now - before) / NS) / horizon_s)
+    return math.exp(-((now - before) / NS_PER_SECOND) / horizon_s)
 
 
 @kernel
@@ -170,7 +171,7 @@ class Baselines(Bank):
         by_kind
             Keep separate baselines for orders and for all other kinds.
         """
-        span, horizon_s = self._add(2 if by_kind else 1), horizon_ns / NS
+        span, horizon_s = self._add(2 if by_kind else 1), horizon_ns / NS_PER_SECOND
         if horizon_s not in self._horizons_s:
             self._horizons_s.append(horizon_s)
         number = len(self._table)

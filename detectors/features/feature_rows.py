@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from detectors.event_columns import Columns, plain
 from detectors.kernels import kernel
 
-NS = 1_000_000_000
-"""Nanoseconds in a second."""
-
 
 class FeatureRows:
     """One batch in the form that feature kernels take: contiguous writable columns, each made once.

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from detectors.event_columns import Columns, State
 from detectors.features.baselines import Baseline, Baselines
 from detectors.features.family import Convert, Family, Node, Unit
-from detectors.features.feature_rows import NS, FeatureRows
+from detectors.features.feature_rows import FeatureRows
 from detectors.features.names import Feature, parse_feature
 from detectors.features.registry import FAMILIES
 from detectors.features.series_banks import Banks, SharedCopies
 from detectors.fields import FIELDS
 from detectors.slot_arrays import StateMismatchError
+from detectors.time_units import NS_PER_SECOND
 
 
 class FeatureSet:
@@ -77,7 +78,7 @@ class FeatureSet:
 
     def _add_node(self, feature: Feature, family: Family) -> None:
         if family.of is not None and family.convert is not None:
-            source = parse_feature(f"{family.of}_{feature.window_ns // NS}s")
+            source = parse_feature(f"{family.of}_{feature.window_ns // NS_PER_SECOND}s")
             self._add(source)
             self._converted[feature.spec] = (source.spec, family.convert)
         elif family.build is not None and feature.spec not in self._nodes:

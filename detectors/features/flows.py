@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
 from detectors.features.family import Family
-from detectors.features.feature_rows import NS, FeatureRows
+from detectors.features.feature_rows import FeatureRows
 from detectors.features.series_banks import Banks, SharedCopies, ValueSeries
 from detectors.features.windows import VERSION, OneEach, Weight, WindowSums
 from detectors.kernels import kernel
+from detectors.time_units import NS_PER_SECOND
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
@@ -61,7 +62,7 @@ class Quotient:
 
 def rate(window_ns: int, banks: Banks, kinds: frozenset[int]) -> ValueSeries:
     """Rows of these kinds per second."""
-    return banks.of(WindowSums).add(window_ns, OneEach(kinds), per=window_ns // NS)
+    return banks.of(WindowSums).add(window_ns, OneEach(kinds), per=window_ns // NS_PER_SECOND)
 
 
 def ratio(window_ns: int, banks: Banks, numerator: Weight, denominator: Weight) -> Quotient:

@@ -10,9 +10,9 @@ from functools import lru_cache
 from detectors.features.baselines import STATISTICS, Statistic
 from detectors.features.baselines import VERSION as BASELINE_VERSION
 from detectors.features.family import Family, Unit
-from detectors.features.feature_rows import NS
 from detectors.features.registry import FAMILIES
 from detectors.fields import FIELDS, Shape
+from detectors.time_units import NS_PER_SECOND
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_WINDOW_S = 3600
@@ -126,7 +126,7 @@ def _windowed(name: str, family: Family, text: str) -> Feature:
 
 
 def _of_family(name: str, family: Family, window_ns: int) -> Feature:
-    window = f"[{window_ns // NS}s]" if family.windowed else ""
+    window = f"[{window_ns // NS_PER_SECOND}s]" if family.windowed else ""
     return Feature(
         name=name,
         unit=family.unit,
@@ -161,7 +161,7 @@ def _baseline(name: str, match: re.Match[str]) -> Feature:
         shape={"mean": shape, "z": "signed"}.get(statistic, "positive"),
         fed_by=fed_by,
         needs=needs,
-        spec=f"baseline.{BASELINE_VERSION}[{horizon_ns // NS}s]({of})",
+        spec=f"baseline.{BASELINE_VERSION}[{horizon_ns // NS_PER_SECOND}s]({of})",
         base=base,
         statistic=statistic,
         horizon_ns=horizon_ns,
@@ -186,7 +186,7 @@ def _duration(name: str, text: str, what: str, longest_s: int, longest: str) -> 
         raise UnknownFeatureError(name, f"{name!r}: {text!r} is not a {what}: write 10s, 5m or 1h")
     if seconds > longest_s:
         raise UnknownFeatureError(name, f"{name!r}: a {what} goes from 1s to {longest}")
-    return seconds * NS
+    return seconds * NS_PER_SECOND
 
 
 def _seconds(text: str) -> int | None:

@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
 from detectors.features.family import Family
-from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
+from detectors.features.feature_rows import FeatureRows, bits_of, is_of
 from detectors.features.series_banks import SharedCopies
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
+from detectors.time_units import NS_PER_SECOND
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
@@ -23,7 +24,7 @@ def _gap_rows(slot, kind, clock, kinds, running, last, gap, out):  # type: ignor
         s = slot[row]
         elapsed = np.nan
         if last[s] != NEVER:
-            elapsed = (clock[row] - last[s]) / NS
+            elapsed = (clock[row] - last[s]) / NS_PER_SECOND
         if is_of(kind[row], kinds):
             last[s] = clock[row]
             gap[s] = elapsed

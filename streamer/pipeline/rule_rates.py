@@ -15,11 +15,12 @@ from detectors.calibration import Calibrator
 from detectors.detector import Detector
 from streamer.messages.outcome import Transition
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
 
 _LONGEST_GAP_NS = 3_600_000_000_000  # nobody can say what was missed in a longer silence
 _DAY_S = 86_400.0
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 NOTHING_COUNTED: Mapping[str, Any] = {"passed_ns": 0, "rules": {}}
 """The document of a task that has not counted anything."""
