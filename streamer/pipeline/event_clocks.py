@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from detectors.kernels import kernel
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 
 _NO_TIME = int(NO_TIME)
-_NS = 1_000_000_000
 
 
 @kernel
@@ -132,7 +132,7 @@ def reach(ts: NDArray[np.int64], reached: int, second: NDArray[np.int64]) -> int
     last = -1
     for i in range(ts.shape[0]):
         reached = max(reached, int(ts[i]))
-        if last < 0 or not 0 <= reached - last * _NS < _NS:
-            last = max(reached // _NS, 0)
+        if last < 0 or not 0 <= reached - last * NS_PER_SECOND < NS_PER_SECOND:
+            last = max(reached // NS_PER_SECOND, 0)
         second[i] = last
     return reached
