@@ -21,7 +21,7 @@ def record(
     ],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Write what the daemon consumed, in its order and with its ticks, into a file.
+    """Write what the daemon consumed, in its order and with its timers, into a file.
 
     `tapewatch replay` folds a recording in the same tasks to the same alerts and scores, bit for bit.
     The daemon must have run with `journal: {keep: all}`, and Kafka must still have the records.
@@ -44,5 +44,5 @@ def record(
             if records % _EVERY == 0:
                 bar.update(task, note=f"{records:,} records")
 
-        records, ticks = write_recording(ledger, settings.source.kafka, os.environ, output, progress)
-    say(f"{output}: {records:,} records, {ticks:,} ticks")
+        records, timers = write_recording(ledger, settings.source.kafka, os.environ, output, progress)
+    say(f"{output}: {records:,} records, {timers:,} timers")

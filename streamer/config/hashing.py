@@ -20,7 +20,7 @@ def detect_document(settings: Settings) -> dict[str, Any]:
 
     It holds how records are read, detectors, rules (with those of the catalogue written out), what is
     watched for drift, and the bounds of the engine that decide what is a dead letter. Not in it: where
-    the records come from, batch sizes, ticks (they are journaled), the store, receivers, routes, and what
+    the records come from, batch sizes, timers (they are journaled), the store, receivers, routes, and what
     rules say for people only.
     Detectors and rules are lists of (name, settings), since their order is part of the plan.
     """

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from alerts.contracts import Receiver
+from alerts.receivers.receiver import Receiver
 from alerts.routing import Router
 from streamer.app.assembly import wired
 from streamer.app.reload import Receivers
@@ -54,7 +54,7 @@ def run_demo(
     database
         An open store, in a file.
     source
-        Where records come from, ticks included.
+        Where records come from, timers included.
     receivers
         Who hears of alerts, by name.
     listen
@@ -76,7 +76,7 @@ def run_demo(
     heard = Receivers(names, receivers, {}, Router(config.settings.route, names))
     with wired(config, plan, database, heard, listen=listen, left=_not_delivered) as parts:
         served(parts.address)
-        engine = parts.engine(source, ticks=False, watch=watch)
+        engine = parts.engine(source, timers=False, watch=watch)
         began = time.monotonic()
         engine.run(lambda: stopped() or parts.notifier.failure is not None)
     parts.check()

@@ -50,7 +50,7 @@ class FileSource:
     """Reads files one after another; a `Source`.
 
     A file's partition is (its name without folders, ``file``, 0); an offset is the number of a record in
-    its file, from 0. No ticks come from it, and nothing is ever at its end.
+    its file, from 0. No timers come from it, and nothing is ever at its end.
 
     Parameters
     ----------

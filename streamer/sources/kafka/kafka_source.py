@@ -24,7 +24,7 @@ from streamer.sources.kafka.record_conversion import chunks_of
 from streamer.sources.source import Assignments
 
 MAX_POLL_RECORDS = 10_000
-"""How many records one `poll` returns at most, where nothing else is said: few enough that rebalances, ticks
+"""How many records one `poll` returns at most, where nothing else is said: few enough that rebalances, timers
 and a stop are soon seen to with slow detectors too, many enough that a poll's own cost is not felt."""
 
 AHEAD = 5

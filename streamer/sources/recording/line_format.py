@@ -1,7 +1,7 @@
 """The lines of a recording: one JSON object each.
 
 The first names the partitions; then, partition by partition, come records (``p`` its number, ``o``
-offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value) and ticks (``tick`` number,
+offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value) and timers (``tick`` number,
 ``ts`` ns) in the order in which they were folded. Bytes that are no UTF-8 text are ``{"b64": …}``.
 """
 
@@ -51,7 +51,7 @@ class Bytes(Struct, forbid_unknown_fields=True):
 
 
 class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A record, or a tick where `tick` is there."""
+    """A record, or a timer where `tick`, its number, is there."""
 
     p: _Count
     o: _Count | UnsetType = UNSET
@@ -91,15 +91,15 @@ def record_line(number: int, record: Record) -> bytes:
     )
 
 
-def tick_line(number: int, tick_number: int, ts_ns: int) -> bytes:
-    """One tick of partition `number`.
+def timer_line(number: int, timer_number: int, ts_ns: int) -> bytes:
+    """One timer of partition `number`.
 
     Examples
     --------
-    >>> tick_line(0, 3, 5_000)
+    >>> timer_line(0, 3, 5_000)
     b'{"p":0,"tick":3,"ts":5000}'
     """
-    return _encode(Line(p=number, tick=tick_number, ts=ts_ns))
+    return _encode(Line(p=number, tick=timer_number, ts=ts_ns))
 
 
 def record_of(line: Line) -> Record | None:
@@ -115,8 +115,8 @@ def record_of(line: Line) -> Record | None:
     )
 
 
-def tick_of(line: Line) -> tuple[int, int] | None:
-    """Number and time of the tick of a line, None where it is not one."""
+def timer_of(line: Line) -> tuple[int, int] | None:
+    """Number and time of the timer of a line, None where it is not one."""
     return None if line.tick is UNSET or line.ts is UNSET else (line.tick, line.ts)
 
 

@@ -17,7 +17,7 @@ from streamer.sources.recording.line_format import (
     read_header,
     read_line,
     record_of,
-    tick_of,
+    timer_of,
 )
 from streamer.sources.source import Assignments
 
@@ -90,7 +90,7 @@ class RecordingSource:
         return () if chunk is None else (chunk,)
 
     def at_end(self) -> frozenset[Partition]:
-        """Empty: the only ticks are those that were recorded."""
+        """Empty: the only timers are those that were recorded."""
         return frozenset()
 
     def exhausted(self) -> bool:
@@ -127,15 +127,15 @@ class RecordingSource:
             line = self._parsed(number, text)
             if line.p >= len(partitions):
                 raise self._wrong(number, f"partition {line.p} is not in the header")
-            tick, record = tick_of(line), record_of(line)
-            if waiting and (line.p != of or tick is not None or len(waiting) >= self._batch_size):
+            timer, record = timer_of(line), record_of(line)
+            if waiting and (line.p != of or timer is not None or len(waiting) >= self._batch_size):
                 yield Chunk(partitions[of], waiting)
                 waiting = []
             of = line.p
-            if tick is not None:
-                yield Chunk(partitions[of], (), tick=tick[1], tick_number=tick[0])
+            if timer is not None:
+                yield Chunk(partitions[of], (), timer_ns=timer[1], timer_number=timer[0])
             elif record is None:
-                raise self._wrong(number, "neither a record nor a tick")
+                raise self._wrong(number, "neither a record nor a timer")
             elif record.offset <= behind[of]:
                 raise self._wrong(number, f"offset {record.offset} stands behind {behind[of]}")
             else:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomalies import plant as plant_anomaly
 from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import INSTRUMENTS, Spec
@@ -22,9 +23,8 @@ OPENS_NS = 1_723_123_800_000_000_000
 """When the market opens: 2024-08-08, 13:30 UTC."""
 
 _INCARNATION = "simulator"
-_NS = 1_000_000_000
 _MS = 1_000_000
-_TICK_S = 5
+_TIMER_EVERY_S = 5
 _MOST_RECORDS = 1000
 _UNKNOWN_END = 2**62
 
@@ -33,7 +33,7 @@ class SimulatorSource:
     """A dozen instruments over a number of simulated seconds; a `Source`.
 
     Records are events of the public schema, one each, with the event's time as their timestamp. Every five
-    simulated seconds a tick follows in each partition, so that silence can be seen.
+    simulated seconds a timer follows in each partition, so that silence can be seen.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class SimulatorSource:
     @property
     def done(self) -> float:
         """How much of the simulated time has been handed over, from 0 to 1."""
-        return (self.now_ns - OPENS_NS) / _NS / self._seconds
+        return (self.now_ns - OPENS_NS) / NS_PER_SECOND / self._seconds
 
     def open(self, assignments: Assignments) -> None:
         """Open the market."""
@@ -93,7 +93,7 @@ class SimulatorSource:
         return () if chunk is None else (chunk,)
 
     def at_end(self) -> frozenset[Partition]:
-        """Empty: the ticks that tell of time are among the records."""
+        """Empty: the timers that tell of time are among the records."""
         return frozenset()
 
     def exhausted(self) -> bool:
@@ -119,8 +119,8 @@ class SimulatorSource:
             _Reader(partition, self._merged(number), start)
             for number, (partition, start) in enumerate(zip(self._partitions, starts, strict=True))
         ]
-        for second in range(_TICK_S, self._seconds + _TICK_S, _TICK_S):
-            until = OPENS_NS + min(second, self._seconds) * _NS
+        for second in range(_TIMER_EVERY_S, self._seconds + _TIMER_EVERY_S, _TIMER_EVERY_S):
+            until = OPENS_NS + min(second, self._seconds) * NS_PER_SECOND
             for reader in readers:
                 yield from reader.until(until)
             self.now_ns = until
@@ -151,4 +151,4 @@ class _Reader:
             if len(records) == _MOST_RECORDS:
                 yield Chunk(self._partition, records)
                 records = []
-        yield Chunk(self._partition, records, tick=ts)
+        yield Chunk(self._partition, records, timer_ns=ts)
