@@ -133,8 +133,7 @@ class Detector:
         x = np.ascontiguousarray(prepared[:, : self._width])
         has_target = len(self._inputs) > self._width
         y = prepared[:, self._width].copy() if has_target else np.full(len(rows), np.nan)
-        score, status = np.empty(len(rows)), np.empty(len(rows), np.int8)
-        self._model.step(slot, x, y, learn, score, status)
+        score, status = self._model.step(slot, x, y, learn)
         _without_inputs(x, score)
         return DetectorScores(rows, score, status)
 
