@@ -196,11 +196,6 @@ class RiverModel:
         self._reasons = {int(s): str(reason) for s, reason in reasons.items()}
 
 
-def build(settings: DetectorSettings) -> RiverModel:
-    """Build a River model as configured; see `RiverModel`."""
-    return RiverModel(settings)
-
-
 def _finite(result: object) -> float:
     if isinstance(result, bool) or not isinstance(result, Real):
         return math.nan
