@@ -102,7 +102,9 @@ def test_a_record_that_is_not_taken_is_named(
     broker: str, topic_factory: Callable[..., str], record: Outgoing, problem: str
 ) -> None:
     topic = topic_factory()
-    with pytest.raises(TapewatchError, match=f"record 3 could not be put into topic '{topic}'.*{problem}"):
+    with pytest.raises(
+        TapewatchError, match=f"record 3 could not be published to topic '{topic}'.*{problem}"
+    ):
         publish([*outgoing(3), record, *outgoing(10)], settings_for(broker), topic)
 
 
@@ -146,8 +148,8 @@ def test_topics_that_lose_times_are_warned_of(broker: str, topic_factory: Callab
         publish(outgoing(1), settings_for(broker), losing)
         publish(outgoing(1), settings_for(broker), topic_factory())
     assert [log["event"] for log in logs] == [
-        "the topic replaces recorded times: set message.timestamp.type=CreateTime",
-        "records are older than the topic keeps them: set retention.ms=-1",
+        "the topic replaces record times by the time of arrival: set message.timestamp.type=CreateTime",
+        "records are older than the topic's retention: set retention.ms=-1",
     ]
 
 

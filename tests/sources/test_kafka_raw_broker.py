@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Partition, Record
-from streamer.sources.kafka.client_internals import Network, parse_with, resume
+from streamer.sources.kafka.client_internals import Network, resume, use_parser
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.record_conversion import chunks_of
 
@@ -150,7 +150,7 @@ class Reader:
             **options,
         )
         if raw:
-            parse_with(self.consumer, RawPartitionRecords)
+            use_parser(self.consumer, RawPartitionRecords)
         self.one = TopicPartition(topic, 0)
         self.consumer.assign([self.one])
         self.consumer.seek(self.one, 0)

@@ -46,14 +46,14 @@ def test_brokers_can_be_given_as_text_or_list(given_as: object, servers: list[st
         ({"instance": "a b"}, "'a b' may hold only letters, digits, '.', '_' and '-'"),
         (
             {"client": {"fetch_max_wait": 1}},
-            "is no option of the Kafka client (did you mean 'fetch_max_wait_ms'?)",
+            "the Kafka client has no option 'fetch_max_wait' (did you mean 'fetch_max_wait_ms'?)",
         ),
         ({"client": {"isolation_level": "x"}}, "cannot be set here: it is always read_committed"),
         ({"client": {"enable_auto_commit": True}}, "cannot be set here: offsets are kept in the store"),
         ({"client": {"key_deserializer": "x"}}, "cannot be set here: records are read by their format"),
-        ({"client": {"fetch_min_bytes": "many"}}, "'fetch_min_bytes' is a number, not 'many'"),
-        ({"client": {"metrics_enabled": 1}}, "'metrics_enabled' is true or false, not 1"),
-        ({"client": {"client_id": 5}}, "'client_id' is a text, not 5"),
+        ({"client": {"fetch_min_bytes": "many"}}, "'fetch_min_bytes' must be a number, not 'many'"),
+        ({"client": {"metrics_enabled": 1}}, "'metrics_enabled' must be true or false, not 1"),
+        ({"client": {"client_id": 5}}, "'client_id' must be a string, not 5"),
         ({"security": {"tls": {"key": "k.pem"}}}, "a key needs its certificate: give cert too"),
         (
             {"security": {"sasl": {"mechanism": "PLAIN", "username": "u", "password": "hunter2"}}},

@@ -1,4 +1,4 @@
-"""Reads given ranges of offsets again, outside of any group."""
+"""Reads ranges of offsets again, outside any group."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from streamer.sources.kafka.record_conversion import records_of
 POLL_MS = 200
 """Longest single wait for records."""
 
-AHEAD_BYTES = 1_048_576
-"""How much is fetched of one partition at once; so much of each may be kept."""
+FETCH_BYTES = 1_048_576
+"""Fetch size per partition; up to this much of each is buffered."""
 
 GIVE_UP_AFTER_S = 30.0
-"""How long a range may bring nothing new before the broker counts as gone."""
+"""How long a range may make no progress before the broker counts as gone."""
 
 
 class RangeReader:
-    """Reads ranges of some partitions, cheaply where one range goes on where the last one ended.
+    """Reads ranges of some partitions, cheaply where one range continues where the last one ended.
 
     Parameters
     ----------
     settings, environ
         How Kafka is reached; where secrets may come from.
     partitions
-        All partitions that ranges will be of.
+        All partitions that ranges will be read from.
 
     Raises
     ------
     TapewatchError
-        When Kafka cannot be reached, or a topic is gone or not the one that was read.
+        When Kafka cannot be reached, or a topic is gone or was created again since it was read.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class RangeReader:
         self._settings = settings
         self._environ = os.environ if environ is None else environ
         require_fast_checksums()
-        own: dict[str, Any] = {
+        options: dict[str, Any] = {
             "group_id": None,
             "enable_auto_commit": False,
             "allow_auto_create_topics": False,
             "isolation_level": "read_committed",
             "auto_offset_reset": "none",
             "fetch_max_bytes": settings.fetch_max_bytes,
-            "max_partition_fetch_bytes": AHEAD_BYTES,
+            "max_partition_fetch_bytes": FETCH_BYTES,
             "max_poll_records": 1_000_000,
         }
-        self._consumer = connect(KafkaConsumer, settings, self._environ, **own)
-        self._ahead: dict[TopicPartition, deque[Record]] = {}
-        self._next: dict[TopicPartition, int] = {}
+        self._consumer = connect(KafkaConsumer, settings, self._environ, **options)
+        self._buffered: dict[TopicPartition, deque[Record]] = {}
+        self._next_offset: dict[TopicPartition, int] = {}
         self._bounds: dict[TopicPartition, tuple[int, int]] = {}
         try:
             self._assign(list(partitions))
@@ -81,11 +81,11 @@ class RangeReader:
         self.close()
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._consumer.close(autocommit=False, timeout_ms=2_000)
 
     def read(self, partition: Partition, first: int, last: int) -> Iterator[Record]:
-        """The records of a range, both ends included; offsets that hold no record are passed over.
+        """The records of a range, both ends included; offsets without a record are skipped.
 
         Raises
         ------
@@ -99,43 +99,43 @@ class RangeReader:
                 f"{partition.topic}[{partition.partition}] holds offsets {begin} to {end - 1} now,"
                 f" and not all of {first} to {last} any more: set a longer retention before recording"
             )
-        ahead = self._ahead[one]
-        if first < self._next[one] or first > self._position(one):
-            ahead.clear()
+        buffered = self._buffered[one]
+        if first < self._next_offset[one] or first > self._position(one):
+            buffered.clear()
             self._consumer.seek(one, first)
         while True:
-            while ahead and ahead[0].offset <= last:
-                record = ahead.popleft()
+            while buffered and buffered[0].offset <= last:
+                record = buffered.popleft()
                 if record.offset >= first:
-                    self._next[one] = record.offset + 1
+                    self._next_offset[one] = record.offset + 1
                     yield record
-            if ahead or self._position(one) > last:
-                self._next[one] = last + 1
+            if buffered or self._position(one) > last:
+                self._next_offset[one] = last + 1
                 return
             self._fetch(one)
 
     def _assign(self, partitions: list[Partition]) -> None:
-        asked = {TopicPartition(one.topic, one.partition): one for one in partitions}
+        wanted = {TopicPartition(one.topic, one.partition): one for one in partitions}
         try:
             names = self._consumer.topics()
-            for one, partition in asked.items():
+            for one, partition in wanted.items():
                 if one.topic not in names:
                     raise TapewatchError(f"topic '{one.topic}' is gone: its records cannot be read again")
                 if incarnation(self._consumer, one.topic) != partition.incarnation:
                     raise TapewatchError(
-                        f"topic '{one.topic}' was deleted and created anew since it was read"
+                        f"topic '{one.topic}' was deleted and created again since it was read"
                     )
-            if not asked:
+            if not wanted:
                 return
-            first = self._consumer.beginning_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
-            end = self._consumer.end_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
+            first = self._consumer.beginning_offsets(list(wanted), timeout_ms=OFFSETS_WITHIN_MS)
+            end = self._consumer.end_offsets(list(wanted), timeout_ms=OFFSETS_WITHIN_MS)
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
-        self._consumer.assign(list(asked))
-        for one in asked:
+        self._consumer.assign(list(wanted))
+        for one in wanted:
             self._bounds[one] = first[one], end[one]
-            self._next[one] = first[one]
-            self._ahead[one] = deque()
+            self._next_offset[one] = first[one]
+            self._buffered[one] = deque()
             self._consumer.seek(one, first[one])
             self._consumer.pause(one)
 
@@ -149,26 +149,13 @@ class RangeReader:
         resume(self._consumer, one)
         try:
             while self._position(one) == before:
-                for found in self._consumer.poll(timeout_ms=POLL_MS).values():
-                    self._ahead[one].extend(records_of(found))
+                for polled in self._consumer.poll(timeout_ms=POLL_MS).values():
+                    self._buffered[one].extend(records_of(polled))
                 if time.monotonic() > give_up:
                     raise TapewatchError(
-                        f"Kafka brought nothing of {one.topic}[{one.partition}] for {GIVE_UP_AFTER_S:.0f} s"
+                        f"Kafka sent nothing from {one.topic}[{one.partition}] for {GIVE_UP_AFTER_S:.0f} s"
                     )
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
         finally:
             self._consumer.pause(one)
-
-
-def read_range(
-    settings: KafkaSettings,
-    partition: Partition,
-    first: int,
-    last: int,
-    *,
-    environ: Mapping[str, str] | None = None,
-) -> Iterator[Record]:
-    """The records of one range, both ends included (see `RangeReader`, which is meant for many)."""
-    with RangeReader(settings, [partition], environ=environ) as reader:
-        yield from reader.read(partition, first, last)
