@@ -70,7 +70,7 @@ def demo(
 
     from streamer.sources.simulator import SimulatorSource
 
-    market = SimulatorSource(seed, minutes * 60, each=max(1, round(minutes / 30)))
+    market = SimulatorSource(seed, minutes * 60, per_kind=max(1, round(minutes / 30)))
     with ExitStack() as stack:
         path = store or Path(stack.enter_context(TemporaryDirectory(prefix="tapewatch-"))) / "demo.db"
         ran, bodies = _run(loaded, market, path, speed, port)

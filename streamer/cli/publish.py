@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from streamer.messages.records import Record
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.file_source import FileInput, FileRecords
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, merge_by_time
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, SendPace, merge_by_time
 from streamer.sources.kafka.publisher import publish as send
 
 _AT_ONCE = 500  # records decoded together to find their instruments
@@ -71,13 +70,9 @@ def publish(
         streams = [_outgoing(path, settings) for path in files]
         counts = send(
             _first(merge_by_time(*streams), limit),
-            kafka,
-            topic,
-            create=create,
-            rate=rate,
-            speed=speed,
+            PublishTarget(kafka, topic, create),
+            SendPace(rate, speed),
             progress=lambda sent: bar.update(task, note=f"{sent:,} records"),
-            environ=os.environ,
         )
     partitions = ", ".join(f"partition {number}: {count:,}" for number, count in sorted(counts.items()))
     say(f"{topic}: {sum(counts.values()):,} records ({partitions})")

@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from stores import ask, consumed
 
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 from streamer.store.database import open_store
 
 T0 = 1_767_623_400_000_000_000
@@ -78,7 +78,7 @@ def test_they_go_back_whole_marked_and_once(broker: str, topic_factory: Any, tmp
         route={"to": ["tty"]},
     )
     store = config.with_suffix(".db")
-    publish(SENT, KafkaSettings(bootstrap=broker), topic)
+    publish(SENT, PublishTarget(KafkaSettings(bootstrap=broker), topic))
     letters = "SELECT n, partition, offset, reason, replayed_at FROM dead_letters ORDER BY partition, offset"
     with Daemon(config) as daemon:
         daemon.wait_until(lambda: len(ask(store, letters)) == 5, "five dead letters")

@@ -18,7 +18,7 @@ from streamer.config.load import load, load_text
 from streamer.errors import TapewatchError
 from streamer.messages.records import Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 
 T0 = 1_767_623_400_000_000_000
 
@@ -104,7 +104,7 @@ def test_the_newest_of_every_partition_are_looked_at(broker: str, topic_factory:
     sent = [Outgoing(T0, None, value, (), 0) for value in trades(500, "OLD", venue="x")]
     sent += [Outgoing(T0, None, value, (), 0) for value in trades(150, "NEW", venue="x")]
     sent += [Outgoing(T0, None, value, (), 1) for value in trades(30, "OTHER", venue="y")]
-    publish(sent, KafkaSettings(bootstrap=broker), topic)
+    publish(sent, PublishTarget(KafkaSettings(bootstrap=broker), topic))
     path = tmp_path / "new.yaml"
     done = tapewatch("init", "tapewatch", "-t", topic, "--bootstrap", broker, "-o", path)
     assert "130 records looked at: trade 130, 2 instruments" in done.stdout

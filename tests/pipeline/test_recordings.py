@@ -172,15 +172,15 @@ GOOD = b'{"p":0,"o":0,"v":"x"}'
             ":2: not a line of a recording: partition 1 is not in the header",
         ),
         ([HEADER, b'{"p":-1,"o":0,"v":"x"}'], ":2: not a line of a recording"),
-        ([HEADER, b'{"p":0,"o":0}'], ":2: not a line of a recording: neither a record nor a tick"),
-        ([HEADER, b'{"p":0,"tick":1}'], ":2: not a line of a recording: neither a record nor a tick"),
+        ([HEADER, b'{"p":0,"o":0}'], ":2: not a line of a recording: neither a record nor a timer"),
+        ([HEADER, b'{"p":0,"tick":1}'], ":2: not a line of a recording: neither a record nor a timer"),
         ([HEADER, b'{"p":0,"o":0,"v":7}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":{"b64":"%%"}}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":"0","v":"x"}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","t":1e300}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","h":[["a"]]}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","what":1}'], ":2: not a line of a recording"),
-        ([HEADER, GOOD, GOOD], ":3: not a line of a recording: offset 0 stands behind 0"),
+        ([HEADER, GOOD, GOOD], ":3: not a line of a recording: offset 0 follows offset 0"),
     ],
 )
 def test_a_broken_recording_is_told_in_one_line(lines: list[bytes], problem: str, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_what_failed_leaves_no_recording_and_no_rest(tmp_path: Path) -> None:
 
 
 def test_where_a_recording_cannot_go_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"a recording ends in \.jsonl, \.jsonl\.gz or \.jsonl\.zst"):
+    with pytest.raises(UsageError, match=r"the name of a recording ends in \.jsonl, \.jsonl\.gz or \.jsonl\.zst"):
         RecordingWriter(tmp_path / "r.csv", [(LOG, 0)])
     with (
         pytest.raises(TapewatchError, match=r"cannot write .*: No such file"),
@@ -266,7 +266,7 @@ def test_recorded_ticks_are_let_through_in_their_place(tmp_path: Path) -> None:
 
 
 def test_a_pace_without_times_to_go_by_is_refused() -> None:
-    with pytest.raises(TapewatchError, match="no timestamps that a speed could go by"):
+    with pytest.raises(TapewatchError, match="no timestamps, which a speed needs"):
         Collector(paced([(int(NO_TIME), b"{}")] * 300, 1.0))
     few = [(int(NO_TIME), b"{")] * 3 + [(T0, b"{}")] * 300
     assert sum(len(chunk.records) for chunk in Collector(paced(few, 1.0)).chunks) == 303

@@ -56,8 +56,8 @@ def batches(draw: st.DrawFn, base: int) -> tuple[bytes, int]:
         rows,
         base=base,
         epoch=draw(st.integers(0, 3)),
-        codec=draw(st.sampled_from([PLAIN, PLAIN, PLAIN, GZIP, SNAPPY, LZ4, ZSTD])),
-        attributes=draw(st.sampled_from([0, 0, LOG_APPEND_TIME])),
+        attributes=draw(st.sampled_from([PLAIN, PLAIN, PLAIN, GZIP, SNAPPY, LZ4, ZSTD]))
+        | draw(st.sampled_from([0, 0, LOG_APPEND_TIME])),
         producer=draw(st.sampled_from([None, None, 1, 2, 3])),
     )
     return made, end
@@ -131,7 +131,7 @@ def test_both_parsers_say_the_same_of_malformed_records(at: int, put: bytes, dra
     struct.pack_into(">i", made, 8, len(made) - 12)
     if codec:
         unpacked = bytes(made[61:])
-        made = bytearray(batch(base=20, codec=GZIP))
+        made = bytearray(batch(base=20, attributes=GZIP))
         made[61:] = gzip.compress(unpacked)
         struct.pack_into(">i", made, 8, len(made) - 12)
     result = compare(batch(base=10) + with_checksum(made) + batch(base=40), take_sizes=(3,))
@@ -150,14 +150,16 @@ def test_plain_records_come_as_one_block() -> None:
 
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
 def test_compressed_records_come_as_one_block(codec: int) -> None:
-    data = batch(ROWS, codec=codec) + batch(ROWS, base=10, codec=codec)
+    data = batch(ROWS, attributes=codec) + batch(ROWS, base=10, attributes=codec)
     (block,) = RawPartitionRecords(0, HERE, MemoryRecords(data)).take()
     assert isinstance(block, RecordBlock)
     assert [record.value for record in block] == [row[3] for row in ROWS] * 2
 
 
 def test_what_was_taken_is_where_the_position_is() -> None:
-    data = batch(ROWS, epoch=1) + batch(ROWS, base=12, epoch=2) + batch(ROWS, base=30, epoch=3, codec=GZIP)
+    data = (
+        batch(ROWS, epoch=1) + batch(ROWS, base=12, epoch=2) + batch(ROWS, base=30, epoch=3, attributes=GZIP)
+    )
     parser = RawPartitionRecords(3, HERE, MemoryRecords(data))
     positions = []
     while parser:
@@ -276,7 +278,7 @@ def test_long_attributes_are_not_taken_for_the_next_field() -> None:
 
 def test_what_is_unpacked_is_not_all_held_at_once() -> None:
     large = ((0, NOON_MS, None, bytes(5_000_000), []),)
-    data = b"".join(batch(large, base=n, codec=GZIP) for n in range(5))
+    data = b"".join(batch(large, base=n, attributes=GZIP) for n in range(5))
     parser = RawPartitionRecords(0, HERE, MemoryRecords(data))
     blocks = list(parser.take())
     assert [len(block) for block in blocks] == [2, 2, 1]

@@ -40,7 +40,7 @@ def test_brokers_can_be_given_as_text_or_list(given_as: object, servers: list[st
         ({"start": "2024-13-08T00:00:00Z"}, "'2024-13-08T00:00:00Z' is not a time"),
         ({"start": "1969-08-08T00:00:00Z"}, "'1969-08-08T00:00:00Z' is before 1970"),
         ({"start": {"time": "2024-08-08T00:00:00Z"}}, "write start: {timestamp: 2024-08-08T00:00:00Z}"),
-        ({"start": 5}, "start is earliest, latest, or a time such as 2024-08-08T00:00:00Z"),
+        ({"start": 5}, "write earliest, latest, or a time such as 2024-08-08T00:00:00Z"),
         ({"session_timeout": "10"}, "'10' is not a duration"),
         ({"session_timeout": "0s"}, "at least 1s"),
         ({"instance": "a b"}, "'a b' may hold only letters, digits, '.', '_' and '-'"),

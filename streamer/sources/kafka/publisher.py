@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from typing import Any, NamedTuple
 
@@ -75,16 +76,64 @@ def merge_by_time(*streams: Iterable[Outgoing]) -> Iterator[Outgoing]:
     return heapq.merge(*streams, key=lambda record: record.timestamp)
 
 
+@dataclass(frozen=True, slots=True)
+class PublishTarget:
+    """The topic to publish to.
+
+    Parameters
+    ----------
+    settings
+        How Kafka is reached.
+    topic
+        The topic; it must exist unless `create` is given.
+    create
+        The number of partitions to create the topic with if it does not exist.
+    environ
+        Where secrets may come from; this process's environment by default.
+    """
+
+    settings: KafkaSettings
+    topic: str
+    create: int | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendPace:
+    """How fast records are sent: as fast as possible if neither is given.
+
+    Parameters
+    ----------
+    rate
+        Limit in records a second.
+    speed
+        Multiple of the recorded speed, by the records' times.
+
+    Raises
+    ------
+    UsageError
+        When both are given, or one is not a number above 0.
+    """
+
+    rate: float | None = None
+    speed: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and self.speed is not None:
+            raise UsageError("give a rate or a speed, not both")
+        if any(pace is not None and not 0 < pace < float("inf") for pace in (self.rate, self.speed)):
+            raise UsageError("a rate or a speed must be a number above 0")
+
+
+UNLIMITED = SendPace()
+"""As fast as possible."""
+
+
 def publish(
     records: Iterable[Outgoing],
-    settings: KafkaSettings,
-    topic: str,
-    *,
-    create: int | None = None,
-    rate: float | None = None,
-    speed: float | None = None,
+    target: PublishTarget,
+    pace: SendPace = UNLIMITED,
     progress: Callable[[int], None] | None = None,
-    environ: Mapping[str, str] | None = None,
 ) -> Mapping[int, int]:
     """Publish records in order, each exactly once, and wait until the broker has acknowledged them all.
 
@@ -92,20 +141,12 @@ def publish(
     ----------
     records
         In the order in which they are to be sent.
-    settings
-        How Kafka is reached.
-    topic
-        The target topic; it must exist unless `create` is given.
-    create
-        The number of partitions to create the topic with if it does not exist.
-    rate
-        Limit in records a second.
-    speed
-        Multiple of the recorded speed, by the records' times. Without rate and speed, as fast as possible.
+    target
+        The topic, and how Kafka is reached.
+    pace
+        How fast they are sent.
     progress
         Called now and then with the number of records sent.
-    environ
-        Where secrets may come from; this process's environment by default.
 
     Returns
     -------
@@ -117,16 +158,12 @@ def publish(
     TapewatchError
         When the broker cannot be reached, the topic is missing, or a record is rejected.
     """
-    if rate is not None and speed is not None:
-        raise UsageError("give a rate or a speed, not both")
-    if any(pace is not None and not 0 < pace < float("inf") for pace in (rate, speed)):
-        raise UsageError("a rate or a speed must be a number above 0")
-    environ = os.environ if environ is None else environ
-    ensure_topic(settings, environ, topic, create)
+    settings, environ, topic = target.settings, target.environ, target.topic
+    ensure_topic(settings, environ, topic, target.create)
     outbound = _Outbound(settings, environ, topic)
     pacer = _SendPacer(progress)
     try:
-        for number, (record, due_s) in enumerate(_paced(records, rate, speed)):
+        for number, (record, due_s) in enumerate(_with_due_times(records, pace)):
             if number == 0:
                 warn_of_lost_times(settings, environ, topic, record.timestamp)
                 pacer.start()
@@ -140,17 +177,15 @@ def publish(
     return dict(sorted(outbound.counts.items()))
 
 
-def _paced(
-    records: Iterable[Outgoing], rate: float | None, speed: float | None
-) -> Iterator[tuple[Outgoing, float]]:
+def _with_due_times(records: Iterable[Outgoing], pace: SendPace) -> Iterator[tuple[Outgoing, float]]:
     first = NO_TIME
     due_s = 0.0
     for number, record in enumerate(records):
-        if rate is not None:
-            due_s = number / rate
-        elif speed is not None and record.timestamp != NO_TIME:
+        if pace.rate is not None:
+            due_s = number / pace.rate
+        elif pace.speed is not None and record.timestamp != NO_TIME:
             first = record.timestamp if first == NO_TIME else first
-            due_s = max(due_s, (record.timestamp - first) / _NS_PER_S / speed)
+            due_s = max(due_s, (record.timestamp - first) / _NS_PER_S / pace.speed)
         yield record, due_s
 
 

@@ -26,6 +26,9 @@ from streamer.sources.kafka.record_conversion import chunks_of
 LOG_APPEND_TIME, CONTROL = 0x08, 0x20
 """Batch attributes that only brokers set."""
 
+CODEC_BITS = 0x07
+"""The attributes that are the codec."""
+
 GZIP = 1
 """The codec that needs no package besides Python."""
 
@@ -62,7 +65,6 @@ def batch(
     *,
     base: int = 0,
     epoch: int = 0,
-    codec: int = 0,
     attributes: int = 0,
     producer: int | None = None,
 ) -> bytes:
@@ -74,11 +76,12 @@ def batch(
         Offset from `base`, time (ms), key, value, headers.
     base, epoch
         The batch's first offset, its leader epoch.
-    codec, attributes
-        Compression; further attributes to set.
+    attributes
+        The compression codec, in the lowest three bits, and other attributes.
     producer
         The producer's id, for a batch of a transaction.
     """
+    codec = attributes & CODEC_BITS
     sequence = -1 if producer is None else 0
     builder = DefaultRecordBatchBuilder(
         2, codec, producer is not None, -1 if producer is None else producer, sequence, sequence, 1 << 24
@@ -88,7 +91,7 @@ def batch(
     data = bytearray(builder.build())
     struct.pack_into(">q", data, 0, base)
     struct.pack_into(">i", data, 12, epoch)
-    data[22] |= attributes
+    data[22] |= attributes & ~CODEC_BITS  # the builder compresses only where that saves space
     return with_checksum(data)
 
 
@@ -127,14 +130,18 @@ def find_difference(parser: type) -> str | None:
 
 def _fetches() -> Iterator[tuple[bytes, int, list[Aborted]]]:
     plain = batch(base=10, epoch=3) + batch(base=20, epoch=4, attributes=LOG_APPEND_TIME)
-    compressed = batch(base=30, epoch=4, codec=GZIP)
+    compressed = batch(base=30, epoch=4, attributes=GZIP)
     rolled_back = batch(base=40, producer=7) + batch(base=50, producer=8) + marker(56, 7, commit=False)
     done = batch(base=60, producer=7) + marker(66, 7, commit=True) + batch(base=70)
     cut_off = batch(base=80)[:-1]
     everything = plain + compressed + rolled_back + done + cut_off
     yield everything, 11, [Aborted(40, 7)]
     yield everything, 36, []
-    yield plain + with_checksum(bytearray(batch(base=30, codec=GZIP)))[:-1] + b"\xff" + batch(base=40), 10, []
+    yield (
+        plain + with_checksum(bytearray(batch(base=30, attributes=GZIP)))[:-1] + b"\xff" + batch(base=40),
+        10,
+        [],
+    )
     yield plain + with_checksum(bytearray(batch(base=30)[:-1] + b"\xff")) + batch(base=40), 10, []
 
 
