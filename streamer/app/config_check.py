@@ -1,4 +1,4 @@
-"""A configuration checked as far as it can be without touching the world."""
+"""Checks a configuration without secrets, network or store."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from streamer.config.load import load
 
 
 def check(path: str | PathLike[str]) -> ConfigFile:
-    """Load a configuration and compile its plan; secrets are not looked at.
+    """Load a configuration and compile its plan; secrets are not resolved.
 
     Raises
     ------
     ConfigError
         With all problems of the first stage that has any.
     """
-    from streamer.pipeline.compile import compile_plan  # it reads configurations itself
+    from streamer.pipeline.compile import compile_plan
 
     config = load(path)
     compile_plan(config)

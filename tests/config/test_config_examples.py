@@ -9,7 +9,7 @@ import pytest
 from streamer.app.config_check import check
 from streamer.config import json_schema, resolve_secrets
 from streamer.config.nodes import Mapping, plain
-from streamer.config.yaml import parse
+from streamer.config.yaml_tree import parse
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 ENVIRON = {

@@ -23,7 +23,7 @@ from streamer.app.config_check import check
 from streamer.config import ConfigError
 from streamer.config.nodes import Mapping
 from streamer.config.settings import Settings
-from streamer.config.yaml import parse
+from streamer.config.yaml_tree import parse
 from streamer.decoding.format_settings import FormatSettings
 from streamer.decoding.formats import DecodeContext, build_format
 from streamer.messages.records import Record
@@ -131,4 +131,4 @@ def test_alerts_are_as_a_replay_raises_them() -> None:
     shown = [*blocks("commands", "")[0].splitlines(), *blocks("delivery", "")[0].splitlines()]
     assert len(shown) > 6
     for line in shown:
-        assert line in told or line.startswith("$") or line == "…" or " a second)" in line
+        assert line in told or line.startswith("$") or line == "…" or " per second)" in line

@@ -15,7 +15,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, MS, T0, S, market, records, trade
 from pipeline_world import World, cycle, plan_of
 
-from streamer.app.replay import Tally, replay
+from streamer.app.replay import ReplayTotals, replay
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
 from streamer.pipeline.runner import Work
@@ -94,7 +94,7 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
     assert flat == expected
 
 
-def folded(source: Source, batch_size: int = 9) -> tuple[Tally, list[bytes]]:
+def folded(source: Source, batch_size: int = 9) -> tuple[ReplayTotals, list[bytes]]:
     bodies: list[bytes] = []
 
     def watch(work: Work) -> None:
@@ -110,7 +110,7 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
         for number in range(3):
             for record in kept:
                 out.record(number, record)
-    tally, bodies = folded(RecordingSource(tmp_path / "all.jsonl", 50))
+    totals, bodies = folded(RecordingSource(tmp_path / "all.jsonl", 50))
     alone: list[bytes] = []
     dead: dict[str, int] = {}
     late = 0
@@ -122,7 +122,7 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
             dead[reason] = dead.get(reason, 0) + count
     assert bodies == alone
     assert len({json.loads(body)["id"] for body in bodies}) == sum(b'"fired"' in body for body in bodies)
-    assert (tally.dead, tally.late, tally.records) == (dead, late, 360)
+    assert (totals.dead, totals.late, totals.records) == (dead, late, 360)
 
 
 def test_what_ran_live_is_what_its_recording_gives(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_what_failed_leaves_no_recording_and_no_rest(tmp_path: Path) -> None:
 
 
 def test_where_a_recording_cannot_go_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"the name of a recording ends in \.jsonl, \.jsonl\.gz or \.jsonl\.zst"):
+    with pytest.raises(UsageError, match=r"a recording ends in \.jsonl, \.jsonl\.gz or \.jsonl\.zst"):
         RecordingWriter(tmp_path / "r.csv", [(LOG, 0)])
     with (
         pytest.raises(TapewatchError, match=r"cannot write .*: No such file"),

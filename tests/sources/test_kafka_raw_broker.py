@@ -289,7 +289,7 @@ def test_a_parser_that_differs_is_not_used(broker: str, topic_factory: Topic) ->
     assert reading.values == numbers(300)
     (warning,) = (log for log in logs if log["log_level"] == "warning")
     assert warning["event"] == "record batches are read record by record, which is slower"
-    assert "records differ" in warning["reason"]
+    assert "parsers differ in records" in warning["reason"]
 
 
 def test_partitions_move_in_the_middle_of_what_was_fetched(broker: str, topic_factory: Topic) -> None:

@@ -405,8 +405,8 @@ class Lenient(RawPartitionRecords):
 @pytest.mark.parametrize(
     ("parser", "reason"),
     [
-        (Forgetful, "records differ"),
-        (Behind, "position differ"),
+        (Forgetful, "parsers differ in records"),
+        (Behind, "parsers differ in position"),
         (Endless, "does not come to an end"),
         (Foreign, "TypeError: unexpected keyword"),
         (Lenient, "BadGzipFile"),

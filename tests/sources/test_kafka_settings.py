@@ -53,7 +53,7 @@ def test_brokers_can_be_given_as_text_or_list(given_as: object, servers: list[st
         ({"client": {"key_deserializer": "x"}}, "cannot be set here: records are read by their format"),
         ({"client": {"fetch_min_bytes": "many"}}, "'fetch_min_bytes' must be a number, not 'many'"),
         ({"client": {"metrics_enabled": 1}}, "'metrics_enabled' must be true or false, not 1"),
-        ({"client": {"client_id": 5}}, "'client_id' must be a string, not 5"),
+        ({"client": {"client_id": 5}}, "'client_id' must be a text, not 5"),
         ({"security": {"tls": {"key": "k.pem"}}}, "a key needs its certificate: give cert too"),
         (
             {"security": {"sasl": {"mechanism": "PLAIN", "username": "u", "password": "hunter2"}}},

@@ -250,6 +250,6 @@ def _check_option(name: str, value: object) -> None:
     elif isinstance(default, int | float) or name.endswith("_bytes"):
         valid, expected = isinstance(value, int | float) and not isinstance(value, bool), "a number"
     else:
-        valid, expected = isinstance(value, str), "a string"
+        valid, expected = isinstance(value, str), "a text"
     if not valid:
         raise ValueError(f"'{name}' must be {expected}, not {value!r}")
