@@ -65,16 +65,12 @@ def canonical(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def config_hash(settings: Settings) -> str:
-    """The hash by which alerts and stores refer to a configuration: 16 hexadecimal digits.
-
-    Two configurations with the same detect part have the same hash, however they are written.
-    """
-    return hash_of(detect_document(settings))
-
-
 def hash_of(document: Mapping[str, Any]) -> str:
-    """The hash of a detect document: the first 64 bits of SHA-256 of its canonical text."""
+    """The hash of a detect document, by which alerts and stores refer to a configuration.
+
+    It is the first 64 bits of SHA-256 of the canonical text, as 16 hexadecimal digits. Two configurations
+    with the same detect part have the same hash, however they are written.
+    """
     return hashlib.sha256(canonical(document).encode()).hexdigest()[:_HASH_CHARS]
 
 

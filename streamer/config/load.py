@@ -27,8 +27,8 @@ _MAX_BYTES = 1024 * 1024
 def load(path: str | PathLike[str]) -> ConfigFile:
     """Read and check a configuration file.
 
-    Expressions, features and message texts are checked by compiling the plan (as
-    `streamer.app.config_check` does), secrets by `resolve_secrets`.
+    Expressions, features and message texts are checked by `streamer.pipeline.compile.compile_plan`, secrets
+    by `resolve_secrets`.
 
     Parameters
     ----------

@@ -169,8 +169,8 @@ def _value_message(error: _ModelError, path: Path) -> str:
         comparison, name = bounds[error.kind]
         return f"{show(error.node, path)} {comparison} {context[name]:g}"
     if error.kind in ("too_short", "string_too_short"):
-        least = context["min_length"]
-        return "is empty" if least == 1 else f"is too short: at least {least}"
+        minimum = context["min_length"]
+        return "is empty" if minimum == 1 else f"is too short: at least {minimum}"
     if error.kind in ("too_long", "string_too_long"):
         return f"is too long: at most {context['max_length']}"
     if error.kind == "finite_number":
@@ -237,5 +237,5 @@ def show(node: Node | None, path: Path) -> str:
         return "a list"
     if node is None or _is_secret(path):
         return "this value"
-    shown = node.text if len(node.text) <= _MAX_CHARS else node.text[:_MAX_CHARS] + "…"
-    return f"'{shown}'" if isinstance(node.value, str) else shown
+    text = node.text if len(node.text) <= _MAX_CHARS else node.text[:_MAX_CHARS] + "…"
+    return f"'{text}'" if isinstance(node.value, str) else text

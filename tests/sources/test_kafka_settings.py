@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings, is_pattern, settings_of
+from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings, is_pattern
 from streamer.sources.start import StartAt
 
 
@@ -110,12 +110,7 @@ def test_protocol_follows_from_what_is_given(security: object, protocol: str) ->
     assert settings(security=security).security.protocol == protocol
 
 
-def test_the_first_match_says_how_a_topic_is_read() -> None:
-    spot = TopicSettings(match="spot.*", venue="binance")
-    some = TopicSettings(match=["perp.btc", "perp.eth"], venue="perp")
-    assert settings_of("spot.btc", [spot, some]) is spot
-    assert settings_of("perp.eth", [spot, some]) is some
-    assert settings_of("perp.xrp", [spot, some]) is None
+def test_a_glob_is_a_pattern_or_a_name() -> None:
     assert [is_pattern(glob) for glob in ("a.b", "a.*", "a?", "[ab]")] == [False, True, True, True]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -210,21 +209,6 @@ class TopicSettings(_KafkaModel):
 def is_pattern(glob: str) -> bool:
     """Whether it is a pattern rather than the name of one topic."""
     return not _WILDCARDS.isdisjoint(glob)
-
-
-def settings_of(topic: str, settings: Iterable[TopicSettings]) -> TopicSettings | None:
-    """The first settings that match a topic, None where none does.
-
-    Examples
-    --------
-    >>> spot, rest = TopicSettings(match="spot.*"), TopicSettings(match=["*"])
-    >>> settings_of("perp.btc", [spot, rest]) is rest
-    True
-    """
-    for one in settings:
-        if any(fnmatchcase(topic, glob) for glob in one.globs):
-            return one
-    return None
 
 
 def _split(value: str | Iterable[str]) -> list[str]:

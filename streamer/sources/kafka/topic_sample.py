@@ -53,8 +53,8 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
         max_poll_records=count,
     )
     try:
-        found = find_partitions(consumer, [topic], ", ".join(settings.servers))
-        partitions = [TopicPartition(partition.topic, partition.partition) for partition in sorted(found)]
+        matching = find_partitions(consumer, [topic], ", ".join(settings.servers))
+        partitions = [TopicPartition(partition.topic, partition.partition) for partition in sorted(matching)]
         return _read(consumer, partitions, -(-count // len(partitions)))[:count]
     except errors.KafkaError as error:
         raise explain(error, settings, environ) from error

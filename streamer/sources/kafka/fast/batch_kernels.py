@@ -97,11 +97,11 @@ def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> in
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _varint(data: NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int, int]:
-    """The position after a zigzag varint (-1: not one of at most `most` bytes), and its value."""
+def _varint(data: NDArray[np.uint8], at: int, end: int, max_bytes: int) -> tuple[int, int]:
+    """The position after a zigzag varint (-1: not one of at most `max_bytes` bytes), and its value."""
     raw = np.uint64(0)
     shift = 0
-    while at < end and shift < 7 * most:
+    while at < end and shift < 7 * max_bytes:
         byte = data[at]
         at += 1
         raw |= np.uint64(byte & 0x7F) << np.uint64(shift)

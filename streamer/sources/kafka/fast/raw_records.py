@@ -87,16 +87,16 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
         ------
         Exception
             What kafka-python's own parser raises for a damaged batch, once all records before it have been
-            taken. Every further call raises it again.
+            returned. Every further call raises it again.
         """
-        taken = FetchedRecords()
-        while (n is None or len(taken) < n) and (part := self._next_part()) is not None:
-            until = len(part.rows) if n is None else min(len(part.rows), self._done_rows + n - len(taken))
-            taken.add(part.rows[self._done_rows : until])
+        fetched = FetchedRecords()
+        while (n is None or len(fetched) < n) and (part := self._next_part()) is not None:
+            until = len(part.rows) if n is None else min(len(part.rows), self._done_rows + n - len(fetched))
+            fetched.add(part.rows[self._done_rows : until])
             self._advance(part, until)
-        if self._failure is not None and not taken:
+        if self._failure is not None and not fetched:
             raise self._failure
-        return taken
+        return fetched
 
     def drain(self) -> None:
         """Drop the records that are left."""
