@@ -32,8 +32,8 @@ def init(
     """Write a commented configuration for a topic, and the manifest of a Slack app next to it.
 
     Up to 200 of the topic's newest records are read, without joining a group, to see which kinds of events,
-    fields and instruments there are. The configuration extends those sets of the catalogue whose fields
-    occur. Existing files are never overwritten.
+    fields and instruments there are. The configuration extends the catalogue's sets that have at least one
+    rule whose fields occur. Existing files are never overwritten.
 
     Example: `tapewatch init binance --topic spot.trades --bootstrap localhost:9092`
     """

@@ -38,7 +38,7 @@ def publish(
         typer.Option(min=0.001, help="Multiple of the recorded speed; by default as fast as possible."),
     ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Limit in records per second.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first LIMIT records.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many records.")] = None,
     file_format: FileFormat = None,
     venue: Venue = None,
     receive_time: ReceiveTime = None,

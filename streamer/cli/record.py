@@ -24,7 +24,7 @@ def record(
     """Write what the daemon consumed to a file, in the same order and with its timers.
 
     `tapewatch replay` turns a recording into the same alerts and scores, bit for bit. The daemon must have
-    run with `journal: {keep: all}`, and Kafka must still have the records.
+    run with `journal: {keep: all}` since its store was new, and Kafka must still have the records.
 
     Example: `tapewatch record -c binance.yaml -o monday.jsonl.zst`
     """

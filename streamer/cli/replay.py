@@ -26,7 +26,7 @@ def replay(
         float | None,
         typer.Option(min=0.001, help="Multiple of the recorded speed; by default as fast as possible."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first LIMIT records.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many records.")] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="Records per step; results do not depend on it.")
     ] = None,
