@@ -80,8 +80,8 @@ class Member:
         polled = self._poller.poll(timeout_ms, max_records)
         if not self._poller.busy:
             missing = take_missing_topics(self._consumer)
-            self._poller.hold(one for one in self.owned if one.topic in missing)
-        return {one: records for one, records in polled.items() if one not in self._poller.unplaced}
+            self._poller.hold(tp for tp in self.owned if tp.topic in missing)
+        return {tp: records for tp, records in polled.items() if tp not in self._poller.unplaced}
 
     def place_partitions(self) -> None:
         """Start reading partitions that are new, or whose log has changed; cheap where there are none.
@@ -93,7 +93,7 @@ class Member:
         """
         if self._poller.busy:
             return
-        for topic in {one.topic for one in self.owned}:
+        for topic in {tp.topic for tp in self.owned}:
             self._check_incarnation(topic)
         self._rejoin_for_new_partitions()
         now = time.monotonic()
@@ -109,8 +109,8 @@ class Member:
 
     def place_again(self, partitions: Iterable[TopicPartition]) -> None:
         """Put partitions on hold whose offsets are no longer valid, until they are placed again."""
-        mine = sorted(one for one in partitions if one in self.owned)
-        _log.warning("a log does not hold the expected offset", partitions=[self.owned[one] for one in mine])
+        mine = sorted(tp for tp in partitions if tp in self.owned)
+        _log.warning("a log does not hold the expected offset", partitions=[self.owned[tp] for tp in mine])
         self._poller.hold(mine)
         self._place_at = time.monotonic() + RETRY_AFTER_S
 
@@ -123,7 +123,7 @@ class Member:
     def readable(self) -> list[TopicPartition]:
         """The partitions that are being read."""
         unplaced = self._poller.unplaced
-        return [one for one in self.owned if one not in unplaced and one.topic not in self._deleted]
+        return [tp for tp in self.owned if tp not in unplaced and tp.topic not in self._deleted]
 
     def close(self) -> None:
         """Close the consumer without leaving the group; nothing is revoked."""
@@ -132,24 +132,24 @@ class Member:
     def _take_over(self, logs: Mapping[TopicPartition, Log]) -> None:
         replaced = [
             owned
-            for one, log in logs.items()
-            if (owned := self.owned.get(one)) is not None and owned != log.partition
+            for tp, log in logs.items()
+            if (owned := self.owned.get(tp)) is not None and owned != log.partition
         ]
         if replaced:
             self._assignments.revoked(replaced)
         if logs:
             offsets = self._assignments.assigned(list(logs.values()))
-            for one, log in logs.items():
-                self.owned[one] = log.partition
-                self._poller.release(one, offsets[log.partition])
+            for tp, log in logs.items():
+                self.owned[tp] = log.partition
+                self._poller.release(tp, offsets[log.partition])
 
     def _give_up(self, partitions: set[TopicPartition]) -> None:
-        revoked = [self.owned.pop(one) for one in sorted(partitions) if one in self.owned]
+        revoked = [self.owned.pop(tp) for tp in sorted(partitions) if tp in self.owned]
         if revoked:
             self._assignments.revoked(revoked)
 
     def _check_incarnation(self, topic: str) -> None:
-        mine = [one for one in self.owned if one.topic == topic]
+        mine = [tp for tp in self.owned if tp.topic == topic]
         known, current = self.owned[mine[0]].incarnation, incarnation(self._consumer, topic)
         if known and not current:
             if topic not in self._deleted:

@@ -29,7 +29,7 @@ OWNED_OPTIONS: Mapping[str, str] = {
     "default_offset_commit_callback": "offsets are kept in the store",
     "isolation_level": "it is always read_committed",
     "allow_auto_create_topics": "topics are never created by reading",
-    "partition_assignment_strategy": "partitions are always handed over one by one",
+    "partition_assignment_strategy": "it is always cooperative-sticky",
     "consumer_timeout_ms": "it has no effect here",
     "check_crcs": "checksums are always checked",
     "key_deserializer": "records are read by their format",

@@ -162,9 +162,9 @@ class KafkaSource:
             return frozenset()
         try:
             read = frozenset(
-                member.owned[one]
-                for one, end in self._ends().items()
-                if (position := consumer.position(one, timeout_ms=END_WITHIN_MS)) is not None
+                member.owned[tp]
+                for tp, end in self._ends().items()
+                if (position := consumer.position(tp, timeout_ms=END_WITHIN_MS)) is not None
                 and position >= end
             )
             return read - self._prefetch.partitions
@@ -193,7 +193,7 @@ class KafkaSource:
             return {}
         consumer, member = self._opened
         readable = consumer.assignment().intersection(member.readable)
-        ends = {member.owned[one]: consumer.highwater(one) for one in readable}
+        ends = {member.owned[tp]: consumer.highwater(tp) for tp in readable}
         return {partition: end for partition, end in ends.items() if end is not None}
 
     def exhausted(self) -> bool:
@@ -204,8 +204,8 @@ class KafkaSource:
         """Commit offsets to Kafka for lag monitoring only; they are never read back."""
         consumer, member = self._connection
         offsets = {
-            one: OffsetAndMetadata(positions[partition], "", -1)
-            for one, partition in member.owned.items()
+            tp: OffsetAndMetadata(positions[partition], "", -1)
+            for tp, partition in member.owned.items()
             if partition in positions
         }
         if offsets and not member.busy:
@@ -234,8 +234,8 @@ class KafkaSource:
         self._polled_at = time.monotonic()
         if polled:
             self._mark_answer()
-            for one, records in polled.items():
-                self._prefetch.append(chunks_of(member.owned[one], records))
+            for tp, records in polled.items():
+                self._prefetch.append(chunks_of(member.owned[tp], records))
 
     def _poll_group(self, member: Member) -> None:
         """Handle rebalances while records wait; a damaged record is raised after those before it."""

@@ -88,23 +88,22 @@ def describe(
     """
     names = consumer.topics()
     existing = {
-        one: Partition(one.topic, incarnation(consumer, one.topic), one.partition)
-        for one in sorted(partitions)
-        if one.topic in names
+        tp: Partition(tp.topic, incarnation(consumer, tp.topic), tp.partition)
+        for tp in sorted(partitions)
+        if tp.topic in names
     }
     if not existing:
         return []
     first = consumer.beginning_offsets(list(existing), timeout_ms=OFFSETS_WITHIN_MS)
     end = consumer.end_offsets(list(existing), timeout_ms=OFFSETS_WITHIN_MS)
     start = dict(first)
-    initial = [one for one, partition in existing.items() if partition in at_open]
+    initial = [tp for tp, partition in existing.items() if partition in at_open]
     if settings.start == "latest":
-        start |= {one: end[one] for one in initial}
+        start |= {tp: end[tp] for tp in initial}
     elif settings.start_milliseconds is not None and initial:
         times = dict.fromkeys(initial, settings.start_milliseconds)
         at_time = consumer.offsets_for_times(times, timeout_ms=OFFSETS_WITHIN_MS)
-        start |= {one: at_time[one].offset if at_time[one] else end[one] for one in initial}
+        start |= {tp: at_time[tp].offset if at_time[tp] else end[tp] for tp in initial}
     return [
-        Log(partition, first=first[one], end=end[one], start=start[one])
-        for one, partition in existing.items()
+        Log(partition, first=first[tp], end=end[tp], start=start[tp]) for tp, partition in existing.items()
     ]

@@ -92,38 +92,38 @@ class RangeReader:
         TapewatchError
             When the log no longer holds the range, or the broker is gone.
         """
-        one = TopicPartition(partition.topic, partition.partition)
-        begin, end = self._bounds[one]
+        tp = TopicPartition(partition.topic, partition.partition)
+        begin, end = self._bounds[tp]
         if first < begin or last >= end:
             raise TapewatchError(
                 f"{partition.topic}[{partition.partition}] holds offsets {begin} to {end - 1} now,"
                 f" and not all of {first} to {last} any more: set a longer retention before recording"
             )
-        buffered = self._buffered[one]
-        if first < self._next_offset[one] or first > self._position(one):
+        buffered = self._buffered[tp]
+        if first < self._next_offset[tp] or first > self._position(tp):
             buffered.clear()
-            self._consumer.seek(one, first)
+            self._consumer.seek(tp, first)
         while True:
             while buffered and buffered[0].offset <= last:
                 record = buffered.popleft()
                 if record.offset >= first:
-                    self._next_offset[one] = record.offset + 1
+                    self._next_offset[tp] = record.offset + 1
                     yield record
-            if buffered or self._position(one) > last:
-                self._next_offset[one] = last + 1
+            if buffered or self._position(tp) > last:
+                self._next_offset[tp] = last + 1
                 return
-            self._fetch(one)
+            self._fetch(tp)
 
     def _assign(self, partitions: list[Partition]) -> None:
         wanted = {TopicPartition(one.topic, one.partition): one for one in partitions}
         try:
             names = self._consumer.topics()
-            for one, partition in wanted.items():
-                if one.topic not in names:
-                    raise TapewatchError(f"topic '{one.topic}' is gone: its records cannot be read again")
-                if incarnation(self._consumer, one.topic) != partition.incarnation:
+            for tp, partition in wanted.items():
+                if tp.topic not in names:
+                    raise TapewatchError(f"topic '{tp.topic}' is gone: its records cannot be read again")
+                if incarnation(self._consumer, tp.topic) != partition.incarnation:
                     raise TapewatchError(
-                        f"topic '{one.topic}' was deleted and created again since it was read"
+                        f"topic '{tp.topic}' was deleted and created again since it was read"
                     )
             if not wanted:
                 return
@@ -132,30 +132,30 @@ class RangeReader:
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
         self._consumer.assign(list(wanted))
-        for one in wanted:
-            self._bounds[one] = first[one], end[one]
-            self._next_offset[one] = first[one]
-            self._buffered[one] = deque()
-            self._consumer.seek(one, first[one])
-            self._consumer.pause(one)
+        for tp in wanted:
+            self._bounds[tp] = first[tp], end[tp]
+            self._next_offset[tp] = first[tp]
+            self._buffered[tp] = deque()
+            self._consumer.seek(tp, first[tp])
+            self._consumer.pause(tp)
 
-    def _position(self, one: TopicPartition) -> int:
-        position: int | None = self._consumer.position(one, timeout_ms=OFFSETS_WITHIN_MS)
+    def _position(self, tp: TopicPartition) -> int:
+        position: int | None = self._consumer.position(tp, timeout_ms=OFFSETS_WITHIN_MS)
         return -1 if position is None else position
 
-    def _fetch(self, one: TopicPartition) -> None:
-        before = self._position(one)
+    def _fetch(self, tp: TopicPartition) -> None:
+        before = self._position(tp)
         give_up = time.monotonic() + GIVE_UP_AFTER_S
-        resume(self._consumer, one)
+        resume(self._consumer, tp)
         try:
-            while self._position(one) == before:
+            while self._position(tp) == before:
                 for polled in self._consumer.poll(timeout_ms=POLL_MS).values():
-                    self._buffered[one].extend(records_of(polled))
+                    self._buffered[tp].extend(records_of(polled))
                 if time.monotonic() > give_up:
                     raise TapewatchError(
-                        f"Kafka sent nothing from {one.topic}[{one.partition}] for {GIVE_UP_AFTER_S:.0f} s"
+                        f"Kafka sent nothing from {tp.topic}[{tp.partition}] for {GIVE_UP_AFTER_S:.0f} s"
                     )
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
         finally:
-            self._consumer.pause(one)
+            self._consumer.pause(tp)

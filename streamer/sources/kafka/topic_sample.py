@@ -65,15 +65,15 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
 def _read(consumer: KafkaConsumer, partitions: list[TopicPartition], each: int) -> list[Record]:
     first = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
     end = consumer.end_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
-    unread = {one for one in partitions if first[one] < end[one]}
-    records: dict[TopicPartition, list[Record]] = {one: [] for one in partitions}
+    unread = {tp for tp in partitions if first[tp] < end[tp]}
+    records: dict[TopicPartition, list[Record]] = {tp: [] for tp in partitions}
     consumer.assign(sorted(unread))
-    for one in unread:
-        consumer.seek(one, max(first[one], end[one] - each))
+    for tp in unread:
+        consumer.seek(tp, max(first[tp], end[tp] - each))
     give_up = time.monotonic() + GIVE_UP_AFTER_S
     while unread and time.monotonic() < give_up:
-        for one, polled in consumer.poll(timeout_ms=_POLL_MS).items():
-            records[one] += [record for record in records_of(polled) if record.offset < end[one]]
-        # A log may end in transaction markers, which are no records; the position passes them too.
-        unread = {one for one in unread if (consumer.position(one) or 0) < end[one]}
-    return [record for one in partitions for record in records[one]]
+        for tp, polled in consumer.poll(timeout_ms=_POLL_MS).items():
+            records[tp] += [record for record in records_of(polled) if record.offset < end[tp]]
+        # A log may end in transaction markers, which are not records; the position passes them too.
+        unread = {tp for tp in unread if (consumer.position(tp) or 0) < end[tp]}
+    return [record for tp in partitions for record in records[tp]]
