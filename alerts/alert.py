@@ -9,9 +9,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from alerts.durations import NS_PER_SECOND
 from alerts.severity import Severity
-
-NS_PER_SECOND = 1_000_000_000
 
 _SOURCE_ORDER = ("topic", "partition", "offset", "index", "tick")
 
@@ -52,7 +51,7 @@ class Alert:
         Event time of the row behind the transition, ns since 1970 UTC; in JSON also as RFC 3339.
     source
         Where that row came from: topic (or file), partition, offset, and index within the record;
-        for a tick its number.
+        for a timer its number.
     values
         What the rule names, as it was on that row; None where it was missing.
     detector, score, model_version

@@ -178,7 +178,7 @@ def fold(
             )
             every_s = config.settings.checkpoint.every_ns / _NS
             checkpointer = Checkpointer(ledger, checkpoints, every_s, time.monotonic, checkpointed)
-            Engine(source, recovery, checkpointer, ticks_every_s=None, clock=time.monotonic).run(
+            Engine(source, recovery, checkpointer, timer_every_s=None, clock=time.monotonic).run(
                 lambda: False
             )
             took = time.perf_counter() - source.first_polled_at

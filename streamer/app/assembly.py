@@ -13,6 +13,7 @@ import structlog
 from streamer.app.reload import Receivers
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.clock import SystemClock
 from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.notifier import Notifier
@@ -30,8 +31,7 @@ from streamer.store.near_misses import Keeping
 
 log = structlog.get_logger()
 
-_NS = 1_000_000_000
-_GRACE_S = 10.0  # how long pending deliveries may delay a stop; the rest goes out after the next start
+_GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after a start
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Service:
         self,
         source: Broker,
         *,
-        ticks: bool = True,
+        timers: bool = True,
         accept_rederivation: bool = False,
         watch: Callable[[Work], None] = lambda _: None,
     ) -> Engine:
@@ -93,7 +93,7 @@ class Service:
         ----------
         source
             The source of records.
-        ticks
+        timers
             Whether the engine emits timers as configured; False for a source with timers of its own.
         accept_rederivation
             See `Recovery`.
@@ -124,14 +124,14 @@ class Service:
             watch=watch_all,
             accept_rederivation=accept_rederivation,
         )
-        every_s = settings.checkpoint.every_ns / _NS
+        every_s = settings.checkpoint.every_ns / NS_PER_SECOND
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)
-        ticks_ns = settings.engine.ticks_ns if ticks else None
+        timer_every_ns = settings.engine.timer_every_ns if timers else None
         engine = Engine(
             self.observer.watching(source, lambda: engine.runners),
             recovery,
             checkpointer,
-            ticks_every_s=None if ticks_ns is None else ticks_ns / _NS,
+            timer_every_s=None if timer_every_ns is None else timer_every_ns / NS_PER_SECOND,
             clock=time.monotonic,
         )
         return engine

@@ -93,7 +93,7 @@ def replay(
             batch_size=batch_size,
             watch=counter.count,
         )
-        Engine(source, recovery, None, ticks_every_s=None, clock=time.monotonic).run(stopped, counter.start)
+        Engine(source, recovery, None, timer_every_s=None, clock=time.monotonic).run(stopped, counter.start)
     finally:
         database.close()
     return counter.totals()

@@ -55,7 +55,7 @@ def write_recording(
         RangeReader(settings, logs, environ=environ) as reader,
         RecordingWriter(path, [(row.partition, row.position) for row in tasks]) as out,
     ):
-        records = ticks = 0
+        records = timers = 0
         for number, row in enumerate(tasks):
             for entry in ledger.journal_after(row.id, 0):
                 if entry.kind == "batch":
@@ -64,11 +64,11 @@ def write_recording(
                         records += 1
                         progress(records)
                 elif entry.kind == "tick":
-                    out.tick(number, entry.tick_number, entry.ts_ns)
-                    ticks += 1
+                    out.timer(number, entry.timer_number, entry.ts_ns)
+                    timers += 1
                 else:
                     _skip(row, entry)
-    return records, ticks
+    return records, timers
 
 
 def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:

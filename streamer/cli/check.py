@@ -52,8 +52,8 @@ def check(
     for column in ("rule", "state", "reason"):
         table.add_column(column, overflow="fold")
     statuses = _statuses(loaded)
-    ticks = loaded.settings.engine.ticks != "off"
-    for state in (*rule_states(plan, statuses, ticks=ticks), *drift_states(plan, statuses)):
+    timers = loaded.settings.engine.ticks != "off"
+    for state in (*rule_states(plan, statuses, timers=timers), *drift_states(plan, statuses)):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
     rates = rule_rates(plan, statuses)

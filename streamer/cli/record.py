@@ -44,5 +44,5 @@ def record(
             if records % _PROGRESS_EVERY == 0:
                 bar.update(task, note=f"{records:,} records")
 
-        records, ticks = write_recording(ledger, settings.source.kafka, os.environ, output, progress)
-    say(f"{output}: {records:,} records, {ticks:,} timers")
+        records, timers = write_recording(ledger, settings.source.kafka, os.environ, output, progress)
+    say(f"{output}: {records:,} records, {timers:,} timers")

@@ -19,7 +19,7 @@ def run(
         bool,
         typer.Option(
             "--accept-rederivation",
-            help="Fold a journal written by another version; alerts already sent are kept where it differs.",
+            help="Fold a journal of another fold version; alerts already sent are kept where it differs.",
         ),
     ] = False,
 ) -> None:

@@ -15,6 +15,8 @@ from streamer.cli.output import out
 from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
 
+_TIMER = "tick"  # as a timer is stored
+
 
 def why(
     alert_id: Annotated[
@@ -65,7 +67,11 @@ def _headline(alert: Mapping[str, Any]) -> str:
 
 
 def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
-    where = ", ".join(f"{name} {value}" for name, value in alert["source"].items() if value is not None)
+    where = ", ".join(
+        f"{'timer' if name == _TIMER else name} {value}"
+        for name, value in alert["source"].items()
+        if value is not None
+    )
     lines = [
         f"  id         {alert['id']}",
         f"  text       {alert['text']}",
@@ -77,9 +83,9 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     if "explained" in rule:
         lines.append(f"  with       {rule['explained']}")
     if rule.get("settings"):
-        lines.append(f"  settings   {_pairs(rule['settings'])}")
+        lines.append(f"  settings   {_pairs(_shown_kinds(rule['settings']))}")
     lines += [
-        f"  {part:<10} {_pairs(decision[part])}"
+        f"  {part:<10} {_pairs(_shown_kinds(decision[part]) if part == 'event' else decision[part])}"
         for part in ("event", "features", "scores", "rarities")
         if decision.get(part)
     ]
@@ -92,6 +98,15 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     if decision.get("versions"):
         lines.append(f"  versions   {_pairs(decision['versions'])}")
     return lines
+
+
+def _shown_kinds(values: Mapping[str, Any]) -> dict[str, Any]:
+    shown = dict(values)
+    if shown.get("kind") == _TIMER:
+        shown["kind"] = "timer"
+    if "on" in shown:
+        shown["on"] = ["timer" if kind == _TIMER else kind for kind in shown["on"]]
+    return shown
 
 
 def _subject(alert: Mapping[str, Any]) -> str:

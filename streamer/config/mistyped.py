@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from streamer.config import nodes
-from streamer.config.model_types import types_at
+from streamer.config.model_types import may_be_secret, types_at
 from streamer.config.nodes import Node
 from streamer.config.validation_errors import Finding, type_message, value_is_comment
 
@@ -22,13 +22,15 @@ def mistyped(root: Node, text: str, model: type[BaseModel]) -> list[Finding]:
         kinds = set(types_at(model, path))
         if scalar.value is None:
             if str in kinds and not scalar.text and value_is_comment(text, nodes.key_position(root, path)):
-                message = type_message(scalar, path, ["a text"], is_comment=True)
+                secret = may_be_secret(model, path)
+                message = type_message(scalar, ["a text"], secret=secret, is_comment=True)
                 findings.append((nodes.key_position(root, path), path, message))
             continue
         if not kinds or not kinds <= set(_TYPE_WORDS) or _is_of(scalar.value, kinds):
             continue
         expected = [words for kind, words in _TYPE_WORDS.items() if kind in kinds]
-        findings.append((scalar.position, path, type_message(scalar, path, expected)))
+        message = type_message(scalar, expected, secret=may_be_secret(model, path))
+        findings.append((scalar.position, path, message))
     return findings
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from alerts.durations import duration_ns, duration_s
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings
 from alerts.routing import RouteSettings
 from alerts.rule_settings import RulesSettings
 from alerts.severity import Severity
@@ -28,7 +28,7 @@ def _max_ahead(value: str) -> str:
     return _between("1s", "1d", value)
 
 
-def _ticks(value: str) -> str:
+def _timer_interval(value: str) -> str:
     try:
         return value if value == "off" else _between("1s", "1h", value)
     except ValueError:
@@ -99,13 +99,13 @@ class EngineSettings(_Section):
     """
 
     batch_size: int = Field(default=10_000, ge=1, le=100_000, strict=True)
-    ticks: Annotated[str, AfterValidator(_ticks)] = "1s"
+    ticks: Annotated[str, AfterValidator(_timer_interval)] = "1s"
     max_ahead: Annotated[str, AfterValidator(_max_ahead)] = "1m"
     max_instruments: int = Field(default=10_000, ge=1, le=1_000_000, strict=True)
     flood: int = Field(default=100, ge=1, le=1_000_000, strict=True)
 
     @property
-    def ticks_ns(self) -> int | None:
+    def timer_every_ns(self) -> int | None:
         """Time between timers in ns, None for no timers."""
         return None if self.ticks == "off" else duration_ns(self.ticks)
 
@@ -215,7 +215,7 @@ class Settings(_Section):
 
     Examples
     --------
-    >>> Settings.model_validate({"engine": {"ticks": "off"}}).engine.ticks_ns is None
+    >>> Settings.model_validate({"engine": {"ticks": "off"}}).engine.timer_every_ns is None
     True
     """
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from streamer.config import nodes
 from streamer.config.errors import Path, did_you_mean
-from streamer.config.model_types import keys_at
+from streamer.config.model_types import keys_at, may_be_secret
 from streamer.config.nodes import Node, Position, Scalar
 
 Finding = tuple[Position, Path, str]
@@ -37,7 +37,6 @@ _TYPE_WORDS = {
     "path_type": "a path",
     "none_required": "nothing",
 }
-_SECRET = re.compile(r"token|secret|password|credential|^incoming_webhook$", re.IGNORECASE)
 _COMMENT = re.compile(r":\s+#\S")
 _BOOL_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _MAX_KEYS = 16
@@ -120,6 +119,7 @@ def _reduce(errors: Sequence[_ModelError], depth: int) -> list[list[_ModelError]
 def _finding(group: Sequence[_ModelError], root: Node, text: str, model: type[BaseModel]) -> Finding:
     first = group[0]
     path = first.path
+    secret = may_be_secret(model, path)
     if first.branches and first.branches[-1][1] == "[key]":
         return nodes.key_position(root, path), path, _key_message(first, str(path[-1]))
     if first.kind == "extra_forbidden":
@@ -127,16 +127,11 @@ def _finding(group: Sequence[_ModelError], root: Node, text: str, model: type[Ba
     if first.kind == "missing":
         return nodes.key_position(root, path), path, f"'{first.name}' is missing"
     if first.is_type_error and first.kind in _TYPE_WORDS:
-        expected = list(
-            dict.fromkeys(_TYPE_WORDS[error.kind] for error in group if error.kind in _TYPE_WORDS)
-        )
+        types = [_TYPE_WORDS[error.kind] for error in group if error.kind in _TYPE_WORDS]
         is_comment = value_is_comment(text, nodes.key_position(root, path))
-        return (
-            nodes.position(root, path),
-            path,
-            type_message(first.node, path, expected, is_comment=is_comment),
-        )
-    message = _value_message(first, path)
+        message = type_message(first.node, list(dict.fromkeys(types)), secret=secret, is_comment=is_comment)
+        return nodes.position(root, path), path, message
+    message = _value_message(first, secret)
     path, position = nodes.naming(root, path, message) or (path, nodes.position(root, path))
     return position, path, message
 
@@ -153,11 +148,11 @@ def _choice_message(shown: str, word: str, context: Mapping[str, Any]) -> str:
     return f"{shown} is not one of {listed}{did_you_mean(word, choices)}"
 
 
-def _value_message(error: _ModelError, path: Path) -> str:
+def _value_message(error: _ModelError, secret: bool) -> str:
     context = error.context
     if error.kind in ("literal_error", "enum"):
         word = error.node.text if isinstance(error.node, Scalar) else ""
-        return _choice_message(show(error.node, path), word, context)
+        return _choice_message(show(error.node, secret), word, context)
     bounds = {
         "greater_than": ("must be more than", "gt"),
         "greater_than_equal": ("must be at least", "ge"),
@@ -167,14 +162,14 @@ def _value_message(error: _ModelError, path: Path) -> str:
     }
     if error.kind in bounds:
         comparison, name = bounds[error.kind]
-        return f"{show(error.node, path)} {comparison} {context[name]:g}"
+        return f"{show(error.node, secret)} {comparison} {context[name]:g}"
     if error.kind in ("too_short", "string_too_short"):
         minimum = context["min_length"]
         return "is empty" if minimum == 1 else f"is too short: at least {minimum}"
     if error.kind in ("too_long", "string_too_long"):
         return f"is too long: at most {context['max_length']}"
     if error.kind == "finite_number":
-        return f"{show(error.node, path)} is not a finite number"
+        return f"{show(error.node, secret)} is not a finite number"
     return _own_message(error)
 
 
@@ -189,30 +184,38 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> tuple[Path, str]:
     known = keys_at(model, path[:-1])
     name = str(path[-1])
     hint = did_you_mean(name, known)
-    if not hint and _is_secret(path[:-1]):  # the key itself may be the secret
+    if not hint and may_be_secret(model, path[:-1]):  # the key itself may be the secret
         return path[:-1], f"unknown key (known here: {', '.join(sorted(known))})"
     if not hint and 0 < len(known) <= _MAX_KEYS:
         hint = f" (known here: {', '.join(sorted(known))})"
     return path, f"unknown key '{name}'{hint}"
 
 
-def _is_secret(path: Path) -> bool:
-    return any(isinstance(step, str) and _SECRET.search(step) for step in path)
+def type_message(
+    node: Node | None, expected: Sequence[str], *, secret: bool, is_comment: bool = False
+) -> str:
+    """The message for a value of the wrong type.
 
-
-def type_message(node: Node | None, path: Path, expected: Sequence[str], *, is_comment: bool = False) -> str:
-    """The message for a value of the wrong type; `is_comment`: there is a comment in its place."""
+    Parameters
+    ----------
+    node, expected
+        The value, and the types that it may have.
+    secret
+        It may be a secret, so it is not shown.
+    is_comment
+        There is a comment in its place.
+    """
     types = " or ".join(expected)
     if not isinstance(node, Scalar):
-        return f"is {show(node, path)}, but must be {types}"
+        return f"is {show(node, secret)}, but must be {types}"
     if node.value is None:
         hint = ": a '#' begins a comment, put a text that has one in quotes" if is_comment else ""
         return f"is empty, but must be {types}{hint}"
-    return f"{show(node, path)} must be {types}{_hint(node, path, expected)}"
+    return f"{show(node, secret)} must be {types}{_hint(node, secret, expected)}"
 
 
-def _hint(node: Scalar, path: Path, expected: Sequence[str]) -> str:
-    if _is_secret(path) or len(node.text) > _MAX_CHARS:
+def _hint(node: Scalar, secret: bool, expected: Sequence[str]) -> str:
+    if secret or len(node.text) > _MAX_CHARS:
         return ""
     if expected == ["a text"]:
         return f": put it in quotes, '{node.text}'"
@@ -229,13 +232,13 @@ def value_is_comment(text: str, key: Position) -> bool:
     return bool(_COMMENT.search(lines[key.line - 1][key.column - 1 :]))
 
 
-def show(node: Node | None, path: Path) -> str:
+def show(node: Node | None, secret: bool) -> str:
     """A value as shown in an error: never one that may be a secret, and never a long one."""
     if isinstance(node, nodes.Mapping):
         return "a mapping"
     if isinstance(node, nodes.Sequence):
         return "a list"
-    if node is None or _is_secret(path):
+    if node is None or secret:
         return "this value"
     text = node.text if len(node.text) <= _MAX_CHARS else node.text[:_MAX_CHARS] + "…"
     return f"'{text}'" if isinstance(node.value, str) else text

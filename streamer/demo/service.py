@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from alerts.contracts import Receiver
+from alerts.receivers.receiver import Receiver
 from alerts.routing import Router
 from streamer.app.assembly import ServiceSetup, running_service
 from streamer.app.reload import Receivers
@@ -54,7 +54,7 @@ def run_demo(
     database
         An open store, in a file.
     source
-        Where records come from, ticks included.
+        Where records come from, timers included.
     receivers
         Who hears of alerts, by name.
     listen
@@ -77,7 +77,7 @@ def run_demo(
     setup = ServiceSetup(config, plan, heard, listen)
     with running_service(setup, database, _not_delivered) as parts:
         served(parts.address)
-        engine = parts.engine(source, ticks=False, watch=watch)
+        engine = parts.engine(source, timers=False, watch=watch)
         began = time.monotonic()
         engine.run(lambda: stopped() or parts.notifier.failure is not None)
     parts.check()

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator import Anomaly, rules_for
 
-_NS = 1_000_000_000
-_GRACE_NS = 90 * _NS  # what an anomaly stirs up may be found, and settle, for so long behind its end
+_GRACE_NS = (
+    90 * NS_PER_SECOND
+)  # what an anomaly stirs up may be found, and settle, for so long behind its end
 _DAY_S = 86_400
 
 
@@ -48,7 +50,7 @@ class Catch:
     @property
     def delay_s(self) -> float | None:
         """Event time from its first sign to the alert, in seconds."""
-        return None if self.by is None else (self.by.ts_ns - self.anomaly.start_ns) / _NS
+        return None if self.by is None else (self.by.ts_ns - self.anomaly.start_ns) / NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ def judge(planted: Sequence[Anomaly], fired: Iterable[Fired], symbols: int, seco
 
     Examples
     --------
-    >>> truth = [Anomaly("fat_finger", "X", 10 * _NS, 10 * _NS)]
-    >>> alerts = [Fired("fat_finger", "X", 12 * _NS), Fired("fat_finger", "Y", 12 * _NS)]
+    >>> truth = [Anomaly("fat_finger", "X", 10 * NS_PER_SECOND, 10 * NS_PER_SECOND)]
+    >>> alerts = [Fired("fat_finger", "X", 12 * NS_PER_SECOND), Fired("fat_finger", "Y", 12 * NS_PER_SECOND)]
     >>> verdict = judge(truth, alerts, 2, 43_200.0)
     >>> verdict.found[0].delay_s, verdict.false_alarms_per_symbol_day
     (2.0, 1.0)

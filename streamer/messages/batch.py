@@ -17,7 +17,7 @@ from streamer.messages.texts import Lazy, Texts, TextSource
 
 
 class Kind(IntEnum):
-    """What an event is; `TICK` marks the passing of time and never comes from outside."""
+    """What an event is; `TIMER` marks the passing of time and never comes from outside."""
 
     TRADE = 0
     QUOTE = 1
@@ -25,7 +25,7 @@ class Kind(IntEnum):
     STATUS = 3
     METRIC = 4
     HEARTBEAT = 5
-    TICK = 6
+    TIMER = 6
 
 
 class Instrument(NamedTuple):

@@ -21,13 +21,13 @@ class JournalEntry:
     seq
         Its number in the task's history, from 1.
     kind
-        ``batch`` (offsets `first` to `last` of a log), ``tick``, ``gap`` (the log had lost `first` to
-        `last`), ``idle`` (a join that waited no longer), or a control input: ``reload``,
+        ``batch`` (offsets `first` to `last` of a log), ``tick`` (a timer), ``gap`` (the log had
+        lost `first` to `last`), ``idle`` (a join that waited no longer), or a control input: ``reload``,
         ``promotion``, ``reset``.
     topic, partition, first, last
         Which records, for a batch or a gap; both offsets included.
-    tick_number, ts_ns
-        The tick's number in its task, and its time.
+    timer_number, ts_ns
+        The timer's number in its task, and its time.
     data
         A control input's content: a reload's configuration hash.
     """
@@ -38,7 +38,7 @@ class JournalEntry:
     partition: int = -1
     first: int = -1
     last: int = -1
-    tick_number: int = -1
+    timer_number: int = -1
     ts_ns: int = 0
     data: str = ""
 

@@ -29,7 +29,7 @@ class Transition:
     decision
         Why: the event, features, scores, the rule and the versions, JSON.
     offset, index
-        The event behind it; None for a tick or a reload.
+        The event behind it; None for a timer or a reload.
     """
 
     alert_id: str
@@ -58,7 +58,7 @@ class NearMiss:
     body
         Who, when and why, JSON: `near_miss` says what an alert would, the rest is as in a decision.
     offset, index
-        The event; None for a tick.
+        The event; None for a timer.
     """
 
     id: str

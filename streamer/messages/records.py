@@ -68,9 +68,9 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one partition, in order; `ticks` are times (ns) of recorded ticks that follow them."""
+    """Records of one partition, in order, and the time (ns) and number of a timer that follows them."""
 
     partition: Partition
     records: Sequence[Record]
-    tick: int | None = None
-    tick_number: int | None = None
+    timer_ns: int | None = None
+    timer_number: int | None = None

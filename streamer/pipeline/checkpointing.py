@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectors.slots import SlotArrays, all_arrays
+from detectors.slot_arrays import SlotArrays, all_arrays
 from streamer.messages.outcome import Outcome
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.runner import Runner
@@ -134,7 +134,7 @@ class Checkpointer:
             task_id=runner.row.id,
             seq=runner.journal.seq,
             position=runner.position,
-            tick_number=runner.task.last_tick.number,
+            timer_number=runner.task.last_timer.number,
             config_hash=runner.task.plan.config_hash,
         )
         name = checkpoint_name(row.task_id, row.seq, runner.row.epoch)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.rules import rows_of
-from detectors.columns import State
 from detectors.detector import Detector
 from detectors.drift import DriftBank
+from detectors.event_columns import State
 from detectors.features import parse_feature
 from streamer.messages.outcome import Transition
 from streamer.messages.records import NO_TIME
@@ -33,7 +33,7 @@ _VERSION_HEX_DIGITS = 16
 class Drifts:
     """Watches what the plan says, on one-second aggregates of event time.
 
-    A row belongs to the second of the highest event time that the task has seen up to it; ticks do
+    A row belongs to the second of the highest event time that the task has seen up to it; timers do
     not move that. So a file gives what a live run gave, and an outage is no drift.
 
     Parameters
@@ -63,7 +63,7 @@ class Drifts:
             bank.grow(n_slots if self._per_instrument else 1)
 
     def step(self, rows: ReportRows, judged: Sequence[Judged]) -> list[Judged]:
-        """Look at a batch of events or a tick, with everything computed; the drifts that it brings to light.
+        """Look at a batch of events or a timer, with everything computed; the drifts that it brings to light.
 
         Parameters
         ----------
@@ -74,8 +74,8 @@ class Drifts:
         """
         if not self._banks or not len(rows.batch):
             return []
-        if rows.origin.tick is not None:
-            self._tick(rows, judged)
+        if rows.origin.timer is not None:
+            self._count_alerts(rows, judged)
             return []
         second = np.empty(len(rows.batch), np.int64)
         self._reached = int(reach(rows.batch.ts, self._reached, second))
@@ -89,8 +89,8 @@ class Drifts:
                 found.append((drift.row, number, transition))
         return found
 
-    def _tick(self, rows: ReportRows, judged: Sequence[Judged]) -> None:
-        """Alerts that a tick has fired count with the second that is open."""
+    def _count_alerts(self, rows: ReportRows, judged: Sequence[Judged]) -> None:
+        """Count alerts that a timer fired with the open second."""
         series = self._series(rows)
         for watch in self._plan.drift.watches:
             if watch.source == "alerts":

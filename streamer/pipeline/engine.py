@@ -1,4 +1,4 @@
-"""The loop: poll, step, commit, tick, checkpoint. `run` and `replay` differ only in what they hand it."""
+"""The loop: poll, step, commit, insert timers, checkpoint; `run` and `replay` only hand it other parts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
@@ -14,7 +15,6 @@ from streamer.pipeline.runner import Runner
 from streamer.sources.source import Source
 
 _POLL_S = 0.1  # how long a poll waits for records; also how soon a stop is seen
-_NS = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class Engine:
         Brings a partition's task to where it stood.
     checkpointer
         None where nothing is to be kept (a replay).
-    ticks_every_s
-        Seconds between ticks; None for none.
+    timer_every_s
+        Seconds between timers; None for none.
     clock
         Monotonic seconds.
     """
@@ -48,15 +48,15 @@ class Engine:
         recovery: Recovery,
         checkpointer: Checkpointer | None,
         *,
-        ticks_every_s: float | None,
+        timer_every_s: float | None,
         clock: Callable[[], float],
     ) -> None:
         self._source = source
         self._recovery = recovery
         self._checkpointer = checkpointer
-        self._ticks_every_s = ticks_every_s
+        self._timer_every_s = timer_every_s
         self._clock = clock
-        self._next_tick_at = clock()
+        self._next_timer_at = clock()
         self._runners: dict[Partition, Runner] = {}
         self._pulses: dict[Partition, _Pulse] = {}
 
@@ -102,7 +102,7 @@ class Engine:
                     self._pass_holes()
                     if self._source.exhausted():
                         break
-                self._tick()
+                self._insert_timers()
                 self._checkpoint()
                 between()
             self._finish(list(self._runners.values()))
@@ -143,8 +143,8 @@ class Engine:
             return  # given up by a rebalance inside this poll; its new owner reads these again
         if chunk.records:
             runner.consume(chunk.records)
-        if chunk.tick is not None:
-            runner.tick(chunk.tick, chunk.tick_number)
+        if chunk.timer_ns is not None:
+            runner.insert_timer(chunk.timer_ns, chunk.timer_number)
 
     def _pass_holes(self) -> None:
         """Go on with tasks whose journal names records that were compacted away at the end of the log."""
@@ -154,27 +154,27 @@ class Engine:
             if partition in at_end:
                 self._runners[partition].pass_over()
 
-    def _tick(self) -> None:
-        if self._ticks_every_s is None or self._clock() < self._next_tick_at:
+    def _insert_timers(self) -> None:
+        if self._timer_every_s is None or self._clock() < self._next_timer_at:
             return
-        self._next_tick_at = self._clock() + self._ticks_every_s
+        self._next_timer_at = self._clock() + self._timer_every_s
         at_end = self._source.at_end()
         for partition, runner in self._runners.items():
             pulse = self._pulse(partition, runner)
             if pulse is None or not runner.live or partition not in at_end:
                 continue
-            ts_ns = pulse.ts_ns + int((self._clock() - pulse.at_s) * _NS)
-            if ts_ns > runner.task.last_tick.ts_ns:
-                runner.tick(ts_ns)
+            ts_ns = pulse.ts_ns + int((self._clock() - pulse.at_s) * NS_PER_SECOND)
+            if ts_ns > runner.task.last_timer.ts_ns:
+                runner.insert_timer(ts_ns)
 
     def _pulse(self, partition: Partition, runner: Runner) -> _Pulse | None:
-        """The event time a tick counts from: the watermark, or a tick before a restart."""
+        """The event time a timer counts from: the watermark, or a timer before a restart."""
         known = runner.task.watermark
         if known == NO_TIME:
             return None
         pulse = self._pulses.get(partition)
         if pulse is None:
-            pulse = _Pulse(max(known, runner.task.last_tick.ts_ns), self._clock())
+            pulse = _Pulse(max(known, runner.task.last_timer.ts_ns), self._clock())
         elif known > pulse.ts_ns:
             pulse = _Pulse(known, self._clock())
         self._pulses[partition] = pulse

@@ -18,9 +18,9 @@ def alert_id(
     partition: Partition,
     offset: int | None,
     index: int | None,
-    tick: int | None,
+    timer: int | None,
 ) -> str:
-    """The id of the episode that one event, or one tick, fired.
+    """The id of the episode that one event, or one timer, fired.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def alert_id(
     partition
         The log the event came from; its incarnation keeps a recreated topic's alerts apart.
     offset, index
-        Where in the log, and which event of that record; None for a tick.
-    tick
-        The tick's number in its task; None for an event.
+        Where in the log, and which event of that record; None for a timer.
+    timer
+        The timer's number in its task; None for an event.
 
     Examples
     --------
@@ -46,5 +46,5 @@ def alert_id(
     >>> len(a)
     32
     """
-    text = json.dumps([rule, version, subject, detector, *partition, offset, index, tick])
+    text = json.dumps([rule, version, subject, detector, *partition, offset, index, timer])
     return hashlib.sha256(text.encode()).hexdigest()[:_ID_HEX_DIGITS]

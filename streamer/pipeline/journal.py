@@ -18,7 +18,7 @@ class Journal:
     Examples
     --------
     >>> journal = Journal(0)
-    >>> journal.batch("spot", 0, 0, 99); journal.batch("spot", 0, 100, 149); journal.tick(1, 5)
+    >>> journal.batch("spot", 0, 0, 99); journal.batch("spot", 0, 100, 149); journal.timer(1, 5)
     >>> [(e.seq, e.kind, e.first, e.last) for e in journal.pending]
     [(1, 'batch', 0, 149), (2, 'tick', -1, -1)]
     """
@@ -36,9 +36,9 @@ class Journal:
                 return
         self._append(JournalEntry(self.seq + 1, "batch", topic, partition, first, last))
 
-    def tick(self, number: int, ts_ns: int) -> None:
-        """A tick was inserted."""
-        self._append(JournalEntry(self.seq + 1, "tick", tick_number=number, ts_ns=ts_ns))
+    def timer(self, number: int, ts_ns: int) -> None:
+        """A timer was inserted."""
+        self._append(JournalEntry(self.seq + 1, "tick", timer_number=number, ts_ns=ts_ns))
 
     def gap(self, topic: str, partition: int, first: int, last: int) -> None:
         """Records `first` to `last` were gone before they could be consumed."""

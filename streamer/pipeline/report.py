@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from alerts.alert import Alert, over
 from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
-from alerts.language.columns import ExpressionColumns as RuleColumns
+from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
-from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
+from detectors.event_columns import KIND_NAMES, Columns
 from streamer.messages.batch import Batch
 from streamer.messages.fold_version import code_version
 from streamer.messages.outcome import NearMiss, Transition
@@ -33,10 +33,10 @@ HELD_BY_FOR = "for"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows came from: a partition, and the tick's number where they are a tick's."""
+    """Where rows came from: a partition, and the timer's number where they are a timer's."""
 
     partition: Partition
-    tick: int | None = None
+    timer: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +95,7 @@ class Reporter:
         slot = int(self._rows.columns.slot[row])
         values = {name: self._seen.value(name, row) for name in rule.names}
         if step == RESOLVED:
-            # the row that ends an episode may be a quote or a tick, without what the text speaks of
+            # the row that ends an episode may be a quote or a timer, without what the text speaks of
             found, said = opened.pop(slot)
             text = over(said, f"not true for {rule.settings.clear}" if rule.clear_ns else "not true any more")
         else:
@@ -103,7 +103,7 @@ class Reporter:
             text = rule.render(values)
             opened[slot] = OpenAlert(found, text)
         alert = self._alert(rule, found, text, TRANSITIONS[step], severity, number, row, values)
-        is_tick = self._rows.origin.tick is not None
+        is_timer = self._rows.origin.timer is not None
         return Transition(
             alert_id=found,
             number=number,
@@ -114,8 +114,8 @@ class Reporter:
             ts_event_ns=alert.ts_event_ns,
             body=alert.to_json(),
             decision=_as_json(self._decision(rule, row, values)),
-            offset=None if is_tick else int(self._rows.batch.offset[row]),
-            index=None if is_tick else int(self._rows.batch.index[row]),
+            offset=None if is_timer else int(self._rows.batch.offset[row]),
+            index=None if is_timer else int(self._rows.batch.index[row]),
         )
 
     def near_miss(self, rule: Rule, row: int, severity: int) -> NearMiss:
@@ -128,27 +128,27 @@ class Reporter:
         for name in ("origin", "transition", "number"):
             del said[name]
         about = {**said, "held_by": HELD_BY_FOR, HELD_BY_FOR: rule.settings.for_}
-        is_tick = self._rows.origin.tick is not None
+        is_timer = self._rows.origin.timer is not None
         return NearMiss(
             id=found,
             held_by=HELD_BY_FOR,
             body=_as_json({"near_miss": about, **self._decision(rule, row, values)}),
-            offset=None if is_tick else int(self._rows.batch.offset[row]),
-            index=None if is_tick else int(self._rows.batch.index[row]),
+            offset=None if is_timer else int(self._rows.batch.offset[row]),
+            index=None if is_timer else int(self._rows.batch.index[row]),
         )
 
     def _new_id(self, rule: Rule, row: int, slot: int) -> str:
         batch, origin = self._rows.batch, self._rows.origin
-        is_tick = origin.tick is not None
+        is_timer = origin.timer is not None
         return alert_id(
             rule.name,
             rule.version,
             tuple(self._slots.instruments[slot]),
             detector_of(rule),
             origin.partition,
-            None if is_tick else int(batch.offset[row]),
-            None if is_tick else int(batch.index[row]),
-            origin.tick,
+            None if is_timer else int(batch.offset[row]),
+            None if is_timer else int(batch.index[row]),
+            origin.timer,
         )
 
     def _alert(
@@ -193,14 +193,14 @@ class Reporter:
             "topic": origin.partition.topic,
             "partition": origin.partition.partition,
         }
-        if origin.tick is not None:
-            return {**source, "offset": None, "index": None, "tick": origin.tick}
+        if origin.timer is not None:
+            return {**source, "offset": None, "index": None, "tick": origin.timer}
         return {**source, "offset": int(batch.offset[row]), "index": int(batch.index[row])}
 
     def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> dict[str, Any]:
-        is_tick = self._rows.origin.tick is not None
+        is_timer = self._rows.origin.timer is not None
         event: dict[str, Any] = {"kind": KIND_NAMES[self._rows.batch.kind[row]]}
-        if not is_tick:
+        if not is_timer:
             event |= self._rows.batch.event(row)
         return {
             "event": event,

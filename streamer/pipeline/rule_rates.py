@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.asked import Asked, asked_rates
+from alerts.language.rarity_rates import RarityRate, rarity_rates
 from alerts.rules import Rule
 from detectors.calibration import Calibrator
 from detectors.detector import Detector
 from streamer.messages.outcome import Transition
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
 
 _LONGEST_GAP_NS = 3_600_000_000_000  # nobody can say what was missed in a longer silence
 _DAY_S = 86_400.0
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 NOTHING_COUNTED: Mapping[str, Any] = {"passed_ns": 0, "rules": {}}
 """The document of a task that has not counted anything."""
@@ -109,7 +110,7 @@ class Rates:
 
     def _begin(self, rules: Iterable[Rule]) -> None:
         for rule in rules:
-            asked = asked_rates(rule.condition.predicate)
+            asked = rarity_rates(rule.condition.predicate)
             lived = {rate.detector: self._calibrators[rate.detector].watched_s() for rate in asked}
             self._since[rule.name] = self._passed_ns, lived
 
@@ -135,7 +136,7 @@ class RuleRate:
     rule: str
     fired: int
     watched_s: float
-    asked: tuple[Asked, ...]
+    asked: tuple[RarityRate, ...]
     lived_s: Mapping[str, float]
 
     @property
@@ -176,7 +177,7 @@ def rule_rates(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleRa
         counted = [each for each in said if each and each["version"] == rule.version]
         if not counted:
             continue
-        asked = asked_rates(rule.condition.predicate)
+        asked = rarity_rates(rule.condition.predicate)
         lived = {
             rate.detector: sum(each["lived_s"].get(rate.detector, 0.0) for each in counted) for rate in asked
         }
@@ -186,6 +187,6 @@ def rule_rates(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleRa
 
 
 def _key(rule: Rule, versions: Mapping[str, str]) -> str:
-    asked = asked_rates(rule.condition.predicate)
+    asked = rarity_rates(rule.condition.predicate)
     named = [f"{rate.detector}:{versions[rate.detector]}" for rate in asked]
     return "|".join([f"{rule.name}:{rule.version}", *named])

@@ -20,7 +20,7 @@ class RuleState:
     reason: str = ""
 
 
-def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: bool) -> list[RuleState]:
+def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, timers: bool) -> list[RuleState]:
     """The state of every rule, in order.
 
     Parameters
@@ -29,7 +29,7 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: boo
         The rules.
     statuses
         What each task of the store last said of itself; empty where none ever ran.
-    ticks
+    timers
         Whether time is marked while nothing comes in.
     """
     seen = {field for status in statuses for field in status["seen"]}
@@ -45,8 +45,8 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: boo
             before = ready.get(name, (0, 0))
             ready[name] = (before[0] + count, before[1] + status["instruments"])
     return [
-        RuleState(rule.name, "inactive", "it is evaluated on ticks, and engine.ticks is off")
-        if not ticks and rule.kinds == {Kind.TICK}
+        RuleState(rule.name, "inactive", "it is evaluated on timers, and engine.ticks is off")
+        if not timers and rule.kinds == {Kind.TIMER}
         else _state(plan, rule.name, rule.condition.names, seen, ready, broken, bool(statuses))
         for rule in plan.rules
     ]

@@ -17,7 +17,7 @@ from streamer.messages.records import Record
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
 
@@ -26,7 +26,7 @@ _NEAR_MISSES_AT_ONCE = 1_000  # so many do not wait for something visible: memor
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one batch, tick or reload did, for those who watch.
+    """What one batch, timer or reload did, for those who watch.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Runner:
     plan_of
         Gives the plan of a configuration hash, for reloads within the replay.
     watch
-        Called after every batch, tick and reload.
+        Called after every batch, timer and reload.
     """
 
     def __init__(
@@ -122,8 +122,8 @@ class Runner:
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
             self._fold(batch)
 
-    def tick(self, ts_ns: int, number: int | None = None) -> None:
-        """Insert a tick; only a live task has any of its own.
+    def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
+        """Insert a timer; only a live task has any of its own.
 
         Parameters
         ----------
@@ -133,9 +133,9 @@ class Runner:
             Its number where that was recorded, the next one where it was not.
         """
         if number is None:
-            number = self.task.last_tick.number + 1
-        self.journal.tick(number, ts_ns)
-        self._settle(self.task.step(Tick(number, ts_ns)), (), 0)
+            number = self.task.last_timer.number + 1
+        self.journal.timer(number, ts_ns)
+        self._settle(self.task.step(Timer(number, ts_ns)), (), 0)
 
     def skip_to(self, first: int) -> None:
         """Go on behind records that the log has lost, and name them; what the task remembers is kept."""
@@ -163,7 +163,7 @@ class Runner:
             if entry.kind == "gap":
                 self.position = max(self.position, entry.last + 1)
             elif entry.kind == "tick":
-                self._settle(self.task.step(Tick(entry.tick_number, entry.ts_ns)), (), 0)
+                self._settle(self.task.step(Timer(entry.timer_number, entry.ts_ns)), (), 0)
             elif entry.kind == "reload":
                 self._take(self._plan_of(entry.data))
             else:

@@ -10,14 +10,14 @@ import numpy as np
 
 from alerts.alert import Alert, over
 from alerts.severity import SEVERITIES
-from detectors.columns import State
+from detectors.event_columns import State
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import OpenAlert
 from streamer.pipeline.rule_rates import NOTHING_COUNTED
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 
 
 def snapshot(task: Task) -> Snapshot:
@@ -38,7 +38,7 @@ def snapshot(task: Task) -> Snapshot:
         "config_hash": task.plan.config_hash,
         "instruments": task.slots.instruments.copy(),
         "watermark": task.watermark,
-        "tick": [task.last_tick.number, task.last_tick.ts_ns],
+        "tick": [task.last_timer.number, task.last_timer.ts_ns],
         "open": {
             _rule_key(rule.name, rule.version): [[slot, *alert] for slot, alert in entries.items()]
             for rule, entries in zip(task.plan.rules, task.open, strict=True)
@@ -65,7 +65,7 @@ def restore(plan: Plan, partition: Partition, taken: Snapshot) -> Task:
     n = len(task.slots)
     task.clocks[:n] = parts["task"]["clocks"]
     task.watermark = int(meta["watermark"])
-    task.last_tick = Tick(*(int(part) for part in meta["tick"]))
+    task.last_timer = Timer(*(int(part) for part in meta["tick"]))
     task.floods.restore(meta["floods"])
     task.seen = set(meta["seen"])
     task.ignored = dict(meta["ignored"])
@@ -122,7 +122,7 @@ def _closed(task: Task, number: int, slot: int, opened: OpenAlert) -> Transition
         severity=SEVERITIES[severity],
         venue=instrument.venue,
         symbol=instrument.symbol,
-        ts_event_ns=max(task.watermark, task.last_tick.ts_ns, 0),
+        ts_event_ns=max(task.watermark, task.last_timer.ts_ns, 0),
         source={
             "topic": task.partition.topic,
             "partition": task.partition.partition,

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.episodes import Episodes
-from alerts.evaluation import Evaluation
-from alerts.language.columns import ExpressionColumns as RuleColumns
+from alerts.language.expression_columns import ExpressionColumns as RuleColumns
+from alerts.rule_evaluation import Evaluation
 from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
-from detectors.columns import CODED, Columns, plain
 from detectors.detector import Detector
+from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
+from detectors.slot_arrays import SlotArrays, SlotColumn
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
 from streamer.messages.batch import INSTRUMENT_NAMES, Batch, DeadLetter, Decoded, InstrumentName
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
@@ -30,9 +31,8 @@ from streamer.pipeline.money import notional
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import OpenAlert, Origin, Reporter, ReportRows
 from streamer.pipeline.rule_rates import Rates
-from streamer.pipeline.timer_rows import tick_batch
+from streamer.pipeline.timer_rows import timer_batch
 
-_Number = TypeVar("_Number", bound=np.generic)
 _Told = TypeVar("_Told", Transition, NearMiss)
 _WARMING = 0
 
@@ -42,7 +42,7 @@ class _Grows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class Timer:
     """The passing of time, seen by the engine: its number in the task and its event time in ns."""
 
     number: int
@@ -67,13 +67,13 @@ class Task:
         self.plan = plan
         self.partition = partition
         self.slots = Slots(plan.max_instruments)
-        self.clocks = np.zeros(0, np.int64)
         self.watermark = int(NO_TIME)
-        self.last_tick = Tick(0, int(NO_TIME))
+        self.last_timer = Timer(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
         self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
         self.calibrators = [build_calibrator() for _ in self.detectors]
-        self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
+        status = {f"status/{detector.name}": SlotColumn(np.int8, _WARMING) for detector in self.detectors}
+        self._by_slot = SlotArrays({"clocks": SlotColumn(np.int64, int(NO_TIME)), **status})
         self.episodes = [Episodes(rule) for rule in plan.rules]
         self._conditions = Evaluation(plan.rules)
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
@@ -88,20 +88,30 @@ class Task:
         self._grown_to = 0
         self._coded = tuple(name for name in CODED if name in self.features.needs)
 
-    def step(self, work: Decoded | Tick) -> Outcome:
-        """Fold one micro-batch, or one tick, into the state.
+    @property
+    def clocks(self) -> NDArray[np.int64]:
+        """Each instrument's clock, int64 ns by slot; at least as long as there are slots."""
+        return self._by_slot["clocks"]
+
+    @property
+    def status(self) -> dict[str, NDArray[np.int8]]:
+        """Each detector's status by slot, as of the instrument's last scored row."""
+        return {detector.name: self._by_slot[f"status/{detector.name}"] for detector in self.detectors}
+
+    def step(self, work: Decoded | Timer) -> Outcome:
+        """Fold one micro-batch, or one timer, into the state.
 
         Parameters
         ----------
         work
-            Decoded events in log order, or a tick.
+            Decoded events in log order, or a timer.
 
         Returns
         -------
         Outcome
             What became visible by it.
         """
-        return self._tick(work) if isinstance(work, Tick) else self._events(work)
+        return self._timer(work) if isinstance(work, Timer) else self._events(work)
 
     def _events(self, decoded: Decoded) -> Outcome:
         for name, count in decoded.ignored.items():
@@ -121,17 +131,17 @@ class Task:
         ignored = dict(self.ignored) if decoded.ignored else None
         return Outcome(transitions, scores, dead, floods, ignored, near_misses)
 
-    def _tick(self, tick: Tick) -> Outcome:
-        self.last_tick = tick
+    def _timer(self, timer: Timer) -> Outcome:
+        self.last_timer = timer
         n = len(self.slots)
         if n == 0:
             return Outcome()
         self.grow()
         slot = np.arange(n, dtype=np.int32)
-        clock = np.maximum(self.clocks[:n], tick.ts_ns)
-        batch = tick_batch(self.slots.instruments, tick.ts_ns)
+        clock = np.maximum(self.clocks[:n], timer.ts_ns)
+        batch = timer_batch(self.slots.instruments, timer.ts_ns)
         transitions, near_misses = self._judge(
-            self._rows(batch, slot, clock, Origin(self.partition, tick.number))
+            self._rows(batch, slot, clock, Origin(self.partition, timer.number))
         )
         self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)
@@ -185,11 +195,8 @@ class Task:
         n = len(self.slots)
         if n == self._grown_to:
             return
-        if n > len(self.clocks):
-            capacity = max(n, 2 * len(self.clocks), 8)
-            self.clocks = _grown(self.clocks, capacity, int(NO_TIME))
-            self.status = {name: _grown(column, capacity, _WARMING) for name, column in self.status.items()}
         parts: tuple[_Grows, ...] = (
+            self._by_slot,
             self.features,
             *self.detectors,
             *self.calibrators,
@@ -227,7 +234,7 @@ class Task:
             rarity = calibrator.step(slot, clock, offset, index, result.score).seconds
             rows.numbers[f"{detector.name}.score"] = _spread(result.score, where, len(batch))
             rows.numbers[f"{detector.name}.rarity"] = _spread(rarity, where, len(batch))
-            self.status[detector.name][slot] = result.status
+            self._by_slot[f"status/{detector.name}"][slot] = result.status
             if len(slot):
                 ts, name = batch.ts.take(where), detector.name
                 found.append(Scores(name, slot, ts, offset, index, result.score, rarity, result.status))
@@ -286,12 +293,6 @@ def _spread(values: NDArray[np.float64], rows: NDArray[np.intp], n: int) -> NDAr
     spread = np.full(n, np.nan)
     spread[rows] = values
     return spread
-
-
-def _grown(column: NDArray[_Number], capacity: int, fill: int) -> NDArray[_Number]:
-    grown = np.full(capacity, fill, column.dtype)
-    grown[: len(column)] = column
-    return grown
 
 
 def _coded(name: str, codes: NDArray[np.int32]) -> NDArray[np.float64]:

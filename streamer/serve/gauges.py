@@ -9,7 +9,7 @@ import numpy as np
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from detectors.models.model import STATUS_NAMES
 from streamer.messages.records import Partition
 from streamer.pipeline.runner import Runner
@@ -71,8 +71,8 @@ class Standing:
             for rule, opened in zip(task.plan.rules, task.open, strict=True):
                 episodes[rule.name,] = episodes.get((rule.name,), 0) + len(opened)
             for name, (watched, series, _) in task.drifts.watched().items():
-                for state, count in (("warming", series - watched), ("watched", watched)):
-                    drifts[name, state] = drifts.get((name, state), 0) + count
+                for state, number in (("warming", series - watched), ("watched", watched)):
+                    drifts[name, state] = drifts.get((name, state), 0) + number
         named = {partition: (partition.topic, str(partition.partition)) for partition in runners}
         return cls(
             live=live,

@@ -8,12 +8,13 @@ import numpy as np
 from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.contracts import DeliveryOutcome
 from alerts.one_shot import DRIFT
 from alerts.severity import SEVERITIES
 from detectors.models.model import STATUS_NAMES
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
+from streamer.notify.delivery_watch import DeliveryOutcome
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Work
 from streamer.serve.histogram import BulkHistogram
@@ -25,7 +26,7 @@ _STEP_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _AGE_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 _RELOADS = ("refused", "taken_over")
 _KEPT_FLOODS = 10_000
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 
 class Metrics:
@@ -111,7 +112,7 @@ class Metrics:
     def delivery(
         self, receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None
     ) -> None:
-        """Count what became of deliveries; an `alerts.contracts.DeliveryWatch`."""
+        """Count what became of deliveries; a `streamer.notify.delivery_watch.DeliveryWatch`."""
         self._deliveries.labels(receiver, outcome).inc(count)
         if waited_s is not None:
             self._to_delivered.labels(receiver).observe(waited_s)

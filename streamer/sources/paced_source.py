@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from streamer.errors import TapewatchError
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Chunk, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.source import Assignments, Source
 
 Times = NDArray[np.int64]
 
-_NS = 1_000_000_000
 _SLICE_S = 0.05  # records due within this time go out together
 _UNTIMED_MAX = 100  # this many records without a timestamp before the first one are no accident
 
@@ -100,7 +100,7 @@ class PacedSource:
             return len(times)
         first, started = self._origin
         elapsed = time.monotonic() - started
-        early = timed & ((times - first) / _NS / self._speed > elapsed + _SLICE_S)
+        early = timed & ((times - first) / NS_PER_SECOND / self._speed > elapsed + _SLICE_S)
         return int(early.argmax()) if early.any() else len(times)
 
     def _set_origin(self, times: Times, timed: NDArray[np.bool_]) -> None:
@@ -120,7 +120,7 @@ class PacedSource:
         if self._origin is None or not len(times) or times[0] == NO_TIME:
             return 0.0
         first, started = self._origin
-        return (int(times[0]) - first) / _NS / self._speed - (time.monotonic() - started)
+        return (int(times[0]) - first) / NS_PER_SECOND / self._speed - (time.monotonic() - started)
 
 
 def _times(records: Sequence[Record]) -> Times:

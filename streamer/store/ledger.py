@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import code_version
 from streamer.messages.journal_entries import JournalEntry
@@ -210,7 +210,7 @@ class Ledger:
             "sha256": written.sha256,
             "size": written.size,
             "position": checkpoint.position,
-            "tick_number": checkpoint.tick_number,
+            "tick_number": checkpoint.timer_number,
             "config_hash": checkpoint.config_hash,
             "code_version": code_version(),
             "created_at": self._clock.now(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from alerts_market import MARKET, ORDER, QUOTE, TICK, TRADE
+from alerts_market import MARKET, ORDER, QUOTE, TIMER, TRADE
 
 from alerts.catalogue.files import read_set, set_names
-from alerts.language.columns import ExpressionColumns
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
 from alerts.severity import SEVERITIES
@@ -144,7 +144,7 @@ CASES: list[tuple[str, str, int, Values, str, list[Values]]] = [
         "info",
         [{"bid_price": 100.01}, {"bid_price": 99.99}, {"bid_size": 0.0}, {"ask_size": 0.0}],
     ),
-    ("market-data-quality", "stale_feed", TICK, {"silence_s": 30.1}, "critical", [{"silence_s": 30.0}]),
+    ("market-data-quality", "stale_feed", TIMER, {"silence_s": 30.1}, "critical", [{"silence_s": 30.0}]),
     (
         "market-data-quality",
         "off_market",

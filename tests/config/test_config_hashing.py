@@ -9,7 +9,8 @@ import pytest
 
 from streamer.config import detect_document, hash_of, load, load_text, settings_from_detect
 from streamer.config.hashing import canonical
-from streamer.pipeline.compile import compile_plan
+from streamer.messages.batch import Kind
+from streamer.pipeline.compile import compile_document, compile_plan
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 TEXT = """\
@@ -51,6 +52,17 @@ def hash_of_text(text: str) -> str:
 def test_what_does_not_decide_detection(old: str, new: str) -> None:
     assert old in TEXT
     assert hash_of_text(TEXT.replace(old, new)) == hash_of_text(TEXT)
+
+
+def test_on_timer_is_stored_as_on_tick_and_so_detects_the_same() -> None:
+    tick, timer = (TEXT.replace("size > 5", f"silence_s > 5s, on: {word}") for word in ("tick", "timer"))
+    old, new = (detect_document(load_text(text).settings) for text in (tick, timer))
+    assert canonical(new) == canonical(old)
+    assert '"on":["tick"]' in canonical(new)
+    assert hash_of(timer) == hash_of(tick) != hash_of(TEXT)
+    plan = compile_document(canonical(old))
+    (rule,) = (rule for rule in plan.rules if rule.name == "big")
+    assert (rule.kinds, plan.config_hash) == ({Kind.TIMER}, hash_of(timer))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import ALL_FEATURES, START, batches, columns_of, part, random_columns, same, same_state
 
-from detectors.columns import TICK
+from detectors.event_columns import TIMER
 from detectors.features import FeatureSet
-from detectors.slots import StateMismatchError
+from detectors.slot_arrays import StateMismatchError
 
 
 def fresh(names=ALL_FEATURES, n_slots=3):
@@ -53,10 +53,10 @@ def test_a_feature_goes_on_from_its_state(name):
     first, rest = part(columns, slice(0, 900)), part(columns, slice(900, None))
     original = fresh([name])
     original.step(first)
-    state = original.state_of(name)
+    state = original.state()
     kept = {key: array.copy() for key, array in state.items()}
     copy = FeatureSet([name])
-    copy.restore_of(name, state)
+    copy.restore(state)
     expected = original.step(rest)[name]
     assert same_state(state, kept)
     assert same(copy.step(rest)[name], expected)
@@ -124,19 +124,19 @@ def test_instruments_do_not_change_each_other():
         assert same(alone[name], together[name][rows]), name
 
 
-def test_ticks_only_look():
+def test_timers_only_look():
     columns = random_columns(7, 900)
-    events = np.flatnonzero(columns.kind != TICK)
+    events = np.flatnonzero(columns.kind != TIMER)
     assert len(events) < 900
-    with_ticks, without = fresh(), fresh()
-    seen, expected = with_ticks.step(columns), without.step(part(columns, events))
+    with_timers, without = fresh(), fresh()
+    seen, expected = with_timers.step(columns), without.step(part(columns, events))
     for name in ALL_FEATURES:
         assert same(seen[name][events], expected[name]), name
-    assert same_state(with_ticks.state(), without.state())
+    assert same_state(with_timers.state(), without.state())
 
 
-def test_a_tick_sees_windows_empty_and_silence_grow():
-    kinds = [0] * 30 + [TICK] * 3
+def test_a_timer_sees_windows_empty_and_silence_grow():
+    kinds = [0] * 30 + [TIMER] * 3
     clock = START + np.array([*range(30), 35, 60, 600]) * 10**9
     columns = columns_of(np.zeros(33), kinds, clock, {"price": [100.0] * 30 + [np.nan] * 3})
     out = fresh(["trade_rate_10s", "silence_s", "return_bps_10s"], 1).step(columns)

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
-from alerts.language.symbols import KIND_NAMES
+from alerts.language.symbols import KIND_LABELS
 from detectors.detector_settings import DetectorSettings
 from streamer.config import ConfigError, load
 from streamer.config.nodes import Mapping
@@ -86,7 +86,7 @@ def test_conditions_are_evaluated_on_the_kinds_that_are_named() -> None:
     assert len(found) > 3
     for condition, kinds in found:
         compiled = compile_condition(coded(condition)[0], PlanSymbols({}))
-        assert ", ".join(KIND_NAMES[kind] for kind in sorted(compiled.kinds)) == kinds
+        assert ", ".join(KIND_LABELS[kind] for kind in sorted(compiled.kinds)) == kinds
 
 
 def test_conditions_within_the_text_compile() -> None:

@@ -98,7 +98,7 @@ class World:
     folder: Path
     plan: Plan = field(default_factory=plan_of)
     batch_size: int = 7
-    ticks_every_s: float | None = None
+    timer_every_s: float | None = None
     every_s: float = 2.0
     keep_all: bool = False
     accept: bool = False
@@ -149,7 +149,7 @@ class World:
                 accept_rederivation=self.accept,
             )
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
-            yield Engine(source, recovery, checkpointer, ticks_every_s=self.ticks_every_s, clock=tell)
+            yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:
             database.close()
 
@@ -183,7 +183,7 @@ class World:
             folder,
             self.plan,
             self.batch_size,
-            self.ticks_every_s,
+            self.timer_every_s,
             self.every_s,
             self.keep_all,
             self.accept,
@@ -249,7 +249,7 @@ class World:
         with RecordingWriter(path, described) as out:
             for number, (row, (partition, _)) in enumerate(zip(rows, described, strict=True)):
                 log = partition._replace(incarnation=partition.incarnation.partition("~")[0])
-                for kind, first, last, tick, ts_ns in self.ask(
+                for kind, first, last, timer, ts_ns in self.ask(
                     "SELECT kind, first, last, tick_number, ts_ns FROM journal WHERE task_id = ? "
                     "ORDER BY seq",
                     row[0],
@@ -258,7 +258,7 @@ class World:
                         if first <= found.offset <= last:
                             out.record(number, found)
                     if kind == "tick":
-                        out.tick(number, tick, ts_ns)
+                        out.timer(number, timer, ts_ns)
 
 
 def state_bytes(task: Task, folder: Path) -> str:

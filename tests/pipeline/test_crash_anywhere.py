@@ -118,9 +118,9 @@ def test_killed_at_random_moments_nothing_is_lost_added_or_changed(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_with_ticks_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: Path) -> None:
+def test_with_timers_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: Path) -> None:
     chance = random.Random(100 + seed)
-    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
+    world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True)
     assert live_through(world, chance, [30], Growing(chance)) >= 5
     entries = world.ask(
         "SELECT count(*), count(DISTINCT tick_number) FROM journal WHERE kind = 'tick' AND task_id = 1"

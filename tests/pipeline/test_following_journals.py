@@ -17,10 +17,10 @@ def log_of(count: int = 200, holes: float = 0.0) -> MemoryLog:
     return MemoryLog(LOG, market(count, seed=9, holes=holes))
 
 
-def test_ticks_stand_where_they_stood(tmp_path: Path) -> None:
-    """Two trades, silence in which ticks fire and resolve, and a trade behind it."""
+def test_timers_stand_where_they_stood(tmp_path: Path) -> None:
+    """Two trades, silence in which timers fire and resolve, and a trade behind it."""
     log = MemoryLog(LOG, records([(T0, trade(T0, 100.0)), (T0 + S, trade(T0 + S, 100.0))]), end=2)
-    world = World(tmp_path / "store", ticks_every_s=1.0, every_s=1e9)
+    world = World(tmp_path / "store", timer_every_s=1.0, every_s=1e9)
     later = Record(2, trade(T0 + 2 * S, 100.0), T0)
 
     def poll(number: int) -> None:
@@ -86,7 +86,7 @@ def test_records_that_were_compacted_away_inside_a_range_change_nothing_where_th
 
 def test_a_task_whose_last_records_were_compacted_away_goes_live(tmp_path: Path) -> None:
     values = [(T0 + at * S, None if at >= 8 else trade(T0 + at * S, 100.0)) for at in range(10)]
-    world = World(tmp_path / "store", every_s=1e9, ticks_every_s=1.0)
+    world = World(tmp_path / "store", every_s=1e9, timer_every_s=1.0)
     world.killed(ListSource([MemoryLog(LOG, records(values))]), 2)
     compacted = MemoryLog(LOG, records(values)[:8], end=10)
 
@@ -99,7 +99,7 @@ def test_a_task_whose_last_records_were_compacted_away_goes_live(tmp_path: Path)
     engine = world.run(ListSource([compacted], on_poll=poll, endless=True), polls=8)
     assert [runner.live for runner in engine.runners.values()] == [True]
     assert world.seen[-1].task.watermark == T0 + 60 * S
-    assert any(work.live and work.records == 0 for work in world.seen), "there were ticks again"
+    assert any(work.live and work.records == 0 for work in world.seen), "there were timers again"
 
 
 def test_an_unreachable_source_does_not_pass_for_the_end_of_a_log(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_quarantined_model_is_shown_with_its_reason(
     said = "RuntimeError: no such luck"
     assert tally.quarantined == {"mine": {"binance BTCUSDT": said}}
     assert f"quarantined: mine for binance BTCUSDT: {said}" in summary(tally, {}).splitlines()
-    assert rule_states(plan, [status_document(tasks[-1])], ticks=True) == [
+    assert rule_states(plan, [status_document(tasks[-1])], timers=True) == [
         RuleState(
             "odd",
             "warming",

@@ -117,9 +117,9 @@ def test_check_says_what_a_rarity_still_waits_for() -> None:
         "seen": ["price"], "instruments": 2, "detectors": {"tape": counts, "far": counts},
         "rarities": {"tape": 2, "far": 0},
     }  # fmt: skip
-    (state,) = rule_states(plan, [status], ticks=True)
+    (state,) = rule_states(plan, [status], timers=True)
     assert (state.state, state.reason) == ("warming", "far.rarity is ready for 0 of 2 instruments")
     status["rarities"] = {"tape": 0, "far": 2}
-    assert rule_states(plan, [status], ticks=True)[0].state == "active"
+    assert rule_states(plan, [status], timers=True)[0].state == "active"
     del status["rarities"]
-    assert rule_states(plan, [status], ticks=True)[0].state == "warming"
+    assert rule_states(plan, [status], timers=True)[0].state == "warming"

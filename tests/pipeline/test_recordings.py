@@ -67,12 +67,12 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
     path = tmp_path / f"all{suffix}"
     with RecordingWriter(path, partitions) as out:
         for number, steps in enumerate(parts):
-            offset = ticks = 0
+            offset = timers = 0
             for step in steps:
                 if isinstance(step, int):
-                    ticks += 1
-                    out.tick(number, ticks, step)
-                    expected.append((partitions[number][0], (ticks, step)))
+                    timers += 1
+                    out.timer(number, timers, step)
+                    expected.append((partitions[number][0], (timers, step)))
                 else:
                     value, timestamp, key, headers, hop = step
                     offset += hop
@@ -89,8 +89,8 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
     for chunk in found.chunks:
         assert len(chunk.records) <= batch_size
         flat += [(chunk.partition, record) for record in chunk.records]
-        if chunk.tick is not None:
-            flat.append((chunk.partition, (chunk.tick_number, chunk.tick)))
+        if chunk.timer_ns is not None:
+            flat.append((chunk.partition, (chunk.timer_number, chunk.timer_ns)))
     assert flat == expected
 
 
@@ -127,7 +127,7 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
 
 def test_what_ran_live_is_what_its_recording_gives(tmp_path: Path) -> None:
     logs = [MemoryLog(LOG, market(200, seed=62, holes=0.1)), MemoryLog(OTHER._replace(incarnation="s"), [])]
-    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
+    world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True)
 
     def poll(_: int) -> None:
         world.time.s += 1.5
@@ -144,7 +144,7 @@ def test_a_limit_counts_records(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "r.jsonl", [(LOG, 0)]) as out:
         for record in records([(T0, b"{}")] * 10):
             out.record(0, record)
-            out.tick(0, record.offset + 1, T0)
+            out.timer(0, record.offset + 1, T0)
     found = Collector(RecordingSource(tmp_path / "r.jsonl", 4, limit=7))
     assert sum(len(chunk.records) for chunk in found.chunks) == 7
 
@@ -245,12 +245,12 @@ def test_at_a_great_speed_records_travel_together() -> None:
     assert len(found.chunks) <= 8
 
 
-def test_recorded_ticks_are_let_through_in_their_place(tmp_path: Path) -> None:
+def test_recorded_timers_are_let_through_in_their_place(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "r.jsonl", [(LOG, 0)]) as out:
         for record in records([(T0, b"{}")] * 6):
             out.record(0, record)
             if record.offset % 2:
-                out.tick(0, record.offset, T0 + record.offset)
+                out.timer(0, record.offset, T0 + record.offset)
     plain = Collector(RecordingSource(tmp_path / "r.jsonl", 1))
     slow = Collector(PacedSource(RecordingSource(tmp_path / "r.jsonl", 1), 10.0))
 
@@ -258,8 +258,8 @@ def test_recorded_ticks_are_let_through_in_their_place(tmp_path: Path) -> None:
         flat: list[object] = []
         for chunk in found.chunks:
             flat += [record.offset for record in chunk.records]
-            if chunk.tick is not None:
-                flat.append((chunk.tick, chunk.tick_number))
+            if chunk.timer_ns is not None:
+                flat.append((chunk.timer_ns, chunk.timer_number))
         return flat
 
     assert order(slow) == order(plain)

@@ -156,7 +156,7 @@ def test_back_and_forth_and_a_damaged_checkpoint_in_between(tmp_path: Path) -> N
 def test_what_the_detect_part_does_not_hold_is_no_reload(tmp_path: Path) -> None:
     world = World(tmp_path / "store")
     world.run(source(), polls=3)
-    world.batch_size, world.every_s, world.ticks_every_s = 100, 60.0, 5.0
+    world.batch_size, world.every_s, world.timer_every_s = 100, 60.0, 5.0
     world.run(source(), polls=3)
     assert {entry[1] for entry in world.journal()} == {"batch"}
 

@@ -77,7 +77,7 @@ def test_a_source_reads_in_chunks_of_its_partition(tmp_path: Path) -> None:
         (one, [0, 1]), (one, [2, 3]), (one, [4]), (two, [0]),
     ]  # fmt: skip
     assert [(log.partition, log.first, log.start) for log in starts.logs] == [(one, 0, 0), (two, 0, 0)]
-    assert all(chunk.tick is None for chunk in chunks)
+    assert all(chunk.timer_ns is None for chunk in chunks)
     assert source.at_end() == frozenset()
 
 

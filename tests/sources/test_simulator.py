@@ -73,7 +73,7 @@ def test_there_are_a_dozen_instruments_with_trades_quotes_and_orders() -> None:
     assert all(kinds == {"trade", "quote", "order"} for kinds in seen.values())
 
 
-def test_records_are_in_order_and_ticks_follow_them() -> None:
+def test_records_are_in_order_and_timers_follow_them() -> None:
     source = SimulatorSource(2, 300, per_kind=1)
     behind: dict[Partition, tuple[int, int]] = {}
     for chunk in chunks(source):
@@ -85,9 +85,9 @@ def test_records_are_in_order_and_ticks_follow_them() -> None:
             assert record.timestamp == now // 10**6 * 10**6
             assert ts <= now
             offset, ts = record.offset, now
-        if chunk.tick is not None:
-            assert chunk.tick > ts
-            ts = chunk.tick
+        if chunk.timer_ns is not None:
+            assert chunk.timer_ns > ts
+            ts = chunk.timer_ns
         behind[chunk.partition] = offset, ts
     assert {ts for _, ts in behind.values()} == {OPENS_NS + 300 * NS}
     assert source.done == 1.0

@@ -9,17 +9,15 @@ connection) is marked as doubtful and left to the line-by-line parser.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from detectors.kernels import kernel
 from streamer.decoding.event_fields import TIME_MAX_NS
-from streamer.decoding.json.fingerprint import FINGERPRINT
 from streamer.decoding.json.wide_loads import byte_at, equal_bytes, trailing_zeros, word_at
 from streamer.messages.record_block import PADDING
+from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 from streamer.sources.files.line_reader import LINE_MAX_BYTES
 
-_NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 _NUMBER_MAX = 19  # digits before the point
 _FRACTION_MAX = 9  # digits after the point: few enough for exact arithmetic with those before it
 _BLANK, _POINT, _COLON, _ZERO, _NEWLINE, _RETURN = (ord(character) for character in " .:0\n\r")
@@ -34,7 +32,7 @@ _ONES = np.uint64(1 + (10_000 << 32))
 _NEWLINES = np.full(32, _NEWLINE, np.uint8)
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _newline(at, end, newlines):
     """The address of the first newline, `end` if there is none before it."""
     while at < end:
@@ -45,7 +43,7 @@ def _newline(at, end, newlines):
     return end
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _digits(at, end):
     """The number at an address, and where it ends; too long a number wraps around."""
     value = np.uint64(0)
@@ -67,7 +65,7 @@ def _digits(at, end):
     return value, at
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _receive_time(at, end, ns_per, limit):
     """The receive time at the beginning of a line in ns, and where the rest begins, -1 if in doubt."""
     value, k = _digits(at, end)
@@ -79,7 +77,7 @@ def _receive_time(at, end, ns_per, limit):
         size = fraction_end - k - 1
         if size == 0 or size > _FRACTION_MAX:
             return 0, -1
-        if ns_per == _NS_PER_S:
+        if ns_per == NS_PER_SECOND:
             ns += np.int64(fraction) * _TENS[_FRACTION_MAX - size]
         k = fraction_end
     if k < end and byte_at(k) == _COLON:
@@ -89,38 +87,31 @@ def _receive_time(at, end, ns_per, limit):
     return ns, k + 1
 
 
-def _compiled(fingerprint):
-    @njit(cache=True, nogil=True)
-    def split_lines(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful, first):
-        _ = fingerprint
-        base, newlines_at = data.ctypes.data, newlines.ctypes.data
-        count = first
-        while count < rows.shape[1] and at < end:
-            stop = _newline(base + at, base + end, newlines_at) - base
-            if stop == end and not last:
-                break
-            size = min(stop - at, longest)
-            while size > 0 and data[at + size - 1] == _RETURN:
-                size -= 1
-            value, time = at, 0
-            if ns_per > 0:
-                ns, rest = _receive_time(base + at, base + at + size, ns_per, limit)
-                doubtful[count] = rest < 0
-                if rest > 0:
-                    time, value = ns // _NS_PER_MS * _NS_PER_MS, rest - base
-            else:
-                doubtful[count] = size == 0 or data[at] <= _BLANK
-            rows[0, count] = time
-            rows[1, count] = value
-            rows[2, count] = at + size - value
-            count += 1
-            at = min(stop + 1, end)
-        return count - first, at
-
-    return split_lines
-
-
-_split = _compiled(FINGERPRINT)
+@kernel
+def _split(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful, first):
+    base, newlines_at = data.ctypes.data, newlines.ctypes.data
+    count = first
+    while count < rows.shape[1] and at < end:
+        stop = _newline(base + at, base + end, newlines_at) - base
+        if stop == end and not last:
+            break
+        size = min(stop - at, longest)
+        while size > 0 and data[at + size - 1] == _RETURN:
+            size -= 1
+        value, time = at, 0
+        if ns_per > 0:
+            ns, rest = _receive_time(base + at, base + at + size, ns_per, limit)
+            doubtful[count] = rest < 0
+            if rest > 0:
+                time, value = ns // NS_PER_MS * NS_PER_MS, rest - base
+        else:
+            doubtful[count] = size == 0 or data[at] <= _BLANK
+        rows[0, count] = time
+        rows[1, count] = value
+        rows[2, count] = at + size - value
+        count += 1
+        at = min(stop + 1, end)
+    return count - first, at
 
 
 def split(

@@ -91,15 +91,15 @@ def record_line(number: int, record: Record) -> bytes:
     )
 
 
-def tick_line(number: int, tick_number: int, ts_ns: int) -> bytes:
+def timer_line(number: int, timer_number: int, ts_ns: int) -> bytes:
     """One timer of partition `number`.
 
     Examples
     --------
-    >>> tick_line(0, 3, 5_000)
+    >>> timer_line(0, 3, 5_000)
     b'{"p":0,"tick":3,"ts":5000}'
     """
-    return _encode(Line(p=number, tick=tick_number, ts=ts_ns))
+    return _encode(Line(p=number, tick=timer_number, ts=ts_ns))
 
 
 def record_of(line: Line) -> Record | None:
@@ -115,7 +115,7 @@ def record_of(line: Line) -> Record | None:
     )
 
 
-def tick_of(line: Line) -> tuple[int, int] | None:
+def timer_of(line: Line) -> tuple[int, int] | None:
     """Number and time of a line's timer, None if it holds none."""
     return None if line.tick is UNSET or line.ts is UNSET else (line.tick, line.ts)
 

@@ -17,7 +17,7 @@ from streamer.sources.recording.line_format import (
     read_header,
     read_line,
     record_of,
-    tick_of,
+    timer_of,
 )
 from streamer.sources.source import Assignments
 
@@ -127,13 +127,13 @@ class RecordingSource:
             line = self._parse(number, text)
             if line.p >= len(partitions):
                 raise self._line_error(number, f"partition {line.p} is not in the header")
-            tick, record = tick_of(line), record_of(line)
-            if records and (line.p != current or tick is not None or len(records) >= self._batch_size):
+            timer, record = timer_of(line), record_of(line)
+            if records and (line.p != current or timer is not None or len(records) >= self._batch_size):
                 yield Chunk(partitions[current], records)
                 records = []
             current = line.p
-            if tick is not None:
-                yield Chunk(partitions[current], (), tick=tick[1], tick_number=tick[0])
+            if timer is not None:
+                yield Chunk(partitions[current], (), timer_ns=timer[1], timer_number=timer[0])
             elif record is None:
                 raise self._line_error(number, "neither a record nor a timer")
             elif record.offset <= last_offset[current]:

@@ -12,7 +12,7 @@ import zstandard
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import Partition, Record
-from streamer.sources.recording.line_format import header_line, record_line, tick_line
+from streamer.sources.recording.line_format import header_line, record_line, timer_line
 
 _UNFINISHED = ".part"
 _GZIP_LEVEL = 6  # the default of the gzip command
@@ -65,9 +65,9 @@ class RecordingWriter:
         """Add a record of partition `number`."""
         self._line(record_line(number, record))
 
-    def tick(self, number: int, tick_number: int, ts_ns: int) -> None:
+    def timer(self, number: int, timer_number: int, ts_ns: int) -> None:
         """Add a timer of partition `number`."""
-        self._line(tick_line(number, tick_number, ts_ns))
+        self._line(timer_line(number, timer_number, ts_ns))
 
     def _line(self, line: bytes) -> None:
         with self._explained():

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomalies import KINDS
 from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import Spec
 from streamer.sources.simulator.sessions import TradingSession
 
-_NS = 1_000_000_000
 _WARM_UP_SHARE = 0.3
 _LONGEST_WARM_UP_S = 600
 _LAST_S = 90  # after the last anomaly, so that it can end and be detected
@@ -52,8 +52,8 @@ def draw_anomalies(
         free = [symbol for symbol in candidates if free_at[symbol] <= at]
         # if none is free, the one that is free soonest
         symbol = str(rng.choice(free)) if free else min(candidates, key=free_at.__getitem__)
-        start_ns = session.start_ns + int(at * _NS)
+        start_ns = session.start_ns + int(at * NS_PER_SECOND)
         lasts_s = KINDS[kind].lasts_s
         free_at[symbol] = at + lasts_s + _APART_S
-        anomalies.append(Anomaly(kind, symbol, start_ns, start_ns + int(lasts_s * _NS)))
+        anomalies.append(Anomaly(kind, symbol, start_ns, start_ns + int(lasts_s * NS_PER_SECOND)))
     return tuple(anomalies)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomalies import plant as plant_anomaly
 from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import INSTRUMENTS, Spec
@@ -23,9 +24,8 @@ OPENS_NS = 1_723_123_800_000_000_000
 """When the market opens: 2024-08-08, 13:30 UTC."""
 
 _INCARNATION = "simulator"
-_NS = 1_000_000_000
 _MS = 1_000_000
-_TIMER_S = 5
+_TIMER_EVERY_S = 5
 _CHUNK_RECORDS = 1000
 _UNKNOWN_END = 2**62
 
@@ -79,7 +79,7 @@ class SimulatorSource:
     @property
     def done(self) -> float:
         """The share of the simulated time that has been returned, 0 to 1."""
-        return (self.now_ns - OPENS_NS) / _NS / self._seconds
+        return (self.now_ns - OPENS_NS) / NS_PER_SECOND / self._seconds
 
     def open(self, assignments: Assignments) -> None:
         """Open the market."""
@@ -121,8 +121,8 @@ class SimulatorSource:
             _PartitionEvents(partition, self._merged(number), start)
             for number, (partition, start) in enumerate(zip(self._partitions, starts, strict=True))
         ]
-        for second in range(_TIMER_S, self._seconds + _TIMER_S, _TIMER_S):
-            until = OPENS_NS + min(second, self._seconds) * _NS
+        for second in range(_TIMER_EVERY_S, self._seconds + _TIMER_EVERY_S, _TIMER_EVERY_S):
+            until = OPENS_NS + min(second, self._seconds) * NS_PER_SECOND
             for reader in readers:
                 yield from reader.until(until)
             self.now_ns = until
@@ -153,4 +153,4 @@ class _PartitionEvents:
             if len(records) == _CHUNK_RECORDS:
                 yield Chunk(self._partition, records)
                 records = []
-        yield Chunk(self._partition, records, tick=ts)
+        yield Chunk(self._partition, records, timer_ns=ts)

@@ -8,9 +8,9 @@ batch and within the array. Anything unusual is not read but reported, and left 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from detectors.kernels import kernel
 from streamer.messages.record_block import NULL
 from streamer.messages.records import NO_TIME
 
@@ -39,7 +39,7 @@ _MAX_MS = (2**63 - 1) // _NS_PER_MS
 _MAX_SUM = 2**62  # two of these can be added
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _big_endian(data: NDArray[np.uint8], at: int, size: int) -> int:
     value = 0
     for k in range(at, at + size):
@@ -49,7 +49,7 @@ def _big_endian(data: NDArray[np.uint8], at: int, size: int) -> int:
     return value
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> int:
     """List the plain batches at the beginning of a fetch response.
 
@@ -96,7 +96,7 @@ def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> in
     return n
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _varint(data: NDArray[np.uint8], at: int, end: int, max_bytes: int) -> tuple[int, int]:
     """The position after a zigzag varint (-1: not one of at most `max_bytes` bytes), and its value."""
     raw = np.uint64(0)
@@ -113,7 +113,7 @@ def _varint(data: NDArray[np.uint8], at: int, end: int, max_bytes: int) -> tuple
     return -1, 0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _span(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
     """The position after a size and its bytes (-1: out of bounds), where they begin, the size or `NULL`."""
     at, size = _varint(data, at, end, 5)
@@ -122,7 +122,7 @@ def _span(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
     return at + max(size, 0), at, size
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _skip_headers(data: NDArray[np.uint8], at: int, end: int, count: int) -> int:
     """The position after the headers, -1 if they are malformed; only ASCII names are read here."""
     for _ in range(count):
@@ -138,7 +138,7 @@ def _skip_headers(data: NDArray[np.uint8], at: int, end: int, count: int) -> int
     return at
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _record(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) -> int:
     """The position after a record, -1 if it is malformed; writes its deltas, spans and headers to `out`."""
     at, size = _varint(data, at, end, 5)
@@ -168,7 +168,7 @@ def _record(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) 
     return at if at == end else -1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _nanoseconds(batch: NDArray[np.int64], delta: int) -> int:
     """A record's time, `NO_TIME` if it has none, -2 if it does not fit into ns."""
     if batch[ATTRIBUTES] & LOG_APPEND_TIME:
@@ -183,7 +183,7 @@ def _nanoseconds(batch: NDArray[np.int64], delta: int) -> int:
     return ms * _NS_PER_MS if ms <= _MAX_MS else -2
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _read_batch(
     data: NDArray[np.uint8],
     batch: NDArray[np.int64],
@@ -226,7 +226,7 @@ def _read_batch(
     return (n if at == end else -1), base + span, headed
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def read(
     data: NDArray[np.uint8], table: NDArray[np.int64], first_offset: int, columns: NDArray[np.int64]
 ) -> tuple[int, int, bool]:
