@@ -15,7 +15,7 @@ from streamer.cli.output import out
 from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
 
-_TIMER = "tick"  # as a timer is stored
+_TIMER = "tick"  # the stored name of a timer
 
 
 def why(
@@ -83,9 +83,9 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     if "explained" in rule:
         lines.append(f"  with       {rule['explained']}")
     if rule.get("settings"):
-        lines.append(f"  settings   {_pairs(_shown_kinds(rule['settings']))}")
+        lines.append(f"  settings   {_pairs(_with_timer_kind(rule['settings']))}")
     lines += [
-        f"  {part:<10} {_pairs(_shown_kinds(decision[part]) if part == 'event' else decision[part])}"
+        f"  {part:<10} {_pairs(_with_timer_kind(decision[part]) if part == 'event' else decision[part])}"
         for part in ("event", "features", "scores", "rarities")
         if decision.get(part)
     ]
@@ -100,13 +100,13 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _shown_kinds(values: Mapping[str, Any]) -> dict[str, Any]:
-    shown = dict(values)
-    if shown.get("kind") == _TIMER:
-        shown["kind"] = "timer"
-    if "on" in shown:
-        shown["on"] = ["timer" if kind == _TIMER else kind for kind in shown["on"]]
-    return shown
+def _with_timer_kind(values: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = dict(values)
+    if renamed.get("kind") == _TIMER:
+        renamed["kind"] = "timer"
+    if "on" in renamed:
+        renamed["on"] = ["timer" if kind == _TIMER else kind for kind in renamed["on"]]
+    return renamed
 
 
 def _subject(alert: Mapping[str, Any]) -> str:
