@@ -32,7 +32,7 @@ GROUP_WITHIN_MS = 5_000
 _log = structlog.get_logger(__name__)
 
 
-class Member:
+class GroupMember:
     """A subscribed consumer.
 
     Parameters

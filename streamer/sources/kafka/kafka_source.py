@@ -17,7 +17,7 @@ from streamer.sources.kafka.client_internals import use_parser
 from streamer.sources.kafka.consumer_options import options_of
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
-from streamer.sources.kafka.group_member import Member
+from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
@@ -89,7 +89,7 @@ class KafkaSource:
         self._parser = parser
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
-        self._opened: tuple[KafkaConsumer, Member] | None = None
+        self._opened: tuple[KafkaConsumer, GroupMember] | None = None
         self._prefetch = Prefetch()
         self._polled_at = self._returned_at = 0.0
         self._polled_soon = False
@@ -118,7 +118,7 @@ class KafkaSource:
         consumer = connect(KafkaConsumer, self._settings, self._environ, self._read_path.network, **options)
         if self._read_path.raw:
             use_parser(consumer, self._parser)
-        member = Member(consumer, self._settings, assignments)
+        member = GroupMember(consumer, self._settings, assignments)
         try:
             member.subscribe(self._globs)
         except errors.KafkaError as error:
@@ -222,12 +222,12 @@ class KafkaSource:
             self._prefetch = Prefetch()
 
     @property
-    def _connection(self) -> tuple[KafkaConsumer, Member]:
+    def _connection(self) -> tuple[KafkaConsumer, GroupMember]:
         if self._opened is None:
             raise RuntimeError("the source is not open")
         return self._opened
 
-    def _prefetch_records(self, member: Member, wait_s: float) -> None:
+    def _prefetch_records(self, member: GroupMember, wait_s: float) -> None:
         """Queue the records that have arrived; while some are queued already, at most one more."""
         limit = (PREFETCH_FACTOR if self._polled_soon and self.raw else 1) * self._max_poll_records
         polled = self._poll_once(member, wait_s, 1 if self._prefetch else limit)
@@ -237,7 +237,7 @@ class KafkaSource:
             for tp, records in polled.items():
                 self._prefetch.append(chunks_of(member.owned[tp], records))
 
-    def _poll_group(self, member: Member) -> None:
+    def _poll_group(self, member: GroupMember) -> None:
         """Handle rebalances while records wait; a damaged record is raised after those before it."""
         if self._pending_error is None:
             try:
@@ -248,7 +248,9 @@ class KafkaSource:
                 self._pending_error = error
         self._prefetch.retain(member.owned.values())
 
-    def _poll_once(self, member: Member, wait_s: float, limit: int) -> Mapping[TopicPartition, Sequence[Any]]:
+    def _poll_once(
+        self, member: GroupMember, wait_s: float, limit: int
+    ) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
             if not self._prefetch:  # the engine's positions are complete only once it has all records
                 member.place_partitions()
@@ -273,7 +275,7 @@ class KafkaSource:
             return polled
         return {}
 
-    def _probe(self, member: Member) -> None:
+    def _probe(self, member: GroupMember) -> None:
         if member.busy:
             self._mark_outage(f"group '{self._settings.group}' is rebalancing")
         else:
