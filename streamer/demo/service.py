@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from alerts.receivers.receiver import Receiver
 from alerts.routing import Router
-from streamer.app.assembly import wired
+from streamer.app.assembly import ServiceSetup, running_service
 from streamer.app.reload import Receivers
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
@@ -74,7 +74,8 @@ def run_demo(
     config = replace(config, settings=config.settings.model_copy(update={"heartbeat": None}))
     names = tuple(receivers)
     heard = Receivers(names, receivers, {}, Router(config.settings.route, names))
-    with wired(config, plan, database, heard, listen=listen, left=_not_delivered) as parts:
+    setup = ServiceSetup(config, plan, heard, listen)
+    with running_service(setup, database, _not_delivered) as parts:
         served(parts.address)
         engine = parts.engine(source, timers=False, watch=watch)
         began = time.monotonic()

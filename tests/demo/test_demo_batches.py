@@ -18,7 +18,7 @@ def bodies(batch_size: int) -> list[bytes]:
     def watch(work: Work) -> None:
         found.extend(transition.body for transition in work.outcome.transitions)
 
-    source = SimulatorSource(2, 600, each=1, partitions=1, specs=INSTRUMENTS[5:9])
+    source = SimulatorSource(2, 600, per_kind=1, partitions=1, specs=INSTRUMENTS[5:9])
     tally = replay(compile_plan(load_text(DEMO_CONFIG)), source, batch_size=batch_size, watch=watch)
     assert tally.dead == {}
     assert tally.late == 0
