@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from alerts.kernels import kernel
 from alerts.rules import Rule
 
 FIRED, UPDATED, RESOLVED = 0, 1, 2
@@ -229,7 +229,7 @@ class Episodes:
         self._count_busy()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _walk(
     slots: NDArray[np.int32],
     clock: NDArray[np.int64],

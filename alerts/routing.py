@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from alerts.language.columns import ABSENT, ExpressionColumns
 from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ABSENT, ExpressionColumns
 from alerts.language.symbols import Symbol, SymbolTable
 from alerts.severity import SEVERITIES
 from alerts.suggestions import did_you_mean
@@ -107,8 +107,15 @@ class RouteError(ValueError):
         self.problems = tuple(problems)
 
 
+class Routes(Protocol):
+    """Decides which receivers an alert goes to."""
+
+    def receivers(self, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of receivers, each once, in configuration order."""
+
+
 class Router:
-    """Chooses the receivers of an alert; an `alerts.contracts.Routes`.
+    """Chooses the receivers of an alert; a `Routes`.
 
     An alert of the service about a receiver (``source.receiver``) never goes to that one: where the
     routes name no other, it goes to all the others.

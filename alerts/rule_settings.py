@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from alerts.catalogue.files import known_set, read_set, set_names
-from alerts.holding import DurationText, HoldText
+from alerts.for_clause import DurationText, HoldText
 from alerts.language.symbols import KIND_LABELS, KIND_NAMES
 from alerts.severity import SEVERITIES, Severity
 from alerts.suggestions import did_you_mean

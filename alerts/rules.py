@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.holding import Hold, parse_duration, parse_hold
-from alerts.language.columns import ExpressionColumns
+from alerts.for_clause import Hold, parse_duration, parse_hold
 from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
 from alerts.rule_settings import RuleSettings
 from alerts.severity import SEVERITIES
-from alerts.text import TextTemplate, compile_text
+from alerts.text_template import TextTemplate, compile_text
 
 RULES_VERSION = 1
 """Raised whenever the same rule would come to other transitions than before."""

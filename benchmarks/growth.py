@@ -22,7 +22,9 @@ BATCHES = (100, 500, 2_000, 5_000, 10_000)
 _MOST = 2.0
 _CHUNKS = 4
 _KNOWN_AFTER_MS = 11_000  # of an instrument's time the inputs of the example's model are known
-_LEARNT_AFTER = 20  # events more the model learns: `detectors.squash.ENOUGH` trades, and quotes between them
+_LEARNT_AFTER = (
+    20  # events more the model learns: `detectors.input_guard.ENOUGH` trades, and quotes between them
+)
 _CONDITIONS = (
     "size > {far} * size_mean_1h and notional > {money}k",
     "abs(return_bps_10s) > {bps}bps and trade_rate_10s > {rate}",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import squash
-from detectors.columns import KIND_NAMES, Columns, State
+from detectors import input_guard
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import KIND_NAMES, Columns, State
 from detectors.features.names import UnknownFeatureError, parse_feature
 from detectors.fields import FIELDS, Shape
 from detectors.kernels import kernel
@@ -74,7 +74,7 @@ class Detector:
         self._inputs = tuple(inputs)
         self._width = len(settings.features)
         squashed = _squashes(settings)
-        self._guard = squash.Guard(
+        self._guard = input_guard.Guard(
             [at.shape for at in inputs],
             [squashed and i < self._width for i in range(len(inputs))],
             settings.wild,
@@ -138,7 +138,7 @@ class Detector:
         return DetectorScores(rows, score, status)
 
     def counters(self) -> dict[str, int]:
-        """How many rows were learnt, or not and why (`squash.COUNTERS`), and quarantined instruments."""
+        """How many rows were learnt, or not and why (`input_guard.COUNTERS`), and quarantined instruments."""
         return {**self._guard.counters(), "quarantined": len(self._model.quarantined())}
 
     def quarantined(self) -> Mapping[int, str]:
@@ -192,7 +192,7 @@ def _squashes(settings: DetectorSettings) -> bool:
 
 
 def _version(settings: DetectorSettings, specs: list[str], model: str) -> str:
-    whole = {"settings": settings.spec, "inputs": specs, "guard": squash.VERSION, "model": model}
+    whole = {"settings": settings.spec, "inputs": specs, "guard": input_guard.VERSION, "model": model}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from detectors.columns import METRIC, ORDER, QUOTE, TRADE
+from detectors.event_columns import METRIC, ORDER, QUOTE, TRADE
 
 Shape = Literal["signed", "positive", "level"]
 """How a number behaves: around zero, upwards from zero, or around a level of its own."""

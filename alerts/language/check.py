@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import reduce
 
 from alerts.language.errors import ExpressionError, error_at
-from alerts.language.meanings import Judgement, Meaning, Mention, Wording
 from alerts.language.operations import NumberColumn, NumberConstant, Operation, Rank
+from alerts.language.predicates import All, Any, Compare, Not, Predicate, SameText, TextColumn, TextConstant
 from alerts.language.quantities import (
     Quantity,
     QuantityError,
@@ -33,7 +33,7 @@ from alerts.language.syntax import (
     Sign,
     Text,
 )
-from alerts.language.truth import All, Any, Compare, Not, Predicate, SameText, TextColumn, TextConstant
+from alerts.language.typed_parts import Judgement, Meaning, Mention, Wording
 from alerts.language.units import LITERALS, unit_of
 from alerts.suggestions import closest
 

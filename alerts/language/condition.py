@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.language.check import Checker
-from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError, error_at
-from alerts.language.meanings import Mention, plain_threshold
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.parse import parse
+from alerts.language.predicates import Predicate
 from alerts.language.symbols import KIND_LABELS, Symbol, Symbols
 from alerts.language.syntax import render
-from alerts.language.truth import Predicate
+from alerts.language.typed_parts import Mention, plain_threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from alerts.kernels import kernel
 
 
 def logarithm(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -27,7 +28,7 @@ def logarithm(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _logarithms(values: NDArray[np.float64], result: NDArray[np.float64]) -> None:
     for i in range(len(values)):
         result[i] = math.log(values[i]) if values[i] > 0.0 else math.nan

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.columns import ExpressionColumns
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.logarithm import logarithm
 
 Values: TypeAlias = "NDArray[np.float64] | np.float64"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alerts.contracts import Delivery
+from alerts.receivers.receiver import Delivery
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
-from alerts.contracts import Clock, Delivery, PermanentError
+from alerts.clock import Clock
 from alerts.receivers.body import one_line, read_body
+from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.receivers.settings import ConsoleSettings
 from alerts.secrets import Resolve
 

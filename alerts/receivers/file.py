@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from alerts.contracts import Clock, Delivery, PermanentError, RetryableError
+from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.settings import FileSettings
 from alerts.secrets import Resolve
 

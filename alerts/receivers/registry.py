@@ -7,7 +7,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from alerts.contracts import Clock, Receiver
+from alerts.clock import Clock
+from alerts.receivers.receiver import Receiver
 from alerts.receivers.settings import ReceiverSettings
 from alerts.secrets import Resolve
 

@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 from slack_sdk import WebClient
 
-from alerts.contracts import Clock, Delivery, PermanentError
+from alerts.clock import Clock
 from alerts.receivers.body import read_body
+from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.receivers.settings import SlackSettings
 from alerts.receivers.slack_errors import quiet_logger, translated
 from alerts.receivers.slack_message import SlackMessage, message, metadata, reply

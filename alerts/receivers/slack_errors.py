@@ -11,7 +11,7 @@ from urllib.error import URLError
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from alerts.contracts import PermanentError, RetryableError
+from alerts.receivers.receiver import PermanentError, RetryableError
 from alerts.receivers.retry_after import retry_after_s
 
 RETRYABLE = frozenset(

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alerts.contracts import Delivery
 from alerts.receivers.body import Shown, read_body
+from alerts.receivers.receiver import Delivery
 
 METADATA_EVENT = "tapewatch_alert"
 """The `event_type` under which messages carry the key they were sent under."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from slack_sdk.webhook import WebhookClient
 
-from alerts.contracts import Clock, Delivery
+from alerts.clock import Clock
+from alerts.receivers.receiver import Delivery
 from alerts.receivers.settings import SlackSettings, http_url
 from alerts.receivers.slack_errors import error_for, quiet_logger, translated
 from alerts.receivers.slack_message import message

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import urllib3
 from standardwebhooks import Webhook
 
-from alerts.contracts import Clock, Delivery, PermanentError, RetryableError
+from alerts.clock import Clock
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.retry_after import retry_after_s
 from alerts.receivers.settings import WebhookSettings
 from alerts.secrets import Resolve, SecretError

@@ -12,7 +12,7 @@ from detectors.calibration.calibrator import (
     Calibrator,
     Rarity,
 )
-from detectors.calibration.cascade import Cascade
+from detectors.calibration.cascade_calibrator import Cascade
 
 __all__ = [
     "CALIBRATORS",

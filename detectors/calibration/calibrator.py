@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
+from detectors.event_columns import State
 
 LONGEST_S = 365 * 86_400.0
 """What a rarity is cut off at: beyond a year nothing that was seen can tell one score from another."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from detectors.calibration.calibrator import LONGEST_S
 from detectors.calibration.controllers import came, corrected, expect, place_bounds
-from detectors.calibration.rings import RINGS, SHARE, TAIL
+from detectors.calibration.rank_rings import RINGS, SHARE, TAIL
 from detectors.kernels import kernel
 
 TOGETHER_S = 1800.0

@@ -8,7 +8,7 @@ import numpy as np
 
 from detectors.calibration.calibrator import SMALLEST_CHANCE
 from detectors.calibration.controllers import came, corrected, expect, place_bounds
-from detectors.calibration.rings import TAIL
+from detectors.calibration.rank_rings import TAIL
 from detectors.kernels import kernel
 
 KNOTS = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detectors.drift.bank import Drift, DriftBank, Level
+from detectors.drift.drift_bank import Drift, DriftBank, Level
 from detectors.drift.monitor import Evidence, Monitor
 from detectors.drift.registry import MONITORS
 

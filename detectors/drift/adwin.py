@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.drift.monitor import Evidence
 from detectors.drift.river_adwin import adwin
-from detectors.drift.scale import middle_and_scale
-from detectors.slots import SlotArrays, SlotColumn, StateMismatchError
+from detectors.drift.robust_scale import middle_and_scale
+from detectors.event_columns import State
+from detectors.slot_arrays import SlotArrays, SlotColumn, StateMismatchError
 
 DELTA = 1e-5
 """The chance of a false cut at any one value that ADWIN's theorem allows; what happens is far below."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
+from detectors.event_columns import State
 
 
 @dataclass(frozen=True, slots=True)

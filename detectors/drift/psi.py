@@ -15,10 +15,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.drift.monitor import MOST_VALUES, Evidence
+from detectors.event_columns import State
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 REFERENCE, WINDOW, EVERY = MOST_VALUES, 300, 30
 """Values in the reference and among the latest, and how many of them from one look to the next."""

@@ -18,13 +18,13 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import ORDER, TIMER
-from detectors.features.banks import Bank, Part
-from detectors.features.rows import NS, FeatureRows, bits_of, is_of
+from detectors.event_columns import ORDER, TIMER
+from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
+from detectors.features.series_banks import Bank, Part
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.series import Lanes
-from detectors.slots import SlotColumn
+from detectors.series_arrays import Lanes
+from detectors.slot_arrays import SlotColumn
 
 Statistic = Literal["mean", "var", "sd", "z"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
-from detectors.features.banks import Banks, Copies
-from detectors.features.rows import FeatureRows
+from detectors.event_columns import State
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import Banks, Copies
 from detectors.fields import Shape
 
 Unit = Literal["bps", "ratio", "per_second", "seconds", "number"]

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Columns, State
-from detectors.features.banks import Banks, Copies
+from detectors.event_columns import Columns, State
 from detectors.features.baselines import Baseline, Baselines
 from detectors.features.family import Convert, Family, Node, Unit
+from detectors.features.feature_rows import NS, FeatureRows
 from detectors.features.names import Feature, parse_feature
 from detectors.features.registry import FAMILIES
-from detectors.features.rows import NS, FeatureRows
+from detectors.features.series_banks import Banks, Copies
 from detectors.fields import FIELDS, Shape
-from detectors.slots import StateMismatchError
+from detectors.slot_arrays import StateMismatchError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
-from detectors.features.banks import Banks, Copies, Lane
+from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
 from detectors.features.family import Family
-from detectors.features.rows import NS, FeatureRows
+from detectors.features.feature_rows import NS, FeatureRows
+from detectors.features.series_banks import Banks, Copies, Lane
 from detectors.features.windows import VERSION, OneEach, Weigh, WindowSums
 from detectors.kernels import kernel
 

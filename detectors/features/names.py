@@ -10,8 +10,8 @@ from functools import lru_cache
 from detectors.features.baselines import STATISTICS, Statistic
 from detectors.features.baselines import VERSION as BASELINE_VERSION
 from detectors.features.family import Family, Unit
+from detectors.features.feature_rows import NS
 from detectors.features.registry import FAMILIES
-from detectors.features.rows import NS
 from detectors.fields import FIELDS, Shape
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

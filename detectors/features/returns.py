@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors.columns import TIMER, TRADE
-from detectors.features.banks import Lane, ValueBank
+from detectors.event_columns import TIMER, TRADE
 from detectors.features.family import Family
-from detectors.features.rows import FeatureRows
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import Lane, ValueBank
 from detectors.features.windows import BUCKETS, NEVER, bucket_of, lowest_bit
 from detectors.kernels import kernel
-from detectors.slots import SlotColumn
+from detectors.slot_arrays import SlotColumn
 
 _TRADES = frozenset({TRADE})
 

@@ -17,11 +17,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import TIMER
-from detectors.features.banks import Lane, ValueBank
-from detectors.features.rows import FeatureRows, bits_of, is_of
+from detectors.event_columns import TIMER
+from detectors.features.feature_rows import FeatureRows, bits_of, is_of
+from detectors.features.series_banks import Lane, ValueBank
 from detectors.kernels import kernel
-from detectors.slots import SlotColumn
+from detectors.slot_arrays import SlotColumn
 
 BUCKETS = 20
 """Buckets in a window: it covers at most a twentieth more than its name says."""

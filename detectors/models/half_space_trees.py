@@ -23,12 +23,12 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import State
 from detectors.kernels import kernel
 from detectors.models.model import READY, WARMING
 from detectors.models.params import IntegerParam, whole_numbers
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _MARGIN = 0.15  # of a side, River's padding
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import State
 
 WARMING, READY, QUARANTINED = range(3)
 STATUS_NAMES = ("warming", "ready", "quarantined")

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import State
 from detectors.models.model import QUARANTINED, READY, WARMING
 from detectors.models.river_build import build as build_model
 from detectors.models.river_build import class_name, parts
 from detectors.models.river_calls import calls_of, failure
 from detectors.models.river_trial import tried
-from detectors.slots import SlotArrays, SlotColumn, StateMismatchError
+from detectors.slot_arrays import SlotArrays, SlotColumn, StateMismatchError
 
 WARMUP = 100
 """Learnt rows before a score counts, unless set or known of the model."""

@@ -16,13 +16,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import State
 from detectors.kernels import kernel
 from detectors.medians import insert, middle
 from detectors.models.model import READY, WARMING
 from detectors.models.params import IntegerParam, whole_numbers
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 WARMUP = 64
 """Values of each input before there is a score."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, publish
 from streamer.store.dead_records import Choice, DeadRecord, DeadRecords

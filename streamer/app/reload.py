@@ -11,10 +11,11 @@ from typing import Any
 
 import structlog
 
-from alerts.contracts import Clock, Receiver, Routes
+from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
+from alerts.receivers.receiver import Receiver
 from alerts.receivers.registry import build_receiver
-from alerts.routing import Router
+from alerts.routing import Router, Routes
 from alerts.secrets import SecretError
 from streamer.config.errors import ConfigError, Path, Problem
 from streamer.config.file import ConfigFile

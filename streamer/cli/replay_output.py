@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from alerts.contracts import Delivery
 from alerts.receivers.console import alert_line
+from alerts.receivers.receiver import Delivery
 from streamer.app.replay import Tally
 from streamer.cli.output import progress_bar
 from streamer.pipeline.export import ScoreFile, open_for_writing

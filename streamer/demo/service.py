@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from alerts.contracts import Receiver
+from alerts.receivers.receiver import Receiver
 from alerts.routing import Router
 from streamer.app.assembly import wired
 from streamer.app.reload import Receivers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Row, delete, insert, select, update
 
 from alerts.alert import Alert
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.deliveries import PARKED, PENDING, SUMMARISED, TRYING

@@ -10,10 +10,13 @@ from types import MappingProxyType
 
 import structlog
 
-from alerts.attempt import plain_traceback
-from alerts.contracts import Clock, DeliveryWatch, Receiver, Routes
-from alerts.sender import RetryPace, Sender, unwatched
+from alerts.clock import Clock
+from alerts.receivers.receiver import Receiver
+from alerts.routing import Routes
+from streamer.notify.attempt import plain_traceback
+from streamer.notify.delivery_watch import DeliveryWatch, unwatched
 from streamer.notify.heartbeat import HeartbeatSender
+from streamer.notify.sender import RetryPace, Sender
 from streamer.store.database import Database
 from streamer.store.deliveries import MUTED, StoreDeliveries
 from streamer.store.outbox import StoreOutbox, Unrouted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectors.slots import SlotArrays, all_arrays
+from detectors.slot_arrays import SlotArrays, all_arrays
 from streamer.messages.outcome import Outcome
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.runner import Runner

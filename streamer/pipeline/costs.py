@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import KIND_NAMES, Columns
 
 _INSTRUMENTS = 4
 _FIRST = 50  # rows that compile kernels and fill the first windows

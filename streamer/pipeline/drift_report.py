@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from alerts.alert import Alert
 from alerts.one_shot import DRIFT
-from detectors.columns import KIND_NAMES
 from detectors.drift import Drift
+from detectors.event_columns import KIND_NAMES
 from streamer.messages.fold_version import code_version
 from streamer.messages.outcome import Transition
 from streamer.pipeline.drift_plan import Watch

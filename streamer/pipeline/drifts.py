@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.rules import rows_of
-from detectors.columns import State
 from detectors.detector import Detector
 from detectors.drift import DriftBank
+from detectors.event_columns import State
 from detectors.features import parse_feature
 from streamer.messages.outcome import Transition
 from streamer.messages.records import NO_TIME

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from detectors.kernels import kernel
 from streamer.messages.records import NO_TIME
 
 _NO_TIME = int(NO_TIME)
 _NS = 1_000_000_000
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ahead(t, r, watermark, max_ahead):  # type: ignore[no-untyped-def]
     return r != _NO_TIME and t > r + max_ahead and (watermark == _NO_TIME or t > watermark + max_ahead)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def admit(
     ts: NDArray[np.int64],
     record_ts: NDArray[np.int64],
@@ -48,7 +48,7 @@ def admit(
     return watermark
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def advance(
     slot: NDArray[np.int32], ts: NDArray[np.int64], last: NDArray[np.int64], clock: NDArray[np.int64]
 ) -> int:
@@ -74,7 +74,7 @@ def advance(
     return late
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def take_in(
     ts: NDArray[np.int64],
     record_ts: NDArray[np.int64],
@@ -116,7 +116,7 @@ def take_in(
     return True, watermark, advance(slot, ts, last, clock)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def reach(ts: NDArray[np.int64], reached: int, second: NDArray[np.int64]) -> int:
     """Give each row the second of the highest event time up to it; returns that time.
 

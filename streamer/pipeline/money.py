@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from detectors.kernels import kernel
 from streamer.messages.batch import Kind
 
 _TRADE = int(Kind.TRADE)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def notional(
     kind: NDArray[np.int8], price: NDArray[np.float64], size: NDArray[np.float64], out: NDArray[np.float64]
 ) -> None:

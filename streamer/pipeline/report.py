@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from alerts.alert import Alert, over
 from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
-from alerts.language.columns import ExpressionColumns as RuleColumns
+from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
-from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
+from detectors.event_columns import KIND_NAMES, Columns
 from streamer.messages.batch import Batch
 from streamer.messages.fold_version import code_version
 from streamer.messages.outcome import NearMiss, Transition

@@ -10,7 +10,7 @@ import numpy as np
 
 from alerts.alert import Alert, over
 from alerts.severity import SEVERITIES
-from detectors.columns import State
+from detectors.event_columns import State
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.episodes import Episodes
-from alerts.evaluation import Evaluation
-from alerts.language.columns import ExpressionColumns as RuleColumns
+from alerts.language.expression_columns import ExpressionColumns as RuleColumns
+from alerts.rule_evaluation import Evaluation
 from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
-from detectors.columns import CODED, Columns, plain
 from detectors.detector import Detector
+from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
 from streamer.messages.batch import INSTRUMENT_NAMES, Batch, DeadLetter, Decoded, InstrumentName

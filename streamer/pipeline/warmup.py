@@ -14,7 +14,6 @@ from streamer.messages.batch import Batch, Decoded, Instrument, Kind
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.messages.records import Partition, Record
 from streamer.messages.texts import Strings, Texts
-from streamer.pipeline.kernel_loading import load_without_compiler
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Timer
 
@@ -44,7 +43,6 @@ def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] =
         Seconds it took.
     """
     began = time.monotonic()
-    load_without_compiler()
     notice = threading.Timer(_QUICK_S, say, [_NOTICE])
     notice.start()
     try:

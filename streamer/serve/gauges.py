@@ -9,7 +9,7 @@ import numpy as np
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from detectors.models.model import STATUS_NAMES
 from streamer.messages.records import Partition
 from streamer.pipeline.runner import Runner

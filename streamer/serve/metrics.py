@@ -8,12 +8,12 @@ import numpy as np
 from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.contracts import DeliveryOutcome
 from alerts.one_shot import DRIFT
 from alerts.severity import SEVERITIES
 from detectors.models.model import STATUS_NAMES
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.messages.records import Partition
+from streamer.notify.delivery_watch import DeliveryOutcome
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Work
 from streamer.serve.histogram import BulkHistogram
@@ -111,7 +111,7 @@ class Metrics:
     def delivery(
         self, receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None
     ) -> None:
-        """Count what became of deliveries; an `alerts.contracts.DeliveryWatch`."""
+        """Count what became of deliveries; a `streamer.notify.delivery_watch.DeliveryWatch`."""
         self._deliveries.labels(receiver, outcome).inc(count)
         if waited_s is not None:
             self._to_delivered.labels(receiver).observe(waited_s)

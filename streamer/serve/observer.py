@@ -8,7 +8,7 @@ from typing import Protocol
 
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.messages.fold_version import code_version
 from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts

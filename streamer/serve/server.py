@@ -16,8 +16,8 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.attempt import plain_traceback
 from streamer.errors import TapewatchError
+from streamer.notify.attempt import plain_traceback
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, or_, select, update
 
-from alerts.contracts import Delivery
+from alerts.receivers.receiver import Delivery
 from streamer.store.database import Database
 from streamer.store.service_alerts import parked, raise_service_alert
 from streamer.store.summaries import replaceable, summary
@@ -26,7 +26,7 @@ _earlier = deliveries.alias("earlier")
 
 
 class StoreDeliveries:
-    """The `alerts.contracts.DeliveryStore` of a `Database`.
+    """Deliveries of a `Database`; every call is one short transaction.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import code_version
 from streamer.messages.journal_entries import JournalEntry

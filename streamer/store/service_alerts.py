@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from alerts.alert import Alert
-from alerts.contracts import Delivery
+from alerts.receivers.receiver import Delivery
 from alerts.severity import Severity
 from streamer.messages.records import Partition
 from streamer.store.database import insert_absent

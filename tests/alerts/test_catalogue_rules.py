@@ -7,7 +7,7 @@ import pytest
 from alerts_market import MARKET, ORDER, QUOTE, TIMER, TRADE
 
 from alerts.catalogue.files import read_set, set_names
-from alerts.language.columns import ExpressionColumns
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
 from alerts.severity import SEVERITIES

@@ -13,9 +13,9 @@ from fakes.alert_bodies import alert_body, delivery
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.contracts import PermanentError, RetryableError
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.file import FileReceiver, file
+from alerts.receivers.receiver import PermanentError, RetryableError
 from alerts.receivers.settings import FileSettings
 from streamer.notify.clock import SystemClock
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 PRINT = """
 import sys
-from alerts.contracts import Delivery, PermanentError
+from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.receivers.console import console
 from alerts.receivers.settings import ConsoleSettings
 receiver = console("tty", ConsoleSettings(), lambda secret: "", None)
@@ -140,7 +140,7 @@ def test_a_folder_that_goes_away_parks(tmp_path: Path) -> None:
 APPEND = """
 import resource, sys
 from pathlib import Path
-from alerts.contracts import Delivery, RetryableError
+from alerts.receivers.receiver import Delivery, RetryableError
 from alerts.receivers.file import FileReceiver
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:

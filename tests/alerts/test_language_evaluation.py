@@ -13,9 +13,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from alerts.language.columns import ABSENT, ExpressionColumns
 from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ABSENT, ExpressionColumns
 from alerts.language.logarithm import logarithm
 from alerts.language.symbols import Symbol, SymbolTable
 

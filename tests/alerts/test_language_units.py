@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from alerts_market import MARKET
 
-from alerts.language.columns import ExpressionColumns
 from alerts.language.condition import compile_condition
+from alerts.language.expression_columns import ExpressionColumns
 
 THRESHOLDS = [
     ("return_bps_10s > 10", 10.0),

@@ -14,7 +14,7 @@ import pytest
 from fakes.alert_bodies import delivery
 from fakes.slack import INCOMING, FakeSlack, cut, hang, rate_limited, refuse, server_error
 
-from alerts.contracts import Delivery, PermanentError, Receiver, RetryableError
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from alerts.receivers.registry import RECEIVERS, build_receiver
 from alerts.receivers.settings import ReceiverSettings
 from streamer.notify.clock import SystemClock

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from alerts.catalogue.files import read_set, set_names
-from alerts.holding import Hold, parse_hold
+from alerts.for_clause import Hold, parse_hold
 from alerts.rule_settings import RuleSettings, RulesSettings
 
 

@@ -11,8 +11,8 @@ import pytest
 from alerts_market import MARKET, ORDER, QUOTE, TIMER, TRADE
 from numpy.typing import NDArray
 
-from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.alert_bodies import delivery
 from fakes.slack import FakeSlack, cut, fine, rate_limited, refuse, server_error
 
-from alerts.contracts import Delivery, PermanentError, RetryableError
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.registry import build_receiver
 from alerts.receivers.settings import ReceiverSettings
 from alerts.receivers.slack_message import escape, message

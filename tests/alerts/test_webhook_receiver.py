@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from alerts.contracts import PermanentError, Receiver, RetryableError
+from alerts.receivers.receiver import PermanentError, Receiver, RetryableError
 from alerts.receivers.registry import build_receiver
 from alerts.receivers.retry_after import retry_after_s
 from alerts.receivers.settings import ReceiverSettings

@@ -14,7 +14,7 @@ from market_bytes import LOG, T0
 from pipeline_world import World
 from prometheus_client import generate_latest
 
-from alerts.contracts import RetryableError
+from alerts.receivers.receiver import RetryableError
 from streamer.messages.records import Partition, Record
 from streamer.notify.notifier import Notifier
 from streamer.serve.observer import Observer

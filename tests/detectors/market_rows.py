@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detectors.columns import ACTIONS, HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, Columns
+from detectors.event_columns import ACTIONS, HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, Columns
 
 START = 1_723_118_400_000_000_000
 FIELDS = ("price", "size", "notional", "bid_price", "bid_size", "ask_price", "ask_size", "value")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.calibration import CALIBRATORS, LONGEST_OF_WATCHED, LONGEST_S, build_calibrator
-from detectors.slots import StateMismatchError
+from detectors.slot_arrays import StateMismatchError
 
 S = 1_000_000_000
 START = 1_700_000_000 * S

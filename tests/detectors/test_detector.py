@@ -7,12 +7,12 @@ from market_rows import START, batches, columns_of, part, random_columns, same, 
 from pydantic import ValidationError
 from river import anomaly
 
-from detectors.columns import METRIC, QUOTE, TIMER, TRADE
 from detectors.detector import Detector
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import METRIC, QUOTE, TIMER, TRADE
 from detectors.features import FeatureSet
+from detectors.input_guard import Guard
 from detectors.models import READY, WARMING, ModelError
-from detectors.squash import Guard
 
 TREES = {
     "model": "HalfSpaceTrees",

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from detectors.drift import MONITORS, DriftBank
 from detectors.drift.psi import REFERENCE, WINDOW, DistributionMonitor, chance_threshold
-from detectors.drift.seconds import Blocks
-from detectors.slots import StateMismatchError
+from detectors.drift.second_blocks import Blocks
+from detectors.slot_arrays import StateMismatchError
 
 DAY = 86_400
 

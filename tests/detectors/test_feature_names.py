@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import ALL_FEATURES
 
-from detectors.columns import METRIC, ORDER, QUOTE, TIMER, TRADE
+from detectors.event_columns import METRIC, ORDER, QUOTE, TIMER, TRADE
 from detectors.features import FAMILIES, FeatureSet, UnknownFeature, catalogue, parse_feature
 from detectors.fields import FIELDS
 

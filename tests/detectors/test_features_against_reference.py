@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import START, batches, columns_of, random_columns
 
-from detectors.columns import METRIC, ORDER, QUOTE, TIMER, TRADE
+from detectors.event_columns import METRIC, ORDER, QUOTE, TIMER, TRADE
 from detectors.features import FeatureSet
 
 NS = 10**9

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import ALL_FEATURES, START, batches, columns_of, part, random_columns, same, same_state
 
-from detectors.columns import TIMER
+from detectors.event_columns import TIMER
 from detectors.features import FeatureSet
-from detectors.slots import StateMismatchError
+from detectors.slot_arrays import StateMismatchError
 
 
 def fresh(names=ALL_FEATURES, n_slots=3):

@@ -9,7 +9,7 @@ from river_cases import NINE, river_cases
 
 from detectors.detector_settings import DetectorSettings
 from detectors.models import QUARANTINED, READY, WARMING, ModelError, build_model
-from detectors.slots import StateMismatchError
+from detectors.slot_arrays import StateMismatchError
 
 CASES = river_cases()
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import same_state
 
-from detectors.memory import MAPPED, Growing
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.growing_array import MAPPED, Growing
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 LAYOUT = {
     "zero": SlotColumn(np.float64),

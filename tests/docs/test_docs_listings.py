@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from alerts.contracts import Delivery
+from alerts.receivers.receiver import Delivery
 from streamer.cli.alerts import alerts
 from streamer.cli.dead_letters import dead_letters
 from streamer.cli.why import why

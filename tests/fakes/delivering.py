@@ -17,9 +17,9 @@ import structlog
 from alerts.receivers.registry import build_receiver
 from alerts.receivers.settings import ReceiverSettings
 from alerts.routing import Router, RouteSettings
-from alerts.sender import RetryPace
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
+from streamer.notify.sender import RetryPace
 from streamer.store.database import Database, open_store
 
 QUICK = RetryPace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05)

@@ -18,7 +18,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, market, records, trade
 from pipeline_world import RULES, World, cycle, plan_of
 
-from alerts.contracts import RetryableError
+from alerts.receivers.receiver import RetryableError
 from streamer.errors import TapewatchError
 from streamer.messages.records import Partition
 from streamer.notify.notifier import Notifier

@@ -14,7 +14,7 @@ from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import CONFIG, DETECTORS, World, cycle, plan_of
 
 from alerts.durations import spoken
-from alerts.language.asked import asked_rates
+from alerts.language.rarity_rates import asked_rates
 from streamer.messages.records import Partition
 from streamer.pipeline.rule_rates import rule_rates
 from streamer.pipeline.state import restore, snapshot, status_document

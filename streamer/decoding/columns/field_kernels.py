@@ -8,8 +8,8 @@ Arrays come as addresses, since handing arrays to functions costs more than all 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.columns.plan_codes import (
     FIXED,
     NUMBER,
@@ -46,7 +46,7 @@ GONE, THERE, DOUBT = range(3)
 U = np.uint64
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def value_of(each, row, n, arena, present, other, cells, plan):
     """One field: its state, it as a number, and what stands for it in columns of codes and of texts."""
     entries, amounts, letters, word_starts, words = plan
@@ -91,24 +91,24 @@ def value_of(each, row, n, arena, present, other, cells, plan):
     return THERE if good else DOUBT, np.float64(whole), whole, NO_TEXT
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def has_bit(bits, field):
     """Whether a field is among those of a row; `NOWHERE` never is."""
     return field >= 0 and bits >> U(field) & U(1) != 0
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def cell(column, row):
     """The word of a row in the column at an address."""
     return np.int64(word_at(column + row * 8))
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _meaning(words, word):
     return cell(words, word * _WORD_WIDTH + MEANS)
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _number(value, amount):
     """A number in its unit, and whether it is within the bounds."""
     factor, lowest = double_of(U(cell(amount, FACTOR))), double_of(U(cell(amount, LOW)))
@@ -117,7 +117,7 @@ def _number(value, amount):
     return value, low and value <= double_of(U(cell(amount, HIGH)))
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _whole(text, size, bits, what, unit):
     """A whole number or a time's ns; below 0 where it is not beyond doubt one that is not negative."""
     if size != NO_TEXT:
@@ -127,7 +127,7 @@ def _whole(text, size, bits, what, unit):
     return np.int64(bits) if what == WHOLE or unit == 0 else _counted_ns(double_of(bits), unit)
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _counted_ns(count, unit):
     """The ns of a count in s, ms or us: of the shortest decimal that is the same double.
 
@@ -142,7 +142,7 @@ def _counted_ns(count, unit):
     return NO_NS
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def word_of_text(text, size, begin, behind, letters, starts):
     """Which word a text at an address is; -1 for none of them."""
     for word in range(begin, behind):
@@ -156,7 +156,7 @@ def word_of_text(text, size, begin, behind, letters, starts):
     return -1
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def word_of_number(value, begin, behind, words, what):
     """Which word stands for a number, or for true or false; -1 for none of them."""
     for word in range(begin, behind):

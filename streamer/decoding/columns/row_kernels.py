@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.columns.field_kernels import (
     AS_FLAG,
     AS_TEXT,
@@ -30,7 +30,6 @@ from streamer.decoding.columns.field_kernels import (
     word_of_number,
     word_of_text,
 )
-from streamer.decoding.columns.fingerprint import FINGERPRINT
 from streamer.decoding.columns.plan_codes import LEFT, TO_CODE, TO_NUMBER, TO_TIME
 from streamer.messages.records import NO_TIME
 from streamer.messages.texts import ABSENT
@@ -38,8 +37,21 @@ from streamer.messages.texts import ABSENT
 U = np.uint64
 
 
-@njit
-def _read_kinds(arena, unsure, present, cells, entries, letters, word_starts, words, actions):
+@kernel
+def read_kinds(arena, unsure, present, cells, entries, letters, word_starts, words, actions):
+    """Write what each row is: a kind, `LEFT`, or below that something that is only counted.
+
+    Parameters
+    ----------
+    arena, unsure, present, cells
+        The rows as they were scanned; see `take_rows`.
+    entries
+        int64[1, …], the `Entry` of kinds.
+    letters, word_starts, words
+        The words of the plan.
+    actions
+        int64[n], written.
+    """
     base, words_at = arena.ctypes.data, words.ctypes.data
     text, value, flag = entries[0, AS_TEXT], entries[0, AS_VALUE], entries[0, AS_FLAG]
     begin, behind = entries[0, FIRST_WORD], entries[0, BEHIND]
@@ -57,8 +69,23 @@ def _read_kinds(arena, unsure, present, cells, entries, letters, word_starts, wo
         actions[row] = words[word, MEANS] if word >= 0 else LEFT
 
 
-@njit
-def _read_names(present, other, cells, mine, text, whole, first, at, size, doubt):
+@kernel
+def read_names(present, other, cells, mine, text, whole, first, at, size, doubt):
+    """Write where the texts at one path lie.
+
+    Parameters
+    ----------
+    present, other, cells
+        The rows as they were scanned; see `take_rows`.
+    mine
+        bool[n], which rows matter.
+    text, whole, first
+        The field of texts, that of whole numbers, and whichever of them is in the first scan.
+    at, size
+        int64[n], written; size `NO_TEXT` where there is none, `WHOLE_TEXT` where a whole number is `at`.
+    doubt
+        bool[n], written: rows that do not matter, or have something else there.
+    """
     for row in range(mine.size):
         at[row], size[row], doubt[row] = 0, NO_TEXT, not mine[row]
         if not mine[row]:
@@ -72,12 +99,34 @@ def _read_names(present, other, cells, mine, text, whole, first, at, size, doubt
             doubt[row] = has_bit(present[row] | other[row], first)
 
 
-@njit
-def _take_rows(
+@kernel
+def take_rows(
     arena, timestamp, actions, instrument, present, other, cells,
     starts, entries, amounts, letters, word_starts, words,
     place, kind, ts, chosen, numbers, codes, text_at, text_size, left,
 ):  # fmt: skip
+    """Take rows that are events beyond doubt; returns how many, how many are left, and which names occur.
+
+    Parameters
+    ----------
+    arena, timestamp
+        uint8, int64[n]: the bytes, and the records' times.
+    actions, instrument
+        int64[n], int32[n]: what the rows are, and of which instrument; below 0 of none.
+    present, other
+        uint64[n], the fields that are there, and there with another type, by number.
+    cells
+        int64, the addresses of the fields' columns of n words each; a text has two, side by side.
+    starts, entries, amounts, letters, word_starts, words
+        The plan, see `streamer.decoding.columns.flat_plan.Flat`.
+    place, kind, ts, chosen
+        int64[n], int8[n], int64[n], int32[n], written: of rows that are taken their places, their kinds,
+        their times and their instruments.
+    numbers, codes, text_at, text_size
+        float64[.., n], int32[.., n], int64[.., n], int64[.., n], written: their fields.
+    left
+        int64[n], written: the rows that are left.
+    """
     n = actions.size
     plan = (
         entries.ctypes.data,
@@ -127,83 +176,3 @@ def _take_rows(
             left[behind] = row
             behind += 1
     return taken, behind, occurring
-
-
-def _compiled(fingerprint):
-    @njit(cache=True, nogil=True)
-    def read_kinds(arena, unsure, present, cells, entries, letters, word_starts, words, actions):
-        """Write what each row is: a kind, `LEFT`, or below that something that is only counted.
-
-        Parameters
-        ----------
-        arena, unsure, present, cells
-            The rows as they were scanned; see `take_rows`.
-        entries
-            int64[1, …], the `Entry` of kinds.
-        letters, word_starts, words
-            The words of the plan.
-        actions
-            int64[n], written.
-        """
-        _ = fingerprint
-        return _read_kinds(arena, unsure, present, cells, entries, letters, word_starts, words, actions)
-
-    @njit(cache=True, nogil=True)
-    def read_names(present, other, cells, mine, text, whole, first, at, size, doubt):
-        """Write where the texts at one path lie.
-
-        Parameters
-        ----------
-        present, other, cells
-            The rows as they were scanned; see `take_rows`.
-        mine
-            bool[n], which rows matter.
-        text, whole, first
-            The field of texts, that of whole numbers, and whichever of them is in the first scan.
-        at, size
-            int64[n], written; size `NO_TEXT` where there is none, `WHOLE_TEXT` where a whole number is `at`.
-        doubt
-            bool[n], written: rows that do not matter, or have something else there.
-        """
-        _ = fingerprint
-        return _read_names(present, other, cells, mine, text, whole, first, at, size, doubt)
-
-    @njit(cache=True, nogil=True)
-    def take_rows(
-        arena, timestamp, actions, instrument, present, other, cells,
-        starts, entries, amounts, letters, word_starts, words,
-        place, kind, ts, chosen, numbers, codes, text_at, text_size, left,
-    ):  # fmt: skip
-        """Take rows that are events beyond doubt; returns how many, how many are left, and which names occur.
-
-        Parameters
-        ----------
-        arena, timestamp
-            uint8, int64[n]: the bytes, and the records' times.
-        actions, instrument
-            int64[n], int32[n]: what the rows are, and of which instrument; below 0 of none.
-        present, other
-            uint64[n], the fields that are there, and there with another type, by number.
-        cells
-            int64, the addresses of the fields' columns of n words each; a text has two, side by side.
-        starts, entries, amounts, letters, word_starts, words
-            The plan, see `streamer.decoding.columns.flat_plan.Flat`.
-        place, kind, ts, chosen
-            int64[n], int8[n], int64[n], int32[n], written: of rows that are taken their places, their kinds,
-            their times and their instruments.
-        numbers, codes, text_at, text_size
-            float64[.., n], int32[.., n], int64[.., n], int64[.., n], written: their fields.
-        left
-            int64[n], written: the rows that are left.
-        """
-        _ = fingerprint
-        return _take_rows(
-        arena, timestamp, actions, instrument, present, other, cells,
-        starts, entries, amounts, letters, word_starts, words,
-        place, kind, ts, chosen, numbers, codes, text_at, text_size, left,
-    )  # fmt: skip
-
-    return read_kinds, read_names, take_rows
-
-
-read_kinds, read_names, take_rows = _compiled(FINGERPRINT)

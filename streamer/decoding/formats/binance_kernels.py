@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from streamer.decoding.columns.fingerprint import FINGERPRINT
+from detectors.kernels import kernel
 from streamer.decoding.event_fields import ENUM_CODES, PRICE_MAX, RECORD_MAX_BYTES, SIZE_MAX, TIME_MAX_NS
 from streamer.decoding.json.wide_loads import LOW_BYTES, byte_at, double_of, number_at, word_at
 from streamer.messages.batch import Kind
@@ -58,54 +57,54 @@ _TIMES, _SNAPSHOT_KEYS, _LAST_UPDATE = _bits(T, EVENT_TIME), _bits(S, LAST_UPDAT
 _NONE, _ONE = U(0), U(1)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _is(at, words, length):
     """Whether a text of 8 to 16 bytes stands there."""
     return word_at(at) == words[0] and word_at(at + 8) & LOW_BYTES[length - 8] == words[1]
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _has(bits, field):
     return bits >> U(field) & _ONE != _NONE
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _cell(cells, row, field):
     return number_at(number_at(cells, field), row)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _span(cells, n, row, field):
     column = number_at(cells, field)
     return number_at(column, row), number_at(column, n + row)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _number(cells, row, field):
     return double_of(U(_cell(cells, row, field)))
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _is_price(value):
     return value > 0.0 and value <= PRICE_MAX
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _is_size(value):
     return value >= 0.0 and value <= SIZE_MAX
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _is_time(ms):
     return ms >= 0 and ms <= _TIME_MAX_MS
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _is_bare(begin):
     return word_at(begin) != _ENVELOPE_BEGINS or byte_at(begin + 8) != ord('"')
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _named(at, size):
     """The kind that a text names."""
     if size == 5 and word_at(at) & LOW_BYTES[5] == _NAME_TRADE:
@@ -119,7 +118,7 @@ def _named(at, size):
     return _NO_KIND
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _unnamed(begin, size, bare, there, has_stream, at, length):
     """The kind of a record without `e`: a book of spot's bookTicker stream, a snapshot of depth, or none."""
     if there & _LAST_UPDATE == _NONE:
@@ -141,7 +140,7 @@ def _unnamed(begin, size, bare, there, has_stream, at, length):
     return _SNAPSHOT
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _kind(base, begin, size, cells, n, row, bare, has, there, has_stream, stream):
     """What a sound record is."""
     if _has(has, E):
@@ -153,7 +152,7 @@ def _kind(base, begin, size, cells, n, row, bare, has, there, has_stream, stream
     return _unnamed(begin, size, bare == 1, there, has_stream, base + at, length)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _book(cells, row, has, there, timestamp):
     """Whether a quote is beyond doubt, its time, and its prices and sizes."""
     if has & _OF_BOOK != _OF_BOOK:
@@ -168,7 +167,7 @@ def _book(cells, row, has, there, timestamp):
     return sure, timestamp, bid, bid_size, ask, ask_size
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _trade(cells, row, has, aggregated):
     """Whether a trade is beyond doubt, its time, price and size; but for the id of an aggregated one."""
     if has & _OF_TRADE != _OF_TRADE or not (aggregated or _has(has, ID)):
@@ -178,11 +177,36 @@ def _trade(cells, row, has, aggregated):
     return _is_price(price) and _is_size(size) and _is_time(ms), ms * _NS_PER_MS, price, size
 
 
-@njit(error_model="numpy")
-def _take_rows(
+@kernel(error_model="numpy")
+def take_rows(
     arena, at, size, timestamp, flagged, columns, columns_of, cells_of,
     place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
 ):  # fmt: skip
+    """Take rows that are events beyond doubt.
+
+    Parameters
+    ----------
+    arena, at, size, timestamp
+        uint8, int64[n]: the records.
+    flagged, columns
+        bool[n], uint64[c, n]: as they were scanned; what is not present has no meaning.
+    columns_of
+        int64[2 * FIELDS + 1]: by field its column, of a text the first of two.
+    cells_of
+        int64[2 * FIELDS + 1], of no meaning before and after.
+    place, kind, ts, symbol_at, symbol_size
+        int64[n], int8[n], int64[n], written: of rows that are taken their places, their kinds, their
+        times, and where their symbols lie.
+    numbers, side, trade_id
+        float64[NUMBERS, n], int32[n], int64[n], written: their fields.
+    left
+        int64[n], written: the rows that are left.
+    aggregated
+        int64[n], written: of aggregated trades twice the number among those taken, and one more for a
+        bare one; their ids are still to be read.
+    counts
+        int64[COUNTS], written: how many there are of all that.
+    """
     base, first, envelope = arena.ctypes.data, columns.ctypes.data, cells_of.ctypes.data
     n = at.size
     for field in range(cells_of.size):
@@ -234,46 +258,3 @@ def _take_rows(
             behind += 1
     counts[TAKEN], counts[LEFT], counts[TRADES] = taken, behind, trades
     counts[DEPTHS], counts[SNAPSHOTS], counts[AGGREGATED] = depths, snapshots, aggregates
-
-
-def _compiled(fingerprint):
-    @njit(cache=True, nogil=True, error_model="numpy")
-    def take_rows(
-        arena, at, size, timestamp, flagged, columns, columns_of, cells_of,
-        place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
-    ):  # fmt: skip
-        """Take rows that are events beyond doubt.
-
-        Parameters
-        ----------
-        arena, at, size, timestamp
-            uint8, int64[n]: the records.
-        flagged, columns
-            bool[n], uint64[c, n]: as they were scanned; what is not present has no meaning.
-        columns_of
-            int64[2 * FIELDS + 1]: by field its column, of a text the first of two.
-        cells_of
-            int64[2 * FIELDS + 1], of no meaning before and after.
-        place, kind, ts, symbol_at, symbol_size
-            int64[n], int8[n], int64[n], written: of rows that are taken their places, their kinds, their
-            times, and where their symbols lie.
-        numbers, side, trade_id
-            float64[NUMBERS, n], int32[n], int64[n], written: their fields.
-        left
-            int64[n], written: the rows that are left.
-        aggregated
-            int64[n], written: of aggregated trades twice the number among those taken, and one more for a
-            bare one; their ids are still to be read.
-        counts
-            int64[COUNTS], written: how many there are of all that.
-        """
-        _ = fingerprint
-        _take_rows(
-            arena, at, size, timestamp, flagged, columns, columns_of, cells_of,
-            place, kind, ts, numbers, side, trade_id, symbol_at, symbol_size, left, aggregated, counts,
-        )  # fmt: skip
-
-    return take_rows
-
-
-take_rows = _compiled(FINGERPRINT)

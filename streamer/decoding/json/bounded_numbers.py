@@ -8,8 +8,8 @@ Any other is left to those who find the end themselves, and must come to the sam
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.json_numbers import (
     EXACT,
     TENS,
@@ -28,12 +28,12 @@ _POINT, _ZERO = ord("."), ord("0")
 _NONE, _ONE, _EIGHT = U(0), U(1), U(8)
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _any_double(at, end):
     return double_at(at, end)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def double_between(at, behind, end):
     """Whether a number lies between two places, its value, and whether that is beyond doubt."""
     size = behind - at
@@ -56,7 +56,7 @@ def double_between(at, behind, end):
     return found == behind, value, sure
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def digits_between(at, behind):
     """Whether 1 to 16 digits lie between two places, and nothing else, as integers are written."""
     size = behind - at
@@ -66,12 +66,12 @@ def digits_between(at, behind):
     return others == _NONE and (byte_at(at) != _ZERO or size == 1)
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _any_integer(at, end):
     return integer_at(at, end)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def integer_between(at, behind, end):
     """Whether a number lies between two places, its value, whether it is an int64, whether that is sure."""
     if digits_between(at, behind):

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from streamer.decoding.json.fingerprint import FINGERPRINT
+from detectors.kernels import kernel
 from streamer.decoding.json.scanner import PADDING, readable
 from streamer.decoding.json.wide_loads import LOW_BYTES, put_word, word_at
 
@@ -19,13 +18,13 @@ _NO_CODE, _TOO_MANY = -1, -2
 _DONE, _OUTSIDE, _FULL = range(3)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _word(text, offset, length):
     """Eight bytes of a text, zeros behind its last."""
     return word_at(text + offset) & LOW_BYTES[min(length - offset, 8)]
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _hash(text, length):
     mixed = U(length) * _MIX
     for offset in range(0, length, 8):
@@ -34,7 +33,7 @@ def _hash(text, length):
     return mixed
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _same(one, other, length):
     for offset in range(0, length, 8):
         if _word(one, offset, length) != _word(other, offset, length):
@@ -42,66 +41,59 @@ def _same(one, other, length):
     return True
 
 
-def _compiled(fingerprint):
-    @njit(cache=True, nogil=True, error_model="numpy")
-    def intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, held, limit, longest, codes):
-        """Give codes from `row` on; returns the row where it stopped, and why.
+@kernel(error_model="numpy")
+def _intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, held, limit, longest, codes):
+    """Give codes from `row` on; returns the row where it stopped, and why.
 
-        `slots` is a hash table of codes with linear probing, its size a power of two; `hashes` and `starts`
-        are of each code its hash and where in `kept` its text begins, `held` how many codes there are.
-        """
-        _ = fingerprint
-        room = arena.size - padding
-        for each in range(row, at.size):
-            length = size[each]
-            if length != -1 and (at[each] < 0 or at[each] > room or length < 0 or length > room - at[each]):
-                return each, _OUTSIDE
-        base, own = arena.ctypes.data, kept.ctypes.data
-        last_slot = slots.size - 1
-        for each in range(row, at.size):
-            text, length = base + at[each], size[each]
-            if length == -1:
-                codes[each] = _NO_CODE
-                continue
-            if length > longest:
+    `slots` is a hash table of codes with linear probing, its size a power of two; `hashes` and `starts`
+    are of each code its hash and where in `kept` its text begins, `held` how many codes there are.
+    """
+    room = arena.size - padding
+    for each in range(row, at.size):
+        length = size[each]
+        if length != -1 and (at[each] < 0 or at[each] > room or length < 0 or length > room - at[each]):
+            return each, _OUTSIDE
+    base, own = arena.ctypes.data, kept.ctypes.data
+    last_slot = slots.size - 1
+    for each in range(row, at.size):
+        text, length = base + at[each], size[each]
+        if length == -1:
+            codes[each] = _NO_CODE
+            continue
+        if length > longest:
+            codes[each] = _TOO_MANY
+            continue
+        mixed = _hash(text, length)
+        slot = np.int64(mixed >> U(8)) & last_slot
+        code = slots[slot]
+        # of texts of up to eight bytes no two have the same hash
+        while code >= 0 and not (
+            hashes[code] == mixed
+            and starts[code + 1] - starts[code] == length
+            and (length <= 8 or _same(own + starts[code], text, length))
+        ):
+            slot = (slot + 1) & last_slot
+            code = slots[slot]
+        if code < 0:
+            count = held[0]
+            if count == limit:
                 codes[each] = _TOO_MANY
                 continue
-            mixed = _hash(text, length)
-            slot = np.int64(mixed >> U(8)) & last_slot
-            code = slots[slot]
-            # of texts of up to eight bytes no two have the same hash
-            while code >= 0 and not (
-                hashes[code] == mixed
-                and starts[code + 1] - starts[code] == length
-                and (length <= 8 or _same(own + starts[code], text, length))
-            ):
-                slot = (slot + 1) & last_slot
-                code = slots[slot]
-            if code < 0:
-                count = held[0]
-                if count == limit:
-                    codes[each] = _TOO_MANY
-                    continue
-                begin = starts[count]
-                if count == hashes.size or begin + length + 8 > kept.size:
-                    return each, _FULL
-                for offset in range(0, length, 8):
-                    put_word(own + begin + offset, _word(text, offset, length))
-                code = count
-                slots[slot] = code
-                hashes[code] = mixed
-                starts[code + 1] = begin + length
-                held[0] = count + 1
-            codes[each] = code
-        return at.size, _DONE
-
-    return intern_rows
+            begin = starts[count]
+            if count == hashes.size or begin + length + 8 > kept.size:
+                return each, _FULL
+            for offset in range(0, length, 8):
+                put_word(own + begin + offset, _word(text, offset, length))
+            code = count
+            slots[slot] = code
+            hashes[code] = mixed
+            starts[code + 1] = begin + length
+            held[0] = count + 1
+        codes[each] = code
+    return at.size, _DONE
 
 
-_intern_rows = _compiled(FINGERPRINT)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _fill_slots(slots, hashes, count):
     """Put the first codes into an empty table."""
     last_slot = slots.size - 1

@@ -12,8 +12,8 @@ digits by 128 bits of a power of five, and doubt where those do not suffice.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.wide_loads import (
     LOW_BYTES,
     aligned_digits,
@@ -68,7 +68,7 @@ def _fives():
 _FIVES = _fives()
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def eight_digits(word):
     """The number of eight digits, the first one in the lowest byte; each byte holds 0 to 9."""
     word = (word * _TEN >> U(8)) & _PAIRS
@@ -76,7 +76,7 @@ def eight_digits(word):
     return word * _TEN_THOUSAND >> U(32)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _short_number(at):
     """A number of up to 16 bytes without exponent: its end, its digits, how many of them follow the point.
 
@@ -100,7 +100,7 @@ def _short_number(at):
     return at + size, eight_digits(first) * _TEN_TO_EIGHT + eight_digits(second), count - point
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _digits(at, end, value):
     """Behind a run of digits, and the number that begins with `value` and goes on with them, modulo 2**64."""
     while at < end:
@@ -118,7 +118,7 @@ def _digits(at, end, value):
     return at, value
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _any_number(at, end):
     """Any number of JSON: its end, its digits, its power of ten, how many digits, whether it is an integer.
 
@@ -164,7 +164,7 @@ def _any_number(at, end):
     return at, value, power, count, integer
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _scaled(digits, power):
     """The double nearest to digits times a power of ten (Eisel and Lemire), and whether it is sure."""
     if power < _FIRST_POWER or power > _LAST_POWER:
@@ -201,7 +201,7 @@ def _scaled(digits, power):
     return double_of((fraction & ~(_ONE << U(52))) | U(exponent) << U(52)), True
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _double(negative, digits, power):
     """The double nearest to a number, and whether it is beyond doubt; a negative zero never is."""
     if digits == _NONE:
@@ -215,7 +215,7 @@ def _double(negative, digits, power):
     return -value if negative else value, sure
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def double_at(at, end):
     """The number that begins at `at`: where it ends, its value, and whether that is beyond doubt.
 
@@ -233,7 +233,7 @@ def double_at(at, end):
     return behind, value, sure
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _short_integer(at):
     """An integer of up to 19 digits: its end, -1 where it is another number or none, and its digits."""
     size = trailing_zeros(~digits_of(at))
@@ -252,7 +252,7 @@ def _short_integer(at):
     return at + size, value
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def integer_at(at, end):
     """The number that begins at `at`: its end, its value, whether it is an int64, whether that is sure."""
     negative = byte_at(at) == _MINUS
@@ -268,7 +268,7 @@ def integer_at(at, end):
     return behind, -value if negative else value, fits, True
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def after_number(at, end):
     """Behind the number that begins at `at`; -1 for none, and for one that may be too large for a double."""
     at += byte_at(at) == _MINUS

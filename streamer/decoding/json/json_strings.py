@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from detectors.kernels import kernel
 from streamer.decoding.json.wide_loads import byte_at, ends_of_text, trailing_zeros
 
 QUOTE, BACKSLASH = ord('"'), ord("\\")
@@ -15,7 +14,7 @@ _LOW_U = ord("u")
 _SIMPLE_ESCAPES = sum(1 << ord(character) - 64 for character in "\\bfnrt")  # of 64 to 127
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def after_blanks(at, end):
     """The first byte that is no JSON white space; `end` where none is before it."""
     while at < end:
@@ -26,7 +25,7 @@ def after_blanks(at, end):
     return at
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def text_end(at, end):
     """Where the closing quote of a string is whose content begins at `at`, and whether it has no escapes.
 
@@ -44,7 +43,7 @@ def text_end(at, end):
     return -1, True
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _intricate_end(at, end):
     """The same from the first byte on that is not plain ASCII."""
     plain = True
@@ -71,7 +70,7 @@ def _intricate_end(at, end):
     return -1, plain
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _after_escape(at, end):
     """Behind an escape; -1 for an invalid one, and for surrogates, of which only pairs are valid."""
     byte = byte_at(at + 1)
@@ -98,7 +97,7 @@ def _after_escape(at, end):
     return -1 if code >= 0xD800 and code <= 0xDFFF else at + 6
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _after_character(at, end):
     """Behind a character of several bytes; -1 where they are no UTF-8 (Unicode 15, table 3-7)."""
     first = byte_at(at)

@@ -8,8 +8,8 @@ of the others may stand there. What has blanks or escapes is left to those who g
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.wide_loads import marks_of_lists, trailing_zeros, word_at
 
 U = np.uint64
@@ -19,13 +19,13 @@ _BEGINS, _THREE = U(int.from_bytes(b'[["', "little")), U((1 << 24) - 1)
 _NONE, _ONE, _ALL, _LAST = U(0), U(1), U((1 << 64) - 1), U(63)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def begins_levels(at):
     """Whether lists of texts may begin here."""
     return word_at(at) & _THREE == _BEGINS
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _in_texts(quotes):
     """A bit for each byte from an opening quote to before its closing one: how many quotes, modulo 2."""
     for distance in (1, 2, 4, 8, 16, 32):
@@ -33,7 +33,7 @@ def _in_texts(quotes):
     return quotes
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def after_levels(at, end):
     """Behind a list of lists of texts that `begins_levels`; -1 where it is not plain or not valid."""
     at += 1

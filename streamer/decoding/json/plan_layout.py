@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from numba import njit
+from detectors.kernels import kernel
 
 NUMBER, DECIMAL, INTEGER, TEXT, FLAG = range(5)
 """Types of fields."""
@@ -20,7 +20,7 @@ PRESENT, OTHER = 0, 1
 """The first columns of what is written; a field's own follow."""
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def object_target(number):
     """What a key leads to that is an object on the way to fields; the other way round too."""
     return -2 - number

@@ -12,8 +12,8 @@ the book.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.json_strings import QUOTE, text_end
 from streamer.decoding.json.nested_lists import after_levels, begins_levels
 from streamer.decoding.json.shape_layout import (
@@ -59,14 +59,14 @@ U = np.uint64
 _NONE, _ONE, _ALL = U(0), U(1), U((1 << 64) - 1)
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def no_shapes(memory):
     """Forget all."""
     for place in range(LEARNED + 1):
         put_word(memory + 8 * place, _NONE)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def count_keys(at, end, memory):
     """How many keys and quotes a row has before its first levels, and where these, or its end, are.
 
@@ -102,13 +102,13 @@ def count_keys(at, end, memory):
     return keys if head < end or at >= end else -1, quotes, head
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def place_of(keys, quotes, memory):
     """Where the two shapes that rows with so many keys and quotes may have are named."""
     return memory + 16 * ((keys * 5 + (quotes >> 1)) & (PLACES - 1))
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def shape_of(at, end, keys, quotes, head, memory):
     """The shape of a row, 0 if it has none that is learned; where its values lie is written."""
     place = place_of(keys, quotes, memory)
@@ -123,7 +123,7 @@ def shape_of(at, end, keys, quotes, head, memory):
     return 0
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _fits(at, end, keys, quotes, head, shape, memory):
     if shape == 0 or number_at(shape, KEYS) != keys or number_at(shape, QUOTES) != quotes:
         return False
@@ -155,7 +155,7 @@ def _fits(at, end, keys, quotes, head, shape, memory):
     return start >= value and _stands(start, part)
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _rest_stands(at, end, part, values, spans):
     """Whether a shape's levels and what follows stand there, each where the value before it ends."""
     for _ in range(values):
@@ -178,31 +178,31 @@ def _rest_stands(at, end, part, values, spans):
     return at == end
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _stands(at, part):
     mask = U(number_at(part, MASK))
     return equal_bytes(at, part) & mask == mask
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def values_of(shape):
     """How many values a shape has."""
     return number_at(shape, VALUES)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def other_in(shape):
     """The bits of fields that are there with another type in each row of a shape."""
     return U(number_at(shape, OTHER_BITS))
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def value_in(memory, value):
     """From where to where a value of the row that has a shape lies, without its quotes."""
     return number_at(memory, SPANS + 2 * value + 1), number_at(memory, SPANS + 2 * value + 2)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def reading_of(shape, value):
     """Of a value: the type that is wanted, if it is bare, if it has quotes, its bit, its column and step."""
     part = shape + 8 * (FIRST_PART + value * PART_WIDTH)
@@ -216,7 +216,7 @@ def reading_of(shape, value):
     )
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def ends_in_levels(shape, found):
     """Whether levels are the last of the values that are found by colons."""
     return found != 0 and number_at(shape + 8 * (FIRST_PART + (found - 1) * PART_WIDTH), HOW) == LEVELS

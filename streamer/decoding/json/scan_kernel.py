@@ -8,9 +8,8 @@ Inner functions know arrays by their addresses: numba would count references to 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from streamer.decoding.json.fingerprint import FINGERPRINT
+from detectors.kernels import kernel
 from streamer.decoding.json.json_strings import QUOTE, after_blanks, text_end
 from streamer.decoding.json.plan_layout import (
     COLUMN,
@@ -60,8 +59,23 @@ _CREDIT, _PAUSE = (
 _CLOSES = -1000  # no key follows: the object ends
 
 
-@njit(error_model="numpy")
-def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
+@kernel(error_model="numpy")
+def scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
+    """Read rows; returns the first that is not within the arena, or -1.
+
+    Parameters
+    ----------
+    arena, at, size, padding
+        uint8, int64[n], int64[n]: the rows' bytes (size -1: null); the last `padding` bytes are nobody's.
+    names, keys, objects, fields, defaults
+        The plan, see `streamer.decoding.json.scan_plan`.
+    memory
+        int64[MEMORY_SIZE], of no meaning before and after.
+    columns
+        uint64[c, n], written: `PRESENT`, `OTHER`, and the columns of the fields.
+    flagged
+        bool[n], written.
+    """
     base = arena.ctypes.data
     limit = arena.size - padding
     plan = names.ctypes.data, keys.ctypes.data, objects.ctypes.data, fields.ctypes.data
@@ -111,7 +125,7 @@ def _scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults,
     return -1
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _scan_row(base, at, end, plan, table, known, shapes, out):
     """One row: whether it is beyond doubt, what is there, and what is there with another type."""
     objects, fields = plan[2], plan[3]
@@ -178,7 +192,7 @@ def _scan_row(base, at, end, plan, table, known, shapes, out):
     return after_blanks(at, end) == end, present, other
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _read_shape(base, end, shape, shapes, row):
     """A row of known shape: the same as `_scan_row`. One that is in doubt here is to be read by the book."""
     present, other = U(0), other_in(shape)
@@ -199,7 +213,7 @@ def _read_shape(base, end, shape, shapes, row):
     return True, present, other
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _to_value(at, end, where, plan):
     """From behind a value or an opening brace to the next value: where it begins, what its key leads to.
 
@@ -221,7 +235,7 @@ def _to_value(at, end, where, plan):
     return after_colon(behind + 1, end), target
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _look_up(at, size, number, plan):
     """What a key of an object leads to."""
     names, keys, objects, _ = plan
@@ -237,32 +251,3 @@ def _look_up(at, size, number, plan):
             if place >= size:
                 return number_at(keys, key + KEY_TARGET)
     return UNWANTED
-
-
-def _compiled(fingerprint):
-    @njit(cache=True, nogil=True, error_model="numpy")
-    def scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
-        """Read rows; returns the first that is not within the arena, or -1.
-
-        Parameters
-        ----------
-        arena, at, size, padding
-            uint8, int64[n], int64[n]: the rows' bytes (size -1: null); the last `padding` bytes are nobody's.
-        names, keys, objects, fields, defaults
-            The plan, see `streamer.decoding.json.scan_plan`.
-        memory
-            int64[MEMORY_SIZE], of no meaning before and after.
-        columns
-            uint64[c, n], written: `PRESENT`, `OTHER`, and the columns of the fields.
-        flagged
-            bool[n], written.
-        """
-        _ = fingerprint
-        return _scan_rows(
-            arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged
-        )
-
-    return scan_rows
-
-
-scan_rows = _compiled(FINGERPRINT)

@@ -9,8 +9,8 @@ Learned ones lie in a table, each at a place that its bytes determine; what was 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.wide_loads import LOW_BYTES, equal_bytes, number_at, put_word, word_at
 
 U = np.uint64
@@ -26,7 +26,7 @@ TABLE_SIZE = (_PLACES + 1) * _WIDTH
 """How many int64 a table takes."""
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def empty_table(table):
     """Forget all; returns the entry that stands before a row's first separator."""
     for place in range(_PLACES + 1):
@@ -37,7 +37,7 @@ def empty_table(table):
     return table + _PLACES * _WIDTH * 8
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def expected(at, end, where, known):
     """The entry of the separator that stands at `at`, if it came after `known` before; 0 otherwise."""
     following = number_at(known, _NEXT)
@@ -51,7 +51,7 @@ def expected(at, end, where, known):
     return 0
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _stands(at, end, where, entry):
     mask = U(number_at(entry, _MASK))
     return (
@@ -63,19 +63,19 @@ def _stands(at, end, where, entry):
     )
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def size_of(entry):
     """How many bytes a learned separator has."""
     return number_at(entry, _SIZE)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def target_of(entry):
     """What a learned separator leads to."""
     return number_at(entry, _TARGET)
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def learned(start, at, where, target, known, table):
     """The entry of the separator from `start` to `at`, now after `known`; `known` itself for a long one.
 
@@ -100,7 +100,7 @@ def learned(start, at, where, target, known, table):
     return entry
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def _word(at, size, word):
     """Eight bytes of a separator, zeros behind its last."""
     return word_at(at + 8 * word) & LOW_BYTES[max(0, min(size - 8 * word, 8))]

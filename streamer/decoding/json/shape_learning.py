@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.json_strings import QUOTE
 from streamer.decoding.json.nested_lists import after_levels, begins_levels
 from streamer.decoding.json.plan_layout import COLUMN, FIELD_WIDTH, KIND, UNWANTED
@@ -50,13 +50,13 @@ U = np.uint64
 _NONE, _ONE = U(0), U(1)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def nothing_read(memory):
     """Before the values of a row that is read by the book."""
     put_word(memory + 8 * VALUES_READ, _NONE)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def value_read(at, end, target, memory):
     """A value of such a row, with its quotes."""
     count = number_at(memory, VALUES_READ)
@@ -68,7 +68,7 @@ def value_read(at, end, target, memory):
     put_word(memory + 8 * VALUES_READ, U(count + 1))
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def learn_shape(at, end, keys, quotes, head, fields, step, memory):
     """Keep the shape of a sound row that was read by the book, if it has one and there is room.
 
@@ -121,7 +121,7 @@ def learn_shape(at, end, keys, quotes, head, fields, step, memory):
     put_word(memory + 8 * LEARNED, U(learned + 1))
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _how(begin, value_end, end):
     first = byte_at(begin)
     if first == QUOTE:
@@ -131,7 +131,7 @@ def _how(begin, value_end, end):
     return NESTED if first == LIST or first == OBJECT else BARE
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _write_reading(part, target, how, fields, step):
     kind, column = UNWANTED, 0
     if target != UNWANTED:
@@ -144,7 +144,7 @@ def _write_reading(part, target, how, fields, step):
     put_word(part + 8 * STEP, U(step))
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _write(part, begin, end):
     """Keep the bytes of a part."""
     size = end - begin

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.json_numbers import after_number
 from streamer.decoding.json.json_strings import QUOTE, after_blanks, text_end
 from streamer.decoding.json.nested_lists import after_levels, begins_levels
@@ -23,13 +23,13 @@ _FOUR, _FIVE = U((1 << 32) - 1), U((1 << 40) - 1)
 _FALSE, _TRUE, _NULL = (U(int.from_bytes(word, "little")) for word in (b"false", b"true", b"null"))
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def begins_number(byte):
     """Whether a number may begin so."""
     return byte == MINUS or (byte >= ord("0") and byte <= ord("9"))
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def literal_at(at):
     """Behind `false`, `true` or `null`, and which; -1 for anything else."""
     word = word_at(at)
@@ -42,7 +42,7 @@ def literal_at(at):
     return -1, NULL
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def after_value(at, end):
     """Behind a value of any type; -1 where there is none that is beyond doubt."""
     byte = byte_at(at)
@@ -55,7 +55,7 @@ def after_value(at, end):
     return after_scalar(at, end, byte)
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def after_scalar(at, end, byte):
     """The same of one that is neither an object nor a list; `byte` is its first."""
     if byte == QUOTE:
@@ -67,7 +67,7 @@ def after_scalar(at, end, byte):
     return at
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _after_nested(at, end):
     """Behind an object or a list. Of each open one a bit says whether it is an object."""
     objects = U(0)
@@ -113,7 +113,7 @@ def _after_nested(at, end):
             return -1
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _after_key(at, end):
     """Behind a key and its colon, where a value begins; -1 where there is none."""
     if at >= end or byte_at(at) != QUOTE:
@@ -124,7 +124,7 @@ def _after_key(at, end):
     return after_colon(at + 1, end)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def after_colon(at, end):
     """Behind a colon, where a value begins; -1 where there is none."""
     at = after_blanks(at, end)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.bounded_numbers import digits_between, double_between, integer_between
 from streamer.decoding.json.json_numbers import double_at, integer_at
 from streamer.decoding.json.json_strings import QUOTE, text_end
@@ -18,7 +18,7 @@ from streamer.decoding.json.wide_loads import bits_of, byte_at, put_word
 U = np.uint64
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def value_at(base, at, end, kind, out, step):
     """Read a wanted value: behind it, -1 for doubt; and whether it was of the field's type and is written."""
     byte = byte_at(at)
@@ -55,7 +55,7 @@ def value_at(base, at, end, kind, out, step):
     return after_value(at, end), False
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def value_between(base, at, behind, end, kind, quoted, out, step):
     """Read a wanted value whose end is known: whether it is beyond doubt; and as `value_at`."""
     if quoted:
@@ -83,7 +83,7 @@ def value_between(base, at, behind, end, kind, quoted, out, step):
     return scalar_between(at, behind, end), False
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def scalar_between(at, behind, end):
     """Whether what lies between two places is a number, true, false or null."""
     if digits_between(at, behind) or literal_at(at)[0] == behind:

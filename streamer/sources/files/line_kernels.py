@@ -9,11 +9,10 @@ its connection) is found but not judged: that is left to whoever reads lines one
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from detectors.kernels import kernel
 from streamer.decoding.event_fields import TIME_MAX_NS
-from streamer.decoding.json.fingerprint import FINGERPRINT
 from streamer.decoding.json.wide_loads import byte_at, equal_bytes, trailing_zeros, word_at
 from streamer.messages.record_block import PADDING
 from streamer.sources.files.line_reader import LINE_MAX_BYTES
@@ -34,7 +33,7 @@ _ONES = np.uint64(1 + (10_000 << 32))
 _NEWLINES = np.full(32, _NEWLINE, np.uint8)
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _newline(at, end, newlines):
     """The first newline, `end` where there is none before it."""
     while at < end:
@@ -45,7 +44,7 @@ def _newline(at, end, newlines):
     return end
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _digits(at, end):
     """The number that stands here, and where it ends; it wraps around where it is too long."""
     value = np.uint64(0)
@@ -67,7 +66,7 @@ def _digits(at, end):
     return value, at
 
 
-@njit(forceinline=True)
+@kernel(forceinline=True)
 def _timed(at, end, ns_per, limit):
     """The receive time that a line begins with, in ns, and where what follows begins; -1 where in doubt."""
     value, k = _digits(at, end)
@@ -89,38 +88,31 @@ def _timed(at, end, ns_per, limit):
     return ns, k + 1
 
 
-def _compiled(fingerprint):
-    @njit(cache=True, nogil=True)
-    def split_lines(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful, first):
-        _ = fingerprint
-        base, newlines_at = data.ctypes.data, newlines.ctypes.data
-        count = first
-        while count < rows.shape[1] and at < end:
-            stop = _newline(base + at, base + end, newlines_at) - base
-            if stop == end and not last:
-                break
-            size = min(stop - at, longest)
-            while size > 0 and data[at + size - 1] == _RETURN:
-                size -= 1
-            value, time = at, 0
-            if ns_per > 0:
-                ns, behind = _timed(base + at, base + at + size, ns_per, limit)
-                doubtful[count] = behind < 0
-                if behind > 0:
-                    time, value = ns // _NS_PER_MS * _NS_PER_MS, behind - base
-            else:
-                doubtful[count] = size == 0 or data[at] <= _BLANK
-            rows[0, count] = time
-            rows[1, count] = value
-            rows[2, count] = at + size - value
-            count += 1
-            at = min(stop + 1, end)
-        return count - first, at
-
-    return split_lines
-
-
-_split = _compiled(FINGERPRINT)
+@kernel
+def _split(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful, first):
+    base, newlines_at = data.ctypes.data, newlines.ctypes.data
+    count = first
+    while count < rows.shape[1] and at < end:
+        stop = _newline(base + at, base + end, newlines_at) - base
+        if stop == end and not last:
+            break
+        size = min(stop - at, longest)
+        while size > 0 and data[at + size - 1] == _RETURN:
+            size -= 1
+        value, time = at, 0
+        if ns_per > 0:
+            ns, behind = _timed(base + at, base + at + size, ns_per, limit)
+            doubtful[count] = behind < 0
+            if behind > 0:
+                time, value = ns // _NS_PER_MS * _NS_PER_MS, behind - base
+        else:
+            doubtful[count] = size == 0 or data[at] <= _BLANK
+        rows[0, count] = time
+        rows[1, count] = value
+        rows[2, count] = at + size - value
+        count += 1
+        at = min(stop + 1, end)
+    return count - first, at
 
 
 def split(

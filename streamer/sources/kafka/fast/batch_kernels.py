@@ -9,9 +9,9 @@ named, for a slower parser to judge.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from detectors.kernels import kernel
 from streamer.messages.record_block import NULL
 from streamer.messages.records import NO_TIME
 
@@ -40,7 +40,7 @@ _MAX_MS = (2**63 - 1) // _NS_PER_MS
 _MAX_SUM = 2**62  # two of these can be added
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _big_endian(data: NDArray[np.uint8], at: int, size: int) -> int:
     value = 0
     for k in range(at, at + size):
@@ -50,7 +50,7 @@ def _big_endian(data: NDArray[np.uint8], at: int, size: int) -> int:
     return value
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> int:
     """Find the plain batches that a fetch response begins with.
 
@@ -97,7 +97,7 @@ def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> in
     return n
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _varint(data: NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int, int]:
     """Where the next thing begins, -1 where this is no number of at most so many bytes; and the number."""
     raw = np.uint64(0)
@@ -114,7 +114,7 @@ def _varint(data: NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int,
     return -1, 0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _span(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
     """Behind a size and its bytes, -1 where that is not within; where they begin; the size or `NULL`."""
     at, size = _varint(data, at, end, 5)
@@ -123,7 +123,7 @@ def _span(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
     return at + max(size, 0), at, size
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _skip_headers(data: NDArray[np.uint8], at: int, end: int, count: int) -> int:
     """Behind so many headers, -1 where they are not as they must be; names are ASCII."""
     for _ in range(count):
@@ -139,7 +139,7 @@ def _skip_headers(data: NDArray[np.uint8], at: int, end: int, count: int) -> int
     return at
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _record(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) -> int:
     """Behind the record, -1 where it is not as it must be; `out`: its two deltas, spans, and headers."""
     at, size = _varint(data, at, end, 5)
@@ -169,7 +169,7 @@ def _record(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) 
     return at if at == end else -1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _nanoseconds(batch: NDArray[np.int64], delta: int) -> int:
     """A record's time, `NO_TIME` where it has none, -2 where it is no time that ns can tell."""
     if batch[ATTRIBUTES] & LOG_APPEND_TIME:
@@ -184,7 +184,7 @@ def _nanoseconds(batch: NDArray[np.int64], delta: int) -> int:
     return ms * _NS_PER_MS if ms <= _MAX_MS else -2
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _read_batch(
     data: NDArray[np.uint8],
     batch: NDArray[np.int64],
@@ -227,7 +227,7 @@ def _read_batch(
     return (n if at == end else -1), base + span, headed
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def read(
     data: NDArray[np.uint8], table: NDArray[np.int64], wanted: int, columns: NDArray[np.int64]
 ) -> tuple[int, int, bool]:

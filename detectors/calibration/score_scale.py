@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from detectors.calibration.rings import TAIL
+from detectors.calibration.rank_rings import TAIL
 from detectors.kernels import kernel
 
 WARMUP = 256

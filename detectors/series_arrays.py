@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.event_columns import State
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 
 @dataclass(frozen=True, slots=True)

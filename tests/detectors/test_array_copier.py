@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.copies import Copier
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.array_copier import Copier
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 BIG = 10_000
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.language.errors import ExpressionError
-from alerts.text import MAX_LENGTH, compile_text
+from alerts.text_template import MAX_LENGTH, compile_text
 
 VALUES = {
     "symbol": "BTCUSDT",

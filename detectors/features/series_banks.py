@@ -11,10 +11,10 @@ from typing import ClassVar, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
-from detectors.features.rows import FeatureRows
-from detectors.series import LaneArrays, Lanes
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.event_columns import State
+from detectors.features.feature_rows import FeatureRows
+from detectors.series_arrays import LaneArrays, Lanes
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _Sort = TypeVar("_Sort", bound="ValueBank")
 

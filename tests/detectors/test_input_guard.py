@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import same_state
 
-from detectors.squash import ENOUGH, Guard
+from detectors.input_guard import ENOUGH, Guard
 
 SHAPES = ("signed", "positive", "level")
 

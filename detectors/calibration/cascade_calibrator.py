@@ -13,7 +13,35 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.calibration.body import (
+from detectors.calibration.calibrator import LONGEST_OF_WATCHED, Rarity
+from detectors.calibration.rank_rings import (
+    COUNT,
+    LEVEL,
+    OWN_ENTRIES,
+    PLACE,
+    POOL_ENTRIES,
+    POWER,
+    RINGS,
+    TAIL,
+    descend,
+    pool_learn,
+    renew,
+)
+from detectors.calibration.return_periods import (
+    CLUSTER,
+    INDEX,
+    LONGEST_GAP_S,
+    NEVER,
+    WAITS,
+    correct_waits,
+    expect_waits,
+    follow_gap,
+    heed_wait,
+    learn_clusters,
+    place_rates,
+    raw_wait,
+)
+from detectors.calibration.score_scale import (
     BODY,
     CENTRE,
     EDGE,
@@ -29,38 +57,10 @@ from detectors.calibration.body import (
     learn_excess,
     settle,
 )
-from detectors.calibration.calibrator import LONGEST_OF_WATCHED, Rarity
-from detectors.calibration.return_periods import (
-    CLUSTER,
-    INDEX,
-    LONGEST_GAP_S,
-    NEVER,
-    WAITS,
-    correct_waits,
-    expect_waits,
-    follow_gap,
-    heed_wait,
-    learn_clusters,
-    place_rates,
-    raw_wait,
-)
-from detectors.calibration.rings import (
-    COUNT,
-    LEVEL,
-    OWN_ENTRIES,
-    PLACE,
-    POOL_ENTRIES,
-    POWER,
-    RINGS,
-    TAIL,
-    descend,
-    pool_learn,
-    renew,
-)
 from detectors.calibration.tail_probabilities import KNOTS, correct_chances, expect_chances, heed_chance
-from detectors.columns import State, plain
+from detectors.event_columns import State, plain
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _GAP, _LIVED, _CHANCES_AT, _WAITS_AT = range(4)
 _P_SCORES, _P_CHANCES_AT, _P_LIVED, _P_WAITS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.columns import ExpressionColumns
-from alerts.language.program import Program, is_numeric
+from alerts.language.expression_columns import ExpressionColumns
+from alerts.language.numeric_program import Program, is_numeric
 from alerts.rules import Rule, rows_of
 
 

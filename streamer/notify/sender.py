@@ -11,18 +11,12 @@ from dataclasses import dataclass
 import stamina
 import structlog
 
-from alerts.attempt import Attempt, plain_traceback
 from alerts.cap import MINUTE_S, Budget
-from alerts.contracts import (
-    Clock,
-    Delivery,
-    DeliveryOutcome,
-    DeliveryStore,
-    DeliveryWatch,
-    PermanentError,
-    Receiver,
-    RetryableError,
-)
+from alerts.clock import Clock
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
+from streamer.notify.attempt import Attempt, plain_traceback
+from streamer.notify.delivery_watch import DeliveryWatch, unwatched
+from streamer.store.deliveries import StoreDeliveries
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +67,6 @@ class RetryPace:
 CLAIM = 20  # deliveries taken from the store at once
 
 
-def unwatched(receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None) -> None:
-    """The `DeliveryWatch` of those who do not care."""
-
-
 class Sender:
     """Delivers to one receiver, on a thread of its own.
 
@@ -110,7 +100,7 @@ class Sender:
         self,
         name: str,
         receiver: Receiver,
-        store: DeliveryStore,
+        store: StoreDeliveries,
         clock: Clock,
         pace: RetryPace | None = None,
         *,

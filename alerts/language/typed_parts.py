@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from alerts.language.operations import NumberConstant, Rank
+from alerts.language.predicates import Compare, Predicate, TextColumn, TextConstant
 from alerts.language.quantities import Quantity
 from alerts.language.symbols import Symbol
 from alerts.language.syntax import Span
-from alerts.language.truth import Compare, Predicate, TextColumn, TextConstant
 
 
 @dataclass(frozen=True, slots=True)

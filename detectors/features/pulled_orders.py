@@ -13,13 +13,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, State
-from detectors.features.banks import Copies
+from detectors.event_columns import CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, State
 from detectors.features.family import Family
-from detectors.features.rows import FeatureRows
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import Copies
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _ORDERS = frozenset({ORDER})
 

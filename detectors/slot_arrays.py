@@ -11,9 +11,9 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from detectors.columns import State
-from detectors.copies import Copier
-from detectors.memory import Growing
+from detectors.array_copier import Copier
+from detectors.event_columns import State
+from detectors.growing_array import Growing
 
 # by which room grows: what is not used costs no memory; others than the next arrays', so that no slot finds
 # all of them full

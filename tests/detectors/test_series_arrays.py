@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from detectors.series import LaneArrays, Lanes
-from detectors.slots import SlotColumn, StateMismatchError
+from detectors.series_arrays import LaneArrays, Lanes
+from detectors.slot_arrays import SlotColumn, StateMismatchError
 
 LAYOUT = {
     "last": SlotColumn(np.int64, -7),

@@ -13,9 +13,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
+from detectors.event_columns import State
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 WILD = 1e100
 """Values beyond this size are never looked at, like those that are not finite."""

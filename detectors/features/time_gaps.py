@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
-from detectors.features.banks import Copies
+from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
 from detectors.features.family import Family
-from detectors.features.rows import NS, FeatureRows, bits_of, is_of
+from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
+from detectors.features.series_banks import Copies
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})

@@ -8,7 +8,7 @@ that is needed; only beyond that is a tail assumed: a generalised Pareto one (J.
 
 from __future__ import annotations
 
-from detectors.calibration.noise import even
+from detectors.calibration.hashed_uniform import even
 from detectors.kernels import kernel
 
 RINGS = 6

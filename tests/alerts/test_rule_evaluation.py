@@ -8,9 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_language_evaluation import LOGICAL, TABLE, Logical, Row, tables
 
-from alerts.evaluation import Evaluation
-from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ExpressionColumns
+from alerts.rule_evaluation import Evaluation
 from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
 

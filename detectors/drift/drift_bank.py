@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.drift.monitor import MOST_VALUES, Evidence, Monitor
 from detectors.drift.registry import MONITORS
-from detectors.drift.scale import middle_and_scale
-from detectors.drift.seconds import Blocks
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.drift.robust_scale import middle_and_scale
+from detectors.drift.second_blocks import Blocks
+from detectors.event_columns import State
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 CORRELATED = 0.35
 """The lag-1 autocorrelation beyond which neighbouring values are put together."""

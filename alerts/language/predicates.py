@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.columns import ABSENT, ExpressionColumns
+from alerts.language.expression_columns import ABSENT, ExpressionColumns
 from alerts.language.operations import Operation, Values
 
 Flags: TypeAlias = "NDArray[np.bool_] | np.bool_"

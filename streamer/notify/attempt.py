@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import structlog
 
-from alerts.contracts import Delivery, DeliveryStore, PermanentError, Receiver, RetryableError
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
+from streamer.store.deliveries import StoreDeliveries
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ class Attempt:
         As it was claimed.
     """
 
-    def __init__(self, receiver: Receiver, store: DeliveryStore, delivery: Delivery) -> None:
+    def __init__(self, receiver: Receiver, store: StoreDeliveries, delivery: Delivery) -> None:
         self.delivery = delivery
         self.messages = 0
         """How many have reached the receiver, or may have."""

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from alerts.kernels import kernel
 from alerts.language.operations import (
     Absolute,
     Greatest,
@@ -32,7 +32,7 @@ from alerts.language.operations import (
     Plus,
     Times,
 )
-from alerts.language.truth import OPPOSITES, All, Any, Compare, Not, Predicate
+from alerts.language.predicates import OPPOSITES, All, Any, Compare, Not, Predicate
 
 (_PLUS, _MINUS, _TIMES, _OVER, _LEAST, _GREATEST, _NEGATIVE, _ABSOLUTE, _LOGARITHM) = range(9)
 (_LESS, _LESS_EQUAL, _GREATER, _GREATER_EQUAL, _EQUAL, _UNEQUAL) = range(10, 16)
@@ -211,7 +211,7 @@ def _index(known: list[_Known], one: _Known) -> int:
     return known.index(one)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _any(flags):  # type: ignore[no-untyped-def]
     found = False
     for flag in flags:
@@ -219,7 +219,7 @@ def _any(flags):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _compute(step, a, b, out):  # type: ignore[no-untyped-def]
     if step == _PLUS:
         for i in range(out.shape[0]):
@@ -250,7 +250,7 @@ def _compute(step, a, b, out):  # type: ignore[no-untyped-def]
             out[i] = math.log(a[i]) if a[i] > 0.0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _compare(step, a, b, out):  # type: ignore[no-untyped-def]
     if step == _LESS:
         for i in range(out.shape[0]):
@@ -272,7 +272,7 @@ def _compare(step, a, b, out):  # type: ignore[no-untyped-def]
             out[i] = (a[i] < b[i]) | (a[i] > b[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _run(steps, kind, columns, computed, flags, held, anywhere):  # type: ignore[no-untyped-def]
     # Where a number is: in a column, or, below zero, in a row of `computed`, of which every other one is a
     # constant.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from alerts.language.operations import NumberColumn, NumberConstant
-from alerts.language.truth import All, Any, Compare, Predicate
+from alerts.language.predicates import All, Any, Compare, Predicate
 
 _RARITY = ".rarity"
 _ABOVE = (">", ">=")

@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
+from detectors.event_columns import State
 from detectors.fields import Shape
 from detectors.kernels import kernel
 from detectors.medians import insert, middle
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 VERSION = "squash.1"
 

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Columns, plain
+from detectors.event_columns import Columns, plain
 from detectors.kernels import kernel
 
 NS = 1_000_000_000
