@@ -69,11 +69,11 @@ def _rates(rates: Sequence[RuleRate]) -> Table:
     for column in ("rule", "alerts so far", "watched", "a day", "asked for", "realised / asked"):
         table.add_column(column, overflow="fold")
     for rate in rates:
-        each, of = (" an instrument", " of instruments") if rate.asked else ("", "")
-        watched = spoken(max(rate.lived_s.values(), default=0.0) if rate.asked else rate.watched_s)
-        a_day = "" if rate.a_day is None else f"{_figure(rate.a_day)}{each}"
-        asked = f"{_figure(rate.asked_a_day)}{each}" if rate.asked else ""
-        ratio = f"{rate.fired / rate.due:.2f}" if rate.due > 0 else ""
+        each, of = (" an instrument", " of instruments") if rate.requested else ("", "")
+        watched = spoken(max(rate.instrument_s.values(), default=0.0) if rate.requested else rate.watched_s)
+        a_day = "" if rate.per_day is None else f"{_figure(rate.per_day)}{each}"
+        asked = f"{_figure(rate.requested_per_day)}{each}" if rate.requested else ""
+        ratio = f"{rate.fired / rate.expected:.2f}" if rate.expected > 0 else ""
         table.add_row(rate.rule, f"{rate.fired:,}", f"{watched}{of}", a_day, asked, ratio)
     return table
 
