@@ -1,4 +1,4 @@
-"""Features by name: what an instrument has been doing lately, as of every event."""
+"""Features by name: what an instrument has been doing lately, computed at every event."""
 
 from detectors.features.feature_set import CatalogueEntry, FeatureSet, catalogue
 from detectors.features.names import Feature, UnknownFeature, UnknownFeatureError, parse_feature

@@ -13,6 +13,7 @@ import structlog
 from streamer.app.reload import Receivers
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.clock import SystemClock
 from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.notifier import Notifier
@@ -30,7 +31,6 @@ from streamer.store.near_misses import Keeping
 
 log = structlog.get_logger()
 
-_NS = 1_000_000_000
 _GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after a start
 
 
@@ -102,14 +102,14 @@ class Wired:
             look,
         )
         recovery = Recovery(self.plan, context, folder, accept_rederivation=accept_rederivation)
-        every_s = settings.checkpoint.every_ns / _NS
+        every_s = settings.checkpoint.every_ns / NS_PER_SECOND
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)
         timer_every_ns = settings.engine.timer_every_ns if timers else None
         engine = Engine(
             self.observer.watching(source, lambda: engine.runners),
             recovery,
             checkpointer,
-            timer_every_s=None if timer_every_ns is None else timer_every_ns / _NS,
+            timer_every_s=None if timer_every_ns is None else timer_every_ns / NS_PER_SECOND,
             clock=time.monotonic,
         )
         return engine

@@ -13,6 +13,7 @@ import numpy as np
 from alerts.catalogue.files import set_names
 from streamer.config.load import load_text
 from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.event_fields import KIND_NAMES
 from streamer.decoding.format_settings import FormatSettings
 from streamer.decoding.formats import FORMATS, DecodeContext, Format, build_format
 from streamer.errors import TapewatchError
@@ -27,7 +28,6 @@ PRESETS = tuple(name for name in FORMATS if name != "generic")
 _USUAL_VENUE: Mapping[str, str] = {"binance": "binance"}
 _A_VENUE = "main"
 _SHOWN = 5
-_KINDS = ("trade", "quote", "order", "status", "metric", "heartbeat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def look(preset: str, topic: str, venue: str | None, records: Sequence[Record]) 
         return look(preset, topic, _A_VENUE, records)
     if not len(decoded.batch) and not decoded.ignored:
         raise TapewatchError(_unreadable(preset, topic, venue, records, reasons))
-    kinds = Counter(_KINDS[kind] for kind in decoded.batch.kind.tolist())
+    kinds = Counter(KIND_NAMES[kind] for kind in decoded.batch.kind.tolist())
     return Look(
         len(records),
         venue,

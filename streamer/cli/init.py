@@ -39,7 +39,7 @@ def init(
 
     Example: `tapewatch init binance --topic spot.trades --bootstrap localhost:9092`
     """
-    from alerts.receivers.slack_manifest import SLACK_MANIFEST
+    from alerts.receivers.slack.manifest import SLACK_MANIFEST
     from streamer.app.first_config import PRESETS, first_configuration, look
     from streamer.sources.kafka.topic_sample import sample
 

@@ -6,8 +6,12 @@ import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 from streamer.config.settings import LogSettings
+
+# a library's traceback must not show local variables: they may hold secrets
+_DICT_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
 def set_up_logs(settings: LogSettings) -> None:
@@ -16,12 +20,14 @@ def set_up_logs(settings: LogSettings) -> None:
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks if settings.format == "json" else structlog.dev.set_exc_info,
+        _DICT_TRACEBACKS if settings.format == "json" else structlog.dev.set_exc_info,
     ]
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if settings.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[*shared, renderer],

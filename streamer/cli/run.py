@@ -19,7 +19,7 @@ def run(
         bool,
         typer.Option(
             "--accept-rederivation",
-            help="Fold a journal that another version left, keeping what was sent where they differ.",
+            help="Fold a journal that another fold version left, keeping what was sent where they differ.",
         ),
     ] = False,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from alerts.receivers.file import FileReceiverSettings
 from alerts.routing import RouteError, Router, RouteSettings
 from alerts.suggestions import did_you_mean
 from streamer.config.errors import Path, Problem
@@ -90,12 +91,11 @@ def _twice(config: ConfigFile) -> Iterator[Problem]:
             yield config.problem(("rules", "extends", number), f"'{name}' is listed twice")
     writers: dict[str, str] = {}
     for name, receiver in config.settings.receivers.items():
-        if receiver.file is not None:
-            path = str(receiver.file.path)
+        if isinstance(receiver.of_kind, FileReceiverSettings):
+            path = str(receiver.of_kind.path)
             if path in writers:
-                yield config.problem(
-                    ("receivers", name, "file", "path"), f"receivers.{writers[path]} already writes this file"
-                )
+                place = ("receivers", name, receiver.kind, "path")
+                yield config.problem(place, f"receivers.{writers[path]} already writes this file")
             writers.setdefault(path, name)
 
 

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from streamer.config import nodes
 from streamer.config.errors import Path, did_you_mean
 from streamer.config.nodes import Node, Position, Scalar
-from streamer.config.shape import keys_at
+from streamer.config.shape import keys_at, may_be_secret
 
 Found = tuple[Position, Path, str]
 """Where, which setting, and what is wrong with it."""
@@ -37,7 +37,6 @@ _SHAPES = {
     "path_type": "a path",
     "none_required": "nothing",
 }
-_SECRET = re.compile(r"token|secret|password|credential|^incoming_webhook$", re.IGNORECASE)
 _COMMENT = re.compile(r":\s+#\S")
 _SPOKEN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _SHOWN_KEYS = 16
@@ -118,6 +117,7 @@ def _reduce(errors: Sequence[_Error], depth: int) -> list[list[_Error]]:
 def _words(group: Sequence[_Error], root: Node, text: str, model: type[BaseModel]) -> Found:
     first = group[0]
     path = first.path
+    secret = may_be_secret(model, path)
     if first.branches and first.branches[-1][1] == "[key]":
         return nodes.key_position(root, path), path, _of_key(first, str(path[-1]))
     if first.kind == "extra_forbidden":
@@ -127,8 +127,8 @@ def _words(group: Sequence[_Error], root: Node, text: str, model: type[BaseModel
     if first.about_shape and first.kind in _SHAPES:
         wanted = list(dict.fromkeys(_SHAPES[error.kind] for error in group if error.kind in _SHAPES))
         begins = begins_comment(text, nodes.key_position(root, path))
-        return nodes.position(root, path), path, wrong_shape(first.node, path, wanted, begins=begins)
-    words = _one(first, path)
+        return nodes.position(root, path), path, wrong_shape(first.node, wanted, secret=secret, begins=begins)
+    words = _one(first, secret)
     path, position = nodes.naming(root, path, words) or (path, nodes.position(root, path))
     return position, path, words
 
@@ -145,11 +145,11 @@ def _no_choice(shown: str, word: str, context: Mapping[str, Any]) -> str:
     return f"{shown} is not one of {listed}{did_you_mean(word, choices)}"
 
 
-def _one(error: _Error, path: Path) -> str:
+def _one(error: _Error, secret: bool) -> str:
     context = error.context
     if error.kind in ("literal_error", "enum"):
         word = error.node.text if isinstance(error.node, Scalar) else ""
-        return _no_choice(show(error.node, path), word, context)
+        return _no_choice(show(error.node, secret), word, context)
     bounds = {
         "greater_than": ("must be more than", "gt"),
         "greater_than_equal": ("must be at least", "ge"),
@@ -159,14 +159,14 @@ def _one(error: _Error, path: Path) -> str:
     }
     if error.kind in bounds:
         words, name = bounds[error.kind]
-        return f"{show(error.node, path)} {words} {context[name]:g}"
+        return f"{show(error.node, secret)} {words} {context[name]:g}"
     if error.kind in ("too_short", "string_too_short"):
         least = context["min_length"]
         return "is empty" if least == 1 else f"is too short: at least {least}"
     if error.kind in ("too_long", "string_too_long"):
         return f"is too long: at most {context['max_length']}"
     if error.kind == "finite_number":
-        return f"{show(error.node, path)} is not a number that can be used"
+        return f"{show(error.node, secret)} is not a number that can be used"
     return _said(error)
 
 
@@ -181,30 +181,36 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> tuple[Path, str]:
     known = keys_at(model, path[:-1])
     name = str(path[-1])
     hint = did_you_mean(name, known)
-    if not hint and _secret(path[:-1]):  # then the key itself may be the secret
+    if not hint and may_be_secret(model, path[:-1]):  # then the key itself may be the secret
         return path[:-1], f"unknown key (known here: {', '.join(sorted(known))})"
     if not hint and 0 < len(known) <= _SHOWN_KEYS:
         hint = f" (known here: {', '.join(sorted(known))})"
     return path, f"unknown key '{name}'{hint}"
 
 
-def _secret(path: Path) -> bool:
-    return any(isinstance(step, str) and _SECRET.search(step) for step in path)
+def wrong_shape(node: Node | None, wanted: Sequence[str], *, secret: bool, begins: bool = False) -> str:
+    """What is said of a value that should have been of another type.
 
-
-def wrong_shape(node: Node | None, path: Path, wanted: Sequence[str], *, begins: bool = False) -> str:
-    """What is said of a value that should have been of another type; `begins`: it begins a comment."""
+    Parameters
+    ----------
+    node, wanted
+        The value, and the types that it may have.
+    secret
+        It may be a secret, so it is not repeated.
+    begins
+        It begins a comment.
+    """
     shape = " or ".join(wanted)
     if not isinstance(node, Scalar):
-        return f"is {show(node, path)}, but must be {shape}"
+        return f"is {show(node, secret)}, but must be {shape}"
     if node.value is None:
         hint = ": a '#' begins a comment, put a text that has one in quotes" if begins else ""
         return f"is empty, but must be {shape}{hint}"
-    return f"{show(node, path)} must be {shape}{_hint(node, path, wanted)}"
+    return f"{show(node, secret)} must be {shape}{_hint(node, secret, wanted)}"
 
 
-def _hint(node: Scalar, path: Path, wanted: Sequence[str]) -> str:
-    if _secret(path) or len(node.text) > _SHOWN_CHARS:
+def _hint(node: Scalar, secret: bool, wanted: Sequence[str]) -> str:
+    if secret or len(node.text) > _SHOWN_CHARS:
         return ""
     if wanted == ["a text"]:
         return f": put it in quotes, '{node.text}'"
@@ -221,13 +227,13 @@ def begins_comment(text: str, key: Position) -> bool:
     return bool(_COMMENT.search(lines[key.line - 1][key.column - 1 :]))
 
 
-def show(node: Node | None, path: Path) -> str:
+def show(node: Node | None, secret: bool) -> str:
     """A value as an error shows it: never one that may be a secret, and never a long one."""
     if isinstance(node, nodes.Mapping):
         return "a mapping"
     if isinstance(node, nodes.Sequence):
         return "a list"
-    if node is None or _secret(path):
+    if node is None or secret:
         return "this value"
     shown = node.text if len(node.text) <= _SHOWN_CHARS else node.text[:_SHOWN_CHARS] + "…"
     return f"'{shown}'" if isinstance(node.value, str) else shown

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from alerts.durations import duration_ns, duration_s
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings
 from alerts.routing import RouteSettings
 from alerts.rule_settings import RulesSettings
 from alerts.severity import Severity

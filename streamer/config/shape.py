@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
+from alerts.secrets import Secret
 from streamer.config.errors import Path
+
+_SECRET_KEY = re.compile(r"token|secret|password|credential", re.IGNORECASE)
+
+
+def may_be_secret(model: type[BaseModel], path: Path) -> bool:
+    """Whether the value at this path may be a secret, and so must not be repeated in an error.
+
+    It may be where the models expect a `Secret` there or above, or where the name of a key says so, even of
+    one that the models do not know.
+
+    Examples
+    --------
+    >>> from streamer.config.settings import Settings
+    >>> may_be_secret(Settings, ("receivers", "desk", "slack", "incoming_webhook"))
+    True
+    >>> may_be_secret(Settings, ("receivers", "desk", "slack", "channel"))
+    False
+    """
+    if any(isinstance(step, str) and _SECRET_KEY.search(step) for step in path):
+        return True
+    return any(Secret in types_at(model, path[:end]) for end in range(1, len(path) + 1))
 
 
 def keys_at(model: type[BaseModel], path: Path) -> frozenset[str]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from streamer.config import nodes
 from streamer.config.explain import Found, begins_comment, wrong_shape
 from streamer.config.nodes import Node
-from streamer.config.shape import types_at
+from streamer.config.shape import may_be_secret, types_at
 
 _PLAIN = {bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -22,13 +22,14 @@ def mistaken(root: Node, text: str, model: type[BaseModel]) -> list[Found]:
         kinds = set(types_at(model, path))
         if scalar.value is None:
             if str in kinds and not scalar.text and begins_comment(text, nodes.key_position(root, path)):
-                words = wrong_shape(scalar, path, ["a text"], begins=True)
+                secret = may_be_secret(model, path)
+                words = wrong_shape(scalar, ["a text"], secret=secret, begins=True)
                 found.append((nodes.key_position(root, path), path, words))
             continue
         if not kinds or not kinds <= set(_PLAIN) or _fits(scalar.value, kinds):
             continue
         wanted = [words for kind, words in _PLAIN.items() if kind in kinds]
-        found.append((scalar.position, path, wrong_shape(scalar, path, wanted)))
+        found.append((scalar.position, path, wrong_shape(scalar, wanted, secret=may_be_secret(model, path))))
     return found
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator import Anomaly, rules_for
 
-_NS = 1_000_000_000
-_GRACE_NS = 90 * _NS  # alerts count for an anomaly until this long after its end
+_GRACE_NS = 90 * NS_PER_SECOND  # alerts count for an anomaly until this long after its end
 _DAY_S = 86_400
 
 
@@ -48,7 +48,9 @@ class AnomalyResult:
     @property
     def delay_s(self) -> float | None:
         """Seconds of event time from the anomaly's start to the alert."""
-        return None if self.caught_by is None else (self.caught_by.ts_ns - self.anomaly.start_ns) / _NS
+        return (
+            None if self.caught_by is None else (self.caught_by.ts_ns - self.anomaly.start_ns) / NS_PER_SECOND
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,8 @@ def judge(planted: Sequence[Anomaly], alerts: Iterable[FiredAlert], symbols: int
 
     Examples
     --------
-    >>> truth = [Anomaly("fat_finger", "X", 10 * _NS, 10 * _NS)]
-    >>> alerts = [FiredAlert("fat_finger", "X", 12 * _NS), FiredAlert("fat_finger", "Y", 12 * _NS)]
+    >>> truth = [Anomaly("fat_finger", "X", 10 * NS_PER_SECOND, 10 * NS_PER_SECOND)]
+    >>> alerts = [FiredAlert("fat_finger", symbol, 12 * NS_PER_SECOND) for symbol in ("X", "Y")]
     >>> verdict = judge(truth, alerts, 2, 43_200.0)
     >>> verdict.results[0].delay_s, verdict.false_alarms_per_symbol_day
     (2.0, 1.0)

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from streamer.demo.verdict import AnomalyResult, Verdict
 from streamer.messages.records import Chunk
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.runner import StepResult
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
-_NS = 1_000_000_000
 _EVERY_S = 0.25
 _PLAIN_STEPS = 10
 _TAIL = 60  # records at the end of a chunk that are searched for last prices
@@ -111,7 +111,7 @@ class View:
             self._live.update(Group(self._table(), self._headline()), refresh=True)
 
     def _headline(self) -> Text:
-        at = datetime.fromtimestamp(self._source.now_ns // _NS, UTC)
+        at = datetime.fromtimestamp(self._source.now_ns // NS_PER_SECOND, UTC)
         rate = self._records / max(time.monotonic() - self._began, 1e-9)
         fired = sum(self._fired.values())
         return Text(
@@ -156,7 +156,7 @@ def verdict_table(verdict: Verdict, opens_ns: int) -> Table:
 
 
 def _row(result: AnomalyResult, opens_ns: int) -> tuple[str | Text, ...]:
-    minutes, seconds = divmod((result.anomaly.start_ns - opens_ns) // _NS, 60)
+    minutes, seconds = divmod((result.anomaly.start_ns - opens_ns) // NS_PER_SECOND, 60)
     at, symbol, kind = f"{minutes}:{seconds:02d}", result.anomaly.symbol, result.anomaly.kind
     also = ", ".join(result.also_fired)
     if result.caught_by is None:

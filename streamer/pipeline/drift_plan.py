@@ -14,13 +14,13 @@ from detectors.features import UnknownFeatureError, parse_feature
 from detectors.features.names import Feature
 from streamer.config.errors import Path, Problem, did_you_mean
 from streamer.config.file import ConfigFile
+from streamer.messages.time_units import NS_PER_SECOND
 
 ALERT_RATE = "alert_rate"
 """The watched name for the number of alerts per minute."""
 
 _ALERTS_BLOCK_S = 10
 _LONGEST_BLOCK_S = 3600
-_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +131,5 @@ def _block_s(features: Iterable[Feature], *, of_baseline: bool = False) -> int:
     for feature in features:
         base = feature.base.window_ns if isinstance(feature.base, Feature) else 0
         horizon = feature.horizon_ns if of_baseline and feature.statistic in ("mean", "sd") else 0
-        spans.append(math.ceil(max(feature.window_ns, base, horizon) / _NS))
+        spans.append(math.ceil(max(feature.window_ns, base, horizon) / NS_PER_SECOND))
     return min(max(spans), _LONGEST_BLOCK_S)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
@@ -14,7 +15,6 @@ from streamer.pipeline.runner import Runner
 from streamer.sources.source import Source
 
 _POLL_S = 0.1  # how long a poll waits for records; also how long a stop may take to be noticed
-_NS = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ class Engine:
             anchor = self._anchor(partition, runner)
             if anchor is None or not runner.live or partition not in at_end:
                 continue
-            ts_ns = anchor.ts_ns + int((self._clock() - anchor.at_s) * _NS)
+            ts_ns = anchor.ts_ns + int((self._clock() - anchor.at_s) * NS_PER_SECOND)
             if ts_ns > runner.task.last_timer.ts_ns:
                 runner.insert_timer(ts_ns)
 

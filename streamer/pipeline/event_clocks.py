@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from detectors.kernels import kernel
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 
 _NO_TIME = int(NO_TIME)
-_NS = 1_000_000_000
 
 
 @kernel
@@ -132,7 +132,7 @@ def running_seconds(ts: NDArray[np.int64], highest: int, second: NDArray[np.int6
     last = -1
     for i in range(ts.shape[0]):
         highest = max(highest, int(ts[i]))
-        if last < 0 or not 0 <= highest - last * _NS < _NS:
-            last = max(highest // _NS, 0)
+        if last < 0 or not 0 <= highest - last * NS_PER_SECOND < NS_PER_SECOND:
+            last = max(highest // NS_PER_SECOND, 0)
         second[i] = last
     return highest

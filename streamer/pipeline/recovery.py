@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from streamer.errors import TapewatchError
-from streamer.messages.fold_version import code_version
+from streamer.messages.fold_version import CodeVersion, code_version, own_version
 from streamer.messages.records import Log
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.journal import JournalReplay
@@ -34,8 +34,8 @@ class Recovery:
     folder
         The folder of checkpoint files.
     accept_rederivation
-        Fold a journal that another version of the code has written, and keep what is stored
-        where the two disagree.
+        Fold a journal that another fold version has written, and keep what is stored where the two
+        disagree.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Recovery:
         Raises
         ------
         TapewatchError
-            Where another version of the code has to finish first, or no checkpoint is readable.
+            Where code with another fold version has to finish first, or no checkpoint is readable.
         """
         self._ledger.save_config(self._plan.config_hash, self._plan.document)
         starts = [(each.partition, each.start if self._fresh_store else each.first) for each in logs]
@@ -123,10 +123,11 @@ class Recovery:
         try:
             return restore(plan, row.partition, snapshot)
         except (ValueError, KeyError) as error:
+            writer = CodeVersion.parse(checkpoint.code_version)
             raise TapewatchError(
-                f"the checkpoint of {row} was written by tapewatch {checkpoint.code_version}, and this one "
-                f"({code_version()}) cannot go on from it ({error}): go back to that version, or start with "
-                "a new store"
+                f"the checkpoint of {row} was written by {writer or checkpoint.code_version}; this is "
+                f"{own_version()}, which cannot go on from it ({error}): go back to that version, or start "
+                "with a new store"
             ) from error
 
     def _newest_checkpoint(self, row: TaskRow) -> tuple[CheckpointRow | None, Snapshot | None]:
@@ -151,12 +152,18 @@ class Recovery:
         return newest
 
     def _check_version(self, row: TaskRow, replay: JournalReplay) -> None:
-        if replay and row.code_version != code_version() and not self._accept_rederivation:
-            raise TapewatchError(
-                f"the journal of {row} was written by tapewatch {row.code_version}, this is "
-                f"{code_version()}: let that version stop cleanly (SIGTERM) on this store first, or pass "
-                "--accept-rederivation"
-            )
+        """Refuse a pending journal of another fold; the package's version does not matter."""
+        writer, own = CodeVersion.parse(row.code_version), own_version()
+        if not replay or self._accept_rederivation or (writer and writer.fold == own.fold):
+            return
+        if writer is None:
+            by, finisher = f"{row.code_version!r}, which names no fold version", "the version that wrote it"
+        else:
+            by, finisher = str(writer), f"that version, or another with fold version {writer.fold},"
+        raise TapewatchError(
+            f"the journal of {row} was written by {by}; this is {own}: let {finisher} stop cleanly (SIGTERM) "
+            "on this store first, or pass --accept-rederivation"
+        )
 
 
 _TRUNCATED = "the log ends before them; detection starts afresh at its end"

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.rarity_rates import Asked, asked_rates
+from alerts.language.rarity_rates import RarityRate, rarity_rates
 from alerts.rules import Rule
 from detectors.calibration import Calibrator
 from detectors.detector import Detector
 from streamer.messages.outcome import Transition
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
 
 _LONGEST_GAP_NS = 3_600_000_000_000  # what was missed in a longer silence is unknown
 _DAY_S = 86_400.0
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 NOTHING_COUNTED: Mapping[str, Any] = {"passed_ns": 0, "rules": {}}
 """The document of a task without counts."""
@@ -109,7 +110,7 @@ class Rates:
 
     def _begin(self, rules: Iterable[Rule]) -> None:
         for rule in rules:
-            requested = asked_rates(rule.condition.predicate)
+            requested = rarity_rates(rule.condition.predicate)
             instrument_s = {rate.detector: self._calibrators[rate.detector].watched_s() for rate in requested}
             self._since[rule.name] = self._passed_ns, instrument_s
 
@@ -135,7 +136,7 @@ class RuleRate:
     rule: str
     fired: int
     watched_s: float
-    requested: tuple[Asked, ...]
+    requested: tuple[RarityRate, ...]
     instrument_s: Mapping[str, float]
 
     @property
@@ -177,7 +178,7 @@ def rule_rates(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleRa
         counts = [each for each in all_counts if each and each["version"] == rule.version]
         if not counts:
             continue
-        requested = asked_rates(rule.condition.predicate)
+        requested = rarity_rates(rule.condition.predicate)
         instrument_s = {
             rate.detector: sum(each["lived_s"].get(rate.detector, 0.0) for each in counts)
             for rate in requested
@@ -188,6 +189,6 @@ def rule_rates(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleRa
 
 
 def _key(rule: Rule, versions: Mapping[str, str]) -> str:
-    requested = asked_rates(rule.condition.predicate)
+    requested = rarity_rates(rule.condition.predicate)
     detectors = [f"{rate.detector}:{versions[rate.detector]}" for rate in requested]
     return "|".join([f"{rule.name}:{rule.version}", *detectors])

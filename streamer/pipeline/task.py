@@ -17,6 +17,7 @@ from detectors.calibration import build_calibrator
 from detectors.detector import Detector
 from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
+from detectors.slot_arrays import SlotArrays, SlotColumn
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
 from streamer.messages.batch import INSTRUMENT_NAMES, Batch, DeadLetter, Decoded, InstrumentName
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
@@ -32,7 +33,6 @@ from streamer.pipeline.report import EnrichedBatch, EpisodeStep, OpenAlert, Repo
 from streamer.pipeline.rule_rates import Rates
 from streamer.pipeline.timer_rows import timer_batch
 
-_Number = TypeVar("_Number", bound=np.generic)
 _Reported = TypeVar("_Reported", Transition, NearMiss)
 _WARMING = 0
 
@@ -67,13 +67,13 @@ class Task:
         self.plan = plan
         self.partition = partition
         self.slots = Slots(plan.max_instruments)
-        self.clocks = np.zeros(0, np.int64)
         self.watermark = int(NO_TIME)
         self.last_timer = Timer(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
         self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
         self.calibrators = [build_calibrator() for _ in self.detectors]
-        self.status = {detector.name: np.zeros(0, np.int8) for detector in self.detectors}
+        status = {f"status/{detector.name}": SlotColumn(np.int8, _WARMING) for detector in self.detectors}
+        self._by_slot = SlotArrays({"clocks": SlotColumn(np.int64, int(NO_TIME)), **status})
         self.episodes = [Episodes(rule) for rule in plan.rules]
         self._conditions = Evaluation(plan.rules)
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
@@ -89,6 +89,16 @@ class Task:
         self.late = 0
         self._grown_to = 0
         self._coded = tuple(name for name in CODED if name in self.features.needs)
+
+    @property
+    def clocks(self) -> NDArray[np.int64]:
+        """Each instrument's clock, int64 ns by slot; at least as long as there are slots."""
+        return self._by_slot["clocks"]
+
+    @property
+    def status(self) -> dict[str, NDArray[np.int8]]:
+        """Each detector's status by slot, as of the instrument's last scored row."""
+        return {detector.name: self._by_slot[f"status/{detector.name}"] for detector in self.detectors}
 
     def step(self, input_: Decoded | Timer) -> Outcome:
         """Fold one micro-batch, or one timer, into the state.
@@ -189,11 +199,8 @@ class Task:
         n = len(self.slots)
         if n == self._grown_to:
             return
-        if n > len(self.clocks):
-            capacity = max(n, 2 * len(self.clocks), 8)
-            self.clocks = _grown(self.clocks, capacity, int(NO_TIME))
-            self.status = {name: _grown(column, capacity, _WARMING) for name, column in self.status.items()}
         parts: tuple[_Growable, ...] = (
+            self._by_slot,
             self.features,
             *self.detectors,
             *self.calibrators,
@@ -231,7 +238,7 @@ class Task:
             rarity = calibrator.step(slot, clock, offset, index, result.score).seconds
             rows.numbers[f"{detector.name}.score"] = _spread(result.score, scored, len(batch))
             rows.numbers[f"{detector.name}.rarity"] = _spread(rarity, scored, len(batch))
-            self.status[detector.name][slot] = result.status
+            self._by_slot[f"status/{detector.name}"][slot] = result.status
             if len(slot):
                 ts, name = batch.ts.take(scored), detector.name
                 scores.append(Scores(name, slot, ts, offset, index, result.score, rarity, result.status))
@@ -291,12 +298,6 @@ def _spread(values: NDArray[np.float64], rows: NDArray[np.intp], n: int) -> NDAr
     spread = np.full(n, np.nan)
     spread[rows] = values
     return spread
-
-
-def _grown(column: NDArray[_Number], capacity: int, fill: int) -> NDArray[_Number]:
-    grown = np.full(capacity, fill, column.dtype)
-    grown[: len(column)] = column
-    return grown
 
 
 def _coded(name: str, codes: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from detectors.models.model import STATUS_NAMES
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.messages.floods import Flood
 from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.delivery_watch import DeliveryOutcome
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import StepResult
@@ -26,7 +27,7 @@ _STEP_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _AGE_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 _RELOAD_OUTCOMES = ("refused", "taken_over")  # by whether it was accepted
 _KEPT_FLOODS = 10_000
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 
 class Metrics:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from streamer.errors import TapewatchError
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Chunk, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.source import Assignments, Source
 
 Times = NDArray[np.int64]
 
-_NS = 1_000_000_000
 _SLICE_S = 0.05  # records that are due within this go out together
 _UNPACED = 100  # so many records in a row without a timestamp are no accident
 
@@ -99,7 +99,7 @@ class PacedSource:
             return len(times)
         first, began = self._began
         passed = time.monotonic() - began
-        early = timed & ((times - first) / _NS / self._speed > passed + _SLICE_S)
+        early = timed & ((times - first) / NS_PER_SECOND / self._speed > passed + _SLICE_S)
         return int(early.argmax()) if early.any() else len(times)
 
     def _begin(self, times: Times, timed: NDArray[np.bool_]) -> None:
@@ -119,7 +119,7 @@ class PacedSource:
         if self._began is None or not len(times) or times[0] == NO_TIME:
             return 0.0
         first, began = self._began
-        return (int(times[0]) - first) / _NS / self._speed - (time.monotonic() - began)
+        return (int(times[0]) - first) / NS_PER_SECOND / self._speed - (time.monotonic() - began)
 
 
 def _times(records: Sequence[Record]) -> Times:

@@ -17,6 +17,7 @@ from alerts.alert import Alert
 from alerts.receivers.receiver import Delivery
 from alerts.severity import Severity
 from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
@@ -28,8 +29,7 @@ SERVICE_RULES: Final = (DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP, DELIVERY_SU
 
 _ID_HEX_DIGITS = 32
 _VERSION = "1"  # of what these alerts say
-_NS_PER_S = 1_000_000_000
-_NS_PER_MINUTE = 60 * _NS_PER_S
+_NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 
 def parked(delivery: Delivery, reason: str, now: float) -> Alert:
@@ -50,7 +50,7 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
         # attempts, so that the same delivery, sent again on request and refused again, is told again
         (receiver, reason, delivery.key, delivery.attempts),
         "critical",
-        ts_event_ns=int(now * _NS_PER_S),
+        ts_event_ns=int(now * NS_PER_SECOND),
         source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
         text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
         "and they are retried",
@@ -109,7 +109,7 @@ def log_gap(
         LOG_GAP,
         (*partition, first, last),
         "critical",
-        ts_event_ns=int(now * _NS_PER_S),
+        ts_event_ns=int(now * NS_PER_SECOND),
         source=_log(partition, first) | {"last_offset": last},
         text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
         f"before they were read{f'; {detail}' if detail else ''}",
@@ -135,7 +135,7 @@ def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_
         LOG_GAP,
         (*old, *new),
         "critical",
-        ts_event_ns=int(now * _NS_PER_S),
+        ts_event_ns=int(now * NS_PER_SECOND),
         source=_log(old, reach),
         text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset {reach} "
         "on is lost, detection starts afresh with the new one",
@@ -166,7 +166,7 @@ def service_alert(
     now
         Wall-clock seconds.
     """
-    found = _alert(rule, identity, severity, ts_event_ns=int(now * _NS_PER_S), source=source, text=text)
+    found = _alert(rule, identity, severity, ts_event_ns=int(now * NS_PER_SECOND), source=source, text=text)
     return replace(found, values=dict(values))
 
 

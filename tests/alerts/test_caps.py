@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from alerts.cap import Budget
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings
 from streamer.notify.notifier import Notifier
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries

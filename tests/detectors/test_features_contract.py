@@ -53,10 +53,10 @@ def test_a_feature_goes_on_from_its_state(name):
     first, rest = part(columns, slice(0, 900)), part(columns, slice(900, None))
     original = fresh([name])
     original.step(first)
-    state = original.state_of(name)
+    state = original.state()
     kept = {key: array.copy() for key, array in state.items()}
     copy = FeatureSet([name])
-    copy.restore_of(name, state)
+    copy.restore(state)
     expected = original.step(rest)[name]
     assert same_state(state, kept)
     assert same(copy.step(rest)[name], expected)

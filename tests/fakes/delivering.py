@@ -14,8 +14,7 @@ from typing import Any
 
 import structlog
 
-from alerts.receivers.registry import build_receiver
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.routing import Router, RouteSettings
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier

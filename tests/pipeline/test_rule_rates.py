@@ -14,7 +14,7 @@ from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import CONFIG, DETECTORS, World, cycle, plan_of
 
 from alerts.durations import spoken
-from alerts.language.rarity_rates import asked_rates
+from alerts.language.rarity_rates import rarity_rates
 from streamer.messages.records import Partition
 from streamer.pipeline.rule_rates import rule_rates
 from streamer.pipeline.state import restore, snapshot, status_document
@@ -167,4 +167,4 @@ def test_a_checkpoint_from_before_there_were_any_counts_from_then_on(ran: World)
 )
 def test_what_a_condition_asks_for(condition: str, asked: list[tuple[str, float]]) -> None:
     (rule,) = plan_of(f'\n  r: {{when: "{condition}"}}\n').rules
-    assert list(map(tuple, asked_rates(rule.condition.predicate))) == asked
+    assert list(map(tuple, rarity_rates(rule.condition.predicate))) == asked

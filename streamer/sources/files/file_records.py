@@ -16,11 +16,11 @@ from streamer.decoding.event_fields import TIME_MAX_NS
 from streamer.decoding.value_parsing import NS_PER
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Record
+from streamer.messages.time_units import NS_PER_MS
 from streamer.sources.files.file_settings import ReceiveUnit
 from streamer.sources.files.line_blocks import PIECE_BYTES, FileBlocks
 from streamer.sources.files.line_reader import Lines
 
-_NS_PER_MS = 1_000_000
 _NUMBER = re.compile(rb"[0-9]{1,19}(?:\.[0-9]{1,12})?")
 _COMPRESSED = frozenset({".gz", ".zst"})
 _URLS = (b"ws://", b"wss://", b"http://", b"https://")
@@ -200,7 +200,7 @@ def _timed(line: bytes, ns_per: int) -> tuple[int, bytes]:
     ns = int(number) * ns_per if number.isdigit() else int(Decimal(number.decode()) * ns_per)
     if ns > TIME_MAX_NS:
         return int(NO_TIME), line
-    return ns // _NS_PER_MS * _NS_PER_MS, body
+    return ns // NS_PER_MS * NS_PER_MS, body
 
 
 def _csv_rows(lines: Iterable[bytes]) -> Iterator[tuple[list[str] | None, str]]:

@@ -15,10 +15,9 @@ from detectors.kernels import kernel
 from streamer.decoding.event_fields import TIME_MAX_NS
 from streamer.decoding.json.wide_loads import byte_at, equal_bytes, trailing_zeros, word_at
 from streamer.messages.record_block import PADDING
+from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 from streamer.sources.files.line_reader import LINE_MAX_BYTES
 
-_NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 _NUMBER_MAX = 19  # digits before the point
 _FRACTION_MAX = 9  # digits behind it: with those before it few enough for exact decimal arithmetic
 _BLANK, _POINT, _COLON, _ZERO, _NEWLINE, _RETURN = (ord(character) for character in " .:0\n\r")
@@ -78,7 +77,7 @@ def _timed(at, end, ns_per, limit):
         size = behind - k - 1
         if size == 0 or size > _FRACTION_MAX:
             return 0, -1
-        if ns_per == _NS_PER_S:
+        if ns_per == NS_PER_SECOND:
             ns += np.int64(fraction) * _TENS[_FRACTION_MAX - size]
         k = behind
     if k < end and byte_at(k) == _COLON:
@@ -104,7 +103,7 @@ def _split(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful
             ns, behind = _timed(base + at, base + at + size, ns_per, limit)
             doubtful[count] = behind < 0
             if behind > 0:
-                time, value = ns // _NS_PER_MS * _NS_PER_MS, behind - base
+                time, value = ns // NS_PER_MS * NS_PER_MS, behind - base
         else:
             doubtful[count] = size == 0 or data[at] <= _BLANK
         rows[0, count] = time

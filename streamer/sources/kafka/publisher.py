@@ -15,6 +15,7 @@ from kafka import KafkaProducer, errors
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 from streamer.sources.kafka.client import connect, explain
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.target_topics import ensure_topic, warn_of_lost_times
@@ -34,8 +35,6 @@ SLICE_S = 0.02
 PROGRESS_EVERY_S = 0.1
 """Least time between two reports of progress."""
 
-_NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 
 _log = structlog.get_logger(__name__)
 
@@ -150,7 +149,7 @@ def _paced(
             due_s = number / rate
         elif speed is not None and record.timestamp != NO_TIME:
             first = record.timestamp if first == NO_TIME else first
-            due_s = max(due_s, (record.timestamp - first) / _NS_PER_S / speed)
+            due_s = max(due_s, (record.timestamp - first) / NS_PER_SECOND / speed)
         yield record, due_s
 
 
@@ -197,7 +196,7 @@ class _Outbound:
         if not self._room.acquire(timeout=DELIVER_WITHIN_S):
             raise self._not_taken(number, errors.KafkaTimeoutError("no answer"))
         self._raise_failure()
-        at_ms = None if record.timestamp == NO_TIME else record.timestamp // _NS_PER_MS
+        at_ms = None if record.timestamp == NO_TIME else record.timestamp // NS_PER_MS
         try:
             future = self._producer.send(
                 self._topic,

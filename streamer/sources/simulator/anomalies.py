@@ -14,7 +14,6 @@ from types import MappingProxyType
 from streamer.sources.simulator.anomaly import Anomaly, PriceShape
 from streamer.sources.simulator.market import InstrumentMarket
 
-_NS = 1_000_000_000
 _MS = 1_000_000
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.instruments import Spec
 from streamer.sources.simulator.sessions import Pace
 
-_NS = 1_000_000_000
 _US = 1_000
 _AGGRESSIVE = 0.35
 _RUN_TAIL = 2.2
@@ -88,7 +88,7 @@ class Flow:
         second = np.repeat(np.arange(first, last), rng.poisson(rate))
         m = len(second)
         within = np.sort(second + rng.random(m))
-        ts = self._start_ns + (within * _NS).astype(np.int64) // _US * _US
+        ts = self._start_ns + (within * NS_PER_SECOND).astype(np.int64) // _US * _US
         aggressive = rng.random(m) < _AGGRESSIVE
         sign = rng.choice(np.array([-1, 1]), m)
         own = self._signs(int(aggressive.sum()))

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomaly import Anomaly, PriceShape
 from streamer.sources.simulator.book import Book, Resting
 from streamer.sources.simulator.flow import Flow, Moments
@@ -17,7 +18,6 @@ from streamer.sources.simulator.prices import Prices
 from streamer.sources.simulator.records import Tape
 from streamer.sources.simulator.sessions import draw_pace
 
-_NS = 1_000_000_000
 _STRETCH_S = 60
 _KEEP_ALIVE_S = 4  # a market maker shows a quote at least so often
 _PATIENCE_S = 15.0  # how long an order rests, on average
@@ -78,7 +78,7 @@ class InstrumentMarket:
         """Its events as (ns, record value), times never falling."""
         for first in range(0, self._seconds, _STRETCH_S):
             last = min(first + _STRETCH_S, self._seconds)
-            self._live_through(self._flow.moments(first, last), self._start_ns + last * _NS)
+            self._live_through(self._flow.moments(first, last), self._start_ns + last * NS_PER_SECOND)
             yield from self._out
             self._out.clear()
 
@@ -165,7 +165,7 @@ class InstrumentMarket:
     def _do_what_is_due(self, until_ns: int) -> None:
         while True:
             next_ns = self._agenda[0][0] if self._agenda else until_ns
-            alive_ns = self._quoted_at + _KEEP_ALIVE_S * _NS
+            alive_ns = self._quoted_at + _KEEP_ALIVE_S * NS_PER_SECOND
             if min(next_ns, alive_ns) >= until_ns:
                 return
             if alive_ns <= next_ns:
@@ -189,7 +189,9 @@ class InstrumentMarket:
     def _rest(self, ts: int, sign: int, size: float) -> None:
         order = self.new_order(ts, sign, size, int(self.rng.integers(0, 6)))
         self._book.add(order)
-        self.at(ts + int(self.rng.exponential(_PATIENCE_S) * _NS), lambda at: self._give_up(at, order))
+        self.at(
+            ts + int(self.rng.exponential(_PATIENCE_S) * NS_PER_SECOND), lambda at: self._give_up(at, order)
+        )
         if self.rng.random() < _QUOTED:
             self.quote(ts)
 

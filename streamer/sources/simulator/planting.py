@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomalies import KINDS
 from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import Spec
 
-_NS = 1_000_000_000
 _WARM_UP_SHARE = 0.3
 _LONGEST_WARM_UP_S = 600
 _LAST_S = 90  # what comes last has so long to end and to be seen
@@ -50,8 +50,8 @@ def plant(
         free = [symbol for symbol in able if free_at[symbol] <= at]
         # where all are taken, the one that has been left in peace the longest
         symbol = str(rng.choice(free)) if free else min(able, key=lambda each: free_at[each])
-        begins = start_ns + int(at * _NS)
+        begins = start_ns + int(at * NS_PER_SECOND)
         lasts = KINDS[kind].lasts_s
         free_at[symbol] = at + lasts + _APART_S
-        found.append(Anomaly(kind, symbol, begins, begins + int(lasts * _NS)))
+        found.append(Anomaly(kind, symbol, begins, begins + int(lasts * NS_PER_SECOND)))
     return tuple(found)

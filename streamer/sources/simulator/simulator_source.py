@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomalies import plant as plant_anomaly
 from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import INSTRUMENTS, Spec
@@ -22,7 +23,6 @@ OPENS_NS = 1_723_123_800_000_000_000
 """When the market opens: 2024-08-08, 13:30 UTC."""
 
 _INCARNATION = "simulator"
-_NS = 1_000_000_000
 _MS = 1_000_000
 _TIMER_EVERY_S = 5
 _MOST_RECORDS = 1000
@@ -77,7 +77,7 @@ class SimulatorSource:
     @property
     def done(self) -> float:
         """How much of the simulated time has been handed over, from 0 to 1."""
-        return (self.now_ns - OPENS_NS) / _NS / self._seconds
+        return (self.now_ns - OPENS_NS) / NS_PER_SECOND / self._seconds
 
     def open(self, assignments: Assignments) -> None:
         """Open the market."""
@@ -120,7 +120,7 @@ class SimulatorSource:
             for number, (partition, start) in enumerate(zip(self._partitions, starts, strict=True))
         ]
         for second in range(_TIMER_EVERY_S, self._seconds + _TIMER_EVERY_S, _TIMER_EVERY_S):
-            until = OPENS_NS + min(second, self._seconds) * _NS
+            until = OPENS_NS + min(second, self._seconds) * NS_PER_SECOND
             for reader in readers:
                 yield from reader.until(until)
             self.now_ns = until

@@ -1,4 +1,4 @@
-"""What Slack's answers, and the want of one, mean for a delivery."""
+"""What Slack's answers, or a missing answer, mean for a delivery."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ RETRYABLE = frozenset(
         "team_added_to_org",
     }
 )
-"""Errors that pass by themselves; with any other, somebody has to change something."""
+"""Temporary errors; any other needs a change by a person."""
 
-# after these Slack itself cannot say whether the message was posted
+# after these even Slack does not know whether the message was posted
 _DOUBTFUL = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
 _RATE_ERRORS = frozenset({"ratelimited", "rate_limited"})
 _ERROR_LENGTH = 60  # characters; Slack's names are shorter
 
 
 def quiet_logger() -> logging.Logger:
-    """A logger for Slack's client that says nothing: it would log addresses, which can be secrets."""
+    """A silent logger for Slack's client, which would log addresses, and those can be secrets."""
     logger = logging.getLogger("alerts.receivers.slack_client")
     logger.addHandler(logging.NullHandler())
     logger.setLevel(logging.CRITICAL + 1)
@@ -45,7 +45,7 @@ def quiet_logger() -> logging.Logger:
 
 @contextmanager
 def translated(now: Callable[[], float]) -> Iterator[None]:
-    """Turn what Slack's client raises into the errors that a sender knows.
+    """Turn exceptions of Slack's client into the two that a sender handles.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def translated(now: Callable[[], float]) -> Iterator[None]:
     Raises
     ------
     RetryableError
-        On 429 and 5xx, on errors that pass by themselves, and where no answer comes.
+        On 429 and 5xx, on temporary errors, and where no answer comes.
     PermanentError
         On every other error that Slack names.
     """
@@ -68,15 +68,15 @@ def translated(now: Callable[[], float]) -> Iterator[None]:
     except URLError as error:
         raise _no_connection(error) from error
     except (OSError, HTTPException, SlackClientError, ValueError, AttributeError) as error:
-        # the request was sent, and no whole answer came: a time-out, a connection that was cut, bytes that
-        # are no text, or JSON that is no object (which Slack's client takes for one)
+        # the request was sent and no complete answer came: a timeout, a closed connection, bytes that are
+        # not text, or JSON that is not an object, on which Slack's client fails
         raise RetryableError(_reason(error), in_doubt=True, everything=True) from error
 
 
 def error_for(
     status: int, headers: Mapping[str, Any], name: str | None, now: float
 ) -> RetryableError | PermanentError:
-    """What an answer that is not a plain success means.
+    """The exception that an answer other than plain success stands for.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def error_for(
     headers
         The answer's headers.
     name
-        The error Slack names, None where the answer names none.
+        The error that Slack names, None where it names none.
     now
         Wall-clock seconds.
 
@@ -104,7 +104,7 @@ def error_for(
     if status >= 500 or status == 408:
         return RetryableError(f"http_{status}", in_doubt=True)
     if name is None:
-        # with status 200 it is neither a yes nor a no: something between here and Slack answered
+        # status 200 without an error or success: a proxy on the way answered, not Slack
         return (
             RetryableError("unexpected_answer", in_doubt=True)
             if status == 200
@@ -116,7 +116,7 @@ def error_for(
 
 
 def _error_name(data: Any) -> str | None:
-    # where the body was no JSON, Slack's client puts a sentence of its own in place of the error's name
+    # where the body is not JSON, Slack's client puts a sentence of its own in place of the error's name
     name = data.get("error") if isinstance(data, Mapping) else None
     if not isinstance(name, str) or not name.replace("_", "").isalnum():
         return None
@@ -125,9 +125,9 @@ def _error_name(data: Any) -> str | None:
 
 def _no_connection(error: URLError) -> RetryableError:
     cause = error.reason if isinstance(error.reason, OSError) else error
-    # it failed while connecting, or while the request was on its way out
-    reached = isinstance(cause, TimeoutError | BrokenPipeError | ConnectionResetError)
-    return RetryableError(_reason(cause), in_doubt=reached, everything=True)
+    # these can also be raised after a part of the request was sent; other errors are failures to connect
+    sent = isinstance(cause, TimeoutError | BrokenPipeError | ConnectionResetError)
+    return RetryableError(_reason(cause), in_doubt=sent, everything=True)
 
 
 def _reason(error: BaseException) -> str:

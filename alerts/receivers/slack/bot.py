@@ -1,4 +1,4 @@
-"""Slack through a bot token: an episode is one message, kept up to date."""
+"""Slack through a bot token: one message an episode, edited on each transition."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from slack_sdk import WebClient
 from alerts.clock import Clock
 from alerts.receivers.body import read_body
 from alerts.receivers.receiver import Delivery, PermanentError
-from alerts.receivers.settings import SlackSettings
-from alerts.receivers.slack_errors import quiet_logger, translated
-from alerts.receivers.slack_message import SlackMessage, message, metadata, reply
+from alerts.receivers.slack.answers import quiet_logger, translated
+from alerts.receivers.slack.message import SlackMessage, message, metadata, reply
+from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve, SecretError
 
 log = structlog.get_logger(__name__)
@@ -23,22 +23,22 @@ POST, EDIT, REPLY = "post", "edit", "reply"
 
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{8,}")
 _PAGE = 200  # messages or channels a page, as Slack recommends at most
-_PAGES = 10  # a look-up reads so many at most, then takes the message for not posted
-_CLOCK_MARGIN_S = 600.0  # by how much this machine's clock and Slack's may differ
-_GONE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message"})
+_PAGES = 10  # most that a search reads; a message it has not found by then counts as not posted
+_CLOCK_MARGIN_S = 600.0  # allowed difference between this machine's clock and Slack's
+_NOT_EDITABLE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message"})
 
 
 class SlackReceiver:
     """Posts the first transition of an episode, edits that message on later ones, replies on resolve.
 
-    What may have been posted before (a time-out, a crash) is looked for by the metadata the message
-    carries, and only posted again where it is not found. Where the token may not read the channel, it is
-    posted again, which may repeat it.
+    A message that may have been posted before (a timeout, a crash) is searched for by its metadata, and
+    posted again only where it is not found. Where the token may not read the channel it is posted again,
+    and may appear twice.
 
     Parameters
     ----------
     client
-        Slack's Web API; without retry handlers, the sender retries.
+        Slack's Web API, without retry handlers: the sender retries.
     channel
         Name or id.
     clock
@@ -52,14 +52,14 @@ class SlackReceiver:
         self._id = channel if _CHANNEL_ID.fullmatch(channel) else None
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
-        """Do the steps that are not done yet: ``post``, or ``edit`` and on resolve ``reply``.
+        """Do the remaining steps: ``post``, or ``edit`` and on resolve ``reply``.
 
         Raises
         ------
         RetryableError
-            On 429 (with Slack's Retry-After), 5xx, errors that pass, and where no answer comes.
+            On 429 (with Slack's Retry-After), 5xx, temporary errors, and where no answer comes.
         PermanentError
-            On any other error that Slack names; the reason is Slack's name for it.
+            On any other error; the reason is Slack's name for it.
         """
         posts = [steps[POST] for steps in delivery.earlier if POST in steps]
         if POST in delivery.steps:
@@ -70,13 +70,13 @@ class SlackReceiver:
             self._reply(delivery, posts[-1], record)
 
     def _post(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
-        place = self._found_post(delivery) if delivery.in_doubt else None
+        place = self._posted_before(delivery) if delivery.in_doubt else None
         if place is None:
             place = self._send(message(delivery), metadata(delivery, POST))
         record(POST, place)
 
     def _edited(self, delivery: Delivery, place: str, record: Callable[[str, str], None]) -> bool:
-        """Bring the message up to date; False where it can no longer be changed (somebody removed it)."""
+        """Update the message; False where it can no longer be edited (somebody deleted it)."""
         if EDIT in delivery.steps:
             return True
         channel, _, ts = place.partition(":")
@@ -84,7 +84,7 @@ class SlackReceiver:
         try:
             self._call("chat_update", channel=channel, ts=ts, text=edited.text, blocks=list(edited.blocks))
         except PermanentError as error:
-            if str(error) not in _GONE:
+            if str(error) not in _NOT_EDITABLE:
                 raise
             log.info("message gone, posting anew", delivery=delivery.key, reason=str(error))
             return False
@@ -92,11 +92,11 @@ class SlackReceiver:
         return True
 
     def _reply(self, delivery: Delivery, place: str, record: Callable[[str, str], None]) -> None:
-        found = self._found_reply(delivery, place) if delivery.in_doubt else None
-        if found is None:
+        answer = self._replied_before(delivery, place) if delivery.in_doubt else None
+        if answer is None:
             _, _, ts = place.partition(":")
-            found = self._send(reply(delivery), metadata(delivery, REPLY), thread_ts=ts)
-        record(REPLY, found)
+            answer = self._send(reply(delivery), metadata(delivery, REPLY), thread_ts=ts)
+        record(REPLY, answer)
 
     def _send(self, text: SlackMessage, carried: Mapping[str, Any], **more: str) -> str:
         answer = self._call(
@@ -112,7 +112,7 @@ class SlackReceiver:
         self._id = str(answer["channel"])
         return f"{self._id}:{answer['ts']}"
 
-    def _found_post(self, delivery: Delivery) -> str | None:
+    def _posted_before(self, delivery: Delivery) -> str | None:
         try:
             channel = self._id or self._look_up_channel()
             if channel is None:
@@ -122,22 +122,22 @@ class SlackReceiver:
             posted = self._pages("conversations_history", "messages", channel=channel, oldest=oldest)
             return _place(channel, posted, metadata(delivery, POST))
         except PermanentError as error:
-            _cannot_look(delivery, error)
+            _cannot_search(delivery, error)
             return None
 
-    def _found_reply(self, delivery: Delivery, place: str) -> str | None:
+    def _replied_before(self, delivery: Delivery, place: str) -> str | None:
         channel, _, ts = place.partition(":")
         try:
             replies = self._pages("conversations_replies", "messages", channel=channel, ts=ts)
             return _place(channel, replies, metadata(delivery, REPLY))
         except PermanentError as error:
-            _cannot_look(delivery, error)
+            _cannot_search(delivery, error)
             return None
 
     def _look_up_channel(self) -> str | None:
         name = self._channel.removeprefix("#")
         refused: PermanentError | None = None
-        for kind in ("public_channel", "private_channel"):  # each needs a scope of its own
+        for kind in ("public_channel", "private_channel"):  # each needs its own scope
             try:
                 for channel in self._pages("users_conversations", "channels", types=kind):
                     if channel.get("name") == name:
@@ -165,13 +165,13 @@ class SlackReceiver:
         return answer
 
 
-def slack(name: str, settings: SlackSettings, resolve: Resolve, clock: Clock) -> SlackReceiver:
-    """Build the receiver that the settings describe.
+def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Clock) -> SlackReceiver:
+    """Build the receiver for a bot token.
 
     Raises
     ------
     SecretError
-        When the token cannot be had, or cannot be sent as a header.
+        When the token is missing, or cannot be sent as a header.
     """
     assert settings.token is not None  # noqa: S101 - held by the settings' validator
     assert settings.channel is not None  # noqa: S101 - likewise
@@ -187,12 +187,12 @@ def slack(name: str, settings: SlackSettings, resolve: Resolve, clock: Clock) ->
         retry_handlers=[],
         logger=quiet_logger(),
     )
-    client.proxy = settings.proxy  # left to itself the client takes a proxy from the environment for any host
+    client.proxy = settings.proxy  # else the client would use the environment's proxy for any host
     return SlackReceiver(client, settings.channel, clock)
 
 
-def _place(channel: str, found: Iterator[Mapping[str, Any]], wanted: Mapping[str, Any]) -> str | None:
-    for posted in found:
+def _place(channel: str, messages: Iterator[Mapping[str, Any]], wanted: Mapping[str, Any]) -> str | None:
+    for posted in messages:
         carried = posted.get("metadata") or {}
         if carried.get("event_type") != wanted["event_type"]:
             continue
@@ -201,5 +201,5 @@ def _place(channel: str, found: Iterator[Mapping[str, Any]], wanted: Mapping[str
     return None
 
 
-def _cannot_look(delivery: Delivery, error: PermanentError) -> None:
+def _cannot_search(delivery: Delivery, error: PermanentError) -> None:
     log.warning("cannot look for an earlier post, posting again", delivery=delivery.key, reason=str(error))

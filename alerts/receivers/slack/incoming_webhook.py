@@ -8,23 +8,24 @@ from collections.abc import Callable
 from slack_sdk.webhook import WebhookClient
 
 from alerts.clock import Clock
+from alerts.receivers.http import http_url
 from alerts.receivers.receiver import Delivery
-from alerts.receivers.settings import SlackSettings, http_url
-from alerts.receivers.slack_errors import error_for, quiet_logger, translated
-from alerts.receivers.slack_message import message
+from alerts.receivers.slack.answers import error_for, quiet_logger, translated
+from alerts.receivers.slack.message import message
+from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve, SecretError
 
 
 class SlackWebhookReceiver:
     """Posts each transition as a message of its own.
 
-    An incoming webhook answers with a plain ``ok``: there is nothing to edit, to reply to or to look for,
-    so a message may come twice after a crash or a time-out. A bot token has none of these limits.
+    An incoming webhook answers with a plain ``ok``, which gives nothing to edit, to reply to or to search
+    for, so a message may come twice after a crash or a timeout. A bot token has none of these limits.
 
     Parameters
     ----------
     client
-        Slack's webhook client; without retry handlers, the sender retries.
+        Slack's webhook client, without retry handlers: the sender retries.
     clock
         Wall-clock time.
     """
@@ -34,20 +35,20 @@ class SlackWebhookReceiver:
         self._clock = clock
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
-        """Post it; there are no steps to record.
+        """Post it; no steps are recorded.
 
         Raises
         ------
         RetryableError
             On 429 (with Slack's Retry-After), 5xx, and where no answer comes.
         PermanentError
-            On any other answer than ``ok``; the reason is Slack's name for it.
+            On any answer but ``ok``; the reason is Slack's name for it.
         """
-        shown = message(delivery)
+        content = message(delivery)
         with translated(self._clock.now):
             answer = self._client.send(
-                text=shown.text,
-                blocks=[dict(block) for block in shown.blocks],
+                text=content.text,
+                blocks=[dict(block) for block in content.blocks],
                 unfurl_links=False,
                 unfurl_media=False,
             )
@@ -56,28 +57,30 @@ class SlackWebhookReceiver:
         raise error_for(answer.status_code, answer.headers, _error(answer.body), self._clock.now())
 
 
-def slack_webhook(name: str, settings: SlackSettings, resolve: Resolve, clock: Clock) -> SlackWebhookReceiver:
-    """Build the receiver that the settings describe.
+def incoming_webhook_receiver(
+    name: str, settings: SlackSettings, resolve: Resolve, clock: Clock
+) -> SlackWebhookReceiver:
+    """Build the receiver for an incoming webhook.
 
     Raises
     ------
     SecretError
-        When the address cannot be had, or is none.
+        When the address is missing, or is not one.
     """
     assert settings.incoming_webhook is not None  # noqa: S101 - held by the settings' validator
     address = resolve(settings.incoming_webhook)
     try:
         http_url(address)
     except ValueError:
-        # without its cause: the address is the secret
+        # without its cause, whose text holds the address: that is the secret
         raise SecretError(f"the incoming_webhook of Slack receiver {name} is not an address") from None
     client = WebhookClient(address, timeout=settings.timeout_s, retry_handlers=[], logger=quiet_logger())
-    client.proxy = settings.proxy  # left to itself the client takes a proxy from the environment for any host
+    client.proxy = settings.proxy  # else the client would use the environment's proxy for any host
     return SlackWebhookReceiver(client, clock)
 
 
 def _error(body: str) -> str | None:
-    """The name of an error: the whole of a plain body, or ``error`` of a JSON one."""
+    """The name of an error: a whole plain body, or ``error`` of a JSON one."""
     try:
         answer = json.loads(body)
     except ValueError:

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alerts.receivers.body import Shown, read_body
+from alerts.receivers.body import ReadableAlert, read_body
 from alerts.receivers.receiver import Delivery
 
 METADATA_EVENT = "tapewatch_alert"
-"""The `event_type` under which messages carry the key they were sent under."""
+"""The `event_type` of messages' metadata, whose payload is the delivery's key."""
 
 _SECTION_LENGTH = 3_000  # characters of one section's text
 _FIELD_LENGTH = 2_000  # characters of one field
 _CONTEXT_LENGTH = 2_000  # characters of one context element
-_FIELDS = 10  # fields of one section; more are counted, not shown
+_FIELDS = 10  # of one section; further ones are only counted
 _FALLBACK_LENGTH = 3_000  # characters of the text that notifications show
 _ELLIPSIS = "…"
 
@@ -30,14 +30,14 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 @dataclass(frozen=True, slots=True)
 class SlackMessage:
-    """What one transition looks like.
+    """One transition as a message.
 
     Parameters
     ----------
     text
-        For notifications, and where blocks are not shown.
+        For notifications, and where blocks are not displayed.
     blocks
-        For everybody else.
+        Displayed everywhere else.
     """
 
     text: str
@@ -45,9 +45,9 @@ class SlackMessage:
 
 
 def escape(text: str, limit: int) -> str:
-    """Escape Slack's three control characters, cutting so that the result fits and no escape is cut in two.
+    """Escape Slack's three control characters and cut to the limit, never inside an escape.
 
-    So no text can mention a channel or pass for a link
+    This way no text can mention a channel or become a link
     (https://docs.slack.dev/messaging/formatting-message-text#escaping).
 
     Examples
@@ -71,34 +71,34 @@ def escape(text: str, limit: int) -> str:
 
 
 def message(delivery: Delivery) -> SlackMessage:
-    """The message of a transition, to be posted, or to stand in an earlier one's place."""
-    shown = read_body(delivery)
-    blocks: list[Mapping[str, Any]] = [_section(f"{_emoji(shown)} *{escape(shown.headline, 500)}*")]
-    if shown.text:
-        blocks.append(_section(escape(shown.text, _SECTION_LENGTH)))
-    if shown.values and shown.transition != "resolved":  # then they are of the row that ended it
-        blocks.append({"type": "section", "fields": _fields(shown.values)})
-    blocks.append({"type": "context", "elements": [_mrkdwn(_footer(shown))]})
-    return SlackMessage(_fallback(shown), blocks)
+    """The message of a transition, to be posted or to replace an earlier one."""
+    alert = read_body(delivery)
+    blocks: list[Mapping[str, Any]] = [_section(f"{_emoji(alert)} *{escape(alert.headline, 500)}*")]
+    if alert.text:
+        blocks.append(_section(escape(alert.text, _SECTION_LENGTH)))
+    if alert.values and alert.transition != "resolved":  # whose values are of the row that ended it
+        blocks.append({"type": "section", "fields": _fields(alert.values)})
+    blocks.append({"type": "context", "elements": [_mrkdwn(_footer(alert))]})
+    return SlackMessage(_fallback(alert), blocks)
 
 
 def reply(delivery: Delivery) -> SlackMessage:
-    """The short note in the thread that tells of the end of an episode."""
-    shown = read_body(delivery)
-    line = f"{_RESOLVED_EMOJI} {escape(f'{shown.rule} {shown.subject}'.strip(), 500)} is over"
+    """The note in the thread at the end of an episode."""
+    alert = read_body(delivery)
+    line = f"{_RESOLVED_EMOJI} {escape(f'{alert.rule} {alert.subject}'.strip(), 500)} is over"
     return SlackMessage(
-        _fallback(shown),
-        [_section(line), {"type": "context", "elements": [_mrkdwn(_footer(shown))]}],
+        _fallback(alert),
+        [_section(line), {"type": "context", "elements": [_mrkdwn(_footer(alert))]}],
     )
 
 
 def metadata(delivery: Delivery, step: str) -> dict[str, Any]:
-    """What a message carries unseen, so that it can be found again; Slack keeps it over edits.
+    """Hidden metadata by which a message is found again; Slack keeps it when a message is edited.
 
     Parameters
     ----------
     delivery
-        What the message is first posted for.
+        The one that the message is first posted for.
     step
         ``post`` or ``reply``.
     """
@@ -120,26 +120,26 @@ def _mrkdwn(text: str) -> dict[str, str]:
 
 
 def _fields(values: Mapping[str, str]) -> list[dict[str, str]]:
-    shown = list(values.items())
-    more = len(shown) - _FIELDS
+    listed = list(values.items())
+    more = len(listed) - _FIELDS
     if more > 0:
-        shown = shown[: _FIELDS - 1]
+        listed = listed[: _FIELDS - 1]
     fields = [
-        _mrkdwn(f"*{escape(name, 200)}*\n{escape(value, _FIELD_LENGTH - 300)}") for name, value in shown
+        _mrkdwn(f"*{escape(name, 200)}*\n{escape(value, _FIELD_LENGTH - 300)}") for name, value in listed
     ]
     if more > 0:
         fields.append(_mrkdwn(f"and {more + 1} more"))
     return fields
 
 
-def _footer(shown: Shown) -> str:
-    return escape(f"{shown.ts_event} · {shown.alert_id} · {shown.number}", _CONTEXT_LENGTH)
+def _footer(alert: ReadableAlert) -> str:
+    return escape(f"{alert.ts_event} · {alert.alert_id} · {alert.number}", _CONTEXT_LENGTH)
 
 
-def _fallback(shown: Shown) -> str:
-    line = f"{shown.headline}: {shown.text}" if shown.text else shown.headline
-    return f"{_emoji(shown)} {escape(line, _FALLBACK_LENGTH - 100)}"
+def _fallback(alert: ReadableAlert) -> str:
+    line = f"{alert.headline}: {alert.text}" if alert.text else alert.headline
+    return f"{_emoji(alert)} {escape(line, _FALLBACK_LENGTH - 100)}"
 
 
-def _emoji(shown: Shown) -> str:
-    return _RESOLVED_EMOJI if shown.transition == "resolved" else _EMOJI[shown.severity]
+def _emoji(alert: ReadableAlert) -> str:
+    return _RESOLVED_EMOJI if alert.transition == "resolved" else _EMOJI[alert.severity]

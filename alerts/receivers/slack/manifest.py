@@ -1,4 +1,4 @@
-"""The Slack app that the Slack receiver works as, for Slack's own form."""
+"""The manifest of the Slack app that the receiver acts as."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ settings:
   socket_mode_enabled: false
   token_rotation_enabled: false
 """
-"""A manifest, YAML, with the scopes that the receiver needs and no more."""
+"""YAML, with the scopes that the receiver needs and no more."""
