@@ -88,7 +88,7 @@ class Task:
         self.ignored: dict[str, int] = {}
         self.late = 0
         self._grown_to = 0
-        self._coded = tuple(name for name in CODED if name in self.features.needs)
+        self._coded_fields = tuple(name for name in CODED if name in self.features.needs)
 
     @property
     def clocks(self) -> NDArray[np.int64]:
@@ -100,12 +100,12 @@ class Task:
         """Each detector's status by slot, as of the instrument's last scored row."""
         return {detector.name: self._by_slot[f"status/{detector.name}"] for detector in self.detectors}
 
-    def step(self, input_: Decoded | Timer) -> Outcome:
+    def step(self, inputs: Decoded | Timer) -> Outcome:
         """Fold one micro-batch, or one timer, into the state.
 
         Parameters
         ----------
-        input_
+        inputs
             Decoded events in log order, or a timer.
 
         Returns
@@ -113,7 +113,7 @@ class Task:
         Outcome
             What it caused: alerts, scores, dead letters.
         """
-        return self._fold_timer(input_) if isinstance(input_, Timer) else self._fold_events(input_)
+        return self._fold_timer(inputs) if isinstance(inputs, Timer) else self._fold_events(inputs)
 
     def _fold_events(self, decoded: Decoded) -> Outcome:
         for name, count in decoded.ignored.items():
@@ -212,17 +212,17 @@ class Task:
         self._grown_to = n
 
     def _rows(
-        self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], origin: RowSource
+        self, batch: Batch, slot: NDArray[np.int32], clock: NDArray[np.int64], source: RowSource
     ) -> EnrichedBatch:
         fields = dict(batch.numbers)
         if "price" in fields and "size" in fields:
             fields["notional"] = np.empty(len(batch))
             price, size = plain(fields["price"], np.float64), plain(fields["size"], np.float64)
             notional(plain(batch.kind, np.int8), price, size, fields["notional"])
-        coded = {name: _coded(name, batch.texts[name]) for name in self._coded if name in batch.texts}
+        coded = {name: _coded(name, batch.texts[name]) for name in self._coded_fields if name in batch.texts}
         columns = Columns(slot, batch.kind, clock, {**fields, **coded}, len(self.slots))
         numbers = {**fields, **self.features.step(columns)}
-        return EnrichedBatch(batch, columns, numbers, origin)
+        return EnrichedBatch(batch, columns, numbers, source)
 
     def _score(self, rows: EnrichedBatch, batch: Batch) -> tuple[Scores, ...]:
         scores = []

@@ -268,7 +268,7 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             "rates",
             "calibrators",
             "drifts",
-            "_coded",
+            "_coded_fields",
             "_conditions",
         }  # rarities and drifts are compared in tests of their own
         assert set(vars(task)) == known, "what is new must be in a snapshot, and in this test"
