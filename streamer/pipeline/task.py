@@ -268,7 +268,7 @@ class Task:
     def _seen_by_rules(self, rows: ReportRows) -> RuleColumns:
         """All columns, with the instrument's venue and symbol among them where a rule names those."""
         batch = rows.batch
-        texts = batch.texts.and_also({name: batch.names(name) for name in self._named})
+        texts = batch.texts.with_columns({name: batch.names(name) for name in self._named})
         return RuleColumns(
             rows.numbers, texts, texts.strings, len(batch), code_of=texts.strings.code, text_of=texts.text
         )

@@ -123,7 +123,7 @@ def read_records(path: Path) -> list[MemoryLog]:
 def world_in(folder: Path, fixture: Path) -> World:
     """An engine's surroundings, over the store in a folder."""
     plan = compile_plan(load_text((fixture / "config.yaml").read_text()))
-    return World(folder, plan, batch_size=7, ticks_every_s=1.0, every_s=8.0)
+    return World(folder, plan, 7, 1.0, 8.0)  # records a batch, seconds between timers, between checkpoints
 
 
 def growing(world: World, fixture: Path, polls_before: int = 0) -> ListSource:
