@@ -271,7 +271,7 @@ class Task:
     def _rule_columns(self, rows: EnrichedBatch) -> RuleColumns:
         """All columns, including the instrument's venue and symbol if a rule names them."""
         batch = rows.batch
-        texts = batch.texts.and_also({name: batch.names(name) for name in self._instrument_names})
+        texts = batch.texts.with_columns({name: batch.names(name) for name in self._instrument_names})
         return RuleColumns(
             rows.numbers, texts, texts.strings, len(batch), code_of=texts.strings.code, text_of=texts.text
         )
