@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alert import Alert, over
-from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
+from alerts.alert import Alert, AlertRule, Observation, log_source, over
+from alerts.episodes import FIRED, RESOLVED, TRANSITIONS, Steps
 from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
@@ -88,10 +88,10 @@ class Reporter:
         self._rows = rows
         self._seen = seen
 
-    def report(
-        self, rule: Rule, opened: dict[int, OpenAlert], row: int, step: int, severity: int, number: int
-    ) -> Transition:
+    def report(self, rule: Rule, opened: dict[int, OpenAlert], steps: Steps, at: int) -> Transition:
         """One step of an episode as a transition; `opened` (by slot) is kept up to date."""
+        row, step = int(steps.row[at]), int(steps.kind[at])
+        severity, number = int(steps.severity[at]), int(steps.number[at])
         slot = int(self._rows.columns.slot[row])
         values = {name: self._seen.value(name, row) for name in rule.names}
         if step == RESOLVED:
@@ -102,7 +102,8 @@ class Reporter:
             found = self._new_id(rule, row, slot) if step == FIRED else opened[slot].id
             text = rule.render(values)
             opened[slot] = OpenAlert(found, text)
-        alert = self._alert(rule, found, text, TRANSITIONS[step], severity, number, row, values)
+        seen = self._observation(rule, row, values, text)
+        alert = Alert.detected(found, TRANSITIONS[step], number, self._rule(rule, severity), seen)
         is_timer = self._rows.origin.timer is not None
         return Transition(
             alert_id=found,
@@ -123,7 +124,8 @@ class Reporter:
         slot = int(self._rows.columns.slot[row])
         values = {name: self._seen.value(name, row) for name in rule.names}
         found = self._new_id(rule, row, slot)
-        alert = self._alert(rule, found, rule.render(values), TRANSITIONS[FIRED], severity, 0, row, values)
+        seen = self._observation(rule, row, values, rule.render(values))
+        alert = Alert.detected(found, TRANSITIONS[FIRED], 0, self._rule(rule, severity), seen)
         said = json.loads(alert.to_json())
         for name in ("origin", "transition", "number"):
             del said[name]
@@ -151,51 +153,35 @@ class Reporter:
             origin.timer,
         )
 
-    def _alert(
-        self,
-        rule: Rule,
-        found: str,
-        text: str,
-        transition: str,
-        severity: int,
-        number: int,
-        row: int,
-        values: dict[str, Value],
-    ) -> Alert:
+    def _rule(self, rule: Rule, severity: int) -> AlertRule:
+        detector = detector_of(rule)
+        model_version = self._models[detector] if detector else None
+        return AlertRule(
+            rule.name, rule.version, SEVERITIES[severity], self._plan.config_hash, detector, model_version
+        )
+
+    def _observation(self, rule: Rule, row: int, values: dict[str, Value], text: str) -> Observation:
         instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
         detector = detector_of(rule)
         score = self._seen.value(f"{detector}.score", row) if detector else None
         rarity = self._seen.value(f"{detector}.rarity", row) if detector else None
-        return Alert(
-            id=found,
-            origin="detect",
-            transition=transition,
-            number=number,
-            rule=rule.name,
-            rule_version=rule.version,
-            severity=SEVERITIES[severity],
-            venue=instrument.venue,
-            symbol=instrument.symbol,
+        return Observation(
             ts_event_ns=int(self._rows.batch.ts[row]),
             source=self._source(row),
+            text=text,
+            venue=instrument.venue,
+            symbol=instrument.symbol,
             values=values,
-            detector=detector,
             score=score if isinstance(score, float) else None,
             rarity_s=rarity if isinstance(rarity, float) else None,
-            model_version=self._models[detector] if detector else None,
-            config_hash=self._plan.config_hash,
-            text=text,
         )
 
     def _source(self, row: int) -> dict[str, str | int | None]:
         batch, origin = self._rows.batch, self._rows.origin
-        source: dict[str, str | int | None] = {
-            "topic": origin.partition.topic,
-            "partition": origin.partition.partition,
-        }
+        topic, partition = origin.partition.topic, origin.partition.partition
         if origin.timer is not None:
-            return {**source, "offset": None, "index": None, "tick": origin.timer}
-        return {**source, "offset": int(batch.offset[row]), "index": int(batch.index[row])}
+            return {**log_source(topic, partition), "tick": origin.timer}
+        return log_source(topic, partition, int(batch.offset[row]), int(batch.index[row]))
 
     def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> dict[str, Any]:
         is_timer = self._rows.origin.timer is not None

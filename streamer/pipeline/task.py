@@ -246,11 +246,9 @@ class Task:
             evaluated = rows_of(rule.kinds, columns.kind)
             severity = rule.severities(seen)
             steps = episodes.step(columns.slot, columns.clock, columns.kind, evaluated, held, severity)
-            for at in range(len(steps.row)):
-                row, step = int(steps.row[at]), int(steps.kind[at])
-                level, place = int(steps.severity[at]), int(steps.number[at])
-                transition = reporter.report(rule, self.open[number], row, step, level, place)
-                found.append((row, number, transition))
+            for at in range(len(steps)):
+                transition = reporter.report(rule, self.open[number], steps, at)
+                found.append((int(steps.row[at]), number, transition))
             missed += [
                 (row, number, reporter.near_miss(rule, row, int(severity[row])))
                 for row in steps.missed.tolist()
