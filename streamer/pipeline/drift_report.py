@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from alerts.alert import Alert
+from alerts.alert import Alert, AlertRule, Observation, log_source
 from alerts.one_shot import DRIFT
 from detectors.drift import Drift
 from detectors.event_columns import KIND_NAMES
@@ -41,32 +41,27 @@ class DriftReporter:
         offset, index = int(batch.offset[drift.row]), int(batch.index[drift.row])
         instrument = self._slots.instruments[drift.series] if self._plan.drift.per_instrument else None
         subject = (watch.name, *(instrument or ()))
-        values = _values(watch, drift)
         where = f"{partition.topic}[{partition.partition}]" if instrument is None else " ".join(instrument)
-        alert = Alert(
-            id=alert_id(DRIFT, version, subject, watch.detector, EventReference(partition, offset, index)),
-            origin="detect",
-            transition="fired",
-            number=0,
-            rule=DRIFT,
-            rule_version=version,
-            severity=self._plan.drift.severity,
-            venue=instrument.venue if instrument else None,
-            symbol=instrument.symbol if instrument else None,
-            ts_event_ns=int(batch.ts[drift.row]),
-            source={
-                "topic": partition.topic,
-                "partition": partition.partition,
-                "offset": offset,
-                "index": index,
-            },
-            values=values,
-            detector=watch.detector,
-            score=None,
-            rarity_s=None,
-            model_version=self._models[watch.detector] if watch.detector else None,
-            config_hash=self._plan.config_hash,
-            text=f"{where}: {_description(watch, drift)}",
+        alert = Alert.detected(
+            alert_id(DRIFT, version, subject, watch.detector, EventReference(partition, offset, index)),
+            "fired",
+            0,
+            AlertRule(
+                DRIFT,
+                version,
+                self._plan.drift.severity,
+                self._plan.config_hash,
+                watch.detector,
+                self._models[watch.detector] if watch.detector else None,
+            ),
+            Observation(
+                ts_event_ns=int(batch.ts[drift.row]),
+                source=log_source(partition.topic, partition.partition, offset, index),
+                text=f"{where}: {_description(watch, drift)}",
+                venue=instrument.venue if instrument else None,
+                symbol=instrument.symbol if instrument else None,
+                values=_values(watch, drift),
+            ),
         )
         return Transition(
             alert_id=alert.id,

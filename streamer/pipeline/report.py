@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alert import Alert, over
+from alerts.alert import Alert, AlertRule, Observation, log_source, over
 from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
 from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
@@ -171,40 +171,36 @@ class Reporter:
         return EventReference(source.partition, int(batch.offset[row]), int(batch.index[row]))
 
     def _alert(self, rule: Rule, current: OpenAlert, step: EpisodeStep, values: dict[str, Value]) -> Alert:
-        row = step.row
+        observation = self._observation(rule, step.row, values, current.text)
+        decided = self._rule(rule, step.severity)
+        return Alert.detected(current.id, TRANSITIONS[step.kind], step.number, decided, observation)
+
+    def _rule(self, rule: Rule, severity: int) -> AlertRule:
+        detector = detector_of(rule)
+        model_version = self._models[detector] if detector else None
+        return AlertRule(
+            rule.name, rule.version, SEVERITIES[severity], self._plan.config_hash, detector, model_version
+        )
+
+    def _observation(self, rule: Rule, row: int, values: dict[str, Value], text: str) -> Observation:
         instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
         detector = detector_of(rule)
         score = self._columns.value(f"{detector}.score", row) if detector else None
         rarity = self._columns.value(f"{detector}.rarity", row) if detector else None
-        return Alert(
-            id=current.id,
-            origin="detect",
-            transition=TRANSITIONS[step.kind],
-            number=step.number,
-            rule=rule.name,
-            rule_version=rule.version,
-            severity=SEVERITIES[step.severity],
-            venue=instrument.venue,
-            symbol=instrument.symbol,
+        return Observation(
             ts_event_ns=int(self._rows.batch.ts[row]),
             source=self._source(row),
+            text=text,
+            venue=instrument.venue,
+            symbol=instrument.symbol,
             values=values,
-            detector=detector,
             score=score if isinstance(score, float) else None,
             rarity_s=rarity if isinstance(rarity, float) else None,
-            model_version=self._models[detector] if detector else None,
-            config_hash=self._plan.config_hash,
-            text=current.text,
         )
 
     def _source(self, row: int) -> dict[str, str | int | None]:
         event = self._event(row)
-        source: dict[str, str | int | None] = {
-            "topic": event.partition.topic,
-            "partition": event.partition.partition,
-            "offset": event.offset,
-            "index": event.index,
-        }
+        source = log_source(event.partition.topic, event.partition.partition, event.offset, event.index)
         return source if event.timer is None else {**source, "tick": event.timer}
 
     def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> dict[str, Any]:

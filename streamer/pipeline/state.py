@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alerts.alert import Alert, over
+from alerts.alert import Alert, AlertRule, Observation, log_source, over
 from alerts.severity import SEVERITIES
 from detectors.event_columns import State
 from detectors.models.model import STATUS_NAMES
@@ -113,30 +113,18 @@ def reload(task: Task, plan: Plan) -> tuple[Task, Outcome]:
 def _resolved(task: Task, number: int, slot: int, opened: OpenAlert) -> Transition:
     rule, instrument = task.plan.rules[number], task.slots.instruments[slot]
     following, severity = task.episodes[number].closing(slot)
-    alert = Alert(
-        id=opened.id,
-        origin="detect",
-        transition="resolved",
-        number=following,
-        rule=rule.name,
-        rule_version=rule.version,
-        severity=SEVERITIES[severity],
-        venue=instrument.venue,
-        symbol=instrument.symbol,
-        ts_event_ns=max(task.watermark, task.last_timer.ts_ns, 0),
-        source={
-            "topic": task.partition.topic,
-            "partition": task.partition.partition,
-            "offset": None,
-            "index": None,
-        },
-        values={},
-        detector=None,
-        score=None,
-        rarity_s=None,
-        model_version=None,
-        config_hash=task.plan.config_hash,
-        text=over(opened.text, "the rule was changed or removed"),
+    alert = Alert.detected(
+        opened.id,
+        "resolved",
+        following,
+        AlertRule(rule.name, rule.version, SEVERITIES[severity], task.plan.config_hash),
+        Observation(
+            ts_event_ns=max(task.watermark, task.last_timer.ts_ns, 0),
+            source=log_source(task.partition.topic, task.partition.partition),
+            text=over(opened.text, "the rule was changed or removed"),
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+        ),
     )
     decision = {
         "event": {"kind": "reload"},
