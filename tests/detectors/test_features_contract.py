@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from market_rows import ALL_FEATURES, START, batches, columns_of, part, random_columns, same, same_state
 
 from detectors.event_columns import TIMER
-from detectors.features import FeatureSet
+from detectors.features import FeatureSet, parse_feature
 from detectors.slot_arrays import StateMismatchError
 
 
@@ -218,7 +218,7 @@ def test_the_state_of_another_feature_is_refused():
     with pytest.raises(StateMismatchError, match="mid"):
         trades.restore(quotes.state())
     state = trades.state()
-    spec = trades.spec("trade_rate_10s")
+    spec = parse_feature("trade_rate_10s").spec
     with pytest.raises(StateMismatchError, match="expected arrays"):
         trades.restore({key: array for key, array in state.items() if not key.endswith("/sums")})
     with pytest.raises(StateMismatchError, match="expected"):

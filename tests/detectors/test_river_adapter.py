@@ -417,5 +417,5 @@ def test_a_damaged_state_is_refused():
     stepped(model, *rows(20))
     state = model.state()
     for damage in ({"pickles": state["pickles"][:-1]}, {"lengths": state["lengths"][:0]}):
-        with pytest.raises(StateMismatchError, match="not whole"):
+        with pytest.raises(StateMismatchError, match="incomplete"):
             build_model(settings_of(model="river.anomaly.OneClassSVM")).restore({**state, **damage})
