@@ -22,7 +22,7 @@ from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.serve.observer import Broker, Observer
 from streamer.serve.server import serving
 from streamer.store.database import Database
@@ -85,7 +85,7 @@ class Service:
         *,
         timers: bool = True,
         accept_rederivation: bool = False,
-        watch: Callable[[Work], None] = lambda _: None,
+        watch: Callable[[StepResult], None] = lambda _: None,
     ) -> Engine:
         """An engine that reads a source.
 
@@ -109,21 +109,19 @@ class Service:
             keeping=Keeping(settings.near_misses.keep_s, settings.near_misses.at_most),
         )
 
-        def watch_all(work: Work) -> None:
-            if work.outcome.visible:
+        def watch_all(step: StepResult) -> None:
+            if step.outcome.visible:
                 self.notifier.wake()
-            self.observer.watch(work)
-            watch(work)
+            self.observer.watch(step)
+            watch(step)
 
-        recovery = Recovery(
-            self.plan,
-            lambda config_hash: compile_document(ledger.config(config_hash)),
+        context = RunnerContext(
             ledger,
-            folder,
-            batch_size=settings.engine.batch_size,
-            watch=watch_all,
-            accept_rederivation=accept_rederivation,
+            lambda config_hash: compile_document(ledger.config(config_hash)),
+            settings.engine.batch_size,
+            watch_all,
         )
+        recovery = Recovery(self.plan, context, folder, accept_rederivation=accept_rederivation)
         every_s = settings.checkpoint.every_ns / NS_PER_SECOND
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)
         timer_every_ns = settings.engine.timer_every_ns if timers else None

@@ -13,7 +13,7 @@ from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.pipeline.state import quarantined
 from streamer.pipeline.task import Task
 from streamer.sources.source import Source
@@ -58,7 +58,7 @@ def replay(
     source: Source,
     *,
     batch_size: int,
-    watch: Callable[[Work], None],
+    watch: Callable[[StepResult], None],
     stopped: Callable[[], bool] = lambda: False,
 ) -> ReplayTotals:
     """Fold all records of a source.
@@ -85,14 +85,13 @@ def replay(
     database = open_store(MEMORY)
     try:
         ledger = Ledger(database, SystemClock())
-        recovery = Recovery(
-            plan,
-            lambda config_hash: compile_document(ledger.config(config_hash)),
+        context = RunnerContext(
             ledger,
-            NO_FOLDER,
-            batch_size=batch_size,
-            watch=counter.count,
+            lambda config_hash: compile_document(ledger.config(config_hash)),
+            batch_size,
+            counter.count,
         )
+        recovery = Recovery(plan, context, NO_FOLDER)
         Engine(source, recovery, None, timer_every_s=None, clock=time.monotonic).run(stopped, counter.start)
     finally:
         database.close()
@@ -102,7 +101,7 @@ def replay(
 class _ReplayCounter:
     """Adds up the outcomes of batches."""
 
-    def __init__(self, watch: Callable[[Work], None]) -> None:
+    def __init__(self, watch: Callable[[StepResult], None]) -> None:
         self._watch = watch
         self._records = 0
         self._fired: Counter[str] = Counter()
@@ -114,15 +113,15 @@ class _ReplayCounter:
     def start(self) -> None:
         self._started = time.monotonic()
 
-    def count(self, work: Work) -> None:
-        task, outcome = work.task, work.outcome
-        self._records += work.records
+    def count(self, step: StepResult) -> None:
+        task, outcome = step.task, step.outcome
+        self._records += step.records
         self._tasks[task.partition] = task
-        self._fired.update(step.rule for step in outcome.transitions if step.transition == "fired")
+        self._fired.update(each.rule for each in outcome.transitions if each.transition == "fired")
         self._dead.update(letter.reason for letter in outcome.dead)
         for flood in outcome.floods:
             self._floods[task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
-        self._watch(work)
+        self._watch(step)
 
     def totals(self) -> ReplayTotals:
         seconds = time.monotonic() - self._started

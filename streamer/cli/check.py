@@ -70,11 +70,11 @@ def _rate_table(rates: Sequence[RuleRate]) -> Table:
     for column in ("rule", "alerts so far", "watched", "per day", "expected", "actual / expected"):
         table.add_column(column, overflow="fold")
     for rate in rates:
-        per, of = (" per instrument", " of instruments") if rate.asked else ("", "")
-        watched = spoken(max(rate.lived_s.values(), default=0.0) if rate.asked else rate.watched_s)
-        per_day = "" if rate.a_day is None else f"{_figure(rate.a_day)}{per}"
-        expected = f"{_figure(rate.asked_a_day)}{per}" if rate.asked else ""
-        ratio = f"{rate.fired / rate.due:.2f}" if rate.due > 0 else ""
+        per, of = (" per instrument", " of instruments") if rate.requested else ("", "")
+        watched = spoken(max(rate.instrument_s.values(), default=0.0) if rate.requested else rate.watched_s)
+        per_day = "" if rate.per_day is None else f"{_figure(rate.per_day)}{per}"
+        expected = f"{_figure(rate.requested_per_day)}{per}" if rate.requested else ""
+        ratio = f"{rate.fired / rate.expected:.2f}" if rate.expected > 0 else ""
         table.add_row(rate.rule, f"{rate.fired:,}", f"{watched}{of}", per_day, expected, ratio)
     return table
 

@@ -15,7 +15,7 @@ from streamer.errors import UsageError
 
 if TYPE_CHECKING:
     from streamer.config.file import ConfigFile
-    from streamer.demo.service import Ran
+    from streamer.demo.service import DemoRun
     from streamer.pipeline.plan import Plan
     from streamer.sources.simulator import SimulatorSource
 
@@ -73,18 +73,18 @@ def demo(
     market = SimulatorSource(seed, minutes * 60, per_kind=max(1, round(minutes / 30)))
     with ExitStack() as stack:
         path = store or Path(stack.enter_context(TemporaryDirectory(prefix="tapewatch-"))) / "demo.db"
-        ran, bodies = _run(loaded, market, path, speed, port)
-    _print_verdict(market, minutes * 60, ran, bodies)
+        run, bodies = _run(loaded, market, path, speed, port)
+    _print_verdict(market, minutes * 60, run, bodies)
 
 
 def _run(
     config: ConfigFile, market: SimulatorSource, store: Path, speed: float | None, port: int | None
-) -> tuple[Ran, list[dict[str, Any]]]:
+) -> tuple[DemoRun, list[dict[str, Any]]]:
     """Run the service on the market with a new store; returns its totals and all alerts."""
     from alerts.receivers.console import ConsoleReceiver
     from streamer.app.signals import stop_signals
     from streamer.demo.market import MarketSource
-    from streamer.demo.service import run_demo, where_to_listen
+    from streamer.demo.service import DemoSetup, run_demo, where_to_listen
     from streamer.demo.view import View
     from streamer.pipeline.warmup import warm_up
     from streamer.sources.paced_source import PacedSource
@@ -97,20 +97,22 @@ def _run(
     with closing(database), stop_signals() as stopping:
         warm_up(plan, say)
         with View(console, market) as view:
-            ran = run_demo(
-                config,
-                plan,
-                database,
-                MarketSource(market if speed is None else PacedSource(market, speed), view.seen),
-                {"console": ConsoleReceiver(console)},
-                listen=where_to_listen(config, port),
+            run = run_demo(
+                DemoSetup(
+                    config,
+                    plan,
+                    database,
+                    MarketSource(market if speed is None else PacedSource(market, speed), view.polled),
+                    {"console": ConsoleReceiver(console)},
+                    where_to_listen(config, port),
+                ),
                 served=view.served,
                 watch=view.watch,
                 stopped=stopping.is_set,
             )
         if stopping.is_set():
             raise KeyboardInterrupt
-        return ran, stored_alerts(database, AlertFilter(origin="detect"), None)
+        return run, stored_alerts(database, AlertFilter(origin="detect"), None)
 
 
 def _plan(config: ConfigFile) -> Plan:
@@ -123,14 +125,14 @@ def _plan(config: ConfigFile) -> Plan:
     return plan
 
 
-def _print_verdict(market: SimulatorSource, seconds: int, ran: Ran, bodies: list[dict[str, Any]]) -> None:
+def _print_verdict(market: SimulatorSource, seconds: int, run: DemoRun, bodies: list[dict[str, Any]]) -> None:
     """Compare the alerts that fired with the anomalies that were planted."""
-    from streamer.demo.verdict import Fired, judge
+    from streamer.demo.verdict import FiredAlert, judge
     from streamer.demo.view import verdict_table, verdict_words
     from streamer.sources.simulator import INSTRUMENTS, OPENS_NS
 
-    fired = [Fired.of(body) for body in bodies if body["transition"] == "fired"]
+    fired = [FiredAlert.of(body) for body in bodies if body["transition"] == "fired"]
     verdict = judge(market.planted, fired, len(INSTRUMENTS), seconds)
-    say(f"{ran.records:,} events in {ran.seconds:.1f} s ({ran.records / ran.seconds:,.0f} per second)")
+    say(f"{run.records:,} events in {run.seconds:.1f} s ({run.records / run.seconds:,.0f} per second)")
     out(verdict_table(verdict, OPENS_NS))
     out(verdict_words(verdict))

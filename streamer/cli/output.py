@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+# events bring texts of any characters, and a terminal obeys some of them; line ends and tabs stay
+_CONTROLS = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)), " ")
+
+
+class _SafeConsole(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(text.translate(_CONTROLS) if self.is_terminal else text, **options)
+
+
 def out(result: RenderableType) -> None:
     """Print a result on stdout."""
-    console = Console(soft_wrap=isinstance(result, str), highlight=False, markup=False, emoji=False)
+    console = _SafeConsole(soft_wrap=isinstance(result, str), highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200  # a pipe has no width, which tables need
     console.print(result)
@@ -20,7 +30,7 @@ def out(result: RenderableType) -> None:
 
 def say(text: str) -> None:
     """Print a message on stderr."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(text)
+    _SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(text)
 
 
 def progress_bar() -> Progress:

@@ -14,7 +14,7 @@ from alerts.receivers.receiver import Delivery
 from streamer.app.replay import ReplayTotals
 from streamer.cli.output import progress_bar
 from streamer.pipeline.export import ScoreFile, open_for_writing
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 
 
 class ReplayOutput:
@@ -52,11 +52,11 @@ class ReplayOutput:
     ) -> None:
         self._stack.close()
 
-    def write(self, work: Work) -> None:
+    def write(self, step: StepResult) -> None:
         """Print and write the outcome of one batch."""
         if self._scores is not None:
-            self._scores.write(work)
-        for transition in work.outcome.transitions:
+            self._scores.write(step)
+        for transition in step.outcome.transitions:
             if self._alerts is not None:
                 self._alerts.write(transition.body.decode() + "\n")
             if not self._quiet:

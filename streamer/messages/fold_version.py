@@ -1,4 +1,4 @@
-"""The version of the fold: what a stored journal must be folded with."""
+"""The version of the fold: only code of the same version may follow a stored journal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 FOLD_VERSION = 3
-"""Raised whenever the same input may give other bits than before."""
+"""Increased whenever the same input may give different bits than before."""
 
 _STORED = re.compile(r"(?P<package>\S+)\+fold(?P<fold>0|[1-9][0-9]{0,8})", re.ASCII)
 
 
 class CodeVersion(NamedTuple):
-    """Which code wrote something: the package's version, for display, and the fold's, which decides.
+    """The code that wrote a journal: its package version, for display, and its fold version, which decides.
 
     Examples
     --------
@@ -29,7 +29,7 @@ class CodeVersion(NamedTuple):
 
     @classmethod
     def parse(cls, stored: str) -> CodeVersion | None:
-        """Read what `code_version` wrote; None for any other text.
+        """Parse a text written by `code_version`; None for any other text.
 
         Examples
         --------
@@ -45,7 +45,7 @@ class CodeVersion(NamedTuple):
 
 @cache
 def own_version() -> CodeVersion:
-    """The version of the code at work; its package is ``0`` where it runs without being installed."""
+    """The version of the running code; the package is ``0`` if it is not installed."""
     try:
         return CodeVersion(version("tapewatch"), FOLD_VERSION)
     except PackageNotFoundError:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from market_rows import ALL_FEATURES
 
 from detectors.event_columns import METRIC, ORDER, QUOTE, TIMER, TRADE
-from detectors.features import FAMILIES, FeatureSet, UnknownFeature, catalogue, parse_feature
+from detectors.features import FAMILIES, FeatureSet, UnknownFeatureError, catalogue, parse_feature
 from detectors.fields import FIELDS
 
 
@@ -36,7 +36,7 @@ from detectors.fields import FIELDS
     ],
 )
 def test_a_name_that_is_none_says_what_is_wrong(name, message):
-    with pytest.raises(UnknownFeature) as caught:
+    with pytest.raises(UnknownFeatureError) as caught:
         parse_feature(name)
     assert str(caught.value) == message
     assert caught.value.name == name
@@ -47,7 +47,7 @@ def test_a_name_that_is_none_says_what_is_wrong(name, message):
 def test_any_text_is_a_feature_or_refused(text):
     try:
         feature = parse_feature(text)
-    except UnknownFeature as refused:
+    except UnknownFeatureError as refused:
         for suggestion in refused.suggestions:
             assert suggestion in FIELDS or parse_feature(suggestion).name == suggestion
     else:

@@ -15,7 +15,7 @@ from streamer.config.load import load
 from streamer.messages.records import Partition
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_source import FileSource
 
@@ -30,8 +30,8 @@ def plan() -> Plan:
 def folded(plan: Plan, files: list[FileInput], batch_size: int) -> tuple[ReplayTotals, list[bytes]]:
     bodies: list[bytes] = []
 
-    def watch(work: Work) -> None:
-        bodies.extend(transition.body for transition in work.outcome.transitions)
+    def watch(step: StepResult) -> None:
+        bodies.extend(transition.body for transition in step.outcome.transitions)
 
     return replay(plan, FileSource(files, batch_size), batch_size=batch_size, watch=watch), bodies
 
@@ -49,7 +49,7 @@ def test_a_capture_gives_the_same_in_all_batches_and_live(plan: Plan, captures: 
     live = World(tmp_path / "store", plan, batch_size=500)
     log = MemoryLog(Partition("spot.btcusdt", "t1", 0), list(FileRecords(file)))
     live.run(ListSource([log], cycle([700, 44])))
-    emitted = [t.body for work in live.seen for t in work.outcome.transitions]
+    emitted = [t.body for step in live.seen for t in step.outcome.transitions]
     assert [bare(body) for body in emitted] == [bare(body) for body in bodies]
     assert {json.loads(body)["id"] for body in emitted}.isdisjoint(json.loads(body)["id"] for body in bodies)
     assert totals.records == len(log.records)

@@ -18,7 +18,7 @@ from pipeline_world import World, cycle, plan_of
 from streamer.app.replay import ReplayTotals, replay
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.sources.paced_source import PacedSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
 from streamer.sources.recording.recording_writer import RecordingWriter
@@ -97,8 +97,8 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
 def folded(source: Source, batch_size: int = 9) -> tuple[ReplayTotals, list[bytes]]:
     bodies: list[bytes] = []
 
-    def watch(work: Work) -> None:
-        bodies.extend(transition.body for transition in work.outcome.transitions)
+    def watch(step: StepResult) -> None:
+        bodies.extend(transition.body for transition in step.outcome.transitions)
 
     return replay(plan_of(), source, batch_size=batch_size, watch=watch), bodies
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.messages.record_block import PADDING, RecordBlock
+from streamer.messages.record_block import PADDING, RecordBlock, RecordColumns
 from streamer.messages.records import NO_TIME
 from streamer.sources.files.line_kernels import split
 from streamer.sources.files.line_reader import LINE_MAX_BYTES, Lines
@@ -79,7 +79,7 @@ class FileBlocks:
             time[:] = NO_TIME
         offset = np.arange(self._offset, self._offset + filled)
         self._offset += filled
-        return RecordBlock(self._data, offset, time, at, size)
+        return RecordBlock(self._data, RecordColumns(offset, time, at, size))
 
     def _resolve_doubtful(
         self, rows: NDArray[np.int64], doubtful: NDArray[np.bool_], first: int, end: int

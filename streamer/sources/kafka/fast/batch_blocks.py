@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.messages.record_block import NULL, PADDING, RecordBlock
+from streamer.messages.record_block import NULL, PADDING, RecordBlock, RecordColumns
 from streamer.messages.records import Headers
 from streamer.sources.kafka.fast import batch_kernels as batches
 
@@ -71,16 +71,9 @@ def read_block(
     def headers(row: int) -> Headers:
         return _headers(arena.data, int(headers_at[row]))
 
-    return RecordBlock(
-        arena,
-        offset,
-        time,
-        value_at,
-        value_size,
-        key_at if keyed else None,
-        key_size if keyed else None,
-        headers if headed else None,
-    ), count
+    keys = (key_at, key_size) if keyed else (None, None)
+    found = RecordColumns(offset, time, value_at, value_size, *keys)
+    return RecordBlock(arena, found, headers if headed else None), count
 
 
 def is_readable(data: memoryview, row: NDArray[np.int64]) -> bool:
