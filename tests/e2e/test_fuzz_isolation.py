@@ -13,7 +13,7 @@ from captured import FILES, best_captures
 from daemon import Daemon, configure, tapewatch
 from stores import ask, consumed
 
-from streamer.sources.files.file_source import FileInput, FileRecords
+from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 

@@ -16,7 +16,8 @@ from streamer.messages.records import Partition
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import StepResult
-from streamer.sources.files.file_source import FileInput, FileRecords, FileSource
+from streamer.sources.files.file_records import FileInput, FileRecords
+from streamer.sources.files.file_source import FileSource
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sensitive.yaml"
 

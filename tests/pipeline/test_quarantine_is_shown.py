@@ -12,7 +12,8 @@ from streamer.config.load import load_text
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.rule_states import RuleState, rule_states
 from streamer.pipeline.state import status_document
-from streamer.sources.files.file_source import FileInput, FileSource
+from streamer.sources.files.file_records import FileInput
+from streamer.sources.files.file_source import FileSource
 
 MODEL = """
 class Fails:

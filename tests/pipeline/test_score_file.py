@@ -19,7 +19,8 @@ from streamer.pipeline.export import ScoreFile
 from streamer.pipeline.runner import StepResult
 from streamer.pipeline.scores import COLUMNS
 from streamer.pipeline.task import Task
-from streamer.sources.files.file_source import FileInput, FileSource
+from streamer.sources.files.file_records import FileInput
+from streamer.sources.files.file_source import FileSource
 
 SYMBOLS = ["BTC", 'quo"te,', "Жук"]
 

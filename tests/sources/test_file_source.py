@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
+from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_settings import FileSourceSettings
-from streamer.sources.files.file_source import FileInput, FileRecords, FileSource, file_inputs
+from streamer.sources.files.file_source import FileSource, file_inputs
 from streamer.sources.files.line_reader import Lines
 from streamer.sources.source import Source
 
