@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from alerts.durations import NS_PER_SECOND
 from alerts.severity import Severity
-
-NS_PER_SECOND = 1_000_000_000
 
 _SOURCE_ORDER = ("topic", "partition", "offset", "index", "tick")
 

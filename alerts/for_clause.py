@@ -1,4 +1,4 @@
-"""What has to happen before a condition that is true becomes an alert: `for` in a rule."""
+"""The `for` of a rule: how long, or how often, its condition must be true before the alert fires."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from pydantic import BeforeValidator
 from alerts.durations import duration_ns
 
 MAX_OF = 64
-"""The longest `m of n`: the last n evaluations of an instrument are kept as bits of one word."""
+"""The largest n of `m of n`: an instrument's last n evaluations are the bits of one 64-bit word."""
 
 MAX_DURATION = "1000d"
-"""Longer ones are mistakes; a time and this still add up within int64 nanoseconds."""
+"""Longer durations are mistakes; a time plus this one still fits int64 nanoseconds."""
 
 _COUNT = re.compile(r"(\d{1,4}) +of +(\d{1,4})", re.ASCII)
 
 
-def parse_duration(text: object) -> int:
-    """Read a rule's duration, in ns.
+def rule_duration_ns(text: object) -> int:
+    """Parse a rule's duration, in ns.
 
     Raises
     ------
     ValueError
-        When it is not one, or longer than `MAX_DURATION`; the message says how to write it.
+        When it is not a duration, or longer than `MAX_DURATION`; the message says how to write one.
 
     Examples
     --------
-    >>> parse_duration("5m")
+    >>> rule_duration_ns("5m")
     300000000000
-    >>> parse_duration(90)
+    >>> rule_duration_ns(90)
     Traceback (most recent call last):
         ...
     ValueError: 90 is not a duration: write an integer and s, m, h or d, such as 10s
     """
     if not isinstance(text, str):
         raise ValueError(f"{text} is not a duration: write an integer and s, m, h or d, such as 10s")  # noqa: TRY004
-    found = duration_ns(text)
-    if found > duration_ns(MAX_DURATION):
+    ns = duration_ns(text)
+    if ns > duration_ns(MAX_DURATION):
         raise ValueError(f"{text!r} is too long (at most {MAX_DURATION})")
-    return found
+    return ns
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """How long, or how often, a condition has to be true.
+    """How long, or how often, a condition must be true.
 
     Parameters
     ----------
     m, n
-        At least `m` of the last `n` evaluations; 1 of 1 is at once.
+        At least `m` of the last `n` evaluations; 1 of 1 fires at once.
     duration_ns
-        At every evaluation for this long (ns), 0 where evaluations are counted instead.
+        At every evaluation for this long (ns); 0 if evaluations are counted instead.
     """
 
     m: int = 1
@@ -62,7 +62,7 @@ class Hold:
 
 
 def parse_hold(text: object) -> Hold:
-    """Read the `for` of a rule.
+    """Parse the `for` of a rule.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def parse_hold(text: object) -> Hold:
     Raises
     ------
     ValueError
-        When it is anything else, or cannot ever come true; the message says how to write it.
+        When it is anything else, or can never come true; the message says how to write it.
 
     Examples
     --------
@@ -90,26 +90,26 @@ def parse_hold(text: object) -> Hold:
             raise ValueError(f"'{text}' cannot be counted (write m of n with 1 <= m <= n <= {MAX_OF})")
         return Hold(m, n)
     try:
-        duration = parse_duration(text)
+        duration = rule_duration_ns(text)
     except ValueError as error:
         raise ValueError(f"{error}; or a count, such as 3 of 5") from None
     if duration == 0:
-        raise ValueError(f"'{text}' is no time at all (leave it out to alert at once)")
+        raise ValueError(f"'{text}' is no delay (leave 'for' out to alert at once)")
     return Hold(duration_ns=duration)
 
 
-def _hold(value: object) -> object:
+def _check_hold(value: object) -> object:
     parse_hold(value)
     return value
 
 
-def _duration(value: object) -> object:
-    parse_duration(value)
+def _check_duration(value: object) -> object:
+    rule_duration_ns(value)
     return value
 
 
-HoldText = Annotated[str, BeforeValidator(_hold)]
-"""A setting that holds a rule's `for` as it was written."""
+HoldText = Annotated[str, BeforeValidator(_check_hold)]
+"""A setting with a rule's `for`, validated but kept as written."""
 
-DurationText = Annotated[str, BeforeValidator(_duration)]
-"""A setting that holds a duration as it was written."""
+RuleDurationText = Annotated[str, BeforeValidator(_check_duration)]
+"""A setting with a rule's duration, validated but kept as written."""

@@ -1,4 +1,4 @@
-"""All rules of a plan on one batch: where each of them holds."""
+"""Evaluate all rules of a plan on one batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alerts.rules import Rule, rows_of
 class Evaluation:
     """Rules that are evaluated together.
 
-    Those that look at numbers only are one program; one that looks at texts, too, is evaluated by itself.
+    Rules on numbers only are compiled into one program; a rule that also uses texts is evaluated by itself.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Evaluation:
     >>> rules = [compile_rule(when, RuleSettings(when=when), table) for when in ("size > 100", "size > 900")]
     >>> columns = ExpressionColumns({"size": np.array([500.0, 500.0])}, {}, (), 2)
     >>> kind = np.array([0, 2], np.int8)
-    >>> [None if held is None else held.tolist() for held in Evaluation(rules).hold(columns, kind)]
+    >>> [None if rows is None else rows.tolist() for rows in Evaluation(rules).hold(columns, kind)]
     [[True, False], None]
     """
 
@@ -43,22 +43,22 @@ class Evaluation:
         self._n_rules = len(rules)
 
     def hold(self, columns: ExpressionColumns, kind: NDArray[np.int8]) -> list[NDArray[np.bool_] | None]:
-        """Of each rule on which rows that count as evaluations it is true, bool[n]; None where on none.
+        """For each rule the evaluated rows on which it is true, bool[n]; None if there are none.
 
         Parameters
         ----------
         columns
             n rows.
         kind
-            int8[n], what each row is.
+            int8[n], the kind of each row.
         """
-        found: list[NDArray[np.bool_] | None] = [None] * self._n_rules
+        true_rows: list[NDArray[np.bool_] | None] = [None] * self._n_rules
         if self._numeric:
-            held, anywhere = self._program.run(columns.numbers, kind)
-            for at in np.flatnonzero(anywhere).tolist():
-                found[self._numeric[at]] = held[at]
+            true_on, any_true = self._program.run(columns.numbers, kind)
+            for position in np.flatnonzero(any_true).tolist():
+                true_rows[self._numeric[position]] = true_on[position]
         for place, rule in self._others:
-            alone = rule.holds(columns, rows_of(rule.kinds, kind))
-            if alone.any():
-                found[place] = alone
-        return found
+            true = rule.holds(columns, rows_of(rule.kinds, kind))
+            if true.any():
+                true_rows[place] = true
+        return true_rows

@@ -1,4 +1,4 @@
-"""What an alert says: a template with names in braces, filled without ever evaluating anything."""
+"""The text of an alert: a template with names in braces, filled in without evaluating anything."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from alerts.language.symbols import Symbol, Symbols
 from alerts.suggestions import closest
 
 MAX_LENGTH = 2_000
-"""Characters of a filled text; what is longer is cut. Slack's sections end at 3,000."""
+"""Characters of a filled text; longer ones are truncated. Slack's sections hold 3,000."""
 
 MAX_WIDTH = 20
-"""Characters a value can be padded to."""
+"""Maximum width, in characters, to which a value can be padded."""
 
 MAX_PRECISION = 9
-"""Digits after the point; float64 has no more to say of a price."""
+"""Maximum digits after the point; float64 has no more for a price."""
 
 ALWAYS = {name: Symbol(name, "string") for name in ("venue", "symbol")}
-"""What every alert has, whatever the rule names."""
+"""Names that every template can use."""
 
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<inside>[^{}]*)\}|[{}]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
@@ -33,13 +33,13 @@ _HOW = "write for example +.1f: a sign, a width, a comma, digits after a point, 
 
 @dataclass(frozen=True, slots=True)
 class TemplateField:
-    """A place in a template that a value fills."""
+    """A placeholder in a template."""
 
     symbol: Symbol
     format: str
 
     def fill(self, value: float | str | None) -> str:
-        """The value as it is to be read, ``n/a`` where there is none."""
+        """The formatted value, ``n/a`` if it is missing."""
         if value is None or isinstance(value, str):
             return "n/a" if value is None else format(value, self.format)
         if not math.isfinite(value):
@@ -62,7 +62,7 @@ class TextTemplate:
     template
         As it was written.
     pieces
-        What it consists of, in order: plain texts and slots.
+        Its parts in order: plain texts and placeholders.
     """
 
     template: str
@@ -70,17 +70,12 @@ class TextTemplate:
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:
-        """What it names, in order of first mention."""
-        found = (piece.symbol for piece in self.pieces if isinstance(piece, TemplateField))
-        return tuple({symbol.name: symbol for symbol in found}.values())
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of `symbols`."""
-        return tuple(symbol.name for symbol in self.symbols)
+        """The symbols it names, in order of first mention."""
+        named = (piece.symbol for piece in self.pieces if isinstance(piece, TemplateField))
+        return tuple({symbol.name: symbol for symbol in named}.values())
 
     def format(self, values: Mapping[str, float | str | None]) -> str:
-        """The text with these values; cut at `MAX_LENGTH` characters. A missing value reads ``n/a``."""
+        """The text with these values, truncated to `MAX_LENGTH` characters; a missing value reads ``n/a``."""
         filled = "".join(
             piece if isinstance(piece, str) else piece.fill(values.get(piece.symbol.name))
             for piece in self.pieces
@@ -94,17 +89,17 @@ def compile_text(template: str, symbols: Symbols) -> TextTemplate:
     Parameters
     ----------
     template
-        Text with ``{name}`` or ``{name:format}``; ``{{`` and ``}}`` stand for braces. A format is a
-        bounded part of Python's: ``[+- ][width][,][.digits]`` and one of ``f e g d % s``, neither
-        fill nor alignment. ``%`` of a relative value is of what it is worth: 25 bps are 0.25%. A rarity
-        without a format reads as a duration, such as ``2.1d``.
+        Text with ``{name}`` or ``{name:format}``; ``{{`` and ``}}`` stand for braces. A format is a subset of
+        Python's: ``[+- ][width][,][.digits]`` and one of ``f e g d % s``, without fill or alignment. ``%``
+        shows a relative value as a percentage: 25 bps are 0.25%. A rarity without a format reads as a
+        duration, such as ``2.1d``.
     symbols
-        What names stand for; beside these there are always ``symbol`` and ``venue``.
+        The known names; ``symbol`` and ``venue`` are always known.
 
     Raises
     ------
     ExpressionError
-        When there is anything wrong with it.
+        When anything is wrong with it.
 
     Examples
     --------
@@ -122,36 +117,36 @@ def compile_text(template: str, symbols: Symbols) -> TextTemplate:
         if match[0] in ("{{", "}}"):
             pieces.append(match[0][0])
         elif match["inside"] is not None:
-            pieces.append(_slot(template, match.start("inside"), match["inside"], symbols))
+            pieces.append(_placeholder(template, match.start("inside"), match["inside"], symbols))
         else:
-            problem = "is never closed" if match[0] == "{" else "closes nothing"
+            problem = "is never closed" if match[0] == "{" else "has no opening brace"
             hint = f"'{match[0]}' {problem} (a brace itself is written {match[0] * 2})"
             raise error_at(template, match.start(), hint)
     pieces.append(template[at:])
     return TextTemplate(template, tuple(piece for piece in pieces if piece != ""))
 
 
-def _slot(template: str, offset: int, inside: str, symbols: Symbols) -> TemplateField:
+def _placeholder(template: str, offset: int, inside: str, symbols: Symbols) -> TemplateField:
     name, colon, spec = inside.partition(":")
     if not name:
         raise error_at(template, offset, "a name is missing between the braces")
     if not _NAME.fullmatch(name):
-        problem = f"'{name}' is not a name: braces hold a name and a format, nothing is computed in them"
+        problem = f"'{name}' is not a name: braces hold a name and a format, not an expression"
         raise error_at(template, offset, problem)
     symbol = _known(template, offset, name, symbols)
     at = offset + len(name) + 1
     if colon and not spec:
         raise error_at(template, at, f"a format is missing after the colon ({_HOW})")
-    wrong = _format_problem(symbol, spec) if colon else None
-    if wrong is not None:
-        raise error_at(template, at, wrong)
+    format_problem = _format_problem(symbol, spec) if colon else None
+    if format_problem is not None:
+        raise error_at(template, at, format_problem)
     return TemplateField(symbol, spec)
 
 
 def _known(template: str, offset: int, name: str, symbols: Symbols) -> Symbol:
-    found = symbols.lookup(name) or ALWAYS.get(name)
-    if found is not None:
-        return found
+    symbol = symbols.lookup(name) or ALWAYS.get(name)
+    if symbol is not None:
+        return symbol
     near = closest(name, [*symbols.names(), *ALWAYS])
     hint = f" (did you mean '{near}'?)" if near else ""
     raise error_at(template, offset, symbols.explain(name) or f"unknown name '{name}'{hint}", near)
@@ -171,7 +166,7 @@ def _format_problem(symbol: Symbol, spec: str) -> str | None:
     if not is_text and match["type"] in ("", "s"):
         if match["type"]:
             return f"'{spec}' is for texts, '{symbol.name}' is a number"
-        return f"'{spec}' does not say how (end it with f, e, g, d or %)"
+        return f"'{spec}' has no type (end it with f, e, g, d or %)"
     try:
         format("text" if is_text else 7, spec)
     except ValueError:

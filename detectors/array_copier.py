@@ -1,4 +1,4 @@
-"""Copies of state that are taken again and again, in memory that is used again."""
+"""Repeated copies of an array into the same memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from numpy.typing import DTypeLike, NDArray
 
 _Any = TypeVar("_Any", bound=np.generic)
 _SMALL_BYTES = 4096
-_SPARE = 8  # an eighth: so much an array may grow before other memory is needed
+_SPARE = 8  # an eighth more memory than needed, so that an array can grow that much without a new buffer
 
 
 class Copier:
-    """Copies one array after another, into the last copy's memory where nobody holds that any more.
+    """Copies arrays into the memory of its last copy, unless that copy is still referred to.
 
-    Memory that was just handed out by the system has no pages yet, and getting them takes several times as
-    long as copying does.
+    Fresh memory from the system has no pages yet, and page faults take several times as long as copying.
 
     Examples
     --------
@@ -32,29 +31,29 @@ class Copier:
         self._memory: NDArray[Any] | None = None
 
     def copy(self, array: NDArray[_Any]) -> NDArray[_Any]:
-        """An exact copy, which the caller alone holds."""
+        """An exact copy, to which nobody else refers."""
         memory = self._memory
-        if memory is None or sys.getrefcount(memory) > _HELD_BY_TWO or not _fits(memory, array):
+        if memory is None or sys.getrefcount(memory) > _REFERENCES_OF_TWO or not _fits(memory, array):
             if array.nbytes <= _SMALL_BYTES:
                 return array.copy()
             memory = self._memory = _memory_for(array.shape, array.dtype)
-        copied = memory[: len(array)]
-        np.copyto(copied, array)
-        return copied
+        copy = memory[: len(array)]
+        np.copyto(copy, array)
+        return copy
 
     def lacks(self, shape: tuple[int, ...], dtype: DTypeLike) -> int:
-        """Bytes of memory that a copy of an array like this would need, and that are not there."""
-        wanted = np.broadcast_to(np.zeros((), dtype), shape)
+        """Bytes that a copy of such an array would have to allocate."""
+        example = np.broadcast_to(np.zeros((), dtype), shape)
         memory = self._memory
-        if wanted.nbytes <= _SMALL_BYTES or (memory is not None and _fits(memory, wanted)):
+        if example.nbytes <= _SMALL_BYTES or (memory is not None and _fits(memory, example)):
             return 0
-        return wanted.nbytes
+        return example.nbytes
 
     def reserve(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        """Have memory, with its pages, for a copy of an array like this; on any thread."""
+        """Allocate memory, with its pages, for a copy of such an array; on any thread."""
         if self.lacks(shape, dtype):
             memory = _memory_for(shape, dtype)
-            memory.fill(0)  # others go on meanwhile: no lock is held
+            memory.fill(0)  # touches every page; numpy releases the GIL meanwhile
             self._memory = memory
 
 
@@ -63,15 +62,15 @@ def _memory_for(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def _count_of_two() -> int:
-    """What is counted, by this version of Python, of what an object and a local variable hold."""
-    held = [np.empty(0)]
-    last = held[0]
+    """The reference count that this Python reports for an object held by a list and a local variable."""
+    holder = [np.empty(0)]
+    last = holder[0]
     return sys.getrefcount(last)
 
 
-_HELD_BY_TWO = _count_of_two()
+_REFERENCES_OF_TWO = _count_of_two()
 
 
 def _fits(memory: NDArray[Any], array: NDArray[Any]) -> bool:
-    alike = memory.dtype == array.dtype and memory.shape[1:] == array.shape[1:]
-    return alike and len(memory) >= len(array)
+    same_layout = memory.dtype == array.dtype and memory.shape[1:] == array.shape[1:]
+    return same_layout and len(memory) >= len(array)

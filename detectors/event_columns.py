@@ -1,25 +1,29 @@
-"""What the detect half sees of a micro-batch: flat arrays in arrival order."""
+"""A micro-batch as detectors see it: flat arrays in arrival order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TIMER = range(7)
-KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
+
+EventKind = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+"""Kinds of events that come from outside."""
+
+KIND_NAMES: tuple[str, ...] = (*get_args(EventKind), "tick")
+"""Names of the kinds as they are stored, in the order of their codes; a timer is stored as ``tick``."""
 
 ACTIONS = ("new", "replace", "cancel", "reject", "fill", "partial_fill", "expire")
 NEW, REPLACE, CANCEL, REJECT, FILL, PARTIAL_FILL, EXPIRE = range(7)
 SIDES = ("buy", "sell")
-BUY, SELL = range(2)
 
 CODED: Mapping[str, tuple[str, ...]] = MappingProxyType({"action": ACTIONS, "side": SIDES})
-"""Fields of orders that come as numbers among `Columns.fields`: the position of their text here."""
+"""Enum fields of orders, which `Columns.fields` holds as the position of their text here."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -38,15 +42,13 @@ class Columns:
     kind
         int8[n], one of `TRADE` ... `TIMER`.
     clock
-        int64[n], ns: the instrument's own clock, max(event time, its last). On `TIMER` rows
-        the timer's time, which is never before the instrument's clock; timers are only looked at,
-        they never move a window.
+        int64[n], ns: the instrument's own clock, the maximum of its event times so far. On timer rows the
+        timer's time, never before that clock; a timer never moves a window.
     fields
-        Numeric event fields by name, float64[n], NaN where an event has none. A field that no
-        event of the batch has may be missing from the mapping. Those of `CODED` are among them where
-        a feature needs them.
+        Numeric event fields by name, float64[n], NaN where an event has none. A field that no event of the
+        batch has may be missing. Fields of `CODED` are included if a feature needs them.
     n_slots
-        How many slots exist; state arrays have been grown to at least this.
+        Slots in use by the task; parts grow their state arrays to at least this many.
     """
 
     slot: NDArray[np.int32]
@@ -60,7 +62,7 @@ class Columns:
 
 
 def plain(column: NDArray[_Number], dtype: type[_Number]) -> NDArray[_Number]:
-    """A column as kernels take it: of this type, contiguous and writable; the same one where it is that.
+    """A column as kernels take it: of this type, contiguous and writable; copied only if it is not.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Arrays that grow along their first axis without being copied."""
+"""An array that grows along its first axis without being copied."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 MAPPED = 1 << 16
-"""Bytes from which an array lies in pages of its own: those can be moved instead of copied, and
-take no memory before they are written to."""
+"""Bytes from which an array gets its own memory mapping: its pages can be moved instead of copied, and take
+no memory before they are written to."""
 
 
 LARGE = 1 << 22
-"""Bytes from which an array's pages are to be large ones, where the system has such: of so many small ones
-the processor cannot keep in mind where they are, and looks that up again and again."""
+"""Bytes from which an array asks for huge pages, where the system has them: with small ones most accesses
+would miss the processor's TLB."""
 
 _LARGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
-class Growing:
-    """An array of zeros that can be made longer, keeping what it holds.
+class GrowingArray:
+    """An array of zeros that can be extended, keeping its content.
 
-    Longer arrays get pages from the system that are moved to where there is room (`mremap`); where
-    the system has no such thing they are copied. Room that was never written to costs nothing.
+    From `MAPPED` bytes on it is an anonymous memory mapping, which the system can move (`mremap`); where it
+    cannot, the array is copied. Capacity that was never written to takes no memory.
 
     Parameters
     ----------
     dtype
-        Type of its elements.
+        Type of the elements.
     shape
         Shape of one entry.
 
     Examples
     --------
-    >>> growing = Growing(np.int64, (2,))
+    >>> growing = GrowingArray(np.int64, (2,))
     >>> growing.extend(1)
     >>> growing.array[0] = 7
     >>> growing.extend(3)
@@ -49,10 +49,10 @@ class Growing:
         self._dtype = np.dtype(dtype)
         self._shape = shape
         self.entry_bytes = math.prod(shape) * self._dtype.itemsize
-        """Bytes that one entry takes."""
+        """Bytes per entry."""
         self._pages: mmap.mmap | None = None
         self.array: NDArray[Any] = np.zeros((0, *shape), dtype)
-        """The array itself. Whoever keeps it over an `extend` may hold what it was before."""
+        """The array itself; a reference kept across an `extend` may still show the old one."""
 
     def extend(self, entries: int) -> None:
         """Make it at least `entries` long.
@@ -60,7 +60,7 @@ class Growing:
         Raises
         ------
         OSError, MemoryError
-            Where there is no memory. It is as long as before then, and holds what it held.
+            When there is no memory. Length and content are unchanged then.
         """
         if entries <= len(self.array):
             return
@@ -70,16 +70,16 @@ class Growing:
             self._pages = None
         elif self._pages is None or not self._move(self._pages, size):
             pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            self._copy_to(self._seen(pages))
+            self._copy_to(self._view(pages))
             self._pages = pages
         if size >= LARGE and self._pages is not None and _LARGE_PAGES is not None:
-            with suppress(OSError):  # a system without them says so
+            with suppress(OSError):  # not supported by this system
                 self._pages.madvise(_LARGE_PAGES)
 
     def shorten(self, entries: int) -> None:
-        """Give back the room beyond the first `entries`, to which nothing may have been written yet.
+        """Give back the memory beyond the first `entries`, which must not have been written to.
 
-        It stays where the array has no pages of its own, or somebody still looks at them.
+        Does nothing if the array has no mapping of its own, or another array still refers to it.
         """
         if self._pages is None or entries >= len(self.array):
             return
@@ -89,21 +89,21 @@ class Growing:
             self._move(self._pages, entries * self.entry_bytes)
 
     def _move(self, pages: mmap.mmap, size: int) -> bool:
-        """Give the pages another size; False where the system cannot, or somebody still looks at them."""
-        self.array = self.array[:0].copy()  # pages that are looked at cannot be moved
+        """Resize the mapping; False if the system cannot, or another array still refers to it."""
+        self.array = self.array[:0].copy()  # a mapping that an array refers to cannot be moved
         try:
             pages.resize(size)
         except (BufferError, SystemError):
             return False
         finally:
-            self.array = self._seen(pages)
+            self.array = self._view(pages)
         return True
 
     def _copy_to(self, longer: NDArray[Any]) -> None:
         longer[: len(self.array)] = self.array
         self.array = longer
 
-    def _seen(self, pages: mmap.mmap) -> NDArray[Any]:
+    def _view(self, pages: mmap.mmap) -> NDArray[Any]:
         entries = len(pages) // self.entry_bytes
         flat = np.frombuffer(pages, self._dtype, entries * math.prod(self._shape))
         return flat.reshape((entries, *self._shape))

@@ -1,12 +1,12 @@
-"""What stands between features and models: scales, squashing into [0, 1], and what is learnt.
+"""Between features and models: running scales, squashing into [0, 1], and which rows are learnt.
 
-Each input of each instrument has a scale of its own, the running mean of how far it lies from its
-centre (zero; for inputs that live around a level, a running median). It starts as the median of
-the first 15 values, so that a wild first one does no harm, and follows by steps in which no value
-counts for more than ten scales. A row is always judged by the scale from before it.
+Each input of each instrument has its own scale, the running mean of its distance from its centre (zero, or a
+running median for inputs around a level). It starts as the median of the first 15 distances, so that a wild
+first value does no harm; after that, a distance counts as ten scales at most. A row is always judged by the
+scale before it.
 
-With d the distance from the centre and s the scale, an input that goes upwards from zero becomes
-d / (d + s), any other one 1/2 + d / (2 (|d| + s)): monotone, bounded, half way at what is usual.
+With d the distance from the centre and s the scale, a positive input becomes d / (d + s), any other one
+1/2 + d / (2 (|d| + s)): monotone and bounded, one half at the usual value.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION = "squash.1"
 ENOUGH = 15
 """Values before a scale is known."""
 
-_GAIN = 1.0 / 500.0  # a scale follows its input within some hundreds of events
+_GAIN = 1.0 / 500.0  # a scale adapts within some hundreds of events
 _CLIP = 10.0
 _LARGEST = 1e308
 
@@ -36,50 +36,50 @@ _SIGNED, _POSITIVE, _LEVEL = range(3)
 _CODES: Mapping[Shape, int] = {"signed": _SIGNED, "positive": _POSITIVE, "level": _LEVEL}
 
 COUNTERS = ("learnt", "wild", "not_finite", "incomplete")
-"""What became of the rows: learnt; not learnt for a wild, a non-finite, a missing input."""
+"""Fates of rows: learnt, or not learnt because of a wild, a non-finite or a missing input."""
 _LEARNT, _WILD, _NOT_FINITE, _INCOMPLETE = range(4)
 
-_SEEN, _KEPT, _CENTRE, _SCALE = range(4)
-"""Of each input: values seen, distances kept, its centre, its scale."""
+_SEEN, _DISTANCES, _CENTRE, _SCALE = range(4)
+"""Fields of an input: values seen, distances collected, its centre, its scale."""
 
 
 @kernel
-def _away(value, centre):  # type: ignore[no-untyped-def]
+def _distance(value, centre):  # type: ignore[no-untyped-def]
     return min(abs(value - centre), _LARGEST)
 
 
 @kernel
-def _followed(value, centre, scale):  # type: ignore[no-untyped-def]
-    away = _away(value, centre)
-    return scale + _GAIN * (min(away, _CLIP * scale) - scale) if away != 0.0 else scale
+def _updated_scale(value, centre, scale):  # type: ignore[no-untyped-def]
+    distance = _distance(value, centre)
+    return scale + _GAIN * (min(distance, _CLIP * scale) - scale) if distance != 0.0 else scale
 
 
 @kernel
-def _moved(value, centre, scale):  # type: ignore[no-untyped-def]
+def _updated_centre(value, centre, scale):  # type: ignore[no-untyped-def]
     if value > centre:
         return centre + _GAIN * scale
     return centre - _GAIN * scale if value < centre else centre
 
 
 @kernel
-def _keep_distance(value, early, at):  # type: ignore[no-untyped-def]
-    away, kept = _away(value, at[_CENTRE]), int(at[_KEPT])
-    if kept >= ENOUGH:
-        at[_SCALE] = _followed(value, at[_CENTRE], at[_SCALE])
-    elif away != 0.0:
-        insert(early, kept, away)
-        at[_KEPT] += 1.0
-        at[_SCALE] = middle(early, kept + 1)
+def _learn_distance(value, early, at):  # type: ignore[no-untyped-def]
+    distance, n_distances = _distance(value, at[_CENTRE]), int(at[_DISTANCES])
+    if n_distances >= ENOUGH:
+        at[_SCALE] = _updated_scale(value, at[_CENTRE], at[_SCALE])
+    elif distance != 0.0:
+        insert(early, n_distances, distance)
+        at[_DISTANCES] += 1.0
+        at[_SCALE] = middle(early, n_distances + 1)
 
 
 @kernel
-def _begin(value, code, early, at):  # type: ignore[no-untyped-def]
-    # An input whose first values, or first distances, are not together yet.
+def _collect(value, code, early, at):  # type: ignore[no-untyped-def]
+    # An input that has not collected its first values, or its first distances, yet.
     seen = int(at[_SEEN])
     if seen >= ENOUGH:
-        _keep_distance(value, early, at)
+        _learn_distance(value, early, at)
         if code == _LEVEL:
-            at[_CENTRE] = _moved(value, at[_CENTRE], at[_SCALE])
+            at[_CENTRE] = _updated_centre(value, at[_CENTRE], at[_SCALE])
         return
     insert(early, seen, value)
     at[_SEEN] += 1.0
@@ -88,18 +88,18 @@ def _begin(value, code, early, at):  # type: ignore[no-untyped-def]
             at[_CENTRE] = middle(early, ENOUGH)
         first = early.copy()
         for i in range(ENOUGH):
-            _keep_distance(first[i], early, at)
+            _learn_distance(first[i], early, at)
 
 
 @kernel
 def _squashed(value, code, centre, scale):  # type: ignore[no-untyped-def]
-    away = value - centre
-    part = 0.0
-    if away != 0.0:
-        part = 1.0 / (1.0 + scale / abs(away))
+    distance = value - centre
+    share = 0.0
+    if distance != 0.0:
+        share = 1.0 / (1.0 + scale / abs(distance))
     if code == _POSITIVE:
-        return part if away > 0.0 else 0.0
-    return 0.5 + 0.5 * part if away >= 0.0 else 0.5 - 0.5 * part
+        return share if distance > 0.0 else 0.0
+    return 0.5 + 0.5 * share if distance >= 0.0 else 0.5 - 0.5 * share
 
 
 @kernel
@@ -108,7 +108,7 @@ def _guard_rows(slot, x, code, squash, wild, early, at, started, counts, out, le
     for row in range(slot.shape[0]):
         s = slot[row]
         present = 0
-        strange = False
+        wild_input = False
         infinite = False
         unknown = False
         for j in range(width):
@@ -123,9 +123,9 @@ def _guard_rows(slot, x, code, squash, wild, early, at, started, counts, out, le
                     out[row, j] = _squashed(value, code[j], 0.0, 0.0)
                     present += 1
                 continue
-            centre, scale, settled = at[s, j, _CENTRE], at[s, j, _SCALE], at[s, j, _KEPT] >= ENOUGH
+            centre, scale, settled = at[s, j, _CENTRE], at[s, j, _SCALE], at[s, j, _DISTANCES] >= ENOUGH
             if settled and abs(value - centre) > wild * scale:
-                strange = True
+                wild_input = True
             if not squash[j]:
                 out[row, j] = value
                 present += 1
@@ -134,40 +134,39 @@ def _guard_rows(slot, x, code, squash, wild, early, at, started, counts, out, le
                 out[row, j] = _squashed(value, code[j], centre, scale)
                 present += 1
             if known and settled:
-                scale = _followed(value, centre, scale)
+                scale = _updated_scale(value, centre, scale)
                 at[s, j, _SCALE] = scale
                 if code[j] == _LEVEL:
-                    at[s, j, _CENTRE] = _moved(value, centre, scale)
+                    at[s, j, _CENTRE] = _updated_centre(value, centre, scale)
             else:
-                _begin(value, code[j], early[s, j], at[s, j])
+                _collect(value, code[j], early[s, j], at[s, j])
         if present == width and not unknown:
             started[s] = True
-        learn[row] = started[s] and present > 0 and not unknown and not infinite and not strange
+        learn[row] = started[s] and present > 0 and not unknown and not infinite and not wild_input
         if learn[row]:
             counts[_LEARNT] += 1
         elif infinite:
             counts[_NOT_FINITE] += 1
-        elif strange:
+        elif wild_input:
             counts[_WILD] += 1
         else:
             counts[_INCOMPLETE] += 1
 
 
 class Guard:
-    """Makes a model's inputs of raw ones, and decides which rows it may learn.
+    """Prepares a model's inputs from raw ones, and decides which rows it may learn.
 
-    A row is learnt unless an input is infinite or wild, or its scale is not known yet. An input
-    that is missing (NaN) stays missing; the first row that is learnt has them all, so that a model
-    which fixes its inputs with the first one sees the whole.
+    A row is learnt unless an input is infinite or wild, or its scale is not known yet. A missing input (NaN)
+    stays missing, except that the first row learnt has all inputs, for models that fix their inputs with it.
 
     Parameters
     ----------
     shapes
-        How each input behaves.
+        How each input is distributed.
     squash
         Which inputs are mapped into [0, 1].
     wild
-        Scales from its centre beyond which an input is not learnt.
+        Distance from its centre, in scales, beyond which an input is not learnt.
 
     Examples
     --------
@@ -202,7 +201,7 @@ class Guard:
     def step(
         self, slot: NDArray[np.int32], x: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """What the model gets, float64[m, k], and which rows it may learn, bool[m].
+        """Prepare the model's inputs, float64[m, k], and decide which rows it may learn, bool[m].
 
         Parameters
         ----------
@@ -230,7 +229,7 @@ class Guard:
         return out, learn
 
     def counters(self) -> dict[str, int]:
-        """How many rows became what, by the names in `COUNTERS`."""
+        """Rows by fate, as named in `COUNTERS`."""
         return dict(zip(COUNTERS, self._counts.tolist(), strict=True))
 
     def state(self) -> State:
@@ -238,6 +237,6 @@ class Guard:
         return {**self._arrays.state(), "counts": self._counts.copy()}
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
         self._arrays.restore({name: array for name, array in state.items() if name != "counts"})
         self._counts = np.array(state["counts"], np.int64)

@@ -1,4 +1,4 @@
-"""Slot arrays that several parts share: what is computed together lies together in memory."""
+"""Slot arrays shared by several series, so that what is computed together lies together in memory."""
 
 from __future__ import annotations
 
@@ -13,63 +13,66 @@ from detectors.slot_arrays import SlotArrays, SlotColumn
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
-    """Lanes of one part, one after the other."""
+class SeriesSpan:
+    """The consecutive series of one part."""
 
     first: int
     count: int
 
     @property
     def end(self) -> int:
-        """The lane behind the last one."""
+        """One past the last series."""
         return self.first + self.count
 
 
-class LaneArrays(SlotArrays):
-    """Slot arrays in which the entry of a slot is a row of lanes, each of them one part's.
+class SeriesArrays(SlotArrays):
+    """Slot arrays in which the entry of a slot is a row of series, each owned by one part.
 
     Parameters
     ----------
     layout
-        The arrays by name, as one lane has them.
-    lanes
-        How many there are.
+        The arrays of one series, by name.
+    n_series
+        How many series there are.
 
     Examples
     --------
-    >>> arrays = LaneArrays({"last": SlotColumn(np.float64, fill=np.nan)}, 2)
+    >>> arrays = SeriesArrays({"last": SlotColumn(np.float64, fill=np.nan)}, 2)
     >>> arrays.grow(3)
     >>> arrays["last"][:3, 1] = 7.0
-    >>> arrays.lanes_of(arrays.state(), Lanes(1, 1))["last"]
+    >>> arrays.series_of(arrays.state(), SeriesSpan(1, 1))["last"]
     array([7., 7., 7.])
     """
 
-    def __init__(self, layout: Mapping[str, SlotColumn], lanes: int) -> None:
-        self._lane = dict(layout)
+    def __init__(self, layout: Mapping[str, SlotColumn], n_series: int) -> None:
+        self._series_layout = dict(layout)
         super().__init__(
-            {name: SlotColumn(one.dtype, one.fill, (lanes, *one.shape)) for name, one in layout.items()}
+            {
+                name: SlotColumn(column.dtype, column.fill, (n_series, *column.shape))
+                for name, column in layout.items()
+            }
         )
 
-    def lanes_of(self, copied: State, lanes: Lanes) -> State:
-        """What a copy, as `state` gives it, holds of some lanes: an entry for each lane of each slot."""
+    def series_of(self, state: State, span: SeriesSpan) -> State:
+        """Some series out of a copy that `state` made: an entry for each of these series in each slot."""
         return {
-            name: array[:, lanes.first]
-            if lanes.count == 1
-            else array[:, lanes.first : lanes.end].reshape(-1, *array.shape[2:])
-            for name, array in copied.items()
+            name: array[:, span.first]
+            if span.count == 1
+            else array[:, span.first : span.end].reshape(-1, *array.shape[2:])
+            for name, array in state.items()
         }
 
-    def restore_lanes(self, state: Mapping[str, NDArray[np.generic]], lanes: Lanes) -> None:
-        """Let some lanes hold what `lanes_of` gave of them; where it holds nothing they are as unseen.
+    def restore_series(self, state: Mapping[str, NDArray[np.generic]], span: SeriesSpan) -> None:
+        """Restore some series from what `series_of` gave; slots beyond it become unseen ones.
 
         Raises
         ------
         StateMismatchError
             When an array is missing, or has another type or shape.
         """
-        held = self._held(state, self._lane, lanes.count)
-        self.grow(held)
-        for name, column in self._lane.items():
-            mine = self[name][:, lanes.first : lanes.end]
-            mine[:held] = state[name].reshape(held, lanes.count, *column.shape)
-            mine[held : self._unseen_to] = column.fill
+        n_slots = self._slots_in(state, self._series_layout, span.count)
+        self.grow(n_slots)
+        for name, column in self._series_layout.items():
+            own = self[name][:, span.first : span.end]
+            own[:n_slots] = state[name].reshape(n_slots, span.count, *column.shape)
+            own[n_slots : self._unseen_to] = column.fill

@@ -13,43 +13,43 @@ from numpy.typing import DTypeLike, NDArray
 
 from detectors.array_copier import Copier
 from detectors.event_columns import State
-from detectors.growing_array import Growing
+from detectors.growing_array import GrowingArray
 
-# by which room grows: what is not used costs no memory; others than the next arrays', so that no slot finds
-# all of them full
+# Growth factors; each set of arrays takes the next one, so that not all of them resize on one instrument.
+# Capacity that was never written to takes no memory.
 _FACTORS = tuple(3 + step / 32 for step in range(64))
-_MOST_AHEAD = 1 << 16  # slots of room beyond those in use
-_UNSEEN_AHEAD = 16  # slots that are written as unseen ones at once
+_MOST_SPARE = 1 << 16  # slots of capacity beyond those in use, at most
+_UNSEEN_AHEAD = 16  # slots initialised ahead of use, at a time
 
 
 class StateMismatchError(ValueError):
-    """A saved state does not have the shape that this part keeps."""
+    """A saved state does not fit the arrays that are to restore it."""
 
 
 class NoRoomError(MemoryError):
-    """There is no memory for so many slots; what there was is as it was."""
+    """There is no memory for that many slots; the arrays are unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotColumn:
-    """How one array looks: its type, what an unseen instrument holds, and the shape of one entry."""
+    """Layout of one array: its type, the value of an unseen instrument, and the shape of one entry."""
 
     dtype: DTypeLike
     fill: float = 0
     shape: tuple[int, ...] = ()
 
 
-_all: WeakSet[SlotArrays] = WeakSet()
-_numbers = count()
+_live: WeakSet[SlotArrays] = WeakSet()
+_next_factor = count()
 
 
 def all_arrays() -> list[SlotArrays]:
-    """Those that are in use in this process, for what is done to all of them."""
-    return list(_all)
+    """All slot arrays that are alive in this process."""
+    return list(_live)
 
 
 class SlotArrays:
-    """Named arrays with one entry for each slot.
+    """Named arrays with one entry per slot.
 
     Parameters
     ----------
@@ -69,30 +69,32 @@ class SlotArrays:
         self._n_slots = 0
         self._capacity = 0
         self._unseen_to = 0
-        self._factor = _FACTORS[next(_numbers) % len(_FACTORS)]
-        self._arrays = {name: Growing(column.dtype, column.shape) for name, column in self._layout.items()}
+        self._factor = _FACTORS[next(_next_factor) % len(_FACTORS)]
+        self._arrays = {
+            name: GrowingArray(column.dtype, column.shape) for name, column in self._layout.items()
+        }
         self._copiers = {name: Copier() for name in self._layout}
-        _all.add(self)
+        _live.add(self)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """The array as kernels use it: writable, contiguous, at least as long as there are slots.
+        """The array as kernels take it: writable, contiguous, with at least `n_slots` entries.
 
-        Not to be kept over a `grow`.
+        Not to be kept across a `grow`.
         """
         return self._arrays[name].array
 
     @property
     def n_slots(self) -> int:
-        """How many slots have been asked for."""
+        """Slots in use: the largest number that `grow` was given."""
         return self._n_slots
 
     def grow(self, n_slots: int) -> None:
-        """Make room for `n_slots` slots; what is there is not copied once it is large.
+        """Make room for `n_slots` slots; large arrays grow without being copied.
 
         Raises
         ------
         NoRoomError
-            Where there is no memory for them. Nothing has changed then, and fewer may be asked for.
+            When there is no memory for them. Nothing has changed then, and fewer slots may still fit.
         """
         if n_slots > self._unseen_to:
             if n_slots > self._capacity:
@@ -101,18 +103,18 @@ class SlotArrays:
         self._n_slots = max(self._n_slots, n_slots)
 
     def _make_room(self, n_slots: int) -> None:
-        if self._extended(self._room_for(n_slots)) is None:
+        if self._extended(self._capacity_for(n_slots)) is None:
             return
         error = self._extended(n_slots)
         if error is not None:
             size = sum(growing.entry_bytes for growing in self._arrays.values())
             raise NoRoomError(f"no memory for {n_slots:,} instruments, each of {size:,} bytes") from error
 
-    def _room_for(self, n_slots: int) -> int:
-        return min(int(self._factor * n_slots), n_slots + _MOST_AHEAD)
+    def _capacity_for(self, n_slots: int) -> int:
+        return min(int(self._factor * n_slots), n_slots + _MOST_SPARE)
 
     def _extended(self, capacity: int) -> OSError | MemoryError | None:
-        """Give all arrays room for so many slots; what came in between, where it was given to none."""
+        """Extend all arrays to a capacity; returns the error if that failed, with no array extended."""
         try:
             for growing in self._arrays.values():
                 growing.extend(capacity)
@@ -130,43 +132,43 @@ class SlotArrays:
         self._unseen_to = end
 
     def state(self) -> State:
-        """An exact copy of what the slots in use hold."""
+        """An exact copy of the slots in use."""
         return {name: self._copiers[name].copy(self[name][: self._n_slots]) for name in self._layout}
 
     def lacks_for_copies(self) -> int:
-        """Bytes that `state` would have to get first."""
-        wanted = {
+        """Bytes of memory that `state` would have to allocate."""
+        specs = {
             name: ((self._n_slots, *column.shape), column.dtype) for name, column in self._layout.items()
         }
-        return sum(self._copiers[name].lacks(*array) for name, array in wanted.items())
+        return sum(self._copiers[name].lacks(*array) for name, array in specs.items())
 
     def reserve_copies(self) -> None:
-        """Have memory ready for `state`, on any thread: getting it takes longer than copying."""
+        """Allocate memory for `state` ahead, on any thread: allocating takes longer than copying."""
         for name, column in self._layout.items():
             self._copiers[name].reserve((self._n_slots, *column.shape), column.dtype)
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Hold what `state` holds; slots beyond it, where there were more, are as unseen ones.
+        """Continue from a `state`; slots in use beyond it become unseen ones.
 
         Raises
         ------
         StateMismatchError
             When an array is missing, or has another type or shape.
         """
-        before, held = self._n_slots, self._held(state, self._layout)
+        before, n_restored = self._n_slots, self._slots_in(state, self._layout)
         for name, column in self._layout.items():
-            self._arrays[name] = Growing(column.dtype, column.shape)
-            self._arrays[name].extend(held)
-            self[name][:held] = state[name]
-        self._n_slots = self._capacity = self._unseen_to = held
-        self._extended(self._room_for(max(before, held)))
+            self._arrays[name] = GrowingArray(column.dtype, column.shape)
+            self._arrays[name].extend(n_restored)
+            self[name][:n_restored] = state[name]
+        self._n_slots = self._capacity = self._unseen_to = n_restored
+        self._extended(self._capacity_for(max(before, n_restored)))
         self.grow(before)
 
     @staticmethod
-    def _held(
+    def _slots_in(
         state: Mapping[str, NDArray[np.generic]], layout: Mapping[str, SlotColumn], per_slot: int = 1
     ) -> int:
-        """How many slots a state is of, if it is one of this layout."""
+        """The number of slots in a state, checked against a layout."""
         if set(state) != set(layout):
             raise StateMismatchError(f"expected arrays {sorted(layout)}, got {sorted(state)}")
         entries = {len(array) for array in state.values()}
@@ -174,7 +176,7 @@ class SlotArrays:
             raise StateMismatchError(f"arrays of different lengths: {sorted(entries)}")
         for name, column in layout.items():
             array = state[name]
-            expected, found = (np.dtype(column.dtype), column.shape), (array.dtype, array.shape[1:])
-            if found != expected:
-                raise StateMismatchError(f"{name}: expected {expected}, got {found}")
+            expected, actual = (np.dtype(column.dtype), column.shape), (array.dtype, array.shape[1:])
+            if actual != expected:
+                raise StateMismatchError(f"{name}: expected {expected}, got {actual}")
         return min(entries) // per_slot

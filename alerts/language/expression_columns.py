@@ -1,4 +1,4 @@
-"""What expressions are evaluated on."""
+"""The columns that expressions are evaluated on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 ABSENT = -1
-"""The code of a text that a row does not have."""
+"""The code of a row without a text."""
 
 NOWHERE = -2
-"""Stands for a text that is not in a vocabulary: the code of no row."""
+"""The code of a text that is not in the vocabulary; no row has it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +24,18 @@ class ExpressionColumns:
     Parameters
     ----------
     numbers
-        float64[n] by name, NaN where a row has none.
+        float64[n] by name, NaN where a row has no value.
     codes
-        int32[n] by name: places in `strings`, `ABSENT` where a row has none.
+        int32[n] by name: indices into `strings`, `ABSENT` where a row has no text.
     strings
-        The texts behind the codes, each once.
+        The texts of the codes, each once.
     n
-        How many rows there are.
+        Number of rows.
     code_of
-        Gives the code of any text, where `strings` may still grow: a column of `codes` that is made only when
-        asked for adds its own.
+        Returns the code of any text; needed if `strings` may still grow, as with columns of `codes` that are
+        built on access and add their own texts.
     text_of
-        Gives what a row has under a name, where that is cheaper than the whole column.
+        Returns the text of one row under a name, if that is cheaper than building the column.
     """
 
     numbers: Mapping[str, NDArray[np.float64]]
@@ -46,11 +46,11 @@ class ExpressionColumns:
     text_of: Callable[[str, int], str | None] | None = None
 
     def code(self, text: str) -> int:
-        """The code of a text, `NOWHERE` where no row can have it."""
+        """The code of a text, `NOWHERE` if no row can have it."""
         return self._codes_by_text.get(text, NOWHERE) if self.code_of is None else self.code_of(text)
 
     def value(self, name: str, row: int) -> float | str | None:
-        """What one row has under a name, None where it has nothing or nothing finite.
+        """The value of one row under a name; None if it is missing or not finite.
 
         Examples
         --------

@@ -1,11 +1,11 @@
-"""Conditions on numbers as one program, which a kernel runs on all columns of a batch.
+"""All numeric conditions as one program, which a kernel runs over the columns of a batch.
 
-What a condition means is told by `truth` and `operations`, one numpy call after the other. Calling those
-takes longer than a few hundred rows do, and a batch has a dozen rules to go through: here all of them are
-one call. The values are the same to the last bit, since each step is the same operation of IEEE 754.
+`predicates` and `operations` define what a condition means, with one numpy call per operation. For a few
+hundred rows the calls take longer than the work, and a batch is evaluated by a dozen rules, so here one call
+runs all of them. Each step is the same IEEE 754 operation, so values are equal to the last bit.
 
-A program goes through a batch block by block. A block without a row of a condition's kinds is passed over,
-and so is the rest of an `and` that is true nowhere already.
+A program processes a batch block by block. It skips a condition on a block without rows of its kinds, and the
+rest of an `and` that is already false on the whole block.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from alerts.language.predicates import OPPOSITES, All, Any, Compare, Not, Predic
 
 (_PLUS, _MINUS, _TIMES, _OVER, _LEAST, _GREATEST, _NEGATIVE, _ABSOLUTE, _LOGARITHM) = range(9)
 (_LESS, _LESS_EQUAL, _GREATER, _GREATER_EQUAL, _EQUAL, _UNEQUAL) = range(10, 16)
-(_AND, _OR, _UNLESS_ANY, _UNLESS_OF, _HOLDS) = range(20, 25)
+(_AND, _OR, _SKIP_UNLESS_ANY, _SKIP_UNLESS_KIND, _STORE) = range(20, 25)
 
-_OF_TWO: Mapping[type[Operation], int] = {
+_BINARY: Mapping[type[Operation], int] = {
     Plus: _PLUS,
     Minus: _MINUS,
     Times: _TIMES,
@@ -46,7 +46,7 @@ _OF_TWO: Mapping[type[Operation], int] = {
     Least: _LEAST,
     Greatest: _GREATEST,
 }
-_OF_ONE: Mapping[type[Operation], int] = {
+_UNARY: Mapping[type[Operation], int] = {
     Negative: _NEGATIVE,
     Absolute: _ABSOLUTE,
     Logarithm: _LOGARITHM,
@@ -61,11 +61,11 @@ _COMPARED = {
 }
 _Known = TypeVar("_Known", str, float)
 
-_BLOCK = 1024  # rows; what a condition computes of them stays near
+_BLOCK = 1024  # rows, so that intermediate results stay in the cache
 
 
 def is_numeric(predicate: Predicate) -> bool:
-    """Whether a condition looks at numbers only, which is what a program can do.
+    """Whether a condition uses numbers only, so that it can be part of a program.
 
     Examples
     --------
@@ -83,9 +83,9 @@ def is_numeric(predicate: Predicate) -> bool:
 
 
 def _is_computed(operation: Operation) -> bool:
-    if type(operation) in _OF_TWO:
+    if type(operation) in _BINARY:
         return _is_computed(operation.left) and _is_computed(operation.right)  # type: ignore[attr-defined]
-    if type(operation) in _OF_ONE:
+    if type(operation) in _UNARY:
         return _is_computed(operation.operand)  # type: ignore[attr-defined]
     return isinstance(operation, NumberColumn | NumberConstant)
 
@@ -96,13 +96,13 @@ class Program:
     Parameters
     ----------
     conditions
-        Each with the kinds of rows on which it is evaluated.
+        Each condition with the kinds of rows on which it is evaluated.
 
     Examples
     --------
     >>> program = Program([(Compare(">", NumberColumn("size"), NumberConstant(5.0)), frozenset({0}))])
-    >>> held, anywhere = program.run({"size": np.array([7.0, 7.0, np.nan])}, np.array([0, 1, 0], np.int8))
-    >>> held.tolist(), anywhere.tolist()
+    >>> true_on, any_true = program.run({"size": np.array([7.0, 7.0, np.nan])}, np.array([0, 1, 0], np.int8))
+    >>> true_on.tolist(), any_true.tolist()
     ([[True, False, False]], [True])
     """
 
@@ -114,9 +114,9 @@ class Program:
         self._n_conditions = len(conditions)
         self._n_numbers = self._n_flags = 0
         for number, (predicate, kinds) in enumerate(conditions):
-            begin = self._add(_UNLESS_OF, number, sum(1 << kind for kind in kinds))
+            begin = self._add(_SKIP_UNLESS_KIND, number, sum(1 << kind for kind in kinds))
             self._truth(predicate, 0, yes=True)
-            self._add(_HOLDS, number, sum(1 << kind for kind in kinds))
+            self._add(_STORE, number, sum(1 << kind for kind in kinds))
             self._steps[begin][3] = len(self._steps)
         self._values = np.array(self._constants, np.float64)[:, None]
         self._table = np.array(self._steps, np.int64).reshape(-1, 4)
@@ -124,35 +124,36 @@ class Program:
     def run(
         self, numbers: Mapping[str, NDArray[np.float64]], kind: NDArray[np.int8]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """On which rows of its kinds each condition is true.
+        """Find the rows, of its kinds, on which each condition is true.
 
         Parameters
         ----------
         numbers
-            float64[n] by name; a name that is not there is missing on every row.
+            float64[n] by name; a name without a column is missing on every row.
         kind
             int8[n].
 
         Returns
         -------
-        held : bool[conditions, n]
-        anywhere : bool[conditions]
-            Whether it is true on any.
+        true_on : bool[conditions, n]
+        any_true : bool[conditions]
+            Whether it is true on any row.
         """
         n = len(kind)
-        columns = self._room(n)
+        columns = self._columns(n)
         for place, name in enumerate(self._names):
             columns[place] = numbers.get(name, np.nan)
-        at_once = min(n, _BLOCK)
-        computed = np.empty((2 * max(len(self._constants), self._n_numbers), at_once))
+        block = min(n, _BLOCK)
+        computed = np.empty((2 * max(len(self._constants), self._n_numbers), block))
         computed[: 2 * len(self._constants) : 2] = self._values
-        flags = np.empty((self._n_flags, at_once), np.bool_)
-        held, anywhere = np.zeros((self._n_conditions, n), np.bool_), np.zeros(self._n_conditions, np.bool_)
-        _run(self._table, np.ascontiguousarray(kind), columns, computed, flags, held, anywhere)
-        return held, anywhere
+        flags = np.empty((self._n_flags, block), np.bool_)
+        true_on = np.zeros((self._n_conditions, n), np.bool_)
+        any_true = np.zeros(self._n_conditions, np.bool_)
+        _run(self._table, np.ascontiguousarray(kind), columns, computed, flags, true_on, any_true)
+        return true_on, any_true
 
-    def _room(self, n: int) -> NDArray[np.float64]:
-        """Memory for the columns, the last batch's again: new memory takes longer to get than to fill."""
+    def _columns(self, n: int) -> NDArray[np.float64]:
+        """Memory for the columns, reused from batch to batch: allocating takes longer than filling."""
         size = len(self._names) * n
         if size > len(self._memory):
             self._memory = np.empty(size)
@@ -163,7 +164,7 @@ class Program:
         return len(self._steps) - 1
 
     def _truth(self, predicate: Predicate, out: int, *, yes: bool) -> None:
-        """Steps after which flag `out` says where a condition is true, or where it is false."""
+        """Add steps that set flag `out` where a condition is true, or false if not `yes`."""
         self._n_flags = max(self._n_flags, out + 1)
         match predicate:
             case Compare(operator=operator, left=left, right=right):
@@ -173,35 +174,35 @@ class Program:
             case Not(part=part):
                 self._truth(part, out, yes=not yes)
             case All(parts=parts):
-                self._joined(parts, out, _AND if yes else _OR, yes=yes)
+                self._join(parts, out, _AND if yes else _OR, yes=yes)
             case Any(parts=parts):
-                self._joined(parts, out, _OR if yes else _AND, yes=yes)
+                self._join(parts, out, _OR if yes else _AND, yes=yes)
 
-    def _joined(self, parts: tuple[Predicate, ...], out: int, how: int, *, yes: bool) -> None:
+    def _join(self, parts: tuple[Predicate, ...], out: int, step: int, *, yes: bool) -> None:
         self._truth(parts[0], out, yes=yes)
-        leave = []
+        exits = []
         for part in parts[1:]:
-            if how == _AND:
-                leave.append(self._add(_UNLESS_ANY, out, 0))
+            if step == _AND:
+                exits.append(self._add(_SKIP_UNLESS_ANY, out, 0))
             self._truth(part, out + 1, yes=yes)
-            self._add(how, out, out + 1)
-        for step in leave:
-            self._steps[step][3] = len(self._steps)
+            self._add(step, out, out + 1)
+        for exit_step in exits:
+            self._steps[exit_step][3] = len(self._steps)
 
     def _number(self, operation: Operation, free: int) -> int:
-        """Steps that compute a number, in rows from `free` on; where it is then, as `_run` reads it."""
+        """Add steps that compute a number, using registers from `free` on; returns its place for `_run`."""
         if isinstance(operation, NumberColumn):
             return _index(self._names, operation.name)
         if isinstance(operation, NumberConstant):
             return ~(2 * _index(self._constants, operation.value))
         self._n_numbers = max(self._n_numbers, free + 1)
         out = ~(2 * free + 1)
-        if type(operation) in _OF_ONE:
-            self._add(_OF_ONE[type(operation)], out, self._number(operation.operand, free))  # type: ignore[attr-defined]
+        if type(operation) in _UNARY:
+            self._add(_UNARY[type(operation)], out, self._number(operation.operand, free))  # type: ignore[attr-defined]
         else:
             a = self._number(operation.left, free)  # type: ignore[attr-defined]
             b = self._number(operation.right, free + 1)  # type: ignore[attr-defined]
-            self._add(_OF_TWO[type(operation)], out, a, b)
+            self._add(_BINARY[type(operation)], out, a, b)
         return out
 
 
@@ -213,10 +214,10 @@ def _index(known: list[_Known], one: _Known) -> int:
 
 @kernel
 def _any(flags):  # type: ignore[no-untyped-def]
-    found = False
+    any_flag = False
     for flag in flags:
-        found |= flag
-    return found
+        any_flag |= flag
+    return any_flag
 
 
 @kernel(error_model="numpy")
@@ -273,9 +274,9 @@ def _compare(step, a, b, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _run(steps, kind, columns, computed, flags, held, anywhere):  # type: ignore[no-untyped-def]
-    # Where a number is: in a column, or, below zero, in a row of `computed`, of which every other one is a
-    # constant.
+def _run(steps, kind, columns, computed, flags, true_on, any_true):  # type: ignore[no-untyped-def]
+    # The place of a number: a column if not negative, else the complement of a row of `computed`, whose even
+    # rows are constants.
     for begin in range(0, kind.shape[0], _BLOCK):
         end = min(begin + _BLOCK, kind.shape[0])
         n = end - begin
@@ -299,13 +300,13 @@ def _run(steps, kind, columns, computed, flags, held, anywhere):  # type: ignore
             elif step == _OR:
                 for i in range(n):
                     flags[out, i] |= flags[a, i]
-            elif step == _UNLESS_ANY:
+            elif step == _SKIP_UNLESS_ANY:
                 if not _any(flags[out, :n]):
                     at = b
-            elif step == _UNLESS_OF:
+            elif step == _SKIP_UNLESS_KIND:
                 if not kinds & a:
                     at = b
             elif _any(flags[0, :n]):
                 for i in range(n):
-                    held[out, begin + i] = flags[0, i] & ((a >> np.int64(kind[begin + i])) & 1 > 0)
-                anywhere[out] |= _any(held[out, begin:end])
+                    true_on[out, begin + i] = flags[0, i] & ((a >> np.int64(kind[begin + i])) & 1 > 0)
+                any_true[out] |= _any(true_on[out, begin:end])

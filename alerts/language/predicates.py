@@ -1,7 +1,7 @@
 """Compiled conditions, in three-valued logic.
 
-A comparison with a missing value is neither true nor false but unknown, and so is its negation;
-``and`` and ``or`` follow Kleene: unknown unless the known side decides alone.
+A comparison with a missing value is neither true nor false but unknown, and so is its negation; ``and`` and
+``or`` follow Kleene: the result is unknown unless the known side alone decides it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from alerts.language.expression_columns import ABSENT, ExpressionColumns
 from alerts.language.operations import Operation, Values
 
 Flags: TypeAlias = "NDArray[np.bool_] | np.bool_"
-"""A column, or one truth for all rows."""
+"""A column, or one truth value for all rows."""
 
 Codes: TypeAlias = "NDArray[np.int32] | np.int32"
 """Codes of texts: a column, or one code for all rows."""
 
 
 class Predicate(Protocol):
-    """Computes where a condition is true, or where it is false; where it is neither, it is unknown."""
+    """Computes on which rows a condition is true, or false; elsewhere it is unknown."""
 
     def yes(self, columns: ExpressionColumns) -> Flags:
         """The rows on which it is true."""
@@ -61,8 +61,8 @@ class TextColumn:
 
 
 def _unequal(left: Values, right: Values) -> Flags:
-    found: Flags = (left < right) | (left > right)  # a missing value is not unequal either
-    return found
+    flags: Flags = (left < right) | (left > right)  # a missing value is not unequal either
+    return flags
 
 
 _COMPARISONS: dict[str, Callable[[Values, Values], Flags]] = {
@@ -78,7 +78,7 @@ OPPOSITES = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Two numbers held against each other."""
+    """A comparison of two numbers."""
 
     operator: str
     left: Operation
@@ -92,13 +92,13 @@ class Compare:
 
     def _holds(self, operator: str, columns: ExpressionColumns) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)
-        found: Flags = _COMPARISONS[operator](left, right)
-        return found
+        flags: Flags = _COMPARISONS[operator](left, right)
+        return flags
 
 
 @dataclass(frozen=True, slots=True)
 class SameText:
-    """Two texts, the same or, where `negated`, not."""
+    """Whether two texts are equal, or unequal if `negated`."""
 
     left: TextOperand
     right: TextOperand
@@ -113,55 +113,55 @@ class SameText:
     def _holds(self, columns: ExpressionColumns, *, same: bool) -> Flags:
         left, right = self.left.evaluate(columns), self.right.evaluate(columns)
         known = (left != ABSENT) & (right != ABSENT)
-        found: Flags = known & ((left == right) if same else (left != right))
-        return found
+        flags: Flags = known & ((left == right) if same else (left != right))
+        return flags
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """True where every part is, false where any part is false."""
+    """True where every part is true, false where any part is false."""
 
     parts: tuple[Predicate, ...]
 
     def yes(self, columns: ExpressionColumns) -> Flags:
-        found = self.parts[0].yes(columns)
+        flags = self.parts[0].yes(columns)
         for part in self.parts[1:]:
-            if not found.any():
+            if not flags.any():
                 break
-            found = found & part.yes(columns)
-        return found
+            flags = flags & part.yes(columns)
+        return flags
 
     def no(self, columns: ExpressionColumns) -> Flags:
-        found = self.parts[0].no(columns)
+        flags = self.parts[0].no(columns)
         for part in self.parts[1:]:
-            found = found | part.no(columns)
-        return found
+            flags = flags | part.no(columns)
+        return flags
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """True where any part is, false where every part is false."""
+    """True where any part is true, false where every part is false."""
 
     parts: tuple[Predicate, ...]
 
     def yes(self, columns: ExpressionColumns) -> Flags:
-        found = self.parts[0].yes(columns)
+        flags = self.parts[0].yes(columns)
         for part in self.parts[1:]:
-            found = found | part.yes(columns)
-        return found
+            flags = flags | part.yes(columns)
+        return flags
 
     def no(self, columns: ExpressionColumns) -> Flags:
-        found = self.parts[0].no(columns)
+        flags = self.parts[0].no(columns)
         for part in self.parts[1:]:
-            if not found.any():
+            if not flags.any():
                 break
-            found = found & part.no(columns)
-        return found
+            flags = flags & part.no(columns)
+        return flags
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """True where the part is false, unknown where it is."""
+    """True where the part is false, unknown where the part is unknown."""
 
     part: Predicate
 

@@ -1,20 +1,19 @@
-"""What the parts of an expression turn out to be."""
+"""The checked parts of an expression: quantities, texts and conditions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from alerts.language.operations import NumberConstant, Rank
-from alerts.language.predicates import Compare, Predicate, TextColumn, TextConstant
+from alerts.language.predicates import Predicate, TextColumn, TextConstant
 from alerts.language.quantities import Quantity
 from alerts.language.symbols import Symbol
 from alerts.language.syntax import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
-    """A text of an expression: a column's, or one that is written there."""
+class TextPart:
+    """A text: a column, or a literal."""
 
     operand: TextColumn | TextConstant
     symbol: Symbol | None = None
@@ -26,8 +25,8 @@ class Wording:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """A condition inside an expression."""
+class ConditionPart:
+    """A condition within an expression."""
 
     predicate: Predicate
 
@@ -35,24 +34,12 @@ class Judgement:
         return "a condition"
 
 
-Meaning: TypeAlias = Quantity | Wording | Judgement
+TypedPart: TypeAlias = Quantity | TextPart | ConditionPart
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A symbol, and where the expression names it."""
+    """A symbol, and the place where an expression names it."""
 
     symbol: Symbol
     span: Span
-
-
-def plain_threshold(predicate: Predicate) -> float | None:
-    """The number that a single comparison holds a column against, None for anything else."""
-    if not isinstance(predicate, Compare):
-        return None
-    match predicate.left, predicate.right:
-        case (NumberConstant(), NumberConstant()) | (Rank(), _) | (_, Rank()):
-            return None
-        case (NumberConstant(value=value), _) | (_, NumberConstant(value=value)):
-            return value
-    return None

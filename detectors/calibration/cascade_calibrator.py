@@ -1,9 +1,9 @@
-"""The cascade calibrator: from the rank of a score among those before it to "once in so long".
+"""The cascade calibrator: from the rank of a score among earlier ones to its return period.
 
-A score above its instrument's 90 % quantile goes down a cascade of rings, each of the last scores that
-got so far; its rank where it stops gives its chance, corrected by controllers, and from chance, rate
-and clustering comes the time. Instruments of a task share a pool, which speaks for those whose own
-rings are young. Every score is judged before it is learnt.
+A score above its instrument's 90 % quantile descends a cascade of rings, each holding the last scores that
+reached it. Its rank in the deepest ring reached gives its tail probability, which controllers correct;
+probability, score rate and clustering give the return period. The instruments of a task share a pool,
+which stands in for those whose own rings are still short. Every score is judged before it is learnt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.calibration.calibrator import LONGEST_OF_WATCHED, Rarity
 from detectors.calibration.rank_rings import (
     COUNT,
-    LEVEL,
+    LEVEL_FIELDS,
     OWN_ENTRIES,
     PLACE,
     POOL_ENTRIES,
@@ -24,25 +24,25 @@ from detectors.calibration.rank_rings import (
     RINGS,
     TAIL,
     descend,
-    pool_learn,
-    renew,
+    refresh_thresholds,
+    update_pool,
 )
 from detectors.calibration.return_periods import (
-    CLUSTER,
+    CLUSTER_FIELDS,
     INDEX,
     LONGEST_GAP_S,
     NEVER,
-    WAITS,
-    correct_waits,
-    expect_waits,
-    follow_gap,
-    heed_wait,
-    learn_clusters,
-    place_rates,
-    raw_wait,
+    PERIOD_KNOTS,
+    corrected_periods,
+    decay_periods,
+    observe_period,
+    occasion_rates,
+    raw_return_period,
+    update_clusters,
+    updated_gap,
 )
 from detectors.calibration.score_scale import (
-    BODY,
+    BODY_FIELDS,
     CENTRE,
     EDGE,
     EXCEEDED,
@@ -52,25 +52,33 @@ from detectors.calibration.score_scale import (
     UNIT,
     WARMUP,
     bounded,
-    follow_scale,
-    followed_edge,
-    learn_excess,
     settle,
+    update_excess,
+    update_scale,
+    updated_edge,
 )
-from detectors.calibration.tail_probabilities import KNOTS, correct_chances, expect_chances, heed_chance
+from detectors.calibration.tail_probabilities import (
+    PROBABILITY_KNOTS,
+    corrected_probabilities,
+    decay_probabilities,
+    observe_probability,
+)
 from detectors.event_columns import State, plain
 from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
+from detectors.time_units import NS_PER_SECOND
 
-_GAP, _LIVED, _CHANCES_AT, _WAITS_AT = range(4)
-_P_SCORES, _P_CHANCES_AT, _P_LIVED, _P_WAITS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)
+_GAP, _READY_S, _PROBABILITIES_AT, _PERIODS_AT = range(4)
+_P_SCORES, _P_PROBABILITIES_AT, _P_READY_S, _P_PERIODS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)
 _RATES, _POOL = 4, 7
+# as checkpoints name them: "knots" and "waits" are the corrections of probabilities and return periods, and
+# "spoke" holds the last occasions
 _OWN = ("body", "rings", "levels", "knots", "rates", "clusters", "waits", "reached", "spoke", "last")
 _POOLED = ("body", "rings", "levels", "knots", "waits")
-_FEEDS_FROM = 5.0  # exceedances after which an instrument's mean excess is fit for the pool
-_POOL_SPEAKS = 30.0  # scores in the pool's third ring from which it speaks for others
-_OWN_SAYS, _FIRST_SAYS, _POOL_SAYS = 1.0, 25.0, 50.0
-_NS = 1e9
+_FEEDS_FROM = 5.0  # exceedances after which an instrument's mean excess is learnt by the pool
+_POOL_READY = 30.0  # scores in the pool's third ring beyond which it stands in for short rings
+_EXCESS_WEIGHT, _FIRST_WEIGHT, _POOL_WEIGHT = 1.0, 25.0, 50.0  # of one excess, of warm-up, of the pool
+_NS = float(NS_PER_SECOND)
 
 
 @kernel
@@ -83,85 +91,89 @@ def _begin(first, body, rings, levels, clusters, spare):  # type: ignore[no-unty
     for i in range(known):
         rings[0, i] = first[begin + i]
     levels[0, COUNT], levels[0, PLACE] = known, known
-    renew(0, rings, levels, spare)
+    refresh_thresholds(0, rings, levels, spare)
 
 
 @kernel
 def _pooled_scale(excess, exceeded, pool):  # type: ignore[no-untyped-def]
-    own = exceeded * _OWN_SAYS + _FIRST_SAYS
-    return math.exp((own * math.log(excess) + _POOL_SAYS * pool[_P_EXCESS]) / (own + _POOL_SAYS))
+    own = exceeded * _EXCESS_WEIGHT + _FIRST_WEIGHT
+    return math.exp((own * math.log(excess) + _POOL_WEIGHT * pool[_P_EXCESS]) / (own + _POOL_WEIGHT))
 
 
 @kernel
 def _judge(  # type: ignore[no-untyped-def]
     value, clock, offset, index,
-    body, rings, levels, knots, rates, clusters, waits, reached, spoke,
-    pool, pool_rings, pool_levels, pool_knots, pool_waits, bounds, spare,
+    body, rings, levels, prob_shifts, rates, clusters, period_shifts, reached, occasions,
+    pool, pool_rings, pool_levels, pool_prob_shifts, pool_period_shifts, bounds, spare,
 ):  # fmt: skip
-    # What a score above the edge means; all that is learnt of it but scale and edge.
+    # Judge a score above the edge, and learn it except for scale and edge.
     edge, excess = body[EDGE], body[EXCESS]
-    pooled = pool_levels[2, COUNT] > _POOL_SPEAKS
+    pooled = pool_levels[2, COUNT] > _POOL_READY
     scale = excess
     if pool_levels[0, COUNT] > 0.0:
         scale = _pooled_scale(excess, body[EXCEEDED], pool)
-    chance, even, deepest = descend(
+    probability, smoothed, deepest = descend(
         value, edge, excess, scale, offset, index, rings, levels, pool_rings, pool_levels, pooled, spare
     )
-    common = chance >= TAIL
+    common = probability >= TAIL
     scores = (body[SEEN] - WARMUP + 1.0, pool[_P_SCORES])
-    own_passed, pool_passed = scores[0] - rates[_CHANCES_AT], scores[1] - pool[_P_CHANCES_AT]
-    expect_chances(scores, own_passed, pool_passed, knots, pool_knots)
-    rates[_CHANCES_AT], pool[_P_CHANCES_AT] = scores
-    chance, even = correct_chances(chance, even, knots, pool_knots, bounds)
-    heed_chance(even, scores, knots, pool_knots)
+    own_passed, pool_passed = scores[0] - rates[_PROBABILITIES_AT], scores[1] - pool[_P_PROBABILITIES_AT]
+    decay_probabilities(scores, own_passed, pool_passed, prob_shifts, pool_prob_shifts)
+    rates[_PROBABILITIES_AT], pool[_P_PROBABILITIES_AT] = scores
+    probability, smoothed = corrected_probabilities(
+        probability, smoothed, prob_shifts, pool_prob_shifts, bounds
+    )
+    observe_probability(smoothed, scores, prob_shifts, pool_prob_shifts)
 
-    own_passed, pool_passed = rates[_LIVED] - rates[_WAITS_AT], pool[_P_LIVED] - pool[_P_WAITS_AT]
-    expect_waits(own_passed, pool_passed, pool[_P_LIVED], waits, pool_waits)
-    rates[_WAITS_AT], pool[_P_WAITS_AT] = rates[_LIVED], pool[_P_LIVED]
+    own_passed, pool_passed = rates[_READY_S] - rates[_PERIODS_AT], pool[_P_READY_S] - pool[_P_PERIODS_AT]
+    decay_periods(own_passed, pool_passed, pool[_P_READY_S], period_shifts, pool_period_shifts)
+    rates[_PERIODS_AT], pool[_P_PERIODS_AT] = rates[_READY_S], pool[_P_READY_S]
     gap = rates[_GAP]
-    place_rates(clusters, spare)
-    wait = raw_wait(chance, gap, spare)
-    wait_even = raw_wait(even, gap, spare) if even != chance else wait
+    occasion_rates(clusters, spare)
+    period = raw_return_period(probability, gap, spare)
+    period_smoothed = raw_return_period(smoothed, gap, spare) if smoothed != probability else period
     longest = LONGEST_OF_WATCHED * pool[_P_WATCHED]
-    wait, wait_even = correct_waits(wait, wait_even, longest, waits, pool_waits, bounds)
-    heed_wait(wait_even, clock, pool[_P_LIVED], spoke, waits, pool_waits)
+    period, period_smoothed = corrected_periods(
+        period, period_smoothed, longest, period_shifts, pool_period_shifts, bounds
+    )
+    observe_period(period_smoothed, clock, pool[_P_READY_S], occasions, period_shifts, pool_period_shifts)
 
-    learn_clusters(clock, deepest, gap, clusters, reached)
-    renew(deepest, rings, levels, spare)
+    update_clusters(clock, deepest, gap, clusters, reached)
+    refresh_thresholds(deepest, rings, levels, spare)
     if body[EXCEEDED] >= _FEEDS_FROM:
         pool[_P_EXCESS] += max(1.0 / (pool[_P_EXCESSES] + 1.0), 1e-4) * (math.log(excess) - pool[_P_EXCESS])
         pool[_P_EXCESSES] += 1.0
-        pool_learn((value - edge) / scale, offset, index, pool_rings, pool_levels, spare)
-    learn_excess(value - edge, body)
-    # as high as everything that ever came above the edge: the edge itself is an everyday score
-    return (1.0, 0.0) if common else (chance, wait)
+        update_pool((value - edge) / scale, offset, index, pool_rings, pool_levels, spare)
+    update_excess(value - edge, body)
+    # a score tied with everything above the edge is as common as the edge itself
+    return (1.0, 0.0) if common else (probability, period)
 
 
 @kernel
 def _step_rows(  # type: ignore[no-untyped-def]
     slot, clock, offset, index, score,
-    body, rings, levels, knots, rates, clusters, waits, reached, spoke, last,
-    pool, pool_rings, pool_levels, pool_knots, pool_waits,
-    chance, seconds,
+    body, rings, levels, prob_shifts, rates, clusters, period_shifts, reached, occasions, last,
+    pool, pool_rings, pool_levels, pool_prob_shifts, pool_period_shifts,
+    probability, seconds,
 ):  # fmt: skip
-    bounds, spare = np.empty(KNOTS), np.empty(POOL_ENTRIES)
+    bounds, spare = np.empty(PROBABILITY_KNOTS), np.empty(POOL_ENTRIES)
     for row in range(slot.shape[0]):
         s = slot[row]
-        chance[row], seconds[row] = np.nan, np.nan
+        probability[row], seconds[row] = np.nan, np.nan
         if not math.isfinite(score[row]):
             continue
         value = bounded(score[row])
         seen = body[s, SEEN]
         if seen > 0.0:
             elapsed = min((clock[row] - last[s]) / _NS, LONGEST_GAP_S)
-            rates[s, _GAP] = follow_gap(elapsed, seen, rates[s, _GAP])
+            rates[s, _GAP] = updated_gap(elapsed, seen, rates[s, _GAP])
             pool[0, _P_WATCHED] += elapsed
             if seen >= WARMUP:
-                rates[s, _LIVED] += elapsed
-                pool[0, _P_LIVED] += elapsed
+                rates[s, _READY_S] += elapsed
+                pool[0, _P_READY_S] += elapsed
         last[s] = clock[row]
         if seen < WARMUP:
-            # the rings are empty so far: their room holds the first scores
+            # during warm-up the rings are empty, so their memory holds the first scores
             first = rings[s].reshape(RINGS * OWN_ENTRIES)
             first[int(seen)] = value
             body[s, SEEN] += 1.0
@@ -172,23 +184,25 @@ def _step_rows(  # type: ignore[no-untyped-def]
         scaled = (value - body[s, CENTRE]) / body[s, UNIT]
         excess = body[s, EXCESS]
         over = scaled > body[s, EDGE]
-        chance[row], seconds[row] = 1.0, 0.0
+        probability[row], seconds[row] = 1.0, 0.0
         if over:
-            chance[row], seconds[row] = _judge(
+            probability[row], seconds[row] = _judge(
                 scaled, clock[row], offset[row], index[row],
-                body[s], rings[s], levels[s], knots[s], rates[s], clusters[s], waits[s], reached[s], spoke[s],
-                pool[0], pool_rings[0], pool_levels[0], pool_knots[0], pool_waits[0], bounds, spare,
+                body[s], rings[s], levels[s], prob_shifts[s], rates[s], clusters[s], period_shifts[s],
+                reached[s], occasions[s],
+                pool[0], pool_rings[0], pool_levels[0], pool_prob_shifts[0], pool_period_shifts[0],
+                bounds, spare,
             )  # fmt: skip
         body[s, SEEN] += 1.0
-        body[s, EDGE] = followed_edge(body[s, EDGE], body[s, SEEN], over, excess)
+        body[s, EDGE] = updated_edge(body[s, EDGE], body[s, SEEN], over, excess)
         if body[s, SCALED] != 0.0:
-            follow_scale(value, body[s])
+            update_scale(value, body[s])
 
 
 class Cascade:
     """Rarities for the scores of one detector, for every slot of a task.
 
-    An instrument takes 3.7 KB, the pool 6.4 KB. Warming for an instrument's first 256 scores.
+    An instrument takes 3.7 KB, the pool 6.4 KB. An instrument warms up for its first 256 scores.
 
     Examples
     --------
@@ -199,10 +213,10 @@ class Cascade:
     >>> score = np.random.default_rng(1).standard_normal(n)
     >>> score[-1] = 50.0
     >>> slot, index = np.zeros(n, np.int32), np.zeros(n, np.int16)
-    >>> found = cascade.step(slot, seconds, np.arange(n), index, score)
-    >>> int(np.isnan(found.seconds).sum())
+    >>> rarity = cascade.step(slot, seconds, np.arange(n), index, score)
+    >>> int(np.isnan(rarity.seconds).sum())
     256
-    >>> bool(found.seconds[-1] > 86_400)
+    >>> bool(rarity.seconds[-1] > 86_400)
     True
     """
 
@@ -211,15 +225,15 @@ class Cascade:
     def __init__(self) -> None:
         self._own = SlotArrays(
             {
-                "body": SlotColumn(np.float64, 0, (BODY,)),
+                "body": SlotColumn(np.float64, 0, (BODY_FIELDS,)),
                 "rings": SlotColumn(np.float64, 0, (RINGS, OWN_ENTRIES)),
-                "levels": SlotColumn(np.float64, 0, (RINGS, LEVEL)),
-                "knots": SlotColumn(np.float64, 0, (KNOTS,)),
+                "levels": SlotColumn(np.float64, 0, (RINGS, LEVEL_FIELDS)),
+                "knots": SlotColumn(np.float64, 0, (PROBABILITY_KNOTS,)),
                 "rates": SlotColumn(np.float64, 0, (_RATES,)),
-                "clusters": SlotColumn(np.float64, 0, (RINGS, CLUSTER)),
-                "waits": SlotColumn(np.float64, 0, (WAITS,)),
+                "clusters": SlotColumn(np.float64, 0, (RINGS, CLUSTER_FIELDS)),
+                "waits": SlotColumn(np.float64, 0, (PERIOD_KNOTS,)),
                 "reached": SlotColumn(np.int64, NEVER, (RINGS,)),
-                "spoke": SlotColumn(np.int64, NEVER, (WAITS,)),
+                "spoke": SlotColumn(np.int64, NEVER, (PERIOD_KNOTS,)),
                 "last": SlotColumn(np.int64, NEVER),
             }
         )
@@ -227,9 +241,9 @@ class Cascade:
             {
                 "body": SlotColumn(np.float64, 0, (_POOL,)),
                 "rings": SlotColumn(np.float64, 0, (RINGS, POOL_ENTRIES)),
-                "levels": SlotColumn(np.float64, 0, (RINGS, LEVEL)),
-                "knots": SlotColumn(np.float64, 0, (KNOTS,)),
-                "waits": SlotColumn(np.float64, 0, (WAITS,)),
+                "levels": SlotColumn(np.float64, 0, (RINGS, LEVEL_FIELDS)),
+                "knots": SlotColumn(np.float64, 0, (PROBABILITY_KNOTS,)),
+                "waits": SlotColumn(np.float64, 0, (PERIOD_KNOTS,)),
             }
         )
         self._pool.grow(1)
@@ -248,7 +262,7 @@ class Cascade:
     ) -> Rarity:
         """Judge each score, then learn it; see `Calibrator.step`."""
         own, pool = self._own, self._pool
-        chance, seconds = np.empty(len(score)), np.empty(len(score))
+        probability, seconds = np.empty(len(score)), np.empty(len(score))
         _step_rows(
             plain(slot, np.int32),
             plain(clock, np.int64),
@@ -257,19 +271,19 @@ class Cascade:
             plain(score, np.float64),
             *(own[name] for name in _OWN),
             *(pool[name] for name in _POOLED),
-            chance,
+            probability,
             seconds,
         )
-        return Rarity(chance, seconds)
+        return Rarity(probability, seconds)
 
     def ready(self) -> int:
-        """How many slots have rarities."""
+        """How many slots have left warm-up."""
         seen = self._own["body"][: self._own.n_slots, SEEN]
         return int(np.count_nonzero(seen >= WARMUP))
 
     def watched_s(self) -> float:
-        """Seconds in which slots had rarities, added up over them."""
-        return float(self._pool["body"][0, _P_LIVED])
+        """Seconds during which slots had rarities, summed over slots; see `Calibrator.watched_s`."""
+        return float(self._pool["body"][0, _P_READY_S])
 
     def state(self) -> State:
         """An exact copy of the state."""
@@ -277,12 +291,12 @@ class Cascade:
         return {**own, **{f"pool/{name}": array for name, array in self._pool.state().items()}}
 
     def restore(self, state: State) -> None:
-        """Go on from a copy.
+        """Continue from a copy.
 
         Raises
         ------
         StateMismatchError
-            When it is not one of a cascade's.
+            When it is not the state of a cascade.
         """
         self._own.restore(_under("own/", state))
         self._pool.restore(_under("pool/", state))

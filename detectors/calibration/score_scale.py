@@ -1,9 +1,9 @@
-"""The body of an instrument's scores: their scale, and the edge above which they are judged by ranks.
+"""The scale of an instrument's scores, and the edge above which they are judged by rank.
 
-The first 256 scores settle mean, mean absolute deviation and 90 % quantile; from then on each follows
-by stochastic approximation (H. Robbins and S. Monro, 1951) over the last 2000 scores. The pair that
-scores are scaled with moves only when it is off by a quarter of a deviation or a factor of 1.2, so
-that equal scores stay equal. Scores that lie in [0, 1] are left as they are.
+The first 256 scores give a mean, a mean absolute deviation and a 90 % quantile, the edge; from then on
+stochastic approximation (H. Robbins and S. Monro, 1951) updates each over about the last 2000 scores. The
+centre and unit that scores are scaled by move only when they are off by a quarter of a deviation or a
+factor of 1.2, so that equal scores stay equal. Scores in [0, 1] are not scaled.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from detectors.calibration.rank_rings import TAIL
 from detectors.kernels import kernel
 
 WARMUP = 256
-"""Scores of an instrument before there is a rarity."""
+"""Scores of an instrument before its first rarity."""
 
 SEEN, MEAN, SPREAD, WIDEST, SCALED, CENTRE, UNIT, EDGE, EXCESS, EXCEEDED = range(10)
-"""Scores seen; running mean and mean absolute deviation; logarithm of the widest deviation that is
-believed; whether scores are scaled, and by which pair; the edge, mean excess over it and how many."""
+"""Fields of an instrument's `body`: scores seen; their running mean and mean absolute deviation; log of the
+deviation at which scores are clipped; whether scores are scaled, and by which centre and unit; the edge, the
+mean excess over it, and the number of excesses."""
 
-BODY = 10
+BODY_FIELDS = 10
 
-_MEMORY = 2000.0
-_WIDER, _NARROWER = 0.25, 0.00025
+_MEMORY_SCORES = 2000.0
+_WIDER, _NARROWER = 0.25, 0.00025  # steps of the clip's logarithm: about one score in 1000 is clipped
 _OFF_CENTRE, _OFF_SPREAD = 0.25, 1.2
 _EXCESS_GAIN = 1 / 500.0
-_WILDEST = 30.0  # mean excesses that an excess counts for at most where the mean is learnt
+_LARGEST_EXCESS = 30.0  # mean excesses: the mean learns larger ones as this much
 _TINY = 1e-300
 _LARGEST = 1e100
 
 
 @kernel
 def bounded(score):  # type: ignore[no-untyped-def]
-    """The score, cut where arithmetic on it could overflow."""
+    """The score, clipped where arithmetic on it could overflow."""
     return min(max(score, -_LARGEST), _LARGEST)
 
 
 @kernel
 def settle(first, body):  # type: ignore[no-untyped-def]
-    """Take up the first scores; they are sorted in place. Returns where those over the edge begin."""
+    """Initialise from the first scores, sorted in place; returns the index of the first over the edge."""
     first.sort()
     mean = first.mean()
     spread = np.abs(first - mean).mean()
@@ -61,34 +62,34 @@ def settle(first, body):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def learn_excess(excess, body):  # type: ignore[no-untyped-def]
-    """Follow the mean excess over the edge."""
-    believed = min(excess, _WILDEST * body[EXCESS])
+def update_excess(excess, body):  # type: ignore[no-untyped-def]
+    """Update the mean excess over the edge."""
+    clipped = min(excess, _LARGEST_EXCESS * body[EXCESS])
     gain = max(1.0 / (body[EXCEEDED] + 20.0), _EXCESS_GAIN)
-    body[EXCESS] = max(body[EXCESS] + gain * (believed - body[EXCESS]), _TINY)
+    body[EXCESS] = max(body[EXCESS] + gain * (clipped - body[EXCESS]), _TINY)
     body[EXCEEDED] += 1.0
 
 
 @kernel
-def followed_edge(edge, seen, over, unit_excess):  # type: ignore[no-untyped-def]
-    """The edge after the `seen`-th score; `unit_excess` is the mean excess as of before it."""
-    gain = max(1.0 / (seen * TAIL + 5.0), 1.0 / (_MEMORY * TAIL))
+def updated_edge(edge, seen, over, unit_excess):  # type: ignore[no-untyped-def]
+    """The edge after the `seen`-th score; `unit_excess` is the mean excess before it."""
+    gain = max(1.0 / (seen * TAIL + 5.0), 1.0 / (_MEMORY_SCORES * TAIL))
     return edge + gain * unit_excess * ((1.0 if over else 0.0) - TAIL)
 
 
 @kernel
-def follow_scale(score, body):  # type: ignore[no-untyped-def]
-    """Follow mean and spread of scores that are scaled."""
-    gain = max(1.0 / body[SEEN], 1.0 / _MEMORY)
-    away = score - body[MEAN]
+def update_scale(score, body):  # type: ignore[no-untyped-def]
+    """Update mean and spread of scores that are scaled."""
+    gain = max(1.0 / body[SEEN], 1.0 / _MEMORY_SCORES)
+    deviation = score - body[MEAN]
     widest = math.exp(body[WIDEST])
-    if abs(away) > widest:
+    if abs(deviation) > widest:
         body[WIDEST] += _WIDER
-        away = widest if away > 0.0 else -widest
+        deviation = widest if deviation > 0.0 else -widest
     else:
         body[WIDEST] -= _NARROWER
-    body[MEAN] += gain * away
-    body[SPREAD] = max(body[SPREAD] + gain * (abs(away) - body[SPREAD]), _TINY)
-    off = abs(body[MEAN] - body[CENTRE]) > _OFF_CENTRE * body[UNIT]
-    if off or body[SPREAD] > body[UNIT] * _OFF_SPREAD or body[SPREAD] * _OFF_SPREAD < body[UNIT]:
+    body[MEAN] += gain * deviation
+    body[SPREAD] = max(body[SPREAD] + gain * (abs(deviation) - body[SPREAD]), _TINY)
+    off_centre = abs(body[MEAN] - body[CENTRE]) > _OFF_CENTRE * body[UNIT]
+    if off_centre or body[SPREAD] > body[UNIT] * _OFF_SPREAD or body[SPREAD] * _OFF_SPREAD < body[UNIT]:
         body[CENTRE], body[UNIT] = body[MEAN], body[SPREAD]

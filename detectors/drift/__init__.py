@@ -1,4 +1,4 @@
-"""Drift: what a series usually is has changed, in its mean or in its distribution."""
+"""Drift: a lasting change of a series' mean or distribution."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The drift of one watched name: blocks, a reference, and every monitor against it.
+"""Drift of the series of one watched name: blocks of time, a reference, and all monitors.
 
-A series goes through two states. It first learns: its values make a reference, of which each monitor
-takes as much as it needs. Values that hang together would look like drift to any monitor, so where the
-reference's neighbours are correlated beyond `CORRELATED`, pairs are put together and a value covers twice
-the time, up to `LONGEST_SPAN_S`. Then it is watched. When a monitor finds a drift, that is told once,
-everything about the series is forgotten, and it learns anew: what it has drifted to is the new normal.
+A series first learns a reference, of which each monitor takes as many values as it needs. Autocorrelated
+values look like drift to any monitor, so while the reference's lag-1 autocorrelation exceeds `CORRELATED`,
+pairs of values are averaged and a value covers twice the time, up to `LONGEST_SPAN_S`. Then the series is
+watched. A drift is reported once; after it the series' state is reset and it learns a new reference: the
+level it has drifted to is the new normal.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from detectors.event_columns import State
 from detectors.slot_arrays import SlotArrays, SlotColumn
 
 CORRELATED = 0.35
-"""The lag-1 autocorrelation beyond which neighbouring values are put together."""
+"""The lag-1 autocorrelation above which pairs of values are averaged."""
 
 LONGEST_SPAN_S = 64
-"""No value comes to cover more seconds than this by being put together."""
+"""A value covers at most this many seconds, unless its block is longer."""
 
 _VERSION = 1
 _RECENT = 300
-_FEWEST_AFTER = 5  # values by which the level after a drift is told, at least
-_BOUND = 3.0  # robust deviations, beyond which a value says no more about where the level changed
+_FEWEST_AFTER = 5  # the level after a drift is taken of at least this many values
+_BOUND = 3.0  # robust deviations at which values are clipped, so that one outlier does not place the change
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Where values lie: their median, and their 10 % and 90 % quantiles."""
+    """The level of some values: their median, and their 10 % and 90 % quantiles."""
 
     middle: float
     low: float
@@ -55,15 +55,15 @@ class Drift:
     Parameters
     ----------
     row
-        The row that closed the block on which it was found.
+        The row that closed the block at which it was detected.
     series
-        Whose.
+        The series' number.
     evidence
-        Which monitor, and what it measured.
+        The monitor, and what it measured.
     before, after
-        The reference, and the values since the drift as far as they are known.
+        Levels of the reference, and of the values since the estimated change.
     span_s
-        Seconds that one value covers.
+        Seconds covered by one value.
     """
 
     row: int
@@ -75,16 +75,16 @@ class Drift:
 
 
 class DriftBank:
-    """Many series of one kind, such as one a task or one an instrument.
+    """Drift detection for many series of one kind, such as one per task or one per instrument.
 
     Parameters
     ----------
     block_s
-        Seconds that a value covers at least: values of a window overlap within it.
+        Least seconds covered by a value, so that values of a sliding window do not overlap.
     summed
-        True for a count: a second's value is the sum of its rows.
+        True for counts: a second's value is the sum of its rows.
     scale_floor
-        The least spread that counts, in the series' unit.
+        A lower limit of the reference's spread, in the series' unit.
 
     Examples
     --------
@@ -92,8 +92,8 @@ class DriftBank:
     >>> bank.grow(1)
     >>> second = np.arange(1400)
     >>> spread = np.where(second < 1300, 1.0, 2.0) + second * 7 % 5 / 100
-    >>> [found] = bank.step(np.zeros(1400, np.int32), second, spread)
-    >>> found.row, round(found.before.middle, 2), round(found.after.middle, 2)
+    >>> [drift] = bank.step(np.zeros(1400, np.int32), second, spread)
+    >>> drift.row, round(drift.before.middle, 2), round(drift.after.middle, 2)
     (1320, 1.02, 2.02)
     """
 
@@ -102,12 +102,12 @@ class DriftBank:
         self._scale_floor = scale_floor
         self._blocks = Blocks(block_s, summed=summed)
         self._monitors = {name: make() for name, make in MONITORS.items()}
-        self._needed: dict[int, tuple[int, ...]] = {}
+        self._sizes_by_span: dict[int, tuple[int, ...]] = {}
         self._arrays = SlotArrays(
             {
                 "reference": SlotColumn(np.float64, np.nan, (MOST_VALUES,)),
                 "learnt": SlotColumn(np.int64),
-                "times": SlotColumn(np.int64, 1),  # blocks in a value
+                "times": SlotColumn(np.int64, 1),  # blocks per value
                 "part": SlotColumn(np.float64),
                 "part_n": SlotColumn(np.int64),
                 "recent": SlotColumn(np.float64, np.nan, (_RECENT,)),
@@ -119,7 +119,7 @@ class DriftBank:
 
     @property
     def spec(self) -> str:
-        """What it computes; state may go from one bank to another wherever this is the same."""
+        """What it computes; banks with equal specs can restore each other's state."""
         monitors = ",".join(monitor.version for monitor in self._monitors.values())
         own = f"{_VERSION},{self._block_s},{self._scale_floor:g},{CORRELATED:g},{LONGEST_SPAN_S}"
         return f"drift[{own}]({monitors})"
@@ -132,42 +132,44 @@ class DriftBank:
     def step(
         self, series: NDArray[np.int32], second: NDArray[np.int64], value: NDArray[np.float64]
     ) -> list[Drift]:
-        """Take m rows in order; see `Blocks.step` for what they are. Drifts come in the rows' order."""
+        """Take m rows in order, as `Blocks.step` does; returns the drifts in the order of their rows."""
         rows, values = self._blocks.step(series, second, value)
-        found = []
+        drifts = []
         for row, block in zip(rows.tolist(), values.tolist(), strict=True):
-            drift = self._block(row, int(series[row]), block)
+            drift = self._take_block(row, int(series[row]), block)
             if drift is not None:
-                found.append(drift)
-        return found
+                drifts.append(drift)
+        return drifts
 
     def add(self, series: int, amount: float) -> None:
         """Add to the open second of a count."""
         self._blocks.add(series, amount)
 
     def watched(self) -> tuple[int, int, int]:
-        """How many series are watched by every monitor, how many there are, and their drifts so far."""
+        """Series watched by all monitors, series in all, and their drifts so far."""
         n, arrays = self._arrays.n_slots, self._arrays
-        whole = np.count_nonzero(arrays["started"][:n].all(axis=1))
-        return int(whole), n, int(arrays["drifts"][:n].sum())
+        complete = np.count_nonzero(arrays["started"][:n].all(axis=1))
+        return int(complete), n, int(arrays["drifts"][:n].sum())
 
     def state(self) -> State:
         """An exact copy of the state."""
         return {
-            f"{part}/{name}": a for part, kept in self._parts().items() for name, a in kept.state().items()
+            f"{name}/{key}": array
+            for name, part in self._parts().items()
+            for key, array in part.state().items()
         }
 
     def restore(self, state: State) -> None:
-        """Go on from what `state()` of a bank of the same spec gave."""
-        for part, kept in self._parts().items():
-            prefix = f"{part}/"
-            kept.restore({key.removeprefix(prefix): a for key, a in state.items() if key.startswith(prefix)})
+        """Continue from the `state()` of a bank with the same spec."""
+        for name, part in self._parts().items():
+            prefix = f"{name}/"
+            part.restore({key.removeprefix(prefix): a for key, a in state.items() if key.startswith(prefix)})
 
     def _parts(self) -> dict[str, Blocks | SlotArrays | Monitor]:
         return {"blocks": self._blocks, "own": self._arrays, **self._monitors}
 
-    def _block(self, row: int, s: int, block: float) -> Drift | None:
-        """Put blocks together to a value, and take it."""
+    def _take_block(self, row: int, s: int, block: float) -> Drift | None:
+        """Average blocks into a value, and take it once it is complete."""
         arrays = self._arrays
         arrays["part"][s] += block
         arrays["part_n"][s] += 1
@@ -178,22 +180,22 @@ class DriftBank:
         arrays["part"][s], arrays["part_n"][s] = 0.0, 0
         arrays["recent"][s, arrays["seen"][s] % _RECENT] = value
         arrays["seen"][s] += 1
-        evidence = self._ask(s, value)
+        evidence = self._feed_monitors(s, value)
         self._learn(s, value)
         if evidence is None:
             return None
         before, after = self._levels(s, evidence)
-        self._forget(s)
+        self._reset(s)
         return Drift(row, s, evidence, before, after, times * self._block_s)
 
-    def _ask(self, s: int, value: float) -> Evidence | None:
-        """Every monitor that has a reference takes the value; the first that speaks is heard."""
-        found = None
+    def _feed_monitors(self, s: int, value: float) -> Evidence | None:
+        """Feed the value to every monitor that has started; returns the first one's evidence."""
+        first = None
         for number, monitor in enumerate(self._monitors.values()):
             if self._arrays["started"][s, number]:
-                said = monitor.feed(s, value)
-                found = found or said
-        return found
+                monitor_evidence = monitor.feed(s, value)
+                first = first or monitor_evidence
+        return first
 
     def _learn(self, s: int, value: float) -> None:
         arrays = self._arrays
@@ -202,35 +204,35 @@ class DriftBank:
             return
         arrays["reference"][s, learnt] = value
         arrays["learnt"][s] = learnt + 1
-        due = self._due(s)
-        while due and self._put_together(s):
-            due = self._due(s)
+        due = self._due_monitors(s)
+        while due and self._average_pairs(s):
+            due = self._due_monitors(s)
         for number in due:
             monitor = list(self._monitors.values())[number]
-            needed = monitor.needs(self._span_s(s))
+            size = monitor.needs(self._span_s(s))
             reference = arrays["reference"][s, : arrays["learnt"][s]]
-            monitor.start(s, reference[:needed].copy(), self._scale_floor)
+            monitor.start(s, reference[:size].copy(), self._scale_floor)
             arrays["started"][s, number] = 1
-            for later in reference[needed:].tolist():
+            for later in reference[size:].tolist():
                 monitor.feed(s, later)
 
     def _span_s(self, s: int) -> int:
         return int(self._arrays["times"][s]) * self._block_s
 
-    def _due(self, s: int) -> list[int]:
-        """The monitors that have not started, and have what they need."""
+    def _due_monitors(self, s: int) -> list[int]:
+        """Monitors that have not started although the reference is now long enough for them."""
         learnt, started = int(self._arrays["learnt"][s]), self._arrays["started"][s].tolist()
-        needs = self._needs(self._span_s(s))
-        return [at for at, needed in enumerate(needs) if not started[at] and learnt >= needed]
+        needs = self._reference_sizes(self._span_s(s))
+        return [number for number, size in enumerate(needs) if not started[number] and learnt >= size]
 
-    def _needs(self, span_s: int) -> tuple[int, ...]:
-        """How many values each monitor's reference takes."""
-        if span_s not in self._needed:
-            self._needed[span_s] = tuple(monitor.needs(span_s) for monitor in self._monitors.values())
-        return self._needed[span_s]
+    def _reference_sizes(self, span_s: int) -> tuple[int, ...]:
+        """Values in each monitor's reference."""
+        if span_s not in self._sizes_by_span:
+            self._sizes_by_span[span_s] = tuple(monitor.needs(span_s) for monitor in self._monitors.values())
+        return self._sizes_by_span[span_s]
 
-    def _put_together(self, s: int) -> bool:
-        """Let values cover twice the time where neighbours hang together; True when that was done."""
+    def _average_pairs(self, s: int) -> bool:
+        """Average pairs of values if they are autocorrelated; True if that was done."""
         arrays = self._arrays
         reference = arrays["reference"][s, : arrays["learnt"][s]]
         if 2 * self._span_s(s) > LONGEST_SPAN_S or _autocorrelation(reference) <= CORRELATED:
@@ -257,7 +259,7 @@ class DriftBank:
         after = _since_change(reference, recent, self._scale_floor)
         return Level.of(reference), Level.of(recent[len(recent) - after :])
 
-    def _forget(self, s: int) -> None:
+    def _reset(self, s: int) -> None:
         arrays = self._arrays
         for name, empty in (("reference", np.nan), ("recent", np.nan), ("started", 0), ("times", 1)):
             arrays[name][s] = empty
@@ -267,24 +269,25 @@ class DriftBank:
 
 
 def _autocorrelation(values: NDArray[np.float64]) -> float:
-    """At lag 1, of values cut at three robust deviations: one wild value says nothing about the others."""
+    """At lag 1, of values clipped at three robust deviations, so that one outlier does not hide the rest."""
     middle, scale = middle_and_scale(values, 0.0)
-    cut = np.clip((values - middle) / scale, -_BOUND, _BOUND)
-    cut -= cut.mean()
-    power = float((cut * cut).sum())
-    return float((cut[1:] * cut[:-1]).sum()) / power if power > 0 else 0.0
+    clipped = np.clip((values - middle) / scale, -_BOUND, _BOUND)
+    clipped -= clipped.mean()
+    power = float((clipped * clipped).sum())
+    return float((clipped[1:] * clipped[:-1]).sum()) / power if power > 0 else 0.0
 
 
 def _since_change(reference: NDArray[np.float64], recent: NDArray[np.float64], floor: float) -> int:
     """How many of the latest values came after the change.
 
-    It is where their place, or their distance from the middle, stands out most from the reference's.
+    The change is where the cumulated deviation of their location, or of their spread, from the reference is
+    largest relative to the square root of their number.
     """
     middle, scale = middle_and_scale(reference, floor)
     usual = np.clip((reference - middle) / scale, -_BOUND, _BOUND)
     latest = np.clip((recent[::-1] - middle) / scale, -_BOUND, _BOUND)
     count = np.arange(1, len(latest) + 1)
-    place = np.abs(np.cumsum(latest - usual.mean()))
-    distance = np.abs(np.cumsum(np.abs(latest) - np.abs(usual).mean()))
-    evidence = np.maximum(place, distance) / np.sqrt(count)
+    location = np.abs(np.cumsum(latest - usual.mean()))
+    spread = np.abs(np.cumsum(np.abs(latest) - np.abs(usual).mean()))
+    evidence = np.maximum(location, spread) / np.sqrt(count)
     return int(np.argmax(evidence[_FEWEST_AFTER - 1 :])) + _FEWEST_AFTER

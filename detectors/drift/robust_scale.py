@@ -1,4 +1,4 @@
-"""Where the middle of a reference is, and how wide it is, however long its tails are."""
+"""Location and scale of a reference, robust to long tails."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 
 _MAD_TO_SD = 1.4826  # for a normal distribution
 _MEAN_DEVIATION_TO_SD = 1.2533
-_OF_LEVEL = 0.05  # a constant counts as this wide, relative to itself
-_LEAST = 1e-100  # of a constant zero: whatever else comes is far away, and finite in this unit
+_OF_CONSTANT = 0.05  # the scale of a constant, relative to its value
+_LEAST = 1e-100  # the scale of a constant zero: any other value is far away, but finite in this unit
 
 
 def middle_and_scale(reference: NDArray[np.float64], floor: float) -> tuple[float, float]:
     """The median, and the median absolute deviation on the scale of a standard deviation.
 
-    Where more than half of the values are equal it is the mean absolute deviation, and of a
-    constant a twentieth of its size; never less than `floor`, and never zero.
+    If more than half of the values are equal the scale is the mean absolute deviation instead, and for a
+    constant a twentieth of its size. It is never less than `floor`, and never zero.
 
     Parameters
     ----------
     reference
         float64[n], finite, n at least 1.
     floor
-        The least width that counts.
+        A lower limit of the scale.
 
     Examples
     --------
@@ -37,5 +37,5 @@ def middle_and_scale(reference: NDArray[np.float64], floor: float) -> tuple[floa
     if scale == 0:
         scale = _MEAN_DEVIATION_TO_SD * float(deviations.mean())
     if scale == 0:
-        scale = _OF_LEVEL * abs(middle)
+        scale = _OF_CONSTANT * abs(middle)
     return middle, max(scale, floor, _LEAST)

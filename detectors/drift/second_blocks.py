@@ -1,9 +1,9 @@
-"""From rows to one value a block: the mean over a block's seconds of each second's mean, or sum.
+"""One value per block of seconds: the mean, over the block's seconds, of each second's mean or sum.
 
-A row belongs to the second that time has reached when it comes: the caller gives it, and it never runs
-back, so a late row counts where it arrives. A second is closed by the series' first row of a later
-second, a block by its first row of a later block; time alone closes nothing. Seconds without a row give
-no value, and blocks without one are not there at all: a night is not a drift to zero.
+A row belongs to the second in which it arrives; the caller gives that second, which never decreases, so a
+late row counts where it arrives. A second is closed by the series' first row in a later second, a block by
+its first row in a later block; the passing of time alone closes nothing. Seconds without rows give no value,
+and blocks without values are skipped: a night is not a drift to zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
 
 WILD = 1e100
-"""Values beyond this size are never looked at, like those that are not finite."""
+"""Values beyond this size are skipped, like values that are not finite."""
 
 _NONE = -1
 _LAYOUT = {
@@ -78,7 +78,7 @@ class Blocks:
     block_s
         Seconds in a block.
     summed
-        True where a second's value is the sum of its rows (a count), else it is their mean.
+        True if a second's value is the sum of its rows (a count), else it is their mean.
 
     Examples
     --------
@@ -107,18 +107,18 @@ class Blocks:
         Parameters
         ----------
         series
-            int32[m], which series each is of.
+            int32[m], the series of each row.
         second
-            int64[m], not negative, never falling.
+            int64[m], not negative, never decreasing.
         value
-            float64[m]; rows whose value is not finite, or wild, are passed over.
+            float64[m]; rows whose value is not finite, or beyond `WILD`, are skipped.
 
         Returns
         -------
         rows : intp[k]
             The rows that closed a block, ascending.
         values : float64[k]
-            What these blocks came to.
+            The values of these blocks.
         """
         rows, values = np.empty(len(series), np.intp), np.empty(len(series))
         a = self._arrays
@@ -140,7 +140,7 @@ class Blocks:
         return rows[:count], values[:count]
 
     def add(self, series: int, amount: float) -> None:
-        """Add to the second that is open, where one is: something that came without a row."""
+        """Add an amount that has no row to the open second, if there is one."""
         if self._arrays["n"][series] > 0 and math.isfinite(amount):
             self._arrays["sum"][series] += amount
 
@@ -149,5 +149,5 @@ class Blocks:
         return self._arrays.state()
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
         self._arrays.restore(state)

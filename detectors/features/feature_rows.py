@@ -1,4 +1,4 @@
-"""A batch as feature kernels want it."""
+"""A batch in the form that feature kernels take."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from detectors.event_columns import Columns, plain
 from detectors.kernels import kernel
 
-NS = 1_000_000_000
-"""Nanoseconds in a second."""
-
 
 class FeatureRows:
-    """One batch as feature kernels want it: writable contiguous columns, and what several of them share.
+    """One batch in the form that feature kernels take: contiguous writable columns, each made once.
 
     Parameters
     ----------
@@ -36,7 +33,7 @@ class FeatureRows:
         return len(self.slot)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """A field as it is, NaN where no event of the batch has it. Not to be written to."""
+        """A field, all NaN if no event of the batch has it. Not to be written to."""
         if name not in self._columns:
             column = self._fields.get(name)
             self._columns[name] = np.full(len(self), np.nan) if column is None else plain(column, np.float64)
@@ -55,7 +52,7 @@ class FeatureRows:
 
 @cache
 def bits_of(kinds: frozenset[int]) -> int:
-    """Kinds of rows as a number with a bit for each, as `is_of` asks for it.
+    """Kinds of rows as a bit mask, for `is_of`.
 
     Examples
     --------
@@ -67,7 +64,7 @@ def bits_of(kinds: frozenset[int]) -> int:
 
 @kernel
 def is_of(kind, bits):  # type: ignore[no-untyped-def]
-    """Whether a row of this kind is of kinds that `bits_of` gave a number of."""
+    """Whether a kind is in a mask that `bits_of` made; 1 or 0."""
     return bits >> np.int64(kind) & 1
 
 

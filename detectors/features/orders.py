@@ -1,4 +1,4 @@
-"""Order and quote traffic: how much of it there is, and how little of it trades."""
+"""Rates of order and quote messages, and the ratio of fills to new orders."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Orders that were shown and taken away: entered, never touched, cancelled after a fill on the other side.
+"""Pulled orders: entered, never filled, and cancelled after a fill on the other side.
 
-A spoofer shows size on one side to be filled on the other, and cancels what was shown. Of every instrument
-the largest resting orders of the last W are remembered (`HELD` of them), by side, price and size, since
-that is what every feed states of an entry and its cancel. Entries of one side, price and size are taken for
-one another, oldest first; the account behind an order is not looked at, as most feeds do not tell it.
+A spoofer shows size on one side to get filled on the other, then cancels what was shown. For each instrument
+the largest orders entered within the last W are remembered, up to `CAPACITY`, by side, price and size, which
+every feed gives for an entry and its cancel. Orders equal in these are matched oldest first; accounts are
+ignored, since most feeds do not give them.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from numpy.typing import NDArray
 from detectors.event_columns import CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, State
 from detectors.features.family import Family
 from detectors.features.feature_rows import FeatureRows
-from detectors.features.series_banks import Copies
+from detectors.features.series_banks import SharedCopies
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _ORDERS = frozenset({ORDER})
 
-HELD = 16
-"""Entries remembered an instrument; a larger one takes the place of the smallest."""
+CAPACITY = 16
+"""Orders remembered per instrument; when full, a larger one replaces the smallest."""
 
 
 @kernel
-def _place(held_at, held_size, oldest, size):  # type: ignore[no-untyped-def]
-    # That of an entry that is gone or too old, else that of the smallest where this one is larger.
+def _free_place(entered_at, sizes, oldest, size):  # type: ignore[no-untyped-def]
+    # The place of an entry that is gone or too old, else of the smallest entry if this order is larger.
     smallest = 0
-    for entry in range(HELD):
-        if held_at[entry] == NEVER or held_at[entry] < oldest:
+    for entry in range(CAPACITY):
+        if entered_at[entry] == NEVER or entered_at[entry] < oldest:
             return entry
-        if held_size[entry] < held_size[smallest]:
+        if sizes[entry] < sizes[smallest]:
             smallest = entry
-    return smallest if held_size[smallest] < size else -1
+    return smallest if sizes[smallest] < size else -1
 
 
 @kernel
-def _find(held_at, held_side, held_price, held_size, oldest, side, price, size):  # type: ignore[no-untyped-def]
-    found = -1
-    for entry in range(HELD):
-        if held_at[entry] == NEVER or held_at[entry] < oldest or held_side[entry] != side:
+def _find(entered_at, sides, prices, sizes, oldest, side, price, size):  # type: ignore[no-untyped-def]
+    match = -1
+    for entry in range(CAPACITY):
+        if entered_at[entry] == NEVER or entered_at[entry] < oldest or sides[entry] != side:
             continue
-        if held_price[entry] != price or held_size[entry] != size:
+        if prices[entry] != price or sizes[entry] != size:
             continue
-        if found < 0 or held_at[entry] < held_at[found]:
-            found = entry
-    return found
+        if match < 0 or entered_at[entry] < entered_at[match]:
+            match = entry
+    return match
 
 
 @kernel
@@ -67,7 +67,7 @@ def _pulled_rows(  # type: ignore[no-untyped-def]
         pulled[s] = 0.0
         if what == NEW:
             if not math.isnan(price[row]) and not math.isnan(size[row]):
-                entry = _place(at[s], sizes[s], oldest, size[row])
+                entry = _free_place(at[s], sizes[s], oldest, size[row])
                 if entry >= 0:
                     at[s, entry] = clock[row]
                     sides[s, entry] = own
@@ -86,17 +86,17 @@ def _pulled_rows(  # type: ignore[no-untyped-def]
 
 
 class _Pulled:
-    """The size of an order that the row's cancel pulled; 0 on every other order."""
+    """The size of the order that the row's cancel pulled; 0 on any other order message."""
 
     def __init__(self, window_ns: int) -> None:
         self._window_ns = window_ns
         self._arrays = SlotArrays(
             {
-                "at": SlotColumn(np.int64, NEVER, (HELD,)),
-                "sides": SlotColumn(np.int64, 0, (HELD,)),
-                "prices": SlotColumn(np.float64, np.nan, (HELD,)),
-                "sizes": SlotColumn(np.float64, np.nan, (HELD,)),
-                "before": SlotColumn(np.int64, 0, (HELD,)),
+                "at": SlotColumn(np.int64, NEVER, (CAPACITY,)),
+                "sides": SlotColumn(np.int64, 0, (CAPACITY,)),
+                "prices": SlotColumn(np.float64, np.nan, (CAPACITY,)),
+                "sizes": SlotColumn(np.float64, np.nan, (CAPACITY,)),
+                "before": SlotColumn(np.int64, 0, (CAPACITY,)),
                 "fills": SlotColumn(np.int64, 0, (2,)),
                 "pulled": SlotColumn(np.float64, np.nan),
             }
@@ -127,7 +127,7 @@ class _Pulled:
         )
         return out
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:

@@ -1,6 +1,6 @@
-"""What features of one sort keep side by side and compute in one go, whatever their windows.
+"""Banks: features of one sort are stored side by side and computed in one kernel call for all windows.
 
-Calling a kernel takes longer than a few rows do, and what lies together is fetched together.
+A kernel call costs more than computing a few rows, and memory that lies together is fetched together.
 """
 
 from __future__ import annotations
@@ -13,128 +13,128 @@ from numpy.typing import NDArray
 
 from detectors.event_columns import State
 from detectors.features.feature_rows import FeatureRows
-from detectors.series_arrays import LaneArrays, Lanes
+from detectors.series_arrays import SeriesArrays, SeriesSpan
 from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _Sort = TypeVar("_Sort", bound="ValueBank")
 
 
-class Copies:
-    """Copies of arrays, each taken once: several parts may share them."""
+class SharedCopies:
+    """Copies of arrays that several parts share; each array is copied once."""
 
     def __init__(self) -> None:
-        self._taken: dict[SlotArrays, State] = {}
+        self._copies: dict[SlotArrays, State] = {}
 
     def of(self, arrays: SlotArrays) -> State:
-        """An exact copy of all that these arrays hold."""
-        if arrays not in self._taken:
-            self._taken[arrays] = arrays.state()
-        return self._taken[arrays]
+        """An exact copy of these arrays."""
+        if arrays not in self._copies:
+            self._copies[arrays] = arrays.state()
+        return self._copies[arrays]
 
 
 class Bank:
-    """Lanes of one sort, in all slots of a task.
+    """Series of one sort, for all slots of a task.
 
-    Lanes are added first; from the first `grow` on there are as many as there are.
+    All series are added before the first `grow`, which fixes their number.
     """
 
     layout: ClassVar[Mapping[str, SlotColumn]]
-    """The arrays of one lane."""
+    """The arrays of one series."""
 
     def __init__(self) -> None:
-        self._n_lanes = 0
-        self._kept: LaneArrays | None = None
+        self._n_series = 0
+        self._arrays: SeriesArrays | None = None
 
     @property
-    def arrays(self) -> LaneArrays:
-        """What all lanes keep."""
-        if self._kept is None:
-            self._kept = LaneArrays(self.layout, self._n_lanes)
-        return self._kept
+    def arrays(self) -> SeriesArrays:
+        """The arrays of all series."""
+        if self._arrays is None:
+            self._arrays = SeriesArrays(self.layout, self._n_series)
+        return self._arrays
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
         self.arrays.grow(n_slots)
 
-    def _add(self, count: int) -> Lanes:
-        self._n_lanes += count
-        return Lanes(self._n_lanes - count, count)
+    def _add(self, count: int) -> SeriesSpan:
+        self._n_series += count
+        return SeriesSpan(self._n_series - count, count)
 
 
 class Part:
-    """What one feature has of a bank.
+    """The series of a bank that belong to one feature.
 
     Parameters
     ----------
     bank
-        Which.
-    lanes
-        Where in it.
+        The bank.
+    span
+        Its series in the bank.
     """
 
-    def __init__(self, bank: Bank, lanes: Lanes) -> None:
-        self._kept_in = bank
-        self._lanes = lanes
+    def __init__(self, bank: Bank, span: SeriesSpan) -> None:
+        self._home = bank
+        self._span = span
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
-        self._kept_in.grow(n_slots)
+        self._home.grow(n_slots)
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         """An exact copy of the state."""
-        arrays = self._kept_in.arrays
-        return arrays.lanes_of(copies.of(arrays), self._lanes)
+        arrays = self._home.arrays
+        return arrays.series_of(copies.of(arrays), self._span)
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
-        self._kept_in.arrays.restore_lanes(state, self._lanes)
+        """Continue from a copy."""
+        self._home.arrays.restore_series(state, self._span)
 
 
 class ValueBank(Bank):
-    """A bank of which each lane is a value on every row."""
+    """A bank in which each series has a value on every row."""
 
     def __init__(self) -> None:
         super().__init__()
         self.values: NDArray[np.float64] = np.empty((0, 0))
-        """float64[lanes, n], of the batch that was stepped last."""
+        """float64[series, n], of the last batch stepped."""
 
     def step(self, rows: FeatureRows) -> None:
         """Compute `values`."""
         raise NotImplementedError
 
-    def _lane(self) -> Lane:
-        return Lane(self, self._add(1))
+    def _add_series(self) -> ValueSeries:
+        return ValueSeries(self, self._add(1))
 
 
-class Lane(Part):
-    """One lane of a bank that gives a value on every row: a `Node`.
+class ValueSeries(Part):
+    """One series of a bank, with a value on every row: a `Node`.
 
     Parameters
     ----------
     bank
-        Which.
-    lanes
-        Where in it.
+        The bank.
+    span
+        The series in the bank.
     """
 
-    def __init__(self, bank: ValueBank, lanes: Lanes) -> None:
-        super().__init__(bank, lanes)
+    def __init__(self, bank: ValueBank, span: SeriesSpan) -> None:
+        super().__init__(bank, span)
         self._bank = bank
 
     def step(self, rows: FeatureRows) -> NDArray[np.float64]:
-        """What the bank has found for the batch, float64[n]."""
+        """The values that the bank computed for the batch, float64[n]."""
         del rows
-        return np.asarray(self._bank.values[self._lanes.first])
+        return np.asarray(self._bank.values[self._span.first])
 
 
 class Banks:
-    """The banks of one feature set, one of each sort that any of its features needs."""
+    """The banks of one feature set, one for each sort that its features need."""
 
     def __init__(self) -> None:
         self._banks: dict[type[ValueBank], ValueBank] = {}
 
     def of(self, sort: type[_Sort]) -> _Sort:
-        """The bank of a sort, which is made where there is none yet."""
+        """The bank of a sort, made on first use."""
         if sort not in self._banks:
             self._banks[sort] = sort()
         return cast(_Sort, self._banks[sort])
@@ -145,6 +145,6 @@ class Banks:
             bank.grow(n_slots)
 
     def step(self, rows: FeatureRows) -> None:
-        """Compute all lanes of all banks as of each row."""
+        """Compute all series of all banks at each row."""
         for bank in self._banks.values():
             bank.step(rows)

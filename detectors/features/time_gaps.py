@@ -1,4 +1,4 @@
-"""Time between events, and silence."""
+"""Time between trades, and silence."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
 from detectors.features.family import Family
-from detectors.features.feature_rows import NS, FeatureRows, bits_of, is_of
-from detectors.features.series_banks import Copies
+from detectors.features.feature_rows import FeatureRows, bits_of, is_of
+from detectors.features.series_banks import SharedCopies
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
+from detectors.time_units import NS_PER_SECOND
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
@@ -23,7 +24,7 @@ def _gap_rows(slot, kind, clock, kinds, running, last, gap, out):  # type: ignor
         s = slot[row]
         elapsed = np.nan
         if last[s] != NEVER:
-            elapsed = (clock[row] - last[s]) / NS
+            elapsed = (clock[row] - last[s]) / NS_PER_SECOND
         if is_of(kind[row], kinds):
             last[s] = clock[row]
             gap[s] = elapsed
@@ -31,7 +32,7 @@ def _gap_rows(slot, kind, clock, kinds, running, last, gap, out):  # type: ignor
 
 
 class _Gap:
-    """Seconds since the last event of some kinds: running on, or as found at the last such event."""
+    """Seconds since the last event of some kinds: running on, or as measured at the last such event."""
 
     def __init__(self, kinds: frozenset[int], running: bool) -> None:
         self._kinds = bits_of(kinds)
@@ -49,7 +50,7 @@ class _Gap:
         _gap_rows(rows.slot, rows.kind, rows.clock, self._kinds, self._running, last, gap, out)
         return out
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
@@ -69,7 +70,7 @@ FAMILIES = (
     ),
     Family(
         stem="silence_s",
-        doc="seconds since the instrument's last event before this row, of any kind; it grows on timers",
+        doc="seconds since the instrument's last event before this row, of any kind; it grows on timer rows",
         unit="seconds",
         shape="positive",
         fed_by=_EVENTS | {TIMER},

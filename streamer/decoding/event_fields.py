@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from streamer.messages.batch import Kind
 
@@ -33,14 +33,23 @@ RECORD_MAX_BYTES = 1_048_576
 EVENTS_MAX = 10_000
 """How many events one record may hold; their index must fit int16."""
 
-KIND_NAMES: tuple[str, ...] = ("trade", "quote", "order", "status", "metric", "heartbeat")
-"""Names of the kinds that come from outside, in the order of `Kind`."""
+KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+"""Kinds of events that come from outside."""
 
-SIDES = ("buy", "sell")
-AGGRESSOR_SIDES = ("buy", "sell", "none")
-CORRECTIONS = ("none", "cancel", "correct")
-ACTIONS = ("new", "replace", "cancel", "reject", "fill", "partial_fill", "expire")
-STATES = ("pre_open", "trading", "halt", "pause", "close")
+KIND_NAMES: tuple[str, ...] = get_args(KindName)
+"""The same in the order of `Kind`."""
+
+OrderSide = Literal["buy", "sell"]
+AggressorSide = Literal[OrderSide, "none"]
+Correction = Literal["none", "cancel", "correct"]
+OrderAction = Literal["new", "replace", "cancel", "reject", "fill", "partial_fill", "expire"]
+TradingState = Literal["pre_open", "trading", "halt", "pause", "close"]
+
+SIDES: tuple[str, ...] = get_args(OrderSide)
+AGGRESSOR_SIDES: tuple[str, ...] = get_args(AggressorSide)
+CORRECTIONS: tuple[str, ...] = get_args(Correction)
+ACTIONS: tuple[str, ...] = get_args(OrderAction)
+STATES: tuple[str, ...] = get_args(TradingState)
 
 ENUM_STRINGS: tuple[str, ...] = tuple(dict.fromkeys((*AGGRESSOR_SIDES, *CORRECTIONS, *ACTIONS, *STATES)))
 """Every enum member, each once: the first of every batch's `strings`, so that their codes are constants."""
@@ -153,7 +162,7 @@ NUMBER_FIELDS: tuple[str, ...] = tuple(field.name for field in _TABLE if field.t
 """Fields that come as float64 columns in `Batch.numbers`."""
 
 TEXT_FIELDS: tuple[str, ...] = tuple(field.name for field in _TABLE if field.type != "number")
-"""Fields that come as codes in `Batch.codes`."""
+"""Fields that `Batch.texts` holds as codes."""
 
 FIELDS_BY_KIND: Mapping[str, frozenset[str]] = MappingProxyType(
     {

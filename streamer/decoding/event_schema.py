@@ -18,6 +18,11 @@ from streamer.decoding.event_fields import (
     TEXT_MAX_CHARS,
     TIME_MAX_NS,
     VALUE_MAX,
+    AggressorSide,
+    Correction,
+    OrderAction,
+    OrderSide,
+    TradingState,
 )
 
 
@@ -77,11 +82,11 @@ class Trade(Envelope):
     price: Price
     size: Size
     trade_id: Text | None = None
-    aggressor_side: Literal["buy", "sell", "none"] | None = None
+    aggressor_side: AggressorSide | None = None
     buyer_account: Text | None = None
     seller_account: Text | None = None
     conditions: Text | None = None
-    correction: Literal["none", "cancel", "correct"] | None = None
+    correction: Correction | None = None
 
 
 class Quote(Envelope):
@@ -99,8 +104,8 @@ class Order(Envelope):
 
     event_type: Literal["order"]
     order_id: Text
-    action: Literal["new", "replace", "cancel", "reject", "fill", "partial_fill", "expire"]
-    side: Literal["buy", "sell"]
+    action: OrderAction
+    side: OrderSide
     size: Size
     price: Price | None = None
     leaves_size: Size | None = None
@@ -112,7 +117,7 @@ class Status(Envelope):
     """The state of trading in an instrument."""
 
     event_type: Literal["status"]
-    state: Literal["pre_open", "trading", "halt", "pause", "close"]
+    state: TradingState
 
 
 class Metric(Envelope):

@@ -19,12 +19,10 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from streamer.decoding.event_fields import KIND_NAMES, TEXT_MAX_CHARS
+from streamer.decoding.event_fields import KIND_NAMES, TEXT_MAX_CHARS, KindName
 
 TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
 """What a time counts since 1970 UTC; ``iso`` is an ISO 8601 text with its zone."""
-
-KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
 
 
 def map_key(value: object) -> str | None:

@@ -10,8 +10,9 @@ from math import inf, isfinite, nan
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.event_fields import TEXT_MAX_CHARS, TIME_MAX_NS
 from streamer.decoding.refusals import Refused, shown, too_long
+from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 
-NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+NS_PER = {"s": NS_PER_SECOND, "ms": NS_PER_MS, "us": 1_000, "ns": 1}
 """How many ns a time unit has."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -169,4 +170,4 @@ def _iso(value: object, name: str) -> int:
     except ValueError as error:
         raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)}: {error}") from None
     since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+    return (since.days * 86_400 + since.seconds) * NS_PER_SECOND + int((fraction or "").ljust(9, "0"))

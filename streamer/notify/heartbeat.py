@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Row, delete, insert, select, update
 
-from alerts.alert import NS_PER_SECOND, Alert, Observation
+from alerts.alert import Alert, Observation
 from alerts.clock import Clock
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.deliveries import PARKED, PENDING, SUMMARISED, TRYING

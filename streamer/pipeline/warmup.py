@@ -14,10 +14,10 @@ from streamer.messages.batch import Batch, Decoded, Instrument, Kind
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.messages.records import Partition, Record
 from streamer.messages.texts import Strings, Texts
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Timer
 
-_SECOND_NS = 1_000_000_000
 _RECORDS = (Record(0, b"{}"), Record(1, None))
 _MANY = 128
 _INSTRUMENT = Instrument("warm-up", "warm-up")
@@ -64,7 +64,7 @@ def _run_once(plan: Plan) -> None:
     _number_texts()
     task = Task(plan, Partition("warm-up", "", 0))
     task.step(Decoded(_one_of_each(), (), {}))
-    task.step(Timer(1, 10 * _SECOND_NS))
+    task.step(Timer(1, 10 * NS_PER_SECOND))
 
 
 def _number_texts() -> None:
@@ -81,7 +81,7 @@ def _one_of_each() -> Batch:
         instruments=(_INSTRUMENT,),
         instrument=np.zeros(n, np.int32),
         kind=np.array(kinds, np.int8),
-        ts=np.arange(n, dtype=np.int64) * _SECOND_NS,
+        ts=np.arange(n, dtype=np.int64) * NS_PER_SECOND,
         record_ts=np.zeros(n, np.int64),
         source=np.zeros(n, np.int8),
         offset=np.arange(n, dtype=np.int64),

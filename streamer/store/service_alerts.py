@@ -15,6 +15,7 @@ from alerts.alert import Alert, AlertRule, Observation, log_source
 from alerts.receivers.receiver import Delivery
 from alerts.severity import Severity
 from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
@@ -26,8 +27,7 @@ SERVICE_RULES: Final = (DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP, DELIVERY_SU
 
 _ID_HEX_DIGITS = 32
 _VERSION = "1"  # of what these alerts say
-_NS_PER_S = 1_000_000_000
-_NS_PER_MINUTE = 60 * _NS_PER_S
+_NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 
 def parked(delivery: Delivery, reason: str, now: float) -> Alert:
@@ -49,7 +49,7 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
         (receiver, reason, delivery.key, delivery.attempts),
         "critical",
         Observation(
-            ts_event_ns=int(now * _NS_PER_S),
+            ts_event_ns=int(now * NS_PER_SECOND),
             source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
             text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
             "and they are retried",
@@ -113,7 +113,7 @@ def log_gap(
         (*partition, first, last),
         "critical",
         Observation(
-            ts_event_ns=int(now * _NS_PER_S),
+            ts_event_ns=int(now * NS_PER_SECOND),
             source=_log(partition, first) | {"last_offset": last},
             text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
             f"before they were read{f'; {detail}' if detail else ''}",
@@ -141,7 +141,7 @@ def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_
         (*old, *new),
         "critical",
         Observation(
-            ts_event_ns=int(now * _NS_PER_S),
+            ts_event_ns=int(now * NS_PER_SECOND),
             source=_log(old, reach),
             text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset "
             f"{reach} on is lost, detection starts afresh with the new one",

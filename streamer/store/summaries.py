@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, exists, select
 
-from alerts.alert import NS_PER_SECOND, Alert, Observation
+from alerts.alert import Alert, Observation
 from alerts.severity import SEVERITIES, severity_rank
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.service_alerts import DELIVERY_SUMMARY, HEARTBEAT, service_alert
 from streamer.store.tables import deliveries, outbox
 

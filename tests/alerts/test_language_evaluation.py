@@ -246,7 +246,7 @@ def part_of(columns: ExpressionColumns, start: int, end: int) -> ExpressionColum
     )
 
 
-REFUSED = ("divides by zero", "logarithm of a number", "beyond what can be", "names no field")
+REFUSED = ("divides by zero", "logarithm of a number", "is out of range", "names no field")
 
 
 @settings(max_examples=400, deadline=None)

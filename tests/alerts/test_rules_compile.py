@@ -79,7 +79,6 @@ def test_names_everything_it_needs_once() -> None:
         text="{symbol} at {venue}: {price} x {size}",
     )
     assert said.names == ("size", "size_mean_1h", "notional", "symbol", "venue", "price")
-    assert [symbol.name for symbol in said.needed] == ["size", "size_mean_1h"]
 
 
 def test_says_its_text_or_else_its_condition() -> None:

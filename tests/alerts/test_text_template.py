@@ -55,17 +55,17 @@ HOW = "write for example +.1f: a sign, a width, a comma, digits after a point, a
 REFUSED = [
     ("{", "1:1: '{' is never closed (a brace itself is written {{)"),
     ("{symbol", "1:1: '{' is never closed (a brace itself is written {{)"),
-    ("ok }", "1:4: '}' closes nothing (a brace itself is written }})"),
+    ("ok }", "1:4: '}' has no opening brace (a brace itself is written }})"),
     ("{symbol:{size}}", "1:1: '{' is never closed (a brace itself is written {{)"),
     ("{}", "1:2: a name is missing between the braces"),
     ("{:.1f}", "1:2: a name is missing between the braces"),
-    ("{0}", "1:2: '0' is not a name: braces hold a name and a format, nothing is computed in them"),
-    ("{size!r}", "1:2: 'size!r' is not a name: braces hold a name and a format, nothing is computed in them"),
+    ("{0}", "1:2: '0' is not a name: braces hold a name and a format, not an expression"),
+    ("{size!r}", "1:2: 'size!r' is not a name: braces hold a name and a format, not an expression"),
     (
         "{size[0]}",
-        "1:2: 'size[0]' is not a name: braces hold a name and a format, nothing is computed in them",
+        "1:2: 'size[0]' is not a name: braces hold a name and a format, not an expression",
     ),
-    ("{ size }", "1:2: ' size ' is not a name: braces hold a name and a format, nothing is computed in them"),
+    ("{ size }", "1:2: ' size ' is not a name: braces hold a name and a format, not an expression"),
     ("{size.__class__}", "1:2: unknown name 'size.__class__'"),
     ("{symbol} at {prise}", "1:14: unknown name 'prise' (did you mean 'price'?)"),
     ("one\n {vanue}", "2:3: unknown name 'vanue' (did you mean 'venue'?)"),
@@ -77,7 +77,7 @@ REFUSED = [
     ("{size:x}", f"1:7: 'x' is not a format ({HOW})"),
     ("{size:21f}", "1:7: '21f' is wider than 20 characters"),
     ("{size:.10f}", "1:7: '.10f' has more than 9 digits after the point"),
-    ("{size:+}", "1:7: '+' does not say how (end it with f, e, g, d or %)"),
+    ("{size:+}", "1:7: '+' has no type (end it with f, e, g, d or %)"),
     ("{size:.1s}", "1:7: '.1s' is for texts, 'size' is a number"),
     ("{size:.1d}", f"1:7: '.1d' is not a format for this ({HOW})"),
     ("{symbol:.1f}", "1:9: '.1f' is for numbers, 'symbol' is a text"),
@@ -93,7 +93,8 @@ def test_says_what_is_wrong_and_where(template: str, message: str) -> None:
 
 
 def test_names_come_once_in_order() -> None:
-    assert compile_text("{size} {symbol} {size:.1f}", MARKET).names == ("size", "symbol")
+    symbols = compile_text("{size} {symbol} {size:.1f}", MARKET).symbols
+    assert [symbol.name for symbol in symbols] == ["size", "symbol"]
 
 
 def test_is_cut_where_it_is_too_long() -> None:

@@ -35,7 +35,9 @@ def fresh(make, slots=3):
 
 def fed(calibrator, columns, edges):
     parts = [calibrator.step(*(column[a:b] for column in columns)) for a, b in itertools.pairwise(edges)]
-    return tuple(np.concatenate([getattr(part, what) for part in parts]) for what in ("chance", "seconds"))
+    return tuple(
+        np.concatenate([getattr(part, what) for part in parts]) for what in ("probability", "seconds")
+    )
 
 
 def one(score, clock=None):
@@ -118,8 +120,8 @@ def check_it_warms_up_then_is_never_missing_and_never_out_of_its_range(make):
     warming = np.isnan(found.seconds)
     assert warming[: warming.sum()].all()
     assert 64 <= warming.sum() <= 1_000
-    assert (np.isnan(found.chance) == warming).all()
-    seconds, chance = found.seconds[~warming], found.chance[~warming]
+    assert (np.isnan(found.probability) == warming).all()
+    seconds, chance = found.seconds[~warming], found.probability[~warming]
     assert seconds.min() == 0.0
     assert seconds.max() <= LONGEST_S
     watched = (columns[1][~warming] - START) / S

@@ -48,16 +48,11 @@ def made(name: str, make: Factory) -> Model:
 
 
 def run(model: Model, rows: Rows, edges=(0, None)) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and states, with rows cut at the edges; what they are filled into is poisoned before."""
-    scores, states = [], []
-    ends = [*edges[:-1], len(rows.slot)]
-    for start, end in itertools.pairwise(ends):
-        piece = rows.part(slice(start, end))
-        score, status = np.full(end - start, -7.0), np.full(end - start, -7, np.int8)
-        model.step(piece.slot, piece.x, piece.y, piece.learn, score, status)
-        scores.append(score)
-        states.append(status)
-    return np.concatenate(scores), np.concatenate(states)
+    """Scores and states, with rows cut at the edges."""
+    pieces = [rows.part(slice(*cut)) for cut in itertools.pairwise([*edges[:-1], len(rows.slot)])]
+    found = [model.step(piece.slot, piece.x, piece.y, piece.learn) for piece in pieces]
+    score, status = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return score, status
 
 
 def same(one, other) -> bool:
@@ -82,6 +77,8 @@ def check_unknown_parameters_are_refused_in_their_place(name: str, make: Factory
 
 def check_it_warms_up_and_then_scores(name: str, make: Factory) -> None:
     score, status = run(made(name, make), market())
+    assert (score.dtype, status.dtype) == (np.float64, np.int8)
+    assert len(score) == len(status) == N
     assert set(status.tolist()) <= {WARMING, READY, QUARANTINED}
     for slot in range(SLOTS):
         ready = status[market().slot == slot] == READY
@@ -166,8 +163,7 @@ def check_more_room_changes_nothing(name: str, make: Factory) -> None:
 def check_inputs_are_left_as_they_are(name: str, make: Factory) -> None:
     rows = market()
     before = {column: array.copy() for column, array in vars(rows).items()}
-    score, status = np.empty(N), np.empty(N, np.int8)
-    made(name, make).step(rows.slot, rows.x, rows.y, rows.learn, score, status)
+    made(name, make).step(rows.slot, rows.x, rows.y, rows.learn)
     assert all(array.tobytes() == before[column].tobytes() for column, array in vars(rows).items())
 
 

@@ -47,7 +47,7 @@ class NeverTheSame(Right):
 class OneTooFew(Right):
     def step(self, *columns):
         found = super().step(*columns)
-        return replace(found, chance=found.chance[1:], seconds=found.seconds[1:])
+        return replace(found, probability=found.probability[1:], seconds=found.seconds[1:])
 
 
 class ByChance(Right):

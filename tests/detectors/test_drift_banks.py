@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.drift import DriftBank
-from detectors.drift.psi import REFERENCE, WINDOW, DistributionMonitor, chance_threshold
+from detectors.drift.psi import REFERENCE, WINDOW, DistributionMonitor, false_alarm_threshold
 from detectors.drift.second_blocks import Blocks
 from detectors.slot_arrays import StateMismatchError
 
@@ -243,9 +243,9 @@ def test_the_stated_chance_is_that_of_the_index_where_nothing_changes():
         p, q = p / p.sum(), q / q.sum()
         found.append(float(((q - p) * np.log(q / p)).sum()))
     assert np.mean(found) == pytest.approx(9 * (1 / REFERENCE + 1 / WINDOW), rel=0.1)
-    assert max(found) < chance_threshold(9)
+    assert max(found) < false_alarm_threshold(9)
     for degrees, exact in ((9, 44.811), (2, 27.631), (1, 23.928)):  # chi-squared quantiles at 1 - 1e-6
-        assert 1 < chance_threshold(degrees) / (exact * (1 / REFERENCE + 1 / WINDOW)) < 1.16
+        assert 1 < false_alarm_threshold(degrees) / (exact * (1 / REFERENCE + 1 / WINDOW)) < 1.16
 
 
 class TestBlocks:

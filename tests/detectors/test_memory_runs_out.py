@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.growing_array import Growing
+from detectors.growing_array import GrowingArray
 from detectors.slot_arrays import SlotColumn, NoRoomError, SlotArrays
 
 MIB = 1 << 20
@@ -34,7 +34,7 @@ def refused(grow, most):
 """
 
 ONE_ARRAY = """
-growing = Growing(np.float64, (512,))
+growing = GrowingArray(np.float64, (512,))
 growing.extend(before)
 growing.array[:] = 7.0
 limit(100 * MIB)

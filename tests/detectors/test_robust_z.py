@@ -11,10 +11,8 @@ def scored(x, learn=None, model=None, **params):
     n = len(x)
     model = model or RobustZ(x.shape[1], **params)
     model.grow(1)
-    score, status = np.empty(n), np.empty(n, np.int8)
     learn = np.ones(n, np.bool_) if learn is None else learn
-    model.step(np.zeros(n, np.int32), x, np.full(n, np.nan), learn, score, status)
-    return score, status
+    return model.step(np.zeros(n, np.int32), x, np.full(n, np.nan), learn)
 
 
 def test_warming_for_64_values_of_each_input():

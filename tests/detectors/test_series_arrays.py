@@ -1,9 +1,9 @@
-"""Lanes of one array: each holds what is its own, whatever becomes of the others."""
+"""Series of one array: restoring one leaves the others alone."""
 
 import numpy as np
 import pytest
 
-from detectors.series_arrays import LaneArrays, Lanes
+from detectors.series_arrays import SeriesArrays, SeriesSpan
 from detectors.slot_arrays import SlotColumn, StateMismatchError
 
 LAYOUT = {
@@ -11,11 +11,11 @@ LAYOUT = {
     "sums": SlotColumn(np.float64, np.nan, (3,)),
     "n": SlotColumn(np.int64),
 }
-FIRST, PAIR = Lanes(0, 1), Lanes(1, 2)
+FIRST, PAIR = SeriesSpan(0, 1), SeriesSpan(1, 2)
 
 
 def filled(n_slots):
-    arrays = LaneArrays(LAYOUT, 3)
+    arrays = SeriesArrays(LAYOUT, 3)
     arrays.grow(n_slots)
     for number, name in enumerate(LAYOUT, 1):
         array = arrays[name][:n_slots]
@@ -23,8 +23,8 @@ def filled(n_slots):
     return arrays
 
 
-def held(arrays, lanes):
-    return arrays.lanes_of(arrays.state(), lanes)
+def held(arrays, span):
+    return arrays.series_of(arrays.state(), span)
 
 
 def same(left, right):
@@ -33,18 +33,18 @@ def same(left, right):
     )
 
 
-@pytest.mark.parametrize("lanes", [FIRST, PAIR])
-def test_lanes_go_on_from_what_was_held_of_them_and_the_others_stay(lanes):
-    original, copy = filled(5), LaneArrays(LAYOUT, 3)
-    other = PAIR if lanes is FIRST else FIRST
+@pytest.mark.parametrize("span", [FIRST, PAIR])
+def test_series_are_restored_and_the_others_stay(span):
+    original, copy = filled(5), SeriesArrays(LAYOUT, 3)
+    other = PAIR if span is FIRST else FIRST
     copy.grow(5)
     unseen = held(copy, other)
-    copy.restore_lanes(held(original, lanes), lanes)
-    assert same(held(copy, lanes), held(original, lanes))
+    copy.restore_series(held(original, span), span)
+    assert same(held(copy, span), held(original, span))
     assert same(held(copy, other), unseen)
 
 
-def test_an_entry_for_each_lane_of_each_slot():
+def test_an_entry_for_each_series_of_each_slot():
     arrays = filled(4)
     pair = held(arrays, PAIR)
     assert pair["sums"].shape == (8, 3)
@@ -53,7 +53,7 @@ def test_an_entry_for_each_lane_of_each_slot():
 
 def test_slots_beyond_a_state_are_as_unseen():
     small, large = filled(2), filled(5)
-    large.restore_lanes(held(small, PAIR), PAIR)
+    large.restore_series(held(small, PAIR), PAIR)
     assert large.n_slots == 5
     found = held(large, PAIR)
     assert found["last"][:4].tolist() == held(small, PAIR)["last"].tolist()
@@ -65,7 +65,7 @@ def test_slots_beyond_a_state_are_as_unseen():
 def test_a_larger_state_makes_room():
     small, large = filled(2), filled(500)
     before = held(small, FIRST)
-    small.restore_lanes(held(large, PAIR), PAIR)
+    small.restore_series(held(large, PAIR), PAIR)
     assert small.n_slots == 500
     assert same(held(small, PAIR), held(large, PAIR))
     assert held(small, FIRST)["last"][:2].tolist() == before["last"].tolist()
@@ -87,5 +87,5 @@ def test_what_is_not_such_a_state_is_refused_and_changes_nothing(spoil):
     before, state = arrays.state(), held(filled(4), PAIR)
     spoil(state)
     with pytest.raises(StateMismatchError):
-        arrays.restore_lanes(state, PAIR)
+        arrays.restore_series(state, PAIR)
     assert same(before, arrays.state())

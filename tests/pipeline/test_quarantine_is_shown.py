@@ -43,7 +43,7 @@ def test_a_quarantined_model_is_shown_with_its_reason(
     plan = compile_plan(config)
     tasks = []
     source = FileSource([FileInput(captures / "spot_btcusdt.gz", "ns")], 500, 2000)
-    tally = replay(plan, source, batch_size=500, watch=lambda work: tasks.append(work.task))
+    tally = replay(plan, source, batch_size=500, watch=lambda step: tasks.append(step.task))
     said = "RuntimeError: no such luck"
     assert tally.quarantined == {"mine": {"binance BTCUSDT": said}}
     assert f"quarantined: mine for binance BTCUSDT: {said}" in summary(tally, {}).splitlines()

@@ -52,18 +52,18 @@ def events(source: SimulatorSource, symbol: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def busy() -> SimulatorSource:
-    return SimulatorSource(seed=3, seconds=1200, each=1)
+    return SimulatorSource(seed=3, seconds=1200, per_kind=1)
 
 
 def test_a_seed_gives_the_same_market_and_another_another() -> None:
-    first, again, other = (chunks(SimulatorSource(seed, 120, each=1)) for seed in (5, 5, 6))
+    first, again, other = (chunks(SimulatorSource(seed, 120, per_kind=1)) for seed in (5, 5, 6))
     assert first == again
     assert first != other
 
 
 def test_there_are_a_dozen_instruments_with_trades_quotes_and_orders() -> None:
     seen: dict[str, set[str]] = defaultdict(set)
-    for partition_records in records(chunks(SimulatorSource(1, 300, each=0))).values():
+    for partition_records in records(chunks(SimulatorSource(1, 300, per_kind=0))).values():
         for record in partition_records:
             assert record.value is not None
             event = EVENT.validate_json(record.value)
@@ -74,7 +74,7 @@ def test_there_are_a_dozen_instruments_with_trades_quotes_and_orders() -> None:
 
 
 def test_records_are_in_order_and_timers_follow_them() -> None:
-    source = SimulatorSource(2, 300, each=1)
+    source = SimulatorSource(2, 300, per_kind=1)
     behind: dict[Partition, tuple[int, int]] = {}
     for chunk in chunks(source):
         offset, ts = behind.get(chunk.partition, (-1, 0))
@@ -94,15 +94,15 @@ def test_records_are_in_order_and_timers_follow_them() -> None:
 
 
 def test_it_goes_on_where_it_is_told_to() -> None:
-    whole = records(chunks(SimulatorSource(4, 120, each=1)))
-    rest = records(chunks(SimulatorSource(4, 120, each=1), start=500))
+    whole = records(chunks(SimulatorSource(4, 120, per_kind=1)))
+    rest = records(chunks(SimulatorSource(4, 120, per_kind=1), start=500))
     assert rest == {partition: found[500:] for partition, found in whole.items()}
 
 
 def test_an_instrument_does_not_change_with_the_partitions() -> None:
     def by_symbol(partitions: int) -> dict[str, list[bytes]]:
         found: dict[str, list[bytes]] = defaultdict(list)
-        for some in records(chunks(SimulatorSource(4, 60, each=0, partitions=partitions))).values():
+        for some in records(chunks(SimulatorSource(4, 60, per_kind=0, partitions=partitions))).values():
             for record in some:
                 assert record.value is not None
                 found[json.loads(record.value)["symbol"]].append(record.value)
@@ -113,7 +113,7 @@ def test_an_instrument_does_not_change_with_the_partitions() -> None:
 
 def test_every_order_is_entered_once_and_leaves_at_most_once() -> None:
     state: dict[str, str] = {}
-    for event in events(SimulatorSource(8, 900, each=0), "AURUSD"):
+    for event in events(SimulatorSource(8, 900, per_kind=0), "AURUSD"):
         if event["event_type"] != "order":
             continue
         if event["action"] == "new":
@@ -126,7 +126,7 @@ def test_every_order_is_entered_once_and_leaves_at_most_once() -> None:
 
 def test_an_ordinary_market_has_no_holes_no_silence_and_no_crossed_book() -> None:
     for spec in INSTRUMENTS:
-        found = events(SimulatorSource(9, 600, each=0), spec.symbol)
+        found = events(SimulatorSource(9, 600, per_kind=0), spec.symbol)
         assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
         assert np.diff([event["ts_event"] for event in found]).max() < 6 * NS
         quotes = [event for event in found if event["event_type"] == "quote"]
@@ -136,7 +136,7 @@ def test_an_ordinary_market_has_no_holes_no_silence_and_no_crossed_book() -> Non
 def test_every_kind_is_planted_as_often_as_asked_and_apart(busy: SimulatorSource) -> None:
     assert sorted(anomaly.kind for anomaly in busy.planted) == sorted(KINDS)
     assert len(KINDS) >= 8
-    twice = SimulatorSource(seed=3, seconds=3600, each=2).planted
+    twice = SimulatorSource(seed=3, seconds=3600, per_kind=2).planted
     assert sorted(anomaly.kind for anomaly in twice) == sorted([*KINDS, *KINDS])
     assert [a.start_ns for a in twice] == sorted(a.start_ns for a in twice)
-    assert SimulatorSource(seed=3, seconds=3600, each=0).planted == ()
+    assert SimulatorSource(seed=3, seconds=3600, per_kind=0).planted == ()

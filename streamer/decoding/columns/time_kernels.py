@@ -10,6 +10,7 @@ import numpy as np
 from detectors.kernels import kernel
 from streamer.decoding.event_fields import TIME_MAX_NS
 from streamer.decoding.json.wide_loads import byte_at
+from streamer.messages.time_units import NS_PER_SECOND
 
 NO_NS = -1
 """What is not beyond doubt a time in [1970, 2200]."""
@@ -19,7 +20,7 @@ ISO = 10
 
 _MOST_DIGITS = 18  # with as many ns they fit the 28 digits that Decimal multiplies exactly
 _NS_DIGITS = 9
-_SECOND, _DAY = 1_000_000_000, 86_400
+_DAY_S = 86_400
 _DAYS_TO_1970 = 719_468  # from 1 March of year 0
 _TENS = np.array([10**power for power in range(_MOST_DIGITS + 1)], np.int64)
 _ZERO, _POINT, _MINUS, _PLUS, _COLON = (ord(character) for character in "0.-+:")
@@ -85,10 +86,10 @@ def iso_ns(text, size):
     good, ahead = _zone_seconds(text + zone, size - zone)
     if not good:
         return NO_NS
-    seconds = _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second - ahead
-    if seconds < 0 or seconds > TIME_MAX_NS // _SECOND:
+    seconds = _days(year, month, day) * _DAY_S + hour * 3600 + minute * 60 + second - ahead
+    if seconds < 0 or seconds > TIME_MAX_NS // NS_PER_SECOND:
         return NO_NS
-    ns = seconds * _SECOND + fraction
+    ns = seconds * NS_PER_SECOND + fraction
     return ns if ns <= TIME_MAX_NS else NO_NS
 
 

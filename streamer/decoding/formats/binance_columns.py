@@ -36,7 +36,7 @@ from streamer.decoding.json.scan_plan import FieldType
 from streamer.decoding.json.scanner import readable
 from streamer.messages.batch import Kind
 from streamer.messages.record_block import RecordBlock
-from streamer.messages.texts import Codes, TextSource, whole_numbers
+from streamer.messages.texts import Codes, TextSource, integers_as_texts
 
 _PREFIXES: tuple[tuple[str, ...], ...] = (("data",), ())
 _FIELDS: tuple[tuple[str, FieldType], ...] = (
@@ -131,7 +131,7 @@ def _taken(events: _Events, trades: int) -> EventRows:
         is_trade = events.kind == _TRADE
         texts = {
             "aggressor_side": events.side,
-            "trade_id": whole_numbers(events.trade_id, is_trade),
+            "trade_id": integers_as_texts(events.trade_id, is_trade),
         }
     return EventRows(
         place=events.place,

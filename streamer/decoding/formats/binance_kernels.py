@@ -12,6 +12,7 @@ from streamer.decoding.json.wide_loads import LOW_BYTES, byte_at, double_of, num
 from streamer.messages.batch import Kind
 from streamer.messages.records import NO_TIME
 from streamer.messages.texts import ABSENT
+from streamer.messages.time_units import NS_PER_MS
 
 U = np.uint64
 
@@ -31,8 +32,7 @@ TAKEN, LEFT, TRADES, DEPTHS, SNAPSHOTS, AGGREGATED, COUNTS = range(7)
 _TRADE, _BOOK, _DEPTH, _AGG_TRADE, _SNAPSHOT, _NO_KIND = range(6)
 _TRADE_EVENT, _QUOTE_EVENT = int(Kind.TRADE), int(Kind.QUOTE)
 _BUY, _SELL = ENUM_CODES["buy"], ENUM_CODES["sell"]
-_NS_PER_MS = 1_000_000
-_TIME_MAX_MS = TIME_MAX_NS // _NS_PER_MS
+_TIME_MAX_MS = TIME_MAX_NS // NS_PER_MS
 _WIDTH = 8 * FIELDS
 _PROBED_BYTES = 160  # as far as the one-by-one way looks for the kind
 
@@ -162,7 +162,7 @@ def _book(cells, row, has, there, timestamp):
     sure = _is_price(bid) and _is_price(ask) and _is_size(bid_size) and _is_size(ask_size)
     if _has(has, T):
         ms = _cell(cells, row, T)
-        return sure and _is_time(ms), ms * _NS_PER_MS, bid, bid_size, ask, ask_size
+        return sure and _is_time(ms), ms * NS_PER_MS, bid, bid_size, ask, ask_size
     sure = sure and there & _TIMES == _NONE and timestamp != NO_TIME
     return sure, timestamp, bid, bid_size, ask, ask_size
 
@@ -174,7 +174,7 @@ def _trade(cells, row, has, aggregated):
         return False, 0, 0.0, 0.0
     price, size = _number(cells, row, P), _number(cells, row, Q)
     ms = _cell(cells, row, T)
-    return _is_price(price) and _is_size(size) and _is_time(ms), ms * _NS_PER_MS, price, size
+    return _is_price(price) and _is_size(size) and _is_time(ms), ms * NS_PER_MS, price, size
 
 
 @kernel(error_model="numpy")
