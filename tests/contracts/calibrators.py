@@ -33,6 +33,9 @@ def fresh(make, slots=3):
     return calibrator
 
 
+PARTS = ("probability", "seconds")
+
+
 def fed(calibrator, columns, edges):
     parts = [calibrator.step(*(column[a:b] for column in columns)) for a, b in itertools.pairwise(edges)]
     return tuple(
