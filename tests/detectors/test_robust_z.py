@@ -107,10 +107,3 @@ def test_a_missing_input_is_left_out_of_its_row():
     assert score[298] == scored(x[:, 0])[0][298]
     assert np.isnan(score[299])
     assert status[299] == READY
-
-
-def test_rows_that_are_not_learnt_leave_no_trace():
-    rng = np.random.default_rng(7)
-    x, learn = rng.normal(size=400), rng.random(400) < 0.6
-    whole, kept = scored(x, learn=learn)[0], scored(x[learn])[0]
-    assert np.array_equal(whole[learn], kept, equal_nan=True)
