@@ -7,7 +7,7 @@ from contracts.models import CHECKS
 from contracts.refused import refused
 
 from detectors.models import MODELS, READY, WARMING, robust_z
-from detectors.models.params import whole_numbers
+from detectors.models.params import integer_params
 
 
 def called(check):
@@ -145,7 +145,7 @@ class GivesInfinity(Spread):
 
 def of(model):
     def make(settings):
-        whole_numbers(settings, {})
+        integer_params(settings, {})
         return model(len(settings.features))
 
     return make
