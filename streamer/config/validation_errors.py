@@ -43,7 +43,7 @@ _MAX_KEYS = 16
 _MAX_CHARS = 60
 
 
-class _ModelError:
+class _ValidationProblem:
     """One validation error, with its path in the document and the union branches along it."""
 
     def __init__(self, details: ErrorDetails, root: Node) -> None:
@@ -86,21 +86,21 @@ def explain_validation(
     model
         The model of the whole document.
     """
-    errors = [_ModelError(details, root) for details in error.errors(include_url=False)]
+    errors = [_ValidationProblem(details, root) for details in error.errors(include_url=False)]
     return [_finding(group, root, text, model) for group in _reduce(errors, 0)]
 
 
-def _reduce(errors: Sequence[_ModelError], depth: int) -> list[list[_ModelError]]:
+def _reduce(errors: Sequence[_ValidationProblem], depth: int) -> list[list[_ValidationProblem]]:
     """The errors to report, grouped by problem: union branches that all expect another type are one."""
-    groups: list[list[_ModelError]] = []
-    unions: dict[Path, list[_ModelError]] = {}
+    groups: list[list[_ValidationProblem]] = []
+    unions: dict[Path, list[_ValidationProblem]] = {}
     for error in errors:
         if len(error.branches) <= depth or error.branches[depth][1] == "[key]":
             groups.append([error])
         else:
             unions.setdefault(error.branches[depth][0], []).append(error)
     for point, members in unions.items():
-        branches: dict[str, list[_ModelError]] = {}
+        branches: dict[str, list[_ValidationProblem]] = {}
         for member in members:
             branches.setdefault(member.branches[depth][1], []).append(member)
         fitting = [
@@ -116,7 +116,7 @@ def _reduce(errors: Sequence[_ModelError], depth: int) -> list[list[_ModelError]
     return groups
 
 
-def _finding(group: Sequence[_ModelError], root: Node, text: str, model: type[BaseModel]) -> Finding:
+def _finding(group: Sequence[_ValidationProblem], root: Node, text: str, model: type[BaseModel]) -> Finding:
     first = group[0]
     path = first.path
     secret = may_be_secret(model, path)
@@ -136,7 +136,7 @@ def _finding(group: Sequence[_ModelError], root: Node, text: str, model: type[Ba
     return position, path, message
 
 
-def _key_message(error: _ModelError, key: str) -> str:
+def _key_message(error: _ValidationProblem, key: str) -> str:
     if error.kind in ("literal_error", "enum"):
         return _choice_message(f"'{key}'", key, error.context)
     return _own_message(error)
@@ -148,7 +148,7 @@ def _choice_message(shown: str, word: str, context: Mapping[str, Any]) -> str:
     return f"{shown} is not one of {listed}{did_you_mean(word, choices)}"
 
 
-def _value_message(error: _ModelError, secret: bool) -> str:
+def _value_message(error: _ValidationProblem, secret: bool) -> str:
     context = error.context
     if error.kind in ("literal_error", "enum"):
         word = error.node.text if isinstance(error.node, Scalar) else ""
@@ -173,7 +173,7 @@ def _value_message(error: _ModelError, secret: bool) -> str:
     return _own_message(error)
 
 
-def _own_message(error: _ModelError) -> str:
+def _own_message(error: _ValidationProblem) -> str:
     """The message of one of our own checks, or pydantic's for a kind of error not handled here."""
     if "error" in error.context:
         return str(error.context["error"])
