@@ -15,6 +15,7 @@ from detectors.slot_arrays import StateMismatchError
 
 S = 1_000_000_000
 START = 1_700_000_000 * S
+PARTS = ("probability", "seconds")
 
 
 def stream(n, slots=3, seed=1, digits=None, missing=0.02):
@@ -33,14 +34,9 @@ def fresh(make, slots=3):
     return calibrator
 
 
-PARTS = ("probability", "seconds")
-
-
 def fed(calibrator, columns, edges):
     parts = [calibrator.step(*(column[a:b] for column in columns)) for a, b in itertools.pairwise(edges)]
-    return tuple(
-        np.concatenate([getattr(part, what) for part in parts]) for what in ("probability", "seconds")
-    )
+    return tuple(np.concatenate([getattr(part, what) for part in parts]) for what in PARTS)
 
 
 def one(score, clock=None):
@@ -120,6 +116,7 @@ def check_it_warms_up_then_is_never_missing_and_never_out_of_its_range(make):
     n = 20_000
     columns = one(np.random.default_rng(3).standard_normal(n))
     found = fresh(make, 1).step(*columns)
+    assert len(found.seconds) == len(found.probability) == n
     warming = np.isnan(found.seconds)
     assert warming[: warming.sum()].all()
     assert 64 <= warming.sum() <= 1_000

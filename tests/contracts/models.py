@@ -95,7 +95,7 @@ def check_the_strange_scores_high(name: str, make: Factory) -> None:
     rows.slot[-SLOTS:] = np.arange(SLOTS)
     score, status = run(made(name, make), rows)
     usual = score[:-SLOTS][status[:-SLOTS] == READY]
-    assert (score[-SLOTS:] >= np.nanquantile(usual, 0.99)).all()
+    assert (score[-SLOTS:] >= np.nanquantile(usual, 0.95)).all()
 
 
 def check_the_same_again(name: str, make: Factory) -> None:

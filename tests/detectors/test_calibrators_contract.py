@@ -64,7 +64,9 @@ class OfTheBatch(Right):
 
 class ForgetsItsState(Right):
     def restore(self, state):
-        super().restore({name: np.zeros_like(array) for name, array in state.items()})
+        unused = Right()
+        unused.grow(3)
+        super().restore(unused.state())
 
 
 class LendsItsState(Right):

@@ -51,7 +51,7 @@ def too_early(market: InstrumentMarket, planted: Anomaly) -> None:
 
 
 def for_ever_silent(market: InstrumentMarket, planted: Anomaly) -> None:
-    market.fall_silent(planted.end_ns + 10**15)
+    market.silence(planted.end_ns + 10**15)
 
 
 RIGHT = KINDS["fat_finger"]
