@@ -193,7 +193,7 @@ def test_what_kernels_leave_is_all_that_they_do_not_take(name: str) -> None:
     if columns is None:
         assert SETTINGS[name] is MAPPING, "which has lists"
         return
-    taken, left = columns.taken.place.tolist(), columns.left.tolist()
+    taken, left = columns.events.place.tolist(), columns.slow.tolist()
     assert taken == sorted(taken)
     assert left == sorted(left)
     assert len({*taken, *left}) == len(taken) + len(left)
