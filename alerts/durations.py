@@ -55,7 +55,3 @@ def spoken(seconds: float) -> str:
     unit = next((unit for unit in ("d", "h", "m") if seconds >= _UNIT_S[unit]), "s")
     amount = seconds / _UNIT_S[unit]
     return f"{amount:.0f}{unit}" if round(amount, 1) >= 10 else f"{amount:.1f}".removesuffix(".0") + unit
-
-
-parse_duration = duration_ns
-"""`duration_ns`, for settings."""

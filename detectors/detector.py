@@ -75,12 +75,12 @@ class Detector:
         self._width = len(settings.features)
         squashed = _squashes(settings)
         self._guard = input_guard.Guard(
-            [at.shape for at in inputs],
+            [source.shape for source in inputs],
             [squashed and i < self._width for i in range(len(inputs))],
             settings.wild,
         )
         self._model = build_model(settings)
-        self._version = _version(settings, [at.spec for at in inputs], self._model.version)
+        self._version = _version(settings, [source.spec for source in inputs], self._model.version)
 
     @property
     def name(self) -> str:
@@ -90,12 +90,12 @@ class Detector:
     @property
     def features(self) -> tuple[str, ...]:
         """The features it needs from a `FeatureSet`, its target included."""
-        return tuple(at.name for at in self._inputs if not at.is_field)
+        return tuple(source.name for source in self._inputs if not source.is_field)
 
     @property
     def fields(self) -> frozenset[str]:
         """The event fields it uses directly."""
-        return frozenset(at.name for at in self._inputs if at.is_field)
+        return frozenset(source.name for source in self._inputs if source.is_field)
 
     @property
     def on(self) -> frozenset[int]:
@@ -126,15 +126,14 @@ class Detector:
         rows = self._is_scored.take(columns.kind).nonzero()[0]
         slot = columns.slot.take(rows)
         raw = np.empty((len(rows), len(self._inputs)))
-        for position, at in enumerate(self._inputs):
-            column = columns.fields.get(at.name) if at.is_field else features[at.name]
+        for position, source in enumerate(self._inputs):
+            column = columns.fields.get(source.name) if source.is_field else features[source.name]
             raw[:, position] = np.nan if column is None else column.take(rows)
         prepared, learn = self._guard.step(slot, raw)
         x = np.ascontiguousarray(prepared[:, : self._width])
         has_target = len(self._inputs) > self._width
         y = prepared[:, self._width].copy() if has_target else np.full(len(rows), np.nan)
-        score, status = np.empty(len(rows)), np.empty(len(rows), np.int8)
-        self._model.step(slot, x, y, learn, score, status)
+        score, status = self._model.step(slot, x, y, learn)
         _without_inputs(x, score)
         return DetectorScores(rows, score, status)
 

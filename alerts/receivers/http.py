@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from alerts.durations import NS_PER_SECOND, parse_duration
+from alerts.durations import NS_PER_SECOND, duration_ns
 from alerts.receivers.kind import KindSettings
 
 _MAX_TIMEOUT_S = 120  # a receiver's thread must notice within this that the service is stopping
 
 
 def _timeout(text: str) -> str:
-    seconds = parse_duration(text) // NS_PER_SECOND
+    seconds = duration_ns(text) // NS_PER_SECOND
     if not 1 <= seconds <= _MAX_TIMEOUT_S:
         raise ValueError(f"{text!r} is not between 1s and {_MAX_TIMEOUT_S}s")
     return text
@@ -67,4 +67,4 @@ class HttpSettings(KindSettings):
     @property
     def timeout_s(self) -> int:
         """`timeout` in seconds."""
-        return parse_duration(self.timeout) // NS_PER_SECOND
+        return duration_ns(self.timeout) // NS_PER_SECOND

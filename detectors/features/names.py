@@ -43,9 +43,6 @@ class UnknownFeatureError(ValueError):
         self.suggestions = suggestions
 
 
-UnknownFeature = UnknownFeatureError
-
-
 @dataclass(frozen=True, slots=True)
 class Feature:
     """A parsed feature name.

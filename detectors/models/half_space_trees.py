@@ -188,8 +188,7 @@ class HalfSpaceTrees:
     >>> model = HalfSpaceTrees(["a"], n_trees=5, height=3, window_size=3, seed=42)
     >>> model.grow(1)
     >>> x = np.array([[0.5], [0.45], [0.43], [0.44]])
-    >>> score, status = np.empty(4), np.empty(4, np.int8)
-    >>> model.step(np.zeros(4, np.int32), x, np.full(4, np.nan), np.ones(4, np.bool_), score, status)
+    >>> score, status = model.step(np.zeros(4, np.int32), x, np.full(4, np.nan), np.ones(4, np.bool_))
     >>> status
     array([0, 0, 0, 1], dtype=int8)
     >>> round(float(score[3]), 3)
@@ -230,10 +229,9 @@ class HalfSpaceTrees:
         x: NDArray[np.float64],
         y: NDArray[np.float64],
         learn: NDArray[np.bool_],
-        score: NDArray[np.float64],
-        status: NDArray[np.int8],
-    ) -> None:
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """Score each row, then learn it; see `Model.step`."""
+        score, status = np.empty(len(slot)), np.empty(len(slot), np.int8)
         a = self._arrays
         _step_rows(
             slot,
@@ -250,6 +248,7 @@ class HalfSpaceTrees:
             score,
             status,
         )
+        return score, status
 
     def quarantined(self) -> Mapping[int, str]:
         """Always empty: this model cannot fail."""

@@ -47,9 +47,7 @@ class Model(Protocol):
         x: NDArray[np.float64],
         y: NDArray[np.float64],
         learn: NDArray[np.bool_],
-        score: NDArray[np.float64],
-        status: NDArray[np.int8],
-    ) -> None:
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """Score each row by the rows before it, then learn it.
 
         Parameters
@@ -62,8 +60,13 @@ class Model(Protocol):
             float64[m], the target, NaN where there is none.
         learn
             bool[m]; a row that is not learnt leaves no trace.
-        score, status
-            Filled in: float64[m], NaN unless ready, and int8[m].
+
+        Returns
+        -------
+        score : float64[m]
+            NaN unless the slot is ready.
+        status : int8[m]
+            The slot's status before the row was learnt, a position in `STATUS_NAMES`.
         """
 
     def quarantined(self) -> Mapping[int, str]:

@@ -85,31 +85,30 @@ class RiverModel:
         x: NDArray[np.float64],
         y: NDArray[np.float64],
         learn: NDArray[np.bool_],
-        score: NDArray[np.float64],
-        status: NDArray[np.int8],
-    ) -> None:
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """Score each row, then learn it; see `Model.step`."""
+        score, status = np.full(len(slot), np.nan), np.empty(len(slot), np.int8)
         rows = zip(slot.tolist(), x.tolist(), y.tolist(), learn.tolist(), strict=True)
         statuses = self._arrays["status"]
         for row, (s, inputs, target, may_learn) in enumerate(rows):
-            score[row] = math.nan
             status[row] = statuses[s]
             if statuses[s] == QUARANTINED:
                 continue
-            x = {name: v for name, v in zip(self._features, inputs, strict=True) if math.isfinite(v)}
-            if not self._is_complete(x, target):
+            present = {name: v for name, v in zip(self._features, inputs, strict=True) if math.isfinite(v)}
+            if not self._is_complete(present, target):
                 continue
-            number = self._row(s, x, target, may_learn)
+            number = self._row(s, present, target, may_learn)
             status[row] = QUARANTINED if s in self._reasons else status[row]
             if status[row] == READY:
                 score[row] = number
+        return score, status
 
-    def _is_complete(self, x: Mapping[str, float], target: float) -> bool:
+    def _is_complete(self, present: Mapping[str, float], target: float) -> bool:
         if (self._calls.score_y or self._calls.learn_y) and not math.isfinite(target):
             return False
         if self._absent:
-            return bool(x)
-        return len(x) == len(self._features)
+            return bool(present)
+        return len(present) == len(self._features)
 
     def _row(self, s: int, x: dict[str, float], target: float, may_learn: bool) -> float:
         model = self._models[s]
@@ -195,11 +194,6 @@ class RiverModel:
         self.grow(self._arrays.n_slots)
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): str(reason) for s, reason in reasons.items()}
-
-
-def build(settings: DetectorSettings) -> RiverModel:
-    """Build a River model as configured; see `RiverModel`."""
-    return RiverModel(settings)
 
 
 def _finite(result: object) -> float:

@@ -156,12 +156,12 @@ class RobustZ:
         x: NDArray[np.float64],
         y: NDArray[np.float64],
         learn: NDArray[np.bool_],
-        score: NDArray[np.float64],
-        status: NDArray[np.int8],
-    ) -> None:
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """Score each row, then learn it; see `Model.step`."""
+        score, status = np.empty(len(slot)), np.empty(len(slot), np.int8)
         a = self._arrays
         _step_rows(slot, x, learn, self._memory, a["count"], a["first"], a["at"], score, status)
+        return score, status
 
     def quarantined(self) -> Mapping[int, str]:
         """Always empty: this model cannot fail."""

@@ -15,7 +15,7 @@ _DICT_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransform
 
 
 def set_up_logs(settings: LogSettings) -> None:
-    """Log from the configured level on, as lines for people or as JSON; libraries' warnings go along."""
+    """Log from the configured level on, for the console or as JSON, including warnings of libraries."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
@@ -40,4 +40,4 @@ def set_up_logs(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the source tells of outages itself, once
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the source reports an outage itself, once

@@ -36,7 +36,7 @@ EVENTS_MAX = 10_000
 KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
 """Kinds of events that come from outside."""
 
-KIND_NAMES: tuple[KindName, ...] = get_args(KindName)
+KIND_NAMES: tuple[str, ...] = get_args(KindName)
 """The same in the order of `Kind`."""
 
 OrderSide = Literal["buy", "sell"]

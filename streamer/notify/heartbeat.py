@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Row, delete, insert, select, update
 
-from alerts.alert import Alert
+from alerts.alert import Alert, Observation
 from alerts.clock import Clock
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.deliveries import PARKED, PENDING, SUMMARISED, TRYING
@@ -98,10 +99,12 @@ class HeartbeatSender:
             HEARTBEAT,
             (now,),
             "info",
-            now,
-            source={"every_s": self._settings.every_s},
-            values={**new, "source": counts.source},
-            text=text,
+            Observation(
+                ts_event_ns=int(now * NS_PER_SECOND),
+                source={"every_s": self._settings.every_s},
+                values={**new, "source": counts.source},
+                text=text,
+            ),
         )
 
     def _owe(self, alert: Alert, now: float) -> None:

@@ -1,4 +1,4 @@
-"""A timer as rows: every instrument sees the time pass."""
+"""A timer as a batch: one row for each instrument of the task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NO_ROW = -1
 
 
 def timer_batch(instruments: Sequence[Instrument], ts_ns: int) -> Batch:
-    """A row for each instrument of a task.
+    """A batch with one row for each instrument of a task.
 
     Parameters
     ----------

@@ -293,7 +293,7 @@ class Ledger:
         self, connection: Connection, row: TaskRow, lost: tuple[int, int], config_hash: str, detail: str
     ) -> None:
         now = self._clock.now()
-        raise_service_alert(connection, log_gap(row.partition, *lost, now, config_hash, detail), now, row.id)
+        raise_service_alert(connection, log_gap(row.partition, lost, now, config_hash, detail), now, row.id)
 
     def _check_epoch(self, connection: Connection, row: TaskRow) -> None:
         c = t.tasks.c

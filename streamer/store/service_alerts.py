@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
-from alerts.alert import Alert
+from alerts.alert import Alert, AlertRule, Observation, log_source
 from alerts.receivers.receiver import Delivery
 from alerts.severity import Severity
 from streamer.messages.records import Partition
@@ -45,15 +43,17 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
         Wall-clock seconds.
     """
     receiver = delivery.receiver
-    return _alert(
+    return service_alert(
         DELIVERY_PARKED,
         # attempts, so that the same delivery, sent again on request and refused again, is told again
         (receiver, reason, delivery.key, delivery.attempts),
         "critical",
-        ts_event_ns=int(now * NS_PER_SECOND),
-        source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
-        text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
-        "and they are retried",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
+            text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
+            "and they are retried",
+        ),
     )
 
 
@@ -75,20 +75,22 @@ def dead_letter_flood(
     config_hash
         The configuration they were decoded under.
     """
-    return _alert(
+    return service_alert(
         DEAD_LETTER_FLOOD,
         (*partition, reason, minute, first_offset),
         "warning",
-        ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
-        source=_log(partition, first_offset) | {"reason": reason},
-        text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
-        f"only counted from offset {first_offset} on",
-        config_hash=config_hash,
+        Observation(
+            ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
+            source=_log(partition, first_offset) | {"reason": reason},
+            text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
+            f"only counted from offset {first_offset} on",
+        ),
+        config_hash,
     )
 
 
 def log_gap(
-    partition: Partition, first: int, last: int, now: float, config_hash: str = "", detail: str = ""
+    partition: Partition, lost: tuple[int, int], now: float, config_hash: str = "", detail: str = ""
 ) -> Alert:
     """Records that were to be read are no longer in the log.
 
@@ -96,8 +98,8 @@ def log_gap(
     ----------
     partition
         Which log.
-    first, last
-        The offsets that are lost, both included.
+    lost
+        The first and the last offset that is lost.
     now
         Wall-clock seconds.
     config_hash
@@ -105,15 +107,18 @@ def log_gap(
     detail
         What follows from it, for a person.
     """
-    return _alert(
+    first, last = lost
+    return service_alert(
         LOG_GAP,
         (*partition, first, last),
         "critical",
-        ts_event_ns=int(now * NS_PER_SECOND),
-        source=_log(partition, first) | {"last_offset": last},
-        text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
-        f"before they were read{f'; {detail}' if detail else ''}",
-        config_hash=config_hash,
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(partition, first) | {"last_offset": last},
+            text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
+            f"before they were read{f'; {detail}' if detail else ''}",
+        ),
+        config_hash,
     )
 
 
@@ -131,15 +136,17 @@ def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_
     config_hash
         The configuration that runs.
     """
-    return _alert(
+    return service_alert(
         LOG_GAP,
         (*old, *new),
         "critical",
-        ts_event_ns=int(now * NS_PER_SECOND),
-        source=_log(old, reach),
-        text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset {reach} "
-        "on is lost, detection starts afresh with the new one",
-        config_hash=config_hash,
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(old, reach),
+            text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset "
+            f"{reach} on is lost, detection starts afresh with the new one",
+        ),
+        config_hash,
     )
 
 
@@ -147,13 +154,10 @@ def service_alert(
     rule: str,
     identity: tuple[str | int | float, ...],
     severity: Severity,
-    now: float,
-    *,
-    source: Mapping[str, Any],
-    values: Mapping[str, Any],
-    text: str,
+    seen: Observation,
+    config_hash: str = "",
 ) -> Alert:
-    """An alert about the service at a wall-clock time, for those whose words are made elsewhere.
+    """An alert about the service.
 
     Parameters
     ----------
@@ -161,13 +165,16 @@ def service_alert(
         One of `SERVICE_RULES`.
     identity
         What tells it from all others of the rule.
-    severity, source, values, text
-        As in the alert.
-    now
-        Wall-clock seconds.
+    severity
+        How much it matters.
+    seen
+        When, where, and in which words.
+    config_hash
+        The configuration that runs.
     """
-    found = _alert(rule, identity, severity, ts_event_ns=int(now * NS_PER_SECOND), source=source, text=text)
-    return replace(found, values=dict(values))
+    name = json.dumps([SERVICE_ORIGIN, rule, *identity])
+    alert_id = hashlib.sha256(name.encode()).hexdigest()[:_ID_HEX_DIGITS]
+    return Alert.about_service(alert_id, AlertRule(rule, _VERSION, severity, config_hash), seen)
 
 
 def raise_service_alert(
@@ -217,38 +224,5 @@ def raise_service_alert(
     return insert_absent(connection, outbox, [row]) == 1
 
 
-def _log(partition: Partition, offset: int) -> dict[str, Any]:
-    return {"topic": partition.topic, "partition": partition.partition, "offset": offset, "index": None}
-
-
-def _alert(
-    rule: str,
-    identity: tuple[str | int | float, ...],
-    severity: Severity,
-    *,
-    ts_event_ns: int,
-    source: Mapping[str, Any],
-    text: str,
-    config_hash: str = "",
-) -> Alert:
-    name = json.dumps([SERVICE_ORIGIN, rule, *identity])
-    return Alert(
-        id=hashlib.sha256(name.encode()).hexdigest()[:_ID_HEX_DIGITS],
-        origin=SERVICE_ORIGIN,
-        transition="fired",
-        number=0,
-        rule=rule,
-        rule_version=_VERSION,
-        severity=severity,
-        venue=None,
-        symbol=None,
-        ts_event_ns=ts_event_ns,
-        source=dict(source),
-        values={},
-        detector=None,
-        score=None,
-        rarity_s=None,
-        model_version=None,
-        config_hash=config_hash,
-        text=text,
-    )
+def _log(partition: Partition, offset: int) -> dict[str, str | int | None]:
+    return log_source(partition.topic, partition.partition, offset)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, exists, select
 
-from alerts.alert import Alert
+from alerts.alert import Alert, Observation
 from alerts.severity import SEVERITIES, severity_rank
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.service_alerts import DELIVERY_SUMMARY, HEARTBEAT, service_alert
 from streamer.store.tables import deliveries, outbox
 
@@ -106,11 +107,13 @@ def summary(receiver: str, cap: int, waiting: Sequence[Waiting], now: float) -> 
         DELIVERY_SUMMARY,
         (receiver, first.key, last.key, len(waiting)),
         SEVERITIES[min(_worst(waiting), len(SEVERITIES) - 1)],
-        now,
-        source={"receiver": receiver, "count": len(waiting), "first": first.key, "last": last.key},
-        values={rule: len(of) for rule, of in by_rule.items()},
-        text=f"{len(waiting):,} more than {receiver} takes at {cap} messages a minute: {', '.join(named)}; "
-        "`tapewatch alerts` has them all",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source={"receiver": receiver, "count": len(waiting), "first": first.key, "last": last.key},
+            values={rule: len(of) for rule, of in by_rule.items()},
+            text=f"{len(waiting):,} more than {receiver} takes at {cap} messages a minute: "
+            f"{', '.join(named)}; `tapewatch alerts` has them all",
+        ),
     )
 
 

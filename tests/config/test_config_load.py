@@ -42,13 +42,13 @@ def test_file_below_a_file(tmp_path: Path) -> None:
 
 
 def test_name_with_a_null_byte() -> None:
-    assert refusal("a\0b.yaml").endswith("this is not the name of a file")
+    assert refusal("a\0b.yaml").endswith("this is not a file name")
 
 
 def test_huge_file(tmp_path: Path) -> None:
     path = tmp_path / "capture.yaml"
     path.write_bytes(b"#" * 2_000_000)
-    assert refusal(path) == f"{path}: larger than 1 MB: this is hardly a configuration"
+    assert refusal(path) == f"{path}: larger than 1 MB: this cannot be a configuration"
 
 
 @pytest.mark.parametrize("damage", [b"\xff", b"\xc3(", b"\xed\xa0\x80"])

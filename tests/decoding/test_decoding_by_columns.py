@@ -32,7 +32,7 @@ from streamer.decoding.instruments import MOST
 from streamer.messages.batch import Batch, Decoded, Kind
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Record
-from streamer.sources.files.file_source import FileInput, FileRecords
+from streamer.sources.files.file_records import FileInput, FileRecords
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONTEXT = DecodeContext("trades.ALFA", "here", source=1)

@@ -3,11 +3,12 @@
 import numpy as np
 
 from detectors.event_columns import ACTIONS, HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, Columns
+from detectors.features import FAMILIES, parse_feature
 
 START = 1_723_118_400_000_000_000
 FIELDS = ("price", "size", "notional", "bid_price", "bid_size", "ask_price", "ask_size", "value")
 
-ALL_FEATURES = (
+_SOME_FEATURES = (
     "return_bps_1s",
     "return_bps_10s",
     "trade_rate_10s",
@@ -38,6 +39,16 @@ ALL_FEATURES = (
     "pulled_size_1m",
     "missing_events",
 )
+_TRIED = {parse_feature(name).family for name in _SOME_FEATURES}
+ALL_FEATURES = (
+    *_SOME_FEATURES,
+    *(
+        f"{stem}_10s" if family.windowed else stem
+        for stem, family in FAMILIES.items()
+        if family not in _TRIED
+    ),
+)
+"""Baselines, several windows, and every family that is registered."""
 
 
 def random_columns(seed, n, n_slots=3):

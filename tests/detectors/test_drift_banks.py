@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.drift import MONITORS, DriftBank
+from detectors.drift import DriftBank
 from detectors.drift.psi import REFERENCE, WINDOW, DistributionMonitor, false_alarm_threshold
 from detectors.drift.second_blocks import Blocks
 from detectors.slot_arrays import StateMismatchError
@@ -215,30 +215,6 @@ def test_a_state_that_is_not_whole_is_refused():
         bank_of().restore({**state, "mean/pickles": state["mean/pickles"][:-1]})
     with pytest.raises((StateMismatchError, KeyError)):
         bank_of().restore({name: a for name, a in state.items() if not name.startswith("blocks/")})
-
-
-@pytest.mark.parametrize("name", MONITORS)
-class TestEveryMonitor:
-    def test_asks_for_a_reference_it_can_get(self, name):
-        monitor = MONITORS[name]()
-        assert monitor.name == name
-        assert all(0 < monitor.needs(span_s) <= 600 for span_s in (1, 7, 60, 3_600))
-
-    def test_goes_on_from_its_state(self, name):
-        monitor, values = MONITORS[name](), heavy(5, 3_000)
-        values[2_000:] *= 5
-        values[2_000:] += 5
-        monitor.grow(2)
-        monitor.start(1, values[: monitor.needs(1)], 0.0)
-        for value in values[600:1_500].tolist():
-            assert monitor.feed(1, value) is None
-        copy = MONITORS[name]()
-        copy.restore(monitor.state())
-        rest = values[1_500:].tolist()
-        said = [(monitor.feed(1, value), copy.feed(1, value)) for value in rest]
-        assert any(one for one, _ in said)
-        assert all(one == other for one, other in said)
-        assert copy.version == monitor.version
 
 
 def test_psi_is_what_its_definition_says():

@@ -18,7 +18,8 @@ import pytest
 import alerts
 import detectors
 import streamer
-from detectors.kernels import fingerprint, kernel
+from detectors.fingerprints import fingerprint
+from detectors.kernels import kernel
 
 ROOT = Path(detectors.__file__).parents[1]
 PACKAGES = tuple(Path(package.__file__ or "").parent for package in (alerts, detectors, streamer))
@@ -241,7 +242,9 @@ def test_the_packages_copies_are_the_same() -> None:
 
 ONLY_THESE: Mapping[str, set[str]] = {
     "alerts/kernels.py": {"numba"},
+    "alerts/fingerprints.py": {"numba"},
     "detectors/kernels.py": {"numba"},
+    "detectors/fingerprints.py": {"numba"},
     # operations of the processor, which are no functions of Python
     "streamer/decoding/json/wide_loads.py": {"types", "cgutils", "intrinsic"},
 }

@@ -26,9 +26,7 @@ def rows(n=300, seed=0, n_slots=1):
 def stepped(model, slot, x, y, learn=None):
     n = len(slot)
     model.grow(int(slot.max()) + 1)
-    score, status = np.full(n, 99.0), np.full(n, 99, np.int8)
-    model.step(slot, x, y, np.ones(n, np.bool_) if learn is None else learn, score, status)
-    return score, status
+    return model.step(slot, x, y, np.ones(n, np.bool_) if learn is None else learn)
 
 
 def rivers_way(model, x, y, with_y):
@@ -419,5 +417,5 @@ def test_a_damaged_state_is_refused():
     stepped(model, *rows(20))
     state = model.state()
     for damage in ({"pickles": state["pickles"][:-1]}, {"lengths": state["lengths"][:0]}):
-        with pytest.raises(StateMismatchError, match="not whole"):
+        with pytest.raises(StateMismatchError, match="incomplete"):
             build_model(settings_of(model="river.anomaly.OneClassSVM")).restore({**state, **damage})

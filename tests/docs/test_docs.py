@@ -40,7 +40,7 @@ from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings
 from streamer.sources.kafka.security import SaslSettings, TlsSettings
 from streamer.store import service_alerts
 
-LINKING = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+LINKING = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
 WRITTEN_OUT: dict[str, type[BaseModel]] = {
     "engine": EngineSettings,
     "journal": JournalSettings,

@@ -48,7 +48,7 @@ from fakes.delivering import notifier
 from fakes.slack import Answer, FakeSlack, hang, server_error
 from list_source import ListSource, MemoryLog, Partition, Record
 from market_bytes import JUNK, MS, T0, S, binance_book, binance_trade, quote, trade
-from pipeline_world import Work, World, compile_plan, load_text, open_store
+from pipeline_world import World, compile_plan, load_text, open_store
 
 End = Literal["killed", "drained"]
 
@@ -123,7 +123,7 @@ def read_records(path: Path) -> list[MemoryLog]:
 def world_in(folder: Path, fixture: Path) -> World:
     """An engine's surroundings, over the store in a folder."""
     plan = compile_plan(load_text((fixture / "config.yaml").read_text()))
-    return World(folder, plan, 7, 1.0, 8.0)  # records a batch, seconds between timers, between checkpoints
+    return World(folder, plan, batch_size=7, timer_every_s=1.0, every_s=8.0)
 
 
 def growing(world: World, fixture: Path, polls_before: int = 0) -> ListSource:
@@ -189,10 +189,10 @@ def live_and_die(end: End, folder: Path, fixture: Path, url: str) -> None:
         (folder.parent / "polls").write_text(str(source.polls))
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def watch(work: Work) -> None:
-        if end == "killed" and source.polls >= _LEFT_FROM and work.outcome.transitions:
+    def watch(step: Any) -> None:
+        if end == "killed" and source.polls >= _LEFT_FROM and step.outcome.transitions:
             die()
-        if work.outcome.visible:
+        if step.outcome.visible:
             running.wake()
 
     source.on_poll = on_poll
@@ -252,9 +252,9 @@ def gone_on(folder: Path, fixture: Path, polls_before: int) -> GoneOn:
     world = world_in(folder, fixture)
     scores: list[list[Any]] = []
 
-    def watch(work: Work) -> None:
-        topic, partition = work.task.partition.topic, work.task.partition.partition
-        for part in work.outcome.scores:
+    def watch(step: Any) -> None:
+        topic, partition = step.task.partition.topic, step.task.partition.partition
+        for part in step.outcome.scores:
             columns = (part.slot, part.offset, part.index, part.score, part.rarity, part.status)
             for slot, offset, index, score, rarity, status in zip(
                 *(c.tolist() for c in columns), strict=True

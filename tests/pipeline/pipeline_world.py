@@ -21,7 +21,7 @@ from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.pipeline.state import snapshot
 from streamer.pipeline.task import Task
 from streamer.sources.recording.recording_writer import RecordingWriter
@@ -104,7 +104,7 @@ class World:
     accept: bool = False
     keeping: Keeping = field(default_factory=Keeping)
     time: Time = field(default_factory=Time)
-    seen: list[Work] = field(default_factory=list)
+    seen: list[StepResult] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -120,7 +120,7 @@ class World:
         source: Source,
         *,
         clock: Callable[[], float] | None = None,
-        watch: Callable[[Work], None] = lambda work: None,
+        watch: Callable[[StepResult], None] = lambda work: None,
     ) -> Iterator[Engine]:
         """An engine as the daemon makes it; leaving by an exception leaves everything as it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -133,21 +133,19 @@ class World:
             keeping=self.keeping,
         )
 
-        def watched(work: Work) -> None:
-            self.seen.append(work)
-            watch(work)
+        def watched(step: StepResult) -> None:
+            self.seen.append(step)
+            watch(step)
 
         tell = clock or self.time.now
         try:
-            recovery = Recovery(
-                self.plan,
-                lambda config_hash: compile_document(ledger.config(config_hash)),
+            context = RunnerContext(
                 ledger,
-                self.checkpoints,
-                batch_size=self.batch_size,
-                watch=watched,
-                accept_rederivation=self.accept,
+                lambda config_hash: compile_document(ledger.config(config_hash)),
+                self.batch_size,
+                watched,
             )
+            recovery = Recovery(self.plan, context, self.checkpoints, accept_rederivation=self.accept)
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:
@@ -231,10 +229,10 @@ class World:
     def scores(self) -> dict[tuple[Any, ...], list[tuple[float, int]]]:
         """Every score that any process gave, by partition, event and detector."""
         found: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
-        for work in self.seen:
-            for part in work.outcome.scores:
+        for step in self.seen:
+            for part in step.outcome.scores:
                 for row in range(len(part.slot)):
-                    key = (work.task.partition, int(part.offset[row]), int(part.index[row]), part.detector)
+                    key = (step.task.partition, int(part.offset[row]), int(part.index[row]), part.detector)
                     value = float(part.score[row])
                     found.setdefault(key, []).append(
                         (-1.0 if np.isnan(value) else value, int(part.status[row]))

@@ -242,9 +242,9 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
         task.step(Timer(1, task.watermark + 30 * S))
         back = restore(plan, partition, snapshot(task))
         assert task.late > 0
-        assert task.seen >= {"price", "size"}
+        assert task.fields_seen >= {"price", "size"}
         assert bool(task.ignored) is (partition == SPOT)
-        for name in ("watermark", "last_timer", "late", "seen", "ignored", "open"):
+        for name in ("watermark", "last_timer", "late", "fields_seen", "ignored", "open"):
             assert getattr(back, name) == getattr(task, name), name
         assert back.slots.instruments == task.slots.instruments
         assert back.floods.document() == task.floods.document()
@@ -254,12 +254,21 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
         for name, status in task.status.items():
             assert np.array_equal(back.status[name][:n], status[:n])
         known = {"plan", "partition", "slots", "_by_slot", "watermark", "last_timer", "features", "detectors"}
-        known |= {"episodes", "open", "floods", "seen", "ignored", "late", "_named", "_grown_to"}
+        known |= {
+            "episodes",
+            "open",
+            "floods",
+            "fields_seen",
+            "ignored",
+            "late",
+            "_instrument_names",
+            "_grown_to",
+        }
         known |= {
             "rates",
             "calibrators",
             "drifts",
-            "_coded",
+            "_coded_fields",
             "_conditions",
         }  # rarities and drifts are compared in tests of their own
         assert set(vars(task)) == known, "what is new must be in a snapshot, and in this test"

@@ -86,7 +86,7 @@ def test_a_pipeline_is_named_by_its_steps() -> None:
 
 def test_check_shows_them(tmp_path: Path) -> None:
     shown = tapewatch("check", "--offline", "-c", configure("binance.yaml", tmp_path)).stdout
-    assert "us an event (measured here)" in shown
+    assert "us per event (measured here)" in shown
     (line,) = [line for line in shown.splitlines() if line.startswith("tape ")]
     assert "HalfSpaceTrees" in line
     assert "all: it has seen no instrument yet" in line

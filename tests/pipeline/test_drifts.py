@@ -259,10 +259,10 @@ def test_check_lists_what_is_watched_and_how_far_it_is() -> None:
     assert states(500)[0] == (
         "drift: spread_bps",
         "warming",
-        "has a whole reference for 0 of 1 partition",
+        "reference complete for 0 of 1 partition",
     )
     assert states(AT)[0] == ("drift: spread_bps", "active", "")
-    assert states(AT + 100)[0][2] == "has a whole reference for 0 of 1 partition; 1 drift so far"
+    assert states(AT + 100)[0][2] == "reference complete for 0 of 1 partition; 1 drift so far"
 
 
 def test_a_feature_that_no_topic_can_provide_is_inactive() -> None:

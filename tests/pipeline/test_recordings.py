@@ -15,10 +15,10 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, MS, T0, S, market, records, trade
 from pipeline_world import World, cycle, plan_of
 
-from streamer.app.replay import Tally, replay
+from streamer.app.replay import ReplayTotals, replay
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.sources.paced_source import PacedSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
 from streamer.sources.recording.recording_writer import RecordingWriter
@@ -94,11 +94,11 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
     assert flat == expected
 
 
-def folded(source: Source, batch_size: int = 9) -> tuple[Tally, list[bytes]]:
+def folded(source: Source, batch_size: int = 9) -> tuple[ReplayTotals, list[bytes]]:
     bodies: list[bytes] = []
 
-    def watch(work: Work) -> None:
-        bodies.extend(transition.body for transition in work.outcome.transitions)
+    def watch(step: StepResult) -> None:
+        bodies.extend(transition.body for transition in step.outcome.transitions)
 
     return replay(plan_of(), source, batch_size=batch_size, watch=watch), bodies
 
@@ -110,7 +110,7 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
         for number in range(3):
             for record in kept:
                 out.record(number, record)
-    tally, bodies = folded(RecordingSource(tmp_path / "all.jsonl", 50))
+    totals, bodies = folded(RecordingSource(tmp_path / "all.jsonl", 50))
     alone: list[bytes] = []
     dead: dict[str, int] = {}
     late = 0
@@ -122,7 +122,7 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
             dead[reason] = dead.get(reason, 0) + count
     assert bodies == alone
     assert len({json.loads(body)["id"] for body in bodies}) == sum(b'"fired"' in body for body in bodies)
-    assert (tally.dead, tally.late, tally.records) == (dead, late, 360)
+    assert (totals.dead, totals.late, totals.records) == (dead, late, 360)
 
 
 def test_what_ran_live_is_what_its_recording_gives(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ GOOD = b'{"p":0,"o":0,"v":"x"}'
         ([HEADER, b'{"p":0,"o":0,"v":"x","t":1e300}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","h":[["a"]]}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","what":1}'], ":2: not a line of a recording"),
-        ([HEADER, GOOD, GOOD], ":3: not a line of a recording: offset 0 stands behind 0"),
+        ([HEADER, GOOD, GOOD], ":3: not a line of a recording: offset 0 follows offset 0"),
     ],
 )
 def test_a_broken_recording_is_told_in_one_line(lines: list[bytes], problem: str, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_recorded_timers_are_let_through_in_their_place(tmp_path: Path) -> None:
 
 
 def test_a_pace_without_times_to_go_by_is_refused() -> None:
-    with pytest.raises(TapewatchError, match="no timestamps that a speed could go by"):
+    with pytest.raises(TapewatchError, match="no timestamps, which a speed needs"):
         Collector(paced([(int(NO_TIME), b"{}")] * 300, 1.0))
     few = [(int(NO_TIME), b"{")] * 3 + [(T0, b"{}")] * 300
     assert sum(len(chunk.records) for chunk in Collector(paced(few, 1.0)).chunks) == 303

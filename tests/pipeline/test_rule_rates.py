@@ -52,11 +52,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> World:
 def lived_by_hand(world: World) -> float:
     """Seconds of instruments from their first rarity on, by every score that was given."""
     times: dict[tuple[Partition, int], list[int]] = {}
-    for work in world.seen:
-        for part in work.outcome.scores:
+    for step in world.seen:
+        for part in step.outcome.scores:
             if part.detector == "far":
                 for slot, ts in zip(part.slot[part.status == 1], part.ts[part.status == 1], strict=True):
-                    times.setdefault((work.task.partition, int(slot)), []).append(int(ts))
+                    times.setdefault((step.task.partition, int(slot)), []).append(int(ts))
     lived = 0.0
     for found in times.values():
         clock = np.maximum.accumulate(np.array(found))
@@ -83,12 +83,12 @@ def test_alerts_and_time_are_those_counted_by_hand(ran: World) -> None:
     assert fired["rare"] > 3
     assert fired["big"] > 3
     assert (rare.rule, rare.fired, big.rule, big.fired) == ("rare", fired["rare"], "big", fired["big"])
-    assert rare.lived_s["far"] == pytest.approx(lived)
-    assert rare.due == pytest.approx(lived / 20)
-    assert rare.a_day == pytest.approx(fired["rare"] / (lived / 86_400))
+    assert rare.instrument_s["far"] == pytest.approx(lived)
+    assert rare.expected == pytest.approx(lived / 20)
+    assert rare.per_day == pytest.approx(fired["rare"] / (lived / 86_400))
     watched = max(watched_by_hand(log) for log in logs())
     assert big.watched_s == pytest.approx(watched)
-    assert big.a_day == pytest.approx(fired["big"] / (watched / 86_400))
+    assert big.per_day == pytest.approx(fired["big"] / (watched / 86_400))
 
 
 def test_check_prints_them(ran: World, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_configuration_that_means_nothing_to_this_version_is_refused_in_words(
     with pytest.raises(TapewatchError, match="does not hold configuration old"):
         world.run(source())
     world.ask("INSERT INTO configs VALUES ('old', ?, 0)", json.dumps({"version": 99}))
-    with pytest.raises(TapewatchError, match="means nothing to this version"):
+    with pytest.raises(TapewatchError, match="cannot read a configuration in the store"):
         world.run(source())
 
 
@@ -158,8 +158,8 @@ def test_start_is_asked_once_and_for_all_partitions_together(tmp_path: Path) -> 
     world.run(ListSource(grown))
     assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30), (3, 0), (4, 0)]
     consumed = dict.fromkeys(range(5), 0)
-    for work in world.seen:
-        consumed[work.task.partition.partition] += work.records
+    for step in world.seen:
+        consumed[step.task.partition.partition] += step.records
     assert consumed == {0: 10, 1: 10, 2: 10, 3: 40, 4: 40}
 
 
@@ -184,5 +184,5 @@ def test_what_the_store_knows_goes_before_what_start_says(tmp_path: Path) -> Non
     world.run(ListSource([log], cycle([2])), polls=2)
     log.start = 10
     world.run(ListSource([log]))
-    assert [work.records for work in world.seen] == [2, 2, 2]
-    assert sum(work.records for work in world.seen) == 6
+    assert [step.records for step in world.seen] == [2, 2, 2]
+    assert sum(step.records for step in world.seen) == 6

@@ -173,13 +173,13 @@ def test_a_long_reason_is_cut(store: Store) -> None:
 def test_service_alerts_of_other_causes_are_written_once(store: Store) -> None:
     log = Partition("trades", "t1", 3)
     flood = dead_letter_flood(log, "bad_json", 29_000_000, 512, "c1")
-    gap = log_gap(log, 10, 20, 99.5, "c1")
+    gap = log_gap(log, (10, 20), 99.5, "c1")
     with store.database.write() as connection:
         assert raise_service_alert(connection, flood, 1.0)
         assert raise_service_alert(connection, gap, 1.0)
         assert not raise_service_alert(connection, flood, 2.0)
-        assert not raise_service_alert(connection, log_gap(log, 10, 20, 120.0), 2.0)
-        assert raise_service_alert(connection, log_gap(log, 30, 40, 120.0), 2.0)
+        assert not raise_service_alert(connection, log_gap(log, (10, 20), 120.0), 2.0)
+        assert raise_service_alert(connection, log_gap(log, (30, 40), 120.0), 2.0)
     rules = [alert["rule"] for alert in store.service_alerts()]
     assert rules == ["dead_letter_flood", "log_gap", "log_gap"]
     assert "trades[3] has lost offsets 10 to 20" in store.service_alerts()[1]["text"]

@@ -26,7 +26,7 @@ _TENS = np.array([10**power for power in range(_MAX_DIGITS + 1)], np.int64)
 _ZERO, _POINT, _MINUS, _PLUS, _COLON = (ord(character) for character in "0.-+:")
 
 
-@kernel
+@kernel(forceinline=True)
 def integer_at(text, size):
     """The value of a text of up to 18 digits; -1 for anything else."""
     if size < 1 or size > _MAX_DIGITS:
@@ -40,7 +40,7 @@ def integer_at(text, size):
     return number
 
 
-@kernel
+@kernel(forceinline=True)
 def decimal_ns(text, size, digits):
     """A count such as ``1618677817.061845`` of units of 10**`digits` ns, in ns; else `NO_NS`."""
     point = 0
@@ -59,7 +59,7 @@ def decimal_ns(text, size, digits):
     return ns if ns <= TIME_MAX_NS else NO_NS
 
 
-@kernel
+@kernel(forceinline=True)
 def iso_ns(text, size):
     """A time such as ``2024-08-08T14:30:00.123Z`` or ``…+05:30`` in ns; else `NO_NS`."""
     if size < 20 or not _separated(text):
@@ -93,7 +93,7 @@ def iso_ns(text, size):
     return ns if ns <= TIME_MAX_NS else NO_NS
 
 
-@kernel
+@kernel(forceinline=True)
 def _separated(text):
     return (
         byte_at(text + 4) == _MINUS
@@ -104,7 +104,7 @@ def _separated(text):
     )
 
 
-@kernel
+@kernel(forceinline=True)
 def _zone_seconds(text, size):
     """Whether the text is a zone, and how many seconds it is ahead of UTC."""
     if size == 1:
@@ -120,14 +120,14 @@ def _zone_seconds(text, size):
     return True, seconds if byte_at(text) == _PLUS else -seconds
 
 
-@kernel
+@kernel(forceinline=True)
 def _days_of(year, month):
     if month == 2:
         return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
     return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
 
 
-@kernel
+@kernel(forceinline=True)
 def _days(year, month, day):
     """Days since 1970 of a Gregorian date (Richards 2013, Explanatory Supplement, section 15.11)."""
     if month <= 2:

@@ -1,4 +1,4 @@
-"""What a daemon consumed, read again from Kafka by its journal, as a recording."""
+"""Writes a recording: reads again from Kafka what a daemon consumed, by its journal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamer.store.task_rows import TaskRow, base_incarnation
 log = structlog.get_logger()
 
 
-def record(
+def write_recording(
     ledger: Ledger,
     settings: KafkaSettings,
     environ: Mapping[str, str],
@@ -33,11 +33,11 @@ def record(
     ledger
         The store, with the whole journal (``journal: {keep: all}``).
     settings, environ
-        How the broker is reached, and where its secrets are found.
+        How Kafka is reached; where secrets may come from.
     path
-        The file to write: ``.jsonl``, also ``.gz`` or ``.zst``.
+        The file to write: ``.jsonl``, ``.jsonl.gz`` or ``.jsonl.zst``.
     progress
-        Told after every record how many there are so far.
+        Called after every record with the number written so far.
 
     Returns
     -------
@@ -47,9 +47,9 @@ def record(
     Raises
     ------
     TapewatchError
-        When the journal was cut, or Kafka no longer has what it names.
+        When the journal was cut, or Kafka no longer has its records.
     """
-    tasks = _whole(ledger)
+    tasks = _tasks_with_journal(ledger)
     logs = [_log_of(row) for row in tasks]
     with (
         RangeReader(settings, logs, environ=environ) as reader,
@@ -59,20 +59,20 @@ def record(
         for number, row in enumerate(tasks):
             for entry in ledger.journal_after(row.id, 0):
                 if entry.kind == "batch":
-                    for found in reader.read(logs[number], entry.first, entry.last):
-                        out.record(number, found)
+                    for record in reader.read(logs[number], entry.first, entry.last):
+                        out.record(number, record)
                         records += 1
                         progress(records)
                 elif entry.kind == "tick":
                     out.timer(number, entry.timer_number, entry.ts_ns)
                     timers += 1
                 else:
-                    _left_out(row, entry)
+                    _skip(row, entry)
     return records, timers
 
 
-def _whole(ledger: Ledger) -> list[TaskRow]:
-    """The tasks that have consumed anything, with their journals from the beginning."""
+def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:
+    """The tasks that have consumed anything; raises if a journal does not reach back to its beginning."""
     tasks = []
     for row in ledger.tasks():
         if ledger.journal_is_cut(row.id):
@@ -87,11 +87,11 @@ def _whole(ledger: Ledger) -> list[TaskRow]:
     return tasks
 
 
-def _left_out(row: TaskRow, entry: JournalEntry) -> None:
-    """A replay folds all of a recording under one configuration: say where the daemon did not."""
+def _skip(row: TaskRow, entry: JournalEntry) -> None:
+    """Warn of a reload: a replay folds the whole recording with one configuration."""
     if entry.kind == "reload":
         log.warning(
-            "the configuration changed here; a replay takes one for all",
+            "the configuration changed here; a replay uses one for the whole recording",
             topic=row.partition.topic,
             partition=row.partition.partition,
             config=entry.data,

@@ -1,13 +1,13 @@
-"""Rules that are named like one of the catalogue's sets: what was meant is to take the set over."""
+"""Finds rules named like a set of the catalogue, where ``extends`` was meant."""
 
 from __future__ import annotations
 
 from alerts.catalogue.files import set_names
-from streamer.config.explain import Found
 from streamer.config.nodes import Mapping, Node, find
+from streamer.config.validation_errors import Finding
 
 
-def sets_as_rules(root: Node) -> list[Found]:
+def sets_as_rules(root: Node) -> list[Finding]:
     """Every rule whose name is a set's."""
     rules = find(root, ("rules",))
     if not isinstance(rules, Mapping):

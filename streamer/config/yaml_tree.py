@@ -1,7 +1,7 @@
-"""Reading YAML: what ruamel.yaml scans and parses, composed into a tree with positions.
+"""Reads YAML: composes the events of ruamel.yaml's parser into a tree with positions.
 
 Composing it here keeps every position, refuses what a configuration has no use for (tags, several documents,
-repeated keys), and bounds depth and size, so that no file can exhaust the process.
+repeated keys), and limits depth and size, so that no file can exhaust the process.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from streamer.config.nodes import Mapping, MappingEntry, Node, Position, Scalar, Sequence
-from streamer.config.positions import advance
-from streamer.config.scalars import ScalarError, check_text, resolve
-from streamer.config.syntax import explain
+from streamer.config.text_positions import advance
+from streamer.config.yaml_errors import explain_syntax
+from streamer.config.yaml_scalars import ScalarError, check_text, resolve
 
 _MAX_DEPTH = 40
 """Levels of nesting; a configuration needs about eight."""
 _MAX_NODES = 50_000
-"""Values in all, with what anchors repeat counted each time: no file may grow exponentially by them."""
+"""Number of values, aliases counted each time they are used, so that no file grows exponentially by them."""
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 
 
 class YamlError(Exception):
-    """The text is not YAML that can be used: problems as (position, message), in order."""
+    """The text is not usable YAML; problems are (position, message), in order."""
 
     def __init__(self, problems: list[tuple[Position, str]]) -> None:
         super().__init__("; ".join(message for _, message in problems))
@@ -45,12 +45,12 @@ class YamlError(Exception):
 
 
 def parse(text: str) -> Node | None:
-    """The tree of a YAML text, None where it holds nothing.
+    """The tree of a YAML text, None if it is empty.
 
     Raises
     ------
     YamlError
-        With all repeated keys and unusable values at once, or the first place where the text is no YAML.
+        With all repeated keys and invalid values at once, or the first syntax error.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def parse(text: str) -> Node | None:
         code = error.character if isinstance(error.character, int) else ord(error.character)
         raise YamlError([(position, f"the character U+{code:04X} cannot be used in YAML")]) from error
     except MarkedYAMLError as error:
-        raise YamlError([*composer.problems, explain(text, error)]) from error
+        raise YamlError([*composer.problems, explain_syntax(text, error)]) from error
     except YAMLError as error:
         raise YamlError([(Position(1, 1), f"not YAML: {error}")]) from error
     except (ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF"
@@ -88,7 +88,7 @@ class _Composer:
         for event in self.events:
             if isinstance(event, DocumentStartEvent):
                 if root is not None:
-                    self.problem(event, "a configuration is one document: remove what begins here")
+                    self.problem(event, "a configuration is a single document: remove this one")
                     return root
                 first = next(self.events)
                 root = self.node(first, 0)
@@ -119,9 +119,9 @@ class _Composer:
         return node
 
     def alias(self, event: Any) -> Node:
-        found = self.anchors.get(event.anchor)
-        if found is not None:
-            return found
+        node = self.anchors.get(event.anchor)
+        if node is not None:
+            return node
         position = _mark(event)
         self.problem(
             position, f"*{event.anchor} has no &{event.anchor} before it (quote a text that begins with *)"
@@ -131,8 +131,8 @@ class _Composer:
     def scalar(self, event: Any) -> Scalar:
         text, style = event.value, event.style or ""
         start, end = event.start_mark.index, event.end_mark.index
-        skipped = _PROPERTIES.match(self.text, start, end)
-        begin = start if skipped is None else skipped.end()
+        properties = _PROPERTIES.match(self.text, start, end)
+        begin = start if properties is None else properties.end()
         position = advance(self.text, _mark(event), start, begin)
         value: bool | int | float | str | None = None
         try:
@@ -169,7 +169,7 @@ class _Composer:
                 self.merge(node, position, merged)
             elif name in entries:
                 line = entries[name].position.line
-                self.problem(position, f"the key '{name}' is here twice (first in line {line})")
+                self.problem(position, f"the key '{name}' is repeated (first in line {line})")
             else:
                 entries[name] = MappingEntry(position, node)
         return Mapping(_mark(start), {**merged, **entries} if merged else entries, size)

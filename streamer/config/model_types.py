@@ -1,4 +1,4 @@
-"""What the configuration's models allow at a path: for the words of an error, and for "did you mean"."""
+"""Which keys and types the configuration's models allow at a path, for error messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def may_be_secret(model: type[BaseModel], path: Path) -> bool:
 
 
 def keys_at(model: type[BaseModel], path: Path) -> frozenset[str]:
-    """The keys that a mapping at this path may have; empty where any key is allowed, or none.
+    """The keys that a mapping at this path may have; empty if any key is allowed, or none.
 
     Examples
     --------
@@ -43,50 +43,50 @@ def keys_at(model: type[BaseModel], path: Path) -> frozenset[str]:
     >>> sorted(keys_at(Settings, ("log",)))
     ['format', 'level']
     """
-    found: set[str] = set()
+    keys: set[str] = set()
     for kind in types_at(model, path):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found.update(field.alias or name for name, field in kind.model_fields.items())
-    return frozenset(found)
+            keys.update(field.alias or name for name, field in kind.model_fields.items())
+    return frozenset(keys)
 
 
 def types_at(model: type[BaseModel], path: Path) -> list[Any]:
-    """The types, unions taken apart, that the value at this path may have."""
+    """The types that the value at this path may have, with unions split into their members."""
     kinds: list[Any] = [model]
     for step in path:
-        kinds = [below for kind in kinds for below in _below(kind, step)]
+        kinds = [member for kind in kinds for member in _types_under(kind, step)]
     return kinds
 
 
-def _below(kind: Any, step: str | int) -> Iterator[Any]:
+def _types_under(kind: Any, step: str | int) -> Iterator[Any]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield from _field(kind, step)
+        yield from _field_types(kind, step)
         return
     arguments = get_args(kind)
     origin = get_origin(kind)
     if not arguments or not isinstance(origin, type):
         return
     if issubclass(origin, Mapping) and isinstance(step, str):
-        yield from _parts(arguments[1])
+        yield from _union_members(arguments[1])
     elif issubclass(origin, Sequence | frozenset | set) and isinstance(step, int):
-        yield from _parts(arguments[0])
+        yield from _union_members(arguments[0])
 
 
-def _field(model: type[BaseModel], step: str | int) -> Iterator[Any]:
+def _field_types(model: type[BaseModel], step: str | int) -> Iterator[Any]:
     for name, field in model.model_fields.items():
         if step in (name, field.alias):
-            yield from _parts(field.annotation)
+            yield from _union_members(field.annotation)
             return
-    if model.model_config.get("extra") == "allow":  # free names, beside those that the model states
-        for kind in _parts(get_type_hints(model, include_extras=True)["__pydantic_extra__"]):
-            yield from _below(kind, step)
+    if model.model_config.get("extra") == "allow":  # any names, besides the model's fields
+        for kind in _union_members(get_type_hints(model, include_extras=True)["__pydantic_extra__"]):
+            yield from _types_under(kind, step)
 
 
-def _parts(kind: Any) -> Iterator[Any]:
+def _union_members(kind: Any) -> Iterator[Any]:
     if get_origin(kind) is Annotated:
-        yield from _parts(get_args(kind)[0])
+        yield from _union_members(get_args(kind)[0])
     elif get_origin(kind) in (Union, types.UnionType):
         for part in get_args(kind):
-            yield from _parts(part)
+            yield from _union_members(part)
     elif kind is not type(None) and get_origin(kind) is not Literal:
         yield kind

@@ -1,4 +1,4 @@
-"""The configuration as a JSON Schema, for editors that complete and check as one types."""
+"""The configuration as a JSON Schema, for completion and checks in editors."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-r"""From a place inside a scalar's text to the place in the file.
+r"""Maps a place inside a scalar's text to its position in the file.
 
-YAML folds lines, undoes escapes and strips indentation, so the two differ. But it only ever changes white
-space and escapes: the n-th character that is not white space is the same one on both sides, and its
-neighbours follow from it.
+YAML folds lines, resolves escapes and strips indentation, so the two differ. But it changes only white space
+and escapes: the n-th character that is not white space is the same on both sides, and the positions around it
+follow from that.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _HEX_LENGTHS = {"x": 2, "u": 4, "U": 8}
 
 
 def locate(document: str, scalar: Scalar, text_line: int, text_column: int) -> Position:
-    """Where a place inside `scalar.text` (line and column from 1) stands in the document.
+    """The position in the document of a place inside `scalar.text` (line and column from 1).
 
-    Exact for every character that is not white space, in every style of scalar; a place in white space
-    or past the end is counted on from the character before it.
+    Exact for every character that is not white space, in every style of scalar; a place in white space or
+    past the end is counted from the character before it.
     """
     text = scalar.text
     index = _index(text, text_line, text_column)
@@ -79,7 +79,7 @@ def _double_quoted(document: str, at: int, end: int) -> Iterator[tuple[int, int]
 
 
 def _unit(document: str, at: int) -> tuple[int, bool]:
-    """How wide one character of a double-quoted scalar is written, and whether it is white space."""
+    """The width in the document of a character of a double-quoted scalar, and whether it is white space."""
     char = document[at]
     if char != "\\":
         return 1, char.isspace()

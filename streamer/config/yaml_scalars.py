@@ -1,6 +1,6 @@
-"""What a YAML scalar without quotes means here: the core schema of YAML 1.2, and nothing that surprises.
+"""The values of unquoted YAML scalars: the core schema of YAML 1.2, without surprises.
 
-`on`, `off`, `yes`, `no`, dates, `1:30`, `010`, `0o10`, `0x10` and `1_000` are texts. See
+`on`, `off`, `yes`, `no`, dates, `1:30`, `010`, `0o10`, `0x10` and `1_000` are strings. See
 https://yaml.org/spec/1.2.2/ section 10.3.2 (without its octal and hexadecimal numbers).
 """
 
@@ -25,11 +25,11 @@ _MAX_INT = 2**63 - 1
 
 
 class ScalarError(ValueError):
-    """A scalar that has no value here; `str()` says why."""
+    """A scalar that is not allowed; `str()` says why."""
 
 
 def resolve(text: str) -> bool | int | float | str | None:
-    """The value of a scalar that stands without quotes.
+    """The value of an unquoted scalar.
 
     Raises
     ------
@@ -55,12 +55,12 @@ def resolve(text: str) -> bool | int | float | str | None:
             raise ScalarError("this number is too large")
         return value
     if _NOT_FINITE.fullmatch(text):
-        raise ScalarError(f"{text} is not a number that can be used")
+        raise ScalarError(f"{text} is not a finite number")
     return check_text(text)
 
 
 def check_text(text: str) -> str:
-    """`text` itself, where it holds only characters that a setting may have.
+    """`text` itself, if it holds only characters that a setting may have.
 
     Raises
     ------

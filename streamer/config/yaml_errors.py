@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no YAML, said to a person who does not know YAML's grammar."""
+"""Explains YAML syntax errors to people who do not know YAML's grammar."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _KEY = re.compile(r":\s")
 _EXPECTED = re.compile(r"expected '(.)' or '(.)'")
 
 
-def explain(text: str, error: MarkedYAMLError) -> tuple[Position, str]:
-    """Position and words for an error of YAML's scanner or parser."""
+def explain_syntax(text: str, error: MarkedYAMLError) -> tuple[Position, str]:
+    """Position and message for an error of YAML's scanner or parser."""
     problem = str(error.problem or error.context or "not YAML")
     context = str(error.context or "")
     at = _position(error.problem_mark) or _position(error.context_mark) or Position(1, 1)
@@ -35,18 +35,21 @@ def explain(text: str, error: MarkedYAMLError) -> tuple[Position, str]:
         return begin, "a ':' is missing here (key: value)"
     if "mapping values are not allowed" in problem:
         if at.line > 1 and not _KEY.search(before) and lines[at.line - 2].strip():
-            return at, "this does not fit the line above: a ':' is missing there, or the indentation is wrong"
+            return (
+                at,
+                "this does not match the line above: a ':' is missing there, or the indentation is wrong",
+            )
         return at, "a ':' is not allowed here: put the text in quotes, or correct the indentation"
     if "unknown escape character" in problem or context.startswith("while scanning a double-quoted"):
-        return at, "not an escape that double quotes know: double the '\\', or use single quotes"
+        return at, "this escape is not known in double quotes: double the '\\', or use single quotes"
     if before.rstrip().endswith(("}", "]")) and here.strip():
-        return at, "text goes on after the closing bracket: put a text with brackets in quotes"
+        return at, "there is text after the closing bracket: put a text with brackets in quotes"
     if before.rstrip().endswith(("'", '"')) and here.strip():
-        return at, "text goes on after the closing quote: put all of it in one pair of quotes"
+        return at, "there is text after the closing quote: put all of it in one pair of quotes"
     if "sequence entries" in problem:
-        return at, "a list begins on a line of its own: put this '- ' below"
+        return at, "a list must begin on a new line: put this '- ' on the next line"
     if "<block end>" in problem or "<document start>" in problem:
-        return at, "the indentation does not fit what is above"
+        return at, "the indentation does not match the lines above"
     return at, f"not YAML: {problem}"
 
 

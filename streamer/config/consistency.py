@@ -1,4 +1,4 @@
-"""How settings fit together: what no single one of them can know."""
+"""Checks how settings fit together, beyond what each model checks itself."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from streamer.config.settings import Settings
 
 
 def check_settings(config: ConfigFile) -> tuple[list[Problem], list[Problem]]:
-    """Everything that does not fit together, and everything that is hardly meant.
+    """Settings that contradict each other, and those that are probably a mistake.
 
     Returns
     -------
     problems, warnings
         Both with positions; problems make the configuration unusable, warnings do not.
     """
-    problems = [*_sources(config), *_routes(config), *_heartbeat(config), *_twice(config)]
-    warnings = [*_unrouted(config), *_silent(config)]
+    problems = [*_sources(config), *_routes(config), *_heartbeat(config), *_duplicates(config)]
+    warnings = [*_unrouted(config), *_without_effect(config)]
     return problems, warnings
 
 
@@ -44,9 +44,9 @@ def _sources(config: ConfigFile) -> Iterator[Problem]:
         )
     for section, globs in _globs(config.settings):
         seen: dict[str, str] = {}
-        for number, some in enumerate(globs):
+        for number, entry_globs in enumerate(globs):
             path: Path = ("source", section, number, "match")
-            for glob in some:
+            for glob in entry_globs:
                 if glob in seen:
                     yield config.problem(path, f"'{glob}' is already read by {seen[glob]}")
                 seen.setdefault(glob, f"source.{section}[{number}]")
@@ -61,8 +61,8 @@ def _routes(config: ConfigFile) -> Iterator[Problem]:
     try:
         Router(config.settings.route, tuple(config.settings.receivers))
     except RouteError as error:
-        for found in error.problems:
-            yield config.problem(("route", *found.path), found.message, found.line, found.column)
+        for problem in error.problems:
+            yield config.problem(("route", *problem.path), problem.message, problem.line, problem.column)
     for path, names in _branches(config.settings.route, ("route",)):
         for number, name in enumerate(names):
             if name in names[:number]:
@@ -73,8 +73,8 @@ def _heartbeat(config: ConfigFile) -> Iterator[Problem]:
     heartbeat, known = config.settings.heartbeat, config.settings.receivers
     for name in () if heartbeat is None else heartbeat.to:
         if name not in known:
-            near = did_you_mean(name, known)
-            yield config.problem(("heartbeat", "to"), f"there is no receiver '{name}'{near}")
+            suggestion = did_you_mean(name, known)
+            yield config.problem(("heartbeat", "to"), f"there is no receiver '{name}'{suggestion}")
 
 
 def _branches(route: RouteSettings, path: Path) -> Iterator[tuple[Path, Sequence[str]]]:
@@ -84,7 +84,7 @@ def _branches(route: RouteSettings, path: Path) -> Iterator[tuple[Path, Sequence
         yield from _branches(branch, (*path, "routes", number))  # type: ignore[arg-type]
 
 
-def _twice(config: ConfigFile) -> Iterator[Problem]:
+def _duplicates(config: ConfigFile) -> Iterator[Problem]:
     sets = config.settings.rules.extends
     for number, name in enumerate(sets):
         if name in sets[:number]:
@@ -101,7 +101,7 @@ def _twice(config: ConfigFile) -> Iterator[Problem]:
 
 def _unrouted(config: ConfigFile) -> Iterator[Problem]:
     settings = config.settings
-    if settings.route.to is None:  # every receiver gets what no branch takes
+    if settings.route.to is None:  # every receiver gets the alerts that no branch matches
         return
     routed = {name for _, names in _branches(settings.route, ("route",)) for name in names}
     if settings.heartbeat is not None:
@@ -111,7 +111,7 @@ def _unrouted(config: ConfigFile) -> Iterator[Problem]:
             yield config.key_problem(("receivers", name), "no route leads to this receiver")
 
 
-def _silent(config: ConfigFile) -> Iterator[Problem]:
+def _without_effect(config: ConfigFile) -> Iterator[Problem]:
     settings = config.settings
     rules = settings.rules.enabled
     watched = set(settings.drift.watch)
@@ -125,8 +125,8 @@ def _silent(config: ConfigFile) -> Iterator[Problem]:
         if text
     ]
     for name in settings.detectors:
-        named = re.compile(rf"(?<![\w.]){re.escape(name)}\s*\.\s*(score|rarity)\b")
-        if f"{name}.score" not in watched and not any(named.search(text) for text in texts):
+        reference = re.compile(rf"(?<![\w.]){re.escape(name)}\s*\.\s*(score|rarity)\b")
+        if f"{name}.score" not in watched and not any(reference.search(text) for text in texts):
             yield config.key_problem(
                 ("detectors", name), f"no rule names {name}.score or {name}.rarity, so it raises no alert"
             )
