@@ -1,7 +1,7 @@
-"""The public event schema as pydantic models: what may be in a record, and what is refused.
+"""The public event schema as pydantic models: what a record may hold, and what is refused.
 
-Numbers are JSON numbers, times are whole ns since 1970 UTC. Fields that a model does not know
-are passed over, and null stands for an absent field.
+Numbers are JSON numbers, times are integers in ns since 1970 UTC. Unknown fields are ignored, and null
+means that a field is absent.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Envelope(BaseModel):
     sequence
         The feed's own number for it.
     event_id, account_id, trader_id
-        The event's identity, and who is behind it.
+        The event's identity, and the account and trader it belongs to.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)

@@ -1,7 +1,7 @@
-"""The public event schema once more, as msgspec structs: the quick way into a batch.
+"""The public event schema as msgspec structs, which decode faster than the pydantic models.
 
-They accept exactly what `streamer.decoding.event_schema` accepts (a property test holds that); where they
-refuse, `streamer.decoding.refusals` asks the models why.
+They accept exactly what `streamer.decoding.event_schema` accepts (checked by a property test); when they
+refuse an event, `streamer.decoding.refusals` uses the models to find the reason.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _names(kind: str, *, numbers: bool) -> tuple[str, ...]:
 
 
 class Layout:
-    """How a kind's events are taken apart: names of its number and text columns, and what fetches them."""
+    """The number and text columns of a kind's events: their names, and getters for a struct's values."""
 
     def __init__(self, kind: str) -> None:
         self.kind = KIND_NAMES.index(kind)

@@ -249,7 +249,7 @@ def check_what_kernels_leave_is_all_that_they_do_not_take(case: Case) -> None:
     assert (columns is not None) == case.rig.kernels
     if columns is None:
         return
-    taken, left = columns.taken.place.tolist(), columns.left.tolist()
+    taken, left = columns.events.place.tolist(), columns.slow.tolist()
     assert taken == sorted(taken)
     assert left == sorted(left)
     assert len({*taken, *left}) == len(taken) + len(left)
