@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from alerts.language.columns import ABSENT, ExpressionColumns
 from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ABSENT, ExpressionColumns
 from alerts.language.symbols import Symbol, SymbolTable
 from alerts.severity import SEVERITIES
 from alerts.stages.stage import AlertTransition, Pass, Stage, Stop, Verdict

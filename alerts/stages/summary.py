@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from alerts.alert import NS_PER_SECOND, Alert
-from alerts.service_alert import DELIVERY_SUMMARY, HEARTBEAT, ServiceEvent
+from alerts.alert import Alert, Observation
+from alerts.durations import NS_PER_SECOND
+from alerts.service_alert import DELIVERY_SUMMARY, HEARTBEAT, service_alert
 from alerts.severity import SEVERITIES, severity_rank
 from alerts.stages.view import WaitingDelivery
 
@@ -59,16 +60,18 @@ def summary(receiver: str, cap: int, members: Sequence[WaitingDelivery], now: fl
         more = sum(len(of) for _, of in ranked[_RULES_NAMED:])
         named.append(f"{more:,} of {len(ranked) - _RULES_NAMED} more rules")
     first, last = members[0], members[-1]
-    return ServiceEvent(
+    return service_alert(
         DELIVERY_SUMMARY,
         (receiver, first.key, last.key, len(members)),
         SEVERITIES[min(_worst(members), len(SEVERITIES) - 1)],
-        ts_event_ns=int(now * NS_PER_SECOND),
-        source={"receiver": receiver, "count": len(members), "first": first.key, "last": last.key},
-        values={rule: len(of) for rule, of in by_rule.items()},
-        text=f"{len(members):,} more than {receiver} takes at {cap} messages a minute: {', '.join(named)}; "
-        "`tapewatch alerts` has them all",
-    ).alert()
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source={"receiver": receiver, "count": len(members), "first": first.key, "last": last.key},
+            values={rule: len(of) for rule, of in by_rule.items()},
+            text=f"{len(members):,} more than {receiver} takes at {cap} messages a minute: "
+            f"{', '.join(named)}; `tapewatch alerts` has them all",
+        ),
+    )
 
 
 def _worst(members: Iterable[WaitingDelivery]) -> int:

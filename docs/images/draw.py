@@ -29,7 +29,7 @@ from rich.style import Style
 from rich.text import Text
 
 from alerts.receivers.receiver import Delivery
-from alerts.receivers.slack_message import SlackMessage, message, reply
+from alerts.receivers.slack.message import SlackMessage, message, reply
 
 HERE = Path(__file__).parent
 COLUMNS, ROWS = 132, 36

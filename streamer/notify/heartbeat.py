@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Row, delete, insert, select, update
 
-from alerts.alert import NS_PER_SECOND, Alert
+from alerts.alert import Alert, Observation
 from alerts.clock import Clock
-from alerts.service_alert import HEARTBEAT, ServiceEvent
+from alerts.service_alert import HEARTBEAT, service_alert
 from alerts.stages.view import SUMMARISED
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.deliveries import PARKED, PENDING, TRYING
@@ -96,15 +97,17 @@ class HeartbeatSender:
         text = f"at work, source {counts.source}: {said} {since}"
         if muted:
             text += f"; muted: {', '.join(muted)}"
-        return ServiceEvent(
+        return service_alert(
             HEARTBEAT,
             (now,),
             "info",
-            ts_event_ns=int(now * NS_PER_SECOND),
-            source={"every_s": self._settings.every_s},
-            values={**new, "source": counts.source},
-            text=text,
-        ).alert()
+            Observation(
+                ts_event_ns=int(now * NS_PER_SECOND),
+                source={"every_s": self._settings.every_s},
+                values={**new, "source": counts.source},
+                text=text,
+            ),
+        )
 
     def _owe(self, alert: Alert, now: float) -> None:
         d = deliveries.c

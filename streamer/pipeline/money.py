@@ -1,17 +1,17 @@
-"""What a trade was worth."""
+"""The notional of trades."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from detectors.kernels import kernel
 from streamer.messages.batch import Kind
 
 _TRADE = int(Kind.TRADE)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def notional(
     kind: NDArray[np.int8], price: NDArray[np.float64], size: NDArray[np.float64], out: NDArray[np.float64]
 ) -> None:
@@ -22,7 +22,7 @@ def notional(
     kind, price, size
         int8[n], float64[n] and float64[n].
     out
-        float64[n], written.
+        float64[n], output.
     """
     for i in range(kind.shape[0]):
         out[i] = price[i] * size[i] if kind[i] == _TRADE else np.nan

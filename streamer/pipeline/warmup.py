@@ -14,11 +14,10 @@ from streamer.messages.batch import Batch, Decoded, Instrument, Kind
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.messages.records import Partition, Record
 from streamer.messages.texts import Strings, Texts
-from streamer.pipeline.kernel_loading import load_without_compiler
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 
-_SECOND_NS = 1_000_000_000
 _RECORDS = (Record(0, b"{}"), Record(1, None))
 _MANY = 128
 _INSTRUMENT = Instrument("warm-up", "warm-up")
@@ -27,7 +26,7 @@ _QUICK_S = 1.0  # nobody needs to be told of less
 
 
 def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] = lambda: None) -> float:
-    """Read records in each format, and run a throw-away task over an event of every kind and a tick.
+    """Read records in each format, and run a throw-away task over an event of every kind and a timer.
 
     Parameters
     ----------
@@ -44,7 +43,6 @@ def warm_up(plan: Plan, say: Callable[[str], None], also: Callable[[], object] =
         Seconds it took.
     """
     began = time.monotonic()
-    load_without_compiler()
     notice = threading.Timer(_QUICK_S, say, [_NOTICE])
     notice.start()
     try:
@@ -66,7 +64,7 @@ def _run_once(plan: Plan) -> None:
     _number_texts()
     task = Task(plan, Partition("warm-up", "", 0))
     task.step(Decoded(_one_of_each(), (), {}))
-    task.step(Tick(1, 10 * _SECOND_NS))
+    task.step(Timer(1, 10 * NS_PER_SECOND))
 
 
 def _number_texts() -> None:
@@ -76,14 +74,14 @@ def _number_texts() -> None:
 
 
 def _one_of_each() -> Batch:
-    kinds = [kind for kind in Kind if kind != Kind.TICK]
+    kinds = [kind for kind in Kind if kind != Kind.TIMER]
     n = len(kinds)
     one = np.ones(n)
     return Batch(
         instruments=(_INSTRUMENT,),
         instrument=np.zeros(n, np.int32),
         kind=np.array(kinds, np.int8),
-        ts=np.arange(n, dtype=np.int64) * _SECOND_NS,
+        ts=np.arange(n, dtype=np.int64) * NS_PER_SECOND,
         record_ts=np.zeros(n, np.int64),
         source=np.zeros(n, np.int8),
         offset=np.arange(n, dtype=np.int64),

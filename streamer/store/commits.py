@@ -247,7 +247,7 @@ def entry_rows(task_id: int, entries: Sequence[JournalEntry]) -> list[dict[str, 
             "partition": entry.partition,
             "first": entry.first,
             "last": entry.last,
-            "tick_number": entry.tick_number,
+            "tick_number": entry.timer_number,
             "ts_ns": entry.ts_ns,
             "data": entry.data,
         }

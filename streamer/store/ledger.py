@@ -208,7 +208,7 @@ class Ledger:
             "sha256": written.sha256,
             "size": written.size,
             "position": checkpoint.position,
-            "tick_number": checkpoint.tick_number,
+            "tick_number": checkpoint.timer_number,
             "config_hash": checkpoint.config_hash,
             "code_version": code_version(),
             "created_at": self._clock.now(),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from sqlalchemy import Connection, func, insert, select
 
-from alerts.alert import Alert, over
+from alerts.alert import Alert
 from alerts.one_shot import DRIFT
 from streamer.store import tables as t
 
@@ -41,15 +40,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
     rows = connection.execute(query).mappings().all()
     for row in rows:
         before = Alert.from_json(row["body"])
-        alert = replace(
-            before,
-            transition="resolved",
-            number=before.number + 1,
-            source={**before.source, "offset": None, "index": None, "tick": None},
-            values={},
-            score=None,
-            text=over(before.text, why),
-        )
+        alert = before.resolved(why)
         kept = {name: value for name, value in row.items() if name not in ("n", "routed")}
         changed = {
             "number": alert.number,

@@ -5,14 +5,13 @@ Each is written once: its id follows from what happened, and an id that is alrea
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection
 
-from alerts.alert import NS_PER_SECOND, Alert
+from alerts.alert import Alert, Observation, log_source
 from alerts.receivers.receiver import Delivery
-from alerts.service_alert import DEAD_LETTER_FLOOD, DELIVERY_PARKED, LOG_GAP, ServiceEvent
+from alerts.service_alert import DEAD_LETTER_FLOOD, DELIVERY_PARKED, LOG_GAP, service_alert
 from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
@@ -32,16 +31,18 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
         Wall-clock seconds.
     """
     receiver = delivery.receiver
-    return ServiceEvent(
+    return service_alert(
         DELIVERY_PARKED,
         # with attempts: a parked delivery that is retried and refused again raises another alert
         (receiver, reason, delivery.key, delivery.attempts),
         "critical",
-        ts_event_ns=int(now * NS_PER_SECOND),
-        source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
-        text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
-        "and they are retried",
-    ).alert()
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
+            text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
+            "and they are retried",
+        ),
+    )
 
 
 def dead_letter_flood(
@@ -62,16 +63,18 @@ def dead_letter_flood(
     config_hash
         The configuration they were decoded under.
     """
-    return ServiceEvent(
+    return service_alert(
         DEAD_LETTER_FLOOD,
         (*partition, reason, minute, first_offset),
         "warning",
-        ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
-        source=_log(partition, first_offset) | {"reason": reason},
-        text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
-        f"only counted from offset {first_offset} on",
-        config_hash=config_hash,
-    ).alert()
+        Observation(
+            ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
+            source=_log(partition, first_offset) | {"reason": reason},
+            text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
+            f"only counted from offset {first_offset} on",
+        ),
+        config_hash,
+    )
 
 
 def log_gap(
@@ -93,16 +96,18 @@ def log_gap(
         What follows from it, for people.
     """
     first, last = lost
-    return ServiceEvent(
+    return service_alert(
         LOG_GAP,
         (*partition, first, last),
         "critical",
-        ts_event_ns=int(now * NS_PER_SECOND),
-        source=_log(partition, first) | {"last_offset": last},
-        text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
-        f"before they were read{f'; {detail}' if detail else ''}",
-        config_hash=config_hash,
-    ).alert()
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(partition, first) | {"last_offset": last},
+            text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
+            f"before they were read{f'; {detail}' if detail else ''}",
+        ),
+        config_hash,
+    )
 
 
 def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_hash: str = "") -> Alert:
@@ -119,16 +124,18 @@ def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_
     config_hash
         The configuration that runs.
     """
-    return ServiceEvent(
+    return service_alert(
         LOG_GAP,
         (*old, *new),
         "critical",
-        ts_event_ns=int(now * NS_PER_SECOND),
-        source=_log(old, reach),
-        text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset {reach} "
-        "on is lost, detection starts afresh with the new one",
-        config_hash=config_hash,
-    ).alert()
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(old, reach),
+            text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset "
+            f"{reach} on is lost, detection starts afresh with the new one",
+        ),
+        config_hash,
+    )
 
 
 def raise_service_alert(
@@ -178,5 +185,5 @@ def raise_service_alert(
     return insert_absent(connection, outbox, [row]) == 1
 
 
-def _log(partition: Partition, offset: int) -> dict[str, Any]:
-    return {"topic": partition.topic, "partition": partition.partition, "offset": offset, "index": None}
+def _log(partition: Partition, offset: int) -> dict[str, str | int | None]:
+    return log_source(partition.topic, partition.partition, offset)

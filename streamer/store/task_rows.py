@@ -65,7 +65,7 @@ class CheckpointRow:
     task_id: int
     seq: int
     position: int
-    tick_number: int
+    timer_number: int
     config_hash: str
     file: str = ""
     sha256: str = ""
@@ -98,18 +98,24 @@ def next_generation(incarnation: str) -> str:
 def entries_after(connection: Connection, task_id: int, seq: int) -> list[JournalEntry]:
     """A task's journal entries after a sequence number, in order."""
     c = t.journal.c
-    query = select(t.journal).where(c.task_id == task_id, c.seq > seq).order_by(c.seq)
-    return [
-        JournalEntry(**{name: value for name, value in row.items() if name != "task_id"})
-        for row in connection.execute(query).mappings()
-    ]
+    columns = [column for column in c if column.name not in ("task_id", "tick_number")]
+    query = select(*columns, c.tick_number.label("timer_number"))
+    rows = connection.execute(query.where(c.task_id == task_id, c.seq > seq).order_by(c.seq))
+    return [JournalEntry(**row) for row in rows.mappings()]
 
 
 def checkpoints_of(connection: Connection, task_id: int) -> list[CheckpointRow]:
     """The checkpoints of a task, newest first."""
     c = t.checkpoints.c
     query = select(
-        c.task_id, c.seq, c.position, c.tick_number, c.config_hash, c.file, c.sha256, c.code_version
+        c.task_id,
+        c.seq,
+        c.position,
+        c.tick_number.label("timer_number"),
+        c.config_hash,
+        c.file,
+        c.sha256,
+        c.code_version,
     )
     rows = connection.execute(query.where(c.task_id == task_id).order_by(c.seq.desc()))
     return [CheckpointRow(**row) for row in rows.mappings()]

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contracts.stages import FIRED, Facts
 from fakes.alert_bodies import commit
 from fakes.delivering import QUICK, notifier
 from fakes.slack import FakeSlack, Received
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
-from stage_rig import FIRED, Facts
 
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings
 from alerts.stages.cap import CapStage
 from alerts.stages.stage import HoldUntil, Pass, Verdict
 from streamer.notify.notifier import Notifier

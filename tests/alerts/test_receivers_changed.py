@@ -13,8 +13,7 @@ from fakes.alert_bodies import commit
 from fakes.delivering import KEY, notifier, receiver_set
 from fakes.slack import FakeSlack, server_error, slow
 
-from alerts.receivers.registry import build_receiver
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.store.database import Database, open_store

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from stage_rig import NOW, SETTINGS, check
+from contracts.stages import NOW, SETTINGS, check
 
 from alerts.stages import stage as messages
 from alerts.stages.registry import STAGES, RegisteredStage

@@ -13,8 +13,7 @@ from fakes.alert_bodies import commit
 from fakes.delivering import KEY, QUICK
 from fakes.slack import FakeSlack
 
-from alerts.receivers.registry import build_receiver
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Phase, Stage, Stop, Verdict
 from alerts.stages.view import StageView

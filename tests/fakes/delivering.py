@@ -16,8 +16,7 @@ from typing import Any
 import structlog
 
 from alerts.receivers.receiver import Delivery, Receiver
-from alerts.receivers.registry import build_receiver
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.stages.cap import MINUTE_S
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router, RouteSettings

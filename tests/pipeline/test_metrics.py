@@ -133,7 +133,7 @@ def test_labels_that_are_known_are_there_before_anything_happens(service: Servic
 def test_everything_that_happened_is_counted(service: Service) -> None:
     service.work()
     seen = service.world.seen
-    transitions = [each for work in seen for each in work.outcome.transitions]
+    transitions = [each for step in seen for each in step.outcome.transitions]
     assert len(transitions) > 50
     for each in transitions:
         same = {"rule": each.rule, "severity": each.severity, "transition": each.transition}
@@ -142,8 +142,8 @@ def test_everything_that_happened_is_counted(service: Service) -> None:
     fired = sum(each.transition == "fired" for each in transitions)
     assert service.value("tapewatch_event_to_decision_seconds_count") == fired
     assert service.value("tapewatch_records_total", topic="trades") == 3_000
-    assert service.value("tapewatch_batch_seconds_count") == sum(work.records > 0 for work in seen)
-    statuses = [status for work in seen for each in work.outcome.scores for status in each.status]
+    assert service.value("tapewatch_batch_seconds_count") == sum(step.records > 0 for step in seen)
+    statuses = [status for step in seen for each in step.outcome.scores for status in each.status]
     assert service.value("tapewatch_scored_events_total") == len(statuses)
     ready = sum(status == 1 for status in statuses)
     assert service.value("tapewatch_scored_events_total", status="ready") == ready
@@ -294,7 +294,8 @@ def test_an_address_in_use_is_one_clear_line(service: Service) -> None:
         pass
     host, port = service.address
     assert str(raised.value) == (
-        f"serve.address: {host}:{port} is in use: stop what listens there, or give another address, or off"
+        f"serve.address: {host}:{port} is in use: "
+        "stop the process that listens there, or set another address, or off"
     )
     assert raised.value.exit_code == 1
 

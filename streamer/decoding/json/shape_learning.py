@@ -1,4 +1,4 @@
-"""The shape of a row that was read by the book; see `streamer.decoding.json.row_shapes`."""
+"""Learns the shape of a fully parsed row; see `streamer.decoding.json.row_shapes`."""
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 # ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from detectors.kernels import kernel
 from streamer.decoding.json.json_strings import QUOTE
 from streamer.decoding.json.nested_lists import after_levels, begins_levels
 from streamer.decoding.json.plan_layout import COLUMN, FIELD_WIDTH, KIND, UNWANTED
@@ -50,15 +50,15 @@ U = np.uint64
 _NONE, _ONE = U(0), U(1)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def nothing_read(memory):
-    """Before the values of a row that is read by the book."""
+    """Start collecting the values of a row that is fully parsed."""
     put_word(memory + 8 * VALUES_READ, _NONE)
 
 
-@njit(error_model="numpy", forceinline=True)
+@kernel(error_model="numpy", forceinline=True)
 def value_read(at, end, target, memory):
-    """A value of such a row, with its quotes."""
+    """Add a value of such a row, including its quotes."""
     count = number_at(memory, VALUES_READ)
     if count < MOST_VALUES:
         to = memory + 8 * (VALUES_READ + 1 + 3 * count)
@@ -68,9 +68,9 @@ def value_read(at, end, target, memory):
     put_word(memory + 8 * VALUES_READ, U(count + 1))
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def learn_shape(at, end, keys, quotes, head, fields, step, memory):
-    """Keep the shape of a sound row that was read by the book, if it has one and there is room.
+    """Store the shape of a valid, fully parsed row, if it has one and there is room.
 
     Columns are `step` bytes apart.
     """
@@ -78,7 +78,7 @@ def learn_shape(at, end, keys, quotes, head, fields, step, memory):
     if learned == MOST_SHAPES or count == 0 or count > MOST_VALUES:
         return
     shape = memory + 8 * (SHAPES_AT + learned * SHAPE_WIDTH)
-    part, colon, behind, found, other = shape + 8 * FIRST_PART, 0, at, 0, _NONE
+    part, colon, stop, found, other = shape + 8 * FIRST_PART, 0, at, 0, _NONE
     for value in range(count):
         read = memory + 8 * (VALUES_READ + 1 + 3 * value)
         begin, value_end, target = number_at(read, 0), number_at(read, 1), number_at(read, 2)
@@ -93,23 +93,23 @@ def learn_shape(at, end, keys, quotes, head, fields, step, memory):
         if begin <= head:
             before = colon
             while colon < keys and number_at(memory, COLONS + colon) < begin:
-                if number_at(memory, COLONS + colon) < behind:  # within a value
+                if number_at(memory, COLONS + colon) < stop:  # inside a value
                     return
                 colon += 1
             if colon == before or (how == LEVELS) != (begin == head):
                 return
             put_word(part + 8 * COLON, U(colon - 1))
-            put_word(part + 8 * BEFORE, U(number_at(memory, COLONS + colon - 1) - behind))
+            put_word(part + 8 * BEFORE, U(number_at(memory, COLONS + colon - 1) - stop))
             found += 1
-        if begin - behind > 8 * PART_WORDS:
+        if begin - stop > 8 * PART_WORDS:
             return
-        _write(part, behind, begin)
+        _write(part, stop, begin)
         _write_reading(part, target, how, fields, step)
-        behind = value_end
+        stop = value_end
         part += 8 * PART_WIDTH
-    if colon != keys or end - behind > 8 * PART_WORDS or (head != end) != ends_in_levels(shape, found):
+    if colon != keys or end - stop > 8 * PART_WORDS or (head != end) != ends_in_levels(shape, found):
         return
-    _write(part, behind, end)
+    _write(part, stop, end)
     put_word(shape + 8 * KEYS, U(keys))
     put_word(shape + 8 * QUOTES, U(quotes))
     put_word(shape + 8 * VALUES, U(count))
@@ -121,7 +121,7 @@ def learn_shape(at, end, keys, quotes, head, fields, step, memory):
     put_word(memory + 8 * LEARNED, U(learned + 1))
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _how(begin, value_end, end):
     first = byte_at(begin)
     if first == QUOTE:
@@ -131,7 +131,7 @@ def _how(begin, value_end, end):
     return NESTED if first == LIST or first == OBJECT else BARE
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _write_reading(part, target, how, fields, step):
     kind, column = UNWANTED, 0
     if target != UNWANTED:
@@ -144,9 +144,9 @@ def _write_reading(part, target, how, fields, step):
     put_word(part + 8 * STEP, U(step))
 
 
-@njit(error_model="numpy")
+@kernel(error_model="numpy")
 def _write(part, begin, end):
-    """Keep the bytes of a part."""
+    """Store the bytes of a part."""
     size = end - begin
     for word in range(PART_WORDS):
         bytes_there = max(0, min(size - 8 * word, 8))
