@@ -136,11 +136,11 @@ class Sender:
             self._stopping.wait(pause)
             return
         now = self._clock.now()
+        view = ClaimView(self._database, self._messages, now)
         due = self._deliveries.due(self.name, CLAIM, now)
         if not due:
             self._woken.wait(self._until_due())
             return
-        view = ClaimView(self._database, self._messages, now)
         joined = self.stages.join(self.name, now, view)
         if joined is not None:
             self._deliver_joined(joined, now)

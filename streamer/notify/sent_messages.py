@@ -53,20 +53,19 @@ class SentMessages:
         """Note that deliveries have been joined into an alert of this rule."""
         self._joined[rule] = time.monotonic()
 
-    def ages(self) -> list[float]:
-        """How long ago each message was sent, in seconds, oldest first."""
+    def ages(self, now: float) -> list[float]:
+        """How long before a monotonic time each message was sent, in seconds, oldest first."""
         self._load()
-        now = time.monotonic()
         return [now - at for at in self._sent]
 
-    def joined_age(self, rule: str) -> float | None:
-        """How long ago deliveries were last joined into an alert of this rule, None where they were not."""
+    def joined_age(self, rule: str, now: float) -> float | None:
+        """How long before then deliveries were last joined into an alert of this rule, None if never."""
         if rule not in self._joined:
             with self._database.read() as connection:
                 at = last_of_rule(connection, self._receiver, rule, self._began_at - KEPT_S)
             self._joined[rule] = None if at is None else self._monotonic(at)
         joined_at = self._joined[rule]
-        return None if joined_at is None else time.monotonic() - joined_at
+        return None if joined_at is None else now - joined_at
 
     def _load(self) -> None:
         if self._loaded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -105,22 +106,23 @@ class ClaimView(StoreView):
     messages
         What was sent to this receiver.
     now
-        Wall-clock seconds.
+        Wall-clock seconds, just read: messages are placed on that clock by how long ago they were sent.
     """
 
     def __init__(self, database: Database, messages: SentMessages, now: float) -> None:
         super().__init__(database.read, now)
+        self._monotonic = time.monotonic()
         self._messages = messages
         self._claimed = 0
 
     def sent_since(self, receiver: str, since: float) -> Sequence[float]:
         """Times of messages after `since`; what passed earlier in this claim counts as sent now."""
-        sent = [self._now - age for age in self._messages.ages()]
+        sent = [self._now - age for age in self._messages.ages(self._monotonic)]
         return [at for at in (*sent, *[self._now] * self._claimed) if at > since]
 
     def joined_since(self, receiver: str, rule: str, since: float) -> bool:
         """True when deliveries there were joined into an alert of this rule after `since`."""
-        age = self._messages.joined_age(rule)
+        age = self._messages.joined_age(rule, self._monotonic)
         return age is not None and self._now - age > since
 
     def add(self) -> None:

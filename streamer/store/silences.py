@@ -55,8 +55,8 @@ class StoreSilences:
         """Rules that are muted at a time, and until when, by name; other silences are not among them."""
         with self._database.read() as connection:
             in_force = silences_in_force(connection, now)
-        muted = {each.rule: each.ends_at for each in in_force if each.rule is not None}
-        return dict(sorted(muted.items()))
+        ends = sorted((each.rule, each.ends_at) for each in in_force if each.rule is not None)
+        return dict(ends)  # of several mutes of a rule the one that ends last
 
 
 def silences_in_force(connection: Connection, now: float) -> list[Silence]:
