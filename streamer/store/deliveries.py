@@ -264,7 +264,7 @@ class StoreDeliveries:
                 connection.execute(update(deliveries).where(_is(delivery)).values(**values))
 
 
-def _transition(row: Row[Any]) -> AlertTransition:
+def _transition(row: Any) -> AlertTransition:
     return AlertTransition(
         row.alert_id, row.number, row.rule, row.severity, row.transition, json.loads(row.body)
     )
