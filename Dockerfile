@@ -1,12 +1,16 @@
 # Two stages: the first installs and compiles the kernels, the second holds only what runs.
 FROM python:3.11-slim AS build
 WORKDIR /src
-RUN python -m venv /opt/tapewatch
+# The locked versions, checked by hash and never built from source; then the project itself, with the locked setuptools.
+COPY requirements.lock ./
+RUN python -m venv /opt/tapewatch \
+    && /opt/tapewatch/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY streamer streamer
 COPY detectors detectors
 COPY alerts alerts
-RUN /opt/tapewatch/bin/pip install --no-cache-dir .
+RUN /opt/tapewatch/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && /opt/tapewatch/bin/pip check
 # Kernels are compiled here, once, so that a container starts in seconds; two captures reach all of them
 # but those that read Kafka's batches, which the check of every start reaches.
 ENV NUMBA_CACHE_DIR=/opt/kernels NUMBA_CPU_NAME=generic

@@ -6,10 +6,12 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
+DOCS   := $(VENV)/.docs
+RELEASE := $(VENV)/.release
 # what it is measured against
 PEERS  := .venv-peers/.ready
 
-.PHONY: help demo replay test lint quality bench fuzz pictures format clean schemas
+.PHONY: help demo replay test lint quality bench fuzz pictures format clean schemas docs dist lock audit
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -22,6 +24,14 @@ $(RUNS): pyproject.toml
 
 $(READY): $(RUNS)
 	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(DOCS): $(RUNS)
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	@touch $@
+
+$(RELEASE): $(RUNS)
+	$(BIN)/pip install --quiet --editable '.[release]'
 	@touch $@
 
 demo: $(RUNS)   ## A simulated market through the whole service, no broker needed; what was planted against what was caught
@@ -61,8 +71,30 @@ pictures: $(RUNS) ## The pictures of the README, drawn anew from a real run; nee
 	$(BIN)/pip install --quiet --editable '.[pictures]'
 	$(BIN)/python docs/images/draw.py
 
-clean:           ## Remove the virtual environment and caches
-	rm -rf $(VENV) $(dir $(PEERS)) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+docs: $(DOCS)    ## The documentation as a website in site/; broken links are errors
+	$(BIN)/mkdocs build --strict
+
+dist: $(RELEASE) ## Build sdist and wheel into dist/, install the wheel into a clean environment, run the demo from it
+	rm -rf build dist
+	$(BIN)/python -m build
+	set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(PYTHON) -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/pip" install --quiet dist/*.whl; \
+	cd "$$folder"; export NUMBA_CACHE_DIR="$$folder/kernels"; \
+	venv/bin/tapewatch --version; \
+	venv/bin/tapewatch demo --minutes 15 --port 0
+
+lock: $(RELEASE) ## Lock the versions and hashes the image installs; LOCK_ARGS=--upgrade for the newest
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	  --group build --custom-compile-command 'make lock' --output-file requirements.lock $(LOCK_ARGS) pyproject.toml
+
+audit: $(RELEASE) ## Look up known vulnerabilities of the locked versions; needs the advisory database
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(AUDIT_ARGS) \
+	  --requirement requirements.lock || { echo "make audit: failed. Either vulnerabilities are listed above, or the" \
+	  "advisory database could not be reached and nothing was audited." >&2; exit 1; }
+
+clean:           ## Remove the virtual environments, caches and built files
+	rm -rf $(VENV) $(dir $(PEERS)) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist site *.egg-info
 
 schemas: $(READY) ## Export the JSON Schemas of events and of the configuration to docs/schemas
 	$(BIN)/python -c "import json; from streamer.decoding.event_schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/event.json

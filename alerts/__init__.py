@@ -1,1 +1,1 @@
-"""What is worth a person's time: rule language, rules, episodes, routing, receivers."""
+"""Alerts: the rule language, rules, episodes, routing and receivers."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from alerts.durations import NS_PER_SECOND
 from alerts.severity import Severity
-
-NS_PER_SECOND = 1_000_000_000
 
 _SOURCE_ORDER = ("topic", "partition", "offset", "index", "tick")
 
@@ -26,6 +25,63 @@ def rfc3339(ns: int) -> str:
     """
     seconds, rest = divmod(ns, NS_PER_SECOND)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def log_source(
+    topic: str, partition: int, offset: int | None = None, index: int | None = None
+) -> dict[str, str | int | None]:
+    """The `source` of an alert about a partition; offset and index are those of an event, where it is one."""
+    return {"topic": topic, "partition": partition, "offset": offset, "index": index}
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """Which rule raises an alert, and under which configuration.
+
+    Parameters
+    ----------
+    name, version
+        The rule, and a hash of what it says.
+    severity
+        How much it matters now.
+    config_hash
+        Of the configuration it was detected under.
+    detector, model_version
+        The detector that the rule names first, and its version; None without one.
+    """
+
+    name: str
+    version: str
+    severity: Severity
+    config_hash: str
+    detector: str | None = None
+    model_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What an alert reports: when and where it was seen, and in which words.
+
+    Parameters
+    ----------
+    ts_event_ns, source, text
+        As in the alert.
+    venue, symbol
+        The instrument, None where it is not about one.
+    values
+        What the rule names, as it was on that row.
+    score, rarity_s
+        Of the rule's detector on that row.
+    """
+
+    ts_event_ns: int
+    source: Mapping[str, str | int | None]
+    text: str
+    venue: str | None = None
+    symbol: str | None = None
+    values: Mapping[str, float | str | None] = field(default_factory=dict)
+    score: float | None = None
+    rarity_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +108,7 @@ class Alert:
         Event time of the row behind the transition, ns since 1970 UTC; in JSON also as RFC 3339.
     source
         Where that row came from: topic (or file), partition, offset, and index within the record;
-        for a tick its number.
+        for a timer its number.
     values
         What the rule names, as it was on that row; None where it was missing.
     detector, score, model_version
@@ -66,14 +122,15 @@ class Alert:
 
     Examples
     --------
-    >>> alert = Alert(
-    ...     id="0a", origin="detect", transition="fired", number=0, rule="fat_finger", rule_version="1f",
-    ...     severity="critical", venue="binance", symbol="BTCUSDT", ts_event_ns=1_700_000_000_000_000_000,
-    ...     source={"topic": "spot", "partition": 0, "offset": 7, "index": 0}, values={"size": 512.0},
-    ...     detector=None, score=None, rarity_s=None, model_version=None, config_hash="c0", text="big",
+    >>> seen = Observation(
+    ...     ts_event_ns=1_700_000_000_000_000_000, source=log_source("spot", 0, 7, 0), text="big",
+    ...     venue="binance", symbol="BTCUSDT", values={"size": 512.0},
     ... )
+    >>> alert = Alert.detected("0a", "fired", 0, AlertRule("fat_finger", "1f", "critical", "c0"), seen)
     >>> Alert.from_json(alert.to_json()) == alert
     True
+    >>> alert.resolved("the task has ended").text
+    'big (over: the task has ended)'
     """
 
     id: str
@@ -95,6 +152,49 @@ class Alert:
     config_hash: str
     text: str
 
+    @classmethod
+    def detected(
+        cls, alert_id: str, transition: str, number: int, rule: AlertRule, seen: Observation
+    ) -> Alert:
+        """A transition that detection has derived."""
+        return cls(
+            id=alert_id,
+            origin="detect",
+            transition=transition,
+            number=number,
+            rule=rule.name,
+            rule_version=rule.version,
+            severity=rule.severity,
+            venue=seen.venue,
+            symbol=seen.symbol,
+            ts_event_ns=seen.ts_event_ns,
+            source=seen.source,
+            values=seen.values,
+            detector=rule.detector,
+            score=seen.score,
+            rarity_s=seen.rarity_s,
+            model_version=rule.model_version,
+            config_hash=rule.config_hash,
+            text=seen.text,
+        )
+
+    @classmethod
+    def about_service(cls, alert_id: str, rule: AlertRule, seen: Observation) -> Alert:
+        """An alert that the service raises about itself: it fires, and nothing resolves it."""
+        return replace(cls.detected(alert_id, "fired", 0, rule, seen), origin="service")
+
+    def resolved(self, why: str) -> Alert:
+        """The end of this alert without a row that ended it: the transition that follows this one."""
+        return replace(
+            self,
+            transition="resolved",
+            number=self.number + 1,
+            source={**self.source, "offset": None, "index": None, "tick": None},
+            values={},
+            score=None,
+            text=over(self.text, why),
+        )
+
     @property
     def ts_event(self) -> str:
         """`ts_event_ns` as RFC 3339."""
@@ -108,9 +208,9 @@ class Alert:
         with a question mark for half a surrogate pair, which has no UTF-8.
         """
         body: dict[str, Any] = {}
-        for field in fields(self):
-            body[field.name] = _finite(getattr(self, field.name))
-            if field.name == "ts_event_ns":
+        for each in fields(self):
+            body[each.name] = _finite(getattr(self, each.name))
+            if each.name == "ts_event_ns":
                 body["ts_event"] = self.ts_event
         known = [key for key in _SOURCE_ORDER if key in self.source]
         others = sorted(key for key in self.source if key not in _SOURCE_ORDER)
@@ -121,15 +221,15 @@ class Alert:
 
     @classmethod
     def from_json(cls, body: bytes) -> Alert:
-        """The alert behind such a line.
+        """Read an alert from such a line.
 
         Raises
         ------
         ValueError
-            When it is not one.
+            When the line is not an alert.
         """
         read = json.loads(body)
-        names = [field.name for field in fields(cls)]
+        names = [each.name for each in fields(cls)]
         missing = [name for name in names if name not in read] if isinstance(read, dict) else ["everything"]
         if missing:
             raise ValueError(f"not an alert: {', '.join(missing)} missing")
@@ -141,7 +241,7 @@ def _finite(value: Any) -> Any:
 
 
 def over(said: str, why: str) -> str:
-    """What an alert says at its end: what it said last, so that it can be understood alone, and why.
+    """The text of a resolved alert: its last text, so that it can be understood alone, and why it ended.
 
     Examples
     --------

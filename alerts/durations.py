@@ -1,11 +1,8 @@
-"""Durations as people write them: an integer and a unit, ``10s``, ``5m``, ``1h``, ``2d``."""
+"""Durations written as an integer and a unit: ``10s``, ``5m``, ``1h``, ``2d``."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 NS_PER_SECOND = 1_000_000_000
 
@@ -19,7 +16,7 @@ def duration_s(text: str) -> int:
     Raises
     ------
     ValueError
-        When the text is not a duration; the message says how one is written.
+        When the text is not a duration; the message says how to write one.
 
     Examples
     --------
@@ -30,10 +27,10 @@ def duration_s(text: str) -> int:
         ...
     ValueError: '5 minutes' is not a duration: write an integer and s, m, h or d, such as 10s
     """
-    found = _PATTERN.fullmatch(text)
-    if found is None:
+    match = _PATTERN.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is not a duration: write an integer and s, m, h or d, such as 10s")
-    return int(found[1]) * _UNIT_S[found[2]]
+    return int(match[1]) * _UNIT_S[match[2]]
 
 
 def duration_ns(text: str) -> int:
@@ -48,7 +45,7 @@ def duration_ns(text: str) -> int:
 
 
 def spoken(seconds: float) -> str:
-    """A duration for people, in its largest unit: one digit after the point below ten of it.
+    """A duration for people, in its largest unit, with one decimal below ten.
 
     Examples
     --------
@@ -58,16 +55,3 @@ def spoken(seconds: float) -> str:
     unit = next((unit for unit in ("d", "h", "m") if seconds >= _UNIT_S[unit]), "s")
     amount = seconds / _UNIT_S[unit]
     return f"{amount:.0f}{unit}" if round(amount, 1) >= 10 else f"{amount:.1f}".removesuffix(".0") + unit
-
-
-parse_duration = duration_ns
-"""`duration_ns` under the name that says what it does to a setting."""
-
-
-def _check(text: str) -> str:
-    duration_ns(text)
-    return text
-
-
-DurationText = Annotated[str, AfterValidator(_check)]
-"""A setting that holds a duration, kept as it was written; `duration_ns` gives its ns."""

@@ -1,8 +1,8 @@
-"""Alerts that are told once: they fire, and nothing ever resolves them."""
+"""Alerts that fire once and are never resolved."""
 
 from __future__ import annotations
 
 from typing import Final
 
 DRIFT: Final = "drift"
-"""The rule name of drifts, and of no rule of anybody's own: what has drifted stays so, or drifts again."""
+"""The rule name of drift alerts, reserved for them: what has drifted stays so, or drifts again."""

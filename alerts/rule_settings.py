@@ -1,4 +1,4 @@
-"""What a user can say about rules."""
+"""The settings of rules."""
 
 from __future__ import annotations
 
@@ -15,24 +15,35 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from alerts.catalogue.files import known_set, read_set, set_names
-from alerts.holding import DurationText, HoldText
+from alerts.for_clause import HoldText, RuleDurationText
+from alerts.language.symbols import KIND_LABELS, KIND_NAMES, EventKind, KindName
 from alerts.severity import SEVERITIES, Severity
 from alerts.suggestions import did_you_mean
 
-KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat", "tick"]
-"""Kinds of events by name, in the order of their codes."""
+WrittenKindName = Literal[EventKind, "timer", "tick"]
+"""Kinds of events as they may be written; ``tick`` is the older word for ``timer``."""
 
 MAX_TEXT = 2_000
-"""Characters that an expression or a text may have."""
+"""Maximum characters of an expression or a text."""
 
 _RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
+def _stored_kind(value: object) -> object:
+    if value in KIND_LABELS or value in KIND_NAMES:
+        return "tick" if value == "timer" else value
+    choices = ", ".join(f"'{label}'" for label in KIND_LABELS)
+    raise PydanticKnownError("literal_error", {"expected": choices})
+
+
 def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+_Kind = Annotated[KindName, BeforeValidator(_stored_kind, json_schema_input_type=WrittenKindName)]
 
 
 class RuleSettings(BaseModel):
@@ -43,23 +54,25 @@ class RuleSettings(BaseModel):
     when
         The condition, in the rule language.
     on
-        Kinds of events to evaluate it on; by default those that carry what the rule names.
+        Kinds of events to evaluate it on; by default those that carry what the condition names.
+        ``timer`` marks the passing of time; ``tick`` means the same.
     for_
-        ``for`` in a file: ``3 of 5`` evaluations, or ``10s`` at every evaluation; by default at once.
+        ``for`` in a file: true on ``3 of 5`` evaluations, or on every evaluation for ``10s``; by default the
+        alert fires at once.
     clear
-        How long it must not have been true before the alert is resolved.
+        How long the condition must not have been true before the alert resolves.
     severity
-        How much it matters.
+        The severity of its alerts.
     escalate
-        Higher severities, each with the condition on which the alert has it.
+        Higher severities, each with the condition under which the alert has it.
     text
-        What the alert says, with names in braces: ``"{symbol} moved {return_bps_10s:+.1f} bps"``.
+        The text of the alert, with names in braces: ``"{symbol} moved {return_bps_10s:+.1f} bps"``.
     why
-        For people: what the rule is for.
+        Purpose of the rule, for people.
     references
-        For people: where the rule and its thresholds come from.
+        Sources of the rule and its thresholds, for people.
     disabled
-        True switches it off; that is how one rule of a set is left out.
+        True disables the rule, for example one of a set.
     """
 
     model_config = ConfigDict(
@@ -67,9 +80,9 @@ class RuleSettings(BaseModel):
     )
 
     when: str = Field(max_length=MAX_TEXT)
-    on: Annotated[tuple[KindName, ...] | None, BeforeValidator(_several)] = None
+    on: Annotated[tuple[_Kind, ...] | None, BeforeValidator(_several)] = None
     for_: HoldText | None = Field(default=None, alias="for")
-    clear: DurationText = "60s"
+    clear: RuleDurationText = "60s"
     severity: Severity = "warning"
     escalate: dict[Severity, Annotated[str, Field(max_length=MAX_TEXT)]] = Field(default_factory=dict)
     text: str | None = Field(default=None, max_length=MAX_TEXT)
@@ -81,7 +94,7 @@ class RuleSettings(BaseModel):
     def _check(self) -> RuleSettings:
         problems = []
         if self.on == ():
-            problems.append(_problem(("on",), "names no kind (leave it out for the usual ones)"))
+            problems.append(_problem(("on",), "names no kind (leave it out for the default)"))
         base = SEVERITIES.index(self.severity)
         problems += [
             _problem(
@@ -96,10 +109,10 @@ class RuleSettings(BaseModel):
 
 
 class RulesSettings(BaseModel):
-    """All rules: sets from the catalogue in ``extends``, and rules by name beside it.
+    """All rules: sets from the catalogue in ``extends``, and further rules by name.
 
-    A rule named like one of a set changes only what it says of it; ``null`` or ``disabled: true``
-    leaves that one out.
+    A rule with the name of one in a set overrides only the settings it gives; ``null`` or ``disabled: true``
+    disables that rule.
 
     Examples
     --------
@@ -115,7 +128,7 @@ class RulesSettings(BaseModel):
 
     @property
     def enabled(self) -> dict[str, RuleSettings]:
-        """The rules that are on, by name: those of the sets first, then the user's own, as written."""
+        """Enabled rules by name: those of the sets first, then the user's own, in the order written."""
         return {name: rule for name, rule in (self.__pydantic_extra__ or {}).items() if not rule.disabled}
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""Rules: conditions, what they are evaluated on, and how much they matter."""
+"""Compiled rules: conditions, the kinds they are evaluated on, and severities."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.holding import Hold, parse_duration, parse_hold
-from alerts.language.columns import ExpressionColumns
+from alerts.for_clause import Hold, parse_hold, rule_duration_ns
 from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
 from alerts.rule_settings import RuleSettings
 from alerts.severity import SEVERITIES
-from alerts.text import TextTemplate, compile_text
+from alerts.text_template import TextTemplate, compile_text
 
 RULES_VERSION = 1
-"""Raised whenever the same rule would come to other transitions than before."""
+"""Raised whenever the same rule could give other transitions than before."""
 
-_VERSION_HEX_DIGITS = 16  # 64 bits tell all rules anybody writes from one another
+_VERSION_HEX_DIGITS = 16  # 64 bits: collisions are negligible
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,25 +36,25 @@ class Rule:
     name
         Its name.
     version
-        A hash of everything that decides what it detects: not of its text, nor of how it is spelled.
+        A hash of everything that determines its transitions; not of its text or spelling.
     condition
-        When it holds.
+        The condition of `when`.
     escalations
-        Codes of higher severities, ascending, each with the condition on which the alert has it.
+        Codes of higher severities, ascending, each with the condition under which the alert has it.
     kinds
-        The kinds of events that it is evaluated on.
+        The kinds of events it is evaluated on.
     hold
-        How often or how long the condition has to be true before it fires.
+        How often or how long the condition must be true before it fires.
     clear_ns
-        How long it must not have been true before it resolves (ns).
+        How long the condition must not have been true before it resolves (ns).
     severity
-        Code of its severity, its place in `SEVERITIES`.
+        Code of its severity, its position in `SEVERITIES`.
     text
-        What its alerts say, None for the condition with its values.
+        The template of its alerts' text; None for the condition with its values.
     symbols
-        Everything it names: in the condition, the escalations, the text; each once.
+        Everything that the condition, the escalations and the text name, each once.
     settings
-        What it was compiled from.
+        The settings it was compiled from.
     """
 
     name: str
@@ -75,53 +75,48 @@ class Rule:
         return tuple(symbol.name for symbol in self.symbols)
 
     @property
-    def needed(self) -> tuple[Symbol, ...]:
-        """What it cannot be evaluated without: what the condition names."""
-        return self.condition.symbols
-
-    @property
     def when(self) -> str:
         """The condition as it was written."""
         return self.condition.text
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What it says, for a person who asks why: JSON's types only."""
-        said = self.settings.model_dump(mode="json", exclude={"disabled", "why", "references"})
-        return {**said, "on": [KIND_NAMES[kind] for kind in sorted(self.kinds)]}
+        """Its settings as alerts report them, in JSON types."""
+        settings = self.settings.model_dump(mode="json", exclude={"disabled", "why", "references"})
+        return {**settings, "on": [KIND_NAMES[kind] for kind in sorted(self.kinds)]}
 
     def holds(self, columns: ExpressionColumns, evaluated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """On which of the rows that count as evaluations the condition is true, bool[n]."""
+        """The evaluated rows on which the condition is true, bool[n]."""
         return self.condition.evaluate(columns) & evaluated if evaluated.any() else evaluated
 
     def severities(self, columns: ExpressionColumns) -> NDArray[np.int8]:
-        """The severity on each row if the condition is true there, int8[n]."""
+        """The severity that the rule has on each row on which it is true, int8[n]."""
         severity = np.full(columns.n, self.severity, np.int8)
         for code, condition in self.escalations:
             severity[condition.evaluate(columns)] = code
         return severity
 
     def render(self, values: Mapping[str, float | str | None]) -> str:
-        """What an alert with these values says."""
+        """The text of an alert with these values."""
         return self.condition.explain(values) if self.text is None else self.text.format(values)
 
 
 def rows_of(kinds: frozenset[int], kind: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Which of n rows are of some kinds, bool[n].
+    """Which of n rows are of the given kinds, bool[n].
 
     Examples
     --------
     >>> rows_of(frozenset({1, 6}), np.array([0, 1, 6], np.int8))
     array([False,  True,  True])
     """
-    return _chosen(kinds).take(kind)
+    return _kind_mask(kinds).take(kind)
 
 
 @cache
-def _chosen(kinds: frozenset[int]) -> NDArray[np.bool_]:
-    chosen = np.zeros(len(KIND_NAMES) + 1, np.bool_)  # the last is a tick
-    chosen[sorted(kinds)] = True
-    return chosen
+def _kind_mask(kinds: frozenset[int]) -> NDArray[np.bool_]:
+    mask = np.zeros(len(KIND_NAMES), np.bool_)
+    mask[sorted(kinds)] = True
+    return mask
 
 
 def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
@@ -132,14 +127,14 @@ def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
     name
         Its name.
     settings
-        What it says.
+        Its settings.
     symbols
-        What names stand for.
+        The known names.
 
     Raises
     ------
     ExpressionError
-        When there is anything wrong in an expression or the text; `path` says in which of them.
+        When anything is wrong in an expression or the text; `path` says in which of them.
 
     Examples
     --------
@@ -162,7 +157,7 @@ def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
     named = [condition.symbols, *(escalation.symbols for _, escalation in escalations)]
     if text is not None:
         named.append(text.symbols)
-    hold, clear_ns = parse_hold(settings.for_), parse_duration(settings.clear)
+    hold, clear_ns = parse_hold(settings.for_), rule_duration_ns(settings.clear)
     severity = SEVERITIES.index(settings.severity)
     return Rule(
         name=name,
@@ -200,7 +195,7 @@ def _version(
     clear_ns: int,
     severity: int,
 ) -> str:
-    said = [
+    identity = [
         RULES_VERSION,
         _identity(condition),
         [[code, _identity(escalation)] for code, escalation in escalations],
@@ -209,9 +204,9 @@ def _version(
         clear_ns,
         severity,
     ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
 
 
 def _identity(condition: Condition) -> list[Any]:
-    meant = [[s.name, s.type, s.scale, s.members, s.ordered] for s in condition.symbols]
-    return [condition.normal, meant]
+    symbols = [[s.name, s.type, s.scale, s.members, s.ordered] for s in condition.symbols]
+    return [condition.normal, symbols]

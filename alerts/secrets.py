@@ -1,4 +1,4 @@
-"""Secrets are named in the configuration, never written in it."""
+"""Secrets: the configuration names where they are, and never contains them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _HOW = "a secret is not written here: give {env: NAME} or {file: PATH}"
 
 
 class SecretError(ValueError):
-    """A secret cannot be had, or is not of the right form; the message never holds its value."""
+    """A secret is not available or malformed; the message never contains its value."""
 
 
 class Secret(BaseModel):
-    """Where a secret is to be found: an environment variable, or a file that holds nothing else.
+    """Where a secret is: an environment variable, or a file that contains nothing else.
 
     The value is never part of this object, so neither its `repr` nor a configuration's hash gives it away.
 
@@ -25,7 +25,7 @@ class Secret(BaseModel):
     env
         Name of an environment variable.
     file
-        Path of a file; white space around its text is no part of the secret.
+        Path of a file; surrounding white space is removed.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class Secret(BaseModel):
         Raises
         ------
         SecretError
-            When the variable is not set, the file cannot be read, or there is nothing in it.
+            When the variable is not set, the file cannot be read, or the value is empty.
         """
         if self.env is not None:
             text = environ.get(self.env)
@@ -69,7 +69,7 @@ class Secret(BaseModel):
                 raise SecretError(f"environment variable {self.env} is not set")
             where = f"environment variable {self.env}"
         else:
-            assert self.file is not None  # noqa: S101 - held by the validator
+            assert self.file is not None  # noqa: S101 - ensured by the validator
             text = _read(self.file)
             where = f"file {self.file}"
         text = text.strip()
@@ -79,7 +79,7 @@ class Secret(BaseModel):
 
 
 Resolve = Callable[[Secret], str]
-"""Turns the name of a secret into the secret; raises `SecretError`."""
+"""Looks a secret up; raises `SecretError`."""
 
 
 def _read(path: Path) -> str:

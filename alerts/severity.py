@@ -8,11 +8,11 @@ Severity = Literal["info", "warning", "critical"]
 """The severities by name."""
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
-"""From the least to the most; a severity's place here is its code in columns."""
+"""In ascending order; a severity's position here is its code in columns."""
 
 
 def severity_rank(name: str) -> int:
-    """A severity's place among them; what is none of them counts as more than the most.
+    """A severity's position in `SEVERITIES`; an unknown name ranks above all of them.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.sources.source import Assignments
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
@@ -112,10 +112,10 @@ class Tally:
     dead: int = 0
     transitions: list[Transition] | None = None
 
-    def watch(self, work: Work) -> None:
+    def watch(self, step: StepResult) -> None:
         """Take a batch into account."""
-        self.records += work.records
-        outcome = work.outcome
+        self.records += step.records
+        outcome = step.outcome
         self.scored += sum(len(scores.score) for scores in outcome.scores)
         self.dead += len(outcome.dead)
         if outcome.transitions:
@@ -140,7 +140,7 @@ def fold(
     partitions: Sequence[Partition],
     chunks: Iterable[Chunk],
     *,
-    watch: Callable[[Work], None] = lambda _: None,
+    watch: Callable[[StepResult], None] = lambda _: None,
     checkpointed: Callable[[int, float], None] = lambda _size, _took_s: None,
 ) -> Folded:
     """Fold chunks as the daemon would: journal, store on disk, checkpoints, the batches of the configuration.
@@ -158,9 +158,9 @@ def fold(
     """
     tally = Tally()
 
-    def told(work: Work) -> None:
-        tally.watch(work)
-        watch(work)
+    def told(step: StepResult) -> None:
+        tally.watch(step)
+        watch(step)
 
     source = MemorySource(partitions, chunks)
     with TemporaryDirectory(prefix="tapewatch-bench-") as folder:
@@ -168,17 +168,16 @@ def fold(
         try:
             ledger = Ledger(database, SystemClock())
             checkpoints = Path(folder) / "checkpoints"
-            recovery = Recovery(
-                plan,
-                lambda config_hash: compile_document(ledger.config(config_hash)),
+            context = RunnerContext(
                 ledger,
-                checkpoints,
-                batch_size=config.settings.engine.batch_size,
-                watch=told,
+                lambda config_hash: compile_document(ledger.config(config_hash)),
+                config.settings.engine.batch_size,
+                told,
             )
+            recovery = Recovery(plan, context, checkpoints)
             every_s = config.settings.checkpoint.every_ns / _NS
             checkpointer = Checkpointer(ledger, checkpoints, every_s, time.monotonic, checkpointed)
-            Engine(source, recovery, checkpointer, ticks_every_s=None, clock=time.monotonic).run(
+            Engine(source, recovery, checkpointer, timer_every_s=None, clock=time.monotonic).run(
                 lambda: False
             )
             took = time.perf_counter() - source.first_polled_at

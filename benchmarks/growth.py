@@ -15,14 +15,16 @@ from benchmarks.full import compiled, fold
 from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.workload import EVENTS_PER_MS, SYMBOLS, Stream, market
 from streamer.messages.records import Chunk
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS
 
 BATCHES = (100, 500, 2_000, 5_000, 10_000)
 _MOST = 2.0
 _CHUNKS = 4
 _KNOWN_AFTER_MS = 11_000  # of an instrument's time the inputs of the example's model are known
-_LEARNT_AFTER = 20  # events more the model learns: `detectors.squash.ENOUGH` trades, and quotes between them
+_LEARNT_AFTER = (
+    20  # events more the model learns: `detectors.input_guard.ENOUGH` trades, and quotes between them
+)
 _CONDITIONS = (
     "size > {far} * size_mean_1h and notional > {money}k",
     "abs(return_bps_10s) > {bps}bps and trade_rate_10s > {rate}",
@@ -86,9 +88,9 @@ def _timed(bench: Bench, change: Callable[[Document], None], chunks: list[Chunk]
         seen = counted = 0
         began = ended = 0.0
 
-        def watch(work: Work) -> None:
+        def watch(step: StepResult) -> None:
             nonlocal seen, counted, began, ended
-            seen += work.records
+            seen += step.records
             ended = time.perf_counter()
             if not began and seen >= untimed:
                 began, counted = ended, seen

@@ -72,7 +72,7 @@ def of_records(records: Iterable[Record], preset: str, topic: str) -> Statistics
 
 def simulated(seed: int, number: int, seconds: int) -> Statistics:
     """Those of one instrument of an ordinary simulated market."""
-    events = SimulatorSource(seed, seconds, each=0).instrument(number)
+    events = SimulatorSource(seed, seconds, per_kind=0).instrument(number)
     return of_records((Record(at, value) for at, (_, value) in enumerate(events)), "tapewatch", "simulated")
 
 

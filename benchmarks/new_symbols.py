@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, must
 from benchmarks.full import fold
 from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.workload import Stream, market
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 
 _KNOWN = 200
 _EACH = 100
@@ -65,10 +65,10 @@ def _times(bench: Bench, stream: Stream) -> tuple[NDArray[np.float64], _Which, _
     """Each batch's ms; which bring a new instrument; which raise something: its commit is no part of this."""
     times, known, raised = [time.perf_counter()], [0], [False]
 
-    def watch(work: Work) -> None:
+    def watch(step: StepResult) -> None:
         times.append(time.perf_counter())
-        known.append(len(work.task.slots))
-        raised.append(work.outcome.visible)
+        known.append(len(step.task.slots))
+        raised.append(step.outcome.visible)
 
     gc.collect()
     with pinned(WORK_CORE):

@@ -102,7 +102,7 @@ def _pass(slot: NDArray[np.int32], x: NDArray[np.float64], score: NDArray[np.flo
     began = time.perf_counter()
     for at in range(0, n, BATCH):
         some = slice(at, at + BATCH)
-        model.step(slot[some], x[some], target[some], learn[some], score[some], status[some])
+        score[some], status[some] = model.step(slot[some], x[some], target[some], learn[some])
     took = time.perf_counter() - began
     score[status != READY] = np.nan
     return took

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from alerts.episodes import Episodes
-from alerts.evaluation import Evaluation
+from alerts.rule_evaluation import Evaluation
 from alerts.rules import Rule
 from benchmarks.bench import Bench, Workload
 from benchmarks.contest import Taken

@@ -1,1 +1,1 @@
-"""Columns in, columns out: features and online anomaly detectors. No I/O."""
+"""Features and online anomaly detectors: columns in, columns out, no I/O."""

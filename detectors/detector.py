@@ -1,4 +1,4 @@
-"""A detector: which rows a model looks at, what it is given of them, and what it may learn."""
+"""A detector: selects rows for a model, prepares its inputs, and decides what it may learn."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import squash
-from detectors.columns import KIND_NAMES, Columns, State
+from detectors import input_guard
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import KIND_NAMES, Columns, State
 from detectors.features.names import UnknownFeatureError, parse_feature
 from detectors.fields import FIELDS, Shape
 from detectors.kernels import kernel
@@ -24,16 +24,16 @@ _TREES = frozenset({"HalfSpaceTrees", "river.anomaly.HalfSpaceTrees", "river.ano
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectorScores:
-    """What a detector said of a batch.
+    """A detector's scores for a batch.
 
     Parameters
     ----------
     rows
-        intp[m], the rows of the batch that it looked at, in order.
+        intp[m], the rows of the batch that were scored, in order.
     score
-        float64[m], NaN unless the row's instrument is ready and the row has inputs.
+        float64[m], NaN unless the row's instrument is ready and the row has an input.
     status
-        int8[m], 0 warming, 1 ready, 2 quarantined (`STATUS_NAMES`), as of before the row was learnt.
+        int8[m], 0 warming, 1 ready, 2 quarantined (`STATUS_NAMES`), before the row was learnt.
     """
 
     rows: NDArray[np.intp]
@@ -42,19 +42,19 @@ class DetectorScores:
 
 
 class Detector:
-    """A model for every instrument of a task, its inputs scaled, its learning guarded.
+    """A model for every instrument of a task, with scaled inputs and guarded learning.
 
     Parameters
     ----------
     name
         The detector's name in the configuration.
     settings
-        What it is made of.
+        Its settings.
 
     Raises
     ------
     ModelError
-        When it cannot be made; `path` says which setting is at fault.
+        When it cannot be built; `path` names the setting at fault.
 
     Examples
     --------
@@ -67,20 +67,20 @@ class Detector:
     def __init__(self, name: str, settings: DetectorSettings) -> None:
         self._name = name
         self._kinds = frozenset(KIND_NAMES.index(kind) for kind in settings.on)
-        self._wanted = np.array([kind in self._kinds for kind in range(len(KIND_NAMES))], np.bool_)
+        self._is_scored = np.array([kind in self._kinds for kind in range(len(KIND_NAMES))], np.bool_)
         inputs = [_input(feature, ("features", i)) for i, feature in enumerate(settings.features)]
         if settings.target is not None:
             inputs.append(_input(settings.target, ("target",)))
         self._inputs = tuple(inputs)
         self._width = len(settings.features)
         squashed = _squashes(settings)
-        self._guard = squash.Guard(
-            [at.shape for at in inputs],
+        self._guard = input_guard.Guard(
+            [source.shape for source in inputs],
             [squashed and i < self._width for i in range(len(inputs))],
             settings.wild,
         )
         self._model = build_model(settings)
-        self._version = _version(settings, [at.spec for at in inputs], self._model.version)
+        self._version = _version(settings, [source.spec for source in inputs], self._model.version)
 
     @property
     def name(self) -> str:
@@ -89,13 +89,13 @@ class Detector:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The features it needs of a `FeatureSet`; its target is among them."""
-        return tuple(at.name for at in self._inputs if not at.is_field)
+        """The features it needs from a `FeatureSet`, its target included."""
+        return tuple(source.name for source in self._inputs if not source.is_field)
 
     @property
     def fields(self) -> frozenset[str]:
-        """The event fields it looks at directly."""
-        return frozenset(at.name for at in self._inputs if at.is_field)
+        """The event fields it uses directly."""
+        return frozenset(source.name for source in self._inputs if source.is_field)
 
     @property
     def on(self) -> frozenset[int]:
@@ -104,7 +104,7 @@ class Detector:
 
     @property
     def version(self) -> str:
-        """A short hash that differs whenever the same events could give other scores."""
+        """A short hash that changes whenever the same events could give different scores."""
         return self._version
 
     def grow(self, n_slots: int) -> None:
@@ -113,36 +113,36 @@ class Detector:
         self._model.grow(n_slots)
 
     def step(self, columns: Columns, features: Mapping[str, NDArray[np.float64]]) -> DetectorScores:
-        """Score the rows of its kinds, in order, and learn from those that may be learnt.
+        """Score the rows of its kinds, in order, and learn those that may be learnt.
 
         Parameters
         ----------
         columns
             The batch; room is made for its `n_slots`.
         features
-            float64[n] by name, at least the ones in `features`.
+            float64[n] by name, at least those named in `features`.
         """
         self.grow(columns.n_slots)
-        rows = self._wanted.take(columns.kind).nonzero()[0]
+        rows = self._is_scored.take(columns.kind).nonzero()[0]
         slot = columns.slot.take(rows)
         raw = np.empty((len(rows), len(self._inputs)))
-        for place, at in enumerate(self._inputs):
-            column = columns.fields.get(at.name) if at.is_field else features[at.name]
-            raw[:, place] = np.nan if column is None else column.take(rows)
-        given, learn = self._guard.step(slot, raw)
-        x = np.ascontiguousarray(given[:, : self._width])
-        y = np.full(len(rows), np.nan) if len(self._inputs) == self._width else given[:, self._width].copy()
-        score, status = np.empty(len(rows)), np.empty(len(rows), np.int8)
-        self._model.step(slot, x, y, learn, score, status)
+        for position, source in enumerate(self._inputs):
+            column = columns.fields.get(source.name) if source.is_field else features[source.name]
+            raw[:, position] = np.nan if column is None else column.take(rows)
+        prepared, learn = self._guard.step(slot, raw)
+        x = np.ascontiguousarray(prepared[:, : self._width])
+        has_target = len(self._inputs) > self._width
+        y = prepared[:, self._width].copy() if has_target else np.full(len(rows), np.nan)
+        score, status = self._model.step(slot, x, y, learn)
         _without_inputs(x, score)
         return DetectorScores(rows, score, status)
 
     def counters(self) -> dict[str, int]:
-        """How many rows were learnt, or not and why (`squash.COUNTERS`), and quarantined instruments."""
+        """Rows learnt, or not learnt and why (`input_guard.COUNTERS`), and quarantined instruments."""
         return {**self._guard.counters(), "quarantined": len(self._model.quarantined())}
 
     def quarantined(self) -> Mapping[int, str]:
-        """Why each quarantined instrument is, by slot."""
+        """The reason for each quarantined instrument, by slot."""
         return self._model.quarantined()
 
     def state(self) -> State:
@@ -151,14 +151,14 @@ class Detector:
         return {**guard, **{f"model/{name}": array for name, array in self._model.state().items()}}
 
     def restore(self, state: State) -> None:
-        """Go on from what `state()` of a detector of the same version gave."""
+        """Continue from the `state()` of a detector of the same version."""
         self._guard.restore(_under("guard/", state))
         self._model.restore(_under("model/", state))
 
 
 @kernel
 def _without_inputs(x, score):  # type: ignore[no-untyped-def]
-    # A row that has none has no score.
+    # A row without any input has no score.
     for row in range(x.shape[0]):
         missing = 0
         for j in range(x.shape[1]):
@@ -192,8 +192,8 @@ def _squashes(settings: DetectorSettings) -> bool:
 
 
 def _version(settings: DetectorSettings, specs: list[str], model: str) -> str:
-    whole = {"settings": settings.spec, "inputs": specs, "guard": squash.VERSION, "model": model}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
+    parts = {"settings": settings.spec, "inputs": specs, "guard": input_guard.VERSION, "model": model}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _under(prefix: str, state: State) -> State:

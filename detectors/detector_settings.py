@@ -1,4 +1,4 @@
-"""What a detector looks like in the configuration."""
+"""A detector's settings in the configuration."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-EventKind = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+from detectors.event_columns import EventKind
 
 WILD_BOUND = 1000.0
-"""How many times its own usual size a value may have and still be learnt from, unless set."""
+"""Default of `wild`, in multiples of an input's own running scale."""
 
 
 def _as_tuple(value: object) -> object:
@@ -27,8 +27,8 @@ class ModelStep(BaseModel):
     model
         Import name, such as ``river.preprocessing.StandardScaler``.
     params
-        What its constructor gets. A value may itself be ``{model, params}``, or a list of
-        those, which is a pipeline.
+        Arguments of its constructor. A value may itself be ``{model, params}``, or a list of those, which
+        is a pipeline.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,29 +38,30 @@ class ModelStep(BaseModel):
 
 
 class DetectorSettings(BaseModel):
-    """A detector: a model, what it looks at, and when.
+    """A detector: a model, its inputs, and the kinds of events it scores.
 
     Parameters
     ----------
     model
-        The name of a compiled model (``HalfSpaceTrees``, ``RobustZ``), the import name of any
-        River model or of a class of one's own, or a list of those, which is a pipeline.
+        The name of a compiled model (``HalfSpaceTrees``, ``RobustZ``), the import name of a River model or of
+        your own class, or a list of those, which is a pipeline.
     on
         The kinds of events that are scored.
     features
-        Names of features, or of numeric fields of the event, that the model is given.
+        The model's inputs: names of features, or of numeric fields of the event.
     params
-        Parameters of the model. `seed` is also given to every part that takes one and has none.
+        Parameters of the model. `seed` is also passed to every part that takes a seed and has none.
     target
         The feature or field that a supervised model predicts (River's ``y``).
     wild
-        A value more than this many times its own usual size is scored but never learnt.
+        A value farther than this many of its own running scales from its usual level is scored but never
+        learnt.
     inputs
-        ``squashed`` maps every input into [0, 1] by its own running scale, ``raw`` does not.
-        Without it half-space trees get squashed inputs, every other model raw ones.
+        ``squashed`` maps every input into [0, 1] by its own running scale, ``raw`` leaves them as they are.
+        By default half-space trees get squashed inputs, every other model raw ones.
     warmup
-        Events that a model from River or one's own learns before its score counts (100 unless
-        set, or what the model itself says it needs).
+        Events that a River model or your own class learns before its scores count; by default the model's own
+        warm-up where it is known, else 100.
 
     Examples
     --------
@@ -110,5 +111,5 @@ class DetectorSettings(BaseModel):
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """Everything that decides the scores, as plain values."""
+        """Everything that determines the scores, as plain values."""
         return self.model_dump(mode="json")

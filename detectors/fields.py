@@ -1,4 +1,4 @@
-"""The numeric event fields that baselines and detectors can look at."""
+"""The numeric event fields that baselines and detectors can use."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from detectors.columns import METRIC, ORDER, QUOTE, TRADE
+from detectors.event_columns import METRIC, ORDER, QUOTE, TRADE
 
 Shape = Literal["signed", "positive", "level"]
-"""How a number behaves: around zero, upwards from zero, or around a level of its own."""
+"""How a number is distributed: around zero, from zero upwards, or around a level of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class NumericField:
     Parameters
     ----------
     kinds
-        The kinds of events that carry it. Where there are several, the first is the one that
-        other kinds of rows look at.
+        The kinds of events that carry it. If there are several, rows of other kinds use the first kind's
+        baseline.
     shape
-        How its values behave.
+        How its values are distributed.
     """
 
     kinds: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Medians of a few values kept in order, for kernels."""
+"""Medians of a few values that are kept sorted, for kernels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from detectors.kernels import kernel
 
 @kernel
 def insert(ordered, n, value):  # type: ignore[no-untyped-def]
-    """Put `value` in its place among the first `n` of `ordered`, which are in order."""
+    """Insert `value` into the first `n` of `ordered`, which are sorted."""
     place = n
     while place > 0 and ordered[place - 1] > value:
         ordered[place] = ordered[place - 1]
@@ -17,7 +17,7 @@ def insert(ordered, n, value):  # type: ignore[no-untyped-def]
 
 @kernel
 def middle(ordered, n):  # type: ignore[no-untyped-def]
-    """The median of the first `n` of `ordered`, which are in order; 0 where there are none."""
+    """The median of the first `n` of `ordered`, which are sorted; 0 if `n` is 0."""
     if n == 0:
         return 0.0
     if n % 2:

@@ -1,12 +1,12 @@
-"""From syntax to a compiled condition: every name known, every unit in its place."""
+"""Check an expression's names and units, and compile it into a condition."""
 
 from __future__ import annotations
 
 from functools import reduce
 
 from alerts.language.errors import ExpressionError, error_at
-from alerts.language.meanings import Judgement, Meaning, Mention, Wording
 from alerts.language.operations import NumberColumn, NumberConstant, Operation, Rank
+from alerts.language.predicates import All, Any, Compare, Not, Predicate, SameText, TextColumn, TextConstant
 from alerts.language.quantities import (
     Quantity,
     QuantityError,
@@ -33,19 +33,19 @@ from alerts.language.syntax import (
     Sign,
     Text,
 )
-from alerts.language.truth import All, Any, Compare, Not, Predicate, SameText, TextColumn, TextConstant
+from alerts.language.typed_parts import ConditionPart, Mention, TextPart, TypedPart
 from alerts.language.units import LITERALS, unit_of
 from alerts.suggestions import closest
 
 FUNCTIONS = {"abs": (1, 1), "log": (1, 1), "min": (2, 20), "max": (2, 20)}
-"""The functions, each with the fewest and the most arguments it takes."""
+"""Functions with their minimum and maximum numbers of arguments."""
 
 _OTHER_UNITS = {"bp": "bps", "K": "k", "B": "G", "b": "G", "bn": "G", "sec": "s", "min": "m"}
 _VERBS = {"+": ("add", "and"), "-": ("subtract", "and"), "*": ("multiply", "by"), "/": ("divide", "by")}
 
 
 class Checker:
-    """Finds out what the parts of one expression mean.
+    """Checks and compiles the parts of one expression.
 
     Parameters
     ----------
@@ -62,41 +62,41 @@ class Checker:
 
     @property
     def mentions(self) -> tuple[Mention, ...]:
-        """The symbols met so far, in the order of the text."""
+        """The symbols named so far, in the order of the text."""
         return tuple(sorted(self._mentions, key=lambda mention: mention.span.start))
 
     def condition(self, node: Node) -> Predicate:
-        """Compile a part that has to be true or false.
+        """Compile a part that must be a condition.
 
         Raises
         ------
         ExpressionError
-            When it is not, or when anything in it is wrong.
+            When it is not a condition, or anything in it is wrong.
         """
-        meaning = self._meaning(node)
-        if not isinstance(meaning, Judgement):
+        part = self._typed(node)
+        if not isinstance(part, ConditionPart):
             raise self._error(
-                node, f"{self._described(node, meaning)} is not a condition: compare it with something"
+                node, f"{self._describe(node, part)} is not a condition: compare it with something"
             )
-        return meaning.predicate
+        return part.predicate
 
-    def _meaning(self, node: Node) -> Meaning:
+    def _typed(self, node: Node) -> TypedPart:
         match node:
             case Number():
                 return self._number(node)
             case Text():
-                return Wording(TextConstant(node.value))
+                return TextPart(TextConstant(node.value))
             case Name():
                 return self._symbol(node)
             case Comparison():
-                return Judgement(self._comparison(node, node.operator, node.left, node.right))
+                return ConditionPart(self._comparison(node, node.operator, node.left, node.right))
             case Membership():
-                return Judgement(self._membership(node))
+                return ConditionPart(self._membership(node))
             case Logic():
                 parts = tuple(self.condition(operand) for operand in node.operands)
-                return Judgement(All(parts) if node.operator == "and" else Any(parts))
+                return ConditionPart(All(parts) if node.operator == "and" else Any(parts))
             case Negation():
-                return Judgement(Not(self.condition(node.operand)))
+                return ConditionPart(Not(self.condition(node.operand)))
             case Sign() | Arithmetic() | Call():
                 return self._computed(node)
 
@@ -111,35 +111,35 @@ class Checker:
                 case Call():
                     return self._call(node)
         except QuantityError as error:
-            raise self._error(node, f"'{self._written(node)}' {error}") from None
+            raise self._error(node, f"'{self._source(node)}' {error}") from None
 
     def _quantity(self, node: Node) -> Quantity:
-        meaning = self._meaning(node)
-        if not isinstance(meaning, Quantity):
-            raise self._error(node, f"{self._described(node, meaning)} cannot be computed with")
-        return meaning
+        part = self._typed(node)
+        if not isinstance(part, Quantity):
+            raise self._error(node, f"{self._describe(node, part)} is not a number")
+        return part
 
     def _number(self, node: Number) -> Quantity:
         if node.unit not in LITERALS:
-            meant = _OTHER_UNITS.get(node.unit)
+            suggestion = _OTHER_UNITS.get(node.unit)
             hint = (
-                f" (did you mean '{meant}'?)"
-                if meant
+                f" (did you mean '{suggestion}'?)"
+                if suggestion
                 else f" (there are {', '.join(filter(None, LITERALS))})"
             )
-            raise self._error(node, f"unknown unit '{node.unit}' in '{self._written(node)}'{hint}", meant)
+            raise self._error(node, f"unknown unit '{node.unit}' in '{self._source(node)}'{hint}", suggestion)
         unit, factor = LITERALS[node.unit]
         return constant(node.value * factor, unit)
 
-    def _symbol(self, node: Name) -> Quantity | Wording:
-        symbol = self._looked_up(node)
+    def _symbol(self, node: Name) -> Quantity | TextPart:
+        symbol = self._lookup(node)
         self._mentions.append(Mention(symbol, node.span))
         unit = unit_of(symbol)
         if unit is None:
-            return Wording(TextColumn(symbol.name), symbol)
+            return TextPart(TextColumn(symbol.name), symbol)
         return Quantity(NumberColumn(symbol.name), unit)
 
-    def _looked_up(self, node: Name) -> Symbol:
+    def _lookup(self, node: Name) -> Symbol:
         name = node.name
         symbol = self._symbols.lookup(name)
         if symbol is not None:
@@ -167,16 +167,16 @@ class Checker:
             raise self._error(node, f"unknown function '{node.function}'{hint}", near)
         fewest, most = FUNCTIONS[node.function]
         if not fewest <= len(node.arguments) <= most:
-            wanted = "1 argument" if most == 1 else f"{fewest} to {most} arguments"
-            raise self._error(node, f"{node.function} takes {wanted}, not {len(node.arguments)}")
+            count = "1 argument" if most == 1 else f"{fewest} to {most} arguments"
+            raise self._error(node, f"{node.function} takes {count}, not {len(node.arguments)}")
         arguments = [(argument, self._quantity(argument)) for argument in node.arguments]
         if node.function == "abs":
             return absolute(arguments[0][1])
         if node.function == "log":
             return logarithm_of(arguments[0][1])
-        return reduce(lambda a, b: self._chosen(node, a, b), arguments)[1]
+        return reduce(lambda a, b: self._extreme(node, a, b), arguments)[1]
 
-    def _chosen(
+    def _extreme(
         self, node: Call, left: tuple[Node, Quantity], right: tuple[Node, Quantity]
     ) -> tuple[Node, Quantity]:
         result = extreme(node.function, left[1], right[1])
@@ -188,14 +188,12 @@ class Checker:
         tests: list[Predicate] = []
         mentioned = len(self._mentions)
         for item in node.items:
-            del self._mentions[mentioned:]  # the left side is looked at once for every item
+            del self._mentions[mentioned:]  # the left side is checked again for every item
             tests.append(self._comparison(node, "==", node.left, item))
             if any(mention.span.start >= item.span.start for mention in self._mentions[mentioned:]):
-                raise self._error(
-                    item, f"'{self._written(item)}' varies: a list holds only numbers and texts"
-                )
-        found = Any(tuple(tests))
-        return Not(found) if node.negated else found
+                raise self._error(item, f"'{self._source(item)}' varies: a list holds only numbers and texts")
+        membership = Any(tuple(tests))
+        return Not(membership) if node.negated else membership
 
     def _comparison(self, node: Node, operator: str, left: Node, right: Node) -> Predicate:
         a, b = self._sides(left, right)
@@ -203,27 +201,25 @@ class Checker:
             both = alike(a, b)
             if both is not None:
                 return Compare(operator, both[0].operation, both[1].operation)
-        elif isinstance(a, Wording) and isinstance(b, Wording):
+        elif isinstance(a, TextPart) and isinstance(b, TextPart):
             if operator in ("==", "!="):
                 return SameText(a.operand, b.operand, operator == "!=")
             return Compare(operator, *self._ranks(node, a, b))
-        elif isinstance(a, Judgement) or isinstance(b, Judgement):
-            which, meaning = (left, a) if isinstance(a, Judgement) else (right, b)
-            raise self._error(
-                which, f"{self._described(which, meaning)} cannot be compared; use and, or, not"
-            )
+        elif isinstance(a, ConditionPart) or isinstance(b, ConditionPart):
+            side, part = (left, a) if isinstance(a, ConditionPart) else (right, b)
+            raise self._error(side, f"{self._describe(side, part)} cannot be compared; use and, or, not")
         raise self._mismatch(node, "compare", "with", (left, a), (right, b))
 
-    def _sides(self, left: Node, right: Node) -> tuple[Meaning, Meaning]:
-        """Both sides; a bare word or a text beside an enum is one of its members."""
+    def _sides(self, left: Node, right: Node) -> tuple[TypedPart, TypedPart]:
+        """Both sides of a comparison; a bare word or a text compared with an enum is one of its members."""
         left_enum, right_enum = self._enum(left), self._enum(right)
         if left_enum is not None and right_enum is None and isinstance(right, Name | Text):
-            return self._meaning(left), self._member(right, left_enum)
+            return self._typed(left), self._member(right, left_enum)
         if right_enum is not None and left_enum is None and isinstance(left, Name | Text):
-            return self._member(left, right_enum), self._meaning(right)
+            return self._member(left, right_enum), self._typed(right)
         if self._type(left) == "string" and isinstance(right, Name) and self._type(right) is None:
             raise self._unquoted(right)
-        return self._meaning(left), self._meaning(right)
+        return self._typed(left), self._typed(right)
 
     def _enum(self, node: Node) -> Symbol | None:
         symbol = self._symbols.lookup(node.name) if isinstance(node, Name) else None
@@ -237,21 +233,21 @@ class Checker:
         message = f"unknown name '{node.name}' (a text is written in quotes: \"{node.name}\")"
         return self._error(node, message, f'"{node.name}"')
 
-    def _member(self, node: Name | Text, enum: Symbol) -> Meaning:
+    def _member(self, node: Name | Text, enum: Symbol) -> TypedPart:
         word = node.name if isinstance(node, Name) else node.value
         if word in enum.members:
-            return Wording(TextConstant(word), enum)
+            return TextPart(TextConstant(word), enum)
         if isinstance(node, Name) and self._symbols.lookup(word) is not None:
-            return self._meaning(node)
+            return self._typed(node)
         near = closest(word, enum.members)
         hint = f" (did you mean '{near}'?)" if near else ""
         raise self._error(node, f"'{word}' is not one of {', '.join(enum.members)}{hint}", near)
 
-    def _ranks(self, node: Node, *sides: Wording) -> tuple[Operation, Operation]:
+    def _ranks(self, node: Node, *sides: TextPart) -> tuple[Operation, Operation]:
         enums = [side.symbol for side in sides if side.symbol is not None and side.symbol.ordered]
         if len(enums) != len(sides) or enums[0].members != enums[1].members:
             raise self._error(
-                node, f"'{self._written(node)}' compares texts, which have no order: use == or !="
+                node, f"'{self._source(node)}' compares texts, which have no order: use == or !="
             )
         first, second = (
             NumberConstant(float(enum.members.index(side.operand.text)))
@@ -262,15 +258,15 @@ class Checker:
         return first, second
 
     def _mismatch(
-        self, node: Node, verb: str, joint: str, left: tuple[Node, Meaning], right: tuple[Node, Meaning]
+        self, node: Node, verb: str, joint: str, left: tuple[Node, TypedPart], right: tuple[Node, TypedPart]
     ) -> ExpressionError:
-        return self._error(node, f"cannot {verb} {self._described(*left)} {joint} {self._described(*right)}")
+        return self._error(node, f"cannot {verb} {self._describe(*left)} {joint} {self._describe(*right)}")
 
-    def _described(self, node: Node, meaning: Meaning) -> str:
-        what = meaning.unit if isinstance(meaning, Quantity) else meaning
-        return f"'{self._written(node)}' ({what})"
+    def _describe(self, node: Node, part: TypedPart) -> str:
+        what = part.unit if isinstance(part, Quantity) else part
+        return f"'{self._source(node)}' ({what})"
 
-    def _written(self, node: Node) -> str:
+    def _source(self, node: Node) -> str:
         return " ".join(self._text[node.span.start : node.span.end].split())
 
     def _error(self, node: Node, message: str, suggestion: str | None = None) -> ExpressionError:

@@ -1,4 +1,4 @@
-"""A compiled expression that says yes or no."""
+"""A compiled condition: an expression that is true or false on each row."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.language.check import Checker
-from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError, error_at
-from alerts.language.meanings import Mention, plain_threshold
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.parse import parse
-from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
+from alerts.language.predicates import Predicate
+from alerts.language.symbols import KIND_LABELS, Symbol, Symbols
 from alerts.language.syntax import render
-from alerts.language.truth import Predicate
+from alerts.language.typed_parts import Mention
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,17 +29,14 @@ class Condition:
     text
         As it was written.
     normal
-        The same in its normal form: two conditions that say the same have the same.
+        Its normal form, which is equal for conditions that differ only in spelling.
     symbols
         What it names, in order of first mention.
     kinds
-        The kinds of events it can be evaluated on: those that carry every field and detector it
-        names or, where it names only features, those that feed any of them.
-    threshold
-        The number a single comparison holds a column against, in the column's unit; None for
-        any other condition.
+        The kinds of events it can be evaluated on: those that carry every field and detector it names or, if
+        it names only features, those that feed any of them.
     mentions
-        Every place where a symbol is named.
+        Every place where it names a symbol.
     predicate
         The compiled form.
     """
@@ -48,7 +45,6 @@ class Condition:
     normal: str
     symbols: tuple[Symbol, ...]
     kinds: frozenset[int]
-    threshold: float | None
     mentions: tuple[Mention, ...]
     predicate: Predicate
 
@@ -63,22 +59,22 @@ class Condition:
         Parameters
         ----------
         columns
-            n rows; columns that nobody provides are missing.
+            n rows; a name without a column is missing on all of them.
 
         Returns
         -------
         bool[n]
-            False also where it is unknown for want of a value. What a row gets does not depend on
-            the rows around it.
+            False also where it is unknown because a value is missing. A row's result does not depend on the
+            other rows.
         """
         with np.errstate(all="ignore"):
-            found = self.predicate.yes(columns)
-        if found.shape == (columns.n,):
-            return np.asarray(found)
-        return np.broadcast_to(found, columns.n).copy()
+            flags = self.predicate.yes(columns)
+        if flags.shape == (columns.n,):
+            return np.asarray(flags)
+        return np.broadcast_to(flags, columns.n).copy()
 
     def explain(self, values: Mapping[str, float | str | None]) -> str:
-        """The expression with the value of each name in parentheses after it.
+        """The expression, with each name followed by its value in parentheses.
 
         Examples
         --------
@@ -98,7 +94,7 @@ class Condition:
 
 
 def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = None) -> Condition:
-    """Compile an expression that says yes or no.
+    """Compile an expression into a condition.
 
     Parameters
     ----------
@@ -107,12 +103,12 @@ def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = N
     symbols
         What names stand for.
     on
-        The kinds of events to evaluate it on; by default those that the names leave.
+        The kinds of events to evaluate it on; by default all that its names allow.
 
     Raises
     ------
     ExpressionError
-        When there is anything wrong with it.
+        When anything is wrong with it.
 
     Examples
     --------
@@ -121,8 +117,6 @@ def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = N
     >>> condition = compile_condition("abs(return_bps_10s) > 25bps", table)
     >>> condition.evaluate(ExpressionColumns({"return_bps_10s": np.array([-30.0, 20.0, np.nan])}, {}, (), 3))
     array([ True, False, False])
-    >>> condition.threshold
-    25.0
     >>> compile_condition("retrun_bps > 5", table)
     Traceback (most recent call last):
         ...
@@ -134,25 +128,25 @@ def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = N
     mentions = checker.mentions
     if not mentions:
         raise ExpressionError("the expression names no field, feature or detector: it never changes")
-    found = tuple({mention.symbol.name: mention.symbol for mention in mentions}.values())
+    named = tuple({mention.symbol.name: mention.symbol for mention in mentions}.values())
     if on is None:
-        on = _kinds(found)
+        on = _kinds(named)
     else:
-        _seen_on(text, mentions, on)
-    return Condition(text, render(node), found, on, plain_threshold(predicate), mentions, predicate)
+        _check_carried_on(text, mentions, on)
+    return Condition(text, render(node), named, on, mentions, predicate)
 
 
 def _kinds(symbols: tuple[Symbol, ...]) -> frozenset[int]:
     carried = [symbol for symbol in symbols if symbol.source != "feature"]
     if not carried:
         return frozenset[int]().union(*(symbol.kinds for symbol in symbols))
-    found = reduce(frozenset.intersection, (symbol.kinds for symbol in carried))
-    if not found:
+    kinds = reduce(frozenset.intersection, (symbol.kinds for symbol in carried))
+    if not kinds:
         raise ExpressionError(f"no event carries all of {where_carried(carried)}")
-    return found
+    return kinds
 
 
-def _seen_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
+def _check_carried_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
     for mention in mentions:
         symbol = mention.symbol
         if symbol.source != "feature" and not symbol.kinds & on:
@@ -167,10 +161,10 @@ def kind_names(kinds: frozenset[int]) -> str:
 
     Examples
     --------
-    >>> kind_names(frozenset({1, 0}))
-    'trade, quote'
+    >>> kind_names(frozenset({1, 6}))
+    'quote, timer'
     """
-    return ", ".join(KIND_NAMES[kind] for kind in sorted(kinds))
+    return ", ".join(KIND_LABELS[kind] for kind in sorted(kinds))
 
 
 def where_carried(symbols: list[Symbol]) -> str:
@@ -185,7 +179,7 @@ def where_carried(symbols: list[Symbol]) -> str:
 
 
 def plain(value: float | str | None) -> str:
-    """A value as a person reads it: six digits, or two after the point where there are more before it.
+    """A value for people: six significant digits, or two decimals for large numbers.
 
     Examples
     --------

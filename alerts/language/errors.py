@@ -1,22 +1,22 @@
-"""What is wrong with an expression or a text, and where."""
+"""Errors in expressions and texts, with their place."""
 
 from __future__ import annotations
 
 
 class ExpressionError(ValueError):
-    """An expression or a text that cannot be used.
+    """An expression or a text is invalid.
 
     Parameters
     ----------
     message
-        What is wrong, for the person who wrote it, any suggestion included.
+        What is wrong, for the person who wrote it, including any suggestion.
     line, column
-        Where in the text, both from 1.
+        The place in the text, both from 1.
     suggestion
-        What was probably meant, None where nothing is like it.
+        What was probably meant; None if nothing is similar.
     path
-        Which setting of the rule the text is in, such as ``("escalate", "critical")``; empty where
-        only one text is in question.
+        The rule's setting that holds the text, such as ``("escalate", "critical")``; empty if there is only
+        one text.
 
     Examples
     --------
@@ -40,12 +40,12 @@ class ExpressionError(ValueError):
         self.path = path
 
     def within(self, *path: str) -> ExpressionError:
-        """The same error, said of a setting of a rule."""
+        """The same error, in a setting of a rule."""
         return ExpressionError(self.message, self.line, self.column, self.suggestion, path)
 
 
 def error_at(text: str, offset: int, message: str, suggestion: str | None = None) -> ExpressionError:
-    """The error at a place in a text, given as the number of characters before it."""
+    """The error at an offset, in characters, of a text."""
     before = text[:offset]
     line = before.count("\n") + 1
     return ExpressionError(message, line, offset - (before.rfind("\n") + 1) + 1, suggestion)

@@ -1,4 +1,4 @@
-"""The natural logarithm, the one function whose last bit could depend on how it is computed."""
+"""The natural logarithm, the only function whose last bit could depend on how numpy computes it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from alerts.kernels import kernel
 
 
 def logarithm(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The natural logarithm of every value; NaN where there is none.
+    """The natural logarithm of every value; NaN for values that are not positive.
 
-    numpy has several ways to compute it and chooses by the processor and the array's layout. This
-    takes one value after the other through the C library, so that a value has the same logarithm
-    bit for bit, whatever stands beside it.
+    numpy chooses an algorithm by the processor and the array's layout. This calls the C library once per
+    value, so that a value's logarithm is the same bit for bit in any array.
 
     Examples
     --------

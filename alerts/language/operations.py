@@ -1,7 +1,7 @@
-"""Compiled expressions: every operation takes whole columns.
+"""Compiled expressions: every operation works on whole columns.
 
-An operand is a float64 column, or a single number that stands for the same on every row. A missing
-value is NaN. No operation raises: what has no value, such as a quotient by zero, is missing.
+An operand is a float64 column, or a single number for all rows. A missing value is NaN. No operation raises:
+an undefined result, such as a division by zero, is missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.columns import ExpressionColumns
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.logarithm import logarithm
 
 Values: TypeAlias = "NDArray[np.float64] | np.float64"
@@ -40,7 +40,7 @@ class NumberConstant:
 
 @dataclass(frozen=True, slots=True)
 class NumberColumn:
-    """A column as it is."""
+    """A column."""
 
     name: str
 
@@ -50,7 +50,7 @@ class NumberColumn:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """The place of an enum's text among its members, as a number, so that members can be compared."""
+    """The position of an enum's text among its members, as a number, so that members can be compared."""
 
     name: str
     members: tuple[str, ...]
@@ -60,7 +60,7 @@ class Rank:
         if codes is None:
             return _MISSING
         known = [columns.code(member) for member in self.members]
-        # one place more than there are texts: that is where the code of an absent text, -1, points
+        # one entry more than there are texts, for the code of an absent text, -1
         places = np.full(len(columns.strings) + 1, np.nan)
         for place, code in enumerate(known):
             if code >= 0:
@@ -70,7 +70,7 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class Plus:
-    """The sum of two."""
+    """The sum of two numbers."""
 
     left: Operation
     right: Operation
@@ -81,7 +81,7 @@ class Plus:
 
 @dataclass(frozen=True, slots=True)
 class Minus:
-    """The difference of two."""
+    """The difference of two numbers."""
 
     left: Operation
     right: Operation
@@ -92,7 +92,7 @@ class Minus:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The product of two."""
+    """The product of two numbers."""
 
     left: Operation
     right: Operation
@@ -103,7 +103,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The quotient of two, missing where the divisor is zero."""
+    """The quotient of two numbers, missing where the divisor is zero."""
 
     left: Operation
     right: Operation
@@ -125,7 +125,7 @@ class Negative:
 
 @dataclass(frozen=True, slots=True)
 class Absolute:
-    """The number without its sign."""
+    """The absolute value."""
 
     operand: Operation
 
@@ -135,7 +135,7 @@ class Absolute:
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """The smaller of two, missing where either is."""
+    """The smaller of two numbers, missing where either is."""
 
     left: Operation
     right: Operation
@@ -146,7 +146,7 @@ class Least:
 
 @dataclass(frozen=True, slots=True)
 class Greatest:
-    """The larger of two, missing where either is."""
+    """The larger of two numbers, missing where either is."""
 
     left: Operation
     right: Operation
@@ -157,7 +157,7 @@ class Greatest:
 
 @dataclass(frozen=True, slots=True)
 class Logarithm:
-    """The natural logarithm, missing where there is none."""
+    """The natural logarithm, missing for numbers that are not positive."""
 
     operand: Operation
 

@@ -1,4 +1,4 @@
-"""From an expression's text to its syntax."""
+"""Parse an expression into its syntax tree."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from alerts.language.syntax import (
 )
 
 MAX_CHARACTERS = 2_000
-"""An expression longer than this is not one that a person reads."""
+"""No expression that people can read is longer."""
 
 MAX_DEPTH = 60
-"""Operations inside operations; every part of the compiler may then simply recurse."""
+"""Limit of nesting, so that every part of the compiler can recurse."""
 
 MAX_EXPONENT = 300
-"""Powers of ten of a number: float64 ends at 308, and exact arithmetic on constants stays small."""
+"""Limit of a number's power of ten: float64 ends at 308, and exact arithmetic on constants stays cheap."""
 
 _EXPONENT_CHARACTERS = 6
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?(.*)")
 _AFTER_IN = re.compile(r"\bin\s*$")
 _BRACKETS = re.compile(r"[()\[\]]|\"[^\"]*\"|'[^']*'")
 
-# as other languages write them; what is longer stands first
-_WRITTEN_OTHERWISE = {
+# operators of other languages, longer ones first
+_OTHER_SPELLINGS = {
     "NOT": "not",
     "AND": "and",
     "OR": "or",
@@ -67,7 +67,7 @@ def _parser() -> Lark:
 
 
 def parse(text: str) -> Node:
-    """Read an expression.
+    """Parse an expression.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def parse(text: str) -> Node:
     Raises
     ------
     ExpressionError
-        When it is not one; with the place and, where it can be told, what was meant.
+        When it is invalid; with the place and, if possible, what was meant.
 
     Examples
     --------
@@ -93,18 +93,18 @@ def parse(text: str) -> Node:
     except UnexpectedInput as error:
         _explain(text, error)
     if isinstance(tree, Tree) and _depth(tree) > MAX_DEPTH:
-        raise ExpressionError(f"more than {MAX_DEPTH} operations are nested in one another")
+        raise ExpressionError(f"operations are nested more than {MAX_DEPTH} deep")
     return _Builder(text).build(tree)
 
 
 def _depth(tree: Tree[Token]) -> int:
     deepest, waiting = 0, [(tree, 1)]
     while waiting:
-        at, depth = waiting.pop()
+        node, depth = waiting.pop()
         deepest = max(deepest, depth)
-        nested = [child for child in at.children if isinstance(child, Tree)]
+        nested = [child for child in node.children if isinstance(child, Tree)]
         # a chain such as a + b + c nests to the left once for every operand
-        levels = len(nested) if at.data in ("sum", "product") else 1
+        levels = len(nested) if node.data in ("sum", "product") else 1
         waiting += [(child, depth + levels) for child in nested]
     return deepest
 
@@ -138,7 +138,7 @@ class _Builder:
             return Sign(str(parts[0]), self._child(parts[1]), span)
         if rule == "call":
             return Call(str(parts[0]), tuple(self._child(part) for part in parts[1:]), span)
-        return self._child(parts[0])  # a group: its parentheses have done their work
+        return self._child(parts[0])  # a group: only its parentheses mattered
 
     def _child(self, part: Tree[Token] | Token) -> Node:
         return self.build(_tree(part))
@@ -181,7 +181,7 @@ def _number(text: str, token: str, span: Span) -> Number:
     digits, exponent, unit = match.groups(default="")
     value = Decimal(digits if len(exponent) > _EXPONENT_CHARACTERS else digits + exponent)
     if len(exponent) > _EXPONENT_CHARACTERS or abs(value.adjusted()) > MAX_EXPONENT:
-        raise error_at(text, span.start, f"'{token}' is beyond what can be computed with")
+        raise error_at(text, span.start, f"'{token}' is out of range")
     return Number(Fraction(value), unit, span)
 
 
@@ -194,16 +194,16 @@ def _explain(text: str, error: UnexpectedInput) -> NoReturn:
     offset = error.pos_in_stream or 0
     if isinstance(error, UnexpectedCharacters) and text[offset] in "\"'":
         raise error_at(text, offset, "the quote is never closed") from None
-    found = str(error.token) if isinstance(error, UnexpectedToken) else text[offset]
-    for written, meant in _WRITTEN_OTHERWISE.items():
+    unexpected = str(error.token) if isinstance(error, UnexpectedToken) else text[offset]
+    for written, meant in _OTHER_SPELLINGS.items():
         # an unexpected second character of an operator belongs to the first
         begin = offset - 1 if len(written) == 2 and text[offset - 1 : offset + 1] == written else offset
-        if text.startswith(written, begin) and (begin < offset or len(written) >= len(found)):
+        if text.startswith(written, begin) and (begin < offset or len(written) >= len(unexpected)):
             problem = f"unexpected '{written}' (did you mean '{meant}'?)"
             raise error_at(text, begin, problem, meant) from None
     if _AFTER_IN.search(text[:offset]):
-        raise error_at(text, offset, f"'in' wants a list (write in [{found}, ...])") from None
-    raise error_at(text, offset, f"unexpected '{found}'") from None
+        raise error_at(text, offset, f"'in' needs a list (write in [{unexpected}, ...])") from None
+    raise error_at(text, offset, f"unexpected '{unexpected}'") from None
 
 
 def _never_closed(text: str) -> int | None:

@@ -1,6 +1,6 @@
-"""Numbers inside expressions, with what they measure: the arithmetic of the compiler.
+"""Numbers with units inside expressions: the compiler's arithmetic.
 
-Constants are computed here, exactly, and become a float64 only once.
+Constants are computed exactly, and rounded to float64 only once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ONE = Fraction(1)
 
 
 class QuantityError(ValueError):
-    """A computation that has no sense; the message completes a sentence about the expression."""
+    """A meaningless computation; the message completes a sentence that begins with the expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Quantity:
     operation
         Computes its column.
     unit
-        What it measures.
+        Its unit.
     constant
-        Its exact value where it is the same for all rows.
+        Its exact value, if it is the same for all rows.
     """
 
     operation: Operation
@@ -51,21 +51,21 @@ class Quantity:
 
 
 def constant(value: Fraction, unit: Unit) -> Quantity:
-    """A number that is known.
+    """A constant.
 
     Raises
     ------
     QuantityError
-        When it is beyond float64.
+        When it is out of float64's range.
     """
     try:
         return Quantity(NumberConstant(float(value)), unit, value)
     except OverflowError:
-        raise QuantityError("is beyond what can be computed with") from None
+        raise QuantityError("is out of range") from None
 
 
 def converted(quantity: Quantity, unit: Unit) -> Quantity:
-    """The same quantity in another scale of what it measures; a bare number is taken to be in it already."""
+    """The quantity in another unit of the same kind; a bare number is taken to be in that unit already."""
     factor = _ONE if quantity.unit.kind == "any" else quantity.unit.scale / unit.scale
     scaled = _scaled(quantity, factor)
     return Quantity(scaled.operation, unit, scaled.constant)
@@ -84,14 +84,14 @@ def _scaled(quantity: Quantity, factor: Fraction) -> Quantity:
 
 
 def alike(left: Quantity, right: Quantity) -> tuple[Quantity, Quantity] | None:
-    """Both in one unit, None where they measure different things."""
+    """Both quantities in one unit; None if they measure different things."""
     prefer_right = left.constant is not None and right.constant is None
     unit = common(left.unit, right.unit, prefer_right=prefer_right)
     return None if unit is None else (converted(left, unit), converted(right, unit))
 
 
 def added(operator: str, left: Quantity, right: Quantity) -> Quantity | None:
-    """The sum or difference, None where the two measure different things."""
+    """The sum or difference; None if the two measure different things."""
     both = alike(left, right)
     if both is None:
         return None
@@ -103,7 +103,7 @@ def added(operator: str, left: Quantity, right: Quantity) -> Quantity | None:
 
 
 def multiplied(operator: str, left: Quantity, right: Quantity) -> Quantity | None:
-    """The product or quotient, None where it would measure nothing.
+    """The product or quotient; None if it has no meaningful unit.
 
     Raises
     ------
@@ -112,33 +112,33 @@ def multiplied(operator: str, left: Quantity, right: Quantity) -> Quantity | Non
     """
     if operator == "/" and right.constant == 0:
         raise QuantityError("divides by zero")
-    found = combined(operator, left.unit, right.unit)
-    if found is None:
+    unit_and_factor = combined(operator, left.unit, right.unit)
+    if unit_and_factor is None:
         return None
-    unit, factor = found
+    unit, factor = unit_and_factor
     if left.constant is not None and right.constant is not None:
-        plain = left.constant * right.constant if operator == "*" else left.constant / right.constant
-        return constant(plain * factor, unit)
+        value = left.constant * right.constant if operator == "*" else left.constant / right.constant
+        return constant(value * factor, unit)
     operation = Times if operator == "*" else Over
     return _scaled(Quantity(operation(left.operation, right.operation), unit), factor)
 
 
 def negative(operand: Quantity) -> Quantity:
-    """The quantity with the other sign."""
+    """The negated quantity."""
     if operand.constant is not None:
         return constant(-operand.constant, operand.unit)
     return Quantity(Negative(operand.operation), operand.unit)
 
 
 def absolute(operand: Quantity) -> Quantity:
-    """The quantity without its sign."""
+    """The absolute value of the quantity."""
     if operand.constant is not None:
         return constant(abs(operand.constant), operand.unit)
     return Quantity(Absolute(operand.operation), operand.unit)
 
 
 def extreme(function: str, left: Quantity, right: Quantity) -> Quantity | None:
-    """The smaller (``min``) or larger (``max``), None where the two measure different things."""
+    """The smaller (``min``) or larger (``max``) of two; None if they measure different things."""
     both = alike(left, right)
     if both is None:
         return None
@@ -151,15 +151,15 @@ def extreme(function: str, left: Quantity, right: Quantity) -> Quantity | None:
 
 
 def logarithm_of(operand: Quantity) -> Quantity:
-    """The natural logarithm of the number as it stands in its column.
+    """The natural logarithm of the number, in the unit of its column.
 
     Raises
     ------
     QuantityError
-        For a constant that has none.
+        For a constant that is not positive.
     """
     if operand.constant is None:
         return Quantity(Logarithm(operand.operation), NUMBER)
     if operand.constant <= 0:
-        raise QuantityError("takes the logarithm of a number that is not above zero")
+        raise QuantityError("takes the logarithm of a number that is not positive")
     return constant(Fraction(math.log(operand.constant)), NUMBER)

@@ -1,41 +1,48 @@
-"""The names an expression may use, and what is known of them."""
+"""The names that expressions can use, and their properties."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 SymbolType = Literal["number", "relative", "seconds", "per_second", "string", "enum"]
-"""What a column holds; the first four are numbers with their units."""
+"""The type of a column; the first four are numbers with their units."""
 
-KIND_NAMES = ("trade", "quote", "order", "status", "metric", "heartbeat", "tick")
-"""Kinds of events in the order of their codes."""
+EventKind = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+"""Kinds of events that come from outside."""
+
+KindName = Literal[EventKind, "tick"]
+"""Kinds of events as they are stored."""
+
+KIND_NAMES: tuple[KindName, ...] = get_args(KindName)
+"""Kinds of events in the order of their codes, as they are stored."""
+
+KIND_LABELS = (*KIND_NAMES[:-1], "timer")
+"""The same as people write and read them: a timer has always been stored as ``tick``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name that has a column.
+    """A name with a column.
 
     Parameters
     ----------
     name
-        As it is written in expressions.
+        The name in expressions.
     type
         ``number`` (a price, a size, a count), ``relative`` (a share of something), ``seconds``,
         ``per_second``, ``string``, or ``enum`` (one of `members`).
     scale
-        What 1 in the column is worth: 1e-4 for a relative column in basis points, 1e-9 for one of
-        durations in ns.
+        The value of 1 in the column: 1e-4 for a relative column in basis points, 1e-9 for durations in ns.
     members
-        The texts an enum can have.
+        The texts of an enum.
     kinds
-        The kinds of events it can be seen on; of a feature, the kinds that feed it.
+        The kinds of events that carry it; for a feature, the kinds that feed it.
     source
-        Where it comes from.
+        Its origin.
     ordered
-        True when the members of an enum stand in their order, least first, so that they can be
-        compared with ``<`` and ``>=`` too.
+        True if an enum's members are in ascending order, so that they can be compared with ``<`` and ``>=``.
     """
 
     name: str
@@ -48,21 +55,21 @@ class Symbol:
 
 
 class Symbols(Protocol):
-    """Knows every name; there may be no end of them (a feature is named with its window)."""
+    """Looks names up; their number may be unlimited, since a feature's name includes its window."""
 
     def lookup(self, name: str) -> Symbol | None:
-        """What the name stands for, None where it stands for nothing."""
+        """The symbol of a name; None if there is none."""
 
     def names(self) -> Iterable[str]:
-        """Names worth suggesting where an unknown one is met."""
+        """Names to suggest for an unknown one."""
 
     def explain(self, name: str) -> str | None:
-        """What is wrong with a name that stands for nothing, None where there is nothing special to say."""
+        """What is wrong with an unknown name; None if there is nothing special to say."""
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolTable:
-    """A closed list of names."""
+    """A fixed set of names."""
 
     symbols: Mapping[str, Symbol]
 
@@ -72,7 +79,7 @@ class SymbolTable:
         return cls({symbol.name: symbol for symbol in symbols})
 
     def lookup(self, name: str) -> Symbol | None:
-        """What the name stands for, None where it stands for nothing."""
+        """The symbol of a name; None if there is none."""
         return self.symbols.get(name)
 
     def names(self) -> Iterable[str]:
@@ -80,5 +87,5 @@ class SymbolTable:
         return self.symbols
 
     def explain(self, name: str) -> str | None:
-        """Nothing: a closed list has nothing special to say of a name that is not in it."""
+        """Always None: a fixed set has nothing special to say about unknown names."""
         return None

@@ -1,4 +1,4 @@
-"""The shape of an expression: what was written, before anything is known of the names in it."""
+"""The syntax tree of an expression, before its names are looked up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EITHER, _BOTH, _NOT, _RELATION, _SUM, _PRODUCT, _SIGN, _ATOM = range(8)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where in the text something stands: from `start` up to before `end`, in characters."""
+    """A range of the text in characters, from `start` to before `end`."""
 
     start: int
     end: int
@@ -22,7 +22,7 @@ _NOWHERE = Span(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number and the unit written with it, ``""`` where there is none."""
+    """A number and its unit, ``""`` if there is none."""
 
     value: Fraction
     unit: str
@@ -47,7 +47,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of its arguments."""
+    """A function call."""
 
     function: str
     arguments: tuple[Node, ...]
@@ -85,7 +85,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """``in``, or where `negated` ``not in``, a list."""
+    """``in`` a list, or ``not in`` if `negated`."""
 
     left: Node
     items: tuple[Node, ...]
@@ -111,11 +111,11 @@ class Negation:
 
 
 Node: TypeAlias = Number | Text | Name | Call | Sign | Arithmetic | Comparison | Membership | Logic | Negation
-"""Any part of an expression. Two are equal when they say the same, wherever they stand."""
+"""Any node of a syntax tree. Equality ignores the places in the text."""
 
 
 def render(node: Node) -> str:
-    """The expression in its one normal form: single spaces, no parentheses but the needed ones.
+    """The expression in its normal form: single spaces, and only the necessary parentheses.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def _inside(node: Node, at_least: int) -> str:
 
 
 def number_text(number: Number) -> str:
-    """A number literal as it can be written again, exactly."""
+    """A number literal with exactly this value."""
     value = number.value
     if value.denominator == 1 and abs(value.numerator) < 10**21:
         return f"{value.numerator}{number.unit}"

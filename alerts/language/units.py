@@ -1,4 +1,4 @@
-"""What numbers measure, and what becomes of that under arithmetic."""
+"""Units of numbers, and how arithmetic combines them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Literal
 from alerts.language.symbols import Symbol
 
 UnitKind = Literal["any", "ratio", "number", "relative", "seconds", "per_second"]
-"""``any`` is a bare literal, which fits anywhere; ``ratio`` a quotient of likes, which is a plain
-number and a relative value at once; the others are the types of symbols."""
+"""``any`` is a bare literal, which fits any unit; ``ratio`` is a quotient of like quantities, which fits both
+plain numbers and relative values; the others are the types of symbols."""
 
 _ONE = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a number measures.
+    """The unit of a number.
 
     Parameters
     ----------
     kind
-        Which sort of thing.
+        What it measures.
     scale
-        What 1 is worth in the kind's own unit (a ratio of 1, a second).
+        The value of 1 in the kind's base unit (a ratio of 1, a second).
     """
 
     kind: UnitKind
@@ -43,7 +43,7 @@ _WORDS = {
     "per_second": "a rate per second",
 }
 
-ANY, RATIO, NUMBER, PER_SECOND = Unit("any"), Unit("ratio"), Unit("number"), Unit("per_second")
+ANY, NUMBER = Unit("any"), Unit("number")
 
 _RELATIVE, _SECONDS = Unit("relative"), Unit("seconds")
 
@@ -59,11 +59,11 @@ LITERALS: dict[str, tuple[Unit, Fraction]] = {
     "h": (_SECONDS, Fraction(3_600)),
     "d": (_SECONDS, Fraction(86_400)),
 }
-"""What may be written after a number: what it then measures, and the factor that goes with it."""
+"""Suffixes of number literals: the unit, and the factor that applies to the number."""
 
 
 def unit_of(symbol: Symbol) -> Unit | None:
-    """What a symbol's column measures, None where it holds texts.
+    """The unit of a symbol's column; None if it holds texts.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def unit_of(symbol: Symbol) -> Unit | None:
     """
     if symbol.type == "string" or symbol.type == "enum":  # noqa: PLR1714
         return None
-    # the shortest decimal of a scale is what was meant by it: 1e-4 is a ten-thousandth
+    # take the shortest decimal of a scale as exact: 1e-4 is a ten-thousandth
     return Unit(symbol.type, Fraction(repr(symbol.scale)))
 
 
@@ -82,14 +82,14 @@ def common(left: Unit, right: Unit, *, prefer_right: bool) -> Unit | None:
     Parameters
     ----------
     left, right
-        What they measure.
+        The units.
     prefer_right
-        Take the right one's scale where the two differ.
+        Take the scale of the right one if the two differ.
 
     Returns
     -------
     Unit or None
-        None where one cannot be held against the other.
+        None if they cannot be compared.
 
     Examples
     --------
@@ -109,8 +109,8 @@ def common(left: Unit, right: Unit, *, prefer_right: bool) -> Unit | None:
     return None
 
 
-# Products and quotients by the kinds of the operands. A relative value counts as the ratio it is
-# worth, so that 5 % of a price is a price; what has no entry measures nothing anybody asks for.
+# Products and quotients by the kinds of the operands. A relative value counts as a ratio, so that 5 % of a
+# price is a price; combinations without an entry have no useful unit.
 _PRODUCTS: dict[tuple[UnitKind, UnitKind], UnitKind] = {
     ("any", "any"): "any",
     ("any", "ratio"): "ratio",
@@ -171,13 +171,13 @@ _QUOTIENTS: dict[tuple[UnitKind, UnitKind], UnitKind] = {
 
 
 def combined(operator: str, left: Unit, right: Unit) -> tuple[Unit, Fraction] | None:
-    """What a product or a quotient measures.
+    """The unit of a product or a quotient.
 
     Returns
     -------
     tuple or None
-        The unit, and the factor that the result of the plain operation still needs to be in it;
-        None where it would measure nothing.
+        The unit, and the factor that converts the plain operation's result into it; None if the result has no
+        meaningful unit.
 
     Examples
     --------
@@ -196,8 +196,8 @@ def combined(operator: str, left: Unit, right: Unit) -> tuple[Unit, Fraction] | 
     if kind is None:
         return None
     if kind == "relative":
-        return Unit(kind, scale), _ONE  # stays as it is, in a scale of its own
-    kept = _ONE
+        return Unit(kind, scale), _ONE  # the result keeps a scale of its own
+    scale_of_seconds = _ONE
     if kind == "seconds":
-        kept = next((unit.scale for unit in (left, right) if unit.kind == "seconds"), _ONE)
-    return Unit(kind, kept), scale / kept
+        scale_of_seconds = next((unit.scale for unit in (left, right) if unit.kind == "seconds"), _ONE)
+    return Unit(kind, scale_of_seconds), scale / scale_of_seconds

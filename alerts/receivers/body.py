@@ -1,4 +1,4 @@
-"""An alert's body as receivers that show it to people read it."""
+"""An alert's stored body, read for receivers that show it to people."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alerts.contracts import Delivery
+from alerts.receivers.receiver import Delivery
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What there is to show of a transition.
+class ReadableAlert:
+    """What a receiver shows of a transition.
 
     Parameters
     ----------
     alert_id, number
-        The episode, and the transition's number in it.
+        The episode, and the number of the transition in it.
     transition
         ``fired``, ``updated`` or ``resolved``.
     severity, rule, text
@@ -42,12 +42,12 @@ class Shown:
 
     @property
     def headline(self) -> str:
-        """Severity, rule and subject on one line; a resolved one says so first."""
+        """Severity (or RESOLVED), rule and subject on one line."""
         state = "RESOLVED" if self.transition == "resolved" else self.severity.upper()
         return " ".join(part for part in (state, self.rule, self.subject) if part)
 
 
-def read_body(delivery: Delivery) -> Shown:
+def read_body(delivery: Delivery) -> ReadableAlert:
     """Read the stored body of a delivery.
 
     Examples
@@ -59,7 +59,7 @@ def read_body(delivery: Delivery) -> Shown:
     'WARNING crossed_book XNAS ACME'
     """
     body: dict[str, Any] = json.loads(delivery.body)
-    return Shown(
+    return ReadableAlert(
         alert_id=delivery.alert_id,
         number=delivery.number,
         transition=body["transition"],
@@ -68,12 +68,12 @@ def read_body(delivery: Delivery) -> Shown:
         subject=" ".join(part for part in (body["venue"], body["symbol"]) if part),
         text=body["text"] or "",
         ts_event=_to_milliseconds(body["ts_event"]),
-        values={name: _shown(value) for name, value in body["values"].items()},
+        values={name: _text(value) for name, value in body["values"].items()},
     )
 
 
 def one_line(text: str) -> str:
-    r"""Make text safe for a line on a terminal: whatever cannot be printed becomes a space.
+    r"""Make text safe for one line on a terminal: unprintable characters become spaces.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def _to_milliseconds(time: str) -> str:
     return f"{seconds}.{fraction[:3]:0<3}Z"
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "n/a"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

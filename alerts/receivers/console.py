@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
-from alerts.contracts import Clock, Delivery, PermanentError
+from alerts.clock import Clock
 from alerts.receivers.body import one_line, read_body
-from alerts.receivers.settings import ConsoleSettings
+from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.secrets import Resolve
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 _STYLES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _RESOLVED_STYLE = "green"
 
 
+class ConsoleSettings(KindSettings):
+    """One line per transition on standard error."""
+
+
 class ConsoleReceiver:
-    """Writes a readable line, coloured where the output is a terminal; a line may repeat after a crash.
+    """Writes a readable line, coloured on a terminal. A line may repeat after a crash.
 
     Parameters
     ----------
@@ -34,7 +41,7 @@ class ConsoleReceiver:
         Raises
         ------
         PermanentError
-            When nobody reads the output any more.
+            When the output has been closed.
         """
         try:
             self._console.print(alert_line(delivery), soft_wrap=True)
@@ -44,23 +51,28 @@ class ConsoleReceiver:
 
 def alert_line(delivery: Delivery) -> Text:
     """One transition as a line for a terminal."""
-    shown = read_body(delivery)
-    style = _RESOLVED_STYLE if shown.transition == "resolved" else _STYLES[shown.severity]
-    line = Text(one_line(f"{shown.ts_event}  "))
-    goes_on = " (goes on)" if shown.transition == "updated" else ""
-    line.append(one_line(shown.headline + goes_on), style=style)
-    if shown.text:
-        line.append(one_line(f"  {shown.text}"))
+    from rich.text import Text
+
+    alert = read_body(delivery)
+    style = _RESOLVED_STYLE if alert.transition == "resolved" else _STYLES[alert.severity]
+    line = Text(one_line(f"{alert.ts_event}  "))
+    goes_on = " (goes on)" if alert.transition == "updated" else ""
+    line.append(one_line(alert.headline + goes_on), style=style)
+    if alert.text:
+        line.append(one_line(f"  {alert.text}"))
     line.append(one_line(f"  {delivery.key}"), style="dim")
     return line
 
 
-class _StderrConsole(Console):
-    def on_broken_pipe(self) -> None:
-        # rich would end the process here
-        raise BrokenPipeError
+def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> ConsoleReceiver:
+    from rich.console import Console
+
+    class StderrConsole(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would end the process here
+            raise BrokenPipeError
+
+    return ConsoleReceiver(StderrConsole(stderr=True))
 
 
-def console(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> ConsoleReceiver:
-    """Build the receiver that writes to standard error."""
-    return ConsoleReceiver(_StderrConsole(stderr=True))
+RECEIVER = ReceiverKind("console", ConsoleSettings, _build)

@@ -8,13 +8,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from alerts.contracts import Clock, Delivery, PermanentError, RetryableError
+from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
-from alerts.receivers.settings import FileSettings
+from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.secrets import Resolve
 
-_TAIL_BYTES = 4 << 20  # looked through for a line in doubt: far more than is ever in flight at once
-_PASSING = frozenset(
+_TAIL_BYTES = 4 << 20  # searched for a line in doubt: far more than is ever in flight at once
+_TEMPORARY = frozenset(
     {
         errno.EAGAIN,
         errno.EDQUOT,
@@ -28,10 +29,22 @@ _PASSING = frozenset(
 )
 
 
-class FileReceiver:
-    """Appends the stored body as one line, on disk before the next; a line in doubt is looked for first.
+class FileReceiverSettings(KindSettings):
+    """JSON lines, appended to a file.
 
-    The file is opened anew for each line, so it may be rotated away.
+    Parameters
+    ----------
+    path
+        The file; its folder must exist.
+    """
+
+    path: Path
+
+
+class FileReceiver:
+    """Appends the stored body as one line, synced to disk; a line in doubt is searched for first.
+
+    The file is opened for each line, so it may be rotated away.
 
     Parameters
     ----------
@@ -43,20 +56,20 @@ class FileReceiver:
         self._path = path
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
-        """Append it; there are no steps to record.
+        """Append it; no steps are recorded.
 
         Raises
         ------
         RetryableError
             When the disk is full or fails.
         PermanentError
-            When the file may not be written.
+            When the file cannot be written.
         """
         try:
             self._append(delivery)
         except OSError as error:
             reason = f"file_{errno.errorcode.get(error.errno or 0, 'unknown').lower()}"
-            if error.errno in _PASSING:
+            if error.errno in _TEMPORARY:
                 raise RetryableError(reason, in_doubt=True, everything=True) from error
             raise PermanentError(reason) from error
 
@@ -68,7 +81,7 @@ class FileReceiver:
             span = _TAIL_BYTES if delivery.in_doubt else len(line)
             tail = os.pread(descriptor, span, max(size - span, 0))
             *lines, unfinished = tail.split(b"\n")
-            if delivery.in_doubt and _holds(lines, delivery):
+            if delivery.in_doubt and _contains(lines, delivery):
                 return
             if unfinished and line.startswith(unfinished):
                 size -= len(unfinished)  # this very line, cut short when it was first written
@@ -81,14 +94,36 @@ class FileReceiver:
             os.close(descriptor)
 
 
-def file(name: str, settings: FileSettings, resolve: Resolve, clock: Clock) -> FileReceiver:
-    """Build the receiver, having made sure that the file can be written.
+def _write(descriptor: int, line: bytes, size: int) -> None:
+    written = 0
+    try:
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        if written:
+            os.ftruncate(descriptor, size)  # a full disk takes a part of a line; half a line is worth nothing
+        raise
 
-    Raises
-    ------
-    ReceiverError
-        When it cannot.
-    """
+
+def _contains(lines: list[bytes], delivery: Delivery) -> bool:
+    if delivery.body in lines:
+        return True
+    return any(_matches(line, delivery) for line in reversed(lines) if delivery.alert_id.encode() in line)
+
+
+def _matches(line: bytes, delivery: Delivery) -> bool:
+    try:
+        body = json.loads(line)
+    except ValueError:
+        return False
+    return (
+        isinstance(body, dict)
+        and body.get("id") == delivery.alert_id
+        and body.get("number") == delivery.number
+    )
+
+
+def _build(name: str, settings: FileReceiverSettings, resolve: Resolve, clock: Clock) -> FileReceiver:
     try:
         with settings.path.open("ab"):
             pass
@@ -97,30 +132,4 @@ def file(name: str, settings: FileSettings, resolve: Resolve, clock: Clock) -> F
     return FileReceiver(settings.path)
 
 
-def _write(descriptor: int, line: bytes, size: int) -> None:
-    written = 0
-    try:
-        while written < len(line):
-            written += os.write(descriptor, line[written:])
-    except OSError:
-        if written:
-            os.ftruncate(descriptor, size)  # a full disk takes a part of a line; half a line is none
-        raise
-
-
-def _holds(lines: list[bytes], delivery: Delivery) -> bool:
-    if delivery.body in lines:
-        return True
-    return any(_is(line, delivery) for line in reversed(lines) if delivery.alert_id.encode() in line)
-
-
-def _is(line: bytes, delivery: Delivery) -> bool:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return False
-    return (
-        isinstance(found, dict)
-        and found.get("id") == delivery.alert_id
-        and found.get("number") == delivery.number
-    )
+RECEIVER = ReceiverKind("file", FileReceiverSettings, _build, usual_cap=None)

@@ -1,38 +1,101 @@
-"""Every kind of receiver there is, and how one is built."""
+"""Every kind of receiver. A new one is a new file, which sets `RECEIVER`, and its name here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from alerts.contracts import Clock, Receiver
-from alerts.receivers.settings import ReceiverSettings
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
+
+from alerts.clock import Clock
+from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.receiver import Receiver
 from alerts.secrets import Resolve
+from alerts.stages.cap import CapText, cap_per_minute
 
-
-class Factory(Protocol):
-    """Builds a receiver from its part of the configuration."""
-
-    def __call__(self, name: str, settings: Any, resolve: Resolve, clock: Clock) -> Receiver:
-        """Build it; raises `SecretError` or `ReceiverError` where it could not work."""
-
-
-def _loaded_when_built(kind: str) -> Factory:
-    """The function of this name in the file of this name; its libraries are loaded where it is wanted."""
-
-    def build(name: str, settings: Any, resolve: Resolve, clock: Clock) -> Receiver:
-        factory: Factory = getattr(import_module(f"alerts.receivers.{kind}"), kind)
-        return factory(name, settings, resolve, clock)
-
-    return build
-
-
-RECEIVERS: Mapping[str, Factory] = MappingProxyType(
-    {kind: _loaded_when_built(kind) for kind in ("console", "file", "slack", "slack_webhook", "webhook")}
+_FILES = (
+    "slack",
+    "webhook",
+    "console",
+    "file",
 )
-"""By kind; `ReceiverSettings.kind` is a key."""
+
+RECEIVERS: Mapping[str, ReceiverKind] = MappingProxyType(
+    {name: import_module(f"{__package__}.{name}").RECEIVER for name in _FILES}
+)
+"""By kind, the key in the configuration."""
+
+
+class ReceiverChoice(BaseModel):
+    """One receiver of the configuration: exactly one kind with its settings, and a cap.
+
+    Parameters
+    ----------
+    cap
+        Messages a minute, ``20/m``, or ``off``. Alerts beyond it wait up to a minute, and one message then
+        counts and names them. The default is that of the kind: 20 a minute, and no cap for a file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cap: CapText | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_defaults(cls, value: Any) -> Any:
+        # `console:` with nothing after it reads as null; it is the kind without any settings
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: {} if part is None and key in RECEIVERS and not _has_settings(key) else part
+            for key, part in value.items()
+        }
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ReceiverChoice:
+        if sum(getattr(self, kind) is not None for kind in RECEIVERS) != 1:
+            raise ValueError(f"a receiver is exactly one of {', '.join(sorted(RECEIVERS))}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The kind, a key of `RECEIVERS`."""
+        return next(kind for kind in RECEIVERS if getattr(self, kind) is not None)
+
+    @property
+    def of_kind(self) -> KindSettings:
+        """The settings of that kind."""
+        settings: KindSettings = getattr(self, self.kind)
+        return settings
+
+    @property
+    def messages_per_minute(self) -> int | None:
+        """`cap` as a number, or the kind's usual one; None for no cap.
+
+        Examples
+        --------
+        >>> ReceiverSettings.model_validate({"console": {}}).messages_per_minute
+        20
+        """
+        return RECEIVERS[self.kind].usual_cap if self.cap is None else cap_per_minute(self.cap)
+
+
+def _has_settings(kind: str) -> bool:
+    return bool(RECEIVERS[kind].settings.model_fields)
+
+
+if TYPE_CHECKING:
+    ReceiverSettings = ReceiverChoice
+else:
+    ReceiverSettings = create_model(
+        "ReceiverSettings",
+        __base__=ReceiverChoice,
+        __module__=__name__,
+        __doc__=ReceiverChoice.__doc__,
+        **{kind: (entry.settings | None, None) for kind, entry in RECEIVERS.items()},
+    )
 
 
 def build_receiver(name: str, settings: ReceiverSettings, resolve: Resolve, clock: Clock) -> Receiver:
@@ -52,17 +115,16 @@ def build_receiver(name: str, settings: ReceiverSettings, resolve: Resolve, cloc
     Raises
     ------
     SecretError
-        When a secret cannot be had or is not of the right form.
+        When a secret is missing or malformed.
     ReceiverError
-        When it cannot work as it is set up.
+        When it cannot work as it is configured.
 
     Examples
     --------
-    >>> from alerts.receivers.settings import ReceiverSettings
     >>> class Stopped:
     ...     def now(self): return 0.0
     >>> tty = ReceiverSettings.model_validate({"console": {}})
     >>> type(build_receiver("tty", tty, lambda secret: "", Stopped())).__name__
     'ConsoleReceiver'
     """
-    return RECEIVERS[settings.kind](name, settings.of_kind, resolve, clock)
+    return RECEIVERS[settings.kind].build(name, settings.of_kind, resolve, clock)

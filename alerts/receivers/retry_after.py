@@ -1,4 +1,4 @@
-"""A receiver's own word on when to come back."""
+"""The ``Retry-After`` header."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-_LONGEST_S = 86_400.0  # a day; a date far off is a mistake of the receiver, and must not silence it for ever
+_LONGEST_S = 86_400.0  # a day; a date further off is a mistake, and must not silence the receiver for ever
 
 
 def retry_after_s(header: str | None, now: float) -> float | None:
@@ -17,12 +17,12 @@ def retry_after_s(header: str | None, now: float) -> float | None:
     header
         The header's value, None where there is none.
     now
-        Wall-clock seconds, to tell how far off a date is.
+        Wall-clock seconds, for a header that holds a date.
 
     Returns
     -------
     float or None
-        Seconds from now, from 0 to a day; None where the header says nothing that can be understood.
+        Seconds from now, from 0 to a day; None where the header cannot be read.
 
     Examples
     --------

@@ -48,7 +48,7 @@ def _of_stream(stream: Stream) -> Realised:
     found = calibrator.step(stream.slot, stream.clock, np.arange(n), np.zeros(n, np.int16), stream.score)
     everything = np.ones(n, np.bool_)
     return realised(
-        stream.name, stream.slot, stream.clock, stream.score, found.chance, found.seconds, everything
+        stream.name, stream.slot, stream.clock, stream.score, found.probability, found.seconds, everything
     )
 
 
@@ -59,7 +59,7 @@ def _of_pumps() -> Iterator[Realised]:
     trades = read_trades(folder)
     slot, clock = trades.columns.slot, trades.columns.clock
     for name, score, rarity in judged(trades):
-        yield realised(name, slot, clock, score, rarity.chance, rarity.seconds, trades.ordinary)
+        yield realised(name, slot, clock, score, rarity.probability, rarity.seconds, trades.ordinary)
 
 
 def _print(title: str, rows: Sequence[Realised]) -> None:

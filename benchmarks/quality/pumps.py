@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.calibration import Rarity, build_calibrator
-from detectors.columns import TRADE, Columns
 from detectors.detector import Detector
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import TRADE, Columns
 from detectors.features import FeatureSet
 
 BEFORE_MS, AFTER_MS = 3_600_000, 6 * 3_600_000  # around an onset, not ordinary

@@ -18,7 +18,7 @@ from streamer.app.daemon import run_service
 from streamer.config.load import load
 from streamer.config.secrets import resolve_secrets
 from streamer.pipeline.compiling import Unseen
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.serve.observer import Observer
 
 
@@ -30,10 +30,10 @@ def main(path: str, count: str) -> None:
     first = 0
     whole = Observer.watch
 
-    def watch(self: Observer, work: Work) -> None:
+    def watch(self: Observer, step: StepResult) -> None:
         nonlocal began, ended, first
-        whole(self, work)
-        tally.watch(work)
+        whole(self, step)
+        tally.watch(step)
         if not began:
             began, first = time.perf_counter(), tally.records
         if tally.records >= int(count) and not ended:

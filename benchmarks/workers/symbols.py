@@ -17,7 +17,7 @@ from benchmarks.full import compiled, fold
 from benchmarks.machine import resident_mb
 from benchmarks.workload import market
 from streamer.messages.records import Chunk, Partition
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 
 _SPAN_MS = 70 * 60_000
 _AT_ONCE = 5_000
@@ -56,10 +56,10 @@ def main(symbols: str, each: str) -> None:
     seen = slots = 0
     least = float("inf")
 
-    def watch(work: Work) -> None:
+    def watch(step: StepResult) -> None:
         nonlocal seen, slots, least
-        seen += work.records
-        slots = len(work.task.slots)
+        seen += step.records
+        slots = len(step.task.slots)
         if seen >= _LAST * int(symbols) * int(each):
             least = min(least, resident_mb())
 

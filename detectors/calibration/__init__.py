@@ -1,4 +1,4 @@
-"""Calibrators by name: from scores to rarities. A new one is a new file and a line here."""
+"""Calibrators by name: they turn scores into rarities. A new one is a new file and a line here."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from types import MappingProxyType
 from detectors.calibration.calibrator import (
     LONGEST_OF_WATCHED,
     LONGEST_S,
-    SMALLEST_CHANCE,
+    SMALLEST_PROBABILITY,
     Calibrator,
     Rarity,
 )
-from detectors.calibration.cascade import Cascade
+from detectors.calibration.cascade_calibrator import Cascade
 
 __all__ = [
     "CALIBRATORS",
     "DEFAULT",
     "LONGEST_OF_WATCHED",
     "LONGEST_S",
-    "SMALLEST_CHANCE",
+    "SMALLEST_PROBABILITY",
     "Calibrator",
     "Rarity",
     "build_calibrator",
 ]
 
 CALIBRATORS: Mapping[str, Callable[[], Calibrator]] = MappingProxyType({"cascade": Cascade})
-"""What makes each of them."""
+"""A factory for each calibrator."""
 
 DEFAULT = "cascade"
-"""The one that every detector has."""
+"""The calibrator that every detector uses."""
 
 
 def build_calibrator(name: str = DEFAULT) -> Calibrator:
-    """A fresh calibrator.
+    """A new calibrator without state.
 
     Raises
     ------
     KeyError
-        When there is none of the name.
+        When no calibrator has this name.
     """
     return CALIBRATORS[name]()

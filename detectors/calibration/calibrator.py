@@ -1,4 +1,4 @@
-"""What a calibrator is: scores in, how rare they are out."""
+"""The calibrator interface: it takes scores and says how rare each one is."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
+from detectors.event_columns import State
 
 LONGEST_S = 365 * 86_400.0
-"""What a rarity is cut off at: beyond a year nothing that was seen can tell one score from another."""
+"""Upper limit of a rarity: no history is long enough to tell scores apart beyond a year."""
 
 LONGEST_OF_WATCHED = 100.0
-"""A rarity is at most so many times as long as the task's instruments have been watched, added up: a
-quarter of an hour of one instrument can tell that something comes less than once a day, not once a year."""
+"""A rarity is at most this many times the watched time, summed over the task's instruments: a quarter of an
+hour of one instrument can show that a score comes less than once a day, but not once a year."""
 
-SMALLEST_CHANCE = 1e-9
-"""What a chance is cut off at."""
+SMALLEST_PROBABILITY = 1e-9
+"""Lower limit of a tail probability."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rarity:
-    """How rare each of m scores is, judged by what came before it.
+    """How rare each of m scores is, judged by the scores before it.
 
     Parameters
     ----------
-    chance
-        float64[m], the share of the instrument's scores that are as high or higher; 1 for all but
-        its highest tenth, NaN while warming and where there is no score.
+    probability
+        float64[m], the tail probability: the share of the instrument's scores that are as high or higher.
+        1 outside its highest tenth, NaN during warm-up and where there is no score.
     seconds
-        float64[m], a score this high comes once in so many seconds for this instrument, from 0 (it is
-        not among the highest tenth) to `LONGEST_S`, and never more than `LONGEST_OF_WATCHED` times what
-        was watched; NaN as for `chance`.
+        float64[m], the return period: a score this high comes once in so many seconds for this instrument.
+        0 outside its highest tenth, at most `LONGEST_S` and `LONGEST_OF_WATCHED` times the watched time;
+        NaN as for `probability`.
     """
 
-    chance: NDArray[np.float64]
+    probability: NDArray[np.float64]
     seconds: NDArray[np.float64]
 
 
@@ -45,7 +45,7 @@ class Calibrator(Protocol):
 
     @property
     def spec(self) -> str:
-        """Differs whenever the same scores could give other rarities."""
+        """Changes whenever the same scores could give different rarities."""
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
@@ -58,29 +58,29 @@ class Calibrator(Protocol):
         index: NDArray[np.int16],
         score: NDArray[np.float64],
     ) -> Rarity:
-        """Judge each score by what came before it, then learn it.
+        """Judge each score by the ones before it, then learn it.
 
         Parameters
         ----------
         slot
             int32[m], in arrival order.
         clock
-            int64[m], ns, never running back within a slot.
+            int64[m], ns, never decreasing within a slot.
         offset, index
-            int64[m] and int16[m], which event it is: decides where equal scores are put, so that
-            no generator has to be kept.
+            int64[m] and int16[m], the event's place in its log: breaks ties between equal scores, so
+            that no random generator is needed.
         score
-            float64[m], higher is stranger; what is not finite is passed over and leaves no trace.
+            float64[m], higher is stranger; scores that are not finite are skipped and leave no trace.
         """
 
     def ready(self) -> int:
-        """How many slots have rarities."""
+        """How many slots have left warm-up."""
 
     def watched_s(self) -> float:
-        """Seconds in which slots had rarities, added up over them; a silence counts for an hour at most."""
+        """Seconds during which slots had rarities, summed over slots; a silence counts as an hour at most."""
 
     def state(self) -> State:
         """An exact copy of the state."""
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""

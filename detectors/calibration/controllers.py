@@ -1,30 +1,30 @@
-"""Controllers: what is asked for at some depths is held against what came, and depths are corrected.
+"""Controllers that correct depths until exceedances come as often as they should.
 
-A depth is the logarithm of a rarity (of 1/chance, or of a time). At each of a few knots a correction
-falls as expected exceedances pass and rises when one comes; an instrument's own and the pool's add
-up. It is integral control of a rate, as in adaptive conformal inference (I. Gibbs and E. Candes,
-"Adaptive conformal inference under distribution shift", 2021), at several depths at once.
+A depth is the logarithm of a rarity (of 1 / probability, or of a return period). Each of a few knots has a
+correction, which decays as expected exceedances fall due and rises when one is observed; the instrument's
+and the pool's add up. This is integral control of a rate, as in adaptive conformal inference (I. Gibbs and
+E. Candes, "Adaptive conformal inference under distribution shift", 2021), at several depths at once.
 """
 
 from __future__ import annotations
 
 from detectors.kernels import kernel
 
-_APART = 0.05
+_LEAST_DISTANCE = 0.05  # between the bounds of neighbouring knots, so that they stay in order
 
 
 @kernel
 def place_bounds(anchor, knots, own, pooled, bounds):  # type: ignore[no-untyped-def]
-    """Where each knot lies on the raw scale; always rising."""
+    """Fill in where each knot lies on the scale of raw depths, strictly increasing."""
     previous = anchor
     for j in range(knots.shape[0]):
-        previous = max(knots[j] + own[j] + pooled[j], previous + _APART)
+        previous = max(knots[j] + own[j] + pooled[j], previous + _LEAST_DISTANCE)
         bounds[j] = previous
 
 
 @kernel
 def corrected(raw, anchor, knots, bounds):  # type: ignore[no-untyped-def]
-    """The depth that a raw one stands for: straight lines through the knots, a shift beyond the last."""
+    """The corrected depth: linear between knots, shifted by a constant beyond the last."""
     if raw <= anchor:
         return raw
     raw_before, before = anchor, anchor
@@ -36,12 +36,12 @@ def corrected(raw, anchor, knots, bounds):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def expect(correction, gain, expected, lowest):  # type: ignore[no-untyped-def]
-    """The correction after so many expected exceedances."""
+def decay(correction, gain, expected, lowest):  # type: ignore[no-untyped-def]
+    """The correction after this many expected exceedances."""
     return max(lowest, correction - gain * expected)
 
 
 @kernel
-def came(correction, gain, highest):  # type: ignore[no-untyped-def]
-    """The correction after one that came."""
+def observe(correction, gain, highest):  # type: ignore[no-untyped-def]
+    """The correction after an observed exceedance."""
     return min(highest, correction + gain)

@@ -1,10 +1,10 @@
-"""From a chance to a time: how long an instrument goes without an episode of scores this high.
+"""Return periods: how long an instrument goes, on average, without an occasion of scores this high.
 
-An episode is a run of high scores with no more than `TOGETHER_S` between one and the next (for what
-comes more often than every five hours, a tenth of the time). The share of high scores that begin one
-is the extremal index (M. R. Leadbetter, "Extremes and local dependence in stationary sequences",
-1983), learnt for each ring; scores a second are the instrument's own. What is shown is then held to
-what comes, at knots from ten minutes to a week.
+An occasion is a run of high scores at most `TOGETHER_S` apart (or a tenth of their return period, if that
+is below five hours). The share of high scores that begin one is the extremal index (M. R. Leadbetter,
+"Extremes and local dependence in stationary sequences", 1983), learnt for each ring; scores per second are
+the instrument's own. Controllers then correct the return period by how often such occasions were observed,
+at knots from ten minutes to a week.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ import math
 import numpy as np
 
 from detectors.calibration.calibrator import LONGEST_S
-from detectors.calibration.controllers import came, corrected, expect, place_bounds
-from detectors.calibration.rings import RINGS, SHARE, TAIL
+from detectors.calibration.controllers import corrected, decay, observe, place_bounds
+from detectors.calibration.rank_rings import RINGS, SHARE, TAIL
 from detectors.kernels import kernel
+from detectors.time_units import NS_PER_SECOND
 
 TOGETHER_S = 1800.0
-"""High scores no further apart than this belong to one episode."""
+"""High scores no further apart than this belong to one occasion."""
 
 LONGEST_GAP_S = 3600.0
-"""A longer time without a score counts as this much: nobody can say what was missed in it."""
+"""A longer silence counts as this much: nothing is known of the time beyond it."""
 
-WAITS = 5
+PERIOD_KNOTS = 5
 NEVER = np.iinfo(np.int64).min
 
 INDEX, ENTRIES = range(2)
-"""Of each ring: its extremal index, and the entries it was learnt from."""
+"""Fields of a ring's `clusters`: its extremal index, and the number of entries it was learnt from."""
 
-CLUSTER = 2
+CLUSTER_FIELDS = 2
 
-_NS = 1e9
-_TIMES = np.array([600.0, 3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0])
-_DEPTHS = np.log(_TIMES)
+_NS = float(NS_PER_SECOND)
+_KNOTS_S = np.array([600.0, 3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0])
+_DEPTHS = np.log(_KNOTS_S)
 _ANCHOR = math.log(10.0)
 _TENTH = 0.1
 _OWN_GAIN, _POOL_GAIN, _POOL_FIRST = 0.15, 0.02, 5.0
@@ -47,14 +48,14 @@ _LOG_SHARE = math.log(SHARE)
 
 
 @kernel
-def follow_gap(elapsed, scores, gap):  # type: ignore[no-untyped-def]
-    """The running mean of seconds between scores, after one more; `scores` came before it."""
+def updated_gap(elapsed, scores, gap):  # type: ignore[no-untyped-def]
+    """The running mean of seconds between scores, updated by one; `scores` came before it."""
     return gap + max(1.0 / scores, 1.0 / _MEMORY) * (elapsed - gap)
 
 
 @kernel
-def place_rates(clusters, rates):  # type: ignore[no-untyped-def]
-    """Episodes per score, of scores that reach each ring and the one after the last: `RINGS + 1` rates."""
+def occasion_rates(clusters, rates):  # type: ignore[no-untyped-def]
+    """Fill in `RINGS + 1` rates: occasions per score that reaches each ring, or would pass the last one."""
     index = 0.5
     weight = TAIL
     for j in range(RINGS):
@@ -63,15 +64,15 @@ def place_rates(clusters, rates):  # type: ignore[no-untyped-def]
         rates[j] = weight * index
         weight *= SHARE
     rates[RINGS] = rates[RINGS - 1] * SHARE
-    # a ring whose entries all run together is one endless episode, which is not a rare one
+    # where all entries of a ring run together they are one endless occasion, which is not rare
     for j in range(RINGS - 1, -1, -1):
         rates[j] = max(rates[j], rates[j + 1])
 
 
 @kernel
-def raw_wait(chance, gap, rates):  # type: ignore[no-untyped-def]
-    """Seconds between episodes of scores with at most this chance, by rates alone."""
-    place = math.log(chance / TAIL) / _LOG_SHARE
+def raw_return_period(probability, gap, rates):  # type: ignore[no-untyped-def]
+    """Seconds between occasions of scores at most this probable, before correction."""
+    place = math.log(probability / TAIL) / _LOG_SHARE
     ring = min(RINGS - 1, max(0, int(place)))
     place -= ring
     rate = math.exp((1.0 - place) * math.log(rates[ring]) + place * math.log(rates[ring + 1]))
@@ -79,13 +80,13 @@ def raw_wait(chance, gap, rates):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def learn_clusters(clock, deepest, gap, clusters, reached):  # type: ignore[no-untyped-def]
-    """Tell rings `0..deepest` that a score got so far."""
+def update_clusters(clock, deepest, gap, clusters, last_reached):  # type: ignore[no-untyped-def]
+    """Update the extremal index of rings `0..deepest`, which a score has reached."""
     weight = TAIL
     for j in range(deepest + 1):
-        apart = min(TOGETHER_S, _TENTH * gap / weight)
-        begins = reached[j] == NEVER or (clock - reached[j]) / _NS > apart
-        reached[j] = clock
+        longest_gap = min(TOGETHER_S, _TENTH * gap / weight)
+        begins = last_reached[j] == NEVER or (clock - last_reached[j]) / _NS > longest_gap
+        last_reached[j] = clock
         clusters[j, ENTRIES] += 1.0
         gain = max(1.0 / (clusters[j, ENTRIES] + _INDEX_FIRST), _INDEX_GAIN)
         clusters[j, INDEX] += gain * ((1.0 if begins else 0.0) - clusters[j, INDEX])
@@ -93,33 +94,33 @@ def learn_clusters(clock, deepest, gap, clusters, reached):  # type: ignore[no-u
 
 
 @kernel
-def expect_waits(of_own, of_pool, pool_lived, own, pooled):  # type: ignore[no-untyped-def]
-    """Let time pass: seconds of the instrument's, and of all instruments', since the last time."""
-    for j in range(WAITS):
-        own[j] = expect(own[j], _OWN_GAIN, of_own / _TIMES[j], _LOWEST)
-        gain = max(_POOL_GAIN, 1.0 / (_POOL_FIRST + pool_lived / _TIMES[j]))
-        pooled[j] = expect(pooled[j], gain, of_pool / _TIMES[j], _LOWEST)
+def decay_periods(own_seconds, pool_seconds, pool_ready_s, own, pooled):  # type: ignore[no-untyped-def]
+    """Decay the corrections by the seconds since the last call, of the instrument and of all instruments."""
+    for j in range(PERIOD_KNOTS):
+        own[j] = decay(own[j], _OWN_GAIN, own_seconds / _KNOTS_S[j], _LOWEST)
+        gain = max(_POOL_GAIN, 1.0 / (_POOL_FIRST + pool_ready_s / _KNOTS_S[j]))
+        pooled[j] = decay(pooled[j], gain, pool_seconds / _KNOTS_S[j], _LOWEST)
 
 
 @kernel
-def correct_waits(wait, even, longest, own, pooled, bounds):  # type: ignore[no-untyped-def]
-    """A wait, and the one spread over equals, as corrected; at most `longest` and `LONGEST_S`."""
+def corrected_periods(period, smoothed, longest, own, pooled, bounds):  # type: ignore[no-untyped-def]
+    """A return period and its smoothed variant, corrected; at most `longest` and `LONGEST_S`."""
     deepest = min(math.log(max(longest, 1.0)), _DEEPEST)
     place_bounds(_ANCHOR, _DEPTHS, own, pooled, bounds)
-    depth = corrected(math.log(wait), _ANCHOR, _DEPTHS, bounds)
-    depth_even = corrected(math.log(even), _ANCHOR, _DEPTHS, bounds)
-    return math.exp(min(depth, deepest)), math.exp(min(depth_even, deepest))
+    depth = corrected(math.log(period), _ANCHOR, _DEPTHS, bounds)
+    depth_smoothed = corrected(math.log(smoothed), _ANCHOR, _DEPTHS, bounds)
+    return math.exp(min(depth, deepest)), math.exp(min(depth_smoothed, deepest))
 
 
 @kernel
-def heed_wait(even, clock, pool_lived, spoke, own, pooled):  # type: ignore[no-untyped-def]
-    """Raise the corrections at every knot where an episode begins."""
-    for j in range(WAITS):
-        if even < _TIMES[j]:
+def observe_period(smoothed, clock, pool_ready_s, last_occasion, own, pooled):  # type: ignore[no-untyped-def]
+    """Raise the corrections at every knot where an occasion begins."""
+    for j in range(PERIOD_KNOTS):
+        if smoothed < _KNOTS_S[j]:
             return
-        apart = min(TOGETHER_S, _TENTH * _TIMES[j])
-        if spoke[j] == NEVER or (clock - spoke[j]) / _NS > apart:
-            own[j] = came(own[j], _OWN_GAIN, _HIGHEST)
-            gain = max(_POOL_GAIN, 1.0 / (_POOL_FIRST + pool_lived / _TIMES[j]))
-            pooled[j] = came(pooled[j], gain, _HIGHEST)
-        spoke[j] = clock
+        longest_gap = min(TOGETHER_S, _TENTH * _KNOTS_S[j])
+        if last_occasion[j] == NEVER or (clock - last_occasion[j]) / _NS > longest_gap:
+            own[j] = observe(own[j], _OWN_GAIN, _HIGHEST)
+            gain = max(_POOL_GAIN, 1.0 / (_POOL_FIRST + pool_ready_s / _KNOTS_S[j]))
+            pooled[j] = observe(pooled[j], gain, _HIGHEST)
+        last_occasion[j] = clock

@@ -1,8 +1,8 @@
-"""Drift: what a series usually is has changed, in its mean or in its distribution."""
+"""Drift: a lasting change of a series' mean or distribution."""
 
 from __future__ import annotations
 
-from detectors.drift.bank import Drift, DriftBank, Level
+from detectors.drift.drift_bank import Drift, DriftBank, Level
 from detectors.drift.monitor import Evidence, Monitor
 from detectors.drift.registry import MONITORS
 

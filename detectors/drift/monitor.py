@@ -1,4 +1,4 @@
-"""What a drift monitor is."""
+"""The drift monitor interface."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
+from detectors.event_columns import State
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a monitor says that a series has drifted.
+    """Why a monitor reports that a series has drifted.
 
     Parameters
     ----------
     monitor
-        Its name.
+        The monitor's name.
     statistic, threshold
-        What it measured, and beyond which it speaks; None where it does not tell.
+        What it measured, and the threshold it exceeded; None for a monitor without them.
     """
 
     monitor: str
@@ -34,43 +34,43 @@ class Monitor(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in alerts."""
+        """Its name in alerts."""
 
     @property
     def version(self) -> str:
-        """Differs whenever the same values could give other findings."""
+        """Changes whenever the same values could give different drifts."""
 
     def needs(self, span_s: int) -> int:
-        """How many values its reference takes (at most `MOST_VALUES`), where one covers `span_s` seconds."""
+        """Values in its reference, at most `MOST_VALUES`, if one covers `span_s` seconds."""
 
     def grow(self, n_series: int) -> None:
-        """Make room for `n_series` series, none of which has a reference yet."""
+        """Make room for `n_series` series; new ones have no reference yet."""
 
     def start(self, series: int, reference: NDArray[np.float64], scale_floor: float) -> None:
-        """Begin anew for one series.
+        """Start one series with a new reference.
 
         Parameters
         ----------
         series
-            Its number.
+            The series' number.
         reference
-            float64[needs], finite: how the series is when nothing is wrong.
+            float64[needs], finite: the series' usual values.
         scale_floor
-            The least spread that counts, in the series' unit.
+            A lower limit of the reference's spread, in the series' unit.
         """
 
     def feed(self, series: int, value: float) -> Evidence | None:
-        """Take the next finite value of a series that has been started; the evidence of a drift, if any."""
+        """Take the next finite value of a started series; returns the evidence of a drift, if any."""
 
     def state(self) -> State:
         """An exact copy of the state."""
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
 
 
 MOST_VALUES = 600
-"""The longest reference that a monitor may ask for."""
+"""The largest reference that a monitor may need."""
 
 Factory = Callable[[], Monitor]
-"""Makes a monitor of no series."""
+"""Makes a monitor without series."""

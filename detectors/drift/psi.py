@@ -1,11 +1,11 @@
 """A drift of the distribution: the population stability index of the latest values against a reference.
 
-The reference is cut at its deciles. With p and q the shares of the reference and of the latest values in
-each bin, PSI = sum of (q - p) ln(q / p). Where nothing has changed and values are independent it is
-distributed as (1/N + 1/M) times a chi-squared of as many degrees of freedom as bins less one (Yurdakul
-and Naranjo, Statistical properties of the population stability index, Journal of Risk Model Validation
-14(4), 2020). It has drifted beyond both `MAJOR`, which practice calls a major shift, and what chance
-exceeds once in `1 / CHANCE` looks.
+The reference is binned at its deciles. With p and q the shares of the reference and of the latest values in
+each bin, PSI = sum of (q - p) ln(q / p). If nothing has changed and values are independent, it is distributed
+as (1/N + 1/M) times a chi-squared variable with one degree of freedom less than bins (Yurdakul and Naranjo,
+Statistical properties of the population stability index, Journal of Risk Model Validation 14(4), 2020). A
+drift is a PSI above both `MAJOR`, the usual threshold of a major shift, and the value that a test without
+any change exceeds with probability `FALSE_ALARM`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.drift.monitor import MOST_VALUES, Evidence
+from detectors.event_columns import State
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 REFERENCE, WINDOW, EVERY = MOST_VALUES, 300, 30
-"""Values in the reference and among the latest, and how many of them from one look to the next."""
+"""Values in the reference, values in the window of the latest, and values between two tests."""
 
 MAJOR = 0.25
-"""The least index that is said to be a drift."""
+"""The least index that counts as a drift."""
 
-CHANCE = 1e-6
-"""The chance, at one look at independent values, of exceeding the threshold with nothing changed."""
+FALSE_ALARM = 1e-6
+"""Probability that one test of independent values exceeds the threshold although nothing has changed."""
 
 _BINS = 10
-_CHANCE_Z = 4.753424  # the normal deviate exceeded with probability CHANCE
-_HALF = 0.5  # added to each count, so that an empty bin has a logarithm
+_FALSE_ALARM_Z = 4.753424  # the normal deviate exceeded with probability FALSE_ALARM
+_HALF = 0.5  # added to each count, so that an empty bin has a finite logarithm
 
 
 @kernel
@@ -58,7 +58,7 @@ class DistributionMonitor:
     """Deciles of each series' reference, and its latest values in a ring."""
 
     name = "distribution"
-    version = f"distribution.1[{REFERENCE},{WINDOW},{EVERY},{MAJOR:g},{CHANCE:g}]"
+    version = f"distribution.1[{REFERENCE},{WINDOW},{EVERY},{MAJOR:g},{FALSE_ALARM:g}]"
 
     def __init__(self) -> None:
         self._arrays = SlotArrays(
@@ -72,7 +72,7 @@ class DistributionMonitor:
         )
 
     def needs(self, span_s: int) -> int:
-        """How many values the reference takes; see `Monitor.needs`."""
+        """Values in the reference; see `Monitor.needs`."""
         return REFERENCE
 
     def grow(self, n_series: int) -> None:
@@ -80,8 +80,8 @@ class DistributionMonitor:
         self._arrays.grow(n_series)
 
     def start(self, series: int, reference: NDArray[np.float64], scale_floor: float) -> None:
-        """Begin anew; see `Monitor.start`."""
-        # a value of the reference itself, so that ties fall where they are and not between two of them
+        """Start with a new reference; see `Monitor.start`."""
+        # edges are values of the reference, so that tied values all fall into one bin
         ordered = np.sort(reference)
         deciles = ordered[np.arange(1, _BINS) * len(ordered) // _BINS]
         edges = np.unique(deciles)
@@ -94,7 +94,7 @@ class DistributionMonitor:
         arrays["seen"][series] = 0
 
     def feed(self, series: int, value: float) -> Evidence | None:
-        """Take a value; see `Monitor.feed`."""
+        """Take the next value; see `Monitor.feed`."""
         arrays = self._arrays
         seen = int(arrays["seen"][series])
         arrays["recent"][series, seen % WINDOW] = value
@@ -105,7 +105,7 @@ class DistributionMonitor:
         psi = float(
             _index(arrays["recent"][series], arrays["edges"][series], n_edges, arrays["counts"][series])
         )
-        threshold = max(MAJOR, chance_threshold(n_edges))
+        threshold = max(MAJOR, false_alarm_threshold(n_edges))
         return Evidence(self.name, psi, threshold) if psi > threshold else None
 
     def state(self) -> State:
@@ -113,26 +113,26 @@ class DistributionMonitor:
         return self._arrays.state()
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
         self._arrays.restore(state)
 
 
-def chance_threshold(degrees: int) -> float:
-    """The index that one look at independent values exceeds with probability `CHANCE`.
+def false_alarm_threshold(degrees: int) -> float:
+    """The index that one test of independent values exceeds with probability `FALSE_ALARM`.
 
-    By the Wilson-Hilferty approximation of the chi-squared distribution, which so deep in the tail lies
-    above the exact quantile, by 3 % for 9 degrees and 15 % for 1.
+    Uses the Wilson-Hilferty approximation of the chi-squared distribution, which this deep in the tail lies
+    above the exact quantile: by 3 % for 9 degrees of freedom, by 15 % for 1.
 
     Parameters
     ----------
     degrees
-        Bins less one, at least 1.
+        Degrees of freedom: bins less one, at least 1.
 
     Examples
     --------
-    >>> round(chance_threshold(9), 3)
+    >>> round(false_alarm_threshold(9), 3)
     0.23
     """
     spread = 2 / (9 * degrees)
-    chi_squared = degrees * (1 - spread + _CHANCE_Z * math.sqrt(spread)) ** 3
+    chi_squared = degrees * (1 - spread + _FALSE_ALARM_Z * math.sqrt(spread)) ** 3
     return chi_squared * (1 / REFERENCE + 1 / WINDOW)

@@ -14,4 +14,4 @@ MONITORS: Mapping[str, Factory] = MappingProxyType(
         "distribution": psi.DistributionMonitor,
     }
 )
-"""In the order in which they are heard where several speak at once."""
+"""Monitors by name; if several detect a drift at once, the first one reports it."""

@@ -1,6 +1,6 @@
-"""River's ADWIN without what else its package loads: data sets and scipy's statistics, for a second.
+"""Import River's ADWIN without the rest of its package, whose data sets and scipy statistics take a second.
 
-Whoever needs `river.drift` itself loads it as ever, and finds the same class there.
+`river.drift` can still be imported as usual, and holds the same class.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ PACKAGE = "river.drift"
 @cache
 def adwin() -> type:
     """`river.drift.ADWIN`."""
-    found: type = (_alone() or import_module(PACKAGE)).ADWIN
-    return found
+    adwin_class: type = (_import_module_alone() or import_module(PACKAGE)).ADWIN
+    return adwin_class
 
 
-def _alone() -> ModuleType | None:
-    """The module it is in, under a package that loads nothing; None where that does not work."""
+def _import_module_alone() -> ModuleType | None:
+    """ADWIN's module, imported under an empty stand-in package; None if that fails."""
     spec = find_spec(PACKAGE)
     if PACKAGE in sys.modules or spec is None or spec.submodule_search_locations is None:
         return None
@@ -32,7 +32,7 @@ def _alone() -> ModuleType | None:
     sys.modules[PACKAGE] = package
     try:
         module = import_module(f"{PACKAGE}.adwin")
-    except (ImportError, AttributeError):  # River is made otherwise now
+    except (ImportError, AttributeError):  # another version of River is laid out differently
         return None
     finally:
         del sys.modules[PACKAGE]

@@ -1,7 +1,7 @@
-"""Features by name: what an instrument has been doing lately, as of every event."""
+"""Features by name: what an instrument has been doing lately, computed at every event."""
 
 from detectors.features.feature_set import CatalogueEntry, FeatureSet, catalogue
-from detectors.features.names import Feature, UnknownFeature, UnknownFeatureError, parse_feature
+from detectors.features.names import Feature, UnknownFeatureError, parse_feature
 from detectors.features.registry import FAMILIES
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "CatalogueEntry",
     "Feature",
     "FeatureSet",
-    "UnknownFeature",
     "UnknownFeatureError",
     "catalogue",
     "parse_feature",

@@ -1,9 +1,9 @@
-"""What is usual for an instrument: exponentially weighted mean, variance and z.
+"""Baselines of an instrument: exponentially weighted mean, variance and z-score.
 
-Every observation weighs one when it comes and exp(-age / H) later, age by the instrument's own
-clock, so that several trades of one millisecond all count. The decay never takes the memory
-below 30 observations' worth: after a night of silence the first trades are still compared with
-yesterday's, and a seldom traded instrument remembers further back than H.
+An observation has weight 1 when it arrives and exp(-age / H) later, its age measured by the instrument's own
+clock, so that several trades in one millisecond all count. Decay never takes the total weight below 30
+observations: after a night of silence the first trades are still compared with yesterday's, and a rarely
+traded instrument remembers further back than H.
 
 The weighted mean and variance follow T. Finch, "Incremental calculation of weighted mean and
 variance" (University of Cambridge, 2009), section 4.
@@ -18,51 +18,52 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import ORDER, TICK
-from detectors.features.banks import Bank, Part
-from detectors.features.rows import NS, FeatureRows, bits_of, is_of
+from detectors.event_columns import ORDER, TIMER
+from detectors.features.feature_rows import FeatureRows, bits_of, is_of
+from detectors.features.series_banks import Bank, Part
 from detectors.features.windows import NEVER
 from detectors.kernels import kernel
-from detectors.series import Lanes
-from detectors.slots import SlotColumn
+from detectors.series_arrays import SeriesSpan
+from detectors.slot_arrays import SlotColumn
+from detectors.time_units import NS_PER_SECOND
 
 Statistic = Literal["mean", "var", "sd", "z"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 ENOUGH = 30
-"""Observations before a baseline is known, and the least it remembers."""
+"""Observations before a baseline is known, and the least total weight that decay leaves."""
 
 ABSURD = 1000.0
-"""An observation farther than this many scales from the mean counts as one that is just so far.
+"""Scales from the mean at which an observation is clipped.
 
-The scale is the larger of the standard deviation and the mean's size.
+The scale is the larger of the standard deviation and the mean's absolute value.
 """
 
 VERSION = 2
 
 _COUNT, _LAST = range(2)
 _WEIGHT, _MEAN, _M2, _LAST_Z = range(4)
-_LANE, _BY_KIND, _FEEDS, _X, _HORIZON = range(5)  # of a baseline, and then where its statistics go
+_SERIES, _BY_KIND, _FEEDS, _X, _HORIZON = range(5)  # a baseline's columns in the table; then its output rows
 _AS_MEAN, _AS_VAR, _AS_SD, _AS_Z = range(5, 9)
-_NOT_ASKED = -1
+_NOT_REQUESTED = -1
 
 
 @kernel
-def _left_after(before, now, horizon_s):  # type: ignore[no-untyped-def]
-    return math.exp(-((now - before) / NS) / horizon_s)
+def _decay(before, now, horizon_s):  # type: ignore[no-untyped-def]
+    return math.exp(-((now - before) / NS_PER_SECOND) / horizon_s)
 
 
 @kernel
-def _taken_in(value, known, spread, left, weight, mean, m2):  # type: ignore[no-untyped-def]
-    # Numbers in, numbers out: handing arrays to a function costs more than all that is done here.
+def _updated(value, known, spread, decay, weight, mean, m2):  # type: ignore[no-untyped-def]
+    # Takes and returns scalars: passing arrays costs more than the computation.
     if known:
-        far = ABSURD * max(spread, abs(mean))
-        if far > 0.0:
-            value = min(max(value, mean - far), mean + far)
-    if left < 1.0 and weight > ENOUGH:
-        kept = max(left, ENOUGH / weight)
-        weight *= kept
-        m2 *= kept
+        limit = ABSURD * max(spread, abs(mean))
+        if limit > 0.0:
+            value = min(max(value, mean - limit), mean + limit)
+    if decay < 1.0 and weight > ENOUGH:
+        factor = max(decay, ENOUGH / weight)
+        weight *= factor
+        m2 *= factor
     weight += 1.0
     step = value - mean
     mean += step / weight
@@ -71,16 +72,16 @@ def _taken_in(value, known, spread, left, weight, mean, m2):  # type: ignore[no-
 
 @kernel
 def _baseline_rows(slot, kind, clock, x, baselines, horizon_s, counted, at, out):  # type: ignore[no-untyped-def]
-    # Nearly all baselines of one horizon had their last observation in the same row, and an exponential
-    # costs more than the rest of a row: `left` holds what was left of the last one that was asked for.
+    # An exponential costs more than the rest of a row, and nearly all baselines of one horizon had their last
+    # observation in the same row: `decay` caches the last one computed for each horizon, at time `since`.
     n_horizons = horizon_s.shape[0]
-    since, left = np.empty(n_horizons, np.int64), np.empty(n_horizons)
+    since, decay = np.empty(n_horizons, np.int64), np.empty(n_horizons)
     for row in range(slot.shape[0]):
         s, now, of_kind = np.uint64(slot[row]), clock[row], np.int64(kind[row])
-        for each in range(n_horizons):
-            since[each] = NEVER
+        for horizon in range(n_horizons):
+            since[horizon] = NEVER
         for b in range(baselines.shape[0]):
-            c = np.uint64(baselines[b, _LANE] + (baselines[b, _BY_KIND] & (of_kind == ORDER)))
+            c = np.uint64(baselines[b, _SERIES] + (baselines[b, _BY_KIND] & (of_kind == ORDER)))
             known = counted[s, c, _COUNT] >= ENOUGH
             weight, mean, m2 = at[s, c, _WEIGHT], at[s, c, _MEAN], at[s, c, _M2]
             if baselines[b, _AS_MEAN] >= 0:
@@ -100,16 +101,16 @@ def _baseline_rows(slot, kind, clock, x, baselines, horizon_s, counted, at, out)
             z = (value - mean) / spread if spread > 0.0 else np.nan
             if baselines[b, _AS_Z] >= 0:
                 out[np.uint64(baselines[b, _AS_Z]), row] = z
-            if of_kind == TICK:
+            if of_kind == TIMER:
                 continue
-            last, still = counted[s, c, _LAST], 1.0
+            last, remaining = counted[s, c, _LAST], 1.0
             if now > last and weight > ENOUGH:
                 h = np.uint64(baselines[b, _HORIZON])
                 if since[h] != last:
-                    since[h], left[h] = last, _left_after(last, now, horizon_s[h])
-                still = left[h]
-            at[s, c, _WEIGHT], at[s, c, _MEAN], at[s, c, _M2] = _taken_in(
-                value, known, spread, still, weight, mean, m2
+                    since[h], decay[h] = last, _decay(last, now, horizon_s[h])
+                remaining = decay[h]
+            at[s, c, _WEIGHT], at[s, c, _MEAN], at[s, c, _M2] = _updated(
+                value, known, spread, remaining, weight, mean, m2
             )
             at[s, c, _LAST_Z] = z
             counted[s, c, _LAST] = now
@@ -117,26 +118,26 @@ def _baseline_rows(slot, kind, clock, x, baselines, horizon_s, counted, at, out)
 
 
 class Baseline(Part):
-    """The baseline of one number over one horizon; all four statistics come of it.
+    """The baseline of one number over one horizon, with all four statistics.
 
-    A row is compared with what came before it, never with itself: `mean`, `var` and `z` are those
-    before the row is taken in. They are NaN until 30 observations, `z` also where nothing has ever
-    varied. On rows that do not feed the number, `z` is that of the last one that did.
+    A row is compared with earlier rows, never with itself: `mean`, `var` and `z` are computed before the row
+    is learnt. They are NaN before 30 observations, `z` also while the variance is zero. On rows that are not
+    observations, `z` is that of the last observation.
     """
 
-    def __init__(self, bank: Baselines, number: int, lanes: Lanes) -> None:
-        super().__init__(bank, lanes)
+    def __init__(self, bank: Baselines, number: int, span: SeriesSpan) -> None:
+        super().__init__(bank, span)
         self._bank = bank
         self._number = number
         self._places: dict[Statistic, int] = {}
 
-    def ask(self, statistic: Statistic) -> None:
-        """Have a statistic computed on every row."""
+    def request(self, statistic: Statistic) -> None:
+        """Request a statistic, to be computed on every row."""
         if statistic not in self._places:
-            self._places[statistic] = self._bank.asked(self._number, statistic)
+            self._places[statistic] = self._bank.request(self._number, statistic)
 
     def value(self, statistic: Statistic) -> NDArray[np.float64]:
-        """A statistic that was asked for, as of each row of the batch that was stepped last, float64[n]."""
+        """A requested statistic at each row of the last batch stepped, float64[n]."""
         return np.asarray(self._bank.values[self._places[statistic]])
 
 
@@ -151,13 +152,13 @@ class Baselines(Bank):
     def __init__(self) -> None:
         super().__init__()
         self.values: NDArray[np.float64] = np.empty((0, 0))
-        """float64[statistics asked for, n], of the batch that was stepped last."""
+        """float64[requested statistics, n], of the last batch stepped."""
         self._table = np.empty((0, _AS_MEAN + len(STATISTICS)), np.int64)
         self._horizons_s: list[float] = []
-        self._n_asked = 0
+        self._n_requested = 0
 
     def add(self, horizon_ns: int, feeds: frozenset[int], x: int, *, by_kind: bool) -> Baseline:
-        """Another baseline.
+        """Add a baseline.
 
         Parameters
         ----------
@@ -166,36 +167,36 @@ class Baselines(Bank):
         feeds
             The kinds of rows that are observations.
         x
-            Which of the columns that `step` gets holds its number.
+            Index of its number among the columns that `step` takes.
         by_kind
-            Keep what orders say apart from what trades say.
+            Keep separate baselines for orders and for all other kinds.
         """
-        lanes, horizon_s = self._add(2 if by_kind else 1), horizon_ns / NS
+        span, horizon_s = self._add(2 if by_kind else 1), horizon_ns / NS_PER_SECOND
         if horizon_s not in self._horizons_s:
             self._horizons_s.append(horizon_s)
         number = len(self._table)
-        of = [lanes.first, by_kind, bits_of(feeds), x, self._horizons_s.index(horizon_s)]
-        row = np.array([[*of, *[_NOT_ASKED] * len(STATISTICS)]], np.int64)
+        of = [span.first, by_kind, bits_of(feeds), x, self._horizons_s.index(horizon_s)]
+        row = np.array([[*of, *[_NOT_REQUESTED] * len(STATISTICS)]], np.int64)
         self._table = np.concatenate([self._table, row])
-        return Baseline(self, number, lanes)
+        return Baseline(self, number, span)
 
-    def asked(self, number: int, statistic: Statistic) -> int:
-        """Have a baseline's statistic computed; its place in `values`."""
-        place, self._n_asked = self._n_asked, self._n_asked + 1
+    def request(self, number: int, statistic: Statistic) -> int:
+        """Request a baseline's statistic; returns its row in `values`."""
+        place, self._n_requested = self._n_requested, self._n_requested + 1
         self._table[number, _AS_MEAN + STATISTICS.index(statistic)] = place
         return place
 
     def step(self, rows: FeatureRows, x: NDArray[np.float64]) -> None:
-        """Compute `values`: the statistics as of each row, before it is taken in.
+        """Compute `values`: the statistics at each row, before it is learnt.
 
         Parameters
         ----------
         rows
             The batch.
         x
-            float64[columns, n], the numbers; what is not finite is no observation.
+            float64[columns, n], the numbers; those that are not finite are no observations.
         """
-        self.values = np.empty((self._n_asked, len(rows)))
+        self.values = np.empty((self._n_requested, len(rows)))
         if not len(self._table):
             return
         _baseline_rows(

@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import QUOTE, TRADE, State
-from detectors.features.banks import Copies
+from detectors.event_columns import QUOTE, TRADE, State
 from detectors.features.family import Family
-from detectors.features.rows import FeatureRows
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import SharedCopies
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _QUOTES = frozenset({QUOTE})
 _TRADES = frozenset({TRADE})
@@ -38,23 +38,23 @@ _SPREAD, _MID, _IMBALANCE = range(3)
 
 
 @kernel
-def _is_whole(kind, bid, ask):  # type: ignore[no-untyped-def]
+def _is_two_sided(kind, bid, ask):  # type: ignore[no-untyped-def]
     return kind == QUOTE and math.isfinite(bid) and math.isfinite(ask)
 
 
 @kernel
-def _carry_rows(what, slot, kind, bid, ask, last, out):  # type: ignore[no-untyped-def]
+def _carry_rows(quantity, slot, kind, bid, ask, last, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
-        if _is_whole(kind[row], bid[row], ask[row]):
-            if what == _SPREAD:
-                found = _spread_bps(bid[row], ask[row])
-            elif what == _MID:
-                found = _mid(bid[row], ask[row])
+        if _is_two_sided(kind[row], bid[row], ask[row]):
+            if quantity == _SPREAD:
+                value = _spread_bps(bid[row], ask[row])
+            elif quantity == _MID:
+                value = _mid(bid[row], ask[row])
             else:
-                found = _imbalance(bid[row], ask[row])
-            if not math.isnan(found):
-                last[s] = found
+                value = _imbalance(bid[row], ask[row])
+            if not math.isnan(value):
+                last[s] = value
         out[row] = last[s]
 
 
@@ -62,22 +62,22 @@ def _carry_rows(what, slot, kind, bid, ask, last, out):  # type: ignore[no-untyp
 def _distance_rows(slot, kind, bid, ask, price, mid, distance, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
         s = slot[row]
-        if _is_whole(kind[row], bid[row], ask[row]):
+        if _is_two_sided(kind[row], bid[row], ask[row]):
             quoted = _mid(bid[row], ask[row])
             if not math.isnan(quoted):
                 mid[s] = quoted
         elif kind[row] == TRADE and math.isfinite(price[row]):
-            apart = 1e4 * (price[row] / mid[s] - 1.0)
-            if not math.isnan(apart):
-                distance[s] = apart
+            deviation = 1e4 * (price[row] / mid[s] - 1.0)
+            if not math.isnan(deviation):
+                distance[s] = deviation
         out[row] = distance[s]
 
 
 class _Carried:
-    """What the last quote said of the book; NaN before the first that says it."""
+    """A value of the last quote that has it, carried forward; NaN before the first."""
 
-    def __init__(self, what: int, bid: str, ask: str) -> None:
-        self._what = what
+    def __init__(self, quantity: int, bid: str, ask: str) -> None:
+        self._quantity = quantity
         self._sides = (bid, ask)
         self._arrays = SlotArrays({"last": SlotColumn(np.float64, np.nan)})
 
@@ -87,10 +87,10 @@ class _Carried:
     def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         out = np.empty(len(rows))
         bid, ask = (rows.column(side) for side in self._sides)
-        _carry_rows(self._what, rows.slot, rows.kind, bid, ask, self._arrays["last"], out)
+        _carry_rows(self._quantity, rows.slot, rows.kind, bid, ask, self._arrays["last"], out)
         return out
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
@@ -98,7 +98,7 @@ class _Carried:
 
 
 class _TradeToMid:
-    """A trade's distance from the mid that stood when it came, held until the next trade."""
+    """A trade's distance from the mid before it, carried forward until the next trade."""
 
     def __init__(self) -> None:
         unknown = SlotColumn(np.float64, np.nan)
@@ -121,7 +121,7 @@ class _TradeToMid:
         )
         return out
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:
@@ -131,7 +131,7 @@ class _TradeToMid:
 FAMILIES = (
     Family(
         stem="spread_bps",
-        doc="ask less bid over the mid of the last whole quote, in basis points; negative when crossed",
+        doc="ask less bid over the mid of the last two-sided quote, in basis points; negative when crossed",
         unit="bps",
         shape="positive",
         fed_by=_QUOTES,

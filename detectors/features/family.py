@@ -1,4 +1,4 @@
-"""What a family of features is."""
+"""The interface of a family of features."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
-from detectors.features.banks import Banks, Copies
-from detectors.features.rows import FeatureRows
+from detectors.event_columns import State
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import Banks, SharedCopies
 from detectors.fields import Shape
 
 Unit = Literal["bps", "ratio", "per_second", "seconds", "number"]
@@ -24,22 +24,22 @@ class Node(Protocol):
         """Make room for `n_slots` slots."""
 
     def step(self, rows: FeatureRows) -> NDArray[np.float64]:
-        """The value as of each row, float64[n]; `TICK` rows change nothing."""
+        """The value at each row, float64[n]; timer rows change nothing."""
 
-    def state(self, copies: Copies) -> State:
-        """An exact copy of the state, of arrays that `copies` copies."""
+    def state(self, copies: SharedCopies) -> State:
+        """An exact copy of the state; `copies` copies arrays that are shared."""
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
 
 
 Convert = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Makes other values of a feature's, row by row; what it is given it leaves as it is."""
+"""Converts a feature's values row by row, into a new array."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A feature by its stem: what it measures, and how to compute it for one window.
+    """Features of one stem: what they measure, and how to compute one for a window.
 
     Parameters
     ----------
@@ -48,21 +48,20 @@ class Family:
     doc
         One line for people.
     unit, shape
-        What its values are measured in, and how they behave.
+        The unit of its values, and how they behave.
     fed_by
-        The kinds of rows on which its value can change by what the row says.
+        The kinds of rows whose content can change its value.
     needs
         The event fields it reads.
     build
-        Makes the node for a window in ns (0 where `windowed` is false); what it shares with others is
-        among the banks.
+        Makes the node for a window in ns (0 if `windowed` is false), using banks for what features share.
     windowed
         Whether its name ends in a window.
     version
-        Goes up whenever the same events would give other values, or a state looks otherwise.
+        Raised whenever the same events would give different values, or the layout of the state changes.
     of, convert
-        For what is made, row by row, of another family's values over the same window: its stem, and
-        the function. Such a family has no state of its own, and `build` is None.
+        For a family that converts another one's values over the same window, row by row: that family's stem,
+        and the function. Such a family has no state of its own, and `build` is None.
     """
 
     stem: str

@@ -1,37 +1,30 @@
-"""The features that a plan asks for, computed together batch by batch."""
+"""The features of a plan, computed together batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Columns, State
-from detectors.features.banks import Banks, Copies
+from detectors.event_columns import Columns, State
 from detectors.features.baselines import Baseline, Baselines
 from detectors.features.family import Convert, Family, Node, Unit
+from detectors.features.feature_rows import FeatureRows
 from detectors.features.names import Feature, parse_feature
 from detectors.features.registry import FAMILIES
-from detectors.features.rows import NS, FeatureRows
-from detectors.fields import FIELDS, Shape
-from detectors.slots import StateMismatchError
-
-
-@dataclass(frozen=True, slots=True)
-class _Of:
-    """A baseline, and the node (by its spec) that it is of, None for a field's."""
-
-    baseline: Baseline
-    node: str | None
+from detectors.features.series_banks import Banks, SharedCopies
+from detectors.fields import FIELDS
+from detectors.slot_arrays import StateMismatchError
+from detectors.time_units import NS_PER_SECOND
 
 
 class FeatureSet:
-    """Exactly the features that were asked for, of every instrument of a task.
+    """The requested features, for every instrument of a task.
 
-    What two features have in common (the same window under two names, the mean and the z of one
-    base) is computed once.
+    What two features share (the same window under two names, the mean and the z of one base) is computed
+    once.
 
     Parameters
     ----------
@@ -41,15 +34,13 @@ class FeatureSet:
     Raises
     ------
     UnknownFeatureError
-        When a name is not a feature's.
+        When a name is not that of a feature.
 
     Examples
     --------
     >>> features = FeatureSet(["return_bps_10s", "size_mean_1h"])
     >>> sorted(features.needs)
     ['price', 'size']
-    >>> features.unit("return_bps_10s")
-    'bps'
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -58,8 +49,8 @@ class FeatureSet:
         self._nodes: dict[str, Node] = {}
         self._converted: dict[str, tuple[str, Convert]] = {}
         self._bank = Baselines()
-        self._baselines: dict[str, _Of] = {}
-        self._observed: list[tuple[bool, str]] = []  # what baselines are of: is it a field, its name or spec
+        self._baselines: dict[str, Baseline] = {}
+        self._inputs: list[tuple[bool, str]] = []  # of baselines: whether a field; name or spec
         self._n_slots = 0
         for feature in self._features.values():
             self._add(feature)
@@ -73,21 +64,21 @@ class FeatureSet:
         if feature.spec not in self._baselines:
             self._baselines[feature.spec] = self._baseline(feature)
         if feature.statistic is not None:
-            self._baselines[feature.spec].baseline.ask(feature.statistic)
+            self._baselines[feature.spec].request(feature.statistic)
 
-    def _baseline(self, feature: Feature) -> _Of:
+    def _baseline(self, feature: Feature) -> Baseline:
         field = feature.base if isinstance(feature.base, str) else None
         node = feature.base.spec if isinstance(feature.base, Feature) else None
-        observed = field is not None, field or node or ""
-        if observed not in self._observed:
-            self._observed.append(observed)
+        source = field is not None, field or node or ""
+        if source not in self._inputs:
+            self._inputs.append(source)
         by_kind = field is not None and len(FIELDS[field].kinds) > 1
-        x = self._observed.index(observed)
-        return _Of(self._bank.add(feature.horizon_ns, feature.fed_by, x, by_kind=by_kind), node)
+        x = self._inputs.index(source)
+        return self._bank.add(feature.horizon_ns, feature.fed_by, x, by_kind=by_kind)
 
     def _add_node(self, feature: Feature, family: Family) -> None:
         if family.of is not None and family.convert is not None:
-            source = parse_feature(f"{family.of}_{feature.window_ns // NS}s")
+            source = parse_feature(f"{family.of}_{feature.window_ns // NS_PER_SECOND}s")
             self._add(source)
             self._converted[feature.spec] = (source.spec, family.convert)
         elif family.build is not None and feature.spec not in self._nodes:
@@ -95,32 +86,13 @@ class FeatureSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that were asked for, each once, in order."""
+        """The requested names, each once, in order."""
         return tuple(self._features)
 
     @property
     def needs(self) -> frozenset[str]:
         """Every numeric event field that is read."""
         return frozenset().union(*(feature.needs for feature in self._features.values()))
-
-    def fed_by(self, name: str) -> frozenset[int]:
-        """The kinds of rows that feed a feature."""
-        return self._features[name].fed_by
-
-    def unit(self, name: str) -> Unit:
-        """What a feature is measured in."""
-        return self._features[name].unit
-
-    def shape(self, name: str) -> Shape:
-        """How a feature's values behave."""
-        return self._features[name].shape
-
-    def spec(self, name: str) -> str:
-        """What a feature computes, in words that differ whenever its values could.
-
-        State may go from one feature set to another wherever this is the same.
-        """
-        return self._features[name].spec
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
@@ -133,7 +105,7 @@ class FeatureSet:
         self._n_slots = n_slots
 
     def step(self, columns: Columns) -> dict[str, NDArray[np.float64]]:
-        """Every feature as of every row.
+        """Every feature at every row.
 
         Parameters
         ----------
@@ -143,109 +115,78 @@ class FeatureSet:
         Returns
         -------
         dict
-            float64[n] by name, NaN until known. `TICK` rows see the value at their time and
-            change nothing.
+            float64[n] by name, NaN until known. Timer rows get the value at their time and change nothing.
         """
         self.grow(columns.n_slots)
         rows = FeatureRows(columns)
         self._banks.step(rows)
-        found = {spec: node.step(rows) for spec, node in self._nodes.items()}
-        found |= {spec: convert(found[source]) for spec, (source, convert) in self._converted.items()}
-        x = np.empty((len(self._observed), len(rows)))
-        for number, (is_field, name) in enumerate(self._observed):
-            x[number] = rows.column(name) if is_field else found[name]
+        values = {spec: node.step(rows) for spec, node in self._nodes.items()}
+        values |= {spec: convert(values[source]) for spec, (source, convert) in self._converted.items()}
+        x = np.empty((len(self._inputs), len(rows)))
+        for number, (is_field, name) in enumerate(self._inputs):
+            x[number] = rows.column(name) if is_field else values[name]
         self._bank.step(rows, x)
         return {
-            name: found[feature.spec]
+            name: values[feature.spec]
             if feature.statistic is None
-            else self._baselines[feature.spec].baseline.value(feature.statistic)
+            else self._baselines[feature.spec].value(feature.statistic)
             for name, feature in self._features.items()
         }
 
     def state(self) -> State:
-        """An exact copy of everything kept, by part and array."""
-        return _state(self._parts())
+        """An exact copy of the state, by part and array."""
+        copies = SharedCopies()
+        return {
+            f"{name}/{key}": array
+            for name, part in self._parts().items()
+            for key, array in part.state(copies).items()
+        }
 
     def restore(self, state: State) -> None:
-        """Go on from what `state()` of an equal feature set gave.
+        """Continue from the `state()` of a feature set with the same features.
 
         Raises
         ------
         StateMismatchError
             When it is the state of other features.
         """
-        self._n_slots = 0  # there may be no memory for as many as before
-        self._restore(state, self._parts())
+        self._n_slots = 0  # restoring may shrink the arrays, and growing them again may fail
+        by_part, parts = _by_part(state), self._parts()
+        for name in by_part.keys() - parts.keys():
+            raise StateMismatchError(f"{name!r} is not part of these features")
+        for name, part in parts.items():
+            part.restore(by_part.get(name, {}))
 
     def restore_known(self, state: State) -> None:
-        """Give every part what `state()` of another feature set has of it; the rest is left as it is."""
+        """Restore the parts that another feature set's `state()` contains; leave the rest as they are."""
         by_part = _by_part(state)
         self._n_slots = 0
-        for part, kept in self._parts().items():
-            if part in by_part:
-                kept.restore(by_part[part])
-
-    def state_of(self, name: str) -> State:
-        """An exact copy of what one feature rests on."""
-        return _state(self._parts_of(name))
-
-    def restore_of(self, name: str, state: State) -> None:
-        """Give one feature what `state_of` of a feature of the same spec gave.
-
-        Raises
-        ------
-        StateMismatchError
-            When it is the state of another feature.
-        """
-        self._n_slots = 0
-        self._restore(state, self._parts_of(name))
+        for name, part in self._parts().items():
+            if name in by_part:
+                part.restore(by_part[name])
 
     def _parts(self) -> dict[str, Node | Baseline]:
-        return {**self._nodes, **{spec: of.baseline for spec, of in self._baselines.items()}}
-
-    def _parts_of(self, name: str) -> dict[str, Node | Baseline]:
-        feature = self._features[name]
-        if feature.family is not None:
-            return self._node_of(feature.spec)
-        of = self._baselines[feature.spec]
-        return {feature.spec: of.baseline, **(self._node_of(of.node) if of.node is not None else {})}
-
-    def _node_of(self, spec: str) -> dict[str, Node | Baseline]:
-        source, _ = self._converted.get(spec, (spec, None))
-        return {source: self._nodes[source]}
-
-    @staticmethod
-    def _restore(state: State, parts: dict[str, Node | Baseline]) -> None:
-        by_part = _by_part(state)
-        for part in by_part.keys() - parts.keys():
-            raise StateMismatchError(f"{part!r} is no part of these features")
-        for part, kept in parts.items():
-            kept.restore(by_part.get(part, {}))
-
-
-def _state(parts: Mapping[str, Node | Baseline]) -> State:
-    copies = Copies()
-    return {f"{part}/{name}": a for part, kept in parts.items() for name, a in kept.state(copies).items()}
+        return {**self._nodes, **self._baselines}
 
 
 def _by_part(state: State) -> dict[str, State]:
-    found: dict[str, State] = {}
+    by_part: dict[str, State] = {}
     for key, array in state.items():
         part, _, name = key.partition("/")
-        found.setdefault(part, {})[name] = array
-    return found
+        by_part.setdefault(part, {})[name] = array
+    return by_part
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A feature as it is listed for people.
+    """A family of features as listed for users.
 
     Parameters
     ----------
     stem
-        Its name without the window.
+        The name without the window.
     doc, unit
-        What it is, and what it is measured in.
+        What it is, and its unit.
     fed_by
         Kinds of rows that feed it.
     windowed

@@ -1,4 +1,4 @@
-"""How much passes: trades, messages, volume and notional over a window, and what it passed at."""
+"""Flow over a window: trades, messages, volume and notional, and the mean price of trades."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
-from detectors.features.banks import Banks, Copies, Lane
+from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TRADE, State
 from detectors.features.family import Family
-from detectors.features.rows import NS, FeatureRows
-from detectors.features.windows import VERSION, OneEach, Weigh, WindowSums
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import Banks, SharedCopies, ValueSeries
+from detectors.features.windows import VERSION, OneEach, Weight, WindowSums
 from detectors.kernels import kernel
+from detectors.time_units import NS_PER_SECOND
 
 _TRADES = frozenset({TRADE})
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
 
 
 class Quotient:
-    """One windowed sum over another, NaN where there is nothing to divide by.
+    """One windowed sum divided by another, NaN where the denominator is not positive.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class Quotient:
         The sums.
     """
 
-    def __init__(self, numerator: Lane, denominator: Lane) -> None:
+    def __init__(self, numerator: ValueSeries, denominator: ValueSeries) -> None:
         self._sums = {"numerator": numerator, "denominator": denominator}
 
     def grow(self, n_slots: int) -> None:
@@ -36,13 +37,13 @@ class Quotient:
             part.grow(n_slots)
 
     def step(self, rows: FeatureRows) -> NDArray[np.float64]:
-        """The quotient as of each row, this row included."""
+        """The quotient at each row, this row included."""
         above, below = (part.step(rows) for part in self._sums.values())
         out = np.full(len(rows), np.nan)
         np.divide(above, below, out=out, where=below > 0)
         return out
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         """An exact copy of the state."""
         return {
             f"{side}/{name}": array
@@ -51,7 +52,7 @@ class Quotient:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
         for side, part in self._sums.items():
             prefix = f"{side}/"
             part.restore(
@@ -59,13 +60,13 @@ class Quotient:
             )
 
 
-def rate(window_ns: int, banks: Banks, kinds: frozenset[int]) -> Lane:
+def rate(window_ns: int, banks: Banks, kinds: frozenset[int]) -> ValueSeries:
     """Rows of these kinds per second."""
-    return banks.of(WindowSums).add(window_ns, OneEach(kinds), per=window_ns // NS)
+    return banks.of(WindowSums).add(window_ns, OneEach(kinds), per=window_ns // NS_PER_SECOND)
 
 
-def ratio(window_ns: int, banks: Banks, numerator: Weigh, denominator: Weigh) -> Quotient:
-    """One sum over another, both over the same window."""
+def ratio(window_ns: int, banks: Banks, numerator: Weight, denominator: Weight) -> Quotient:
+    """One sum divided by another, both over the same window."""
     sums = banks.of(WindowSums)
     return Quotient(sums.add(window_ns, numerator), sums.add(window_ns, denominator))
 
@@ -97,15 +98,15 @@ def _priced_trades(rows: FeatureRows) -> NDArray[np.float64]:
 
 @kernel
 def _log1p(values):  # type: ignore[no-untyped-def]
-    # A scalar call for each row: a vectorised log may differ in its last bit with the length.
-    # One that is as it was on the row before needs none.
+    # One scalar call per row, since the last bit of a vectorised logarithm may depend on the array's length.
+    # A value equal to the one on the row before needs no call.
     out = np.empty_like(values)
-    before, found = np.nan, np.nan
+    previous, log = np.nan, np.nan
     for row in range(values.shape[0]):
         if values[row] == values[row]:
-            if values[row] != before:
-                before, found = values[row], math.log1p(values[row])
-            out[row] = found
+            if values[row] != previous:
+                previous, log = values[row], math.log1p(values[row])
+            out[row] = log
         else:
             out[row] = np.nan
     return out

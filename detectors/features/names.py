@@ -1,4 +1,4 @@
-"""Feature names: what `return_bps_10s` and `size_mean_1h` ask for, and what is wrong with `retrun_10`."""
+"""Feature names: parse `return_bps_10s` and `size_mean_1h`, and explain what is wrong with `retrun_10`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from detectors.features.baselines import STATISTICS, Statistic
 from detectors.features.baselines import VERSION as BASELINE_VERSION
 from detectors.features.family import Family, Unit
 from detectors.features.registry import FAMILIES
-from detectors.features.rows import NS
 from detectors.fields import FIELDS, Shape
+from detectors.time_units import NS_PER_SECOND
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_WINDOW_S = 3600
@@ -28,11 +28,11 @@ class UnknownFeatureError(ValueError):
     Parameters
     ----------
     name
-        What was asked for.
+        The unknown name.
     problem
         What is wrong with it.
     suggestions
-        Names that may have been meant, likeliest first.
+        Similar names, likeliest first.
     """
 
     def __init__(self, name: str, problem: str, suggestions: tuple[str, ...] = ()) -> None:
@@ -43,31 +43,28 @@ class UnknownFeatureError(ValueError):
         self.suggestions = suggestions
 
 
-UnknownFeature = UnknownFeatureError
-
-
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A feature's name, understood.
+    """A parsed feature name.
 
     Parameters
     ----------
     name
         As it was written.
     unit, shape
-        What its values are measured in, and how they behave.
+        The unit of its values, and how they behave.
     fed_by
         Kinds of rows that feed it.
     needs
-        The event fields that it comes from.
+        The event fields it is computed from.
     spec
-        What it computes, with the versions of the code: two features of one spec share their state.
+        What it computes, including the versions of the code: features with equal specs share their state.
     family, window_ns
-        What computes it, None and 0 for a baseline.
+        The family that computes it and its window; None and 0 for a baseline.
     base
-        What a baseline is of: the name of a field, or a feature; None for other features.
+        A baseline's input: the name of a field, or a feature; None for other features.
     statistic, horizon_ns
-        Which statistic of the base over which horizon, None and 0 for other features.
+        A baseline's statistic and horizon; None and 0 for other features.
     """
 
     name: str
@@ -85,7 +82,7 @@ class Feature:
 
 @lru_cache(maxsize=4096)
 def parse_feature(name: str) -> Feature:
-    """Understand a feature's name.
+    """Parse a feature's name.
 
     A name is a stem and its window (``trade_rate_1m``), a stem alone where there is no window
     (``spread_bps``), or a baseline: a numeric event field or a feature, a statistic and a horizon
@@ -94,7 +91,7 @@ def parse_feature(name: str) -> Feature:
     Raises
     ------
     UnknownFeatureError
-        When there is none of this name; its text says what is wrong and what may have been meant.
+        When no feature has this name; the message says what is wrong and suggests a similar one.
 
     Examples
     --------
@@ -126,7 +123,7 @@ def _windowed(name: str, family: Family, text: str) -> Feature:
 
 
 def _of_family(name: str, family: Family, window_ns: int) -> Feature:
-    window = f"[{window_ns // NS}s]" if family.windowed else ""
+    window = f"[{window_ns // NS_PER_SECOND}s]" if family.windowed else ""
     return Feature(
         name=name,
         unit=family.unit,
@@ -141,7 +138,7 @@ def _of_family(name: str, family: Family, window_ns: int) -> Feature:
 
 def _baseline(name: str, match: re.Match[str]) -> Feature:
     base_name: str = match["base"]
-    statistic: Statistic = match["statistic"]  # type: ignore[assignment]  # the pattern names no other
+    statistic: Statistic = match["statistic"]  # type: ignore[assignment]  # the pattern allows no other
     if base_name in FIELDS:
         field = FIELDS[base_name]
         base: Feature | str = base_name
@@ -161,7 +158,7 @@ def _baseline(name: str, match: re.Match[str]) -> Feature:
         shape={"mean": shape, "z": "signed"}.get(statistic, "positive"),
         fed_by=fed_by,
         needs=needs,
-        spec=f"baseline.{BASELINE_VERSION}[{horizon_ns // NS}s]({of})",
+        spec=f"baseline.{BASELINE_VERSION}[{horizon_ns // NS_PER_SECOND}s]({of})",
         base=base,
         statistic=statistic,
         horizon_ns=horizon_ns,
@@ -172,21 +169,21 @@ def _base_feature(name: str, base_name: str, match: re.Match[str]) -> Feature:
     try:
         base = parse_feature(base_name)
     except UnknownFeatureError as error:
-        tail = f"{match['statistic']}_{_or_else(match['window'], _LONGEST_HORIZON_S, '1h')}"
+        tail = f"{match['statistic']}_{_or_default(match['window'], _LONGEST_HORIZON_S, '1h')}"
         suggestions = tuple(f"{close}_{tail}" for close in error.suggestions)
         raise UnknownFeatureError(name, f"{name!r}: {error.problem}", suggestions) from None
     if base.base is not None:
-        raise UnknownFeatureError(name, f"{name!r}: a baseline of a baseline is not offered")
+        raise UnknownFeatureError(name, f"{name!r}: a baseline of a baseline is not supported")
     return base
 
 
 def _duration(name: str, text: str, what: str, longest_s: int, longest: str) -> int:
     seconds = _seconds(text)
     if seconds is None:
-        raise UnknownFeatureError(name, f"{name!r}: {text!r} is no {what}: write 10s, 5m or 1h")
+        raise UnknownFeatureError(name, f"{name!r}: {text!r} is not a {what}: write 10s, 5m or 1h")
     if seconds > longest_s:
         raise UnknownFeatureError(name, f"{name!r}: a {what} goes from 1s to {longest}")
-    return seconds * NS
+    return seconds * NS_PER_SECOND
 
 
 def _seconds(text: str) -> int | None:
@@ -194,16 +191,16 @@ def _seconds(text: str) -> int | None:
     return int(match[1]) * _SECONDS[match[2]] if match else None
 
 
-def _or_else(text: str | None, longest_s: int, instead: str) -> str:
+def _or_default(text: str | None, longest_s: int, default: str) -> str:
     seconds = _seconds(text) if text else None
-    return text if text and seconds and seconds <= longest_s else instead
+    return text if text and seconds and seconds <= longest_s else default
 
 
 def _suggest(name: str) -> tuple[str, ...]:
     match = _WINDOWED.fullmatch(name)
     stem = match["stem"] if match else name
-    window = _or_else(match["window"] if match else None, _LONGEST_WINDOW_S, "10s")
+    window = _or_default(match["window"] if match else None, _LONGEST_WINDOW_S, "10s")
     close = difflib.get_close_matches(stem, [*FAMILIES, *FIELDS], n=3, cutoff=0.6)
     return tuple(
-        f"{found}_{window}" if found in FAMILIES and FAMILIES[found].windowed else found for found in close
+        f"{known}_{window}" if known in FAMILIES and FAMILIES[known].windowed else known for known in close
     )

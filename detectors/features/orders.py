@@ -1,14 +1,14 @@
-"""Order and quote traffic: how much of it there is, and how little of it trades."""
+"""Rates of order and quote messages, and the ratio of fills to new orders."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import FILL, NEW, ORDER, PARTIAL_FILL, QUOTE
+from detectors.event_columns import FILL, NEW, ORDER, PARTIAL_FILL, QUOTE
 from detectors.features.family import Family
+from detectors.features.feature_rows import FeatureRows
 from detectors.features.flows import rate, ratio
-from detectors.features.rows import FeatureRows
 from detectors.features.windows import VERSION
 
 _ORDERS = frozenset({ORDER})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from detectors.features import book, flows, gaps, orders, pulled, returns, sequences
+from detectors.features import book, flows, orders, pulled_orders, returns, sequences, time_gaps
 from detectors.features.family import Family
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -15,9 +15,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             *returns.FAMILIES,
             *flows.FAMILIES,
             *book.FAMILIES,
-            *gaps.FAMILIES,
+            *time_gaps.FAMILIES,
             *orders.FAMILIES,
-            *pulled.FAMILIES,
+            *pulled_orders.FAMILIES,
             *sequences.FAMILIES,
         )
     }

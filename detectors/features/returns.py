@@ -8,28 +8,29 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors.columns import TICK, TRADE
-from detectors.features.banks import Lane, ValueBank
+from detectors.event_columns import TIMER, TRADE
 from detectors.features.family import Family
-from detectors.features.rows import FeatureRows
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import ValueBank, ValueSeries
 from detectors.features.windows import BUCKETS, NEVER, bucket_of, lowest_bit
 from detectors.kernels import kernel
-from detectors.slots import SlotColumn
+from detectors.slot_arrays import SlotColumn
 
 _TRADES = frozenset({TRADE})
 
-# A reference at least W old lies 21 buckets back, and the row's own bucket makes 22.
+# A reference at least W old lies 21 buckets back; with the row's own bucket that makes 22.
 _RING = BUCKETS + 2
 _NEWEST_REFERENCE = BUCKETS + 1
 
-_FILLING, _ASKED, _MASK = range(3)  # buckets of the last price, and of the reference; ages in the ring
+# bucket of the last price, bucket of the last reference, ages in the ring that have a price
+_FILLING, _REFERRED, _MASK = range(3)
 _LAST, _OLDER, _REFERENCE, _FIRST = range(4)  # prices; the ring begins after them
 _WHOLE = (1 << _RING) - 1
 
 
 @kernel
-def _newest_from(s, k, age, at, prices):  # type: ignore[no-untyped-def]
-    # The newest price kept that is at least so many buckets older than the last one's.
+def _newest_at_least(s, k, age, at, prices):  # type: ignore[no-untyped-def]
+    # The newest price that is at least `age` buckets older than the last one.
     if age <= 0:
         return prices[s, k, _LAST]
     mask = at[s, k, _MASK] >> age
@@ -42,14 +43,14 @@ def _newest_from(s, k, age, at, prices):  # type: ignore[no-untyped-def]
 def _reference(s, k, now, at, prices):  # type: ignore[no-untyped-def]
     if at[s, k, _FILLING] == NEVER:
         return np.nan
-    return _newest_from(s, k, _NEWEST_REFERENCE - (now - at[s, k, _FILLING]), at, prices)
+    return _newest_at_least(s, k, _NEWEST_REFERENCE - (now - at[s, k, _FILLING]), at, prices)
 
 
 @kernel
 def _open(s, k, now, at, prices):  # type: ignore[no-untyped-def]
-    # Put the last price into the ring; of what falls out of it the newest is kept.
+    # Move the last price into the ring; of the prices that leave the ring, keep the newest.
     passed = now - at[s, k, _FILLING]
-    prices[s, k, _OLDER] = _newest_from(s, k, _RING - passed, at, prices)
+    prices[s, k, _OLDER] = _newest_at_least(s, k, _RING - passed, at, prices)
     prices[s, k, _FIRST + at[s, k, _FILLING] % _RING] = prices[s, k, _LAST]
     at[s, k, _MASK] = (at[s, k, _MASK] | 1) << passed & _WHOLE if passed < _RING else 0
     at[s, k, _FILLING] = now
@@ -57,39 +58,43 @@ def _open(s, k, now, at, prices):  # type: ignore[no-untyped-def]
 
 @kernel
 def _return_rows(slot, kind, clock, price, bucket_ns, at, prices, out):  # type: ignore[no-untyped-def]
-    n_lanes = bucket_ns.shape[0]
-    told = np.full((n_lanes, 3), np.nan)  # prices and their return, as of the row before
+    n_series = bucket_ns.shape[0]
+    cached = np.full((n_series, 3), np.nan)  # last price, reference and their return on the row before
     for row in range(slot.shape[0]):
-        s, is_tick = np.uint64(slot[row]), kind[row] == TICK
+        s, is_timer = np.uint64(slot[row]), kind[row] == TIMER
         is_price = kind[row] == TRADE and price[row] > 0.0 and math.isfinite(price[row])
-        for k in range(n_lanes):
-            now = bucket_of(clock[row], bucket_ns[k], at[s, k, _ASKED])
-            if not is_tick:
+        for k in range(n_series):
+            now = bucket_of(clock[row], bucket_ns[k], at[s, k, _REFERRED])
+            if not is_timer:
                 if is_price:
                     if at[s, k, _FILLING] == NEVER:
                         at[s, k, _FILLING], at[s, k, _MASK] = now, 0
                     elif at[s, k, _FILLING] != now:
                         _open(s, k, now, at, prices)
                     prices[s, k, _LAST] = price[row]
-                if at[s, k, _ASKED] != now:
-                    at[s, k, _ASKED] = now
+                if at[s, k, _REFERRED] != now:
+                    at[s, k, _REFERRED] = now
                     prices[s, k, _REFERENCE] = _reference(s, k, now, at, prices)
-            asked = at[s, k, _ASKED] == now
-            reference = prices[s, k, _REFERENCE] if asked else _reference(s, k, now, at, prices)
+            is_current = at[s, k, _REFERRED] == now
+            reference = prices[s, k, _REFERENCE] if is_current else _reference(s, k, now, at, prices)
             last = prices[s, k, _LAST]
             if math.isnan(reference):
                 out[k, row] = np.nan
                 continue
-            if last != told[k, 0] or reference != told[k, 1]:
-                told[k, 0], told[k, 1], told[k, 2] = last, reference, 1e4 * math.log(last / reference)
-            out[k, row] = told[k, 2]
+            if last != cached[k, 0] or reference != cached[k, 1]:
+                cached[k, 0], cached[k, 1], cached[k, 2] = (
+                    last,
+                    reference,
+                    1e4 * math.log(last / reference),
+                )
+            out[k, row] = cached[k, 2]
 
 
 class _LogReturns(ValueBank):
-    """Rings of the last price in each bucket; what falls out of one is kept as the one older price.
+    """Rings of the last price in each bucket, and the newest of the prices that have left the ring.
 
-    The newest bucket is put into the ring when the next one begins. Where prices are is told by a
-    mask, as in `WindowSums`.
+    The newest bucket enters the ring when the next one begins. A mask marks the ages with a price, as in
+    `WindowSums`.
     """
 
     layout: ClassVar[Mapping[str, SlotColumn]] = {
@@ -101,9 +106,9 @@ class _LogReturns(ValueBank):
         super().__init__()
         self._bucket_ns = np.empty(0, np.int64)
 
-    def add(self, window_ns: int) -> Lane:
+    def add(self, window_ns: int) -> ValueSeries:
         self._bucket_ns = np.append(self._bucket_ns, window_ns // BUCKETS)
-        return self._lane()
+        return self._add_series()
 
     def step(self, rows: FeatureRows) -> None:
         self.values = np.empty((len(self._bucket_ns), len(rows)))

@@ -1,9 +1,9 @@
-"""Numbers that a feed gives its events, and those that are missing.
+"""Sequence numbers of events, and how many of them are missing.
 
-Many feeds number per venue or per connection, and one instrument then sees holes all the time. Only an
-instrument whose numbers have run on without a hole for `STEADY` events is known to be numbered by itself,
-and only then a hole says something. A number that is not above the last one is a counter that was reset,
-or an event that came late: it ends the run and is no gap.
+Many feeds number events per venue or per connection, so that one instrument sees gaps all the time. Only an
+instrument whose numbers were consecutive for `STEADY` events is taken to have its own sequence, and only then
+does a gap mean missing events. A number below the last one is a reset counter or a late event: it ends the
+run but is not a gap.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, State
-from detectors.features.banks import Copies
+from detectors.event_columns import HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, State
 from detectors.features.family import Family
-from detectors.features.rows import FeatureRows
+from detectors.features.feature_rows import FeatureRows
+from detectors.features.series_banks import SharedCopies
 from detectors.kernels import kernel
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 _EVENTS = frozenset({TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT})
 
 STEADY = 30
-"""Events in a row without a hole before a hole counts."""
+"""Consecutive events without a gap before a gap counts."""
 
 
 @kernel
@@ -31,13 +31,13 @@ def _missing_rows(slot, kind, sequence, last, run, missing, out):  # type: ignor
     for row in range(slot.shape[0]):
         s = slot[row]
         number = sequence[row]
-        if kind[row] != TICK and math.isfinite(number):
-            hole = number - last[s] - 1.0
-            if hole == 0.0:
+        if kind[row] != TIMER and math.isfinite(number):
+            gap = number - last[s] - 1.0
+            if gap == 0.0:
                 run[s] += 1
                 missing[s] = 0.0 if run[s] >= STEADY else np.nan
-            elif hole != -1.0:  # a number twice is one event twice
-                missing[s] = hole if hole > 0.0 and run[s] >= STEADY else np.nan
+            elif gap != -1.0:  # a repeated number is a repeated event
+                missing[s] = gap if gap > 0.0 and run[s] >= STEADY else np.nan
                 run[s] = 0
             last[s] = number
         out[row] = missing[s]
@@ -65,7 +65,7 @@ class _Missing:
         _missing_rows(rows.slot, rows.kind, sequence, a["last"], a["run"], a["missing"], out)
         return out
 
-    def state(self, copies: Copies) -> State:
+    def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
     def restore(self, state: State) -> None:

@@ -1,10 +1,9 @@
 """Sums over sliding windows, kept as rings of buckets.
 
-A window W is cut into 20 buckets of the instrument's clock. A row sees the bucket it falls into
-and the 20 before it, so what is called W covers between W and W * (1 + 1/20). The bucket that is
-filling is kept beside the ring, with the sum of those before it, so that most rows touch nothing
-else; a mask says how many buckets ago there was something, so that an instrument which is seldom
-heard of does not look at buckets in which nothing was, and nothing has to be advanced meanwhile.
+A window W is divided into 20 buckets of the instrument's clock. A row sums its own bucket and the 20 before
+it, so a window W covers between W and W * (1 + 1/20). The bucket being filled is kept outside the ring, with
+the sum of the buckets before it, so that most rows touch nothing else. A mask marks the buckets that are not
+empty, so that a rarely traded instrument skips empty buckets, and nothing has to be advanced between rows.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import TICK
-from detectors.features.banks import Lane, ValueBank
-from detectors.features.rows import FeatureRows, bits_of, is_of
+from detectors.event_columns import TIMER
+from detectors.features.feature_rows import FeatureRows, bits_of, is_of
+from detectors.features.series_banks import ValueBank, ValueSeries
 from detectors.kernels import kernel
-from detectors.slots import SlotColumn
+from detectors.slot_arrays import SlotColumn
 
 BUCKETS = 20
-"""Buckets in a window: it covers at most a twentieth more than its name says."""
+"""Buckets in a window, which therefore covers at most a twentieth more than its name says."""
 
 RING = BUCKETS + 1
 NEVER = np.iinfo(np.int64).min
 
-Weigh = Callable[[FeatureRows], NDArray[np.float64]]
-"""What each row adds to a sum: float64[n], NaN where it adds nothing."""
+Weight = Callable[[FeatureRows], NDArray[np.float64]]
+"""What each row adds to a sum, float64[n]; NaN where it adds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +40,38 @@ class OneEach:
 
 
 VERSION = 2
-"""Of every feature that rests on these sums."""
+"""Version of every feature built on these sums."""
 
-_SINCE, _FILLING, _MASK = range(3)  # clock of the first row, number of the bucket that is filling
-_CLOSED, _OPEN, _RING = range(3)  # the sum before that bucket, its own, and where the ring begins
-_BUCKET_NS, _WEIGHT, _KINDS = range(3)  # of a lane: its bucket, the weight it adds up, or kinds
-_COUNTED = -1  # the weight of a lane that adds up ones
-_NOW = 1 << BUCKETS  # in the mask, bit BUCKETS is the bucket that is filling and bit 0 the oldest
+# clock of the first row, number of the open bucket, which buckets are not empty
+_SINCE, _OPEN_BUCKET, _MASK = range(3)
+# sum of the 20 buckets before the open one, sum of the open one, start of the ring
+_CLOSED_SUM, _OPEN_SUM, _RING = range(3)
+_BUCKET_NS, _WEIGHT, _KINDS = range(3)  # of a sum: bucket length, index of its weight, kinds that it counts
+_COUNTED = -1  # in place of a weight: the sum counts rows
+_NOW = 1 << BUCKETS  # in the mask, bit BUCKETS is the open bucket and bit 0 the oldest
 _DE_BRUIJN = 0x077CB531
 _PLACES = np.array([(_DE_BRUIJN << place & 0xFFFFFFFF) >> 27 for place in range(32)]).argsort()
 
 
 @kernel
 def lowest_bit(mask):  # type: ignore[no-untyped-def]
-    """The place of the lowest bit that is set, of 32 (C. Leiserson, H. Prokop and K. Randall, 1998)."""
+    """Index of the lowest set bit, of 32 (C. Leiserson, H. Prokop and K. Randall, 1998)."""
     return _PLACES[((mask & -mask) * _DE_BRUIJN & 0xFFFFFFFF) >> 27]
 
 
 @kernel
 def _before(s, k, now, at, sums):  # type: ignore[no-untyped-def]
-    # The sum of the 20 buckets before `now`, oldest first; nothing is moved.
-    passed = now - at[s, k, _FILLING]
+    # The sum of the 20 buckets before `now`, oldest first; changes nothing.
+    passed = now - at[s, k, _OPEN_BUCKET]
     total = 0.0
     if passed > BUCKETS:
         return total
     mask = at[s, k, _MASK] >> passed
-    position = (now + 1) % RING  # that of the oldest; the next ones follow
+    position = (now + 1) % RING  # of the oldest bucket in the ring
     while mask & (_NOW - 1):
         place = lowest_bit(mask)
         if place == BUCKETS - passed:
-            return total + sums[s, k, _OPEN]
+            return total + sums[s, k, _OPEN_SUM]
         at_place = position + place
         total += sums[s, k, _RING + (at_place if at_place < RING else at_place - RING)]
         mask &= mask - 1
@@ -79,60 +80,60 @@ def _before(s, k, now, at, sums):  # type: ignore[no-untyped-def]
 
 @kernel
 def _open(s, k, now, at, sums):  # type: ignore[no-untyped-def]
-    # Put the bucket that was filling into the ring, and begin a new one.
-    sums[s, k, _CLOSED] = _before(s, k, now, at, sums)
-    sums[s, k, _RING + at[s, k, _FILLING] % RING] = sums[s, k, _OPEN]
-    passed = now - at[s, k, _FILLING]
+    # Move the open bucket into the ring, and open a new one.
+    sums[s, k, _CLOSED_SUM] = _before(s, k, now, at, sums)
+    sums[s, k, _RING + at[s, k, _OPEN_BUCKET] % RING] = sums[s, k, _OPEN_SUM]
+    passed = now - at[s, k, _OPEN_BUCKET]
     at[s, k, _MASK] = at[s, k, _MASK] >> passed if passed <= BUCKETS else 0
-    at[s, k, _FILLING] = now
-    sums[s, k, _OPEN] = 0.0
+    at[s, k, _OPEN_BUCKET] = now
+    sums[s, k, _OPEN_SUM] = 0.0
 
 
 @kernel
 def bucket_of(clock, bucket_ns, likely):  # type: ignore[no-untyped-def]
-    """Which stretch of `bucket_ns` a clock is in; the one that it probably is in costs no division."""
+    """Number of the bucket that a clock falls into; if that is the likely one, without a division."""
     if likely != NEVER and 0 <= clock - likely * bucket_ns < bucket_ns:
         return likely
     return clock // bucket_ns
 
 
 @kernel
-def _sum_rows(slot, kind, clock, weights, lanes, per, at, sums, out):  # type: ignore[no-untyped-def]
+def _sum_rows(slot, kind, clock, weights, table, per, at, sums, out):  # type: ignore[no-untyped-def]
     for row in range(slot.shape[0]):
-        s, when, tick = np.uint64(slot[row]), clock[row], kind[row] == TICK
-        for k in range(lanes.shape[0]):
-            bucket_ns, weight = lanes[k, _BUCKET_NS], lanes[k, _WEIGHT]
-            now = bucket_of(when, bucket_ns, at[s, k, _FILLING])
+        s, when, is_timer = np.uint64(slot[row]), clock[row], kind[row] == TIMER
+        for k in range(table.shape[0]):
+            bucket_ns, weight = table[k, _BUCKET_NS], table[k, _WEIGHT]
+            now = bucket_of(when, bucket_ns, at[s, k, _OPEN_BUCKET])
             known = at[s, k, _SINCE] != NEVER and when - at[s, k, _SINCE] >= BUCKETS * bucket_ns
-            found = np.nan
-            if tick:
+            total = np.nan
+            if is_timer:
                 if known:
-                    found = _before(s, k, now, at, sums)
-                    if at[s, k, _FILLING] == now:
-                        found += sums[s, k, _OPEN]
-                out[k, row] = found / per[k]
+                    total = _before(s, k, now, at, sums)
+                    if at[s, k, _OPEN_BUCKET] == now:
+                        total += sums[s, k, _OPEN_SUM]
+                out[k, row] = total / per[k]
                 continue
-            if at[s, k, _FILLING] != now:
+            if at[s, k, _OPEN_BUCKET] != now:
                 if at[s, k, _SINCE] == NEVER:
-                    at[s, k, _SINCE], at[s, k, _FILLING], at[s, k, _MASK] = when, now, 0
+                    at[s, k, _SINCE], at[s, k, _OPEN_BUCKET], at[s, k, _MASK] = when, now, 0
                 else:
                     _open(s, k, now, at, sums)
             if weight >= 0:
                 adds = weights[np.uint64(weight), row]
             else:
-                adds = 1.0 if is_of(kind[row], lanes[k, _KINDS]) else np.nan
+                adds = 1.0 if is_of(kind[row], table[k, _KINDS]) else np.nan
             if not math.isnan(adds):
-                sums[s, k, _OPEN] += adds
+                sums[s, k, _OPEN_SUM] += adds
                 at[s, k, _MASK] |= _NOW
             if known:
-                found = sums[s, k, _CLOSED] + sums[s, k, _OPEN]
-            out[k, row] = found / per[k]
+                total = sums[s, k, _CLOSED_SUM] + sums[s, k, _OPEN_SUM]
+            out[k, row] = total / per[k]
 
 
 class WindowSums(ValueBank):
     """Sums of weights, each over the last W of each instrument's own clock.
 
-    NaN until the instrument has been seen for all of W: what a window holds is not known before.
+    NaN until the instrument has been seen for all of W.
     """
 
     layout: ClassVar[Mapping[str, SlotColumn]] = {
@@ -142,52 +143,52 @@ class WindowSums(ValueBank):
 
     def __init__(self) -> None:
         super().__init__()
-        self._weighs: list[Weigh] = []
-        self._lanes = np.empty((0, 3), np.int64)
+        self._weights: list[Weight] = []
+        self._table = np.empty((0, 3), np.int64)
         self._per = np.empty(0)
 
-    def add(self, window_ns: int, weigh: Weigh | OneEach, per: float = 1.0) -> Lane:
-        """Another sum.
+    def add(self, window_ns: int, weight: Weight | OneEach, per: float = 1.0) -> ValueSeries:
+        """Add a sum.
 
         Parameters
         ----------
         window_ns
-            W, a whole number of seconds.
+            W, a multiple of a second.
         weigh
             What each row adds.
         per
-            What the sum is divided by in the end.
+            The divisor of the sum.
         """
-        lane = window_ns // BUCKETS, self._number_of(weigh), self._kinds_of(weigh)
-        self._lanes = np.concatenate([self._lanes, np.array([lane], np.int64)])
+        entry = window_ns // BUCKETS, self._number_of(weight), self._kinds_of(weight)
+        self._table = np.concatenate([self._table, np.array([entry], np.int64)])
         self._per = np.append(self._per, per)
-        return self._lane()
+        return self._add_series()
 
     def step(self, rows: FeatureRows) -> None:
-        """Compute all sums as of each row, the row included."""
-        weights = np.empty((len(self._weighs), len(rows)))
-        for number, weigh in enumerate(self._weighs):
-            weights[number] = weigh(rows)
-        self.values = np.empty((len(self._lanes), len(rows)))
+        """Compute all sums at each row, the row included."""
+        weights = np.empty((len(self._weights), len(rows)))
+        for number, weight in enumerate(self._weights):
+            weights[number] = weight(rows)
+        self.values = np.empty((len(self._table), len(rows)))
         _sum_rows(
             rows.slot,
             rows.kind,
             rows.clock,
             weights,
-            self._lanes,
+            self._table,
             self._per,
             self.arrays["at"],
             self.arrays["sums"],
             self.values,
         )
 
-    def _number_of(self, weigh: Weigh | OneEach) -> int:
-        if isinstance(weigh, OneEach):
+    def _number_of(self, weight: Weight | OneEach) -> int:
+        if isinstance(weight, OneEach):
             return _COUNTED
-        if weigh not in self._weighs:
-            self._weighs.append(weigh)
-        return self._weighs.index(weigh)
+        if weight not in self._weights:
+            self._weights.append(weight)
+        return self._weights.index(weight)
 
     @staticmethod
-    def _kinds_of(weigh: Weigh | OneEach) -> int:
-        return bits_of(weigh.kinds) if isinstance(weigh, OneEach) else 0
+    def _kinds_of(weight: Weight | OneEach) -> int:
+        return bits_of(weight.kinds) if isinstance(weight, OneEach) else 0

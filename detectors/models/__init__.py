@@ -1,4 +1,4 @@
-"""Models by name. A new compiled one is a new file and a line here."""
+"""Models by name. A new compiled model is a new file and a line here."""
 
 from __future__ import annotations
 
@@ -40,13 +40,12 @@ MODELS: Mapping[str, Factory] = MappingProxyType(
 
 
 def build_model(settings: DetectorSettings) -> Model:
-    """The model that a detector's settings ask for.
+    """Build the model that a detector's settings name.
 
     Raises
     ------
     ModelError
-        When there is none of the name, or it cannot be made as configured; with the place in the
-        settings where the fault lies.
+        When no model has this name, or it cannot be built as configured; `path` names the setting at fault.
 
     Examples
     --------

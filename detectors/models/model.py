@@ -1,4 +1,4 @@
-"""What a model is, and how it says no."""
+"""The model interface, and the error of a model that cannot be built."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import State
 
 WARMING, READY, QUARANTINED = range(3)
 STATUS_NAMES = ("warming", "ready", "quarantined")
 
 
 class ModelError(ValueError):
-    """A model cannot be made as it is configured.
+    """A model cannot be built as configured.
 
     Parameters
     ----------
     message
         What is wrong, for a person.
     path
-        Where in the detector's settings, such as ``("params", "height")``.
+        The place in the detector's settings, such as ``("params", "height")``.
     """
 
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
@@ -32,11 +32,11 @@ class ModelError(ValueError):
 
 
 class Model(Protocol):
-    """One model for each slot, stepped together in arrival order."""
+    """A model for each slot; all slots are stepped together, in arrival order."""
 
     @property
     def version(self) -> str:
-        """Differs whenever the same inputs could give other scores."""
+        """Changes whenever the same inputs could give different scores."""
 
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
@@ -47,10 +47,8 @@ class Model(Protocol):
         x: NDArray[np.float64],
         y: NDArray[np.float64],
         learn: NDArray[np.bool_],
-        score: NDArray[np.float64],
-        status: NDArray[np.int8],
-    ) -> None:
-        """Score each row with what came before it, then learn it.
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        """Score each row by the rows before it, then learn it.
 
         Parameters
         ----------
@@ -62,19 +60,24 @@ class Model(Protocol):
             float64[m], the target, NaN where there is none.
         learn
             bool[m]; a row that is not learnt leaves no trace.
-        score, status
-            Filled in: float64[m], NaN unless ready, and int8[m].
+
+        Returns
+        -------
+        score : float64[m]
+            NaN unless the slot is ready.
+        status : int8[m]
+            The slot's status before the row was learnt, a position in `STATUS_NAMES`.
         """
 
     def quarantined(self) -> Mapping[int, str]:
-        """Why each quarantined slot is, by slot."""
+        """The reason for each quarantined slot."""
 
     def state(self) -> State:
         """An exact copy of the state."""
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
 
 
 Factory = Callable[[DetectorSettings], Model]
-"""Makes a model of a detector's settings, or raises `ModelError`."""
+"""Builds a model from a detector's settings, or raises `ModelError`."""

@@ -12,20 +12,20 @@ from detectors.models.model import ModelError
 
 @dataclass(frozen=True, slots=True)
 class IntegerParam:
-    """A whole-number parameter: what it is unless set, and the range it may have."""
+    """An integer parameter: its default and its range."""
 
     default: int
     low: int
     high: int
 
 
-def whole_numbers(settings: DetectorSettings, allowed: Mapping[str, IntegerParam]) -> dict[str, int]:
-    """The parameters of a compiled model, all set.
+def integer_params(settings: DetectorSettings, allowed: Mapping[str, IntegerParam]) -> dict[str, int]:
+    """The parameters of a compiled model, with defaults filled in.
 
     Raises
     ------
     ModelError
-        For a parameter that there is not, or a value out of its range.
+        For an unknown parameter, or a value out of its range.
     """
     for name in settings.params:
         if name not in allowed:
@@ -35,11 +35,12 @@ def whole_numbers(settings: DetectorSettings, allowed: Mapping[str, IntegerParam
     if settings.target is not None:
         raise ModelError(f"{settings.model} takes no target", ("target",))
     if settings.warmup is not None:
-        raise ModelError(f"{settings.model} knows its own warm-up", ("warmup",))
-    return {name: _whole(settings.params.get(name, at.default), name, at) for name, at in allowed.items()}
+        raise ModelError(f"{settings.model} has a fixed warm-up", ("warmup",))
+    values = {name: settings.params.get(name, param.default) for name, param in allowed.items()}
+    return {name: _integer(value, name, allowed[name]) for name, value in values.items()}
 
 
-def _whole(value: object, name: str, at: IntegerParam) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not at.low <= value <= at.high:
-        raise ModelError(f"{name} must be a whole number from {at.low} to {at.high}", ("params", name))
+def _integer(value: object, name: str, param: IntegerParam) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not param.low <= value <= param.high:
+        raise ModelError(f"{name} must be a whole number from {param.low} to {param.high}", ("params", name))
     return value

@@ -1,4 +1,4 @@
-"""Making a River model, or one of a user's own, of its import name and parameters."""
+"""Build a River model, or a user's own one, from its import name and parameters."""
 
 from __future__ import annotations
 
@@ -19,46 +19,47 @@ from detectors.models.model import ModelError
 Path = tuple[str | int, ...]
 
 REFUSED: Mapping[str, str] = {
-    "river.sketch.counter.Counter": "it goes by hash(), which differs from process to process",
-    "river.sketch.set.Set": "it goes by hash(), which differs from process to process",
-    "river.rules.amrules.AMRules": "it goes by hash(), which differs from process to process",
+    "river.sketch.counter.Counter": "it depends on hash(), which differs between processes",
+    "river.sketch.set.Set": "it depends on hash(), which differs between processes",
+    "river.rules.amrules.AMRules": "it depends on hash(), which differs between processes",
     "river.compose.select.Select": (
-        "it goes through a set of names, whose order differs from process to process; "
-        "list only the wanted features instead"
+        "it iterates over a set of names, whose order differs between processes; "
+        "list only the features you want instead"
     ),
 }
-"""Parts of River whose results depend on more than what they were given, and why."""
+"""Parts of River whose results depend on more than their inputs, and why."""
 
-_ORDER_FREE_SETS = frozenset({"river.compose.select.Discard"})  # only ever asked what they contain
+_ORDER_FREE_SETS = frozenset({"river.compose.select.Discard"})  # used for membership tests only
 
 
 def build(settings: DetectorSettings) -> Any:
-    """The model that a detector's settings describe, seeded, its scores decided by its inputs alone.
+    """Build and seed the model that a detector's settings describe; its inputs alone determine its scores.
 
     Raises
     ------
     ModelError
-        When it cannot be imported or made, is no anomaly detector, or cannot be made deterministic.
+        When it cannot be imported or built, is not an anomaly detector, or is not deterministic.
     """
     seed = settings.params.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ModelError("seed must be a whole number", ("params", "seed"))
     if isinstance(settings.model, str):
-        cls = _imported(settings.model, ("model",))
+        cls = _import_class(settings.model, ("model",))
         params = dict(settings.params)
         if "seed" not in _parameters(cls):
             params.pop("seed", None)
-        model = _made(cls, settings.model, params, seed, ("params",))
+        model = _instantiate(cls, settings.model, params, seed, ("params",))
     else:
         model = _pipeline(settings.model, seed, ("model",))
     for method in ("score_one", "learn_one"):
         if not callable(getattr(last_step(model), method, None)):
             raise ModelError(
-                f"{type(last_step(model)).__name__} is no anomaly detector: no {method}", ("model",)
+                f"{type(last_step(model)).__name__} is not an anomaly detector: it has no {method}",
+                ("model",),
             )
     _refuse_parts(model)
     _seed_parts(model, seed)
-    return _alone(model)
+    return _isolated_copy(model)
 
 
 def last_step(model: Any) -> Any:
@@ -67,18 +68,18 @@ def last_step(model: Any) -> Any:
 
 
 def parts(model: Any) -> Iterator[Any]:
-    """Every object that a model is made of, itself first, in a fixed order, each once."""
+    """Every object that a model consists of, itself first, each once, in a fixed order."""
     seen: set[int] = set()
-    waiting = [model]
-    while waiting:
-        part = waiting.pop()
+    pending = [model]
+    while pending:
+        part = pending.pop()
         if id(part) in seen or isinstance(part, (type, str, bytes, int, float, np.ndarray)):
             continue
         if inspect.isroutine(part) or inspect.ismodule(part):
             continue
         seen.add(id(part))
         yield part
-        waiting.extend(reversed(list(_within(part))))
+        pending.extend(reversed(list(_children(part))))
 
 
 def class_name(part: object) -> str:
@@ -86,7 +87,7 @@ def class_name(part: object) -> str:
     return f"{type(part).__module__}.{type(part).__qualname__}"
 
 
-def _within(part: Any) -> Iterable[Any]:
+def _children(part: Any) -> Iterable[Any]:
     if isinstance(part, Mapping):
         yield from part.values()
     elif isinstance(part, (list, tuple, set, frozenset, deque)):
@@ -100,41 +101,41 @@ def _within(part: Any) -> Iterable[Any]:
                 yield getattr(part, name)
 
 
-def _imported(name: str, path: Path) -> type:
+def _import_class(name: str, path: Path) -> type:
     module_name, _, attribute = name.rpartition(".")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise ModelError(f"cannot import {name!r}: {error}", path) from None
-    found = getattr(module, attribute, None)
-    if found is None:
+    imported = getattr(module, attribute, None)
+    if imported is None:
         close = difflib.get_close_matches(attribute, dir(module), n=1)
         hint = f" (did you mean '{module_name}.{close[0]}'?)" if close else ""
         raise ModelError(f"{module_name} has no {attribute!r}{hint}", path)
-    if not inspect.isclass(found):
+    if not inspect.isclass(imported):
         raise ModelError(f"{name!r} is not a class", path)
-    return found
+    return imported
 
 
 def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(cls).parameters
 
 
-def _made(cls: type, name: str, params: Mapping[str, Any], seed: int, path: Path) -> Any:
+def _instantiate(cls: type, name: str, params: Mapping[str, Any], seed: int, path: Path) -> Any:
     accepted = _parameters(cls)
-    anything = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
-    for given in params:
-        if given not in accepted and not anything:
-            close = difflib.get_close_matches(given, accepted, n=1)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    for param in params:
+        if param not in accepted and not takes_any:
+            close = difflib.get_close_matches(param, accepted, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ModelError(f"{name} has no parameter {given!r}{hint}", (*path, given))
+            raise ModelError(f"{name} has no parameter {param!r}{hint}", (*path, param))
     values = {key: _value(value, seed, (*path, key)) for key, value in params.items()}
     if "seed" in accepted and values.get("seed") is None:
         values["seed"] = seed
     try:
         return cls(**values)
-    except Exception as error:  # whatever a class has against its parameters
-        raise ModelError(f"{name} cannot be made: {error}", path) from error
+    except Exception as error:  # a constructor may raise anything
+        raise ModelError(f"{name} cannot be built: {error}", path) from error
 
 
 def _value(value: Any, seed: int, path: Path) -> Any:
@@ -155,7 +156,7 @@ def _is_step(value: Any) -> bool:
 
 def _step(step: str | ModelStep | Mapping[str, Any], seed: int, path: Path) -> Any:
     if isinstance(step, str):
-        return _made(_imported(step, path), step, {}, seed, path)
+        return _instantiate(_import_class(step, path), step, {}, seed, path)
     name, params = (
         (step.model, step.params)
         if isinstance(step, ModelStep)
@@ -165,7 +166,7 @@ def _step(step: str | ModelStep | Mapping[str, Any], seed: int, path: Path) -> A
         raise ModelError("model must be an import name", (*path, "model"))
     if not isinstance(params, Mapping):
         raise ModelError("params must be a mapping", (*path, "params"))
-    return _made(_imported(name, (*path, "model")), name, params, seed, (*path, "params"))
+    return _instantiate(_import_class(name, (*path, "model")), name, params, seed, (*path, "params"))
 
 
 def _pipeline(steps: Sequence[str | ModelStep | Mapping[str, Any]], seed: int, path: Path) -> Any:
@@ -178,40 +179,40 @@ def _refuse_parts(model: Any) -> None:
     for part in parts(model):
         reason = REFUSED.get(class_name(part))
         if reason is not None:
-            raise ModelError(f"{type(part).__name__} cannot be made deterministic: {reason}", ("model",))
+            raise ModelError(f"{type(part).__name__} is not deterministic: {reason}", ("model",))
 
 
 def _seed_parts(model: Any, seed: int) -> None:
-    """Give whatever was left to chance the seed: parts that a constructor made by itself."""
+    """Seed parts that constructors made with a random seed."""
     fresh: dict[int, Any] = {}
     for part in list(parts(model)):
         if not hasattr(part, "__dict__"):
             continue
-        held = vars(part)
-        if held.get("seed", seed) is not None:
+        attributes = vars(part)
+        if attributes.get("seed", seed) is not None:
             continue
-        for name, value in list(held.items()):
+        for name, value in list(attributes.items()):
             if isinstance(value, random.Random):
-                held[name] = fresh.setdefault(id(value), random.Random(seed))  # noqa: S311  # no secret
+                attributes[name] = fresh.setdefault(id(value), random.Random(seed))  # noqa: S311  # no secret
             elif isinstance(value, np.random.RandomState):
-                held[name] = fresh.setdefault(id(value), np.random.RandomState(seed))
+                attributes[name] = fresh.setdefault(id(value), np.random.RandomState(seed))
             elif isinstance(value, np.random.Generator):
-                held[name] = fresh.setdefault(id(value), np.random.default_rng(seed))
-        held["seed"] = seed
+                attributes[name] = fresh.setdefault(id(value), np.random.default_rng(seed))
+        attributes["seed"] = seed
 
 
-def _alone(model: Any) -> Any:
-    """A copy that shares nothing, not even a constructor's default arguments, with any other."""
+def _isolated_copy(model: Any) -> Any:
+    """A copy that shares nothing with other models, not even a constructor's default arguments."""
     try:
         return pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes
-    except Exception as error:  # whatever a part has against being pickled
-        raise ModelError(f"it cannot be kept in a checkpoint: {error}", ("model",)) from error
+    except Exception as error:  # pickling may raise anything
+        raise ModelError(f"it cannot be stored in a checkpoint: {error}", ("model",)) from error
 
 
-def unordered(model: Any) -> str | None:
-    """The class of a part that keeps a set of names, None where there is none.
+def part_with_unordered_set(model: Any) -> str | None:
+    """The class of a part that holds a set of names; None if there is none.
 
-    Going through such a set gives another order in another process, and with it another sum.
+    Iterating over such a set gives another order, and with it another sum, in another process.
     """
     for part in parts(model):
         if not hasattr(part, "__dict__") or class_name(part) in _ORDER_FREE_SETS:

@@ -1,4 +1,4 @@
-"""How River's methods are called: with a target or without, and what their failures are."""
+"""Calls of River's methods, with or without a target, and a text for their failures."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from detectors.models.model import ModelError
 from detectors.models.river_build import class_name, last_step, parts
 
 _SCORING_CHANGES = "river.anomaly.pad.PredictiveAnomalyDetection"
-_KNOWN = frozenset({"river", "builtins", "collections", "functools", "random", "numpy"})
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """How one model wants to be called.
+    """How to call one model.
 
     Parameters
     ----------
     score_y, learn_y
         Whether `score_one` and `learn_one` take a target.
     in_steps
-        Whether it is a pipeline whose last step takes the target, which the pipeline itself
-        would not pass on when scoring.
+        Whether it is a pipeline, which does not itself pass the target on to its last step when scoring.
     pure
-        Whether scoring is known to leave the model as it is.
+        Whether scoring is known not to change the model.
     """
 
     score_y: bool
@@ -35,7 +33,7 @@ class Calls:
     pure: bool
 
     def score(self, model: Any, x: Mapping[str, float], y: float) -> Any:
-        """What the model says of one row."""
+        """The model's score of one row."""
         if not self.score_y:
             return model.score_one(x)
         if self.in_steps:
@@ -51,12 +49,12 @@ class Calls:
 
 
 def calls_of(model: Any, target: str | None) -> Calls:
-    """How to call a model.
+    """Find out how to call a model.
 
     Raises
     ------
     ModelError
-        When it needs a target and there is none, or the other way round.
+        When it needs a target and none is set, or takes none and one is set.
     """
     final = last_step(model)
     scorer = getattr(final, "_wrapped_model", final)
@@ -74,9 +72,9 @@ def calls_of(model: Any, target: str | None) -> Calls:
 
 
 def failure(error: BaseException) -> str:
-    """What a model's exception says, in short; whatever is not the model's failure goes on up.
+    """A short text for a model's exception; anything that is not the model's failure is raised again.
 
-    River's parts in Rust panic with an exception that is no `Exception`, and that no module exports.
+    River's parts in Rust panic with an exception that is not an `Exception` and that no module exports.
     """
     if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
         raise error

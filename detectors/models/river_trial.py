@@ -1,4 +1,4 @@
-"""A trial of a model before it is trusted: two copies of it must say the same."""
+"""A trial of a model before it is used: two copies of it must give the same scores."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from collections.abc import Sequence
 from typing import Any
 
 from detectors.models.model import ModelError
-from detectors.models.river_build import unordered
+from detectors.models.river_build import part_with_unordered_set
 from detectors.models.river_calls import Calls, failure
 
 _ROWS = 48
 _PICKLED_AT = 24
 
 
-def tried(blob: bytes, features: Sequence[str], calls: Calls) -> None:
-    """Run two copies of a model over the same made-up rows, one through a pickle half way.
+def check_by_trial(blob: bytes, features: Sequence[str], calls: Calls) -> None:
+    """Run two copies of a model over the same synthetic rows, and pickle one of them half way.
 
     Raises
     ------
     ModelError
-        When they differ: then no replay could be the same as the live run.
+        When they differ: a replay would differ from the live run.
     """
     once, _ = _run(blob, features, calls, pickled=False)
     again, model = _run(blob, features, calls, pickled=True)
     if once != again:
         raise ModelError(
-            "it cannot be made deterministic: two copies of it scored the same rows differently", ("model",)
+            "it is not deterministic: two copies of it scored the same rows differently", ("model",)
         )
-    keeper = unordered(model)
-    if keeper is not None:
+    holder = part_with_unordered_set(model)
+    if holder is not None:
         raise ModelError(
-            f"it cannot be made deterministic: {keeper} keeps a set of names, "
-            "whose order differs from process to process (use a dict or a list)",
+            f"it is not deterministic: {holder} holds a set of names, "
+            "whose order differs between processes (use a dict or a list)",
             ("model",),
         )
 
 
 def _run(blob: bytes, features: Sequence[str], calls: Calls, *, pickled: bool) -> tuple[list[str], Any]:
     model = pickle.loads(blob)  # noqa: S301  # our own bytes
-    said: list[str] = []
+    outcomes: list[str] = []
     state = 12345
     for row in range(_ROWS):
         if pickled and row == _PICKLED_AT:
@@ -50,26 +50,26 @@ def _run(blob: bytes, features: Sequence[str], calls: Calls, *, pickled: bool) -
             x[name] = state / 2**31
         y = x.pop("target")
         if row > 0:
-            said.append(_said(model, x, y, calls))
+            outcomes.append(_outcome(model, x, y, calls))
         try:
             calls.learn(model, x, y)
-        except BaseException as error:  # noqa: BLE001  # a model may dislike made-up rows; see failure()
-            said.append(failure(error))
+        except BaseException as error:  # noqa: BLE001  # a model may fail on synthetic rows; see failure()
+            outcomes.append(failure(error))
             break
-    return said, model
+    return outcomes, model
 
 
-def _said(model: Any, x: dict[str, float], y: float, calls: Calls) -> str:
+def _outcome(model: Any, x: dict[str, float], y: float, calls: Calls) -> str:
     try:
         return repr(calls.score(model, x, y))
-    except BaseException as error:  # noqa: BLE001  # many a model cannot score yet; see failure()
+    except BaseException as error:  # noqa: BLE001  # many models cannot score yet; see failure()
         return failure(error)
 
 
 def _through_pickle(model: Any) -> Any:
     try:
         return pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes
-    except Exception as error:  # whatever a part has against being pickled
+    except Exception as error:  # pickling may raise anything
         raise ModelError(
-            f"it cannot be kept in a checkpoint once it has learnt: {error}", ("model",)
+            f"it cannot be stored in a checkpoint once it has learnt: {error}", ("model",)
         ) from error

@@ -1,11 +1,11 @@
-"""A robust z score: how far an input lies from its running median, in units of its running spread.
+"""A robust z-score: the distance of an input from its running median, in units of its running spread.
 
-The first 64 values give an exact median and median absolute deviation (MAD); from then on both
-follow by stochastic approximation (H. Robbins and S. Monro, "A stochastic approximation method",
-1951), stepping by the gain that is best for a normal variable and never below 1/memory. The
-spread is 1.4826 MAD, as in B. Iglewicz and D. Hoaglin, "How to detect and handle outliers" (1993),
-but at least a quarter of what the median of the distances that are not zero would give, so that
-a value which is mostly the same does not make every other one infinitely strange.
+The first 64 values give an exact median and median absolute deviation (MAD); after that both are updated by
+stochastic approximation (H. Robbins and S. Monro, "A stochastic approximation method", 1951), with the gain
+that is optimal for a normal variable, never below 1/memory. The spread is 1.4826 MAD, as in B. Iglewicz and
+D. Hoaglin, "How to detect and handle outliers" (1993), but at least a quarter of the spread that the median
+of the nonzero distances gives, so that an input which is mostly constant does not make every other value
+infinitely strange.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import State
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import State
 from detectors.kernels import kernel
 from detectors.medians import insert, middle
 from detectors.models.model import READY, WARMING
-from detectors.models.params import IntegerParam, whole_numbers
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.models.params import IntegerParam, integer_params
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 WARMUP = 64
-"""Values of each input before there is a score."""
+"""Values of each input before the first score."""
 
 HIGHEST = 1e6
-"""What a score is cut off at: a constant input's first change would be infinitely strange."""
+"""Upper limit of a score: the first change of a constant input would be infinitely strange."""
 
 PARAMS = {"memory": IntegerParam(1000, WARMUP, 1_000_000)}
-"""`memory`: events over which the median and the spread adapt."""
+"""`memory`: events over which median and spread adapt."""
 
 _MEDIAN_GAIN = 1.858  # 1 / (2 f(median)) of a normal variable, in MADs
 _MAD_GAIN = 1.166  # the same for the MAD itself
 _SIGMA_PER_MAD = 1.4826
 _FLOOR = 0.25
-_FEW = 16  # distances from the median that must be known before anything moves by them
-_QUIET = 4.0  # gains by which the median may be off a value that is always the same
+_FEW = 16  # nonzero distances to collect before anything is updated by them
+_QUIET = 4.0  # steps: closer values do not move the median, so it rests beside a constant input
 _LARGEST = 1e300
-_MEDIAN, _MAD, _UNIT, _KEPT = range(4)
+_MEDIAN, _MAD, _UNIT, _COLLECTED = range(4)
 
 
 @kernel
-def _keep(away, first, at):  # type: ignore[no-untyped-def]
-    kept = int(at[_KEPT])
-    if away > 0.0:
-        insert(first, kept, away)
-        at[_KEPT] += 1.0
-        at[_UNIT] = middle(first, kept + 1)
+def _collect(distance, first, at):  # type: ignore[no-untyped-def]
+    collected = int(at[_COLLECTED])
+    if distance > 0.0:
+        insert(first, collected, distance)
+        at[_COLLECTED] += 1.0
+        at[_UNIT] = middle(first, collected + 1)
 
 
 @kernel
@@ -60,34 +60,34 @@ def _settle(first, at):  # type: ignore[no-untyped-def]
         insert(distances, i, min(abs(first[i] - at[_MEDIAN]), _LARGEST))
     at[_MAD] = middle(distances, WARMUP)
     for i in range(WARMUP):
-        _keep(distances[i], first, at)
+        _collect(distances[i], first, at)
 
 
 @kernel
-def _follow(value, gain, first, at):  # type: ignore[no-untyped-def]
-    away = min(abs(value - at[_MEDIAN]), _LARGEST)
-    if at[_KEPT] < _FEW:
-        _keep(away, first, at)
+def _update(value, gain, first, at):  # type: ignore[no-untyped-def]
+    distance = min(abs(value - at[_MEDIAN]), _LARGEST)
+    if at[_COLLECTED] < _FEW:
+        _collect(distance, first, at)
         return
     step = gain * at[_UNIT]
-    if away > _QUIET * step:
+    if distance > _QUIET * step:
         at[_MEDIAN] += _MEDIAN_GAIN * step if value > at[_MEDIAN] else -_MEDIAN_GAIN * step
-        at[_UNIT] += _MAD_GAIN * step if away > at[_UNIT] else -_MAD_GAIN * step
-    if away > at[_MAD]:
+        at[_UNIT] += _MAD_GAIN * step if distance > at[_UNIT] else -_MAD_GAIN * step
+    if distance > at[_MAD]:
         at[_MAD] += _MAD_GAIN * step
-    elif away < at[_MAD]:
+    elif distance < at[_MAD]:
         at[_MAD] = max(0.0, at[_MAD] - _MAD_GAIN * step)
 
 
 @kernel
 def _distance(value, at):  # type: ignore[no-untyped-def]
-    away = min(abs(value - at[_MEDIAN]), _LARGEST)
+    distance = min(abs(value - at[_MEDIAN]), _LARGEST)
     spread = _SIGMA_PER_MAD * max(at[_MAD], _FLOOR * at[_UNIT])
-    if away == 0.0:
+    if distance == 0.0:
         return 0.0
     if spread == 0.0:
         return HIGHEST
-    return min(away / spread, HIGHEST)
+    return min(distance / spread, HIGHEST)
 
 
 @kernel
@@ -111,7 +111,7 @@ def _step_rows(slot, x, learn, memory, count, first, at, score, status):  # type
             if count[s, j] < memory:
                 count[s, j] += 1
             if known:
-                _follow(value, 1.0 / count[s, j], first[s, j], at[s, j])
+                _update(value, 1.0 / count[s, j], first[s, j], at[s, j])
             else:
                 insert(first[s, j], count[s, j] - 1, value)
                 if count[s, j] == WARMUP:
@@ -123,8 +123,8 @@ def _step_rows(slot, x, learn, memory, count, first, at, score, status):  # type
 class RobustZ:
     """The largest robust z of several inputs, for every slot.
 
-    Scores go from 0 to 1e6. A missing input (NaN) is left out of the row's score; a row without
-    any has none. Warming until each input has been seen 64 times.
+    Scores lie in [0, 1e6]. A missing input (NaN) is ignored; a row without any input has no score. A slot is
+    warming until each input has been seen 64 times.
 
     Parameters
     ----------
@@ -156,15 +156,15 @@ class RobustZ:
         x: NDArray[np.float64],
         y: NDArray[np.float64],
         learn: NDArray[np.bool_],
-        score: NDArray[np.float64],
-        status: NDArray[np.int8],
-    ) -> None:
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """Score each row, then learn it; see `Model.step`."""
+        score, status = np.empty(len(slot)), np.empty(len(slot), np.int8)
         a = self._arrays
         _step_rows(slot, x, learn, self._memory, a["count"], a["first"], a["at"], score, status)
+        return score, status
 
     def quarantined(self) -> Mapping[int, str]:
-        """Nothing: this model cannot fail."""
+        """Always empty: this model cannot fail."""
         return {}
 
     def state(self) -> State:
@@ -172,16 +172,16 @@ class RobustZ:
         return self._arrays.state()
 
     def restore(self, state: State) -> None:
-        """Go on from a copy."""
+        """Continue from a copy."""
         self._arrays.restore(state)
 
 
 def build(settings: DetectorSettings) -> RobustZ:
-    """A robust z as configured.
+    """Build a robust z-score as configured.
 
     Raises
     ------
     ModelError
         For an unknown parameter or one out of its range.
     """
-    return RobustZ(len(settings.features), **whole_numbers(settings, PARAMS))
+    return RobustZ(len(settings.features), **integer_params(settings, PARAMS))

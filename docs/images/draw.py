@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from alerts.contracts import Delivery
-from alerts.receivers.slack_message import SlackMessage, message, reply
+from alerts.receivers.receiver import Delivery
+from alerts.receivers.slack.message import SlackMessage, message, reply
 
 HERE = Path(__file__).parent
 COLUMNS, ROWS = 132, 36

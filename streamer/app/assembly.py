@@ -1,4 +1,4 @@
-"""Engine, store, notifier, metrics and pages, wired together: for the daemon and the demonstration alike."""
+"""Assembles a service from engine, store, notifier and metrics, for the daemon and the demo alike."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from pathlib import Path
 
 import structlog
 
-from streamer.app.reload import Receivers
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.clock import SystemClock
 from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.notifier import Notifier
+from streamer.notify.receiver_set import ReceiverSet
+from streamer.notify.sender import SenderContext
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.serve.observer import Broker, Observer
 from streamer.serve.server import serving
 from streamer.store.database import Database
@@ -30,26 +32,45 @@ from streamer.store.near_misses import Keeping
 
 log = structlog.get_logger()
 
-_NS = 1_000_000_000
 _GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after a start
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
-    """The parts of a service at work, but for where records come from.
+class ServiceSetup:
+    """What a service is assembled from, besides its store.
 
     Parameters
     ----------
     config, plan
-        What to do, and the same compiled.
+        The configuration, and its compiled plan.
+    receivers
+        The receivers and routes of alerts.
+    listen
+        Where to serve metrics and health (port 0 for any free one), None for nowhere.
+    """
+
+    config: ConfigFile
+    plan: Plan
+    receivers: ReceiverSet
+    listen: tuple[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts of a running service, without its source.
+
+    Parameters
+    ----------
+    config, plan
+        The configuration, and its compiled plan.
     database
         The open store.
     observer
-        Looks on, and has the numbers.
+        Collects metrics and health.
     notifier
-        Delivers.
+        Delivers alerts.
     address
-        Where metrics and health are served, None where they are not.
+        Where metrics and health are served, None if they are not.
     """
 
     config: ConfigFile
@@ -63,22 +84,22 @@ class Wired:
         self,
         source: Broker,
         *,
-        ticks: bool = True,
+        timers: bool = True,
         accept_rederivation: bool = False,
-        watch: Callable[[Work], None] = lambda _: None,
+        watch: Callable[[StepResult], None] = lambda _: None,
     ) -> Engine:
-        """The engine that reads a source.
+        """An engine that reads a source.
 
         Parameters
         ----------
         source
-            Where records come from.
-        ticks
-            Whether to mark the passing of time, as configured; not where the source has ticks of its own.
+            The source of records.
+        timers
+            Whether the engine emits timers as configured; False for a source with timers of its own.
         accept_rederivation
             See `Recovery`.
         watch
-            Called after every batch, too.
+            Also called after every batch.
         """
         settings, folder = self.config.settings, checkpoint_folder(self.database)
         ledger = Ledger(
@@ -89,95 +110,84 @@ class Wired:
             keeping=Keeping(settings.near_misses.keep_s, settings.near_misses.at_most),
         )
 
-        def look(work: Work) -> None:
-            if work.outcome.visible:
+        def watch_all(step: StepResult) -> None:
+            if step.outcome.visible:
                 self.notifier.wake()
-            self.observer.watch(work)
-            watch(work)
+            self.observer.watch(step)
+            watch(step)
 
-        recovery = Recovery(
-            self.plan,
-            lambda config_hash: compile_document(ledger.config(config_hash)),
+        context = RunnerContext(
             ledger,
-            folder,
-            batch_size=settings.engine.batch_size,
-            watch=look,
-            accept_rederivation=accept_rederivation,
+            lambda config_hash: compile_document(ledger.config(config_hash)),
+            settings.engine.batch_size,
+            watch_all,
         )
-        every_s = settings.checkpoint.every_ns / _NS
+        recovery = Recovery(self.plan, context, folder, accept_rederivation=accept_rederivation)
+        every_s = settings.checkpoint.every_ns / NS_PER_SECOND
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)
-        ticks_ns = settings.engine.ticks_ns if ticks else None
+        timer_every_ns = settings.engine.timer_every_ns if timers else None
         engine = Engine(
             self.observer.watching(source, lambda: engine.runners),
             recovery,
             checkpointer,
-            ticks_every_s=None if ticks_ns is None else ticks_ns / _NS,
+            timer_every_s=None if timer_every_ns is None else timer_every_ns / NS_PER_SECOND,
             clock=time.monotonic,
         )
         return engine
 
     def check(self) -> None:
-        """Raise `TapewatchError` where delivery had to stop."""
+        """Raise `TapewatchError` if delivery had to stop."""
         if self.notifier.failure is not None:
             raise TapewatchError(f"delivery stopped: {self.notifier.failure}") from self.notifier.failure
 
 
 @contextmanager
-def wired(
-    config: ConfigFile,
-    plan: Plan,
+def running_service(
+    setup: ServiceSetup,
     database: Database,
-    receivers: Receivers,
-    *,
-    listen: tuple[str, int] | None,
-    left: Callable[[], None] = lambda: log.info("deliveries are left for the next start"),
-) -> Iterator[Wired]:
-    """A service whose pages are up and whose receivers are delivered to, until left.
+    on_undelivered: Callable[[], None] = lambda: log.info("deliveries are left for the next start"),
+) -> Iterator[Service]:
+    """A context within which metrics are served and alerts delivered.
 
-    On leaving, receivers get ten seconds for what is owed to them.
+    On exit, pending deliveries get ten seconds.
 
     Parameters
     ----------
-    config, plan
-        What to do, and the same compiled.
+    setup
+        Configuration, plan, receivers and address.
     database
         An open store, in a file.
-    receivers
-        Who hears of alerts.
-    listen
-        Where to serve metrics and health (port 0 takes any that is free), None for nowhere.
-    left
-        Called at the end where something could not be delivered in time.
+    on_undelivered
+        Called on exit if something could not be delivered in time.
 
     Raises
     ------
     TapewatchError
-        When the address cannot be listened on.
+        When it cannot listen on the address.
     """
-    clock, wanted = SystemClock(), config.settings.heartbeat
+    plan, receivers = setup.plan, setup.receivers
+    clock, heartbeat = SystemClock(), setup.config.settings.heartbeat
     observer = Observer(plan, receivers.names, database, clock, time.monotonic)
     notifier = Notifier(
-        database,
-        receivers.routes,
-        receivers.built,
-        clock,
-        caps=receivers.caps,
-        watch=observer.metrics.delivery,
-        heartbeat=None if wanted is None else HeartbeatSender(database, wanted, clock, observer.counts),
+        receivers,
+        SenderContext(database, clock, watch=observer.metrics.delivery),
+        None if heartbeat is None else HeartbeatSender(database, heartbeat, clock, observer.counts),
     )
     observer.follow(notifier)
-    with serving(listen, observer.registry, health=observer.healthy, readiness=observer.ready) as address:
+    with serving(
+        setup.listen, observer.registry, health=observer.healthy, readiness=observer.ready
+    ) as address:
         notifier.start()
         try:
-            yield Wired(config, plan, database, observer, notifier, address)
+            yield Service(setup.config, plan, database, observer, notifier, address)
         finally:
             delivered = notifier.stop(_GRACE_S)
             if not delivered and notifier.failure is None:
-                left()
+                on_undelivered()
 
 
 def checkpoint_folder(database: Database) -> Path:
-    """The folder of a store's checkpoint files: beside it, under its name."""
+    """The folder of a store's checkpoint files, next to the store."""
     path = database.path
     if path is None:
         raise TapewatchError("a store in memory has no checkpoints")

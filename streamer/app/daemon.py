@@ -1,18 +1,15 @@
-"""The daemon: Kafka, engine, store and notifier at work for `tapewatch run`, until a signal ends it."""
+"""The daemon behind `tapewatch run`: Kafka, engine, store and notifier, until a signal stops it."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from types import FrameType
+from contextlib import nullcontext
 
 import structlog
 
-from streamer.app.assembly import wired
-from streamer.app.reload import Loaded, Reloader, build_receivers
+from streamer.app.assembly import ServiceSetup, running_service
+from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
+from streamer.app.signals import reload_signal, stop_signals
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.config.settings import Settings
@@ -37,16 +34,16 @@ def run_service(
     Parameters
     ----------
     config, secrets
-        What to do, and what it takes to do it.
+        The configuration and its resolved secrets.
     compiling
-        Shows a person that kernels are being compiled, while nothing else can be seen.
+        Shows the user that kernels are being compiled.
     accept_rederivation
         See `Recovery`.
 
     Raises
     ------
     TapewatchError
-        When the world is not as it must be.
+        When something outside the program prevents it from running.
     """
     settings = config.settings
     kafka = settings.source.kafka
@@ -57,71 +54,40 @@ def run_service(
     try:
         path = database.path
         with (
-            reload_signal() as reload_asked,
+            reload_signal() as reload_requested,
             only_daemon_of(path) if path else nullcontext(),
-            wired(
-                config,
-                plan,
+            running_service(
+                ServiceSetup(
+                    config, plan, build_receivers(config, secrets, SystemClock()), settings.serve.listen
+                ),
                 database,
-                build_receivers(config, secrets, SystemClock()),
-                listen=settings.serve.listen,
-            ) as parts,
+            ) as service,
             stop_signals() as stopping,
         ):
             source = _source(settings, kafka)
             warm_up(plan, compiling, source.prepare, stopping.is_set)
-            engine = parts.engine(source, accept_rederivation=accept_rederivation)
+            engine = service.engine(source, accept_rederivation=accept_rederivation)
+            metrics = service.observer.metrics
             reloader = Reloader(
-                Loaded(config, secrets, plan),
-                engine,
-                parts.notifier.turn_to,
+                LoadedConfig(config, secrets, plan),
+                ReloadTargets(engine, service.notifier.turn_to, metrics.reload),
                 SystemClock(),
                 os.environ,
-                parts.observer.metrics.reload,
             )
 
             def opened() -> None:
-                parts.observer.metrics.source(raw=source.raw)
+                metrics.source(raw=source.raw)
                 log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
             engine.run(
-                lambda: stopping.is_set() or parts.notifier.failure is not None,
+                lambda: stopping.is_set() or service.notifier.failure is not None,
                 opened,
-                lambda: reloader.work(reload_asked),
+                lambda: reloader.work(reload_requested),
             )
             log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
-        parts.check()
+        service.check()
     finally:
         database.close()
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; a second SIGINT interrupts at once."""
-    stopping = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if stopping.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stopping.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def reload_signal() -> Iterator[threading.Event]:
-    """An event that SIGHUP sets, which without this would end the process."""
-    asked = threading.Event()
-    before = signal.signal(signal.SIGHUP, lambda _number, _frame: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:

@@ -1,33 +1,32 @@
-"""Puts dead letters back into the topics they came from, as new records."""
+"""Replays dead letters: publishes their bytes to the topics they came from, as new records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 from streamer.store.dead_records import Choice, DeadRecord, DeadRecords
 
 HEADER = "tapewatch-dead-letter"
-"""The header that says where a record was before: ``topic/partition/offset``."""
+"""The header with a record's origin: ``topic/partition/offset``."""
 
-_AT_ONCE = 1_000  # records between two marks: no more than that go twice where this is killed
+_CHUNK_RECORDS = 1_000  # marked together: at most this many are sent twice after a crash
 
 
-def put_back(
+def replay_dead_letters(
     store: DeadRecords,
     choice: Choice,
     kafka: KafkaSettings,
     clock: Clock,
     *,
     environ: Mapping[str, str],
-    progress: Callable[[int], None] = lambda sent: None,
-) -> int:
-    """Put records back, each into its partition, and mark those that the broker has.
+) -> Iterator[int]:
+    """Publish dead letters to their partitions again, and mark those that the broker has acknowledged.
 
-    They keep their bytes and timestamps; key and headers were not kept. A record that is put back and still
+    They keep their bytes and timestamps; key and headers were not stored. A replayed record that still
     cannot be used becomes another dead letter.
 
     Parameters
@@ -38,31 +37,29 @@ def put_back(
         How Kafka is reached; where secrets may come from.
     clock
         Wall-clock time, for the marks.
-    progress
-        Told now and then how many have gone.
 
-    Returns
-    -------
+    Yields
+    ------
     int
-        How many records went.
+        How many records have been replayed so far.
 
     Raises
     ------
     TapewatchError
-        When the broker cannot be reached, or a topic or partition is no more; what went before it is marked.
+        When the broker cannot be reached, or a topic or partition no longer exists; records acknowledged
+        before that are marked.
     """
     sent = 0
     for topic in store.topics(choice):
         for records in _chunks(store.records(choice, topic)):
-            publish(map(outgoing, records), kafka, topic, environ=environ)
+            publish(map(outgoing, records), PublishTarget(kafka, topic, environ=environ))
             store.mark(records, clock.now())
             sent += len(records)
-            progress(sent)
-    return sent
+            yield sent
 
 
 def outgoing(record: DeadRecord) -> Outgoing:
-    """The new record for an old one.
+    """The new record for a dead letter.
 
     Examples
     --------
@@ -70,12 +67,12 @@ def outgoing(record: DeadRecord) -> Outgoing:
     >>> new.partition, new.headers
     (2, (('tapewatch-dead-letter', b'spot/2/7'),))
     """
-    place = f"{record.topic}/{record.partition}/{record.offset}".encode()
-    return Outgoing(record.timestamp, None, record.value, ((HEADER, place),), record.partition)
+    origin = f"{record.topic}/{record.partition}/{record.offset}".encode()
+    return Outgoing(record.timestamp, None, record.value, ((HEADER, origin),), record.partition)
 
 
 def _chunks(records: Iterable[DeadRecord]) -> Iterator[list[DeadRecord]]:
     iterator = iter(records)
-    # each chunk is read whole before it is marked, and marked before the next is read
-    while chunk := list(islice(iterator, _AT_ONCE)):
+    # a chunk is read completely before it is marked, and marked before the next is read
+    while chunk := list(islice(iterator, _CHUNK_RECORDS)):
         yield chunk

@@ -1,4 +1,4 @@
-"""A first configuration: made of a preset and a look at what a topic holds."""
+"""Writes a first configuration from a preset and a sample of a topic's records."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from alerts.catalogue.files import set_names
 from streamer.config.load import load_text
 from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.event_fields import KIND_NAMES
 from streamer.decoding.format_settings import FormatSettings
 from streamer.decoding.formats import FORMATS, DecodeContext, Format, build_format
 from streamer.errors import TapewatchError
@@ -22,32 +23,31 @@ from streamer.messages.texts import ABSENT
 from streamer.pipeline.compile import compile_plan, fields_of
 
 PRESETS = tuple(name for name in FORMATS if name != "generic")
-"""The formats that need no mapping, and so can be looked at a topic with."""
+"""The formats that need no mapping, so that a topic can be sampled with them."""
 
 _USUAL_VENUE: Mapping[str, str] = {"binance": "binance"}
-_A_VENUE = "main"
-_SHOWN = 5
-_KINDS = ("trade", "quote", "order", "status", "metric", "heartbeat")
+_DEFAULT_VENUE = "main"
+_INSTRUMENTS_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a topic holds, as a preset reads it.
+class TopicSample:
+    """What a sample of a topic's records holds, as a preset reads it.
 
     Parameters
     ----------
     records
-        How many records were looked at.
+        How many records were sampled.
     venue
-        The venue that its settings have to name, None where the events do.
+        The venue that its settings must name, None if the events do.
     kinds
-        Events by kind.
+        Number of events by kind.
     fields
-        The event fields that any of them has.
+        The event fields that occur.
     instruments
         In order of appearance.
-    refused, ignored
-        Records that cannot be used by reason, and messages that the preset knows but does not use by name.
+    unusable, ignored
+        Number of unusable records by reason, and of messages that the preset knows but does not use, by name.
     """
 
     records: int
@@ -55,43 +55,43 @@ class Look:
     kinds: Mapping[str, int]
     fields: frozenset[str]
     instruments: tuple[Instrument, ...]
-    refused: Mapping[str, int]
+    unusable: Mapping[str, int]
     ignored: Mapping[str, int]
 
 
-def look(preset: str, topic: str, venue: str | None, records: Sequence[Record]) -> Look:
-    """Read records with a preset.
+def inspect_records(preset: str, topic: str, venue: str | None, records: Sequence[Record]) -> TopicSample:
+    """Decode sampled records with a preset.
 
     Parameters
     ----------
     preset
         One of `PRESETS`.
     topic
-        Where they are from.
+        The topic they are from.
     venue
-        The venue to give to events that name none, None to find out whether one is needed.
+        The venue of events that name none, None to find out whether one is needed.
     records
-        The records; of none at all nothing is known but what the preset can provide.
+        The records; without any, the fields are all that the preset can provide.
 
     Raises
     ------
     TapewatchError
-        When the preset makes nothing of any of them; the message says which one would.
+        When the preset cannot read any of them; the message says which one can.
     """
-    read = _format(preset)
-    if venue is None and read.needs_venue:
-        venue = _USUAL_VENUE.get(preset, _A_VENUE)
+    file_format = _format(preset)
+    if venue is None and file_format.needs_venue:
+        venue = _USUAL_VENUE.get(preset, _DEFAULT_VENUE)
     if not records:
-        provided = frozenset[str]().union(*read.provides.values())
-        return Look(0, venue, {}, provided, (), {}, {})
-    decoded = read.decode(records, DecodeContext(topic, venue))
+        provided = frozenset[str]().union(*file_format.provides.values())
+        return TopicSample(0, venue, {}, provided, (), {}, {})
+    decoded = file_format.decode(records, DecodeContext(topic, venue))
     reasons = Counter(letter.reason for letter in decoded.dead)
     if venue is None and reasons[Reason.NO_VENUE]:
-        return look(preset, topic, _A_VENUE, records)
+        return inspect_records(preset, topic, _DEFAULT_VENUE, records)
     if not len(decoded.batch) and not decoded.ignored:
         raise TapewatchError(_unreadable(preset, topic, venue, records, reasons))
-    kinds = Counter(_KINDS[kind] for kind in decoded.batch.kind.tolist())
-    return Look(
+    kinds = Counter(KIND_NAMES[kind] for kind in decoded.batch.kind.tolist())
+    return TopicSample(
         len(records),
         venue,
         dict(kinds.most_common()),
@@ -102,21 +102,21 @@ def look(preset: str, topic: str, venue: str | None, records: Sequence[Record]) 
     )
 
 
-def first_configuration(preset: str, topic: str, bootstrap: str, seen: Look) -> str:
-    """The text of a configuration with comments, which `check` finds right.
+def first_configuration(preset: str, topic: str, bootstrap: str, sample: TopicSample) -> str:
+    """The text of a commented configuration, which passes `check`.
 
     Parameters
     ----------
     preset, topic, bootstrap
-        What was looked at.
-    seen
-        What was found.
+        The preset, the topic, and the broker.
+    sample
+        What the topic holds.
     """
-    extends, idle = _sets(seen.fields)
-    scored = {"price", "size"} <= seen.fields
+    extends, idle = _sets(sample.fields)
+    scored = {"price", "size"} <= sample.fields
     parts = [
-        _head(preset, topic, seen),
-        _source(preset, topic, bootstrap, seen.venue),
+        _head(preset, topic, sample),
+        _source(preset, topic, bootstrap, sample.venue),
         "store: tapewatch.db                  # what was consumed, decided and sent\n",
         _DETECTORS if scored else "",
         _rules(extends, idle, scored),
@@ -134,16 +134,16 @@ def _format(preset: str) -> Format:
 def _unreadable(
     preset: str, topic: str, venue: str | None, records: Sequence[Record], reasons: Mapping[str, int]
 ) -> str:
-    context = DecodeContext(topic, venue or _A_VENUE)
+    context = DecodeContext(topic, venue or _DEFAULT_VENUE)
     others = {name: len(_format(name).decode(records, context).batch) for name in PRESETS if name != preset}
     best = max(others, key=lambda name: others[name])
-    why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
+    counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
     advice = (
         f"the preset {best} reads it: tapewatch init {best} --topic {topic}"
         if others[best]
-        else "for fields of your own start from examples/generic.yaml"
+        else "to map your own fields, start from examples/generic.yaml"
     )
-    return f"none of {len(records):,} records of topic '{topic}' is {preset} ({why}); {advice}"
+    return f"none of {len(records):,} records of topic '{topic}' is {preset} ({counts}); {advice}"
 
 
 def _fields(batch: Batch) -> frozenset[str]:
@@ -152,13 +152,13 @@ def _fields(batch: Batch) -> frozenset[str]:
 
 
 def _sets(fields: frozenset[str]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """The sets of which any rule finds its fields; their rules that do not, with what those miss."""
+    """The sets with any rule that has all its fields; their other rules, with the fields those lack."""
     extends: list[str] = []
     idle: dict[str, tuple[str, ...]] = {}
     for name in set_names():
         missing = {
-            rule: tuple(field for field in needed if field not in fields)
-            for rule, needed in _needs(name).items()
+            rule: tuple(field for field in required if field not in fields)
+            for rule, required in _required_fields(name).items()
         }
         if all(missing.values()):
             continue
@@ -168,31 +168,31 @@ def _sets(fields: frozenset[str]) -> tuple[list[str], dict[str, tuple[str, ...]]
 
 
 @cache
-def _needs(name: str) -> Mapping[str, tuple[str, ...]]:
-    """The event fields that each rule of a set cannot do without."""
-    alone = f"source: {{files: [{{match: '*', format: tapewatch}}]}}\nrules: {{extends: [{name}]}}"
-    plan = compile_plan(load_text(alone))
+def _required_fields(name: str) -> Mapping[str, tuple[str, ...]]:
+    """The event fields that each rule of a set requires."""
+    document = f"source: {{files: [{{match: '*', format: tapewatch}}]}}\nrules: {{extends: [{name}]}}"
+    plan = compile_plan(load_text(document))
     return {rule.name: fields_of(rule.condition.names, {}) for rule in plan.rules}
 
 
-def _head(preset: str, topic: str, seen: Look) -> str:
+def _head(preset: str, topic: str, sample: TopicSample) -> str:
     lines = [f"tapewatch on the topic {topic}, read as {preset}."]
-    if seen.records:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in seen.kinds.items()) or "none"
-        lines.append(f"Written after a look at {seen.records:,} of its records: events: {kinds}.")
-        shown = ", ".join(" ".join(instrument) for instrument in seen.instruments[:_SHOWN])
-        more = len(seen.instruments) - _SHOWN
-        lines.append(f"Instruments: {shown or 'none'}{f' and {more:,} more' if more > 0 else ''}.")
-        lines.append(f"Fields: {', '.join(sorted(seen.fields)) or 'none'}.")
-        for what, counts in (("Cannot be used", seen.refused), ("Known and not used", seen.ignored)):
+    if sample.records:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sample.kinds.items()) or "none"
+        lines.append(f"Written from a sample of {sample.records:,} of its records: events: {kinds}.")
+        listed = ", ".join(" ".join(instrument) for instrument in sample.instruments[:_INSTRUMENTS_LISTED])
+        more = len(sample.instruments) - _INSTRUMENTS_LISTED
+        lines.append(f"Instruments: {listed or 'none'}{f' and {more:,} more' if more > 0 else ''}.")
+        lines.append(f"Fields: {', '.join(sorted(sample.fields)) or 'none'}.")
+        for label, counts in (("Cannot be used", sample.unusable), ("Known but not used", sample.ignored)):
             if counts:
-                lines.append(f"{what}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}.")
+                lines.append(f"{label}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}.")
     else:
-        lines.append("Written without a look at its records.")
+        lines.append("Written without a sample of its records.")
     lines += [
         "",
-        "  tapewatch check      what is wrong, and what each rule waits for",
-        "  tapewatch run        until you stop it; kill -HUP takes changes over",
+        "  tapewatch check      what is wrong, and what each rule is waiting for",
+        "  tapewatch run        runs until you stop it; kill -HUP reloads this file",
         "",
         "Every key that is left out has a default; an unknown one is refused.",
     ]
@@ -200,7 +200,7 @@ def _head(preset: str, topic: str, seen: Look) -> str:
 
 
 def _printable(line: str) -> str:
-    """Symbols come from the topic: none of them may end the comment."""
+    """The line without control characters: symbols come from the topic and must not end the comment."""
     return "".join(character if character.isprintable() else "?" for character in line)
 
 
@@ -211,7 +211,7 @@ source:
   kafka:
     bootstrap: {_text(bootstrap)}  # host:port, or a list of them
     group: tapewatch
-    start: latest                    # or earliest, or a time; only where the store knows no offset yet
+    start: latest                    # or earliest, or a time; used while the store has no offset
   topics:                            # patterns such as "spot.*" match several
     - {{{entry}}}
 """
@@ -219,24 +219,24 @@ source:
 
 _DETECTORS = """\
 detectors:
-  tape:                              # how unusual the last ten seconds are, learnt as it goes
+  tape:                              # how unusual the last ten seconds are, learnt online
     model: RobustZ
     on: trade
     features: [return_bps_10s, log_notional_10s, trade_rate_10s]
 """
 
 _ODD_TAPE = """\
-  # A score so high comes once a day for its instrument; the floor keeps a quiet night from making
-  # small things look large.
+  # Expected once a day for each instrument; the 10 bps floor keeps small moves in a quiet night from
+  # raising alerts.
   odd_tape:
     when: tape.rarity > 1d and abs(return_bps_10s) > 10bps
-    clear: 60s                       # resolved when not true for so long
+    clear: 60s                       # resolved when not true for this long
     severity: warning
     text: "{symbol} moved {return_bps_10s:+.1f} bps in 10 s, once in {tape.rarity}"
 """
 
 _RECEIVERS = """\
-# Secrets are never written here: {env: NAME} or {file: PATH}. slack-app.yaml makes the Slack app.
+# Never write secrets here: use {env: NAME} or {file: PATH}. slack-app.yaml is the manifest of the Slack app.
 receivers:
   desk:
     slack: {channel: "#tapewatch", token: {env: SLACK_BOT_TOKEN}}
@@ -244,14 +244,14 @@ receivers:
   #   webhook: {url: "https://ops.example.com/hooks/tapewatch", secret: {env: OPS_WEBHOOK_SECRET}}
 
 route:
-  to: [desk]                         # what no branch below takes
-  # routes:                          # the first that is true decides
+  to: [desk]                         # unless a branch below matches
+  # routes:                          # the first that matches decides
   #   - {when: severity == critical, to: [desk, ops]}
 """
 
 
 def _rules(extends: Sequence[str], idle: Mapping[str, Sequence[str]], scored: bool) -> str:
-    lines = ["rules:", "  # Ready-made rules. To change one, name it below with what is different;"]
+    lines = ["rules:", "  # Ready-made rules. To change one, repeat its name below with what differs;"]
     lines.append("  # to leave one out: {disabled: true}.")
     lines.append(f"  extends: [{', '.join(extends)}]")
     if idle:

@@ -1,4 +1,4 @@
-"""Folds files through the same engine as the daemon; only the source and the store are others."""
+"""Folds files through the same engine as the daemon, with a different source and a store in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.pipeline.state import quarantined
 from streamer.pipeline.task import Task
 from streamer.sources.source import Source
@@ -23,25 +23,25 @@ from streamer.store.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What a replay came to.
+class ReplayTotals:
+    """The totals of a replay.
 
     Parameters
     ----------
     records
         How many records were folded.
     fired
-        By rule: how many alerts fired.
+        Number of alerts that fired, by rule.
     dead
-        Dead letters by reason, those beyond the limit of a minute included.
+        Dead letters by reason, including those beyond the limit per minute.
     ignored
-        Counts by name of what a format knows but does not use.
+        Number of messages that a format knows but does not use, by name.
     late
         How many events were behind their instrument's clock.
     seconds
         How long it took, from the first record on.
     quarantined
-        By detector and instrument: why its model there is out of use.
+        By detector and instrument: why its model is in quarantine.
     """
 
     records: int
@@ -58,82 +58,82 @@ def replay(
     source: Source,
     *,
     batch_size: int,
-    watch: Callable[[Work], None],
+    watch: Callable[[StepResult], None],
     stopped: Callable[[], bool] = lambda: False,
-) -> Tally:
-    """Fold everything a source has.
+) -> ReplayTotals:
+    """Fold all records of a source.
 
     Parameters
     ----------
     plan
-        What to compute.
+        The compiled configuration.
     source
         A file or a recording.
     batch_size
-        Records a step; the results do not depend on it.
+        Records per step; the results do not depend on it.
     watch
         Called after every batch, with its outcome.
     stopped
-        Looked at between batches.
+        Checked between batches; True ends the replay.
 
     Raises
     ------
     TapewatchError
-        When the source is not as it must be.
+        When the source cannot be read.
     """
-    counter = _Counter(watch)
+    counter = _ReplayCounter(watch)
     database = open_store(MEMORY)
     try:
         ledger = Ledger(database, SystemClock())
-        recovery = Recovery(
-            plan,
-            lambda config_hash: compile_document(ledger.config(config_hash)),
+        context = RunnerContext(
             ledger,
-            NO_FOLDER,
-            batch_size=batch_size,
-            watch=counter.count,
+            lambda config_hash: compile_document(ledger.config(config_hash)),
+            batch_size,
+            counter.count,
         )
-        Engine(source, recovery, None, ticks_every_s=None, clock=time.monotonic).run(stopped, counter.start)
+        recovery = Recovery(plan, context, NO_FOLDER)
+        Engine(source, recovery, None, timer_every_s=None, clock=time.monotonic).run(stopped, counter.start)
     finally:
         database.close()
-    return counter.tally()
+    return counter.totals()
 
 
-class _Counter:
-    """Adds up what batches came to."""
+class _ReplayCounter:
+    """Adds up the outcomes of batches."""
 
-    def __init__(self, watch: Callable[[Work], None]) -> None:
+    def __init__(self, watch: Callable[[StepResult], None]) -> None:
         self._watch = watch
         self._records = 0
         self._fired: Counter[str] = Counter()
         self._dead: Counter[str] = Counter()
-        self._floods: dict[tuple[Partition, str, int, int], int] = {}  # their counts are absolutes
+        self._floods: dict[tuple[Partition, str, int, int], int] = {}  # counts are totals, not increments
         self._tasks: dict[Partition, Task] = {}
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def start(self) -> None:
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
-    def count(self, work: Work) -> None:
-        task, outcome = work.task, work.outcome
-        self._records += work.records
+    def count(self, step: StepResult) -> None:
+        task, outcome = step.task, step.outcome
+        self._records += step.records
         self._tasks[task.partition] = task
-        self._fired.update(step.rule for step in outcome.transitions if step.transition == "fired")
+        self._fired.update(each.rule for each in outcome.transitions if each.transition == "fired")
         self._dead.update(letter.reason for letter in outcome.dead)
         for flood in outcome.floods:
             self._floods[task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
-        self._watch(work)
+        self._watch(step)
 
-    def tally(self) -> Tally:
-        seconds = time.monotonic() - self._began
+    def totals(self) -> ReplayTotals:
+        seconds = time.monotonic() - self._started
         dead, ignored = self._dead.copy(), Counter[str]()
         for (_, reason, _, _), more in self._floods.items():
             dead[reason] += more
         for task in self._tasks.values():
             ignored.update(task.ignored)
         late = sum(task.late for task in self._tasks.values())
-        broken: dict[str, dict[str, str]] = {}
+        quarantine: dict[str, dict[str, str]] = {}
         for task in self._tasks.values():
             for detector, reasons in quarantined(task).items():
-                broken.setdefault(detector, {}).update(reasons)
-        return Tally(self._records, dict(self._fired), dict(dead), dict(ignored), late, seconds, broken)
+                quarantine.setdefault(detector, {}).update(reasons)
+        fired = dict(self._fired)
+        return ReplayTotals(self._records, fired, dict(dead), dict(ignored), late, seconds, quarantine)

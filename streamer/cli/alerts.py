@@ -1,4 +1,4 @@
-"""`tapewatch alerts`: what happened, from the store."""
+"""`tapewatch alerts`: lists alerts and their deliveries from the store."""
 
 from __future__ import annotations
 
@@ -24,42 +24,48 @@ from streamer.store.queries import alerts as find_alerts
 def alerts(
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
-    rule: Annotated[str | None, typer.Option(help="Only this rule's.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Only this symbol's.")] = None,
-    severity: Annotated[str | None, typer.Option(help="Only info, warning or critical.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only alerts of this rule.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only alerts of this symbol.")] = None,
+    severity: Annotated[
+        str | None, typer.Option(help="Only this severity: info, warning or critical.")
+    ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only from this event time on, like 2026-01-31T09:30:00Z.")
+        str | None,
+        typer.Option(help="Only alerts at or after this event time, such as 2026-01-31T09:30:00Z."),
     ] = None,
     only_open: Annotated[
-        bool, typer.Option("--open", help="Only of episodes that have not resolved.")
+        bool, typer.Option("--open", help="Only alerts of episodes that have not resolved.")
     ] = False,
     only_near_misses: Annotated[
         bool,
-        typer.Option("--near-misses", help="What was true but raised nothing: held back by a rule's `for`."),
+        typer.Option("--near-misses", help="Near misses instead: true, but held back by a rule's `for`."),
     ] = False,
     retry_parked: Annotated[
         str | None,
-        typer.Option(metavar="RECEIVER", help="Send again what this receiver refused for good, then list."),
+        typer.Option(metavar="RECEIVER", help="Retry this receiver's parked deliveries, then list."),
     ] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """List alerts from the store, the newest last, and how their deliveries stand.
+    """List alerts from the store, newest last, and the state of their deliveries.
 
-    Every line is one transition of one episode: it fired, was updated, or resolved. Near misses are
-    listed instead with --near-misses: rows on which a rule was true but its `for` not complete, of one rule
-    and instrument at most one in 10 seconds.
+    Each line is one transition of an episode: it fired, was updated, or resolved. --near-misses lists near
+    misses instead: events for which a rule was true but its `for` was not complete, at most one in 10 seconds
+    per rule and instrument. A delivery is parked when its receiver has refused it for good.
 
     Examples: `tapewatch alerts --rule fat_finger --since 2026-01-31T09:30:00Z`,
     `tapewatch alerts --json | jq .text`, `tapewatch alerts --near-misses --rule odd_tape`,
     `tapewatch alerts --retry-parked desk`.
     """
     if only_near_misses and (only_open or retry_parked is not None):
-        raise UsageError("--near-misses goes with --rule, --symbol, --severity, --since, --limit and --json")
+        raise UsageError(
+            "--near-misses can only be combined with"
+            " --rule, --symbol, --severity, --since, --limit and --json"
+        )
     if severity is not None and severity not in SEVERITIES:
-        near = did_you_mean(severity, SEVERITIES)
-        raise UsageError(f"--severity: {severity!r} is none of {', '.join(SEVERITIES)}{near}")
-    wanted = AlertFilter(
+        suggestion = did_you_mean(severity, SEVERITIES)
+        raise UsageError(f"--severity: {severity!r} is not one of {', '.join(SEVERITIES)}{suggestion}")
+    criteria = AlertFilter(
         rule=rule,
         symbol=symbol,
         severity=severity,
@@ -70,23 +76,24 @@ def alerts(
     if retry_parked is not None:
         count = StoreDeliveries(database).unpark(retry_parked)
         say(_unparked(retry_parked, count))
-    found = near_misses(database, wanted, limit) if only_near_misses else find_alerts(database, wanted, limit)
+    find = near_misses if only_near_misses else find_alerts
+    rows = find(database, criteria, limit)
     if as_json:
-        for alert in found:
-            out(json.dumps(alert, ensure_ascii=False))
+        for row in rows:
+            out(json.dumps(row, ensure_ascii=False))
         return
     if only_near_misses:
-        _print_near_misses(found)
+        _print_near_misses(rows)
         return
-    _print_table(found)
+    _print_alerts(rows)
     _print_deliveries(database)
 
 
 def _unparked(receiver: str, count: int) -> str:
     if count == 0:
-        return f"nothing is parked at {receiver}"
+        return f"{receiver} has no parked deliveries"
     deliveries = "delivery" if count == 1 else "deliveries"
-    return f"{count} parked {deliveries} to {receiver} will be tried again by the running daemon"
+    return f"{count} parked {deliveries} to {receiver} will be retried by the daemon"
 
 
 def _time_ns(text: str) -> int:
@@ -96,14 +103,14 @@ def _time_ns(text: str) -> int:
         raise UsageError(f"--since: {text!r} is not a time (write 2026-01-31T09:30:00Z)") from error
 
 
-def _print_table(found: list[dict[str, Any]]) -> None:
-    if not found:
+def _print_alerts(rows: list[dict[str, Any]]) -> None:
+    if not rows:
         out("no alerts")
         return
     table = Table(box=None, pad_edge=False)
     for column in ("event time", "severity", "", "rule", "instrument", "text", "id"):
         table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
-    for alert in found:
+    for alert in rows:
         table.add_row(
             alert["ts_event"][:23],
             alert["severity"],
@@ -116,14 +123,14 @@ def _print_table(found: list[dict[str, Any]]) -> None:
     out(table)
 
 
-def _print_near_misses(found: list[dict[str, Any]]) -> None:
-    if not found:
+def _print_near_misses(rows: list[dict[str, Any]]) -> None:
+    if not rows:
         out("no near misses")
         return
     table = Table(box=None, pad_edge=False)
     for column in ("event time", "severity", "rule", "instrument", "held back by", "with", "id"):
         table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
-    for miss in found:
+    for miss in rows:
         table.add_row(
             miss["ts_event"][:23],
             miss["severity"],

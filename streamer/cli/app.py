@@ -1,4 +1,4 @@
-"""What the program's commands are, and the one application that they make."""
+"""The program's commands, and the typer application that they form."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ COMMANDS = (
     "mute",
     "dead-letters",
 )
-"""In the order in which help lists them; each is a function of its name in a file of its name."""
+"""In the order of the help text; each is a function of this name in a file of this name."""
 
 _HELP = (
-    "Watches trading events for what is worth a person's time: Kafka in, rules and online detectors, "
-    "Slack and webhooks out.\n\n"
-    "Start with `tapewatch replay` on a file of events, look at its alerts, then `tapewatch check` and "
-    "`tapewatch run` on a topic.\n\n"
+    "Detects anomalies in trading events: reads Kafka, applies rules and online detectors, and sends alerts "
+    "to Slack and webhooks.\n\n"
+    "Start with `tapewatch replay` on a file of events and look at its alerts, then use `tapewatch check` "
+    "and `tapewatch run` on a topic.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
 )
 
 
 def application(arguments: Sequence[str] = ()) -> typer.Typer:
-    """The program.
+    """The typer application.
 
     Parameters
     ----------
     arguments
-        What it is called with. Where these begin with a command, no other one is loaded.
+        The command line; if it begins with a command, only that command is loaded.
     """
     app = typer.Typer(
         name="tapewatch",

@@ -1,4 +1,4 @@
-"""`tapewatch check`: is the configuration right, can everything be reached, what state is each rule in."""
+"""`tapewatch check`: validates the configuration, reaches its topics, and shows each rule's state."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 def check(
     config: Config = DEFAULT_CONFIG,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Only the file: no secrets, no broker, no receivers.")
+        bool, typer.Option("--offline", help="Check the file only: no secrets, no broker, no receivers.")
     ] = False,
 ) -> None:
-    """Check the configuration, the broker, the topics and the receivers, and list every rule's state.
+    """Check the configuration, its secrets, the broker and the topics, and list every rule's state.
 
-    A rule is active, warming (a detector or a field it needs is not there yet, by what the daemon last
-    wrote down), or inactive (it names fields that no topic can provide), with the reason. So is every name
-    that is watched for drift. Once the daemon has run it says how often each rule has fired, and of one on
-    a rarity how that compares with what it asks for. Of each detector it says the model, what is left of
-    its warm-up, and what it costs an event, which is measured on this machine while you wait.
+    Receivers are built from their settings and secrets, but nothing is sent to them. A rule is active,
+    warming (it waits for a detector or a field, by the daemon's last checkpoint), or inactive (it names
+    fields that no topic can provide), with the reason; so is every name that is watched for drift. Once the
+    daemon has run, a table shows how often each rule has fired, and how often a rule on a rarity was expected
+    to. For each detector it shows the model, what is left of its warm-up, and the cost per event, measured on
+    this machine while you wait.
 
     Example: `tapewatch check -c binance.yaml`
     """
@@ -45,41 +46,41 @@ def check(
     plan = compile_plan(loaded)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
-    out(f"configuration {plan.config_hash}: {config} is right")
-    problems = [] if offline else _reach(loaded)
+    out(f"{config}: OK (configuration {plan.config_hash})")
+    problems = [] if offline else _try_connections(loaded)
     table = Table(box=None, pad_edge=False)
     for column in ("rule", "state", "reason"):
         table.add_column(column, overflow="fold")
     statuses = _statuses(loaded)
-    ticks = loaded.settings.engine.ticks != "off"
-    for state in (*rule_states(plan, statuses, ticks=ticks), *drift_states(plan, statuses)):
+    timers = loaded.settings.engine.ticks != "off"
+    for state in (*rule_states(plan, statuses, timers=timers), *drift_states(plan, statuses)):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
     rates = rule_rates(plan, statuses)
     if rates:
-        out(_rates(rates))
+        out(_rate_table(rates))
     if plan.detectors:
-        out(_detectors(plan, statuses))
+        out(_detector_table(plan, statuses))
     if problems:
         raise TapewatchError("\n".join(problems))
 
 
-def _rates(rates: Sequence[RuleRate]) -> Table:
+def _rate_table(rates: Sequence[RuleRate]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("rule", "alerts so far", "watched", "a day", "asked for", "realised / asked"):
+    for column in ("rule", "alerts so far", "watched", "per day", "expected", "actual / expected"):
         table.add_column(column, overflow="fold")
     for rate in rates:
-        each, of = (" an instrument", " of instruments") if rate.asked else ("", "")
-        watched = spoken(max(rate.lived_s.values(), default=0.0) if rate.asked else rate.watched_s)
-        a_day = "" if rate.a_day is None else f"{_figure(rate.a_day)}{each}"
-        asked = f"{_figure(rate.asked_a_day)}{each}" if rate.asked else ""
-        ratio = f"{rate.fired / rate.due:.2f}" if rate.due > 0 else ""
-        table.add_row(rate.rule, f"{rate.fired:,}", f"{watched}{of}", a_day, asked, ratio)
+        per, of = (" per instrument", " of instruments") if rate.requested else ("", "")
+        watched = spoken(max(rate.instrument_s.values(), default=0.0) if rate.requested else rate.watched_s)
+        per_day = "" if rate.per_day is None else f"{_figure(rate.per_day)}{per}"
+        expected = f"{_figure(rate.requested_per_day)}{per}" if rate.requested else ""
+        ratio = f"{rate.fired / rate.expected:.2f}" if rate.expected > 0 else ""
+        table.add_row(rate.rule, f"{rate.fired:,}", f"{watched}{of}", per_day, expected, ratio)
     return table
 
 
 def _figure(number: float) -> str:
-    """Two digits, or all those before the point.
+    """Two significant digits, or all those before the decimal point.
 
     Examples
     --------
@@ -89,13 +90,13 @@ def _figure(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def _detectors(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
+def _detector_table(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
     from streamer.pipeline.compiling import shown
     from streamer.pipeline.costs import cost_us
     from streamer.pipeline.detector_states import detector_states
 
     table = Table(box=None, pad_edge=False)
-    for column in ("detector", "model", "warm-up left", "us an event (measured here)"):
+    for column in ("detector", "model", "warm-up left", "us per event (measured here)"):
         table.add_column(column, overflow="fold")
     for state in detector_states(plan, statuses):
         with shown(CompileBar()):
@@ -111,15 +112,15 @@ def _statuses(loaded: ConfigFile) -> list[dict[str, object]]:
     try:
         database = open_store(loaded.settings.store, create=False)
     except TapewatchError:
-        return []  # no daemon has run on this store yet, so there is nothing to know
+        return []  # no daemon has run with this store yet
     try:
         return task_statuses(database)
     finally:
         database.close()
 
 
-def _reach(loaded: ConfigFile) -> list[str]:
-    """Try secrets, receivers, broker and topics; what is wrong, one line each."""
+def _try_connections(loaded: ConfigFile) -> list[str]:
+    """Resolve secrets, build receivers, reach the broker and its topics; one line per problem."""
     from alerts.receivers.errors import ReceiverError
     from alerts.receivers.registry import build_receiver
     from alerts.secrets import SecretError
@@ -136,8 +137,8 @@ def _reach(loaded: ConfigFile) -> list[str]:
         try:
             build_receiver(name, settings, secrets, SystemClock())
             cap = settings.messages_per_minute
-            most = "" if cap is None else f", at most {cap} messages a minute"
-            out(f"receiver {name}: {settings.kind}, ready{most}")
+            limit = "" if cap is None else f", at most {cap} messages per minute"
+            out(f"receiver {name}: {settings.kind}, settings OK{limit}")
         except (ReceiverError, SecretError) as error:
             problems.append(f"receiver {name}: {error}")
     source = loaded.settings.source

@@ -1,4 +1,4 @@
-"""Loading much code at once, which stays for as long as the process lives."""
+"""Speeds up importing many modules by keeping the garbage collector away from them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Within it nobody looks for garbage, and what is there at its end is never looked through again.
+    """Import modules in this context: without garbage collection, and exempt from it afterwards.
 
-    What modules are made of has many cycles and is no garbage; looking through it again and again takes a
-    tenth of the time that loading takes, and later each look takes longer for it.
+    Modules have many reference cycles and are never garbage: scanning them takes a tenth of the import time,
+    and slows down every later collection.
     """
     if not gc.isenabled():
         yield

@@ -1,4 +1,4 @@
-"""`tapewatch dead-letters`: what could not be used, and why."""
+"""`tapewatch dead-letters`: lists and replays records that could not be used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from sqlalchemy import Row
 
 from alerts.suggestions import did_you_mean
-from streamer.app.dead_letter_replay import put_back
+from streamer.app.dead_letter_replay import replay_dead_letters
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
 from streamer.cli.output import out, progress_bar, say
 from streamer.decoding.dead_letter_reasons import Reason
@@ -31,37 +31,40 @@ _SHOWN_CHARACTERS = 60
 def dead_letters(
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
-    reason: Annotated[str | None, typer.Option(help="Only of this reason, such as bad_json.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only dead letters with this reason, such as bad_json.")
+    ] = None,
     ids: Annotated[
-        list[int] | None, typer.Option("--id", help="Only this one, by the list's first column; repeatable.")
+        list[int] | None, typer.Option("--id", help="Only the one with this id (first column); repeatable.")
     ] = None,
     replay: Annotated[
-        bool, typer.Option("--replay", help="Put them back into their topics as new records.")
+        bool, typer.Option("--replay", help="Publish them to their topics again, as new records.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --replay: do not ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --replay: do not ask for confirmation.")
+    ] = False,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """List records that could not be decoded, mapped, validated or accepted, with the reason of each.
+    """List dead letters: records that could not be decoded, mapped, validated or accepted, and why.
 
-    Nothing stops for a dead letter, and its bytes are kept (the first 64 KB). Of one reason in one
-    minute the first 100 (`engine.flood`) are kept one by one, the rest as a range of offsets and a count.
+    Dead letters never stop the daemon, and their bytes are kept (the first 64 KB). For each reason and minute
+    the first 100 (`engine.flood`) are kept individually, the rest as a range of offsets and a count.
 
-    With --replay their bytes become new records of the partitions they came from, once what was wrong (a
-    mapping, a limit) is put right. Each carries the header `tapewatch-dead-letter: topic/partition/offset`
-    and its old timestamp, and is marked as replayed; those marked before go again only by --id. A record
-    of several events goes back whole, so those of its events that were good are seen twice. --limit is
-    for the list only.
+    After fixing the cause (a mapping, a limit), --replay publishes their bytes as new records to the
+    partitions they came from. Each has the header `tapewatch-dead-letter: topic/partition/offset` and its old
+    timestamp, and is marked as replayed; marked ones are replayed again only by --id. A record with several
+    events is replayed as a whole, so its valid events are seen twice. --limit applies to the list only.
 
     Examples: `tapewatch dead-letters --reason bad_json --json`,
-    `tapewatch dead-letters --replay --reason unknown_type`, `tapewatch dead-letters --replay --id 17 --yes`
+    `tapewatch dead-letters --replay --reason unknown_kind`, `tapewatch dead-letters --replay --id 17 --yes`
     """
-    _known_reason(reason)
+    _check_reason(reason)
     database = open_named_store(config, store)
     choice = Choice(reason, tuple(ids) if ids else None)
     unknown = DeadRecords(database).unknown(choice.ids or ())
     if unknown:
-        raise UsageError(f"--id: there is no dead letter {unknown[0]}; `tapewatch dead-letters` lists them")
+        raise UsageError(f"--id: no dead letter has id {unknown[0]}; `tapewatch dead-letters` lists them")
     if replay:
         _replay(config, DeadRecords(database), choice, yes)
         return
@@ -73,15 +76,15 @@ def dead_letters(
         return
     ignored = ", ".join(f"{name} {count:,}" for name, count in unused(database).items())
     if ignored:
-        say(f"known and not used, so no dead letters: {ignored}")
+        say(f"known but not used, and no dead letters: {ignored}")
     _print(letters, counted)
 
 
-def _known_reason(reason: str | None) -> None:
+def _check_reason(reason: str | None) -> None:
     reasons = [known.value for known in Reason]
     if reason is not None and reason not in reasons:
-        near = did_you_mean(reason, reasons) or f" (there are {', '.join(reasons)})"
-        raise UsageError(f"--reason: {reason!r} is no reason{near}")
+        suggestion = did_you_mean(reason, reasons) or f" (reasons: {', '.join(reasons)})"
+        raise UsageError(f"--reason: there is no reason {reason!r}{suggestion}")
 
 
 def _print(letters: Sequence[Row[Any]], counted: Sequence[Row[Any]]) -> None:
@@ -114,49 +117,42 @@ def _print(letters: Sequence[Row[Any]], counted: Sequence[Row[Any]]) -> None:
 def _replay(config: Path, store: DeadRecords, choice: Choice, yes: bool) -> None:
     kafka = load_config(config).settings.source.kafka
     if kafka is None:
-        raise UsageError(f"{config}: no broker is named: give source.kafka")
+        raise UsageError(f"{config}: no broker is configured: give source.kafka")
     topics = store.topics(choice)
-    _say_what_is_left(store.left(choice))
+    _say_not_replayed(store.left(choice))
     if not topics:
         out("nothing to replay")
         return
-    many = sum(topics.values())
-    into = ", ".join(f"{topic} {count:,}" for topic, count in topics.items())
-    records = "1 record" if many == 1 else f"{many:,} records"
+    total = sum(topics.values())
+    by_topic = ", ".join(f"{topic} {count:,}" for topic, count in topics.items())
+    records = "1 record" if total == 1 else f"{total:,} records"
     if not yes:
-        _confirm(f"put {records} back as new input ({into})?")
+        _confirm(f"publish {records} again ({by_topic})?")
+    sent = 0
     with progress_bar() as bar:
-        task = bar.add_task("replaying", total=many, note="")
-        sent = put_back(
-            store,
-            choice,
-            kafka,
-            SystemClock(),
-            environ=os.environ,
-            progress=lambda done: bar.update(task, completed=done),
-        )
-    out(f"replayed {sent:,} of {records}: {into}")
+        task = bar.add_task("replaying", total=total, note="")
+        for sent in replay_dead_letters(store, choice, kafka, SystemClock(), environ=os.environ):
+            bar.update(task, completed=sent)
+    out(f"replayed {sent:,} of {records}: {by_topic}")
 
 
-def _say_what_is_left(left: Left) -> None:
-    for count, why in (
-        (left.truncated, "larger than what is kept of one (64 KB)"),
+def _say_not_replayed(left: Left) -> None:
+    for count, reason in (
+        (left.truncated, "larger than the 64 KB that are kept"),
         (left.empty, "without a value"),
-        (left.replayed, "replayed before (name one with --id to send it again)"),
-        (left.counted, "only counted, since there were too many in a minute"),
+        (left.replayed, "replayed before (use --id to replay one again)"),
+        (left.counted, "only counted, because there were too many in a minute"),
     ):
         if count:
-            say(f"left: {count:,} {why}")
+            say(f"not replayed: {count:,} {reason}")
 
 
 def _confirm(question: str) -> None:
     try:
-        agreed = typer.confirm(question, err=True)
+        confirmed = typer.confirm(question, err=True)
     except typer.Abort:
-        raise UsageError(
-            "nobody answered, so nothing was replayed; give --yes where nobody is there"
-        ) from None
-    if not agreed:
+        raise UsageError("no answer, so nothing was replayed; use --yes in scripts") from None
+    if not confirmed:
         raise KeyboardInterrupt
 
 

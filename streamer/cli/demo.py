@@ -1,4 +1,4 @@
-"""`tapewatch demo`: a simulated market through the whole service, no broker needed."""
+"""`tapewatch demo`: runs the whole service on a simulated market, without a broker."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from streamer.errors import UsageError
 
 if TYPE_CHECKING:
     from streamer.config.file import ConfigFile
-    from streamer.demo.service import Ran
+    from streamer.demo.service import DemoRun
     from streamer.pipeline.plan import Plan
     from streamer.sources.simulator import SimulatorSource
 
 
 def demo(
-    seed: Annotated[int, typer.Option(min=0, help="Everything in the market follows from it.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the market.")] = 7,
     minutes: Annotated[int, typer.Option(min=15, max=1440, help="Simulated time.")] = 30,
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Times real time; as fast as it goes without.")
+        float | None, typer.Option(min=0.001, help="Multiple of real time; by default as fast as possible.")
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", help="Rules and detectors of your own; records come from a file `simulated`."
+            "--config", "-c", help="Your own rules and detectors; source.files must match `simulated`."
         ),
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option(help="Keep the store in this new file, for `alerts` and `why`; else it is removed."),
+        typer.Option(help="Keep the store in this new file, for `alerts` and `why`; else it is deleted."),
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
             min=0,
             max=65_535,
-            help="Where metrics and health are served, 0 for any free one; by default 9464, or any if taken.",
+            help="Port of metrics and health, 0 for any free one; by default 9464, or any if that is taken.",
         ),
     ] = None,
     show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print the configuration it runs with, and stop.")
+        bool, typer.Option("--show-config", help="Print the demo's configuration and exit.")
     ] = False,
 ) -> None:
-    """Watch a simulated market of a dozen instruments, and see what is found of what is planted in it.
+    """Watch a simulated market of a dozen instruments, and see which planted anomalies are detected.
 
-    The market is seeded: the same seed gives the same events, the same alerts, the same verdict. They go
-    through the same store, engine, rules, episodes and delivery as the daemon's. Ten kinds of anomalies are
-    planted, from a fat finger to a spoofed order; at the end a table names each, and what caught it. While
-    it runs, metrics and health are served on this machine, as the daemon serves them; it says where.
+    The same seed gives the same events, the same alerts and the same verdict. Events pass through the same
+    store, engine, rules, episodes and delivery as in the daemon. Ten kinds of anomalies are planted, from a
+    fat finger to a spoofed order; a table at the end lists each of them and the rules that caught it.
+    Meanwhile metrics and health are served on this machine, as by the daemon, at the address it prints.
 
     Examples: `tapewatch demo`, `tapewatch demo --seed 11 --minutes 120`,
     `tapewatch demo --speed 60`, `tapewatch demo --store demo.db && tapewatch alerts --store demo.db`
@@ -65,26 +65,26 @@ def demo(
         out(DEMO_CONFIG.rstrip())
         return
     if store is not None and store.exists():
-        raise UsageError(f"--store {store}: that file is there already; the demo begins with a new one")
+        raise UsageError(f"--store {store}: the file exists already; the demo needs a new one")
     loaded = load_text(DEMO_CONFIG, "demo.yaml") if config is None else load(config)
 
     from streamer.sources.simulator import SimulatorSource
 
-    market = SimulatorSource(seed, minutes * 60, each=max(1, round(minutes / 30)))
+    market = SimulatorSource(seed, minutes * 60, per_kind=max(1, round(minutes / 30)))
     with ExitStack() as stack:
         path = store or Path(stack.enter_context(TemporaryDirectory(prefix="tapewatch-"))) / "demo.db"
-        ran, bodies = _run(loaded, market, path, speed, port)
-    _tell(market, minutes * 60, ran, bodies)
+        run, bodies = _run(loaded, market, path, speed, port)
+    _print_verdict(market, minutes * 60, run, bodies)
 
 
 def _run(
     config: ConfigFile, market: SimulatorSource, store: Path, speed: float | None, port: int | None
-) -> tuple[Ran, list[dict[str, Any]]]:
-    """Run the service on the market in a new store; what it took, and every alert."""
+) -> tuple[DemoRun, list[dict[str, Any]]]:
+    """Run the service on the market with a new store; returns its totals and all alerts."""
     from alerts.receivers.console import ConsoleReceiver
-    from streamer.app.daemon import stop_signals
+    from streamer.app.signals import stop_signals
     from streamer.demo.market import MarketSource
-    from streamer.demo.service import run_demo, where_to_listen
+    from streamer.demo.service import DemoSetup, run_demo, where_to_listen
     from streamer.demo.view import View
     from streamer.pipeline.warmup import warm_up
     from streamer.sources.paced_source import PacedSource
@@ -99,20 +99,22 @@ def _run(
         if stopping.is_set():
             raise KeyboardInterrupt
         with View(console, market) as view:
-            ran = run_demo(
-                config,
-                plan,
-                database,
-                MarketSource(market if speed is None else PacedSource(market, speed), view.seen),
-                {"console": ConsoleReceiver(console)},
-                listen=where_to_listen(config, port),
+            run = run_demo(
+                DemoSetup(
+                    config,
+                    plan,
+                    database,
+                    MarketSource(market if speed is None else PacedSource(market, speed), view.polled),
+                    {"console": ConsoleReceiver(console)},
+                    where_to_listen(config, port),
+                ),
                 served=view.served,
                 watch=view.watch,
                 stopped=stopping.is_set,
             )
         if stopping.is_set():
             raise KeyboardInterrupt
-        return ran, stored_alerts(database, AlertFilter(origin="detect"), None)
+        return run, stored_alerts(database, AlertFilter(origin="detect"), None)
 
 
 def _plan(config: ConfigFile) -> Plan:
@@ -125,14 +127,14 @@ def _plan(config: ConfigFile) -> Plan:
     return plan
 
 
-def _tell(market: SimulatorSource, seconds: int, ran: Ran, bodies: list[dict[str, Any]]) -> None:
-    """Hold what fired against what was planted."""
-    from streamer.demo.verdict import Fired, judge
+def _print_verdict(market: SimulatorSource, seconds: int, run: DemoRun, bodies: list[dict[str, Any]]) -> None:
+    """Compare the alerts that fired with the anomalies that were planted."""
+    from streamer.demo.verdict import FiredAlert, judge
     from streamer.demo.view import verdict_table, verdict_words
     from streamer.sources.simulator import INSTRUMENTS, OPENS_NS
 
-    fired = [Fired.of(body) for body in bodies if body["transition"] == "fired"]
+    fired = [FiredAlert.of(body) for body in bodies if body["transition"] == "fired"]
     verdict = judge(market.planted, fired, len(INSTRUMENTS), seconds)
-    say(f"{ran.records:,} events in {ran.seconds:.1f} s ({ran.records / ran.seconds:,.0f} a second)")
+    say(f"{run.records:,} events in {run.seconds:.1f} s ({run.records / run.seconds:,.0f} per second)")
     out(verdict_table(verdict, OPENS_NS))
     out(verdict_words(verdict))

@@ -1,4 +1,4 @@
-"""Turns what a person can put right into one line and an exit code; a traceback is a fault of ours."""
+"""Turns errors that a user can fix into one line and an exit code; a traceback always is a bug."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, ending with 1 or 2 and one line where something is wrong, with 130 when interrupted."""
+    """The command, exiting with 1 or 2 and one line on an error, with 130 when interrupted."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -37,7 +37,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # whoever read our output has gone; there is nobody to tell, and nothing left to flush
+            # The reader of our output has gone; without this, flushing it at exit would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return run

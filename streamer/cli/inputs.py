@@ -1,4 +1,4 @@
-"""Event files as commands name them, and how they are read."""
+"""Event files as given on the command line, and how they are decoded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamer.sources.source import Source
 
 FileFormat = Annotated[
     str | None,
-    typer.Option("--format", help="The files' format, a preset; by default as source.files says."),
+    typer.Option("--format", help="The files' format (a preset); by default from source.files."),
 ]
 Venue = Annotated[str | None, typer.Option("--venue", help="The venue of events that name none.")]
 ReceiveTime = Annotated[
@@ -32,33 +32,33 @@ _UNITS = ("s", "ms", "us", "ns")
 
 @dataclass(frozen=True, slots=True)
 class ReadProgress:
-    """How far a source has been read (a share from 0 to 1), and lines in it that were no records, by name."""
+    """The share of a source that has been read, 0 to 1, and its lines that were not records, by kind."""
 
-    done: Callable[[], float]
+    share: Callable[[], float]
     skipped: Callable[[], Mapping[str, int]]
 
 
-def named_files(
+def option_settings(
     file_format: str | None, venue: str | None, receive_time: str | None
 ) -> FileSourceSettings | None:
-    """What the options say of every file, None where they say nothing.
+    """The settings of all files from the options, None without --format.
 
     Raises
     ------
     UsageError
-        When a format or a unit is none.
+        When a format or a unit is unknown.
     """
     if file_format is None:
         if venue is not None or receive_time is not None:
-            raise UsageError("--venue and --receive-time go with --format")
+            raise UsageError("--venue and --receive-time need --format")
         return None
     presets = [name for name in FORMATS if name != "generic"]
     if file_format not in presets:
         raise UsageError(
-            f"--format {file_format!r} is none of {', '.join(presets)}; a mapping goes into source.files"
+            f"--format {file_format!r} is not one of {', '.join(presets)}; a mapping goes into source.files"
         )
     if receive_time is not None and receive_time not in _UNITS:
-        raise UsageError(f"--receive-time {receive_time!r} is none of {', '.join(_UNITS)}")
+        raise UsageError(f"--receive-time {receive_time!r} is not one of {', '.join(_UNITS)}")
     return FileSourceSettings.model_validate(
         {"match": "*", "format": file_format, "venue": venue, "receive_time": receive_time}
     )
@@ -69,18 +69,34 @@ def file_source(
     files: list[Path],
     limit: int | None,
     batch_size: int | None,
-    file_format: str | None,
-    venue: str | None,
-    receive_time: str | None,
+    named: FileSourceSettings | None,
 ) -> tuple[ConfigFile, Source, ReadProgress]:
-    """The source of these files, the configuration with what the options say of them, and how far it is."""
+    """The source of files or of one recording.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    files
+        The files.
+    limit
+        Stop after this many records, None for all.
+    batch_size
+        Records per chunk, None for the configuration's.
+    named
+        Settings for all files (see `option_settings`), None for those of the configuration.
+
+    Returns
+    -------
+    config, source, progress
+        The configuration, with `named` in place of its sources if given; the source; its progress.
+    """
     size = batch_size or config.settings.engine.batch_size
     if any(is_recording(path) for path in files):
         if len(files) > 1:
-            raise UsageError("a recording is replayed alone")
+            raise UsageError("a recording must be replayed alone")
         recording = RecordingSource(files[0], size, limit)
         return config, recording, ReadProgress(recording.progress, dict)
-    named = named_files(file_format, venue, receive_time)
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})

@@ -6,22 +6,28 @@ import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 from streamer.config.settings import LogSettings
 
+# a library's traceback must not show local variables: they may hold secrets
+_DICT_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
 
 def set_up_logs(settings: LogSettings) -> None:
-    """Log from the configured level on, as lines for people or as JSON; libraries' warnings go along."""
+    """Log from the configured level on, for the console or as JSON, including warnings of libraries."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks if settings.format == "json" else structlog.dev.set_exc_info,
+        _DICT_TRACEBACKS if settings.format == "json" else structlog.dev.set_exc_info,
     ]
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if settings.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[*shared, renderer],
@@ -34,4 +40,4 @@ def set_up_logs(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the source tells of outages itself, once
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the source reports an outage itself, once

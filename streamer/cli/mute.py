@@ -1,8 +1,10 @@
-"""`tapewatch mute`: let a rule be silent for a while."""
+"""`tapewatch mute`: silence a rule for a while."""
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -11,13 +13,16 @@ from rich.table import Table
 
 from alerts.durations import NS_PER_SECOND, duration_ns
 from alerts.one_shot import DRIFT
+from alerts.service_alert import DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
+from alerts.stages.matchers import until_text
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, load_config, open_named_store
 from streamer.cli.output import out, say
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
-from streamer.store.mutes import StoreMutes, until_text
-from streamer.store.service_alerts import DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
+from streamer.store.database import Database
+from streamer.store.queries import rules_seen
+from streamer.store.silences import StoreSilences
 
 _MOST_S = 30 * 86_400
 _NEVER_MUTED = (DELIVERY_SUMMARY, HEARTBEAT)
@@ -30,35 +35,40 @@ def mute(
     for_: Annotated[
         str | None, typer.Option("--for", metavar="DURATION", help="How long, such as 30m, 1h or 2d.")
     ] = None,
-    off: Annotated[bool, typer.Option("--off", help="Let it speak again.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="End the mute.")] = False,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who mutes it; by default your login name.", show_default=False)
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why.", show_default=False)] = "",
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Keep a rule's alerts from being sent for a while; a running daemon heeds it with the next alert.
+    """Do not send a rule's alerts for a while; a running daemon applies it from the next alert on.
 
-    They are detected, stored and counted as ever, and `tapewatch alerts` lists them. Of an episode that a
-    receiver has heard of before, it still hears the end. A mute ends by itself; another one for the same
-    rule replaces it.
+    They are still detected, stored and counted, and `tapewatch alerts` lists them. A receiver that heard
+    of an episode before still hears its end. A mute ends by itself; another one for the same rule
+    replaces it.
 
     Examples: `tapewatch mute fat_finger --for 1h`, `tapewatch mute fat_finger --off`, `tapewatch mute`.
     """
     if rule is None and (for_ is not None or off):
         raise UsageError("name the rule: tapewatch mute RULE --for 1h")
     if rule is not None and (for_ is not None) == off:
-        raise UsageError(f"say how long, or that it is over: tapewatch mute {rule} --for 1h, or --off")
+        raise UsageError(f"give a duration, or end the mute: tapewatch mute {rule} --for 1h, or --off")
     seconds = None if for_ is None else _seconds(for_)
     now = SystemClock().now()
     database = open_named_store(config, store)
     try:
-        mutes = StoreMutes(database)
+        silences = StoreSilences(database)
         if rule is None:
-            _list(mutes.active(now), as_json)
+            _list(silences.muted_rules(now), as_json)
         elif seconds is None:
-            say(f"{rule} speaks again" if mutes.unmute(rule, now) else f"{rule} is not muted")
+            say(f"{rule} speaks again" if silences.unmute(rule, now) else f"{rule} is not muted")
         else:
-            _known(rule, [] if store is not None else list(load_config(config).settings.rules.enabled), mutes)
-            mutes.mute(rule, now + seconds, now)
+            configured = [] if store is not None else list(load_config(config).settings.rules.enabled)
+            _require_known(rule, configured, database)
+            silences.mute(rule, now + seconds, now, author=by or _login_name(), reason=reason)
             say(f"{rule} is muted until {until_text(now + seconds)}")
     finally:
         database.close()
@@ -74,28 +84,35 @@ def _seconds(text: str) -> int:
     return seconds
 
 
-def _known(rule: str, configured: list[str], mutes: StoreMutes) -> None:
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
+
+
+def _require_known(rule: str, configured: list[str], database: Database) -> None:
     if rule in _NEVER_MUTED:
-        raise UsageError(f"{rule} cannot be muted: it is what tells of silence")
+        raise UsageError(f"{rule} cannot be muted: it reports what is not sent, or that the service works")
     if rule in configured or rule in SERVICE_RULES or rule == DRIFT:
         return
-    seen = mutes.rules_seen()
+    seen = rules_seen(database)
     if rule not in seen:
         near = did_you_mean(rule, [*configured, *seen])
         raise UsageError(f"there is no rule '{rule}', in the configuration or in the store{near}")
 
 
-def _list(active: Mapping[str, float], as_json: bool) -> None:
+def _list(muted: Mapping[str, float], as_json: bool) -> None:
     if as_json:
-        for rule, until in active.items():
+        for rule, until in muted.items():
             out(json.dumps({"rule": rule, "until": until_text(until)}))
         return
-    if not active:
+    if not muted:
         out("no rule is muted")
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("rule")
     table.add_column("muted until")
-    for rule, until in active.items():
+    for rule, until in muted.items():
         table.add_row(rule, until_text(until))
     out(table)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they open what those name."""
+"""Options shared by several commands, and functions that open what they name."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Config = Annotated[
 ]
 Store = Annotated[
     str | None,
-    typer.Option("--store", help="The store to look into; by default the one the configuration names."),
+    typer.Option("--store", help="The store; by default the configuration's."),
 ]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show at most, the newest.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most this many, the newest.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
 
 
 def load_config(path: Path) -> ConfigFile:
-    """The configuration, or a `ConfigError` that says where and what is wrong."""
+    """Load the configuration; raises `ConfigError` with all its problems."""
     return load(path)
 
 
 def open_named_store(config: Path, store: str | None) -> Database:
-    """The store that is named, else the configuration's; it must be there already."""
+    """Open the named store, or else the configuration's; it must exist."""
     url = store if store is not None else load_config(config).settings.store
     return open_store(url, create=False)

@@ -1,10 +1,11 @@
-"""Where output goes: results on stdout, words for people on stderr."""
+"""Output: results on stdout, messages on stderr."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -12,21 +13,30 @@ if TYPE_CHECKING:
 _KERNELS = 240  # about as many as a configuration with detectors has, which is what a full bar means
 
 
+# events bring texts of any characters, and a terminal obeys some of them; line ends and tabs stay
+_CONTROLS = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)), " ")
+
+
+class _SafeConsole(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(text.translate(_CONTROLS) if self.is_terminal else text, **options)
+
+
 def out(result: RenderableType) -> None:
-    """Print a result, for a program or a person, on stdout."""
-    console = Console(soft_wrap=isinstance(result, str), highlight=False, markup=False, emoji=False)
+    """Print a result on stdout."""
+    console = _SafeConsole(soft_wrap=isinstance(result, str), highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console.width = 200  # a pipe has no width of its own; tables need one
+        console.width = 200  # a pipe has no width, which tables need
     console.print(result)
 
 
 def say(text: str) -> None:
-    """Tell a person something, on stderr."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(text)
+    """Print a message on stderr."""
+    _SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(text)
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr for long work; silent where stderr is no terminal."""
+    """A progress bar on stderr; hidden if stderr is not a terminal."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)

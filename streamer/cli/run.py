@@ -19,15 +19,16 @@ def run(
         bool,
         typer.Option(
             "--accept-rederivation",
-            help="Fold a journal that another version left, keeping what was sent where they differ.",
+            help="Fold a journal of another fold version; alerts already sent are kept where it differs.",
         ),
     ] = False,
 ) -> None:
-    """Consume the configured topics, detect, and send alerts, until stopped.
+    """Consume the configured topics, detect anomalies, and send alerts, until stopped.
 
-    Stops on SIGTERM or Ctrl-C: what has been read is finished, a checkpoint is written, and alerts that
-    are owed are delivered (for at most 10 seconds; the rest goes out after the next start). Killed in any
-    other way it goes on exactly where it was: no alert is lost, and none is raised twice.
+    SIGTERM or Ctrl-C stops it: records already read are processed, a checkpoint is written, and pending
+    alerts are delivered (for at most 10 seconds; the rest goes out after the next start). If it is killed in
+    any other way, it resumes exactly where it was: no alert is lost, and none is raised twice. SIGHUP
+    reloads the configuration.
 
     Example: `SLACK_BOT_TOKEN=xoxb-… tapewatch run -c binance.yaml`
     """

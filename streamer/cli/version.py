@@ -1,4 +1,4 @@
-"""Options of `tapewatch` itself."""
+"""The options of `tapewatch` itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _print(wanted: bool) -> None:
 
 def show_version(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Options of the program itself."""

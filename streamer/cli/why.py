@@ -1,4 +1,4 @@
-"""`tapewatch why ID`: what an alert, or a near miss, was decided on."""
+"""`tapewatch why ID`: explains an alert or a near miss."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from streamer.cli.output import out
 from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
 
+_TIMER = "tick"  # the stored name of a timer
+
 
 def why(
     alert_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of an alert or a near miss, or its beginning.")
+        str, typer.Argument(metavar="ID", help="The id of an alert or a near miss, or its first characters.")
     ],
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Say why an alert was raised: the event, features, score, the rule with its values, the versions.
+    """Explain why an alert was raised: event, features, scores, the rule with its values, versions.
 
-    The id is in every message that was sent, and in the last column of `tapewatch alerts`. Of a near miss
-    (`tapewatch alerts --near-misses`) it says the same, and what held it back.
+    The id is in every message that was sent, and in the last column of `tapewatch alerts`. For a near miss
+    (`tapewatch alerts --near-misses`) it shows the same, and what held it back.
 
     Example: `tapewatch why 3f9a0c`
     """
     database = open_named_store(config, store)
-    found = find_alert_id(database, alert_id)
-    missed = near_miss(database, found)
-    if missed is not None:
-        out(json.dumps(missed, ensure_ascii=False) if as_json else "\n".join(_missed(missed)))
-    for transition in explain(database, found):
+    full_id = find_alert_id(database, alert_id)
+    miss = near_miss(database, full_id)
+    if miss is not None:
+        out(json.dumps(miss, ensure_ascii=False) if as_json else "\n".join(_near_miss_lines(miss)))
+    for transition in explain(database, full_id):
         if as_json:
             out(json.dumps(asdict(transition), ensure_ascii=False))
         else:
-            out("\n".join(_lines(transition)))
+            out("\n".join(_transition_lines(transition)))
 
 
-def _lines(found: Explained) -> list[str]:
-    alert = found.alert
-    lines = [f"{alert['transition']} #{alert['number']}  {_headline(alert)}", *_body(alert, found.decision)]
-    return [*lines, *(f"  delivery   {_delivery(row)}" for row in found.deliveries), ""]
+def _transition_lines(transition: Explained) -> list[str]:
+    alert = transition.alert
+    headline = f"{alert['transition']} #{alert['number']}  {_headline(alert)}"
+    deliveries = [f"  delivery   {_delivery(row)}" for row in transition.deliveries]
+    return [headline, *_body(alert, transition.decision), *deliveries, ""]
 
 
-def _missed(found: Mapping[str, Any]) -> list[str]:
-    held_by = found["held_by"]
+def _near_miss_lines(miss: Mapping[str, Any]) -> list[str]:
+    held_by = miss["held_by"]
     return [
-        f"near miss  {_headline(found)}",
-        f"  held by    {held_by}: {found[held_by]}",
-        *_body(found, found["decision"]),
+        f"near miss  {_headline(miss)}",
+        f"  held by    {held_by}: {miss[held_by]}",
+        *_body(miss, miss["decision"]),
         "",
     ]
 
@@ -64,7 +67,11 @@ def _headline(alert: Mapping[str, Any]) -> str:
 
 
 def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
-    where = ", ".join(f"{name} {value}" for name, value in alert["source"].items() if value is not None)
+    where = ", ".join(
+        f"{'timer' if name == _TIMER else name} {value}"
+        for name, value in alert["source"].items()
+        if value is not None
+    )
     lines = [
         f"  id         {alert['id']}",
         f"  text       {alert['text']}",
@@ -76,14 +83,14 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     if "explained" in rule:
         lines.append(f"  with       {rule['explained']}")
     if rule.get("settings"):
-        lines.append(f"  settings   {_pairs(rule['settings'])}")
+        lines.append(f"  settings   {_pairs(_with_timer_kind(rule['settings']))}")
     lines += [
-        f"  {part:<10} {_pairs(decision[part])}"
+        f"  {part:<10} {_pairs(_with_timer_kind(decision[part]) if part == 'event' else decision[part])}"
         for part in ("event", "features", "scores", "rarities")
         if decision.get(part)
     ]
     if alert["detector"]:
-        # no time at all is what every score has that is not among the highest tenth
+        # the rarity is 0 for every score below the highest tenth
         rare = f", once in {spoken(alert['rarity_s'])}" if alert["rarity_s"] else ""
         lines.append(
             f"  detector   {alert['detector']} score {alert['score']}{rare}, model {alert['model_version']}"
@@ -91,6 +98,15 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     if decision.get("versions"):
         lines.append(f"  versions   {_pairs(decision['versions'])}")
     return lines
+
+
+def _with_timer_kind(values: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = dict(values)
+    if renamed.get("kind") == _TIMER:
+        renamed["kind"] = "timer"
+    if "on" in renamed:
+        renamed["on"] = ["timer" if kind == _TIMER else kind for kind in renamed["on"]]
+    return renamed
 
 
 def _subject(alert: Mapping[str, Any]) -> str:
@@ -106,10 +122,10 @@ def _delivery(row: Mapping[str, Any]) -> str:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return "  ".join(f"{name}={_shown(value)}" for name, value in values.items())
+    return "  ".join(f"{name}={_format_value(value)}" for name, value in values.items())
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "n/a"
     if isinstance(value, float):

@@ -1,13 +1,13 @@
 """The configuration: YAML with positions, models, secrets, errors.
 
-`load` reads a file; `resolve_secrets` fetches what it keeps elsewhere.
+`load` reads a file; `resolve_secrets` fetches the secrets that it refers to.
 """
 
 from streamer.config.errors import ConfigError, Problem
+from streamer.config.exported_schema import json_schema
 from streamer.config.file import ConfigFile
-from streamer.config.hashing import config_hash, detect_document, settings_from_detect
+from streamer.config.hashing import detect_document, hash_of, settings_from_detect
 from streamer.config.load import load, load_text
-from streamer.config.schema import json_schema
 from streamer.config.secrets import Secrets, resolve_secrets
 from streamer.config.settings import Settings
 
@@ -17,8 +17,8 @@ __all__ = [
     "Problem",
     "Secrets",
     "Settings",
-    "config_hash",
     "detect_document",
+    "hash_of",
     "json_schema",
     "load",
     "load_text",

@@ -1,19 +1,19 @@
-"""Problems of a configuration file, each with its place in it."""
+"""Problems of a configuration file, with their positions."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from alerts.suggestions import closest
 from streamer.errors import UsageError
 
 Path = tuple[str | int, ...]
-"""Where something is in the configuration: keys, and list positions from 0."""
+"""The path of a setting: keys, and list positions from 0."""
 
 
 def render_path(path: Path) -> str:
-    """A path as people write it.
+    """A path in the usual notation.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def render_path(path: Path) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` where one of `choices` is close to `word`, else an empty string.
+    """` (did you mean 'x'?)` if one of `choices` is close to `word` in any case, else an empty string.
 
     Examples
     --------
@@ -39,26 +39,25 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     >>> did_you_mean("xyz", ["info"])
     ''
     """
-    known = sorted(set(choices))
-    folded = {choice.casefold(): choice for choice in reversed(known)}
-    found = difflib.get_close_matches(word.casefold(), sorted(folded), n=1, cutoff=0.6)
-    return f" (did you mean '{folded[found[0]]}'?)" if found else ""
+    folded = {choice.casefold(): choice for choice in sorted(set(choices), reverse=True)}
+    match = closest(word.casefold(), folded)
+    return "" if match is None else f" (did you mean '{folded[match]}'?)"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong, and where.
+    """One problem, and where it is.
 
     Parameters
     ----------
     file
-        The configuration file as it was named.
+        The configuration file, as the user named it.
     line, column
-        From 1; 0 where the problem has no place in the text (a file that cannot be read).
+        From 1; 0 if the problem has no place in the text (a file that cannot be read).
     path
         The setting's path, such as ``rules.fat_finger.severity``; empty for the file as a whole.
     message
-        What is wrong, in words.
+        What is wrong.
 
     Examples
     --------
@@ -83,7 +82,7 @@ class ConfigError(UsageError):
     Parameters
     ----------
     problems
-        At least one; kept sorted by their place in the file, each once.
+        At least one; kept sorted by position and without duplicates.
 
     Examples
     --------

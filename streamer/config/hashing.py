@@ -1,4 +1,4 @@
-"""What of the configuration decides detection: as a document that a store keeps, and its hash."""
+"""The part of a configuration that detection depends on, as a document for the store, and its hash."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from streamer.config.settings import Settings
 
 _VERSION = 1
 _HASH_CHARS = 16
-"""64 bits: a store holds some hundreds of configurations, so two never share a hash."""
-_FOR_PEOPLE = {"why", "references", "disabled"}
+"""64 bits: a store holds some hundreds of configurations, so a collision is practically impossible."""
+_DOCUMENTATION = {"why", "references", "disabled"}
 
 
 def detect_document(settings: Settings) -> dict[str, Any]:
     """The detect part of a configuration, as plain JSON values.
 
-    It holds how records are read, detectors, rules (with those of the catalogue written out), what is
-    watched for drift, and the bounds of the engine that decide what is a dead letter. Not in it: where
-    the records come from, batch sizes, ticks (they are journaled), the store, receivers, routes, and what
-    rules say for people only.
-    Detectors and rules are lists of (name, settings), since their order is part of the plan.
+    It holds how records are decoded, detectors, rules (with those of the catalogue written out), what is
+    watched for drift, and the limits of the engine that decide what is a dead letter. It leaves out where
+    records come from, batch sizes, timers (they are journaled), the store, receivers, routes, and the
+    documentation of rules. Detectors and rules are lists of (name, settings), as their order is part of the
+    plan.
     """
     engine = settings.engine
     document: dict[str, Any] = {
@@ -40,7 +40,7 @@ def detect_document(settings: Settings) -> dict[str, Any]:
             for name, detector in settings.detectors.items()
         ],
         "rules": [
-            [name, rule.model_dump(mode="json", by_alias=True, exclude=_FOR_PEOPLE)]
+            [name, rule.model_dump(mode="json", by_alias=True, exclude=_DOCUMENTATION)]
             for name, rule in settings.rules.enabled.items()
         ],
         "engine": {
@@ -55,7 +55,7 @@ def detect_document(settings: Settings) -> dict[str, Any]:
 
 
 def canonical(document: Mapping[str, Any]) -> str:
-    """One text for one document: JSON without spaces, keys sorted.
+    """The canonical text of a document: JSON without spaces, keys sorted.
 
     Examples
     --------
@@ -65,16 +65,12 @@ def canonical(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def config_hash(settings: Settings) -> str:
-    """The hash under which alerts and stores name a configuration: 16 hexadecimal digits.
-
-    Equal for two configurations that detect the same, however they are written.
-    """
-    return hash_of(detect_document(settings))
-
-
 def hash_of(document: Mapping[str, Any]) -> str:
-    """The hash of a detect document: the first 64 bits of SHA-256 of its canonical text."""
+    """The hash of a detect document, by which alerts and stores refer to a configuration.
+
+    It is the first 64 bits of SHA-256 of the canonical text, as 16 hexadecimal digits. Two configurations
+    with the same detect part have the same hash, however they are written.
+    """
     return hashlib.sha256(canonical(document).encode()).hexdigest()[:_HASH_CHARS]
 
 
@@ -84,7 +80,7 @@ def settings_from_detect(document: Mapping[str, Any]) -> Settings:
     Raises
     ------
     ValueError
-        When the document is of another version of this product, or damaged.
+        When the document is from another version of tapewatch, or damaged.
     """
     if document.get("version") != _VERSION:
         raise ValueError(f"a configuration of version {document.get('version')!r} cannot be read")

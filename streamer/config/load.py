@@ -1,4 +1,4 @@
-"""From a file's name to checked settings."""
+"""Reads a configuration file and checks its settings."""
 
 from __future__ import annotations
 
@@ -10,48 +10,47 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from streamer.config import nodes
-from streamer.config.catalogue import sets_as_rules
-from streamer.config.checks import check_settings
+from streamer.config.consistency import check_settings
 from streamer.config.errors import ConfigError, Problem, render_path
-from streamer.config.explain import Found, explain
 from streamer.config.file import ConfigFile
+from streamer.config.misplaced_sets import sets_as_rules
+from streamer.config.mistyped import mistyped
 from streamer.config.nodes import Mapping, Node, Position
 from streamer.config.settings import Settings
-from streamer.config.strict import mistaken
-from streamer.config.yaml import YamlError, parse
+from streamer.config.validation_errors import Finding, explain_validation
+from streamer.config.yaml_tree import YamlError, parse
 
 _MAX_BYTES = 1024 * 1024
-"""A configuration is some kilobytes; more than this is the wrong file, and would take seconds to scan."""
+"""A configuration has a few kilobytes; a larger file is the wrong one, and would take seconds to scan."""
 
 
 def load(path: str | PathLike[str]) -> ConfigFile:
     """Read and check a configuration file.
 
-    What it says of expressions, features and texts is checked by compiling the plan, and secrets by
-    `resolve_secrets`; `streamer.app.config_check` does the first as well.
+    Expressions, features and message texts are checked by `streamer.pipeline.compile.compile_plan`, secrets
+    by `resolve_secrets`.
 
     Parameters
     ----------
     path
-        The file's name; messages show it as given.
+        The file; messages show its name as given.
 
     Raises
     ------
     ConfigError
-        With all problems of the first stage that has any: reading, YAML, single settings, and how settings
-        fit together.
+        With all problems of the first stage that has any: reading, YAML, single settings, consistency.
     """
     name = fspath(path)
     return load_text(_read(name), name)
 
 
 def load_text(text: str, name: str = "configuration") -> ConfigFile:
-    """`load` for a text that is already at hand; `name` stands for the file in messages.
+    """As `load`, for a text; `name` stands for the file in messages.
 
     Raises
     ------
     ConfigError
-        As `load` does.
+        As `load`.
 
     Examples
     --------
@@ -61,9 +60,9 @@ def load_text(text: str, name: str = "configuration") -> ConfigFile:
     streamer.config.errors.ConfigError: tape.yaml:1:1: sorce: unknown key 'sorce' (did you mean 'source'?)
     """
     root = _tree(text, name)
-    settings, found = _settings(root, text)
-    if settings is None or found:
-        raise ConfigError([Problem(name, *at, render_path(path), words) for at, path, words in found])
+    settings, findings = _settings(root, text)
+    if settings is None or findings:
+        raise ConfigError([Problem(name, *at, render_path(path), message) for at, path, message in findings])
     config = ConfigFile(name, text, settings, root)
     problems, warnings = check_settings(config)
     if problems:
@@ -71,18 +70,19 @@ def load_text(text: str, name: str = "configuration") -> ConfigFile:
     return replace(config, warnings=tuple(sorted(warnings)))
 
 
-def _settings(root: Node, text: str) -> tuple[Settings | None, list[Found]]:
-    """The settings, where each single one is right, and everything that is wrong with them."""
-    found = sets_as_rules(root)
-    meant = {path for _, path, _ in found}
+def _settings(root: Node, text: str) -> tuple[Settings | None, list[Finding]]:
+    """The settings, None if any is invalid, and all problems with them."""
+    findings = sets_as_rules(root)
+    misplaced = {path for _, path, _ in findings}
     settings = None
     try:
         settings = Settings.model_validate(nodes.plain(root))
     except ValidationError as error:
-        found += [one for one in explain(error, root, text, Settings) if one[1][:2] not in meant]
-    said = {path for _, path, _ in found}
-    found += [one for one in mistaken(root, text, Settings) if one[1] not in said]
-    return settings, found
+        explained = explain_validation(error, root, text, Settings)
+        findings += [finding for finding in explained if finding[1][:2] not in misplaced]
+    reported = {path for _, path, _ in findings}
+    findings += [finding for finding in mistyped(root, text, Settings) if finding[1] not in reported]
+    return settings, findings
 
 
 def _read(name: str) -> str:
@@ -96,9 +96,9 @@ def _read(name: str) -> str:
     except OSError as error:
         _refuse(name, f"cannot be read: {error.strerror}")
     except ValueError:
-        _refuse(name, "this is not the name of a file")
+        _refuse(name, "this is not a file name")
     if len(data) > _MAX_BYTES:
-        _refuse(name, f"larger than {_MAX_BYTES // 1024 // 1024} MB: this is hardly a configuration")
+        _refuse(name, f"larger than {_MAX_BYTES // 1024 // 1024} MB: this cannot be a configuration")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -113,11 +113,11 @@ def _tree(text: str, name: str) -> Node:
     try:
         root = parse(text)
     except YamlError as error:
-        raise ConfigError([Problem(name, *at, "", words) for at, words in error.problems]) from error
+        raise ConfigError([Problem(name, *at, "", message) for at, message in error.problems]) from error
     if root is None or (isinstance(root, nodes.Scalar) and root.value is None):
         _refuse(name, "the file is empty: it needs at least source and rules", Position(1, 1))
     if not isinstance(root, Mapping):
-        _refuse(name, "a configuration is made of key: value lines", root.position)
+        _refuse(name, "a configuration consists of key: value lines", root.position)
     return root
 
 

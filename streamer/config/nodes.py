@@ -1,4 +1,4 @@
-"""A YAML document as a tree that knows where each key and value stands."""
+"""A YAML document as a tree with the position of each key and value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.config.errors import Path
 
 
 class Position(NamedTuple):
-    """A place in the text, both from 1; columns count characters."""
+    """A position in the text, both from 1; columns count characters."""
 
     line: int
     column: int
@@ -35,9 +35,9 @@ class Scalar:
     text
         The value as text, with quotes and escapes undone.
     style
-        ``""`` for a plain one, else ``'``, ``"``, ``|`` or ``>``.
+        ``""`` for a plain scalar, else ``'``, ``"``, ``|`` or ``>``.
     start, end
-        Its part of the document, as character positions from 0.
+        Its range in the document, as character offsets from 0.
     """
 
     position: Position
@@ -49,13 +49,13 @@ class Scalar:
 
     @property
     def size(self) -> int:
-        """How many nodes this is."""
+        """The number of nodes."""
         return 1
 
 
 @dataclass(frozen=True, slots=True)
 class MappingEntry:
-    """One key of a mapping, and what it holds."""
+    """The position of a key, and its value."""
 
     position: Position
     node: Node
@@ -63,7 +63,7 @@ class MappingEntry:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys and values; keys are always texts (``on:`` is the text "on")."""
+    """Keys and values; keys are always strings (``on:`` is the string "on")."""
 
     position: Position
     entries: MappingType[str, MappingEntry]
@@ -83,7 +83,7 @@ Node = Scalar | Mapping | Sequence
 
 
 def plain(node: Node) -> Any:
-    """The tree without positions: dicts, lists and values, new ones at each call."""
+    """The tree without positions: new dicts, lists and values at each call."""
     if isinstance(node, Mapping):
         return {key: plain(entry.node) for key, entry in node.entries.items()}
     if isinstance(node, Sequence):
@@ -92,7 +92,7 @@ def plain(node: Node) -> Any:
 
 
 def child(node: Node, step: str | int) -> Node | None:
-    """What is under one key or list position, None where there is no such thing."""
+    """The node under a key or list position, None if there is none."""
     if isinstance(node, Mapping) and isinstance(step, str):
         entry = node.entries.get(step)
         return None if entry is None else entry.node
@@ -102,7 +102,7 @@ def child(node: Node, step: str | int) -> Node | None:
 
 
 def children(node: Node) -> Iterator[tuple[str | int, Node]]:
-    """What is directly under a node, with its key or list position."""
+    """The direct children of a node, each with its key or list position."""
     if isinstance(node, Mapping):
         yield from ((name, entry.node) for name, entry in node.entries.items())
     elif isinstance(node, Sequence):
@@ -110,7 +110,7 @@ def children(node: Node) -> Iterator[tuple[str | int, Node]]:
 
 
 def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
-    """Every single value under a node, with its path."""
+    """All scalars under a node, each with its path."""
     if isinstance(node, Scalar):
         yield path, node
     for step, item in children(node):
@@ -118,7 +118,7 @@ def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
 
 
 def find(root: Node, path: Path) -> Node | None:
-    """The node at a path, None where the document has none."""
+    """The node at a path, None if the document has none."""
     node: Node | None = root
     for step in path:
         if node is None:
@@ -128,7 +128,7 @@ def find(root: Node, path: Path) -> Node | None:
 
 
 def value_position(root: Node, path: Path) -> Position:
-    """Where the value at a path begins; of an empty value, or one that is not there, where its key stands."""
+    """Where the value at a path begins; the position of its key if it is empty or absent."""
     node = find(root, path)
     if node is None or (isinstance(node, Scalar) and not node.text and not node.style):
         return key_position(root, path)
@@ -136,43 +136,42 @@ def value_position(root: Node, path: Path) -> Position:
 
 
 def key_position(root: Node, path: Path) -> Position:
-    """Where the key at a path stands (of a list's item, the item), or the nearest parent's that is there."""
+    """The position of the key (or list item) at a path, or of the nearest parent that exists."""
     node: Node = root
-    found = Position(1, 1)
+    nearest = Position(1, 1)
     for step in path:
         below = child(node, step)
         if below is None:
             break
-        found = node.entries[str(step)].position if isinstance(node, Mapping) else below.position
+        nearest = node.entries[str(step)].position if isinstance(node, Mapping) else below.position
         node = below
-    return found
+    return nearest
 
 
 def position(root: Node, path: Path) -> Position:
-    """Where a problem with a setting is: at a single value itself, at the key of a mapping or list."""
+    """The position of a problem with a setting: a scalar itself, the key of a mapping or list."""
     return value_position(root, path) if isinstance(find(root, path), Scalar) else key_position(root, path)
 
 
 def naming(root: Node, path: Path, message: str) -> tuple[Path, Position] | None:
-    """What below a mapping or a list the message puts in quotes: its path, and where it stands.
+    """The path and position of the key or value, below a mapping or list, that a message quotes.
 
-    Of several such keys or values it is the last, since what is wrong with one of them is that it is
-    there again. None where nothing below is called so.
+    If there are several, the last one: the problem with it is that it is a repetition. None if there is none.
     """
     quoted = _QUOTED.search(message)
     node = find(root, path)
-    below = _named(node, quoted[1]) if quoted and node is not None else ()
-    if not quoted or not below:
+    relative = _last_named(node, quoted[1]) if quoted and node is not None else ()
+    if not quoted or not relative:
         return None
-    found = (*path, *below)
-    return found, (key_position if found[-1] == quoted[1] else value_position)(root, found)
+    full = (*path, *relative)
+    return full, (key_position if full[-1] == quoted[1] else value_position)(root, full)
 
 
-def _named(node: Node, word: str) -> Path:
-    found: Path = ()
+def _last_named(node: Node, word: str) -> Path:
+    last: Path = ()
     for step, item in children(node):
         if step == word or (isinstance(item, Scalar) and item.text == word):
-            found = (step,)
-        elif below := _named(item, word):
-            found = (step, *below)
-    return found
+            last = (step,)
+        elif relative := _last_named(item, word):
+            last = (step, *relative)
+    return last

@@ -1,4 +1,4 @@
-"""The secrets that a configuration names, fetched once, and kept out of every text."""
+"""Resolves the secrets that a configuration refers to, and keeps them out of every text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Secrets:
-    """Gives each secret that the configuration names; `repr` shows none of them.
+    """The resolved secrets of a configuration; `repr` shows none of them.
 
     Examples
     --------
@@ -28,12 +28,12 @@ class Secrets:
         self._values = dict(values)
 
     def __call__(self, secret: Secret) -> str:
-        """The secret itself.
+        """The value of a secret.
 
         Raises
         ------
         SecretError
-            When the configuration names no such secret.
+            When the configuration does not refer to this secret.
         """
         try:
             return self._values[secret]
@@ -41,12 +41,12 @@ class Secrets:
             raise SecretError("the configuration names no such secret") from None
 
     def __repr__(self) -> str:
-        """How many there are."""
+        """The number of secrets."""
         return f"<Secrets: {len(self._values)}>"
 
 
 def resolve_secrets(config: ConfigFile, environ: Mapping[str, str]) -> Secrets:
-    """Fetch every secret of a configuration.
+    """Resolve every secret of a configuration.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def resolve_secrets(config: ConfigFile, environ: Mapping[str, str]) -> Secrets:
     Raises
     ------
     ConfigError
-        With every secret that cannot be had, at the place that names it.
+        With every secret that cannot be resolved, at the place that refers to it.
     """
     values: dict[Secret, str] = {}
     problems: list[Problem] = []
@@ -66,17 +66,17 @@ def resolve_secrets(config: ConfigFile, environ: Mapping[str, str]) -> Secrets:
         try:
             values[secret] = secret.resolve(environ)
         except SecretError as error:
-            place = (*path, "file" if secret.env is None else "env")
-            named = secret.env is None or _VARIABLE.fullmatch(secret.env)
-            words = str(error) if named else "this is not the name of an environment variable"
-            problems.append(config.problem(place, words))
+            option = (*path, "file" if secret.env is None else "env")
+            is_name = secret.env is None or _VARIABLE.fullmatch(secret.env)
+            message = str(error) if is_name else "this is not the name of an environment variable"
+            problems.append(config.problem(option, message))
     if problems:
         config.fail(problems)
     return Secrets(values)
 
 
 def secrets_of(settings: BaseModel) -> Iterator[tuple[Path, Secret]]:
-    """Every secret that settings name, with the path to it."""
+    """Every secret that settings refer to, with its path."""
     yield from _secrets(settings, ())
 
 

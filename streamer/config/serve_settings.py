@@ -1,4 +1,4 @@
-"""What the configuration says of metrics and health."""
+"""Settings for serving metrics and health."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OFF = "off"
 
 
 def host_and_port(text: str) -> tuple[str, int] | None:
-    """An address to listen on, None for none.
+    """An address to listen on, None for ``off``.
 
     Raises
     ------
@@ -30,8 +30,8 @@ def host_and_port(text: str) -> tuple[str, int] | None:
         return None
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    fits = port.isascii() and port.isdigit() and int(port) <= 65_535
-    if not bare or not fits or (":" in bare and bare == host):
+    valid_port = port.isascii() and port.isdigit() and int(port) <= 65_535
+    if not bare or not valid_port or (":" in bare and bare == host):
         raise ValueError(f"{text!r} is neither off nor host:port, such as 127.0.0.1:9464")
     return bare, int(port)
 
@@ -42,13 +42,12 @@ def _address(text: str) -> str:
 
 
 class ServeSettings(BaseModel):
-    """Where ``/metrics``, ``/healthz`` and ``/readyz`` can be had.
+    """Where ``/metrics``, ``/healthz`` and ``/readyz`` are served.
 
     Parameters
     ----------
     address
-        A host and a port, or ``off``. Whoever reaches it can read it, so it is this machine alone unless
-        said otherwise.
+        A host and a port, or ``off``. There is no authentication, so the default is this machine only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

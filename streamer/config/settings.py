@@ -1,4 +1,4 @@
-"""The whole configuration as frozen models; each part's own settings live beside that part."""
+"""The whole configuration as frozen models; the settings of each part are defined beside that part."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from alerts.durations import duration_ns, duration_s
-from alerts.receivers.settings import ReceiverSettings
-from alerts.routing import RouteSettings
+from alerts.receivers.registry import ReceiverSettings
 from alerts.rule_settings import RulesSettings
 from alerts.severity import Severity
+from alerts.stages.route import RouteSettings
 from detectors.detector_settings import DetectorSettings
 from streamer.config.serve_settings import ServeSettings
 from streamer.notify.heartbeat_settings import HeartbeatSettings
@@ -28,7 +28,7 @@ def _max_ahead(value: str) -> str:
     return _between("1s", "1d", value)
 
 
-def _ticks(value: str) -> str:
+def _timer_interval(value: str) -> str:
     try:
         return value if value == "off" else _between("1s", "1h", value)
     except ValueError:
@@ -69,9 +69,9 @@ class SourceSettings(_Section):
     Parameters
     ----------
     kafka
-        How to reach the broker.
+        How to connect to Kafka.
     topics
-        Which topics, and how their records are read; the first match decides.
+        Which topics to read, and how to decode their records; the first match decides.
     files
         The same for files, by their names without folders.
     """
@@ -87,26 +87,26 @@ class EngineSettings(_Section):
     Parameters
     ----------
     batch_size
-        Records taken at a time; results do not depend on it.
+        Records processed at a time; results do not depend on it.
     ticks
-        How often time is marked while nothing comes in, so that silence is noticed; ``off`` for never.
+        Interval of the timer events that reveal silence while nothing arrives; ``off`` for none.
     max_ahead
         An event further ahead of both its record's timestamp and all other events is a dead letter.
     max_instruments
-        Instruments that one partition may have; events of more are dead letters.
+        Limit of instruments per partition; events of further ones are dead letters.
     flood
-        Dead letters of one reason in a minute that are kept one by one; more are kept as one row.
+        Dead letters per reason and minute that are kept individually; further ones are only counted.
     """
 
     batch_size: int = Field(default=10_000, ge=1, le=100_000, strict=True)
-    ticks: Annotated[str, AfterValidator(_ticks)] = "1s"
+    ticks: Annotated[str, AfterValidator(_timer_interval)] = "1s"
     max_ahead: Annotated[str, AfterValidator(_max_ahead)] = "1m"
     max_instruments: int = Field(default=10_000, ge=1, le=1_000_000, strict=True)
     flood: int = Field(default=100, ge=1, le=1_000_000, strict=True)
 
     @property
-    def ticks_ns(self) -> int | None:
-        """Time between ticks in ns, None for no ticks."""
+    def timer_every_ns(self) -> int | None:
+        """Time between timers in ns, None for no timers."""
         return None if self.ticks == "off" else duration_ns(self.ticks)
 
     @property
@@ -116,16 +116,16 @@ class EngineSettings(_Section):
 
 
 class DriftSettings(_Section):
-    """What is watched for drift: that what is usual has changed, and stays so.
+    """What is watched for drift, a lasting change of what is usual.
 
     Parameters
     ----------
     watch
         Features, detectors' scores (``tape.score``), and ``alert_rate``.
     per_instrument
-        Watch every instrument by itself, instead of all that a partition holds together.
+        Watch each instrument separately, instead of all instruments of a partition together.
     severity
-        Of the alerts, whose rule is called ``drift``.
+        Severity of the alerts, whose rule is called ``drift``.
     """
 
     watch: tuple[str, ...] = ()
@@ -142,20 +142,20 @@ class DriftSettings(_Section):
 
 
 class JournalSettings(_Section):
-    """What is kept of the journal: ``all`` (which `record` and audits need), or from a checkpoint on."""
+    """How much of the journal is kept: ``all`` (for `record` and audits), or from the last checkpoint on."""
 
     keep: Literal["all", "checkpoint"] = "checkpoint"
 
 
 class NearMissSettings(_Section):
-    """What is kept of conditions that were true and raised no alert.
+    """How long near misses are kept: conditions that were true but raised no alert.
 
     Parameters
     ----------
     keep
-        For how long, from when they were written.
+        For how long after they were stored.
     at_most
-        How many, the newest of all rules together.
+        How many of all rules together; the newest are kept.
     """
 
     keep: Annotated[str, AfterValidator(_near_misses_keep)] = "30d"
@@ -168,7 +168,7 @@ class NearMissSettings(_Section):
 
 
 class CheckpointSettings(_Section):
-    """How often the state is written down."""
+    """How often checkpoints of the state are written."""
 
     every: Annotated[str, AfterValidator(_checkpoint_every)] = "10s"
 
@@ -195,27 +195,27 @@ class Settings(_Section):
     store
         The database: a path, or an address such as ``sqlite:///tapewatch.db``.
     detectors
-        By the name that rules call them.
+        Detectors by the name that rules use.
     rules
-        The catalogue's sets that are taken over, and rules by name.
+        Sets of the catalogue to extend, and rules by name.
     drift
         What is watched for drift.
     receivers
-        By name.
+        Receivers by name.
     route
         Which alerts go to which receivers.
     heartbeat
-        To whom, and how often, to say that all is at work; nobody without it.
+        Which receivers get a regular sign of life, and how often; none without it.
     serve
-        Where metrics and health can be had.
+        Where metrics and health are served.
     near_misses
-        What is kept of conditions that were true and raised no alert.
+        How long near misses are kept.
     engine, journal, checkpoint, log
-        How the service runs; the defaults are meant to be kept.
+        How the service runs; the defaults suit most installations.
 
     Examples
     --------
-    >>> Settings.model_validate({"engine": {"ticks": "off"}}).engine.ticks_ns is None
+    >>> Settings.model_validate({"engine": {"ticks": "off"}}).engine.timer_every_ns is None
     True
     """
 

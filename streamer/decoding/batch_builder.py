@@ -1,26 +1,36 @@
-"""Collects decoded events and makes one batch of them."""
+"""Builds one batch from events that are decoded one at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from streamer.decoding.event_fields import ENUM_CODES, NUMBER_FIELDS, TEXT_FIELDS
-from streamer.decoding.refusals import Refused
+from streamer.decoding.refusals import Refusal
 from streamer.messages.batch import Batch, DeadLetter, Decoded, Instrument
 from streamer.messages.records import Record
 from streamer.messages.texts import ABSENT, Strings, Texts
 
 
+class EventHead(NamedTuple):
+    """What every event has: its kind, its instrument, and its time in ns."""
+
+    kind: int
+    venue: str
+    symbol: str
+    ts: int
+
+
 class BatchBuilder:
-    """Rows, dead letters and counts of one call of `Format.decode`, in order.
+    """Collects the rows, dead letters and counts of one `Format.decode` call, in order.
 
     Parameters
     ----------
     source
-        Goes into `Batch.source` of every row.
+        The value of `Batch.source` for every row.
     """
 
     def __init__(self, source: int = 0) -> None:
@@ -40,21 +50,18 @@ class BatchBuilder:
 
     def add(
         self,
-        kind: int,
-        venue: str,
-        symbol: str,
-        ts: int,
+        head: EventHead,
         record: Record,
         index: int,
         numbers: Iterable[tuple[str, float | None]],
         texts: Iterable[tuple[str, str | None]],
     ) -> None:
-        """Append an event that is known to be valid; fields that are None are absent."""
+        """Append a valid event; fields that are None are absent."""
         row = len(self._kind)
         instruments = self._instruments
-        self._instrument.append(instruments.setdefault((venue, symbol), len(instruments)))
-        self._kind.append(kind)
-        self._ts.append(ts)
+        self._instrument.append(instruments.setdefault((head.venue, head.symbol), len(instruments)))
+        self._kind.append(head.kind)
+        self._ts.append(head.ts)
         self._record_ts.append(record.timestamp)
         self._offset.append(record.offset)
         self._index.append(index)
@@ -68,26 +75,26 @@ class BatchBuilder:
         codes = self._codes
         for name, text in texts:
             if text is not None:
-                coded = self._texts.get(name)
-                if coded is None:
-                    coded = self._texts[name] = ([], [])
-                coded[0].append(row)
-                coded[1].append(codes.setdefault(text, len(codes)))
+                code_column = self._texts.get(name)
+                if code_column is None:
+                    code_column = self._texts[name] = ([], [])
+                code_column[0].append(row)
+                code_column[1].append(codes.setdefault(text, len(codes)))
 
-    def refuse(self, record: Record, index: int, refused: Refused) -> None:
+    def refuse(self, record: Record, index: int, refusal: Refusal) -> None:
         """Append a dead letter."""
         self._dead.append(
             DeadLetter(
-                record.offset, index, refused.reason.value, str(refused), record.value, record.timestamp
+                record.offset, index, refusal.reason.value, str(refusal), record.value, record.timestamp
             )
         )
 
     def ignore(self, name: str) -> None:
-        """Count something that is known and not used."""
+        """Count a known message that is not used."""
         self._ignored[name] = self._ignored.get(name, 0) + 1
 
     def finish(self) -> Decoded:
-        """Everything collected; the builder must not be used after this."""
+        """Return everything collected; the builder must not be used afterwards."""
         n = len(self._kind)
         numbers = {}
         for name in NUMBER_FIELDS:
@@ -98,9 +105,9 @@ class BatchBuilder:
         codes = {}
         for name in TEXT_FIELDS:
             if name in self._texts:
-                rows, found = self._texts[name]
+                rows, row_codes = self._texts[name]
                 codes[name] = np.full(n, ABSENT, np.int32)
-                codes[name][rows] = found
+                codes[name][rows] = row_codes
         batch = Batch(
             instruments=tuple(Instrument(venue, symbol) for venue, symbol in self._instruments),
             instrument=np.array(self._instrument, np.int32),

@@ -1,4 +1,4 @@
-"""Decoding by columns: what is beyond doubt comes from kernels, the rest one by one, in one batch."""
+"""Decoding in two paths: kernels read whole blocks into columns, the slow path the records they leave."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Record
 from streamer.messages.texts import ABSENT, Codes, Strings, Texts, TextSource
 
-FEW = 16
-"""Fewer records than these are read one by one: that is quicker than what calling the kernels takes."""
+MIN_BLOCK = 16
+"""Fewer records than this take the slow path: it is quicker than calling the kernels."""
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -28,16 +28,16 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventRows:
-    """Records of a block that are one event each, beyond doubt: m of them, in order.
+    """The m records of a block that kernels decoded, one event each, in order.
 
     Parameters
     ----------
     place
-        intp[m], which records, rising.
+        intp[m], the records' indices in the block, increasing.
     kind, instrument, ts
-        As in a `Batch`; the numbers of an `InstrumentTable`.
+        As in a `Batch`; instruments are indices of an `InstrumentTable`.
     numbers, texts
-        Columns of m by name. One in which no row has anything does not count as one that occurs.
+        Columns of length m by name; a column that is empty in every row is left out.
     """
 
     place: Rows
@@ -50,112 +50,101 @@ class EventRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedColumns:
-    """What kernels made of a block.
+    """The kernels' result for a block.
 
     Parameters
     ----------
-    taken
-        The events.
-    left
-        intp[k], places of records that are to be read one by one, rising.
+    events
+        The decoded events.
+    slow
+        intp[k], indices of the records left to the slow path, increasing.
     ignored
-        How many records are known and not used, by name.
+        Counts, by name, of records that the format knows but does not use.
     table
-        The instruments that the events' numbers are of.
+        The instruments that `events.instrument` indexes.
     """
 
-    taken: EventRows
-    left: Rows
+    events: EventRows
+    slow: Rows
     ignored: Mapping[str, int]
     table: InstrumentTable
 
 
-def as_batch(taken: EventRows, block: RecordBlock, table: InstrumentTable, source: int) -> Batch:
-    """The events that kernels took, as a batch."""
-    n = len(taken.place)
+def as_batch(events: EventRows, block: RecordBlock, table: InstrumentTable, source: int) -> Batch:
+    """The events that kernels decoded, as a batch."""
+    n = len(events.place)
     whole = n == len(block)
     sources = np.empty(n, np.int8)
     sources.fill(source)
     return Batch(
         instruments=table.instruments,
-        instrument=taken.instrument,
-        kind=taken.kind,
-        ts=taken.ts,
-        record_ts=block.timestamp if whole else block.timestamp[taken.place],
+        instrument=events.instrument,
+        kind=events.kind,
+        ts=events.ts,
+        record_ts=block.timestamp if whole else block.timestamp[events.place],
         source=sources,
-        offset=block.offset if whole else block.offset[taken.place],
+        offset=block.offset if whole else block.offset[events.place],
         index=np.zeros(n, np.int16),
         numbers=MappingProxyType(
-            {name: taken.numbers[name] for name in NUMBER_FIELDS if name in taken.numbers}
+            {name: events.numbers[name] for name in NUMBER_FIELDS if name in events.numbers}
         ),
         texts=Texts(
             Strings([*ENUM_STRINGS], {**ENUM_CODES}),
-            {name: taken.texts[name] for name in TEXT_FIELDS if name in taken.texts},
+            {name: events.texts[name] for name in TEXT_FIELDS if name in events.texts},
         ),
     )
 
 
-def decoded(
+def decode_records(
     records: Sequence[Record],
     source: int,
     columns: Callable[[RecordBlock], DecodedColumns | None],
-    read_each: Callable[[Sequence[Record]], Decoded],
-    few: int = FEW,
+    slow_path: Callable[[Sequence[Record]], Decoded],
+    min_block: int = MIN_BLOCK,
 ) -> Decoded:
-    """Read records by columns, and one by one where there are few, or where that is all that can be done.
+    """Decode records with kernels where possible, and record by record where not.
 
     Parameters
     ----------
     records
         In order.
     source
-        Goes into `Batch.source` of every row.
+        The value of `Batch.source` for every row.
     columns
-        What kernels make of a block, None where they cannot read it.
-    read_each
-        Reads records one by one.
-    few
-        Fewer records than these are.
+        The kernels: returns their result for a block, None if they cannot read such records.
+    slow_path
+        Decodes records one at a time.
+    min_block
+        Fewer records than this go to the slow path right away.
     """
-    if len(records) >= few:
+    if len(records) >= min_block:
         block = records if isinstance(records, RecordBlock) else RecordBlock.of(records)
-        found = columns(block)
-        if found is not None:
-            return complete(found, block, source, read_each)
-    return read_each(records)
+        decoded = columns(block)
+        if decoded is not None:
+            return _with_slow_path(decoded, block, source, slow_path)
+    return slow_path(records)
 
 
-def complete(
-    found: DecodedColumns,
+def _with_slow_path(
+    decoded: DecodedColumns,
     block: RecordBlock,
     source: int,
-    read_each: Callable[[Sequence[Record]], Decoded],
+    slow_path: Callable[[Sequence[Record]], Decoded],
 ) -> Decoded:
-    """Read what kernels left, and put both together in the order of the records.
-
-    Parameters
-    ----------
-    found, block
-        What kernels made of which records.
-    source
-        Goes into `Batch.source` of every row.
-    read_each
-        Reads records one by one.
-    """
-    batch = as_batch(found.taken, block, found.table, source)
-    if not len(found.left):
-        return Decoded(batch, (), MappingProxyType(dict(found.ignored)))
-    rest = read_each([block[place] for place in found.left.tolist()])
-    ignored = {name: found.ignored.get(name, 0) for name in dict.fromkeys([*found.ignored, *rest.ignored])}
-    for name, count in rest.ignored.items():
-        ignored[name] += count
-    return Decoded(_merged(batch, rest.batch, found.table), rest.dead, MappingProxyType(ignored))
+    """Decode what the kernels left, and merge both results in record order."""
+    batch = as_batch(decoded.events, block, decoded.table, source)
+    if not len(decoded.slow):
+        return Decoded(batch, (), MappingProxyType(dict(decoded.ignored)))
+    rest = slow_path([block[place] for place in decoded.slow.tolist()])
+    names = dict.fromkeys([*decoded.ignored, *rest.ignored])
+    ignored = {name: decoded.ignored.get(name, 0) + rest.ignored.get(name, 0) for name in names}
+    return Decoded(_merged(batch, rest.batch, decoded.table), rest.dead, MappingProxyType(ignored))
 
 
 def _merged(first: Batch, second: Batch, table: InstrumentTable) -> Batch:
     if not len(second):
         return first
-    numbers = np.array([table.number(instrument) for instrument in second.instruments], np.int32)
+    instruments = np.array([table.number(instrument) for instrument in second.instruments], np.int32)
     order = np.argsort(np.concatenate([first.offset, second.offset]), kind="stable")
 
     def both(one: NDArray[_Number], other: NDArray[_Number]) -> NDArray[_Number]:
@@ -163,7 +152,7 @@ def _merged(first: Batch, second: Batch, table: InstrumentTable) -> Batch:
 
     return Batch(
         instruments=table.instruments,
-        instrument=both(first.instrument, numbers[second.instrument]),
+        instrument=both(first.instrument, instruments[second.instrument]),
         kind=both(first.kind, second.kind),
         ts=both(first.ts, second.ts),
         record_ts=both(first.record_ts, second.record_ts),
@@ -176,7 +165,7 @@ def _merged(first: Batch, second: Batch, table: InstrumentTable) -> Batch:
 
 
 def _merged_numbers(first: Batch, second: Batch, order: Rows) -> Mapping[str, Floats]:
-    found = {}
+    numbers = {}
     for name in NUMBER_FIELDS:
         if name in first.numbers or name in second.numbers:
             column = np.full(len(order), np.nan)
@@ -184,19 +173,21 @@ def _merged_numbers(first: Batch, second: Batch, order: Rows) -> Mapping[str, Fl
                 column[: len(first)] = first.numbers[name]
             if name in second.numbers:
                 column[len(first) :] = second.numbers[name]
-            found[name] = column[order]
-    return MappingProxyType(found)
+            numbers[name] = column[order]
+    return MappingProxyType(numbers)
 
 
 def _merged_texts(first: Batch, second: Batch, order: Rows) -> Texts:
     names = (name for name in TEXT_FIELDS if name in first.texts or name in second.texts)
     sizes = len(first), len(second)
-    joined = {name: _Joined(first.texts, second.texts, name, sizes, order) for name in names}
+    joined = {name: _JoinedTexts(first.texts, second.texts, name, sizes, order) for name in names}
     return Texts(Strings.of(ENUM_STRINGS), joined)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Joined:
+class _JoinedTexts:
+    """The text columns of two batches, concatenated and put into order; a `TextSource`."""
+
     first: Texts
     second: Texts
     name: str
@@ -204,22 +195,22 @@ class _Joined:
     rows: Rows
 
     def text(self, row: int) -> str | None:
-        place = int(self.rows[row])
-        cut = self.sizes[0]
-        if place < cut:
-            return self.first.text(self.name, place)
-        return self.second.text(self.name, place - cut)
+        source_row = int(self.rows[row])
+        size = self.sizes[0]
+        if source_row < size:
+            return self.first.text(self.name, source_row)
+        return self.second.text(self.name, source_row - size)
 
     def codes(self, strings: Strings) -> Codes:
         both = zip((self.first, self.second), self.sizes, strict=True)
         return np.concatenate([_recoded(texts, self.name, n, strings) for texts, n in both])[self.rows]
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> _Joined:
-        return _Joined(self.first, self.second, self.name, self.sizes, self.rows[rows])
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> _JoinedTexts:
+        return _JoinedTexts(self.first, self.second, self.name, self.sizes, self.rows[rows])
 
 
 def _recoded(texts: Texts, name: str, size: int, strings: Strings) -> Codes:
-    """A column's codes among other strings."""
+    """A column's codes, translated to other strings."""
     if name not in texts:
         return np.full(size, ABSENT, np.int32)
     codes = texts[name]

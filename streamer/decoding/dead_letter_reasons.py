@@ -1,4 +1,4 @@
-"""Why an event can be refused: a small fixed set of names, so that they can be counted."""
+"""The reasons for refusing an event: a small fixed set of names that can be counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """A reason for a dead letter; `explanation` says in one line what it means.
+    """A reason for a dead letter, with a one-line `explanation`.
 
     >>> Reason.BAD_JSON.value, Reason("no_time").explanation
     ('bad_json', 'neither the event nor its record has a time')

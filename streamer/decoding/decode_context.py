@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DecodeContext:
-    """What the records' surroundings add to them.
+    """The origin of records.
 
     Parameters
     ----------
     topic
-        The name of the topic, or of the file without its folders.
+        The topic's name, or a file's name without its folders.
     venue
-        The venue of events that name none.
+        The venue of events that do not name one.
     source
-        Which of the task's topics it is; it goes into `Batch.source`.
+        Index of the topic among the task's topics, for `Batch.source`.
     """
 
     topic: str

@@ -1,49 +1,58 @@
-"""The fields an event can have: by kind, with type, unit, bounds and members."""
+"""The fields an event can have, by kind, with type, unit, bounds and members."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from streamer.messages.batch import Kind
 
 PRICE_MAX = 1e12
-"""Prices are in (0, 1e12], in the quote currency: no market trades beyond, and squares stay finite."""
+"""Prices are in (0, 1e12], in the quote currency: no market exceeds that, and squares stay finite."""
 
 SIZE_MAX = 1e15
 """Sizes are in [0, 1e15], in the instrument's base unit; price times size then stays below 1e27."""
 
 VALUE_MAX = 1e100
-"""A metric's value is in [-1e100, 1e100]: sums of squares of it stay finite."""
+"""A metric's value is in [-1e100, 1e100]: sums of its squares stay finite."""
 
 SEQUENCE_MAX = 2**53
-"""Sequence numbers are whole numbers in [0, 2^53]: beyond, a float64 column would merge neighbours."""
+"""Sequence numbers are integers in [0, 2^53]: beyond that, float64 cannot tell neighbours apart."""
 
 TIME_MAX_NS = 7_258_118_400_000_000_000
 """Times are in [0, 2200-01-01 UTC] in ns: adding any window or horizon stays within int64."""
 
 TEXT_MAX_CHARS = 256
-"""No text of an event is longer than this, in characters."""
+"""Maximum length of an event's texts, in characters."""
 
 RECORD_MAX_BYTES = 1_048_576
-"""A record with more bytes is not decoded (1 MiB, about what brokers take by default)."""
+"""Larger records are not decoded (1 MiB, about the brokers' default limit)."""
 
 EVENTS_MAX = 10_000
-"""How many events one record may hold; their index must fit int16."""
+"""Maximum number of events in one record; their index must fit int16."""
 
-KIND_NAMES: tuple[str, ...] = ("trade", "quote", "order", "status", "metric", "heartbeat")
-"""Names of the kinds that come from outside, in the order of `Kind`."""
+KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+"""Kinds of events that come from outside."""
 
-SIDES = ("buy", "sell")
-AGGRESSOR_SIDES = ("buy", "sell", "none")
-CORRECTIONS = ("none", "cancel", "correct")
-ACTIONS = ("new", "replace", "cancel", "reject", "fill", "partial_fill", "expire")
-STATES = ("pre_open", "trading", "halt", "pause", "close")
+KIND_NAMES: tuple[str, ...] = get_args(KindName)
+"""The same in the order of `Kind`."""
+
+OrderSide = Literal["buy", "sell"]
+AggressorSide = Literal[OrderSide, "none"]
+Correction = Literal["none", "cancel", "correct"]
+OrderAction = Literal["new", "replace", "cancel", "reject", "fill", "partial_fill", "expire"]
+TradingState = Literal["pre_open", "trading", "halt", "pause", "close"]
+
+SIDES: tuple[str, ...] = get_args(OrderSide)
+AGGRESSOR_SIDES: tuple[str, ...] = get_args(AggressorSide)
+CORRECTIONS: tuple[str, ...] = get_args(Correction)
+ACTIONS: tuple[str, ...] = get_args(OrderAction)
+STATES: tuple[str, ...] = get_args(TradingState)
 
 ENUM_STRINGS: tuple[str, ...] = tuple(dict.fromkeys((*AGGRESSOR_SIDES, *CORRECTIONS, *ACTIONS, *STATES)))
-"""Every enum member, each once: the first of every batch's `strings`, so that their codes are constants."""
+"""The distinct enum members. Every batch's `strings` start with them, so their codes are constants."""
 
 ENUM_CODES: Mapping[str, int] = MappingProxyType({text: code for code, text in enumerate(ENUM_STRINGS)})
 """The code of each enum member, the same in every batch."""
@@ -51,7 +60,7 @@ ENUM_CODES: Mapping[str, int] = MappingProxyType({text: code for code, text in e
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Which numbers a field takes: from `low` (itself only where not `above`) to `high`."""
+    """The valid range of a number: from `low` (excluded if `above`) to `high`, integers only if `whole`."""
 
     low: float
     high: float
@@ -59,7 +68,7 @@ class Bounds:
     whole: bool = False
 
     def __str__(self) -> str:
-        """Interval notation, as messages show it.
+        """Interval notation, for messages.
 
         >>> str(Bounds(0.0, 1e12, above=True))
         '(0, 1e+12]'
@@ -147,13 +156,13 @@ _TABLE: tuple[EventField, ...] = (
 )
 
 FIELDS: Mapping[str, EventField] = MappingProxyType({field.name: field for field in _TABLE})
-"""Every field a batch can hold as a column, by name. `ts_recv` as float64 is good to 256 ns."""
+"""All fields a batch can hold as columns, by name. `ts_recv` as float64 is accurate to 256 ns."""
 
 NUMBER_FIELDS: tuple[str, ...] = tuple(field.name for field in _TABLE if field.type == "number")
-"""Fields that come as float64 columns in `Batch.numbers`."""
+"""Fields that are float64 columns in `Batch.numbers`."""
 
 TEXT_FIELDS: tuple[str, ...] = tuple(field.name for field in _TABLE if field.type != "number")
-"""Fields that come as codes in `Batch.codes`."""
+"""Fields that are columns of codes in `Batch.texts`."""
 
 FIELDS_BY_KIND: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -161,7 +170,7 @@ FIELDS_BY_KIND: Mapping[str, frozenset[str]] = MappingProxyType(
         for number, name in enumerate(KIND_NAMES)
     }
 )
-"""The fields that events of each kind can carry."""
+"""The fields that events of each kind can have."""
 
 REQUIRED_BY_KIND: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -169,12 +178,12 @@ REQUIRED_BY_KIND: Mapping[str, tuple[str, ...]] = MappingProxyType(
         for number, name in enumerate(KIND_NAMES)
     }
 )
-"""The fields that events of each kind cannot be without, in the schema's order."""
+"""The fields that events of each kind must have, in the schema's order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A field that is computed from others of the same event, on `kinds`, where all of `inputs` are there."""
+    """A field computed from other fields of the same event, where all `inputs` are present."""
 
     field: EventField
     inputs: tuple[str, ...]
@@ -183,4 +192,4 @@ class Derived:
 DERIVED: Mapping[str, Derived] = MappingProxyType(
     {"notional": Derived(EventField("notional", _TRADE, "number", unit="money"), ("price", "size"))}
 )
-"""Fields that rules and detectors may name beside `FIELDS`; the task computes them."""
+"""Fields that rules and detectors may use besides `FIELDS`; the task computes them."""

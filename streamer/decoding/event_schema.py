@@ -1,7 +1,7 @@
-"""The public event schema as pydantic models: what may be in a record, and what is refused.
+"""The public event schema as pydantic models: what a record may hold, and what is refused.
 
-Numbers are JSON numbers, times are whole ns since 1970 UTC. Fields that a model does not know
-are passed over, and null stands for an absent field.
+Numbers are JSON numbers, times are integers in ns since 1970 UTC. Unknown fields are ignored, and null
+means that a field is absent.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from streamer.decoding.event_fields import (
     TEXT_MAX_CHARS,
     TIME_MAX_NS,
     VALUE_MAX,
+    AggressorSide,
+    Correction,
+    OrderAction,
+    OrderSide,
+    TradingState,
 )
 
 
@@ -54,7 +59,7 @@ class Envelope(BaseModel):
     sequence
         The feed's own number for it.
     event_id, account_id, trader_id
-        The event's identity, and who is behind it.
+        The event's identity, and the account and trader it belongs to.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
@@ -77,11 +82,11 @@ class Trade(Envelope):
     price: Price
     size: Size
     trade_id: Text | None = None
-    aggressor_side: Literal["buy", "sell", "none"] | None = None
+    aggressor_side: AggressorSide | None = None
     buyer_account: Text | None = None
     seller_account: Text | None = None
     conditions: Text | None = None
-    correction: Literal["none", "cancel", "correct"] | None = None
+    correction: Correction | None = None
 
 
 class Quote(Envelope):
@@ -99,8 +104,8 @@ class Order(Envelope):
 
     event_type: Literal["order"]
     order_id: Text
-    action: Literal["new", "replace", "cancel", "reject", "fill", "partial_fill", "expire"]
-    side: Literal["buy", "sell"]
+    action: OrderAction
+    side: OrderSide
     size: Size
     price: Price | None = None
     leaves_size: Size | None = None
@@ -112,7 +117,7 @@ class Status(Envelope):
     """The state of trading in an instrument."""
 
     event_type: Literal["status"]
-    state: Literal["pre_open", "trading", "halt", "pause", "close"]
+    state: TradingState
 
 
 class Metric(Envelope):

@@ -1,14 +1,14 @@
-"""The public event schema once more, as msgspec structs: the quick way into a batch.
+"""The public event schema as msgspec structs, which decode faster than the pydantic models.
 
-They accept exactly what `streamer.decoding.event_schema` accepts (a property test holds that); where they
-refuse, `streamer.decoding.refusals` asks the models why.
+They accept exactly what `streamer.decoding.event_schema` accepts (checked by a property test); when they
+refuse an event, `streamer.decoding.refusals` uses the models to find the reason.
 """
 
 from __future__ import annotations
 
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,11 @@ from streamer.decoding.event_fields import (
     TEXT_MAX_CHARS,
     TIME_MAX_NS,
     VALUE_MAX,
+    AggressorSide,
+    Correction,
+    OrderAction,
+    OrderSide,
+    TradingState,
 )
 
 Price = Annotated[float, Meta(gt=0.0, le=PRICE_MAX)]
@@ -52,11 +57,11 @@ class TradeStruct(EventStruct, kw_only=True, gc=False, tag="trade"):
     price: Price
     size: Size
     trade_id: Text | None = None
-    aggressor_side: Literal["buy", "sell", "none"] | None = None
+    aggressor_side: AggressorSide | None = None
     buyer_account: Text | None = None
     seller_account: Text | None = None
     conditions: Text | None = None
-    correction: Literal["none", "cancel", "correct"] | None = None
+    correction: Correction | None = None
 
 
 class QuoteStruct(EventStruct, kw_only=True, gc=False, tag="quote"):
@@ -72,8 +77,8 @@ class OrderStruct(EventStruct, kw_only=True, gc=False, tag="order"):
     """What happened to an order."""
 
     order_id: Text
-    action: Literal["new", "replace", "cancel", "reject", "fill", "partial_fill", "expire"]
-    side: Literal["buy", "sell"]
+    action: OrderAction
+    side: OrderSide
     size: Size
     price: Price | None = None
     leaves_size: Size | None = None
@@ -84,7 +89,7 @@ class OrderStruct(EventStruct, kw_only=True, gc=False, tag="order"):
 class StatusStruct(EventStruct, kw_only=True, gc=False, tag="status"):
     """The state of trading in an instrument."""
 
-    state: Literal["pre_open", "trading", "halt", "pause", "close"]
+    state: TradingState
 
 
 class MetricStruct(EventStruct, kw_only=True, gc=False, tag="metric"):
@@ -109,7 +114,7 @@ def _names(kind: str, *, numbers: bool) -> tuple[str, ...]:
 
 
 class Layout:
-    """How a kind's events are taken apart: names of its number and text columns, and what fetches them."""
+    """The number and text columns of a kind's events: their names, and getters for a struct's values."""
 
     def __init__(self, kind: str) -> None:
         self.kind = KIND_NAMES.index(kind)

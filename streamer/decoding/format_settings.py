@@ -1,4 +1,4 @@
-"""How a user says what records look like: the name of a preset, or a mapping of their own fields."""
+"""How a configuration describes records: by a preset's name, or by a mapping of its own fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FormatSettings(MappingSettings):
     Raises
     ------
     pydantic.ValidationError
-        For an unknown preset, a field mapped twice or not at all, a time without a unit.
+        For an unknown preset, a field mapped twice or not at all, or a time without a unit.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class FormatSettings(MappingSettings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Admit a preset's plain name in the exported schema, too."""
+        """Also allow a preset's plain name in the exported schema."""
         from streamer.decoding.formats import FORMATS
 
         full = handler.resolve_ref_schema(handler(core))

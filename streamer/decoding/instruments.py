@@ -1,4 +1,4 @@
-"""Instruments as numbers that stay the same from batch to batch."""
+"""Numbers instruments; the numbers stay the same from batch to batch."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from streamer.decoding.name_rules import valid_names
 from streamer.messages.batch import Instrument
 
 MOST = 1 << 17
-"""So many instruments are remembered at once; one that has more begins anew, and only costs time."""
+"""A table with this many instruments is replaced by an empty one, which only costs time."""
 
 INVALID = -1
-"""The number of names that are no instrument's."""
-
+"""Stands for the number of invalid names."""
 
 Rename = Callable[[str], str | None]
 
 
-class _Venue:
+class _VenueSymbols:
+    """A venue's symbols: their codes, and the instrument number by code."""
+
     def __init__(self) -> None:
         self.symbols = Interner()
         self.numbers = np.empty(0, np.int32)
 
 
 class InstrumentTable:
-    """Numbers instruments in the order in which they are met.
+    """Numbers instruments in order of first appearance.
 
     Examples
     --------
@@ -43,13 +44,13 @@ class InstrumentTable:
     def __init__(self) -> None:
         self.instruments: list[Instrument] = []
         self._numbers: dict[Instrument, int] = {}
-        self._venues: dict[tuple[str, Rename | None], _Venue] = {}
-        self._met = 0
+        self._venues: dict[tuple[str, Rename | None], _VenueSymbols] = {}
+        self._entries = 0
 
     @property
     def full(self) -> bool:
-        """Whether another table should be begun."""
-        return self._met >= MOST or len(self.instruments) >= MOST
+        """Whether to start a new table."""
+        return self._entries >= MOST or len(self.instruments) >= MOST
 
     def number(self, instrument: Instrument) -> int:
         """The number of an instrument whose names are valid."""
@@ -59,7 +60,7 @@ class InstrumentTable:
         return number
 
     def named(self, venue: str, symbol: str | None) -> int:
-        """The number of names that may be an instrument's, `INVALID` where they are not."""
+        """The number of an instrument by its names, `INVALID` if they are not valid."""
         if symbol is None or not valid_names(venue, symbol):
             return INVALID
         return self.number(Instrument(venue, symbol))
@@ -72,27 +73,27 @@ class InstrumentTable:
         size: NDArray[np.int64],
         rename: Rename | None = None,
     ) -> NDArray[np.int32]:
-        """The numbers of symbols that lie in an arena, `INVALID` for what cannot be a symbol.
+        """The numbers of symbols in an arena, `INVALID` for text that cannot be a symbol.
 
         Parameters
         ----------
         venue
-            Of all of them.
+            The venue of all of them.
         arena, at, size
-            Where the symbols are, as UTF-8; a size below 0 is none.
+            The symbols' positions, as UTF-8; a negative size means none.
         rename
-            What a text becomes before it is a symbol, None for what is none; called once for each text.
+            Maps a text to its symbol, or to None if it is not one; called once for each text.
         """
         known = self._venues.get((venue, rename))
         if known is None:
-            known = self._venues[venue, rename] = _Venue()
-            self._met += 1
+            known = self._venues[venue, rename] = _VenueSymbols()
+            self._entries += 1
         codes = np.maximum(known.symbols.codes(arena, at, size), INVALID)
         texts = known.symbols.texts
         if len(texts) >= len(known.numbers):
             fresh = texts[max(len(known.numbers) - 1, 0) :]
-            found = [self.named(venue, text if rename is None else rename(text)) for text in fresh]
-            # the last entry is where the code of an absent text, -1, points
-            known.numbers = np.concatenate([known.numbers[:-1], np.array([*found, INVALID], np.int32)])
-            self._met += len(fresh)
+            numbers = [self.named(venue, text if rename is None else rename(text)) for text in fresh]
+            # a missing text has code -1, which indexes the last entry
+            known.numbers = np.concatenate([known.numbers[:-1], np.array([*numbers, INVALID], np.int32)])
+            self._entries += len(fresh)
         return known.numbers[codes]

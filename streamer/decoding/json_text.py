@@ -1,4 +1,4 @@
-"""Record bytes to JSON values where the quick way has refused: with the reason, and no surprises."""
+"""The slow, thorough JSON parser: refuses bytes with a reason, and never raises anything else."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import msgspec
 
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.event_fields import RECORD_MAX_BYTES
-from streamer.decoding.refusals import Refused
+from streamer.decoding.refusals import Refusal
 
 MAX_DEPTH = 300
-"""Deeper nesting is refused: parsers recurse, and where they give up depends on who called them."""
+"""Deeper nesting is refused: parsers recurse, and their limit depends on the call depth so far."""
 
 _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_INTEGER_DIGITS = 400  # more than any double has, fewer than int() takes
+_INTEGER_DIGITS = 400  # more than any double has, fewer than int() accepts
 
 _decode = msgspec.json.Decoder().decode
 
 
 def admit(value: bytes | None) -> bytes:
-    """The bytes of a record, once they are known to be safe to parse.
+    """A record's bytes, once checked to be safe to parse.
 
     Raises
     ------
-    Refused
-        For null, too large, not UTF-8, nested too deeply.
+    Refusal
+        If the value is null, too large, not UTF-8 or nested too deeply.
 
     Examples
     --------
@@ -39,19 +39,19 @@ def admit(value: bytes | None) -> bytes:
     b'{}'
     >>> admit(b"[" * 1000)
     Traceback (most recent call last):
-    streamer.decoding.refusals.Refused: nested more than 300 deep
+    streamer.decoding.refusals.Refusal: nested more than 300 deep
     """
     if value is None:
-        raise Refused(Reason.NULL_VALUE, "the value is null")
+        raise Refusal(Reason.NULL_VALUE, "the value is null")
     if len(value) > RECORD_MAX_BYTES:
-        raise Refused(Reason.TOO_LARGE, f"{len(value)} bytes, more than {RECORD_MAX_BYTES}")
+        raise Refusal(Reason.TOO_LARGE, f"{len(value)} bytes, more than {RECORD_MAX_BYTES}")
     if not value.isascii():
         try:
             value.decode()
         except UnicodeDecodeError as error:
-            raise Refused(Reason.BAD_UTF8, f"byte {error.start}: {error.reason}") from None
+            raise Refusal(Reason.BAD_UTF8, f"byte {error.start}: {error.reason}") from None
     if value.count(b"[") + value.count(b"{") > MAX_DEPTH and _too_deep(value):
-        raise Refused(Reason.TOO_DEEP, f"nested more than {MAX_DEPTH} deep")
+        raise Refusal(Reason.TOO_DEEP, f"nested more than {MAX_DEPTH} deep")
     return value
 
 
@@ -69,13 +69,13 @@ def _too_deep(value: bytes) -> bool:
 def parse(value: bytes) -> Any:
     """The JSON value of admitted bytes.
 
-    A number beyond a double, and the words NaN and Infinity that some producers write, become
-    floats that are not finite, so that only the event that has one in a field that is used is refused.
+    Numbers beyond a double's range, and NaN and Infinity, which some producers write, become non-finite
+    floats, so that only an event with one in a field that is used is refused.
 
     Raises
     ------
-    Refused
-        Where the bytes are no JSON document.
+    Refusal
+        If the bytes are not one JSON document.
 
     Examples
     --------
@@ -83,19 +83,19 @@ def parse(value: bytes) -> Any:
     {'p': nan, 'q': inf}
     >>> parse(b'{"p": 1')
     Traceback (most recent call last):
-    streamer.decoding.refusals.Refused: Input data was truncated
+    streamer.decoding.refusals.Refusal: Input data was truncated
     """
     try:
         return _decode(value)
     except msgspec.MsgspecError as error:
         message = str(error)
     try:
-        found = json.loads(value.decode(), parse_int=_integer)
-        if _SURROGATE.search(value):
-            json.dumps(found, ensure_ascii=False).encode()
+        document = json.loads(value.decode(), parse_int=_integer)
+        if _SURROGATE.search(value):  # a lone one cannot be encoded
+            json.dumps(document, ensure_ascii=False).encode()
     except (json.JSONDecodeError, UnicodeEncodeError):
-        raise Refused(Reason.BAD_JSON, message) from None
-    return found
+        raise Refusal(Reason.BAD_JSON, message) from None
+    return document
 
 
 def _integer(digits: str) -> int | float:

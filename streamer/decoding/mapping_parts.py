@@ -1,4 +1,4 @@
-"""Where a field of a mapping comes from: the parts of `streamer.decoding.mapping_settings`."""
+"""The sources of a mapping's fields: the parts of `streamer.decoding.mapping_settings`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from streamer.decoding.event_fields import KIND_NAMES, TEXT_MAX_CHARS
+from streamer.decoding.event_fields import KIND_NAMES, TEXT_MAX_CHARS, KindName
 
 TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
-"""What a time counts since 1970 UTC; ``iso`` is an ISO 8601 text with its zone."""
-
-KindName = Literal["trade", "quote", "order", "status", "metric", "heartbeat"]
+"""The unit of a time since 1970 UTC; ``iso`` is an ISO 8601 string with a zone."""
 
 
 def map_key(value: object) -> str | None:
-    """How a value of an event is looked up in a `map`: its text; None for what can't be a key.
+    """The key under which a `map` looks up an event's value; None if the value cannot be a key.
 
     >>> map_key(True), map_key(1), map_key("Buy"), map_key([1])
     ('true', '1', 'Buy', None)
@@ -43,20 +41,20 @@ def map_key(value: object) -> str | None:
 def _keys_as_text(given: object) -> object:
     if not isinstance(given, dict):
         return given
-    found: dict[object, object] = {}
+    by_text: dict[object, object] = {}
     for key, value in given.items():
         text = map_key(key)
         if text is None:
             msg = f"{key!r} cannot be a key: only texts, whole numbers, true and false can"
             raise ValueError(msg)
-        if text in found:
+        if text in by_text:
             msg = f"the key {text!r} is there twice"
             raise ValueError(msg)
-        found[text] = value
-    if not found:
+        by_text[text] = value
+    if not by_text:
         msg = "the map is empty"
         raise ValueError(msg)
-    return found
+    return by_text
 
 
 def _key(given: object) -> str:
@@ -75,7 +73,7 @@ def _number(given: object) -> object:
 
 
 OUTSIDE = "^"
-"""The first step of a path that starts at the record's whole JSON, where `events` names a list inside it."""
+"""First step of a path that starts at the record's root, where `events` names a list inside the record."""
 
 
 def _valid_path(path: str) -> str:
@@ -106,13 +104,13 @@ Key = Annotated[str, BeforeValidator(_key)]
 
 
 class MappingPart(BaseModel):
-    """What all parts of a mapping have in common: unknown keys are errors, and nothing changes."""
+    """The base of all parts of a mapping: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _From(MappingPart):
-    """Where a field comes from; a plain text is short for its path."""
+    """The source of a field; a plain text is short for a path."""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,7 +119,7 @@ class _From(MappingPart):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Admit the short form in the exported schema, too."""
+        """Also allow the short form in the exported schema."""
         full = handler(core)
         return {"anyOf": [{"type": "string", "description": "a path"}, handler.resolve_ref_schema(full)]}
 
@@ -237,19 +235,19 @@ class KindFrom(MappingPart):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Admit the short form in the exported schema, too."""
+        """Also allow the short form in the exported schema."""
         full = handler.resolve_ref_schema(handler(core))
         return {"anyOf": [{"enum": list(KIND_NAMES), "description": "all events are of this kind"}, full]}
 
     def kinds(self) -> tuple[str, ...]:
-        """The kinds it names, in the schema's order; none where the field itself holds their names."""
+        """The kinds it names, in the schema's order; empty if the field itself holds kinds' names."""
         if self.constant is not None:
             return (self.constant,)
         return tuple(name for name in KIND_NAMES if name in (self.map or {}).values())
 
 
 def only(members: tuple[str, ...]) -> AfterValidator:
-    """Holds a text's constant, and what its map leads to, to the members of an enum."""
+    """Restrict a text's constant, and the values of its map, to the members of an enum."""
 
     def check(given: TextFrom) -> TextFrom:
         words = (*(given.map or {}).values(), *(() if given.constant is None else (given.constant,)))

@@ -1,8 +1,8 @@
-"""A mapping of a user's own fields: where each field of each kind of event comes from.
+"""A mapping of a user's own fields: the source of each field of each kind of event.
 
-A mapping says for each field where it comes from. A plain text is a path (`data.price`, `levels.0.size`:
-names of objects and positions in lists, joined by dots); an object can say more. Where a record holds a
-list of events, `events` is its path; paths then start at each event, or with `^.` at the record::
+A plain text is a path (`data.price`, `levels.0.size`: keys of objects and indices of lists, joined by
+dots); an object can specify more. If a record holds a list of events, `events` is its path; paths then
+start at each event, or, with `^.`, at the record::
 
     format:
       event_type: {path: type, map: {match: trade}, ignore: [heartbeat]}
@@ -111,7 +111,7 @@ class MappingSettings(EnvelopeMapping):
     heartbeat: HeartbeatMapping | None = None
 
     def document(self) -> dict[str, Any] | str:
-        """The settings in their shortest form: what `model_validate` makes the same settings of.
+        """The settings in their shortest form, from which `model_validate` restores them.
 
         >>> MappingSettings(preset="tapewatch").document()
         'tapewatch'

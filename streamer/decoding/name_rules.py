@@ -1,4 +1,4 @@
-"""What may be the name of an instrument."""
+"""Which names an instrument may have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamer.decoding.event_fields import TEXT_MAX_CHARS
 
 @lru_cache(maxsize=1 << 16)
 def valid_names(venue: str, symbol: str) -> bool:
-    """Whether an instrument's names are within the schema's bounds; remembered, since names repeat.
+    """Whether an instrument's names are valid in the schema; cached, since names repeat.
 
     >>> valid_names("binance", "BTCUSDT"), valid_names("binance", "")
     (True, False)

@@ -1,4 +1,4 @@
-"""Values as feeds write them, to values as the schema has them: numbers in texts, times in stated units."""
+"""Parses values as feeds write them: numbers in strings, times in stated units."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from math import inf, isfinite, nan
 
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.event_fields import TEXT_MAX_CHARS, TIME_MAX_NS
-from streamer.decoding.refusals import Refused, shown, too_long
+from streamer.decoding.refusals import Refusal, brief, too_long
+from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 
-NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
-"""How many ns a time unit has."""
+NS_PER = {"s": NS_PER_SECOND, "ms": NS_PER_MS, "us": 1_000, "ns": 1}
+"""Nanoseconds by time unit."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = {"nan": nan, "inf": inf, "infinity": inf, "-inf": -inf, "-infinity": -inf, "+inf": inf}
@@ -25,12 +26,12 @@ _EXACT_IN_DOUBLE = 2**53
 
 
 def as_number(value: object, name: str) -> float | None:
-    """A number, or one written as a text; None for null and the empty text.
+    """A number, or a string that contains one; None for null and the empty string.
 
     Raises
     ------
-    Refused
-        Where it is something else, not finite, or more than a double holds.
+    Refusal
+        If it is something else, not finite, or beyond a double's range.
 
     Examples
     --------
@@ -38,38 +39,38 @@ def as_number(value: object, name: str) -> float | None:
     (61837.63, 7.0, None)
     >>> as_number("NaN", "price")
     Traceback (most recent call last):
-    streamer.decoding.refusals.Refused: price: 'NaN' is not a finite number
+    streamer.decoding.refusals.Refusal: price: 'NaN' is not a finite number
     """
     if isinstance(value, float):
-        found = value
+        number = value
     elif isinstance(value, int) and not isinstance(value, bool):
         try:
-            found = float(value)
+            number = float(value)
         except OverflowError:
-            found = inf
+            number = inf
     elif isinstance(value, str):
         text = value.strip()
         if not text:
             return None
         if _NUMBER.fullmatch(text) is None and text.lower() not in _NOT_FINITE:
-            raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a number")
-        found = float(text)
+            raise Refusal(Reason.WRONG_TYPE, f"{name}: {brief(value)} is not a number")
+        number = float(text)
     elif value is None:
         return None
     else:
-        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a number")
-    if not isfinite(found):
-        raise Refused(Reason.NOT_FINITE, f"{name}: {shown(value)} is not a finite number")
-    return found
+        raise Refusal(Reason.WRONG_TYPE, f"{name}: {brief(value)} is not a number")
+    if not isfinite(number):
+        raise Refusal(Reason.NOT_FINITE, f"{name}: {brief(value)} is not a finite number")
+    return number
 
 
 def as_whole(value: object, name: str) -> int | None:
-    """A whole number, or one written as a text; None for null and the empty text.
+    """An integer, or a string that contains one; None for null and the empty string.
 
     Raises
     ------
-    Refused
-        Where it is no number, not finite, or not whole.
+    Refusal
+        If it is not a number, not finite or not whole.
 
     Examples
     --------
@@ -78,26 +79,26 @@ def as_whole(value: object, name: str) -> int | None:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and len(value) < _MOST_DIGITS and value.isascii() and value.isdigit():
+    if isinstance(value, str) and len(value) < _MAX_DIGITS and value.isascii() and value.isdigit():
         return int(value)
     number = as_number(value, name)
     if number is None:
         return None
     if number != int(number):
-        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a whole number")
+        raise Refusal(Reason.WRONG_TYPE, f"{name}: {brief(value)} is not a whole number")
     return int(number)
 
 
-_MOST_DIGITS = 400  # as_number tells what is longer from infinity
+_MAX_DIGITS = 400  # longer ones are beyond a double's range, which as_number reports
 
 
 def as_text(value: object, name: str) -> str | None:
-    """A text, or a whole number as one; None for null and the empty text.
+    """A string, or an integer as one; None for null and the empty string.
 
     Raises
     ------
-    Refused
-        Where it is something else, or too long.
+    Refusal
+        If it is something else, or too long.
 
     Examples
     --------
@@ -111,22 +112,22 @@ def as_text(value: object, name: str) -> str | None:
     elif isinstance(value, int) and not isinstance(value, bool):
         text = str(value)
     else:
-        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is not a text")
+        raise Refusal(Reason.WRONG_TYPE, f"{name}: {brief(value)} is not a text")
     if len(text) > TEXT_MAX_CHARS:
         raise too_long(name)
     return text
 
 
 def as_time(value: object, unit: str, name: str) -> int | None:
-    """A time in the stated unit (``s ms us ns``, or ``iso``: a text with its zone) in ns since 1970 UTC.
+    """A time in the stated unit (``s ms us ns``, or ``iso``: a string with a zone) in ns since 1970 UTC.
 
-    None for null and the empty text. Whole numbers and texts are taken exactly; a JSON number with a
-    fraction is taken as the shortest decimal that is the same double. What is finer than ns is cut off.
+    None for null and the empty string. Integers and strings are converted exactly; a JSON number with a
+    fraction counts as the shortest decimal that gives the same double. Digits beyond ns are cut off.
 
     Raises
     ------
-    Refused
-        Where it is no time, or not in [1970, 2200].
+    Refusal
+        If it is not a time, or not in [1970, 2200].
 
     Examples
     --------
@@ -154,19 +155,19 @@ def as_time(value: object, unit: str, name: str) -> int | None:
     return ns
 
 
-def _no_such_time(value: object, name: str) -> Refused:
-    return Refused(Reason.OUT_OF_BOUNDS, f"{name}: {shown(value)} is not between 1970 and 2200 in its unit")
+def _no_such_time(value: object, name: str) -> Refusal:
+    return Refusal(Reason.OUT_OF_BOUNDS, f"{name}: {brief(value)} is not between 1970 and 2200 in its unit")
 
 
 def _iso(value: object, name: str) -> int:
     matched = _ISO.fullmatch(value.strip()) if isinstance(value, str) else None
     if matched is None:
-        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)} is no ISO 8601 time with a zone")
+        raise Refusal(Reason.WRONG_TYPE, f"{name}: {brief(value)} is no ISO 8601 time with a zone")
     date, time, fraction, zone = matched.groups()
     offset = "+00:00" if zone in {"Z", "z", "UTC"} else zone
     try:
         moment = datetime.fromisoformat(f"{date}T{time}{offset}")
     except ValueError as error:
-        raise Refused(Reason.WRONG_TYPE, f"{name}: {shown(value)}: {error}") from None
+        raise Refusal(Reason.WRONG_TYPE, f"{name}: {brief(value)}: {error}") from None
     since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+    return (since.days * 86_400 + since.seconds) * NS_PER_SECOND + int((fraction or "").ljust(9, "0"))

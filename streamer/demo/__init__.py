@@ -1,1 +1,1 @@
-"""The simulated market through the whole service, and what it found of what was planted."""
+"""Runs the whole service on a simulated market, and compares its alerts with the planted anomalies."""

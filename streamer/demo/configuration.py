@@ -1,8 +1,8 @@
 """The configuration that the demonstration runs with."""
 
 DEMO_CONFIG = """\
-# What `tapewatch demo` runs with. The market is simulated: its records come under the name `simulated`, in
-# the public event schema. A copy of this, changed, goes into `tapewatch demo --config`.
+# The configuration of `tapewatch demo`. Its simulated market comes as a file named `simulated`, in the public
+# event schema. Run a changed copy with `tapewatch demo --config FILE`.
 source:
   files:
     - {match: simulated, format: tapewatch}

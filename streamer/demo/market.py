@@ -1,4 +1,4 @@
-"""The simulated market as the service sees a broker: one that always answers."""
+"""The simulated market as a broker that can always be reached."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from streamer.sources.source import Source
 
 
 class MarketSource(WatchedSource):
-    """Another source, unchanged; a `streamer.serve.observer.Broker`.
+    """Wraps a source as a `streamer.serve.observer.Broker`.
 
     Parameters
     ----------
     source
-        Where records come from.
-    seen
-        Shown what a poll brings, before it is handed on.
+        The source to wrap.
+    polled
+        Called with the chunks of each poll, before they are processed.
     """
 
-    def __init__(self, source: Source, seen: Callable[[Sequence[Chunk]], None]) -> None:
-        super().__init__(source, lambda: None, seen)
+    def __init__(self, source: Source, polled: Callable[[Sequence[Chunk]], None]) -> None:
+        super().__init__(source, lambda: None, polled)
 
     @property
     def answers(self) -> bool:
-        """True: nobody is away."""
+        """Always True."""
         return True
 
     def ends(self) -> Mapping[Partition, int]:
-        """Of no partition: nobody knows how many records a market will have had."""
+        """Empty: the number of records to come is not known."""
         return {}

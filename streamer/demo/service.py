@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from alerts.contracts import Receiver
-from alerts.routing import Router
-from streamer.app.assembly import wired
-from streamer.app.reload import Receivers
+from alerts.receivers.receiver import Receiver
+from alerts.stages.registry import StageSettings, build_stages
+from alerts.stages.route import Router
+from streamer.app.assembly import ServiceSetup, running_service
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
+from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.serve.observer import Broker
 from streamer.store.database import Database
 
@@ -26,72 +27,87 @@ Address = tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """What a run took: records folded, and seconds."""
+class DemoRun:
+    """Records folded in a run, and its seconds."""
 
     records: int
     seconds: float
 
 
-def run_demo(
-    config: ConfigFile,
-    plan: Plan,
-    database: Database,
-    source: Broker,
-    receivers: Mapping[str, Receiver],
-    *,
-    listen: Address,
-    served: Callable[[Address], None],
-    watch: Callable[[Work], None],
-    stopped: Callable[[], bool],
-) -> Ran:
-    """Run the service on a source that ends, until all that is owed has been delivered.
+@dataclass(frozen=True, slots=True)
+class DemoSetup:
+    """What the demonstration runs with.
 
     Parameters
     ----------
     config, plan
-        What to do, and the same compiled; its receivers and its heartbeat are left.
+        The configuration, and the same compiled; its receivers and heartbeat are not used.
     database
         An open store, in a file.
     source
-        Where records come from, ticks included.
+        A source that ends, and brings its own timers.
     receivers
-        Who hears of alerts, by name.
+        Receivers of alerts by name.
     listen
         Where to serve metrics and health meanwhile.
+    """
+
+    config: ConfigFile
+    plan: Plan
+    database: Database
+    source: Broker
+    receivers: Mapping[str, Receiver]
+    listen: Address
+
+
+def run_demo(
+    setup: DemoSetup,
+    *,
+    served: Callable[[Address], None],
+    watch: Callable[[StepResult], None],
+    stopped: Callable[[], bool],
+) -> DemoRun:
+    """Run the service until its source ends and all deliveries are done.
+
+    Parameters
+    ----------
+    setup
+        What to run.
     served
-        Told where they are, before the first record is read.
+        Called with the address of metrics and health, before the first record is read.
     watch
-        Called after every batch.
+        Called after every step.
     stopped
-        Looked at between polls.
+        Checked between polls.
 
     Raises
     ------
     TapewatchError
-        When delivery or detection had to stop, or the address cannot be listened on.
+        When delivery or detection fails, or the address cannot be bound.
     """
-    config = replace(config, settings=config.settings.model_copy(update={"heartbeat": None}))
-    names = tuple(receivers)
-    heard = Receivers(names, receivers, {}, Router(config.settings.route, names))
-    with wired(config, plan, database, heard, listen=listen, left=_not_delivered) as parts:
+    config = replace(setup.config, settings=setup.config.settings.model_copy(update={"heartbeat": None}))
+    names = tuple(setup.receivers)
+    stages = build_stages(StageSettings(Router(config.settings.route, names)))
+    receivers = ReceiverSet(names, setup.receivers, stages)
+    service = ServiceSetup(config, setup.plan, receivers, setup.listen)
+    with running_service(service, setup.database, _not_delivered) as parts:
         served(parts.address)
-        engine = parts.engine(source, ticks=False, watch=watch)
+        engine = parts.engine(setup.source, timers=False, watch=watch)
         began = time.monotonic()
         engine.run(lambda: stopped() or parts.notifier.failure is not None)
     parts.check()
-    return Ran(parts.observer.counts().records, time.monotonic() - began)
+    return DemoRun(parts.observer.counts().records, time.monotonic() - began)
 
 
 def where_to_listen(config: ConfigFile, port: int | None) -> Address:
-    """Where the demonstration serves: at a port of loopback, or as configured while nobody else is there.
+    """Where the demonstration serves: on a loopback port, or the configured address if it is free.
 
     Parameters
     ----------
     config
-        Its `serve.address` counts where no port is given; if that is taken, any free port serves as well.
+        Its `serve.address` applies if no port is given; if that is in use, any free loopback port is used.
     port
-        A port that is wanted, 0 for any; None for what is configured.
+        A port, 0 for any free one; None for the configured address.
     """
     if port is not None:
         return _LOOPBACK, port
@@ -111,4 +127,4 @@ def _is_free(address: tuple[str, int]) -> bool:
 
 
 def _not_delivered() -> None:
-    raise TapewatchError("not everything could be delivered within ten seconds")
+    raise TapewatchError("not every alert could be delivered within ten seconds")

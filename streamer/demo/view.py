@@ -1,4 +1,4 @@
-"""What can be seen of the demonstration while it runs, and its table at the end."""
+"""The live view of the demonstration, and its table at the end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streamer.demo.verdict import Catch, Verdict
+from streamer.demo.verdict import AnomalyResult, Verdict
 from streamer.messages.records import Chunk
-from streamer.pipeline.runner import Work
+from streamer.messages.time_units import NS_PER_SECOND
+from streamer.pipeline.runner import StepResult
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
-_NS = 1_000_000_000
 _EVERY_S = 0.25
 _PLAIN_STEPS = 10
-_LOOKED_AT = 60  # records at the end of a chunk among which last prices are looked for
+_TAIL = 60  # records at the end of a chunk that are searched for last prices
 
 
 class _LastTrade(msgspec.Struct, tag_field="event_type", tag="trade"):
@@ -31,12 +31,12 @@ class _LastTrade(msgspec.Struct, tag_field="event_type", tag="trade"):
 
 
 class View:
-    """A table of instruments that follows the run; where nobody sees a terminal, a line now and then.
+    """A live table of instruments; without a terminal, a line for every tenth of the run.
 
     Parameters
     ----------
     console
-        Where it is shown; alerts may be printed to it meanwhile.
+        Where it is shown; alerts can be printed to it meanwhile.
     source
         The market.
     """
@@ -70,24 +70,24 @@ class View:
         self._live.stop()
 
     def served(self, address: tuple[str, int] | None) -> None:
-        """Say where metrics and health are, for as long as it runs."""
+        """Print where metrics and health are served."""
         if address is not None:
             self._where = f"http://{address[0]}:{address[1]}"
             pages = "/metrics, /healthz and /readyz"
             self._console.print(f"while this runs, {pages} are at {self._where}", highlight=False)
 
-    def seen(self, chunks: Sequence[Chunk]) -> None:
-        """Take last prices from records that come in."""
+    def polled(self, chunks: Sequence[Chunk]) -> None:
+        """Take last prices from polled records."""
         for chunk in chunks:
-            for record in chunk.records[-_LOOKED_AT:]:
+            for record in chunk.records[-_TAIL:]:
                 if record.value is not None and record.value.startswith(b'{"event_type":"trade"'):
                     trade = self._decoder.decode(record.value)
                     self._price[trade.symbol] = trade.price
 
-    def watch(self, work: Work) -> None:
-        """Follow what became of a batch."""
-        self._records += work.records
-        for transition in work.outcome.transitions:
+    def watch(self, step: StepResult) -> None:
+        """Update the view with a step."""
+        self._records += step.records
+        for transition in step.outcome.transitions:
             if transition.instrument is None:
                 continue  # a drift of all instruments together
             symbol = transition.instrument.symbol
@@ -111,7 +111,7 @@ class View:
             self._live.update(Group(self._table(), self._headline()), refresh=True)
 
     def _headline(self) -> Text:
-        at = datetime.fromtimestamp(self._source.now_ns // _NS, UTC)
+        at = datetime.fromtimestamp(self._source.now_ns // NS_PER_SECOND, UTC)
         rate = self._records / max(time.monotonic() - self._began, 1e-9)
         fired = sum(self._fired.values())
         return Text(
@@ -143,34 +143,34 @@ class View:
 
 
 def verdict_table(verdict: Verdict, opens_ns: int) -> Table:
-    """Planted against caught, in the order things began."""
+    """The planted anomalies and what caught them, by start time."""
     table = Table(title="planted against caught", title_justify="left")
     for name, justify in (("at", "right"), ("instrument", "left"), ("planted", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]  # one of rich's own words
     table.add_column("caught by")
     table.add_column("after", justify="right")
     table.add_column("also fired")
-    for found in verdict.found:
-        table.add_row(*_row(found, opens_ns))
+    for result in verdict.results:
+        table.add_row(*_row(result, opens_ns))
     return table
 
 
-def _row(found: Catch, opens_ns: int) -> tuple[str | Text, ...]:
-    minutes, seconds = divmod((found.anomaly.start_ns - opens_ns) // _NS, 60)
-    at, symbol, kind = f"{minutes}:{seconds:02d}", found.anomaly.symbol, found.anomaly.kind
-    also = ", ".join(found.also)
-    if found.by is None:
+def _row(result: AnomalyResult, opens_ns: int) -> tuple[str | Text, ...]:
+    minutes, seconds = divmod((result.anomaly.start_ns - opens_ns) // NS_PER_SECOND, 60)
+    at, symbol, kind = f"{minutes}:{seconds:02d}", result.anomaly.symbol, result.anomaly.kind
+    also = ", ".join(result.also_fired)
+    if result.caught_by is None:
         return at, symbol, kind, Text("MISSED", style="bold red"), "", also
-    return at, symbol, kind, Text(found.by.rule, style="green"), f"{found.delay_s:.1f} s", also
+    return at, symbol, kind, Text(result.caught_by.rule, style="green"), f"{result.delay_s:.1f} s", also
 
 
 def verdict_words(verdict: Verdict) -> str:
-    """The figures of a verdict, for a person."""
-    caught = sum(found.by is not None for found in verdict.found)
-    whole = sum(caught_of == planted for caught_of, planted in verdict.kinds.values())
+    """The figures of a verdict in words."""
+    caught = sum(result.caught_by is not None for result in verdict.results)
+    always = sum(kind_caught == planted for kind_caught, planted in verdict.kinds.values())
     lines = [
-        f"{caught} of {len(verdict.found)} planted anomalies caught, {whole} of {len(verdict.kinds)} kinds "
-        "every time",
+        f"{caught} of {len(verdict.results)} planted anomalies caught, "
+        f"{always} of {len(verdict.kinds)} kinds every time",
         f"{len(verdict.false_alarms)} false alarm{'' if len(verdict.false_alarms) == 1 else 's'} in "
         f"{verdict.symbol_days:.2f} symbol-days ({verdict.false_alarms_per_symbol_day:.2f} a symbol-day)",
     ]

@@ -1,4 +1,4 @@
-"""The columnar micro-batch that travels from decoding to detection."""
+"""The columnar micro-batch that decoding hands to detection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.messages.texts import Lazy, Texts, TextSource
+from streamer.messages.texts import LazyTexts, Texts, TextSource
 
 
 class Kind(IntEnum):
-    """What an event is; `TICK` marks the passing of time and never comes from outside."""
+    """What an event is; `TIMER` marks the passing of time and never comes from outside."""
 
     TRADE = 0
     QUOTE = 1
@@ -25,11 +25,11 @@ class Kind(IntEnum):
     STATUS = 3
     METRIC = 4
     HEARTBEAT = 5
-    TICK = 6
+    TIMER = 6
 
 
 class Instrument(NamedTuple):
-    """What is traded, and where: BTCUSDT spot and BTCUSDT perpetual are two."""
+    """A traded symbol at a venue: BTCUSDT spot and BTCUSDT perpetual are two instruments."""
 
     venue: str
     symbol: str
@@ -42,8 +42,8 @@ class Batch:
     Parameters
     ----------
     instruments
-        The instruments that `instrument` speaks of, and perhaps more. It only ever grows, and the same object
-        may come with many batches: then its numbers are the same, too.
+        What `instrument` indexes, possibly with more entries. It only ever grows, and several batches may
+        share one object; an instrument then has the same index in all of them.
     instrument
         int32[n], index into `instruments`.
     kind
@@ -51,18 +51,18 @@ class Batch:
     ts
         int64[n], event time in ns since 1970 UTC.
     record_ts
-        int64[n], the record's timestamp in ns (ms resolution), `NO_TIME` where it has none.
+        int64[n], the record's timestamp in ns (ms resolution), `NO_TIME` if it has none.
     source
-        int8[n], which of the task's topics the event came from (0 unless topics are joined).
+        int8[n], index of the topic among the task's topics (0 unless topics are joined).
     offset
         int64[n], the record's offset.
     index
-        int16[n], which event of its record it is.
+        int16[n], the event's index within its record.
     numbers
-        Numeric fields that occur in this batch: name to float64[n], NaN where an event has none.
+        Numeric fields that occur in this batch: name to float64[n], NaN where the event lacks the field.
     texts
-        String fields that occur in this batch: name to int32[n], index into `texts.strings`,
-        `ABSENT` where an event has none; numbered within this batch only.
+        String fields that occur in this batch: name to int32[n], index into `texts.strings`, `ABSENT`
+        where the event lacks the field. Codes are valid within this batch only.
     """
 
     instruments: Sequence[Instrument]
@@ -80,7 +80,7 @@ class Batch:
         return len(self.kind)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Batch:
-        """The batch of the chosen rows only; instruments and strings keep their numbers."""
+        """The selected rows; instruments and strings keep their indices."""
         return Batch(
             self.instruments,
             self.instrument[rows],
@@ -94,49 +94,49 @@ class Batch:
             self.texts.take(rows),
         )
 
-    def names(self, what: InstrumentName) -> TextSource:
-        """The venues or symbols of the instruments as a column of texts."""
-        return Lazy(self.instrument.astype(np.intp), partial(_named, self.instruments, what))
+    def names(self, part: InstrumentName) -> TextSource:
+        """Each row's venue or symbol as a text column."""
+        return LazyTexts(self.instrument.astype(np.intp), partial(_name_part, self.instruments, part))
 
     def event(self, row: int) -> dict[str, float | str]:
-        """The fields one event has, by name, in alphabetical order."""
-        found: dict[str, float | str] = {}
+        """The fields of one event by name, in alphabetical order."""
+        fields: dict[str, float | str] = {}
         for name, column in self.numbers.items():
             value = float(column[row])
             if not isnan(value):
-                found[name] = value
+                fields[name] = value
         for name in self.texts:
             text = self.texts.text(name, row)
             if text is not None:
-                found[name] = text
-        return dict(sorted(found.items()))
+                fields[name] = text
+        return dict(sorted(fields.items()))
 
 
 InstrumentName = Literal["venue", "symbol"]
 INSTRUMENT_NAMES: tuple[InstrumentName, ...] = get_args(InstrumentName)
 
 
-def _named(instruments: Sequence[Instrument], what: str, number: int) -> str:
-    name: str = getattr(instruments[number], what)
+def _name_part(instruments: Sequence[Instrument], part: str, number: int) -> str:
+    name: str = getattr(instruments[number], part)
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that could not be decoded, mapped, validated or accepted.
+    """An event that could not be decoded, mapped or validated.
 
     Parameters
     ----------
     offset, index
-        The record's offset and which event of the record (0 where the record as a whole failed).
+        The record's offset and the event's index in it (0 if the record as a whole failed).
     reason
         One of a small fixed set of names, such as ``bad_json`` (see `streamer.decoding.dead_letter_reasons`).
     detail
-        For a person: what exactly was wrong.
+        What exactly was wrong, for people.
     value
-        The record's bytes (whole; the store keeps the first 64 KB), None for a null value.
+        All of the record's bytes (the store keeps the first 64 KB), None for a null value.
     record_ts
-        The record's timestamp in ns, `NO_TIME` where it has none.
+        The record's timestamp in ns, `NO_TIME` if it has none.
     """
 
     offset: int
@@ -149,7 +149,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What decoding made of some records: events, dead letters, and counts by name of what is not used."""
+    """The result of decoding records: events, dead letters, and counts of ignored messages by name."""
 
     batch: Batch
     dead: tuple[DeadLetter, ...]

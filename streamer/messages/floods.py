@@ -1,4 +1,4 @@
-"""Counts of dead letters that come in floods, too many to keep one by one."""
+"""Counts of dead letters that arrive in floods, too many to keep one by one."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from streamer.messages.records import NO_TIME
 
 _MINUTE_NS = 60_000_000_000
 NO_MINUTE = -1
-"""The minute of records without a timestamp."""
+"""Stands for the minute of a record without a timestamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """Dead letters of one reason in one minute beyond those kept one by one.
+    """Dead letters of one reason in one minute, beyond those kept one by one.
 
     Parameters
     ----------
     reason
-        The reason they share.
+        Their common reason.
     minute
         Minutes since 1970 UTC of the records' timestamps, `NO_MINUTE` without one.
     first_offset, last_offset
-        The range they lie in.
+        Offsets of the first and the last of them.
     count
-        How many, in all so far: written as it stands, so deriving it again changes nothing.
+        The total so far. It is stored as an absolute, so deriving it again changes nothing.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""The entries of a journal: one step each of a task's history."""
+"""Journal entries: each is one step of a task's history."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Literal
 
 EntryKind = Literal["batch", "tick", "gap", "idle", "reload", "promotion", "reset"]
 
-
-_OF_A_LOG = ("batch", "gap")
+_COVERS_OFFSETS = ("batch", "gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +18,17 @@ class JournalEntry:
     Parameters
     ----------
     seq
-        Its number in the task's history, from 1.
+        Its number in the task's history, starting at 1.
     kind
-        ``batch`` (offsets `first` to `last` of a log), ``tick``, ``gap`` (the log had lost `first` to
-        `last`), ``idle`` (a join that waited no longer), or a control input: ``reload``,
+        ``batch`` (offsets `first` to `last` were consumed), ``tick`` (a timer), ``gap`` (the log had lost
+        `first` to `last`), ``idle`` (a join stopped waiting for a member), or a control input: ``reload``,
         ``promotion``, ``reset``.
     topic, partition, first, last
-        Which records, for a batch or a gap; both offsets included.
-    tick_number, ts_ns
-        The tick's number in its task, and its time.
+        The records of a batch or a gap; both offsets are inclusive.
+    timer_number, ts_ns
+        The timer's number in its task, and its time.
     data
-        A control input's content: a reload's configuration hash.
+        The content of a control input: for a reload the configuration hash.
     """
 
     seq: int
@@ -38,17 +37,17 @@ class JournalEntry:
     partition: int = -1
     first: int = -1
     last: int = -1
-    tick_number: int = -1
+    timer_number: int = -1
     ts_ns: int = 0
     data: str = ""
 
 
 def reach(entries: Iterable[JournalEntry], position: int) -> int:
-    """One past the last offset that was consumed or lost, by these entries and the position before them.
+    """The offset after the last one consumed or lost, given the position before these entries.
 
     Examples
     --------
     >>> reach([JournalEntry(1, "batch", "spot", 0, 7, 9)], 3), reach([], 3)
     (10, 3)
     """
-    return max([position, *(entry.last + 1 for entry in entries if entry.kind in _OF_A_LOG)])
+    return max([position, *(entry.last + 1 for entry in entries if entry.kind in _COVERS_OFFSETS)])

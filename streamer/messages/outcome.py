@@ -1,4 +1,4 @@
-"""What a step brings: transitions, scores, dead letters."""
+"""The results of a step: transitions, scores, dead letters."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from streamer.messages.floods import Flood
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of one episode, ready for the outbox.
+    """One change of an episode, ready for the outbox.
 
     Parameters
     ----------
     alert_id, number
-        The episode, and the transition's number in it.
+        The episode's id, and the transition's number in the episode.
     transition
         ``fired``, ``updated`` or ``resolved``.
     rule, severity, instrument, ts_event_ns
-        As in the body, for looking things up; the instrument is None where the alert is about none.
+        As in the body, for look-ups; the instrument is None if the alert concerns none.
     body
-        The alert as it is sent, canonical JSON.
+        The alert as it is sent, in canonical JSON.
     decision
-        Why: the event, features, scores, the rule and the versions, JSON.
+        The reasons: event, features, scores, rule and versions, in JSON.
     offset, index
-        The event behind it; None for a tick or a reload.
+        The event that caused it; None for a timer or a reload.
     """
 
     alert_id: str
@@ -47,18 +47,18 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """A condition that was true, and raised no alert.
+    """A condition that was true but raised no alert.
 
     Parameters
     ----------
     id
-        The id that the alert would have had.
+        The id the alert would have had.
     held_by
         What held it back: ``for``.
     body
-        Who, when and why, JSON: `near_miss` says what an alert would, the rest is as in a decision.
+        JSON: `near_miss` holds what the alert would have said, the rest is as in a decision.
     offset, index
-        The event; None for a tick.
+        The event; None for a timer.
     """
 
     id: str
@@ -70,16 +70,16 @@ class NearMiss:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What one detector made of the rows it looked at, m of them.
+    """One detector's results for the m rows it scored.
 
     Parameters
     ----------
     detector
-        Its name.
+        The detector's name.
     slot, ts, offset, index
-        int32[m], int64[m] ns, int64[m], int16[m]: which events.
+        int32[m], int64[m] in ns, int64[m], int16[m]: the events.
     score, rarity, status
-        float64[m] (NaN unless ready), float64[m] in seconds (NaN while there is none), and int8[m]
+        float64[m] (NaN unless ready), float64[m] in seconds (NaN while not calibrated), and int8[m]
         (warming, ready, quarantined).
     """
 
@@ -95,20 +95,20 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """All that a step brings to light.
+    """Everything a step results in.
 
     Parameters
     ----------
     transitions
-        In the order of the events that made them.
+        In the order of the events that caused them.
     scores
-        One entry a detector that saw any row.
+        One entry for each detector that scored any row.
     dead, floods
-        Dead letters to keep one by one, and counts of those beyond.
+        Dead letters to keep one by one, and counts of the rest.
     ignored
-        Counts by name of what the format knows but does not use, in all so far.
+        Total counts, by name, of messages that the format knows but does not use.
     near_misses
-        In the order of the events; nobody has to hear of them, so they wait for the next commit.
+        In the order of the events. They are not visible, so they wait for the next commit.
     """
 
     transitions: tuple[Transition, ...] = ()
@@ -120,5 +120,5 @@ class Outcome:
 
     @property
     def visible(self) -> bool:
-        """True when something must be committed before anything else happens."""
+        """True if something must be committed before the next step."""
         return bool(self.transitions or self.dead or self.floods)

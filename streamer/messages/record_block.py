@@ -1,9 +1,9 @@
-"""Records of one partition as columns over one buffer of bytes; objects are made only when asked for."""
+"""Records of one partition as columns over one byte buffer; `Record` objects are created on access."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,32 +11,52 @@ from numpy.typing import NDArray
 from streamer.messages.records import Headers, Record
 
 PADDING = 64
-"""Bytes behind the last byte of an arena, whatever they are: what reads it in words may run on into them."""
+"""Spare bytes at an arena's end, of any content: readers that load whole words may overrun into them."""
 
 NULL = -1
-"""The size of a key or value that is null."""
+"""Stands for the size of a null key or value."""
+
+
+class RecordColumns(NamedTuple):
+    """Columns of n records; positions are byte positions in a block's arena.
+
+    Parameters
+    ----------
+    offset
+        int64[n], strictly increasing.
+    timestamp
+        int64[n], ns since 1970 UTC, `NO_TIME` for a record without one.
+    value_at, value_size
+        int64[n], where each value starts and its size in bytes, `NULL` for a null value.
+    key_at, key_size
+        The same for keys; None if no record has a key.
+    """
+
+    offset: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+    value_at: NDArray[np.int64]
+    value_size: NDArray[np.int64]
+    key_at: NDArray[np.int64] | None = None
+    key_size: NDArray[np.int64] | None = None
 
 
 class RecordBlock(Sequence[Record]):
-    """Records in order, their bytes in one arena; a slice of a block is a block over the same arena.
+    """Records in order, their bytes in one arena; a slice is a block over the same arena.
 
-    An element is a `Record`, made when it is asked for.
+    An element is a `Record`, created on access.
 
     Parameters
     ----------
     arena
-        uint8, the bytes that all positions are of; its last `PADDING` bytes belong to no record.
-        It must not change as long as any block, or anything decoded from it, is in use.
-    offset
-        int64[n], strictly rising.
-    timestamp
-        int64[n], ns since 1970 UTC, `NO_TIME` where a record has none.
-    value_at, value_size
-        int64[n], where each value begins and how many bytes it has, `NULL` for a null value.
-    key_at, key_size
-        The same of the keys; None where no record has one.
+        uint8; its last `PADDING` bytes belong to no record. It must not change while any block, or
+        anything decoded from it, is in use.
+    columns
+        The records.
     headers
-        Gives the headers of the record at a place of the whole block; None where no record has any.
+        Returns the headers of the record at an index of the original, unsliced block; None if no record
+        has any.
+    first
+        Index of the first record in the original block.
 
     Examples
     --------
@@ -50,40 +70,37 @@ class RecordBlock(Sequence[Record]):
     def __init__(
         self,
         arena: NDArray[np.uint8],
-        offset: NDArray[np.int64],
-        timestamp: NDArray[np.int64],
-        value_at: NDArray[np.int64],
-        value_size: NDArray[np.int64],
-        key_at: NDArray[np.int64] | None = None,
-        key_size: NDArray[np.int64] | None = None,
+        columns: RecordColumns,
         headers: Callable[[int], Headers] | None = None,
         first: int = 0,
     ) -> None:
         self.arena = arena
-        self.offset = offset
-        self.timestamp = timestamp
-        self.value_at = value_at
-        self.value_size = value_size
-        self._key_at = key_at
-        self._key_size = key_size
+        self.offset = columns.offset
+        self.timestamp = columns.timestamp
+        self.value_at = columns.value_at
+        self.value_size = columns.value_size
+        self._key_at = columns.key_at
+        self._key_size = columns.key_size
         self._headers = headers
         self._first = first
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> RecordBlock:
-        """A block of records that are objects already; their keys and headers are not taken along."""
-        found = list(records)
-        values = [record.value for record in found]
+        """A block of existing `Record` objects, without their keys and headers."""
+        rows = list(records)
+        values = [record.value for record in rows]
         size = np.array([NULL if value is None else len(value) for value in values], np.int64)
-        at = np.zeros(len(found), np.int64)
+        at = np.zeros(len(rows), np.int64)
         np.cumsum(np.maximum(size[:-1], 0), out=at[1:])
         joined = bytearray().join([*(value for value in values if value is not None), bytes(PADDING)])
         return cls(
             np.frombuffer(joined, np.uint8),
-            np.array([record.offset for record in found], np.int64),
-            np.array([record.timestamp for record in found], np.int64),
-            at,
-            size,
+            RecordColumns(
+                np.array([record.offset for record in rows], np.int64),
+                np.array([record.timestamp for record in rows], np.int64),
+                at,
+                size,
+            ),
         )
 
     def __len__(self) -> int:
@@ -112,11 +129,11 @@ class RecordBlock(Sequence[Record]):
             yield Record(offset, None if size == NULL else bytes(data[at : at + size]), timestamp)
 
     def value(self, place: int) -> bytes | None:
-        """The bytes of one value, copied; None for a null value."""
+        """A copy of one value's bytes; None for a null value."""
         return self._bytes(int(self.value_at[place]), int(self.value_size[place]))
 
     def key(self, place: int) -> bytes | None:
-        """The bytes of one key, copied; None for a null key."""
+        """A copy of one key's bytes; None for a null key."""
         if self._key_at is None or self._key_size is None:
             return None
         return self._bytes(int(self._key_at[place]), int(self._key_size[place]))
@@ -127,15 +144,13 @@ class RecordBlock(Sequence[Record]):
     def _slice(self, place: slice) -> RecordBlock:
         start, stop, step = place.indices(len(self))
         if step != 1:
-            raise ValueError("a block has no steps")
-        return RecordBlock(
-            self.arena,
+            raise ValueError("a block can only be sliced with step 1")
+        columns = RecordColumns(
             self.offset[start:stop],
             self.timestamp[start:stop],
             self.value_at[start:stop],
             self.value_size[start:stop],
             None if self._key_at is None else self._key_at[start:stop],
             None if self._key_size is None else self._key_size[start:stop],
-            self._headers,
-            self._first + start,
         )
+        return RecordBlock(self.arena, columns, self._headers, self._first + start)

@@ -1,4 +1,4 @@
-"""Records as a log keeps them, and where logs stand."""
+"""Records as a log stores them, and the extents of logs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 NO_TIME = np.iinfo(np.int64).min
-"""The timestamp of a record that has none."""
+"""Stands for the timestamp of a record without one."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 """A record's headers in order: name and raw bytes."""
 
 
 class Partition(NamedTuple):
-    """One ordered log. `incarnation` tells a topic from its namesake that was deleted before it."""
+    """One ordered log. `incarnation` distinguishes a topic from a deleted one of the same name."""
 
     topic: str
     incarnation: str
@@ -25,18 +25,18 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it was stored in the log.
+    """One record as stored in the log.
 
     Parameters
     ----------
     offset
-        Position in its partition (a file: the line's number among its records, from 0).
+        Position in its partition (for a file: the record's index, from 0).
     timestamp
-        ns since 1970 UTC at ms resolution, `NO_TIME` where there is none.
+        ns since 1970 UTC at ms resolution, `NO_TIME` if the record has none.
     key, value
-        Raw bytes, None where null.
+        Raw bytes, None for null.
     headers
-        Name and raw bytes, in order.
+        Names and raw bytes, in order.
     """
 
     offset: int
@@ -48,16 +48,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Where a partition's log stands.
+    """The extent of a partition's log.
 
     Parameters
     ----------
     partition
-        Which log.
+        The log.
     first, end
-        The first offset that is still there, and one past the last.
+        The first offset still retained, and the one after the last.
     start
-        The offset that the configured start (earliest, latest, a time) resolves to.
+        The offset that the configured start (earliest, latest, a timestamp) resolves to.
     """
 
     partition: Partition
@@ -68,9 +68,9 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one partition, in order; `ticks` are times (ns) of recorded ticks that follow them."""
+    """Records of one partition, in order, and the time (ns) and number of a timer that follows them."""
 
     partition: Partition
     records: Sequence[Record]
-    tick: int | None = None
-    tick_number: int | None = None
+    timer_ns: int | None = None
+    timer_number: int | None = None

@@ -1,4 +1,4 @@
-"""The state of one task at a moment, as a checkpoint holds it."""
+"""The state of one task at one moment, as a checkpoint holds it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ State = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """A copy of a task's whole state.
+    """A copy of a task's entire state.
 
     Parameters
     ----------
     meta
-        What is small: slots, watermark, open episodes, counts; nothing but what JSON can hold.
+        The small parts: slots, watermark, open episodes, counts. Only what JSON can hold.
     arrays
         Everything else, by ``part|name``.
     """

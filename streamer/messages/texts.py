@@ -1,4 +1,4 @@
-"""The string columns of a batch: texts become codes only where somebody asks for the column."""
+"""The string columns of a batch: texts are encoded only when the column is read."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 ABSENT = -1
-"""The code of a string that an event does not have."""
+"""The code of a missing string."""
 
 Codes = NDArray[np.int32]
 
 
 class TextSource(Protocol):
-    """A column of texts that have not been made yet."""
+    """A text column that is not encoded yet."""
 
     def text(self, row: int) -> str | None:
-        """The text of one row, None where it has none."""
+        """The text of one row, None if it has none."""
 
     def codes(self, strings: Strings) -> Codes:
-        """The codes of all rows' texts."""
+        """The codes of all rows' texts; new texts are added to `strings`."""
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> TextSource:
-        """The chosen rows only."""
+        """The selected rows."""
 
 
 @dataclass(slots=True, eq=False)
 class Strings(Sequence[str]):
-    """The texts behind codes, each once; it only ever grows."""
+    """The distinct texts that codes index; it only ever grows."""
 
     _texts: list[str] = field(default_factory=list)
     _codes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Strings:
-        """Texts that have their codes already: their places."""
+        """Texts whose codes are their positions."""
         return cls(list(texts), {text: code for code, text in enumerate(texts)})
 
     def __len__(self) -> int:
@@ -48,26 +48,26 @@ class Strings(Sequence[str]):
         return self._texts[code]
 
     def code(self, text: str) -> int:
-        """The code of a text; the next one where it is new."""
+        """The code of a text; a new text gets the next one."""
         code = self._codes.setdefault(text, len(self._texts))
         if code == len(self._texts):
             self._texts.append(text)
         return code
 
     def find(self, text: str) -> int | None:
-        """The code of a text, None where it has none."""
+        """The code of a text, None if it has none."""
         return self._codes.get(text)
 
 
 class Texts(Mapping[str, Codes]):
-    """Codes by name of field, int32[n], `ABSENT` where an event has none.
+    """Codes by field name, int32[n], `ABSENT` where an event lacks the field.
 
     Parameters
     ----------
     strings
-        What the codes are of; columns that are made add to it.
+        What the codes index; encoding a column adds to it.
     columns
-        Those that are there, and those that are still to be made.
+        Encoded columns, and sources of those not encoded yet.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class Texts(Mapping[str, Codes]):
         return column
 
     def text(self, name: str, row: int) -> str | None:
-        """What one event has under a name; no column is made for it."""
+        """One event's text; the column is not encoded for it."""
         column = self._columns.get(name)
         if column is None:
             return None
@@ -103,7 +103,7 @@ class Texts(Mapping[str, Codes]):
         return None if code == ABSENT else self.strings[code]
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Texts:
-        """The chosen rows only; codes stay what they are."""
+        """The selected rows; codes do not change."""
         return Texts(
             self.strings,
             {
@@ -112,25 +112,25 @@ class Texts(Mapping[str, Codes]):
             },
         )
 
-    def and_also(self, columns: Mapping[str, Codes | TextSource]) -> Texts:
-        """These columns and some more."""
+    def with_columns(self, columns: Mapping[str, Codes | TextSource]) -> Texts:
+        """These columns and additional ones."""
         return Texts(self.strings, {**self._columns, **columns})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lazy:
-    """A `TextSource` of what a function makes of each row.
+class LazyTexts:
+    """A `TextSource` whose texts a function computes.
 
     Parameters
     ----------
     rows
-        intp[n], what the function is asked for.
+        intp[n], the function's argument for each row.
     make
-        Gives the text of one of them.
+        Computes the text.
 
     Examples
     --------
-    >>> Lazy(np.arange(2), lambda row: f"t{row}").take(np.array([1])).text(0)
+    >>> LazyTexts(np.arange(2), lambda row: f"t{row}").take(np.array([1])).text(0)
     't1'
     """
 
@@ -142,32 +142,21 @@ class Lazy:
         return self.make(int(self.rows[row]))
 
     def codes(self, strings: Strings) -> Codes:
-        """The codes of all rows' texts; equal rows are made once."""
-        distinct, place = np.unique(self.rows, return_inverse=True)
-        made = [self.make(row) for row in distinct.tolist()]
-        table = [ABSENT if text is None else strings.code(text) for text in made]
-        return np.array(table, np.int32)[place]
+        """The codes of all rows' texts; each distinct argument is computed once."""
+        distinct, inverse = np.unique(self.rows, return_inverse=True)
+        texts = [self.make(row) for row in distinct.tolist()]
+        codes = [ABSENT if text is None else strings.code(text) for text in texts]
+        return np.array(codes, np.int32)[inverse]
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Lazy:
-        """The chosen rows only."""
-        return Lazy(self.rows[rows], self.make)
-
-
-def whole_numbers(values: NDArray[np.int64], present: NDArray[np.bool_]) -> Lazy:
-    """Whole numbers as texts, such as ids, where they are present."""
-    return Lazy(np.arange(len(values)), partial(_whole, values, present))
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> LazyTexts:
+        """The selected rows."""
+        return LazyTexts(self.rows[rows], self.make)
 
 
-def spans(arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]) -> Lazy:
-    """Texts that lie in an arena as UTF-8; a size below 0 is no text."""
-    return Lazy(np.arange(len(at)), partial(_span, arena, at, size))
+def integers_as_texts(values: NDArray[np.int64], present: NDArray[np.bool_]) -> LazyTexts:
+    """Integers, such as ids, as texts; None where not present."""
+    return LazyTexts(np.arange(len(values)), partial(_integer_text, values, present))
 
 
-def _whole(values: NDArray[np.int64], present: NDArray[np.bool_], row: int) -> str | None:
+def _integer_text(values: NDArray[np.int64], present: NDArray[np.bool_], row: int) -> str | None:
     return str(values[row]) if present[row] else None
-
-
-def _span(arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64], row: int) -> str | None:
-    if size[row] < 0:
-        return None
-    return arena[at[row] : at[row] + size[row]].tobytes().decode()

@@ -1,4 +1,4 @@
-"""The one place that looks at the wall clock."""
+"""The only place that reads the wall clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class SystemClock:
-    """The machine's wall clock; an `alerts.contracts.Clock`."""
+    """The machine's wall clock; an `alerts.clock.Clock`."""
 
     def now(self) -> float:
         """Seconds since 1970 UTC."""

@@ -1,4 +1,4 @@
-"""Says from time to time that all is at work, with counts: silence then means quiet and not death."""
+"""Heartbeats: a message with counts every so often, so that silence means quiet and not dead."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Row, delete, insert, select, update
 
-from alerts.alert import Alert
-from alerts.contracts import Clock
+from alerts.alert import Alert, Observation
+from alerts.clock import Clock
+from alerts.service_alert import HEARTBEAT, service_alert
+from alerts.stages.view import SUMMARISED
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
-from streamer.store.deliveries import PARKED, PENDING, SUMMARISED, TRYING
-from streamer.store.mutes import StoreMutes
-from streamer.store.service_alerts import HEARTBEAT, raise_service_alert, service_alert
+from streamer.store.deliveries import PARKED, PENDING, TRYING
+from streamer.store.service_alerts import raise_service_alert
+from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 _OPEN = (PENDING, TRYING, PARKED)
@@ -26,9 +29,9 @@ class Counts:
     Parameters
     ----------
     records, alerts, dead_letters
-        How many were consumed, fired, refused.
+        How many were consumed, fired and refused.
     source
-        How the source is, for people: ``reading``, ``not answering``, ``recovering``.
+        State of the source, for people: ``reading``, ``not answering``, ``recovering``.
     """
 
     records: int = 0
@@ -38,21 +41,21 @@ class Counts:
 
 
 class HeartbeatSender:
-    """Puts a heartbeat into the store when one is due, owed to its receivers.
+    """Puts a heartbeat for each of its receivers into the store when one is due.
 
-    One that could not go out is replaced by the next, so that a receiver that was away gets one and not
-    hundreds; those that have arrived are forgotten. It is never muted and never summarised.
+    The next heartbeat replaces one that could not be sent, so that a receiver that was away gets one and
+    not hundreds; those that have arrived are deleted. They are never muted and never summarised.
 
     Parameters
     ----------
     database
         The open store.
     settings
-        To whom, and how often.
+        Its receivers and its interval.
     clock
         Wall-clock time.
     counts
-        What there is to say.
+        What it reports.
     """
 
     def __init__(
@@ -62,15 +65,15 @@ class HeartbeatSender:
         self._settings = settings
         self._clock = clock
         self._counts = counts
-        self._mutes = StoreMutes(database)
+        self._silences = StoreSilences(database)
         self._last = Counts()
         self._last_at: float | None = None
         self._kept: list[str] | None = None
 
     def beat(self) -> Sequence[str]:
-        """Write one down if it is due; the receivers that have something to send then."""
+        """Put one into the store if it is due; the receivers that it is for."""
         now = self._clock.now()
-        # a clock that was set back must not silence it
+        # a clock that was set back must not delay it
         if self._last_at is not None and 0 <= now - self._last_at < self._settings.every_s:
             return ()
         counts = self._counts()
@@ -86,7 +89,7 @@ class HeartbeatSender:
             "alerts": counts.alerts - before.alerts,
             "dead_letters": counts.dead_letters - before.dead_letters,
         }
-        muted = self._mutes.active(now)
+        muted = self._silences.muted_rules(now)
         since = "so far" if self._last_at is None else f"in the last {now - self._last_at:.0f} s"
         said = (
             f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
@@ -98,10 +101,12 @@ class HeartbeatSender:
             HEARTBEAT,
             (now,),
             "info",
-            now,
-            source={"every_s": self._settings.every_s},
-            values={**new, "source": counts.source},
-            text=text,
+            Observation(
+                ts_event_ns=int(now * NS_PER_SECOND),
+                source={"every_s": self._settings.every_s},
+                values={**new, "source": counts.source},
+                text=text,
+            ),
         )
 
     def _owe(self, alert: Alert, now: float) -> None:
@@ -129,13 +134,13 @@ class HeartbeatSender:
         self._kept = [*sorted(open_), alert.id]
 
     def _left_behind(self) -> list[str]:
-        """The heartbeats of earlier processes; looked for once, since the outbox is long."""
+        """Heartbeats of earlier processes; queried once, since the outbox is long."""
         with self._database.read() as connection:
             return list(connection.scalars(select(outbox.c.alert_id).where(outbox.c.rule == HEARTBEAT)))
 
 
 def _replaced(rows: Sequence[Row[int, str, str, str]]) -> list[int]:
-    """What the next heartbeat makes needless; the newest that is parked stays, and so is told of once."""
+    """Those that the next heartbeat replaces; the newest parked one stays, so parking is reported once."""
     parked = {row.receiver: row.n for row in rows if row.state == PARKED}
     return [
         row.n

@@ -1,4 +1,4 @@
-"""What the configuration says of heartbeats."""
+"""Settings of heartbeats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _several(value: object) -> object:
 
 
 class HeartbeatSettings(BaseModel):
-    """A service message with counts, so that silence means quiet and not death.
+    """A service message with counts, so that silence means quiet and not dead.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""When checkpoints are taken, and how they get from memory to the store without holding up detection."""
+"""When checkpoints are taken, and how they reach the store without blocking detection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectors.slots import SlotArrays, all_arrays
+from detectors.slot_arrays import SlotArrays, all_arrays
 from streamer.messages.outcome import Outcome
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.runner import Runner
@@ -22,12 +22,12 @@ from streamer.store.checkpoints import (
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
-_WORTH_A_WAIT_BYTES = 4_194_304  # getting less takes a millisecond or two
-_WORK_PER_CHECKPOINT = 50  # the time a checkpoint takes may be at most 1/50 = 2 % of all
+_RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
+_INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time
 
 
 @dataclass(frozen=True, slots=True)
-class _Writing:
+class _PendingWrite:
     owner: TaskRow
     row: CheckpointRow
     status: Mapping[str, Any]
@@ -35,23 +35,23 @@ class _Writing:
 
 
 class Checkpointer:
-    """Takes a checkpoint of every task from time to time.
+    """Takes a checkpoint of every task at intervals.
 
-    The state is copied where detection stands, then written beside it by a thread; the store
-    hears of a file only when it is safely on disk.
+    The state is copied on the engine's thread and written by another; a file is registered in the store
+    only once it is safely on disk.
 
     Parameters
     ----------
     ledger
-        Where checkpoints are registered.
+        Registers the checkpoints.
     folder
-        Where their files go.
+        Holds their files.
     every_s
-        Seconds between checkpoints, at least; more where taking them costs over 2 % of the time.
+        Minimum seconds between checkpoints; longer if taking them costs more than 2 % of the time.
     clock
-        Monotonic seconds; asked by the writing thread too.
-    told
-        Called with the size in bytes of each checkpoint that the store has, and the seconds it took.
+        Monotonic seconds; the writing thread reads it too.
+    on_completed
+        Called for each registered checkpoint with its size in bytes and the seconds it took to write.
     """
 
     def __init__(
@@ -60,104 +60,104 @@ class Checkpointer:
         folder: Path,
         every_s: float,
         clock: Callable[[], float],
-        told: Callable[[int, float], None] = lambda _size, _took_s: None,
+        on_completed: Callable[[int, float], None] = lambda _size, _took_s: None,
     ) -> None:
-        self._told = told
+        self._on_completed = on_completed
         self._ledger = ledger
         self._folder = folder
         self._every_s = every_s
         self._clock = clock
         self._next_at = clock() + every_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._writing: list[_Writing] = []
-        self._reserving: Future[None] | None = None
+        self._pending: list[_PendingWrite] = []
+        self._reservation: Future[None] | None = None
         self._cost_s = 0.0
-        self._done_seq: dict[int, int] = {}
+        self._last_seq: dict[int, int] = {}
 
     def work(self, runners: Iterable[Runner]) -> bool:
-        """Register what has been written, begin what is due; True when a checkpoint was completed.
+        """Register written checkpoints and start those that are due; True if any was registered.
 
         Raises
         ------
         TapewatchError
-            When a file could not be written, or the store not be told.
+            When a file cannot be written, or not be registered.
         """
         completed = False
-        if self._writing and all(each.written.done() for each in self._writing):
+        if self._pending and all(each.written.done() for each in self._pending):
             completed = self._register()
-            self._next_at = self._clock() + max(self._every_s, _WORK_PER_CHECKPOINT * self._cost_s)
-        if not self._writing and self._clock() >= self._next_at and self._is_reserved():
+            self._next_at = self._clock() + max(self._every_s, _INTERVAL_PER_COST * self._cost_s)
+        if not self._pending and self._clock() >= self._next_at and self._memory_reserved():
             self._begin(runners)
-            if not self._writing:
+            if not self._pending:
                 self._next_at = self._clock() + self._every_s
         return completed
 
-    def _is_reserved(self) -> bool:
-        """Whether there is memory for the copies; the thread gets it, so that nothing else waits for it."""
-        if self._reserving is None:
+    def _memory_reserved(self) -> bool:
+        """Whether there is memory for the copies; the thread allocates it, so the engine need not wait."""
+        if self._reservation is None:
             arrays = all_arrays()
-            if sum(each.lacks_for_copies() for each in arrays) < _WORTH_A_WAIT_BYTES:
+            if sum(each.lacks_for_copies() for each in arrays) < _RESERVE_AHEAD_BYTES:
                 return True
-            self._reserving = self._thread.submit(_reserve, arrays)
-        if not self._reserving.done():
+            self._reservation = self._thread.submit(_reserve, arrays)
+        if not self._reservation.done():
             return False
-        self._reserving.result()
-        self._reserving = None
+        self._reservation.result()
+        self._reservation = None
         return True
 
     def take_now(self, runners: Iterable[Runner]) -> None:
-        """Take a checkpoint of these tasks and wait until the store has it.
+        """Take a checkpoint of each of these tasks and wait until they are registered.
 
         Raises
         ------
         TapewatchError
-            As `work` does.
+            See `work`.
         """
         self._register()
         self._begin(runners)
         self._register()
 
     def close(self) -> None:
-        """Wait for the thread."""
+        """Wait for the thread and stop it."""
         self._thread.shutdown(wait=True)
 
     def _begin(self, runners: Iterable[Runner]) -> None:
         began = self._clock()
         for runner in runners:
-            if runner.live and self._done_seq.get(runner.row.id) != runner.journal.seq:
-                self._writing.append(self._copied(runner))
+            if runner.live and self._last_seq.get(runner.row.id) != runner.journal.seq:
+                self._pending.append(self._start_write(runner))
         self._cost_s = self._clock() - began
 
-    def _copied(self, runner: Runner) -> _Writing:
+    def _start_write(self, runner: Runner) -> _PendingWrite:
         runner.commit(Outcome(ignored=runner.task.ignored))
         row = CheckpointRow(
             task_id=runner.row.id,
             seq=runner.journal.seq,
             position=runner.position,
-            tick_number=runner.task.last_tick.number,
+            timer_number=runner.task.last_timer.number,
             config_hash=runner.task.plan.config_hash,
         )
         name = checkpoint_name(row.task_id, row.seq, runner.row.epoch)
         written = self._thread.submit(self._write, name, snapshot(runner.task))
-        return _Writing(runner.row, row, status_document(runner.task), written)
+        return _PendingWrite(runner.row, row, status_document(runner.task), written)
 
-    def _write(self, name: str, taken: Snapshot) -> tuple[WrittenCheckpoint, float]:
+    def _write(self, name: str, state: Snapshot) -> tuple[WrittenCheckpoint, float]:
         began = self._clock()
-        written = write_checkpoint(self._folder, name, taken)
+        written = write_checkpoint(self._folder, name, state)
         return written, self._clock() - began
 
     def _register(self) -> bool:
-        writing, self._writing = self._writing, []
+        pending, self._pending = self._pending, []
         began = self._clock()
-        for each in writing:
+        for each in pending:
             written, took_s = each.written.result()
             self._cost_s += took_s
             for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
                 remove_checkpoint(self._folder, stale)
-            self._done_seq[each.row.task_id] = each.row.seq
-            self._told(written.size, took_s)
+            self._last_seq[each.row.task_id] = each.row.seq
+            self._on_completed(written.size, took_s)
         self._cost_s += self._clock() - began
-        return bool(writing)
+        return bool(pending)
 
 
 def _reserve(arrays: Iterable[SlotArrays]) -> None:

@@ -1,4 +1,4 @@
-"""Compiles a configuration into a plan; whatever cannot be compiled is said with its place in the file."""
+"""Compiles a configuration into a plan; errors carry their place in the file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def compile_plan(config: ConfigFile) -> Plan:
     Raises
     ------
     ConfigError
-        With every expression, feature, text and detector that is wrong, each with its place.
+        With every expression, feature, text and detector that is wrong, each with its place in the file.
     """
     settings = config.settings
     problems = _detector_problems(config)
@@ -56,20 +56,20 @@ def compile_plan(config: ConfigFile) -> Plan:
 
 
 def compile_document(text: str) -> Plan:
-    """The plan of a configuration that a store remembers.
+    """The plan of a detect document from the store.
 
     Raises
     ------
     TapewatchError
-        When this version cannot make anything of it.
+        When this version cannot read it.
     """
     try:
         document: dict[str, Any] = json.loads(text)
         return compile_plan(ConfigFile.of(settings_from_detect(document)))
     except (ValueError, KeyError) as error:
         raise TapewatchError(
-            f"a configuration that the store remembers means nothing to this version ({error}): let the "
-            "version that ran with it stop cleanly (SIGTERM), or start with a new store"
+            f"this version cannot read a configuration in the store ({error}): let the version that ran "
+            "with it stop cleanly (SIGTERM), or start with a new store"
         ) from error
 
 
@@ -88,13 +88,13 @@ def _rules(config: ConfigFile, problems: list[Problem]) -> tuple[Rule, ...]:
 def _detector_problems(config: ConfigFile) -> list[Problem]:
     problems: list[Problem] = []
     for name, settings in config.settings.detectors.items():
-        before = len(problems)
+        known_problems = len(problems)
         for position, feature in enumerate(settings.features):
             path = ("detectors", name, "features", position)
             problems += _input_problems(config, path, feature)
         if settings.target is not None:
             problems += _input_problems(config, ("detectors", name, "target"), settings.target)
-        if len(problems) == before:
+        if len(problems) == known_problems:
             problems += _model_problems(config, name, settings)
     return problems
 
@@ -130,15 +130,15 @@ def _feeds(settings: Settings) -> tuple[Feed, ...]:
 def _features(
     detectors: Iterable[DetectorSettings], rules: Sequence[Rule], watched: Iterable[str]
 ) -> tuple[str, ...]:
-    named: dict[str, None] = {}
+    names: dict[str, None] = {}
     for detector in detectors:
-        named.update(dict.fromkeys(detector.features))
+        names.update(dict.fromkeys(detector.features))
         if detector.target is not None:
-            named[detector.target] = None
+            names[detector.target] = None
     for rule in rules:
-        named.update(dict.fromkeys(rule.names))
-    named.update(dict.fromkeys(watched))
-    return tuple(name for name in named if _is_feature(name))
+        names.update(dict.fromkeys(rule.names))
+    names.update(dict.fromkeys(watched))
+    return tuple(name for name in names if _is_feature(name))
 
 
 def _is_feature(name: str) -> bool:
@@ -148,36 +148,36 @@ def _is_feature(name: str) -> bool:
 def _inactive(
     rules: Sequence[Rule], detectors: Mapping[str, DetectorSettings], feeds: Sequence[Feed]
 ) -> dict[str, tuple[str, ...]]:
-    """Rules whose condition names a field that no feed can provide, with those fields."""
+    """Rules whose condition needs fields that no feed provides, with those fields."""
     provided: set[str] = set()
     for feed in feeds:
         provided = provided.union(*feed.format.provides.values())
-    found = {}
+    inactive = {}
     for rule in rules:
         missing = tuple(name for name in fields_of(rule.condition.names, detectors) if name not in provided)
         if missing:
-            found[rule.name] = missing
-    return found
+            inactive[rule.name] = missing
+    return inactive
 
 
 def fields_of(names: Iterable[str], detectors: Mapping[str, DetectorSettings]) -> tuple[str, ...]:
-    """The event fields behind names of fields, features and detectors' outputs, each once, in order.
+    """The event fields that fields, features and detectors' outputs need, each once, in order.
 
     Examples
     --------
     >>> fields_of(["size", "spread_bps", "notional"], {})
     ('size', 'ask_price', 'bid_price', 'price')
     """
-    found: dict[str, None] = {}
+    fields: dict[str, None] = {}
     for name in names:
         detector = name.partition(".")[0] if "." in name else None
         if detector is not None:
             inputs = detectors[detector].features
-            found.update(dict.fromkeys(fields_of(inputs, {})))
+            fields.update(dict.fromkeys(fields_of(inputs, {})))
         elif name in DERIVED:
-            found.update(dict.fromkeys(DERIVED[name].inputs))
+            fields.update(dict.fromkeys(DERIVED[name].inputs))
         elif name in FIELDS:
-            found[name] = None
+            fields[name] = None
         elif name not in ("venue", "symbol"):
-            found.update(dict.fromkeys(fields_of(sorted(parse_feature(name).needs), {})))
-    return tuple(found)
+            fields.update(dict.fromkeys(fields_of(sorted(parse_feature(name).needs), {})))
+    return tuple(fields)

@@ -1,4 +1,4 @@
-"""What state each detector is in: how much of its warm-up is left, by what the daemon last wrote down."""
+"""How far each detector is in its warm-up, from the statuses that the daemon stored last."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detectors.detector_settings import ModelStep
+from detectors.models.model import STATUS_NAMES
 from streamer.pipeline.plan import Plan
 
 
@@ -17,9 +18,9 @@ class DetectorState:
     Parameters
     ----------
     name, model
-        What it is called, and what it is made of.
+        Its name, and its model or pipeline of models.
     warming, ready, quarantined
-        How many instruments are in each state.
+        Instruments in each state.
     """
 
     name: str
@@ -30,7 +31,7 @@ class DetectorState:
 
     @property
     def warm_up(self) -> str:
-        """What is left of its warm-up, for a person.
+        """What is left of its warm-up, in words.
 
         Examples
         --------
@@ -58,22 +59,22 @@ def detector_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[D
     plan
         The detectors.
     statuses
-        What each task of the store last said of itself; empty where none ever ran.
+        The last status of each task in the store; empty before the first run.
     """
     states = []
     for name, settings in plan.detectors.items():
-        said = [status["detectors"].get(name, {}) for status in statuses]
+        counts = [status["detectors"].get(name, {}) for status in statuses]
         states.append(
             DetectorState(
                 name,
-                _model(settings.model),
-                *(sum(each.get(state, 0) for each in said) for state in ("warming", "ready", "quarantined")),
+                _model_name(settings.model),
+                *(sum(each.get(state, 0) for each in counts) for state in STATUS_NAMES),
             )
         )
     return states
 
 
-def _model(model: str | ModelStep | tuple[str | ModelStep, ...]) -> str:
+def _model_name(model: str | ModelStep | tuple[str | ModelStep, ...]) -> str:
     if isinstance(model, str):
         return model
-    return " | ".join(_model(step) for step in model) if isinstance(model, tuple) else model.model
+    return " | ".join(_model_name(step) for step in model) if isinstance(model, tuple) else model.model

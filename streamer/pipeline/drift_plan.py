@@ -1,4 +1,4 @@
-"""Which drifts a plan watches: the names of the configuration, understood."""
+"""What a plan watches for drift: the names of the configuration, resolved."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from detectors.features import UnknownFeatureError, parse_feature
 from detectors.features.names import Feature
 from streamer.config.errors import Path, Problem, did_you_mean
 from streamer.config.file import ConfigFile
+from streamer.messages.time_units import NS_PER_SECOND
 
 ALERT_RATE = "alert_rate"
-"""The watched name of how many alerts there are, per minute."""
+"""The watched name for the number of alerts per minute."""
 
 _ALERTS_BLOCK_S = 10
 _LONGEST_BLOCK_S = 3600
-_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,15 @@ class Watch:
     Parameters
     ----------
     name
-        As it was written.
+        As configured.
     source
-        What stands behind it.
+        What it is.
     block_s
-        Seconds that one value covers at least: values of a window overlap within it.
+        Minimum seconds that one value averages; values of a windowed feature overlap in shorter ones.
     kinds
-        The kinds of events that bring a new value.
+        The kinds of events that give a new value.
     detector
-        Whose score it is, None where it is none.
+        The detector whose score it is, None for anything else.
     """
 
     name: str
@@ -50,16 +50,16 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class DriftPlan:
-    """What is watched.
+    """What is watched for drift.
 
     Parameters
     ----------
     watches
-        In the configuration's order.
+        In configuration order.
     per_instrument
-        True where every instrument has a series of its own, else a task has one.
+        True if each instrument has its own series, False for one series per task.
     severity
-        Of the alerts.
+        The alerts' severity.
     """
 
     watches: tuple[Watch, ...] = ()
@@ -68,30 +68,30 @@ class DriftPlan:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The features that are watched."""
+        """The watched features."""
         return tuple(watch.name for watch in self.watches if watch.source == "feature")
 
 
 def compile_drift(config: ConfigFile, problems: list[Problem]) -> DriftPlan:
-    """The drift part of a plan; what is wrong with it is added to `problems`."""
+    """The drift part of a plan; its errors are added to `problems`."""
     settings = config.settings.drift
     if DRIFT in config.settings.rules.enabled:
         path: Path = ("rules", DRIFT)
         problems.append(
-            config.key_problem(path, f"'{DRIFT}' is what drifts are called: give the rule another name")
+            config.key_problem(path, f"'{DRIFT}' is the rule name of drift alerts: rename this rule")
         )
     watches = []
     for position, name in enumerate(settings.watch):
-        found = _watch(name, config.settings.detectors)
-        if isinstance(found, str):
-            problems.append(config.problem(("drift", "watch", position), found))
+        watch = _watch(name, config.settings.detectors)
+        if isinstance(watch, str):
+            problems.append(config.problem(("drift", "watch", position), watch))
         else:
-            watches.append(found)
+            watches.append(watch)
     return DriftPlan(tuple(watches), settings.per_instrument, settings.severity)
 
 
 def _watch(name: str, detectors: Mapping[str, DetectorSettings]) -> Watch | str:
-    """What a name stands for, or what is wrong with it."""
+    """The watch that a name stands for, or what is wrong with the name."""
     if name == ALERT_RATE:
         return Watch(name, "alerts", _ALERTS_BLOCK_S, frozenset())
     detector, dot, output = name.partition(".")
@@ -100,7 +100,7 @@ def _watch(name: str, detectors: Mapping[str, DetectorSettings]) -> Watch | str:
             known = [f"{each}.score" for each in detectors]
             return f"there is no detector '{detector}'{did_you_mean(name, known)}"
         if output != "score":
-            return f"of a detector only the score is watched: '{detector}.score'"
+            return f"only a detector's score can be watched: '{detector}.score'"
         inputs = detectors[detector].features
         return Watch(name, "score", _block_s(_features(inputs)), frozenset(), detector)
     try:
@@ -116,20 +116,20 @@ def _names(detectors: Iterable[str]) -> list[str]:
 
 
 def _features(inputs: Iterable[str]) -> list[Feature]:
-    found = []
+    features = []
     for name in inputs:
         try:
-            found.append(parse_feature(name))
+            features.append(parse_feature(name))
         except UnknownFeatureError:
-            continue  # a field of the event, or a mistake that is reported where it stands
-    return found
+            continue  # an event field, or an error reported with the detector
+    return features
 
 
 def _block_s(features: Iterable[Feature], *, of_baseline: bool = False) -> int:
-    """The longest window of these, in seconds; a mean over a horizon is a window, if it is watched itself."""
+    """The longest window in seconds; a baseline's horizon counts only if the baseline itself is watched."""
     spans = [1]
     for feature in features:
         base = feature.base.window_ns if isinstance(feature.base, Feature) else 0
         horizon = feature.horizon_ns if of_baseline and feature.statistic in ("mean", "sd") else 0
-        spans.append(math.ceil(max(feature.window_ns, base, horizon) / _NS))
+        spans.append(math.ceil(max(feature.window_ns, base, horizon) / NS_PER_SECOND))
     return min(max(spans), _LONGEST_BLOCK_S)

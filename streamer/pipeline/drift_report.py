@@ -1,72 +1,67 @@
-"""Turns a drift into the alert that is sent and the record of why."""
+"""Turns a drift into its alert and the record of the decision."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
-from alerts.alert import Alert
+from alerts.alert import Alert, AlertRule, Observation, log_source
 from alerts.one_shot import DRIFT
-from detectors.columns import KIND_NAMES
 from detectors.drift import Drift
+from detectors.event_columns import KIND_NAMES
 from streamer.messages.fold_version import code_version
 from streamer.messages.outcome import Transition
 from streamer.pipeline.drift_plan import Watch
-from streamer.pipeline.identity import alert_id
+from streamer.pipeline.identity import EventReference, alert_id
 from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.report import ReportRows, Value
+from streamer.pipeline.report import EnrichedBatch, Value
 
 
 class DriftReporter:
-    """Writes the drift alerts of one batch.
+    """Builds the drift alerts of one batch.
 
     Parameters
     ----------
     plan, models, slots
-        Of the task; models are detectors' versions by name.
+        The task's; models are detectors' versions by name.
     rows
         The batch.
     """
 
-    def __init__(self, plan: Plan, models: Mapping[str, str], slots: Slots, rows: ReportRows) -> None:
+    def __init__(self, plan: Plan, models: Mapping[str, str], slots: Slots, rows: EnrichedBatch) -> None:
         self._plan = plan
         self._models = models
         self._slots = slots
         self._rows = rows
 
     def report(self, watch: Watch, version: str, drift: Drift) -> Transition:
-        """The one transition of a drift: it fires, and nothing resolves it."""
-        batch, partition = self._rows.batch, self._rows.origin.partition
+        """The only transition of a drift: it fires and is never resolved."""
+        batch, partition = self._rows.batch, self._rows.source.partition
         offset, index = int(batch.offset[drift.row]), int(batch.index[drift.row])
         instrument = self._slots.instruments[drift.series] if self._plan.drift.per_instrument else None
-        about = (watch.name, *(instrument or ()))
-        values = _values(watch, drift)
+        subject = (watch.name, *(instrument or ()))
         where = f"{partition.topic}[{partition.partition}]" if instrument is None else " ".join(instrument)
-        alert = Alert(
-            id=alert_id(DRIFT, version, about, watch.detector, partition, offset, index, None),
-            origin="detect",
-            transition="fired",
-            number=0,
-            rule=DRIFT,
-            rule_version=version,
-            severity=self._plan.drift.severity,
-            venue=instrument.venue if instrument else None,
-            symbol=instrument.symbol if instrument else None,
-            ts_event_ns=int(batch.ts[drift.row]),
-            source={
-                "topic": partition.topic,
-                "partition": partition.partition,
-                "offset": offset,
-                "index": index,
-            },
-            values=values,
-            detector=watch.detector,
-            score=None,
-            rarity_s=None,
-            model_version=self._models[watch.detector] if watch.detector else None,
-            config_hash=self._plan.config_hash,
-            text=f"{where}: {_words(watch, drift)}",
+        alert = Alert.detected(
+            alert_id(DRIFT, version, subject, watch.detector, EventReference(partition, offset, index)),
+            "fired",
+            0,
+            AlertRule(
+                DRIFT,
+                version,
+                self._plan.drift.severity,
+                self._plan.config_hash,
+                watch.detector,
+                self._models[watch.detector] if watch.detector else None,
+            ),
+            Observation(
+                ts_event_ns=int(batch.ts[drift.row]),
+                source=log_source(partition.topic, partition.partition, offset, index),
+                text=f"{where}: {_description(watch, drift)}",
+                venue=instrument.venue if instrument else None,
+                symbol=instrument.symbol if instrument else None,
+                values=_values(watch, drift),
+            ),
         )
         return Transition(
             alert_id=alert.id,
@@ -90,7 +85,7 @@ class DriftReporter:
             },
             "rule": {
                 "when": f"{watch.name} drifts",
-                "explained": _words(watch, drift),
+                "explained": _description(watch, drift),
                 "settings": {"monitor": drift.evidence.monitor, "seconds_per_value": drift.span_s},
             },
             "versions": {
@@ -120,7 +115,7 @@ def _values(watch: Watch, drift: Drift) -> dict[str, Value]:
     }
 
 
-def _words(watch: Watch, drift: Drift) -> str:
+def _description(watch: Watch, drift: Drift) -> str:
     before, after = drift.before, drift.after
     span = (
         f"80 % of values were between {before.low:.4g} and {before.high:.4g}, "

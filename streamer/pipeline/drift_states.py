@@ -1,4 +1,4 @@
-"""What state each watched name is in: active, warming or inactive, and why."""
+"""The state of each watched name: active, warming or inactive, and why."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ def drift_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[Rule
     Parameters
     ----------
     plan
-        What is watched.
+        What is watched for drift.
     statuses
-        What each task of the store last said of itself; empty where none ever ran.
+        The last status of each task in the store; empty before the first run.
     """
     provided: set[str] = set()
     for feed in plan.feeds:
         provided = provided.union(*feed.format.provides.values())
-    found = []
+    states = []
     for watch in plan.drift.watches:
         needed = () if watch.source == "alerts" else fields_of([watch.name], plan.detectors)
         missing = [field for field in needed if field not in provided]
         name = f"{DRIFT}: {watch.name}"
         if missing:
-            found.append(RuleState(name, "inactive", f"missing {', '.join(missing)}"))
+            states.append(RuleState(name, "inactive", f"missing {', '.join(missing)}"))
         else:
-            # a status written under another configuration, or by an older version, says nothing of it
+            # a status of another configuration or an older version has no such key
             counts = [status.get("drifts", {}).get(watch.name) for status in statuses]
-            found.append(_state(name, [each for each in counts if each], plan.drift.per_instrument))
-    return found
+            states.append(_state(name, [each for each in counts if each], plan.drift.per_instrument))
+    return states
 
 
 def _state(name: str, counts: Sequence[Mapping[str, int]], per_instrument: bool) -> RuleState:
@@ -43,9 +43,9 @@ def _state(name: str, counts: Sequence[Mapping[str, int]], per_instrument: bool)
         return RuleState(name, "warming", "the daemon has not consumed anything yet")
     watched, series, drifts = (sum(each[key] for each in counts) for key in ("watched", "series", "drifts"))
     of = "instrument" if per_instrument else "partition"
-    said = []
+    notes = []
     if watched < series or not series:
-        said.append(f"has a whole reference for {watched} of {series} {of}{'' if series == 1 else 's'}")
+        notes.append(f"reference complete for {watched} of {series} {of}{'' if series == 1 else 's'}")
     if drifts:
-        said.append(f"{drifts} drift{'' if drifts == 1 else 's'} so far")
-    return RuleState(name, "active" if watched else "warming", "; ".join(said))
+        notes.append(f"{drifts} drift{'' if drifts == 1 else 's'} so far")
+    return RuleState(name, "active" if watched else "warming", "; ".join(notes))

@@ -1,4 +1,4 @@
-"""The loop: poll, step, commit, tick, checkpoint. `run` and `replay` differ only in what they hand it."""
+"""The loop: poll, step, commit, insert timers, checkpoint. `run` and `replay` differ only in its parts."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Runner
 from streamer.sources.source import Source
 
-_POLL_S = 0.1  # how long a poll waits for records; also how soon a stop is seen
-_NS = 1_000_000_000
+_POLL_S = 0.1  # how long a poll waits for records; also how long a stop may take to be noticed
 
 
 @dataclass(slots=True)
-class _Pulse:
-    """Event time that was last known for a task, and when (monotonic seconds) that was."""
+class _TimeAnchor:
+    """A task's event time (ns) at a monotonic time (s); timers count on from it."""
 
     ts_ns: int
     at_s: float
 
 
 class Engine:
-    """Moves every task of one process.
+    """Runs every task of one process.
 
     Parameters
     ----------
     source
         Where records come from.
     recovery
-        Brings a partition's task to where it stood.
+        Restores the task of a partition.
     checkpointer
-        None where nothing is to be kept (a replay).
-    ticks_every_s
-        Seconds between ticks; None for none.
+        None to keep no checkpoints (a replay).
+    timer_every_s
+        Seconds between timers; None for no timers.
     clock
         Monotonic seconds.
     """
@@ -48,21 +48,21 @@ class Engine:
         recovery: Recovery,
         checkpointer: Checkpointer | None,
         *,
-        ticks_every_s: float | None,
+        timer_every_s: float | None,
         clock: Callable[[], float],
     ) -> None:
         self._source = source
         self._recovery = recovery
         self._checkpointer = checkpointer
-        self._ticks_every_s = ticks_every_s
+        self._timer_every_s = timer_every_s
         self._clock = clock
-        self._next_tick_at = clock()
+        self._next_timer_at = clock()
         self._runners: dict[Partition, Runner] = {}
-        self._pulses: dict[Partition, _Pulse] = {}
+        self._anchors: dict[Partition, _TimeAnchor] = {}
 
     @property
     def runners(self) -> Mapping[Partition, Runner]:
-        """The tasks at work, by partition."""
+        """The running tasks, by partition."""
         return self._runners
 
     def run(
@@ -71,27 +71,27 @@ class Engine:
         opened: Callable[[], None] = lambda: None,
         between: Callable[[], None] = lambda: None,
     ) -> None:
-        """Work until stopped, or until the source has no more; then finish what is owed.
+        """Run until stopped, or until the source is exhausted; then take the last checkpoints.
 
         Parameters
         ----------
         stopped
-            Looked at between polls.
+            Checked between polls.
         opened
-            Called when the source is open.
+            Called once the source is open.
         between
-            Called between polls, where a control input (`reload`) may be given.
+            Called between polls; may call `reload`.
 
         Raises
         ------
         streamer.errors.TapewatchError
-            When the source, the store or the fold itself is not as it must be. Nothing is
-            checkpointed then: the next start recovers from what was committed.
+            When the source, the store or the fold fails. No checkpoint is taken then: the next start
+            recovers from what was committed.
         """
-        with ExitStack() as leaving:
+        with ExitStack() as stack:
             if self._checkpointer is not None:
-                leaving.callback(self._checkpointer.close)
-            leaving.callback(self._source.close)
+                stack.callback(self._checkpointer.close)
+            stack.callback(self._source.close)
             self._source.open(self)
             opened()
             while not stopped():
@@ -99,95 +99,95 @@ class Engine:
                 for chunk in chunks:
                     self._feed(chunk)
                 if not chunks:
-                    self._pass_holes()
+                    self._skip_compacted()
                     if self._source.exhausted():
                         break
-                self._tick()
+                self._insert_timers()
                 self._checkpoint()
                 between()
             self._finish(list(self._runners.values()))
 
     def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        """Take over partitions: recover each task, and say where to read on.
+        """Take over partitions: recover each task, and return the offsets to read from.
 
-        One that is at work already (its log is not where it was) is finished first, so that nothing
-        it has read counts as lost.
+        A task that is running already (its log has changed) is finished first, so that nothing it has read
+        counts as lost.
         """
         self.revoked([log.partition for log in logs if log.partition in self._runners])
         runners = self._recovery.recover(logs)
-        taken = {log.partition: runner for log, runner in zip(logs, runners, strict=True)}
-        self._runners.update(taken)
-        return {partition: runner.position for partition, runner in taken.items()}
+        assigned = {log.partition: runner for log, runner in zip(logs, runners, strict=True)}
+        self._runners.update(assigned)
+        return {partition: runner.position for partition, runner in assigned.items()}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Give partitions up, with all that is owed for them written."""
-        leaving = [self._runners.pop(partition) for partition in partitions if partition in self._runners]
+        """Give up partitions, after checkpoints of their tasks."""
+        revoked = [self._runners.pop(partition) for partition in partitions if partition in self._runners]
         for partition in partitions:
-            self._pulses.pop(partition, None)
-        if leaving:
-            self._finish(leaving)
+            self._anchors.pop(partition, None)
+        if revoked:
+            self._finish(revoked)
 
     def reload(self, plan: Plan) -> None:
-        """Go on under another plan: every task at once, and those that come later.
+        """Switch to another plan: all running tasks, and those assigned later.
 
-        What a task has consumed so far is committed under the plan it was consumed under, together
-        with the reload. A task that still follows a stored journal turns at its end.
+        What a task has consumed so far is committed under its old plan, together with the reload. A task
+        that still replays a stored journal switches at the end of it.
         """
-        self._recovery.turn_to(plan)
+        self._recovery.switch_to(plan)
         for runner in self._runners.values():
-            runner.turn_to(plan)
+            runner.switch_to(plan)
 
     def _feed(self, chunk: Chunk) -> None:
         runner = self._runners.get(chunk.partition)
         if runner is None:
-            return  # given up by a rebalance inside this poll; its new owner reads these again
+            return  # revoked by a rebalance during this poll; its new owner reads these records again
         if chunk.records:
             runner.consume(chunk.records)
-        if chunk.tick is not None:
-            runner.tick(chunk.tick, chunk.tick_number)
+        if chunk.timer_ns is not None:
+            runner.insert_timer(chunk.timer_ns, chunk.timer_number)
 
-    def _pass_holes(self) -> None:
-        """Go on with tasks whose journal names records that were compacted away at the end of the log."""
-        waiting = [partition for partition, runner in self._runners.items() if not runner.live]
-        at_end = self._source.at_end() if waiting else frozenset()
-        for partition in waiting:
+    def _skip_compacted(self) -> None:
+        """Let tasks continue whose journal refers to records compacted away at the end of the log."""
+        replaying = [partition for partition, runner in self._runners.items() if not runner.live]
+        at_end = self._source.at_end() if replaying else frozenset()
+        for partition in replaying:
             if partition in at_end:
-                self._runners[partition].pass_over()
+                self._runners[partition].skip_missing()
 
-    def _tick(self) -> None:
-        if self._ticks_every_s is None or self._clock() < self._next_tick_at:
+    def _insert_timers(self) -> None:
+        if self._timer_every_s is None or self._clock() < self._next_timer_at:
             return
-        self._next_tick_at = self._clock() + self._ticks_every_s
+        self._next_timer_at = self._clock() + self._timer_every_s
         at_end = self._source.at_end()
         for partition, runner in self._runners.items():
-            pulse = self._pulse(partition, runner)
-            if pulse is None or not runner.live or partition not in at_end:
+            anchor = self._anchor(partition, runner)
+            if anchor is None or not runner.live or partition not in at_end:
                 continue
-            ts_ns = pulse.ts_ns + int((self._clock() - pulse.at_s) * _NS)
-            if ts_ns > runner.task.last_tick.ts_ns:
-                runner.tick(ts_ns)
+            ts_ns = anchor.ts_ns + int((self._clock() - anchor.at_s) * NS_PER_SECOND)
+            if ts_ns > runner.task.last_timer.ts_ns:
+                runner.insert_timer(ts_ns)
 
-    def _pulse(self, partition: Partition, runner: Runner) -> _Pulse | None:
-        """The event time a tick counts from: the watermark, or a tick before a restart."""
-        known = runner.task.watermark
-        if known == NO_TIME:
+    def _anchor(self, partition: Partition, runner: Runner) -> _TimeAnchor | None:
+        """Where the task's timers count from: the watermark, or the last timer before a restart."""
+        watermark = runner.task.watermark
+        if watermark == NO_TIME:
             return None
-        pulse = self._pulses.get(partition)
-        if pulse is None:
-            pulse = _Pulse(max(known, runner.task.last_tick.ts_ns), self._clock())
-        elif known > pulse.ts_ns:
-            pulse = _Pulse(known, self._clock())
-        self._pulses[partition] = pulse
-        return pulse
+        anchor = self._anchors.get(partition)
+        if anchor is None:
+            anchor = _TimeAnchor(max(watermark, runner.task.last_timer.ts_ns), self._clock())
+        elif watermark > anchor.ts_ns:
+            anchor = _TimeAnchor(watermark, self._clock())
+        self._anchors[partition] = anchor
+        return anchor
 
     def _checkpoint(self) -> None:
         if self._checkpointer is not None and self._checkpointer.work(self._runners.values()):
-            self._tell_source()
+            self._commit_positions()
 
     def _finish(self, runners: Sequence[Runner]) -> None:
         if self._checkpointer is not None:
             self._checkpointer.take_now(runners)
-            self._tell_source()
+            self._commit_positions()
 
-    def _tell_source(self) -> None:
+    def _commit_positions(self) -> None:
         self._source.commit({partition: runner.position for partition, runner in self._runners.items()})

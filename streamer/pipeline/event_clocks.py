@@ -1,4 +1,4 @@
-"""Event time, kept row by row: which events are let in, and each instrument's own clock."""
+"""Event time row by row: which events are admitted, and each instrument's own clock."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from detectors.kernels import kernel
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 
 _NO_TIME = int(NO_TIME)
-_NS = 1_000_000_000
 
 
 @kernel
-def _ahead(t, r, watermark, max_ahead):  # type: ignore[no-untyped-def]
+def _is_ahead(t, r, watermark, max_ahead):  # type: ignore[no-untyped-def]
     return r != _NO_TIME and t > r + max_ahead and (watermark == _NO_TIME or t > watermark + max_ahead)
 
 
@@ -25,24 +25,24 @@ def admit(
     max_ahead: int,
     accepted: NDArray[np.bool_],
 ) -> int:
-    """Mark the events to let in, and return the watermark after them.
+    """Mark the events to admit, and return the watermark after them.
 
-    An event more than `max_ahead` ns past both the watermark and its record's timestamp is
-    refused and does not move the watermark; where the record has no timestamp all are let in.
+    An event more than `max_ahead` ns past both the watermark and its record's timestamp is rejected and
+    does not advance the watermark. Without a record timestamp, every event is admitted.
 
     Parameters
     ----------
     ts, record_ts
         int64[n], ns.
     watermark
-        ns before the first row, `NO_TIME` where there was no event yet.
+        Before the first row, ns; `NO_TIME` before the first event.
     max_ahead
         ns.
     accepted
-        bool[n], written.
+        bool[n], output.
     """
     for i in range(ts.shape[0]):
-        accepted[i] = not _ahead(ts[i], record_ts[i], watermark, max_ahead)
+        accepted[i] = not _is_ahead(ts[i], record_ts[i], watermark, max_ahead)
         if accepted[i] and ts[i] > watermark:
             watermark = ts[i]
     return watermark
@@ -59,9 +59,9 @@ def advance(
     slot, ts
         int32[n] and int64[n] ns, in arrival order.
     last
-        int64[slots], ns: each instrument's clock, moved on.
+        int64[slots], ns: each instrument's clock, advanced in place.
     clock
-        int64[n], ns, written.
+        int64[n], ns, output.
     """
     late = 0
     for i in range(slot.shape[0]):
@@ -75,7 +75,7 @@ def advance(
 
 
 @kernel
-def take_in(
+def admit_and_advance(
     ts: NDArray[np.int64],
     record_ts: NDArray[np.int64],
     instrument: NDArray[np.int32],
@@ -86,7 +86,7 @@ def take_in(
     slot: NDArray[np.int32],
     clock: NDArray[np.int64],
 ) -> tuple[bool, int, int]:
-    """Do what `admit`, the numbering of instruments and `advance` do, where nothing stands in the way.
+    """`admit`, slot look-up and `advance` in one pass, if every event is admitted and has a slot.
 
     Parameters
     ----------
@@ -95,44 +95,44 @@ def take_in(
     instrument
         int32[n].
     slots
-        The slot of each instrument, below 0 where it has none yet.
+        The slot of each instrument, negative if it has none yet.
     last
         As in `advance`.
     slot, clock
-        int32[n] and int64[n] ns, written.
+        int32[n] and int64[n] ns, output.
 
     Returns
     -------
-    taken : bool
-        False where an event is refused, or is the first of its instrument: then nothing has been done.
+    admitted : bool
+        False if an event is rejected or is the first of its instrument; then no clock has moved.
     watermark, late : int
-        After the events, and how many were late.
+        The watermark after the events, and how many were late.
     """
     for i in range(ts.shape[0]):
         slot[i] = slots[instrument[i]]
-        if slot[i] < 0 or _ahead(ts[i], record_ts[i], watermark, max_ahead):
+        if slot[i] < 0 or _is_ahead(ts[i], record_ts[i], watermark, max_ahead):
             return False, watermark, 0
         watermark = max(watermark, ts[i])
     return True, watermark, advance(slot, ts, last, clock)
 
 
 @kernel
-def reach(ts: NDArray[np.int64], reached: int, second: NDArray[np.int64]) -> int:
-    """Give each row the second of the highest event time up to it; returns that time.
+def running_seconds(ts: NDArray[np.int64], highest: int, second: NDArray[np.int64]) -> int:
+    """Give each row the second of the highest event time up to it; returns the highest event time.
 
     Parameters
     ----------
     ts
         int64[n], ns, in arrival order.
-    reached
+    highest
         The highest event time before them, ns.
     second
-        int64[n], written; not negative.
+        int64[n], output; not negative.
     """
     last = -1
     for i in range(ts.shape[0]):
-        reached = max(reached, int(ts[i]))
-        if last < 0 or not 0 <= reached - last * _NS < _NS:
-            last = max(reached // _NS, 0)
+        highest = max(highest, int(ts[i]))
+        if last < 0 or not 0 <= highest - last * NS_PER_SECOND < NS_PER_SECOND:
+            last = max(highest // NS_PER_SECOND, 0)
         second[i] = last
-    return reached
+    return highest

@@ -1,4 +1,4 @@
-"""Writes scores and alerts to files, as JSON lines or CSV by the file's name."""
+"""Writes scores to a file, as JSON lines or CSV by the file's suffix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.pipeline.scores import COLUMNS, score_rows
 
 _SUFFIXES = (".jsonl", ".csv")
@@ -19,17 +19,17 @@ _LINE = "{" + ", ".join(f'"{name}": %s' for name in COLUMNS) + "}\n"
 
 
 class ScoreFile:
-    """A file that every score goes to.
+    """A file of all scores.
 
     Parameters
     ----------
     path
-        Ends in ``.jsonl`` or ``.csv``.
+        Its suffix is ``.jsonl`` or ``.csv``.
 
     Raises
     ------
     TapewatchError
-        When it cannot be written, or ends in something else.
+        When it cannot be written, or has another suffix.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,16 +49,16 @@ class ScoreFile:
     ) -> None:
         self._out.close()
 
-    def write(self, work: Work) -> None:
-        """Add the scores of one batch."""
-        rows = score_rows(work.task, work.outcome)
+    def write(self, step: StepResult) -> None:
+        """Append the scores of one step."""
+        rows = score_rows(step.task, step.outcome)
         if self._is_csv:
             self._csv.writerows(rows)
             return
         for topic, partition, venue, symbol, *event, detector, score, rarity, status in rows:
-            named = _text(topic), partition, _text(venue), _text(symbol)
-            found = _text(detector), _number(score), _number(rarity), _text(status)
-            self._out.write(_LINE % (*named, *event, *found))
+            instrument = _text(topic), partition, _text(venue), _text(symbol)
+            result = _text(detector), _number(score), _number(rarity), _text(status)
+            self._out.write(_LINE % (*instrument, *event, *result))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -73,7 +73,7 @@ def _number(value: float | None) -> str:
 
 
 def open_for_writing(path: Path) -> TextIO:
-    """A text file to write, or a clear error."""
+    """Open a text file for writing, or raise a `TapewatchError` that names it."""
     try:
         return path.open("w", encoding="utf-8", newline="")
     except OSError as error:

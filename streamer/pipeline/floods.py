@@ -1,4 +1,4 @@
-"""Counts dead letters by reason and minute, so that a flood becomes one row."""
+"""Counts dead letters by reason and minute, so that a flood is stored as one row."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import replace
 from streamer.messages.batch import DeadLetter
 from streamer.messages.floods import Flood, minute_of
 
-_KEPT_MINUTES = 1_000  # (reason, minute) pairs remembered; the oldest made goes first
+_KEPT_MINUTES = 1_000  # (reason, minute) pairs remembered; the oldest is dropped first
 
 
 class FloodGate:
-    """Lets the first dead letters of a reason and minute through, and counts the rest.
+    """Keeps the first dead letters of each reason and minute, and counts the rest.
 
     Parameters
     ----------
     limit
-        How many of one reason in a minute are kept one by one.
+        Dead letters of one reason and minute that are kept individually.
     """
 
     def __init__(self, limit: int) -> None:
@@ -26,9 +26,9 @@ class FloodGate:
         self._floods: dict[tuple[str, int], Flood] = {}
 
     def sort(self, dead: Sequence[DeadLetter]) -> tuple[tuple[DeadLetter, ...], tuple[Flood, ...]]:
-        """Split dead letters (in log order) into those to keep and the floods they add to."""
+        """Split dead letters (in log order) into those to keep and the floods that count the rest."""
         kept: list[DeadLetter] = []
-        touched: dict[tuple[str, int, int], Flood] = {}
+        updated: dict[tuple[str, int, int], Flood] = {}
         for letter in dead:
             key = (letter.reason, minute_of(letter.record_ts))
             count = self._count(key)
@@ -40,8 +40,8 @@ class FloodGate:
                 flood = Flood(*key, first_offset=letter.offset, last_offset=letter.offset, count=0)
             flood = replace(flood, last_offset=letter.offset, count=flood.count + 1)
             self._floods[key] = flood
-            touched[flood.reason, flood.minute, flood.first_offset] = flood
-        return tuple(kept), tuple(touched.values())
+            updated[flood.reason, flood.minute, flood.first_offset] = flood
+        return tuple(kept), tuple(updated.values())
 
     def _count(self, key: tuple[str, int]) -> int:
         if key not in self._counts and len(self._counts) >= _KEPT_MINUTES:
@@ -52,7 +52,7 @@ class FloodGate:
         return self._counts[key]
 
     def document(self) -> list[list[str | int]]:
-        """All that is remembered, for a checkpoint."""
+        """The counts and floods, for a checkpoint."""
         rows: list[list[str | int]] = []
         for (reason, minute), count in self._counts.items():
             flood = self._floods.get((reason, minute))
@@ -63,7 +63,7 @@ class FloodGate:
         return rows
 
     def restore(self, rows: Sequence[Sequence[str | int]]) -> None:
-        """Take up what `document` gave."""
+        """Continue from what `document` returned."""
         self._counts.clear()
         self._floods.clear()
         for reason, minute, count, *tail in rows:

@@ -1,50 +1,62 @@
-"""Who an alert is: an id that the same input always derives again."""
+"""Alert ids, derived from the input alone: the same input gives the same id."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 
 from streamer.messages.records import Partition
 
-_ID_HEX_DIGITS = 32  # 128 bits: no collision to be expected in any number of alerts a person could read
+_ID_HEX_DIGITS = 32  # 128 bits: a collision is practically impossible
+
+
+@dataclass(frozen=True, slots=True)
+class EventReference:
+    """An event of a log, or a timer.
+
+    Parameters
+    ----------
+    partition
+        The log; its incarnation distinguishes a recreated topic from its predecessor.
+    offset, index
+        The record's offset and the event's index in the record; None for a timer.
+    timer
+        The timer's number in its task; None for an event.
+    """
+
+    partition: Partition
+    offset: int | None = None
+    index: int | None = None
+    timer: int | None = None
 
 
 def alert_id(
-    rule: str,
-    version: str,
-    subject: tuple[str, ...],
-    detector: str | None,
-    partition: Partition,
-    offset: int | None,
-    index: int | None,
-    tick: int | None,
+    rule: str, version: str, subject: tuple[str, ...], detector: str | None, event: EventReference
 ) -> str:
-    """The id of the episode that one event, or one tick, fired.
+    """The id of the episode that an event or a timer fired.
 
     Parameters
     ----------
     rule, version
-        The rule's name and the hash of what it says.
+        The rule's name and version hash.
     subject
         What the alert is about: venue and symbol.
     detector
-        The detector the rule names first, None where it names none.
-    partition
-        The log the event came from; its incarnation keeps a recreated topic's alerts apart.
-    offset, index
-        Where in the log, and which event of that record; None for a tick.
-    tick
-        The tick's number in its task; None for an event.
+        The first detector that the rule names, None if it names none.
+    event
+        What fired it.
 
     Examples
     --------
     >>> log = Partition("spot.trades", "t1", 0)
-    >>> a = alert_id("fat_finger", "v1", ("binance", "BTCUSDT"), None, log, 7, 0, None)
-    >>> a == alert_id("fat_finger", "v1", ("binance", "BTCUSDT"), None, log, 8, 0, None)
+    >>> first, second = EventReference(log, 7, 0), EventReference(log, 8, 0)
+    >>> a = alert_id("fat_finger", "v1", ("binance", "BTCUSDT"), None, first)
+    >>> a == alert_id("fat_finger", "v1", ("binance", "BTCUSDT"), None, second)
     False
     >>> len(a)
     32
     """
-    text = json.dumps([rule, version, subject, detector, *partition, offset, index, tick])
+    place = [*event.partition, event.offset, event.index, event.timer]
+    text = json.dumps([rule, version, subject, detector, *place])
     return hashlib.sha256(text.encode()).hexdigest()[:_ID_HEX_DIGITS]

@@ -1,4 +1,4 @@
-"""Numbers the instruments of a task by first appearance."""
+"""Assigns each instrument of a task a slot, in order of first appearance."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ from numpy.typing import NDArray
 
 from streamer.messages.batch import Batch, Instrument
 
-FULL = -1
+OVER_LIMIT = -1
 """The slot of an instrument beyond the task's limit."""
 
 _UNKNOWN = -2
 
 
 class Slots:
-    """Instruments of one task and their numbers.
+    """The instruments of one task by slot.
 
     Parameters
     ----------
     limit
-        How many instruments a task takes; memory is bounded by it.
+        Maximum number of instruments; it bounds memory.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.instruments: list[Instrument] = []
-        self._number: dict[Instrument, int] = {}
-        self._known: Sequence[Instrument] = ()
+        self._slot_of: dict[Instrument, int] = {}
+        self._table_instruments: Sequence[Instrument] = ()
         self._table = np.empty(0, np.int32)
 
     def __len__(self) -> int:
         return len(self.instruments)
 
     def assign(self, batch: Batch) -> NDArray[np.int32]:
-        """The slot of each row, `FULL` where the task has no room; new instruments get the next number."""
+        """The slot of each row; new instruments get the next slots, or `OVER_LIMIT` beyond the limit."""
         table = self.table(batch)
         slots = table[batch.instrument]
         unknown = np.flatnonzero(slots == _UNKNOWN)
         if len(unknown):
             codes, first_rows = np.unique(batch.instrument[unknown], return_index=True)
             for code in codes[np.argsort(first_rows)]:
-                table[code] = self._slot(batch.instruments[code])
+                table[code] = self._assign_slot(batch.instruments[code])
             slots = table[batch.instrument]
         return slots
 
     def table(self, batch: Batch) -> NDArray[np.int32]:
-        """The slot of each of a batch's instruments, below 0 where it has none.
+        """The slot of each of a batch's instruments, negative if it has none.
 
-        Those that come again with every batch are looked up once.
+        The table is kept as long as batches come with the same list of instruments.
         """
         instruments = batch.instruments
-        kept = self._table if instruments is self._known else np.empty(0, np.int32)
-        if len(kept) < len(instruments):
+        table = self._table if instruments is self._table_instruments else np.empty(0, np.int32)
+        if len(table) < len(instruments):
             grown = np.full(2 * len(instruments), _UNKNOWN, np.int32)
-            grown[: len(kept)] = kept
-            kept = grown
-        self._known, self._table = instruments, kept
-        return kept
+            grown[: len(table)] = table
+            table = grown
+        self._table_instruments, self._table = instruments, table
+        return table
 
     def restore(self, instruments: Iterable[tuple[str, str]]) -> None:
-        """Take up the instruments of a checkpoint, in order."""
+        """Set the instruments from a checkpoint, in slot order."""
         self.instruments = [Instrument(*pair) for pair in instruments]
-        self._number = {instrument: number for number, instrument in enumerate(self.instruments)}
-        self._known, self._table = (), np.empty(0, np.int32)
+        self._slot_of = {instrument: slot for slot, instrument in enumerate(self.instruments)}
+        self._table_instruments, self._table = (), np.empty(0, np.int32)
 
-    def _slot(self, instrument: Instrument) -> int:
-        number = self._number.get(instrument)
-        if number is not None:
-            return number
+    def _assign_slot(self, instrument: Instrument) -> int:
+        slot = self._slot_of.get(instrument)
+        if slot is not None:
+            return slot
         if len(self.instruments) >= self.limit:
-            return FULL
-        number = len(self.instruments)
+            return OVER_LIMIT
+        slot = len(self.instruments)
         self.instruments.append(instrument)
-        self._number[instrument] = number
-        return number
+        self._slot_of[instrument] = slot
+        return slot

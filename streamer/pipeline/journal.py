@@ -1,4 +1,4 @@
-"""What a task consumed, in what order: all that is needed to fold it again."""
+"""What a task consumed and in which order, so that it can be folded again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from streamer.messages.journal_entries import JournalEntry, reach
 
 
 class Journal:
-    """The entries of one task that no commit has written yet.
+    """The journal entries of one task that have not been committed yet.
 
-    Records that follow one another without anything between are one range: how they were
-    cut into batches changes nothing, so it is not remembered.
+    Consecutive batches become one range: batch boundaries do not affect results, so they are not kept.
 
     Examples
     --------
     >>> journal = Journal(0)
-    >>> journal.batch("spot", 0, 0, 99); journal.batch("spot", 0, 100, 149); journal.tick(1, 5)
+    >>> journal.batch("spot", 0, 0, 99); journal.batch("spot", 0, 100, 149); journal.timer(1, 5)
     >>> [(e.seq, e.kind, e.first, e.last) for e in journal.pending]
     [(1, 'batch', 0, 149), (2, 'tick', -1, -1)]
     """
@@ -28,28 +27,28 @@ class Journal:
         self.pending: list[JournalEntry] = []
 
     def batch(self, topic: str, partition: int, first: int, last: int) -> None:
-        """Records `first` to `last` were consumed."""
+        """Append that records `first` to `last` were consumed."""
         if self.pending:
-            before = self.pending[-1]
-            if (before.kind, before.topic, before.partition) == ("batch", topic, partition):
-                self.pending[-1] = replace(before, last=last)
+            previous = self.pending[-1]
+            if (previous.kind, previous.topic, previous.partition) == ("batch", topic, partition):
+                self.pending[-1] = replace(previous, last=last)
                 return
         self._append(JournalEntry(self.seq + 1, "batch", topic, partition, first, last))
 
-    def tick(self, number: int, ts_ns: int) -> None:
-        """A tick was inserted."""
-        self._append(JournalEntry(self.seq + 1, "tick", tick_number=number, ts_ns=ts_ns))
+    def timer(self, number: int, ts_ns: int) -> None:
+        """Append a timer."""
+        self._append(JournalEntry(self.seq + 1, "tick", timer_number=number, ts_ns=ts_ns))
 
     def gap(self, topic: str, partition: int, first: int, last: int) -> None:
-        """Records `first` to `last` were gone before they could be consumed."""
+        """Append that records `first` to `last` were deleted from the log before they were consumed."""
         self._append(JournalEntry(self.seq + 1, "gap", topic, partition, first, last))
 
     def reload(self, config_hash: str) -> None:
-        """Another configuration took over."""
+        """Append a change of configuration."""
         self._append(JournalEntry(self.seq + 1, "reload", data=config_hash))
 
     def written(self) -> None:
-        """A commit holds all of it now."""
+        """Clear the entries: a commit has written them."""
         self.pending.clear()
 
     def _append(self, entry: JournalEntry) -> None:
@@ -58,7 +57,7 @@ class Journal:
 
 
 class JournalReplay:
-    """A stored journal on its way to be followed to its end."""
+    """A stored journal that is being replayed, and what is left of it."""
 
     def __init__(self, entries: Iterable[JournalEntry] = ()) -> None:
         self._entries = deque(entries)
@@ -68,18 +67,18 @@ class JournalReplay:
 
     @property
     def head(self) -> JournalEntry:
-        """What comes next."""
+        """The next entry."""
         return self._entries[0]
 
-    def done(self) -> JournalEntry:
-        """Leave the head behind."""
+    def pop(self) -> JournalEntry:
+        """Remove and return the next entry."""
         return self._entries.popleft()
 
     @property
-    def first_wanted(self) -> int | None:
-        """The first offset that must be read again, None where no records are wanted."""
+    def first_offset(self) -> int | None:
+        """The first offset that must be read again, None if no batches are left."""
         return next((entry.first for entry in self._entries if entry.kind == "batch"), None)
 
     def reach(self, position: int) -> int:
-        """One past the last offset that these entries, or the position before them, consumed or lost."""
+        """One past the last offset consumed or lost by the entries left, at least `position`."""
         return reach(self._entries, position)

@@ -1,4 +1,4 @@
-"""What a trade was worth."""
+"""The notional of trades."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def notional(
     kind, price, size
         int8[n], float64[n] and float64[n].
     out
-        float64[n], written.
+        float64[n], output.
     """
     for i in range(kind.shape[0]):
         out[i] = price[i] * size[i] if kind[i] == _TRADE else np.nan

@@ -1,4 +1,4 @@
-"""The configuration, compiled once: what every task of it computes."""
+"""The compiled configuration, shared by all tasks."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a task computes, and under which name it is remembered.
+    """What a task computes.
 
     Parameters
     ----------
     config_hash
-        The hash of all that follows, as alerts carry it.
+        The hash of `document`, as in alerts.
     document
-        The detect part of the configuration, canonical JSON: the plan can be compiled from it again.
+        The detect part of the configuration as canonical JSON; the plan can be compiled from it.
     feeds
-        Formats by topic or file, the first match decides.
+        Formats by topic or file; the first match applies.
     features
-        Every feature that a rule, a text or a detector names, in order of first mention.
+        Every feature that a detector, a rule or a drift watch uses, in order of first use.
     detectors
         By name, in configuration order.
     rules
@@ -54,9 +54,9 @@ class Plan:
     max_ahead_ns
         How far an event may be past both the watermark and its record's timestamp.
     max_instruments
-        How many instruments a task takes.
+        Instruments per task at most.
     flood
-        How many dead letters of one reason in a minute are kept one by one.
+        Dead letters of one reason and minute that are kept individually.
     drift
         What is watched for drift.
     """
@@ -74,7 +74,7 @@ class Plan:
     drift: DriftPlan
 
     def feed(self, topic: str) -> Feed | None:
-        """How a topic or file is read, None where nothing matches."""
+        """How a topic or file is read, None if nothing matches."""
         for feed in self.feeds:
             if fnmatchcase(topic, feed.match):
                 return feed

@@ -1,159 +1,147 @@
-"""Brings a task to exactly where it stood: checkpoint, then journal, then live."""
+"""Restores a task exactly: from its checkpoint, then its journal, then live."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from streamer.errors import TapewatchError
-from streamer.messages.fold_version import code_version
+from streamer.messages.fold_version import CodeVersion, code_version, own_version
 from streamer.messages.records import Log
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import Runner, Work
+from streamer.pipeline.runner import RecoveredTask, Runner, RunnerContext
 from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
 from streamer.store.checkpoints import DamagedCheckpointError, read_checkpoint, remove_strays
-from streamer.store.ledger import Ledger
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
 log = structlog.get_logger()
 
 
 class Recovery:
-    """Opens tasks, new and known ones.
+    """Opens tasks, new ones and those in the store.
 
     Parameters
     ----------
     plan
-        What tasks are to compute from now on.
-    plan_of
-        Compiles the plan that the store remembers under a configuration hash.
-    ledger, folder
-        The store, and the folder of its checkpoint files.
-    batch_size
-        Records a step.
-    watch
-        Called after every batch.
+        The current plan.
+    context
+        What all runners share, the store's ledger among it.
+    folder
+        The folder of checkpoint files.
     accept_rederivation
-        Fold a journal that another version of the code has written, and keep what is stored
-        where the two disagree.
+        Fold a journal that another fold version has written, and keep what is stored where the two
+        disagree.
     """
 
     def __init__(
         self,
         plan: Plan,
-        plan_of: Callable[[str], Plan],
-        ledger: Ledger,
+        context: RunnerContext,
         folder: Path,
         *,
-        batch_size: int,
-        watch: Callable[[Work], None],
         accept_rederivation: bool = False,
     ) -> None:
         self._plan = plan
-        self._plan_of = plan_of
-        self._ledger = ledger
+        self._context = context
+        self._ledger = context.ledger
         self._folder = folder
-        self._batch_size = batch_size
-        self._watch = watch
         self._accept_rederivation = accept_rederivation
-        self._fresh_store = ledger.is_fresh()
+        self._fresh_store = context.ledger.is_fresh()
 
-    def turn_to(self, plan: Plan) -> None:
-        """Open tasks under this plan from now on; the store remembers it before any journal names it."""
+    def switch_to(self, plan: Plan) -> None:
+        """Open tasks under this plan from now on; it is stored before any journal refers to it."""
         self._ledger.save_config(plan.config_hash, plan.document)
         self._plan = plan
 
     def recover(self, logs: Sequence[Log]) -> list[Runner]:
         """The runners of these logs' tasks, each ready to read at its `position`.
 
-        What a log has lost since is named in a service alert, never passed over.
+        Records that a log has lost since are named in a service alert, never skipped silently.
 
         Raises
         ------
         TapewatchError
-            Where another version of the code has to finish first, or no checkpoint is readable.
+            Where code with another fold version has to finish first, or no checkpoint is readable.
         """
         self._ledger.save_config(self._plan.config_hash, self._plan.document)
-        starts = [(found.partition, found.start if self._fresh_store else found.first) for found in logs]
+        starts = [(each.partition, each.start if self._fresh_store else each.first) for each in logs]
         rows = self._ledger.take_over(starts, self._plan.config_hash, code_version())
-        return [self._recovered(found, row) for found, row in zip(logs, rows, strict=True)]
+        return [self._recover(bounds, row) for bounds, row in zip(logs, rows, strict=True)]
 
-    def _recovered(self, found: Log, row: TaskRow) -> Runner:
-        checkpoint, taken = self._newest_checkpoint(row)
+    def _recover(self, bounds: Log, row: TaskRow) -> Runner:
+        checkpoint, snapshot = self._newest_checkpoint(row)
         replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
         self._check_version(row, replay)
         position = checkpoint.position if checkpoint else row.position
-        if replay.reach(position) > found.end:
-            return self._anew(found, row, (found.end, replay.reach(position) - 1), found.end, _TRUNCATED)
-        wanted = replay.first_wanted
-        if wanted is not None and wanted < found.first:
-            start = max(found.first, replay.reach(position))
-            return self._anew(found, row, (wanted, found.first - 1), start, _UNDERIVABLE)
+        if replay.reach(position) > bounds.end:
+            lost = (bounds.end, replay.reach(position) - 1)
+            return self._start_afresh(row, lost, bounds.end, _TRUNCATED)
+        first = replay.first_offset
+        if first is not None and first < bounds.first:
+            start = max(bounds.first, replay.reach(position))
+            return self._start_afresh(row, (first, bounds.first - 1), start, _UNDERIVABLE)
         if replay:
-            log.info("following the journal", topic=row.partition.topic, partition=row.partition.partition)
-        runner = self._runner(row, checkpoint, taken, replay)
-        if wanted is not None:
-            runner.position = max(position, found.first)
-        runner.follow()
-        if runner.live and runner.position < found.first:
-            _warn_of_loss(row, (runner.position, found.first - 1))
-            runner.skip_to(found.first)
+            log.info("replaying the journal", topic=row.partition.topic, partition=row.partition.partition)
+        runner = self._runner(row, checkpoint, snapshot, replay)
+        if first is not None:
+            runner.position = max(position, bounds.first)
+        runner.advance_replay()
+        if runner.live and runner.position < bounds.first:
+            _warn_of_loss(row, (runner.position, bounds.first - 1))
+            runner.skip_to(bounds.first)
         return runner
 
-    def _anew(self, found: Log, row: TaskRow, lost: tuple[int, int], start: int, detail: str) -> Runner:
-        """A new generation of the task, where what it knew does not fit its log any more."""
+    def _start_afresh(self, row: TaskRow, lost: tuple[int, int], start: int, detail: str) -> Runner:
+        """A new generation of the task: its state does not match its log any more."""
         _warn_of_loss(row, lost)
         fresh = self._ledger.new_generation(row, start, lost, detail, self._plan.config_hash)
         remove_strays(self._folder, row.id, ())
         return self._runner(fresh, None, None, JournalReplay())
 
     def _runner(
-        self, row: TaskRow, checkpoint: CheckpointRow | None, taken: Snapshot | None, replay: JournalReplay
+        self, row: TaskRow, checkpoint: CheckpointRow | None, snapshot: Snapshot | None, replay: JournalReplay
     ) -> Runner:
-        return Runner(
-            self._task(row, checkpoint, taken),
+        recovered = RecoveredTask(
+            self._task(row, checkpoint, snapshot),
             row,
-            self._ledger,
-            replay=replay,
+            replay,
             seq=checkpoint.seq if checkpoint else 0,
             position=checkpoint.position if checkpoint else row.position,
-            batch_size=self._batch_size,
-            plan=self._plan,
-            plan_of=self._plan_of,
-            watch=self._watch,
         )
+        return Runner(recovered, self._plan, self._context)
 
-    def _task(self, row: TaskRow, checkpoint: CheckpointRow | None, taken: Snapshot | None) -> Task:
-        began_under = checkpoint.config_hash if checkpoint else row.first_config_hash
-        plan = self._plan if began_under == self._plan.config_hash else self._plan_of(began_under)
-        if checkpoint is None or taken is None:
+    def _task(self, row: TaskRow, checkpoint: CheckpointRow | None, snapshot: Snapshot | None) -> Task:
+        config_hash = checkpoint.config_hash if checkpoint else row.first_config_hash
+        plan = self._plan if config_hash == self._plan.config_hash else self._context.plan_of(config_hash)
+        if checkpoint is None or snapshot is None:
             return Task(plan, row.partition)
         try:
-            return restore(plan, row.partition, taken)
+            return restore(plan, row.partition, snapshot)
         except (ValueError, KeyError) as error:
+            writer = CodeVersion.parse(checkpoint.code_version)
             raise TapewatchError(
-                f"the checkpoint of {row} was written by tapewatch {checkpoint.code_version}, and this one "
-                f"({code_version()}) cannot go on from it ({error}): go back to that version, or start with "
-                "a new store"
+                f"the checkpoint of {row} was written by {writer or checkpoint.code_version}; this is "
+                f"{own_version()}, which cannot go on from it ({error}): go back to that version, or start "
+                "with a new store"
             ) from error
 
     def _newest_checkpoint(self, row: TaskRow) -> tuple[CheckpointRow | None, Snapshot | None]:
         rows = self._ledger.checkpoints(row.id)
         damaged: list[int] = []
-        found: tuple[CheckpointRow | None, Snapshot | None] = (None, None)
+        newest: tuple[CheckpointRow | None, Snapshot | None] = (None, None)
         for checkpoint in rows:
             try:
-                found = checkpoint, read_checkpoint(self._folder, checkpoint.file, checkpoint.sha256)
+                newest = checkpoint, read_checkpoint(self._folder, checkpoint.file, checkpoint.sha256)
                 break
             except DamagedCheckpointError as error:
-                log.warning("checkpoint passed over", problem=str(error))
+                log.warning("checkpoint skipped", problem=str(error))
                 damaged.append(checkpoint.seq)
-        if found[0] is None and rows and self._ledger.journal_is_cut(row.id):
+        if newest[0] is None and rows and self._ledger.journal_is_cut(row.id):
             raise TapewatchError(
                 f"no readable checkpoint of {row} in {self._folder}: restore that folder from a backup, or "
                 "start with a new store"
@@ -161,15 +149,21 @@ class Recovery:
         if damaged:
             self._ledger.forget_checkpoints(row, damaged)
         remove_strays(self._folder, row.id, [each.file for each in rows if each.seq not in damaged])
-        return found
+        return newest
 
     def _check_version(self, row: TaskRow, replay: JournalReplay) -> None:
-        if replay and row.code_version != code_version() and not self._accept_rederivation:
-            raise TapewatchError(
-                f"the journal of {row} was written by tapewatch {row.code_version}, this is "
-                f"{code_version()}: let that version stop cleanly (SIGTERM) on this store first, or pass "
-                "--accept-rederivation"
-            )
+        """Refuse a pending journal of another fold; the package's version does not matter."""
+        writer, own = CodeVersion.parse(row.code_version), own_version()
+        if not replay or self._accept_rederivation or (writer and writer.fold == own.fold):
+            return
+        if writer is None:
+            by, finisher = f"{row.code_version!r}, which names no fold version", "the version that wrote it"
+        else:
+            by, finisher = str(writer), f"that version, or another with fold version {writer.fold},"
+        raise TapewatchError(
+            f"the journal of {row} was written by {by}; this is {own}: let {finisher} stop cleanly (SIGTERM) "
+            "on this store first, or pass --accept-rederivation"
+        )
 
 
 _TRUNCATED = "the log ends before them; detection starts afresh at its end"

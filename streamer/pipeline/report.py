@@ -1,4 +1,4 @@
-"""Turns a step of an episode into the alert that is sent and the record of why."""
+"""Turns a step of an episode into its alert and the record of the decision."""
 
 from __future__ import annotations
 
@@ -10,103 +10,127 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alert import Alert, over
+from alerts.alert import Alert, AlertRule, Observation, log_source, over
 from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
-from alerts.language.columns import ExpressionColumns as RuleColumns
+from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
-from detectors.columns import KIND_NAMES, Columns
 from detectors.detector import Detector
+from detectors.event_columns import KIND_NAMES, Columns
 from streamer.messages.batch import Batch
 from streamer.messages.fold_version import code_version
 from streamer.messages.outcome import NearMiss, Transition
 from streamer.messages.records import Partition
-from streamer.pipeline.identity import alert_id
+from streamer.pipeline.identity import EventReference, alert_id
 from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.plan import Plan
 
 Value = float | str | None
 
 HELD_BY_FOR = "for"
-"""What holds a near miss back: the rule's `for`."""
+"""The rule's key that held a near miss back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where rows came from: a partition, and the tick's number where they are a tick's."""
+class RowSource:
+    """Where rows came from: a partition, and the timer's number if they are a timer's."""
 
     partition: Partition
-    tick: int | None = None
+    timer: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReportRows:
-    """One batch on its way through a task.
+class EnrichedBatch:
+    """A batch with the columns that a task has computed for it.
 
     Parameters
     ----------
     batch, columns
-        The same n rows, as decoded and as detectors see them.
+        The same n rows as decoded, and as detectors see them.
     numbers
-        float64[n] by name: event fields, then features, then scores, as they are computed.
-    origin
-        Where they came from.
+        float64[n] by name: event fields and features; then scores and rarities, as they are computed.
+    source
+        Where the rows came from.
     """
 
     batch: Batch
     columns: Columns
     numbers: dict[str, NDArray[np.float64]]
-    origin: Origin
+    source: RowSource
 
 
 class OpenAlert(NamedTuple):
-    """An episode that has fired and not resolved: its alert's id, and what it said last."""
+    """An open episode's alert: its id and its last text."""
 
     id: str
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class EpisodeStep:
+    """A transition of an episode, before its alert is built.
+
+    Parameters
+    ----------
+    row
+        The row that caused it.
+    kind
+        `FIRED`, `UPDATED` or `RESOLVED` of `alerts.episodes`.
+    severity
+        Code of the severity.
+    number
+        The transition's number in its episode.
+    """
+
+    row: int
+    kind: int
+    severity: int
+    number: int
+
+
 class Reporter:
-    """Writes the alerts of one batch.
+    """Builds the alerts and near misses of one batch.
 
     Parameters
     ----------
     plan, detectors, slots
-        Of the task.
+        The task's.
     rows
-        The batch, with every column computed.
-    seen
-        The same columns as the rules saw them.
+        The batch, with all columns computed.
+    columns
+        The columns that the rules were evaluated on.
     """
 
     def __init__(
-        self, plan: Plan, detectors: Sequence[Detector], slots: Slots, rows: ReportRows, seen: RuleColumns
+        self,
+        plan: Plan,
+        detectors: Sequence[Detector],
+        slots: Slots,
+        rows: EnrichedBatch,
+        columns: RuleColumns,
     ) -> None:
         self._plan = plan
         self._models = {detector.name: detector.version for detector in detectors}
         self._slots = slots
         self._rows = rows
-        self._seen = seen
+        self._columns = columns
 
-    def report(
-        self, rule: Rule, opened: dict[int, OpenAlert], row: int, step: int, severity: int, number: int
-    ) -> Transition:
-        """One step of an episode as a transition; `opened` (by slot) is kept up to date."""
-        slot = int(self._rows.columns.slot[row])
-        values = {name: self._seen.value(name, row) for name in rule.names}
-        if step == RESOLVED:
-            # the row that ends an episode may be a quote or a tick, without what the text speaks of
-            found, said = opened.pop(slot)
-            text = over(said, f"not true for {rule.settings.clear}" if rule.clear_ns else "not true any more")
+    def report(self, rule: Rule, open_alerts: dict[int, OpenAlert], step: EpisodeStep) -> Transition:
+        """Build the transition of an episode's step, and keep `open_alerts` (by slot) up to date."""
+        row, slot = step.row, int(self._rows.columns.slot[step.row])
+        values = {name: self._columns.value(name, row) for name in rule.names}
+        if step.kind == RESOLVED:
+            # the resolving row may be a quote or a timer, without the fields that the text names
+            fired = open_alerts.pop(slot)
+            reason = f"not true for {rule.settings.clear}" if rule.clear_ns else "not true any more"
+            current = OpenAlert(fired.id, over(fired.text, reason))
         else:
-            found = self._new_id(rule, row, slot) if step == FIRED else opened[slot].id
-            text = rule.render(values)
-            opened[slot] = OpenAlert(found, text)
-        alert = self._alert(rule, found, text, TRANSITIONS[step], severity, number, row, values)
-        is_tick = self._rows.origin.tick is not None
+            episode_id = self._new_id(rule, row) if step.kind == FIRED else open_alerts[slot].id
+            current = open_alerts[slot] = OpenAlert(episode_id, rule.render(values))
+        alert, event = self._alert(rule, current, step, values), self._event(row)
         return Transition(
-            alert_id=found,
-            number=number,
+            alert_id=current.id,
+            number=step.number,
             transition=alert.transition,
             rule=rule.name,
             severity=alert.severity,
@@ -114,99 +138,80 @@ class Reporter:
             ts_event_ns=alert.ts_event_ns,
             body=alert.to_json(),
             decision=_as_json(self._decision(rule, row, values)),
-            offset=None if is_tick else int(self._rows.batch.offset[row]),
-            index=None if is_tick else int(self._rows.batch.index[row]),
+            offset=event.offset,
+            index=event.index,
         )
 
     def near_miss(self, rule: Rule, row: int, severity: int) -> NearMiss:
-        """A row on which a rule's condition is true, and its `for` not complete."""
-        slot = int(self._rows.columns.slot[row])
-        values = {name: self._seen.value(name, row) for name in rule.names}
-        found = self._new_id(rule, row, slot)
-        alert = self._alert(rule, found, rule.render(values), TRANSITIONS[FIRED], severity, 0, row, values)
-        said = json.loads(alert.to_json())
+        """Build the near miss of a row on which a rule's condition is true, but its `for` is not complete."""
+        values = {name: self._columns.value(name, row) for name in rule.names}
+        candidate = OpenAlert(self._new_id(rule, row), rule.render(values))
+        alert = self._alert(rule, candidate, EpisodeStep(row, FIRED, severity, 0), values)
+        body = json.loads(alert.to_json())
         for name in ("origin", "transition", "number"):
-            del said[name]
-        about = {**said, "held_by": HELD_BY_FOR, HELD_BY_FOR: rule.settings.for_}
-        is_tick = self._rows.origin.tick is not None
+            del body[name]
+        body |= {"held_by": HELD_BY_FOR, HELD_BY_FOR: rule.settings.for_}
+        event = self._event(row)
         return NearMiss(
-            id=found,
+            id=candidate.id,
             held_by=HELD_BY_FOR,
-            body=_as_json({"near_miss": about, **self._decision(rule, row, values)}),
-            offset=None if is_tick else int(self._rows.batch.offset[row]),
-            index=None if is_tick else int(self._rows.batch.index[row]),
+            body=_as_json({"near_miss": body, **self._decision(rule, row, values)}),
+            offset=event.offset,
+            index=event.index,
         )
 
-    def _new_id(self, rule: Rule, row: int, slot: int) -> str:
-        batch, origin = self._rows.batch, self._rows.origin
-        is_tick = origin.tick is not None
-        return alert_id(
-            rule.name,
-            rule.version,
-            tuple(self._slots.instruments[slot]),
-            detector_of(rule),
-            origin.partition,
-            None if is_tick else int(batch.offset[row]),
-            None if is_tick else int(batch.index[row]),
-            origin.tick,
+    def _new_id(self, rule: Rule, row: int) -> str:
+        instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
+        return alert_id(rule.name, rule.version, tuple(instrument), detector_of(rule), self._event(row))
+
+    def _event(self, row: int) -> EventReference:
+        batch, source = self._rows.batch, self._rows.source
+        if source.timer is not None:
+            return EventReference(source.partition, timer=source.timer)
+        return EventReference(source.partition, int(batch.offset[row]), int(batch.index[row]))
+
+    def _alert(self, rule: Rule, current: OpenAlert, step: EpisodeStep, values: dict[str, Value]) -> Alert:
+        observation = self._observation(rule, step.row, values, current.text)
+        decided = self._rule(rule, step.severity)
+        return Alert.detected(current.id, TRANSITIONS[step.kind], step.number, decided, observation)
+
+    def _rule(self, rule: Rule, severity: int) -> AlertRule:
+        detector = detector_of(rule)
+        model_version = self._models[detector] if detector else None
+        return AlertRule(
+            rule.name, rule.version, SEVERITIES[severity], self._plan.config_hash, detector, model_version
         )
 
-    def _alert(
-        self,
-        rule: Rule,
-        found: str,
-        text: str,
-        transition: str,
-        severity: int,
-        number: int,
-        row: int,
-        values: dict[str, Value],
-    ) -> Alert:
+    def _observation(self, rule: Rule, row: int, values: dict[str, Value], text: str) -> Observation:
         instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
         detector = detector_of(rule)
-        score = self._seen.value(f"{detector}.score", row) if detector else None
-        rarity = self._seen.value(f"{detector}.rarity", row) if detector else None
-        return Alert(
-            id=found,
-            origin="detect",
-            transition=transition,
-            number=number,
-            rule=rule.name,
-            rule_version=rule.version,
-            severity=SEVERITIES[severity],
-            venue=instrument.venue,
-            symbol=instrument.symbol,
+        score = self._columns.value(f"{detector}.score", row) if detector else None
+        rarity = self._columns.value(f"{detector}.rarity", row) if detector else None
+        return Observation(
             ts_event_ns=int(self._rows.batch.ts[row]),
             source=self._source(row),
+            text=text,
+            venue=instrument.venue,
+            symbol=instrument.symbol,
             values=values,
-            detector=detector,
             score=score if isinstance(score, float) else None,
             rarity_s=rarity if isinstance(rarity, float) else None,
-            model_version=self._models[detector] if detector else None,
-            config_hash=self._plan.config_hash,
-            text=text,
         )
 
     def _source(self, row: int) -> dict[str, str | int | None]:
-        batch, origin = self._rows.batch, self._rows.origin
-        source: dict[str, str | int | None] = {
-            "topic": origin.partition.topic,
-            "partition": origin.partition.partition,
-        }
-        if origin.tick is not None:
-            return {**source, "offset": None, "index": None, "tick": origin.tick}
-        return {**source, "offset": int(batch.offset[row]), "index": int(batch.index[row])}
+        event = self._event(row)
+        source = log_source(event.partition.topic, event.partition.partition, event.offset, event.index)
+        return source if event.timer is None else {**source, "tick": event.timer}
 
     def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> dict[str, Any]:
-        is_tick = self._rows.origin.tick is not None
         event: dict[str, Any] = {"kind": KIND_NAMES[self._rows.batch.kind[row]]}
-        if not is_tick:
+        if self._rows.source.timer is None:
             event |= self._rows.batch.event(row)
         return {
             "event": event,
-            "features": {name: self._seen.value(name, row) for name in self._plan.features},
-            "scores": {name: self._seen.value(f"{name}.score", row) for name in self._models},
-            "rarities": {name: self._seen.value(f"{name}.rarity", row) for name in self._models},
+            "features": {name: self._columns.value(name, row) for name in self._plan.features},
+            "scores": {name: self._columns.value(f"{name}.score", row) for name in self._models},
+            "rarities": {name: self._columns.value(f"{name}.rarity", row) for name in self._models},
             "rule": {
                 "when": rule.when,
                 "explained": rule.condition.explain(values),
@@ -226,8 +231,8 @@ def _as_json(document: dict[str, Any]) -> bytes:
 
 
 def detector_of(rule: Rule) -> str | None:
-    """The detector a rule names first, None where it names none.
+    """The first detector that a rule names, None if it names none.
 
-    A detector's outputs are the only names with a dot in them.
+    Only names of detectors' outputs contain a dot.
     """
     return next((name.partition(".")[0] for name in rule.names if "." in name), None)

@@ -1,4 +1,4 @@
-"""How often each rule has fired, and for how long it could have."""
+"""How often each rule has fired, and for how long it could have fired."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.language.asked import Asked, asked_rates
+from alerts.language.rarity_rates import RarityRate, rarity_rates
 from alerts.rules import Rule
 from detectors.calibration import Calibrator
 from detectors.detector import Detector
 from streamer.messages.outcome import Transition
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
 
-_LONGEST_GAP_NS = 3_600_000_000_000  # nobody can say what was missed in a longer silence
+_LONGEST_GAP_NS = 3_600_000_000_000  # what was missed in a longer silence is unknown
 _DAY_S = 86_400.0
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 NOTHING_COUNTED: Mapping[str, Any] = {"passed_ns": 0, "rules": {}}
-"""The document of a task that has not counted anything."""
+"""The document of a task without counts."""
 
 
 class Rates:
-    """Counts of one task: alerts by rule, and time.
+    """Alerts by rule in one task, and the time they are related to.
 
-    Time is event time from a rule's first event on, a silence counting for an hour at most; of a detector,
-    the time of its instruments with rarities, added up.
+    For a rule that is the event time since it was added, where a silence counts for an hour at most; for a
+    detector the total time of its instruments with rarities.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class Rates:
         self._begin(plan.rules)
 
     def pass_time(self, before: int, after: int, ts: NDArray[np.int64]) -> None:
-        """Let time pass with events that were let in.
+        """Add the event time that admitted events have advanced.
 
         Parameters
         ----------
@@ -72,28 +73,28 @@ class Rates:
         self._passed_ns += passed
 
     def count(self, transitions: Iterable[Transition]) -> None:
-        """Count those that fired."""
+        """Count alerts that fired."""
         for each in transitions:
             if each.transition == "fired" and each.rule in self._fired:
                 self._fired[each.rule] += 1
 
     def document(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """The counts as JSON values."""
         rules = {self._keys[name]: [self._fired[name], *self._since[name]] for name in self._fired}
         return {"passed_ns": self._passed_ns, "rules": rules}
 
     def restore(self, document: Mapping[str, Any]) -> None:
-        """Go on from a document; rules that it does not have, or not on the same detectors, begin now."""
+        """Continue from a document; rules that are new, changed, or on other detectors start at 0."""
         self._passed_ns = int(document["passed_ns"])
-        kept = document["rules"]
-        self._begin(rule for rule in self._rules if self._keys[rule.name] not in kept)
+        counts = document["rules"]
+        self._begin(rule for rule in self._rules if self._keys[rule.name] not in counts)
         for name, key in self._keys.items():
-            if key in kept:
-                fired, since_ns, lived = kept[key]
-                self._fired[name], self._since[name] = int(fired), (int(since_ns), dict(lived))
+            if key in counts:
+                fired, since_ns, instrument_s = counts[key]
+                self._fired[name], self._since[name] = int(fired), (int(since_ns), dict(instrument_s))
 
     def status(self) -> dict[str, Any]:
-        """By rule: its version, alerts, seconds watched, and seconds of instruments by detector."""
+        """By rule: its version, alerts, seconds watched, and instrument-seconds by detector."""
         return {
             rule.name: {
                 "version": rule.version,
@@ -109,83 +110,85 @@ class Rates:
 
     def _begin(self, rules: Iterable[Rule]) -> None:
         for rule in rules:
-            asked = asked_rates(rule.condition.predicate)
-            lived = {rate.detector: self._calibrators[rate.detector].watched_s() for rate in asked}
-            self._since[rule.name] = self._passed_ns, lived
+            requested = rarity_rates(rule.condition.predicate)
+            instrument_s = {rate.detector: self._calibrators[rate.detector].watched_s() for rate in requested}
+            self._since[rule.name] = self._passed_ns, instrument_s
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRate:
-    """How often a rule fired over all tasks, against how often it was asked to.
+    """How often a rule fired over all tasks, and how often its rarities request it to.
 
     Parameters
     ----------
     rule
         Its name.
     fired
-        Alerts.
+        Number of alerts.
     watched_s
-        Seconds of event time in which it could have.
-    asked
-        What its condition asks for, empty for one that names no rarity.
-    lived_s
-        Seconds of instruments with rarities, by detector that `asked` names.
+        Seconds of event time in which it could have fired.
+    requested
+        The rates that its condition requests; empty if it names no rarity.
+    instrument_s
+        Total seconds of the instruments with rarities, by detector in `requested`.
     """
 
     rule: str
     fired: int
     watched_s: float
-    asked: tuple[Asked, ...]
-    lived_s: Mapping[str, float]
+    requested: tuple[RarityRate, ...]
+    instrument_s: Mapping[str, float]
 
     @property
-    def due(self) -> float:
-        """How many alerts were asked for, at most, in that time."""
-        return sum(self.lived_s.get(rate.detector, 0.0) / rate.seconds for rate in self.asked)
+    def expected(self) -> float:
+        """The maximum number of alerts requested for that time."""
+        return sum(self.instrument_s.get(rate.detector, 0.0) / rate.seconds for rate in self.requested)
 
     @property
     def instrument_days(self) -> float:
-        """Days of instruments in which rarities could have asked for it."""
-        return max((self.lived_s.get(rate.detector, 0.0) for rate in self.asked), default=0.0) / _DAY_S
+        """Instrument-days with rarities, of the detector that has most."""
+        instrument_s = (self.instrument_s.get(rate.detector, 0.0) for rate in self.requested)
+        return max(instrument_s, default=0.0) / _DAY_S
 
     @property
-    def asked_a_day(self) -> float:
-        """Alerts a day and instrument that were asked for, at most."""
-        return sum(_DAY_S / rate.seconds for rate in self.asked)
+    def requested_per_day(self) -> float:
+        """The maximum number of alerts requested per instrument and day."""
+        return sum(_DAY_S / rate.seconds for rate in self.requested)
 
     @property
-    def a_day(self) -> float | None:
-        """Alerts a day: for each instrument where a rarity was asked for; None while no time has passed."""
-        days = self.instrument_days if self.asked else self.watched_s / _DAY_S
+    def per_day(self) -> float | None:
+        """Alerts per day, for a rule on a rarity per instrument and day; None before any time has passed."""
+        days = self.instrument_days if self.requested else self.watched_s / _DAY_S
         return self.fired / days if days > 0 else None
 
 
 def rule_rates(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleRate]:
-    """The rates of every rule that a task has something to say of, in order.
+    """The rates of every rule that a task has counts of, in order.
 
     Parameters
     ----------
     plan
-        The rules; what was counted for another version of one is left.
+        The rules; counts of other versions of a rule are ignored.
     statuses
-        What each task of the store last said of itself.
+        The last status of each task in the store.
     """
-    found = []
+    rates = []
     for rule in plan.rules:
-        said = [status.get("rates", {}).get(rule.name) for status in statuses]
-        counted = [each for each in said if each and each["version"] == rule.version]
-        if not counted:
+        all_counts = [status.get("rates", {}).get(rule.name) for status in statuses]
+        counts = [each for each in all_counts if each and each["version"] == rule.version]
+        if not counts:
             continue
-        asked = asked_rates(rule.condition.predicate)
-        lived = {
-            rate.detector: sum(each["lived_s"].get(rate.detector, 0.0) for each in counted) for rate in asked
+        requested = rarity_rates(rule.condition.predicate)
+        instrument_s = {
+            rate.detector: sum(each["lived_s"].get(rate.detector, 0.0) for each in counts)
+            for rate in requested
         }
-        watched_s = max(each["watched_s"] for each in counted)
-        found.append(RuleRate(rule.name, sum(each["fired"] for each in counted), watched_s, asked, lived))
-    return found
+        fired, watched_s = sum(each["fired"] for each in counts), max(each["watched_s"] for each in counts)
+        rates.append(RuleRate(rule.name, fired, watched_s, requested, instrument_s))
+    return rates
 
 
 def _key(rule: Rule, versions: Mapping[str, str]) -> str:
-    asked = asked_rates(rule.condition.predicate)
-    named = [f"{rate.detector}:{versions[rate.detector]}" for rate in asked]
-    return "|".join([f"{rule.name}:{rule.version}", *named])
+    requested = rarity_rates(rule.condition.predicate)
+    detectors = [f"{rate.detector}:{versions[rate.detector]}" for rate in requested]
+    return "|".join([f"{rule.name}:{rule.version}", *detectors])

@@ -1,11 +1,12 @@
-"""What state each rule is in: active, warming or inactive, and why."""
+"""The state of each rule: active, warming or inactive, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from alerts.rules import Rule
 from streamer.messages.batch import Kind
 from streamer.pipeline.compile import fields_of
 from streamer.pipeline.plan import Plan
@@ -13,14 +14,14 @@ from streamer.pipeline.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class RuleState:
-    """One rule's state, and the reason where it is not active."""
+    """The state of one rule, and the reason if it is not fully active."""
 
     rule: str
     state: Literal["active", "warming", "inactive"]
     reason: str = ""
 
 
-def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: bool) -> list[RuleState]:
+def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, timers: bool) -> list[RuleState]:
     """The state of every rule, in order.
 
     Parameters
@@ -28,57 +29,71 @@ def rule_states(plan: Plan, statuses: Sequence[Mapping[str, Any]], *, ticks: boo
     plan
         The rules.
     statuses
-        What each task of the store last said of itself; empty where none ever ran.
-    ticks
-        Whether time is marked while nothing comes in.
+        The last status of each task in the store; empty before the first run.
+    timers
+        Whether timers mark the time while no records come.
     """
-    seen = {field for status in statuses for field in status["seen"]}
-    ready: dict[str, tuple[int, int]] = {}
-    broken: dict[str, tuple[str, str]] = {}
-    for status in statuses:
-        for name, reasons in status.get("quarantined", {}).items():
-            broken.setdefault(name, next(iter(reasons.items())))
-        outputs = {f"{name}.score": counts["ready"] for name, counts in status["detectors"].items()}
-        # a status written by an older version says nothing of rarities: none is there
-        outputs |= {f"{name}.rarity": count for name, count in status.get("rarities", {}).items()}
-        for name, count in outputs.items():
-            before = ready.get(name, (0, 0))
-            ready[name] = (before[0] + count, before[1] + status["instruments"])
+    progress = _Progress.of(statuses)
     return [
-        RuleState(rule.name, "inactive", "it is evaluated on ticks, and engine.ticks is off")
-        if not ticks and rule.kinds == {Kind.TICK}
-        else _state(plan, rule.name, rule.condition.names, seen, ready, broken, bool(statuses))
+        RuleState(rule.name, "inactive", "it is evaluated on timers, and engine.ticks is off")
+        if not timers and rule.kinds == {Kind.TIMER}
+        else _state(plan, rule, progress)
         for rule in plan.rules
     ]
 
 
-def _state(
-    plan: Plan,
-    rule: str,
-    names: Iterable[str],
-    seen: set[str],
-    ready: Mapping[str, tuple[int, int]],
-    broken: Mapping[str, tuple[str, str]],
-    has_run: bool,
-) -> RuleState:
-    missing = plan.inactive.get(rule)
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """What all tasks together have seen and learned.
+
+    Outputs (`tape.score`) have the number of instruments that they are ready for, and of all instruments;
+    quarantined detectors have the instrument and reason of one failure.
+    """
+
+    has_run: bool
+    fields_seen: frozenset[str]
+    outputs: Mapping[str, tuple[int, int]]
+    quarantined: Mapping[str, tuple[str, str]]
+
+    @classmethod
+    def of(cls, statuses: Sequence[Mapping[str, Any]]) -> _Progress:
+        outputs: dict[str, tuple[int, int]] = {}
+        quarantined: dict[str, tuple[str, str]] = {}
+        for status in statuses:
+            for name, reasons in status.get("quarantined", {}).items():
+                quarantined.setdefault(name, next(iter(reasons.items())))
+            counts = {f"{name}.score": count["ready"] for name, count in status["detectors"].items()}
+            # statuses of older versions have no rarities
+            counts |= {f"{name}.rarity": count for name, count in status.get("rarities", {}).items()}
+            for name, count in counts.items():
+                ready, instruments = outputs.get(name, (0, 0))
+                outputs[name] = (ready + count, instruments + status["instruments"])
+        fields_seen = frozenset(field for status in statuses for field in status["seen"])
+        return cls(bool(statuses), fields_seen, outputs, quarantined)
+
+
+def _state(plan: Plan, rule: Rule, progress: _Progress) -> RuleState:
+    names = rule.condition.names
+    missing = plan.inactive.get(rule.name)
     if missing:
-        return RuleState(rule, "inactive", f"missing {', '.join(missing)}")
-    if not has_run:
-        return RuleState(rule, "warming", "the daemon has not consumed anything yet")
-    absent = [field for field in fields_of(names, plan.detectors) if field not in seen]
+        return RuleState(rule.name, "inactive", f"missing {', '.join(missing)}")
+    if not progress.has_run:
+        return RuleState(rule.name, "warming", "the daemon has not consumed anything yet")
+    absent = [field for field in fields_of(names, plan.detectors) if field not in progress.fields_seen]
     if absent:
-        return RuleState(rule, "inactive", f"missing {', '.join(absent)} (no event had it so far)")
-    waiting, some = [], True
+        return RuleState(rule.name, "inactive", f"missing {', '.join(absent)} (no event had it so far)")
+    waiting, all_started = [], True
     for output in (name for name in names if "." in name):
-        count, instruments = ready.get(output, (0, 0))
-        if count < instruments or not instruments:
-            detector = output.partition(".")[0]
-            why = "{}: {}".format(*broken[detector]) if detector in broken else ""
-            why = f" (quarantined for {why})" if why else ""
-            subject = output.removesuffix(".score")
-            waiting.append(f"{subject} is ready for {count} of {instruments} instruments{why}")
-            some = some and count > 0
+        ready, instruments = progress.outputs.get(output, (0, 0))
+        if ready < instruments or not instruments:
+            waiting.append(_waiting(output, ready, instruments, progress))
+            all_started = all_started and ready > 0
     if waiting:
-        return RuleState(rule, "active" if some else "warming", "; ".join(waiting))
-    return RuleState(rule, "active")
+        return RuleState(rule.name, "active" if all_started else "warming", "; ".join(waiting))
+    return RuleState(rule.name, "active")
+
+
+def _waiting(output: str, ready: int, instruments: int, progress: _Progress) -> str:
+    failure = progress.quarantined.get(output.partition(".")[0])
+    reason = "" if failure is None else f" (quarantined for {failure[0]}: {failure[1]})"
+    return f"{output.removesuffix('.score')} is ready for {ready} of {instruments} instruments{reason}"

@@ -1,4 +1,4 @@
-"""One task at work: cuts records into batches, steps, journals, commits."""
+"""Runs one task: cuts records into batches, steps, journals, commits."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from streamer.messages.records import Record
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
+from streamer.store.commits import Derivation
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
 
-_NEAR_MISSES_AT_ONCE = 1_000  # so many do not wait for something visible: memory is bounded
+_MAX_NEAR_MISSES = 1_000  # commit this many even if nothing is visible: it bounds memory
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What one batch, tick or reload did, for those who watch.
+class StepResult:
+    """What one batch, timer or reload did, for observers.
 
     Parameters
     ----------
     task
         The task after it.
     records
-        How many records it took.
+        Number of records consumed.
     outcome
-        What came of it.
+        What the step caused.
     live
-        False while a stored journal is being followed again.
+        False while a stored journal is replayed.
     """
 
     task: Task
@@ -46,99 +47,116 @@ class Work:
     live: bool
 
 
-class Runner:
-    """Feeds one task and keeps its journal.
+@dataclass(frozen=True, slots=True)
+class RunnerContext:
+    """What all runners of a process share.
+
+    Parameters
+    ----------
+    ledger
+        Where journal, alerts and dead letters are committed.
+    plan_of
+        Compiles the plan that the store has under a configuration hash.
+    batch_size
+        Records per step; results do not depend on it.
+    watch
+        Called after every batch, timer and reload.
+    """
+
+    ledger: Ledger
+    plan_of: Callable[[str], Plan]
+    batch_size: int
+    watch: Callable[[StepResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredTask:
+    """A task as its checkpoint left it, and what is still to be replayed.
 
     Parameters
     ----------
     task
-        The state to move.
+        The restored state.
     row
         The task's row in the store: its id and epoch.
-    ledger
-        Where journal, alerts and dead letters are committed.
     replay
-        A stored journal to be followed first, exactly as it was recorded.
+        The journal since the checkpoint, to be replayed exactly as recorded.
     seq, position
-        The number of the last journal entry behind `task`, and the offset to read next.
-    batch_size
-        How many records go through a step at once; results do not depend on it.
-    plan
-        What to go on under once the replay has been followed; if that is another one, it is a reload.
-    plan_of
-        Gives the plan of a configuration hash, for reloads within the replay.
-    watch
-        Called after every batch, tick and reload.
+        The last journal entry that `task` includes, and the next offset to read.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        row: TaskRow,
-        ledger: Ledger,
-        *,
-        replay: JournalReplay,
-        seq: int,
-        position: int,
-        batch_size: int,
-        plan: Plan,
-        plan_of: Callable[[str], Plan],
-        watch: Callable[[Work], None],
-    ) -> None:
-        self.task = task
-        self.row = row
-        self.position = position
-        self.journal = Journal(seq)
-        self._ledger = ledger
-        self._script = replay
-        self._batch_size = batch_size
+    task: Task
+    row: TaskRow
+    replay: JournalReplay
+    seq: int
+    position: int
+
+
+class Runner:
+    """Feeds one task and writes its journal.
+
+    Parameters
+    ----------
+    recovered
+        The task to continue.
+    plan
+        The plan to continue under after the replay; switching to another one is a reload.
+    context
+        What all runners share.
+    """
+
+    def __init__(self, recovered: RecoveredTask, plan: Plan, context: RunnerContext) -> None:
+        self.task = recovered.task
+        self.row = recovered.row
+        self.position = recovered.position
+        self.journal = Journal(recovered.seq)
+        self._replay = recovered.replay
         self._plan = plan
-        self._plan_of = plan_of
-        self._watch = watch
+        self._context = context
         self._near_misses: list[NearMiss] = []
 
     @property
     def live(self) -> bool:
-        """True once the stored journal has been followed to its end."""
-        return not self._script
+        """True once the stored journal has been replayed to its end."""
+        return not self._replay
 
     def consume(self, records: Sequence[Record]) -> None:
-        """Fold records, in batches, under the replay as long as there is one.
+        """Fold records in batches, first those that the replay asks for.
 
-        Those before `position` were folded before, and are left.
+        Records before `position` have been folded already and are skipped.
         """
-        records = records[_place(records, self.position) :]
-        self.follow()
-        while records and self._script:
-            last = self._script.head.last
-            cut = _place(records, last + 1)
-            for batch in _cut(records[:cut], self._batch_size):
+        records = records[_index_of(records, self.position) :]
+        self.advance_replay()
+        while records and self._replay:
+            last = self._replay.head.last
+            end = _index_of(records, last + 1)
+            for batch in _batches(records[:end], self._context.batch_size):
                 self._fold(batch)
-            records = records[cut:]
+            records = records[end:]
             if records or self.position > last:
-                self._leave_batch()
+                self._finish_range()
         topic, _, partition = self.task.partition
-        for batch in _cut(records, self._batch_size):
+        for batch in _batches(records, self._context.batch_size):
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
             self._fold(batch)
 
-    def tick(self, ts_ns: int, number: int | None = None) -> None:
-        """Insert a tick; only a live task has any of its own.
+    def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
+        """Insert a timer, in a live task.
 
         Parameters
         ----------
         ts_ns
-            Its time.
+            Its event time, ns.
         number
-            Its number where that was recorded, the next one where it was not.
+            Its number if it was recorded, None for the next number.
         """
         if number is None:
-            number = self.task.last_tick.number + 1
-        self.journal.tick(number, ts_ns)
-        self._settle(self.task.step(Tick(number, ts_ns)), (), 0)
+            number = self.task.last_timer.number + 1
+        self.journal.timer(number, ts_ns)
+        self._finish_step(self.task.step(Timer(number, ts_ns)), (), 0)
 
     def skip_to(self, first: int) -> None:
-        """Go on behind records that the log has lost, and name them; what the task remembers is kept."""
+        """Skip records that the log has lost, with an alert that names them; the task's state is kept."""
         lost = (self.position, first - 1)
         topic, _, partition = self.task.partition
         self.journal.gap(topic, partition, *lost)
@@ -146,50 +164,47 @@ class Runner:
         self.commit(Outcome(), lost=lost)
 
     def reload(self, plan: Plan) -> None:
-        """Go on under another configuration, and journal that together with what it brings."""
+        """Switch to another configuration, journaled together with the transitions it causes."""
         self.journal.reload(plan.config_hash)
-        self._take(plan)
+        self._carry_over(plan)
 
-    def turn_to(self, plan: Plan) -> None:
-        """Go on under a plan from now on, or, where a replay is still followed, from its end on."""
+    def switch_to(self, plan: Plan) -> None:
+        """Switch to a plan now, or at the end of the replay."""
         self._plan = plan
         if self.live:
-            self._turn()
+            self._reload_if_changed()
 
-    def follow(self) -> None:
-        """Do all that the replay says up to the next records it wants; behind its end, what is wanted now."""
-        while self._script and self._script.head.kind != "batch":
-            entry = self._script.head
+    def advance_replay(self) -> None:
+        """Apply the replay up to its next batch of records; at its end, switch to the current plan."""
+        while self._replay and self._replay.head.kind != "batch":
+            entry = self._replay.head
             if entry.kind == "gap":
                 self.position = max(self.position, entry.last + 1)
             elif entry.kind == "tick":
-                self._settle(self.task.step(Tick(entry.tick_number, entry.ts_ns)), (), 0)
+                self._finish_step(self.task.step(Timer(entry.timer_number, entry.ts_ns)), (), 0)
             elif entry.kind == "reload":
-                self._take(self._plan_of(entry.data))
+                self._carry_over(self._context.plan_of(entry.data))
             else:
                 raise TapewatchError(
-                    f"the journal holds a {entry.kind!r} entry that this version cannot follow"
+                    f"this version cannot replay the journal: it has an entry of kind {entry.kind!r}"
                 )
-            self._leave_head()
+            self._pop_head()
         if self.live:
-            self._turn()
+            self._reload_if_changed()
 
-    def pass_over(self) -> None:
-        """Follow the replay without the records it still wants: the log has none before its end.
+    def skip_missing(self) -> None:
+        """Finish the replay without the records it still asks for: the log does not have them.
 
-        A compacted topic may have dropped the last records of a range, such as keys that were deleted.
+        A compacted topic may have dropped the last records of a range, such as deleted keys.
         """
-        while self._script:
-            self._leave_batch()
+        while self._replay:
+            self._finish_range()
 
     def commit(
         self, outcome: Outcome, records: Sequence[Record] = (), lost: tuple[int, int] | None = None
     ) -> None:
-        """Write the journal so far together with what the outcome makes visible, and with a gap's alert.
-
-        Near misses since the last commit go along.
-        """
-        self._ledger.commit(
+        """Commit the pending journal, the outcome, a gap's alert, and near misses since the last commit."""
+        self._context.ledger.commit(
             self.row,
             self.journal.pending,
             replace(
@@ -197,30 +212,29 @@ class Runner:
                 dead=_with_bytes(outcome.dead, records),
                 near_misses=tuple(self._near_misses),
             ),
-            config_hash=self.task.plan.config_hash,
-            again=not self.live,
-            lost=lost,
+            Derivation(self.task.plan.config_hash, again=not self.live),
+            lost,
         )
         self.journal.written()
         self._near_misses.clear()
 
-    def _turn(self) -> None:
+    def _reload_if_changed(self) -> None:
         if self.task.plan.config_hash != self._plan.config_hash:
             self.reload(self._plan)
 
-    def _take(self, plan: Plan) -> None:
+    def _carry_over(self, plan: Plan) -> None:
         task, outcome = reload(self.task, plan)
         self.commit(outcome)
         self.task = task
-        self._watch(Work(task, 0, outcome, self.live))
+        self._context.watch(StepResult(task, 0, outcome, self.live))
 
-    def _leave_batch(self) -> None:
-        self.position = max(self.position, self._script.head.last + 1)
-        self._leave_head()
-        self.follow()
+    def _finish_range(self) -> None:
+        self.position = max(self.position, self._replay.head.last + 1)
+        self._pop_head()
+        self.advance_replay()
 
-    def _leave_head(self) -> None:
-        self.journal = Journal(self._script.done().seq)
+    def _pop_head(self) -> None:
+        self.journal = Journal(self._replay.pop().seq)
 
     def _fold(self, batch: Sequence[Record]) -> None:
         feed = self.task.plan.feed(self.task.partition.topic)
@@ -231,18 +245,18 @@ class Runner:
         decoded = feed.format.decode(batch, DecodeContext(self.task.partition.topic, feed.venue))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
-        self._settle(outcome, batch, len(batch))
+        self._finish_step(outcome, batch, len(batch))
 
-    def _settle(self, outcome: Outcome, records: Sequence[Record], count: int) -> None:
-        if self.live:  # those of a stored journal were stored with it
+    def _finish_step(self, outcome: Outcome, records: Sequence[Record], count: int) -> None:
+        if self.live:  # a replayed journal's near misses are stored already
             self._near_misses += outcome.near_misses
-        if outcome.visible or len(self._near_misses) >= _NEAR_MISSES_AT_ONCE:
+        if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
             self.commit(outcome, records)
-        self._watch(Work(self.task, count, outcome, self.live))
+        self._context.watch(StepResult(self.task, count, outcome, self.live))
 
 
-def _place(records: Sequence[Record], offset: int) -> int:
-    """Where the first record lies that is at an offset or behind it."""
+def _index_of(records: Sequence[Record], offset: int) -> int:
+    """The index of the first record at or after an offset."""
     if isinstance(records, RecordBlock):
         return int(np.searchsorted(records.offset, offset))
     return bisect_left(records, offset, key=_offset)
@@ -252,13 +266,13 @@ def _offset(record: Record) -> int:
     return record.offset
 
 
-def _cut(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
+def _batches(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
     for start in range(0, len(records), size):
         yield records[start : start + size]
 
 
 def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[DeadLetter, ...]:
-    """Give each dead letter its record's bytes."""
+    """Add each dead letter's record value."""
     if not dead:
         return ()
-    return tuple(replace(letter, value=records[_place(records, letter.offset)].value) for letter in dead)
+    return tuple(replace(letter, value=records[_index_of(records, letter.offset)].value) for letter in dead)

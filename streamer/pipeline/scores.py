@@ -1,4 +1,4 @@
-"""Scores as rows for a file, in an order that does not depend on batch sizes."""
+"""Scores as rows of a file, in an order that does not depend on batch sizes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.models.model import STATUS_NAMES
 from streamer.messages.outcome import Outcome, Scores
 from streamer.pipeline.task import Task
 
@@ -28,22 +29,19 @@ COLUMNS = (
 )
 """The columns of a score row, in order."""
 
-STATUSES = ("warming", "ready", "quarantined")
-"""A detector's states by code."""
-
 
 def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
-    """One row an event and detector, by event, then by detector; a score that is not there is None."""
-    found = outcome.scores
-    if not found:
+    """One row for each event and detector, sorted by event, then by detector; a missing score is None."""
+    parts = outcome.scores
+    if not parts:
         return
-    which = np.concatenate([np.full(len(scores.slot), number) for number, scores in enumerate(found)])
-    offset, index = _joined(found, "offset"), _joined(found, "index")
-    order = np.lexsort((which, index, offset))
+    detector = np.concatenate([np.full(len(scores.slot), number) for number, scores in enumerate(parts)])
+    offset, index = _concatenated(parts, "offset"), _concatenated(parts, "index")
+    order = np.lexsort((detector, index, offset))
 
     def column(name: str) -> list[Any]:
-        found_here: list[Any] = _joined(found, name)[order].tolist()
-        return found_here
+        values: list[Any] = _concatenated(parts, name)[order].tolist()
+        return values
 
     instruments = [task.slots.instruments[slot] for slot in column("slot")]
     yield from zip(
@@ -54,16 +52,16 @@ def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
         column("ts"),
         offset[order].tolist(),
         index[order].tolist(),
-        [found[number].detector for number in which[order].tolist()],
+        [parts[number].detector for number in detector[order].tolist()],
         _or_none(column("score")),
         _or_none(column("rarity")),
-        [STATUSES[status] for status in column("status")],
+        [STATUS_NAMES[status] for status in column("status")],
         strict=False,
     )
 
 
-def _joined(found: Sequence[Scores], name: str) -> NDArray[Any]:
-    return np.concatenate([getattr(scores, name) for scores in found])
+def _concatenated(parts: Sequence[Scores], name: str) -> NDArray[Any]:
+    return np.concatenate([getattr(scores, name) for scores in parts])
 
 
 def _or_none(values: list[float]) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""The names that rules may use: event fields, features, detectors' outputs."""
+"""The names that rules can use: event fields, features, detectors' outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PlanSymbols:
     Parameters
     ----------
     detectors
-        The detectors that are configured, by name.
+        The configured detectors by name.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class PlanSymbols:
         self._detectors = detectors
 
     def lookup(self, name: str) -> Symbol | None:
-        """What the name stands for, None where it stands for nothing."""
+        """The symbol of a name, None if there is none."""
         if "." in name:
             return self._output(name)
         if name in ("venue", "symbol"):
@@ -54,7 +54,7 @@ class PlanSymbols:
         return _feature(name)
 
     def names(self) -> Iterable[str]:
-        """Names worth suggesting."""
+        """Names to suggest for a misspelled one."""
         yield from ("venue", "symbol", *FIELDS, *DERIVED)
         for detector in self._detectors:
             yield from (f"{detector}.{output}" for output in _OUTPUTS)
@@ -62,7 +62,7 @@ class PlanSymbols:
             yield f"{entry.stem}_10s" if entry.windowed else entry.stem
 
     def explain(self, name: str) -> str | None:
-        """What is wrong with a name that stands for nothing, where there is more to say than that."""
+        """What is wrong with an unknown name, None if there is nothing more to say than that."""
         detector, dot, _ = name.partition(".")
         if dot:
             if detector not in self._detectors:

@@ -1,4 +1,4 @@
-"""A tick as rows: every instrument sees the time pass."""
+"""A timer as a batch: one row for each instrument of the task."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from streamer.messages.texts import Strings, Texts
 _NO_ROW = -1
 
 
-def tick_batch(instruments: Sequence[Instrument], ts_ns: int) -> Batch:
-    """A row for each instrument of a task.
+def timer_batch(instruments: Sequence[Instrument], ts_ns: int) -> Batch:
+    """A batch with one row for each instrument of a task.
 
     Parameters
     ----------
     instruments
         By slot.
     ts_ns
-        The tick's event time, ns.
+        The timer's event time, ns.
     """
     n = len(instruments)
     return Batch(
         instruments=instruments,
         instrument=np.arange(n, dtype=np.int32),
-        kind=np.full(n, Kind.TICK, np.int8),
+        kind=np.full(n, Kind.TIMER, np.int8),
         ts=np.full(n, ts_ns, np.int64),
         record_ts=np.full(n, NO_TIME, np.int64),
         source=np.zeros(n, np.int8),

@@ -12,6 +12,7 @@ from streamer.messages.batch import Batch, Decoded, Instrument, Kind
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.messages.records import Partition, Record
 from streamer.messages.texts import Strings, Texts
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.compiling import (
     CompileView,
     Unseen,
@@ -21,9 +22,8 @@ from streamer.pipeline.compiling import (
     shown,
 )
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 
-_SECOND_NS = 1_000_000_000
 _RECORDS = (Record(0, b"{}"), Record(1, None))
 _MANY = 128
 _INSTRUMENT = Instrument("warm-up", "warm-up")
@@ -77,7 +77,7 @@ def _read(plan: Plan) -> None:
 def _detect(plan: Plan) -> None:
     task = Task(plan, Partition("warm-up", "", 0))
     task.step(Decoded(_one_of_each(), (), {}))
-    task.step(Tick(1, 10 * _SECOND_NS))
+    task.step(Timer(1, 10 * NS_PER_SECOND))
 
 
 PARTS: Mapping[str, Callable[[Plan], None]] = {"detection": _detect, "decoding": _read}
@@ -91,14 +91,14 @@ def _number_texts() -> None:
 
 
 def _one_of_each() -> Batch:
-    kinds = [kind for kind in Kind if kind != Kind.TICK]
+    kinds = [kind for kind in Kind if kind != Kind.TIMER]
     n = len(kinds)
     one = np.ones(n)
     return Batch(
         instruments=(_INSTRUMENT,),
         instrument=np.zeros(n, np.int32),
         kind=np.array(kinds, np.int8),
-        ts=np.arange(n, dtype=np.int64) * _SECOND_NS,
+        ts=np.arange(n, dtype=np.int64) * NS_PER_SECOND,
         record_ts=np.zeros(n, np.int64),
         source=np.zeros(n, np.int8),
         offset=np.arange(n, dtype=np.int64),

@@ -1,4 +1,4 @@
-"""How things stand right now: gauges that the working thread notes from time to time, and a scrape shows."""
+"""Gauges: the engine's thread records their values about once a second, a scrape reads the last ones."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import numpy as np
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from detectors.models.model import STATUS_NAMES
 from streamer.messages.records import Partition
 from streamer.pipeline.runner import Runner
 from streamer.store.database import Database
 from streamer.store.deliveries import PARKED, PENDING, StoreDeliveries
-from streamer.store.mutes import StoreMutes
+from streamer.store.silences import StoreSilences
 
 Labels = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How the tasks stood when they were last looked at.
+class GaugeValues:
+    """The state of the tasks and of the source at one moment.
 
     Parameters
     ----------
     live, recovering
-        Partitions that are followed, and those that follow a stored journal first.
-    answers
-        Whether the source does.
+        Partitions that read new records, and those that still replay their stored journal.
+    source_up
+        Whether the source can be reached.
     lag, pending, instruments
-        By topic and partition: records not read yet, journal entries not written, instruments.
+        By topic and partition: records not read yet, journal entries not written yet, instruments.
     detectors
         By detector and status: instruments.
     episodes
-        By rule: open ones.
+        By rule: open episodes.
     drifts
-        By watched name and state: series that drift is looked for in.
+        By watched name and state: series watched for drift.
     """
 
     live: int = 0
     recovering: int = 0
-    answers: bool = True
+    source_up: bool = True
     lag: Mapping[Labels, int] = field(default_factory=dict)
     pending: Mapping[Labels, int] = field(default_factory=dict)
     instruments: Mapping[Labels, int] = field(default_factory=dict)
@@ -52,11 +52,11 @@ class Standing:
 
     @classmethod
     def of(
-        cls, runners: Mapping[Partition, Runner], ends: Mapping[Partition, int], answers: bool
-    ) -> Standing:
-        """How these tasks stand, given where their logs end as far as that is known.
+        cls, runners: Mapping[Partition, Runner], ends: Mapping[Partition, int], source_up: bool
+    ) -> GaugeValues:
+        """The values for these tasks; there is no lag for a partition whose log end is not in `ends`.
 
-        To be called by the thread that moves the tasks.
+        Call it on the engine's thread: it reads the tasks' state.
         """
         live = sum(runner.live for runner in runners.values())
         detectors: dict[Labels, int] = {}
@@ -68,38 +68,38 @@ class Standing:
                 counts = np.bincount(column[: len(task.slots)], minlength=len(STATUS_NAMES))
                 for status, count in zip(STATUS_NAMES, counts, strict=True):
                     detectors[name, status] = detectors.get((name, status), 0) + int(count)
-            for rule, opened in zip(task.plan.rules, task.open, strict=True):
-                episodes[rule.name,] = episodes.get((rule.name,), 0) + len(opened)
+            for rule, alerts in zip(task.plan.rules, task.open, strict=True):
+                episodes[rule.name,] = episodes.get((rule.name,), 0) + len(alerts)
             for name, (watched, series, _) in task.drifts.watched().items():
-                for state, count in (("warming", series - watched), ("watched", watched)):
-                    drifts[name, state] = drifts.get((name, state), 0) + count
-        named = {partition: (partition.topic, str(partition.partition)) for partition in runners}
+                for state, number in (("warming", series - watched), ("watched", watched)):
+                    drifts[name, state] = drifts.get((name, state), 0) + number
+        labels = {partition: (partition.topic, str(partition.partition)) for partition in runners}
         return cls(
             live=live,
             recovering=len(runners) - live,
-            answers=answers,
+            source_up=source_up,
             lag={
-                named[partition]: max(ends[partition] - runner.position, 0)
+                labels[partition]: max(ends[partition] - runner.position, 0)
                 for partition, runner in runners.items()
                 if partition in ends
             },
-            pending={named[one]: len(runner.journal.pending) for one, runner in runners.items()},
-            instruments={named[one]: len(runner.task.slots) for one, runner in runners.items()},
+            pending={labels[log]: len(runner.journal.pending) for log, runner in runners.items()},
+            instruments={labels[log]: len(runner.task.slots) for log, runner in runners.items()},
             detectors=detectors,
             episodes=episodes,
             drifts=drifts,
         )
 
 
-class StandingCollector(Collector):
-    """Shows what was noted last, and what the store says of deliveries and mutes.
+class GaugeCollector(Collector):
+    """Exposes the values recorded last, and the store's deliveries and mutes.
 
     Parameters
     ----------
     registry
         Where it is registered.
     database
-        The open store; asked at each scrape.
+        The open store; queried at each scrape.
     clock
         Wall-clock time.
     receivers
@@ -109,55 +109,55 @@ class StandingCollector(Collector):
     def __init__(
         self, registry: CollectorRegistry, database: Database, clock: Clock, receivers: Iterable[str]
     ) -> None:
-        self.noted = Standing()
-        """Replaced as a whole, by one thread; read by others."""
+        self.values = GaugeValues()
+        """Replaced as a whole by the engine's thread, read by the others."""
         self.receivers = tuple(receivers)
         self._deliveries = StoreDeliveries(database)
-        self._mutes = StoreMutes(database)
+        self._silences = StoreSilences(database)
         self._clock = clock
         registry.register(self)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The families without samples; asked when they are registered."""
-        yield from _of_tasks(Standing())
+        """The families without samples, for registration."""
+        yield from _of_tasks(GaugeValues())
         yield from _of_store({}, {})
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The families as they are now; asked at a scrape."""
-        yield from _of_tasks(self.noted)
+        """The families with their current values, for a scrape."""
+        yield from _of_tasks(self.values)
         waiting = {name: self._deliveries.waiting(name) for name in self.receivers}
-        yield from _of_store(waiting, self._mutes.active(self._clock.now()))
+        yield from _of_store(waiting, self._silences.muted_rules(self._clock.now()))
 
 
-def _of_tasks(standing: Standing) -> Iterator[GaugeMetricFamily]:
+def _of_tasks(values: GaugeValues) -> Iterator[GaugeMetricFamily]:
     place = ("topic", "partition")
     yield _gauge(
         "tapewatch_partitions",
-        "Partitions this process follows: live, or following their stored journal after a start.",
+        "Assigned partitions: live, or still replaying their stored journal after a start.",
         ("state",),
-        {("live",): standing.live, ("recovering",): standing.recovering},
+        {("live",): values.live, ("recovering",): values.recovering},
     )
-    yield _gauge("tapewatch_source_up", "1 while the broker answers.", (), {(): int(standing.answers)})
-    yield _gauge("tapewatch_lag_records", "Records in the log that are not read yet.", place, standing.lag)
+    yield _gauge("tapewatch_source_up", "1 while the broker can be reached.", (), {(): int(values.source_up)})
+    yield _gauge("tapewatch_lag_records", "Records in the log not read yet.", place, values.lag)
     yield _gauge(
         "tapewatch_journal_pending_entries",
-        "Journal entries that nothing visible depends on yet, so they are not written.",
+        "Journal entries not written yet: nothing visible depends on them.",
         place,
-        standing.pending,
+        values.pending,
     )
-    yield _gauge("tapewatch_instruments", "Instruments a partition has had.", place, standing.instruments)
+    yield _gauge("tapewatch_instruments", "Instruments seen on a partition.", place, values.instruments)
     yield _gauge(
         "tapewatch_detector_instruments",
-        "Instruments by the state a detector is in for them.",
+        "Instruments by the status of the detector's model for them.",
         ("detector", "status"),
-        standing.detectors,
+        values.detectors,
     )
-    yield _gauge("tapewatch_open_episodes", "Episodes that go on.", ("rule",), standing.episodes)
+    yield _gauge("tapewatch_open_episodes", "Open alert episodes.", ("rule",), values.episodes)
     yield _gauge(
         "tapewatch_drift_series",
-        "Series that drift is looked for in, by whether their reference is whole.",
+        "Series watched for drift, by whether the reference window is complete.",
         ("watched", "state"),
-        standing.drifts,
+        values.drifts,
     )
 
 
@@ -166,19 +166,19 @@ def _of_store(
 ) -> Iterator[GaugeMetricFamily]:
     yield _gauge(
         "tapewatch_deliveries_pending",
-        "Deliveries that are owed and will go out by themselves.",
+        "Deliveries due; they are sent or retried automatically.",
         ("receiver",),
         {(name,): counts[PENDING] for name, counts in waiting.items()},
     )
     yield _gauge(
         "tapewatch_deliveries_parked",
-        "Deliveries refused for good, until somebody asks for them again.",
+        "Deliveries the receiver rejected for good; `tapewatch alerts --retry-parked` sends them again.",
         ("receiver",),
         {(name,): counts[PARKED] for name, counts in waiting.items()},
     )
     yield _gauge(
         "tapewatch_rule_muted_until_timestamp_seconds",
-        "When the mute of a rule ends; rules that speak are not here.",
+        "When the mute of a rule ends; rules that are not muted have no sample.",
         ("rule",),
         {(rule,): until for rule, until in muted.items()},
     )

@@ -1,4 +1,4 @@
-"""A histogram that takes an array of values at once: nothing per event in Python."""
+"""A histogram that observes a whole array at once, so that no Python runs per event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 
 class BulkHistogram(Collector):
-    """A histogram by one label.
+    """A histogram with one label.
 
     Parameters
     ----------
@@ -45,18 +45,18 @@ class BulkHistogram(Collector):
     ) -> None:
         self._family = (name, documentation, label)
         self._bounds = np.array(bounds, np.float64)
-        self._names = [*(str(float(bound)) for bound in bounds), "+Inf"]
+        self._bucket_labels = [*(str(float(bound)) for bound in bounds), "+Inf"]
         self._lock = threading.Lock()
         self._counts: dict[str, NDArray[np.int64]] = {}
         self._sums: dict[str, float] = {}
         registry.register(self)
 
     def observe(self, value: str, observed: ArrayLike) -> None:
-        """Count numbers under a value of the label; what is not finite is left."""
+        """Count numbers under a value of the label; those that are not finite are ignored."""
         numbers = np.atleast_1d(np.asarray(observed, np.float64))
         numbers = numbers[np.isfinite(numbers)]
-        places = np.searchsorted(self._bounds, numbers, side="left")
-        counts = np.bincount(places, minlength=len(self._bounds) + 1)
+        buckets = np.searchsorted(self._bounds, numbers, side="left")
+        counts = np.bincount(buckets, minlength=len(self._bounds) + 1)
         with self._lock:
             if value not in self._counts:
                 self._counts[value] = np.zeros(len(self._bounds) + 1, np.int64)
@@ -65,16 +65,16 @@ class BulkHistogram(Collector):
             self._sums[value] += float(numbers.sum())
 
     def describe(self) -> Iterator[HistogramMetricFamily]:
-        """The family without samples; asked when it is registered."""
+        """The family without samples, for registration."""
         name, documentation, label = self._family
         yield HistogramMetricFamily(name, documentation, labels=[label])
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """The family as it is now; asked at a scrape."""
+        """The family with its current values, for a scrape."""
         name, documentation, label = self._family
         family = HistogramMetricFamily(name, documentation, labels=[label])
         with self._lock:
-            taken = [(value, counts.tolist(), self._sums[value]) for value, counts in self._counts.items()]
-        for value, counts, total in taken:
-            family.add_metric([value], list(zip(self._names, accumulate(counts), strict=True)), total)
+            samples = [(value, counts.tolist(), self._sums[value]) for value, counts in self._counts.items()]
+        for value, counts, total in samples:
+            family.add_metric([value], list(zip(self._bucket_labels, accumulate(counts), strict=True)), total)
         yield family

@@ -1,4 +1,4 @@
-"""What the service says of itself in numbers; fed at the edge, nothing in the fold knows of it."""
+"""Prometheus counters and histograms of the service, updated outside the fold, which does not know them."""
 
 from __future__ import annotations
 
@@ -8,48 +8,49 @@ import numpy as np
 from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.contracts import DeliveryOutcome
 from alerts.one_shot import DRIFT
 from alerts.severity import SEVERITIES
 from detectors.models.model import STATUS_NAMES
 from streamer.decoding.dead_letter_reasons import Reason
+from streamer.messages.floods import Flood
 from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.serve.histogram import BulkHistogram
 
 _TRANSITIONS = ("fired", "updated", "resolved")
-_OUTCOMES: tuple[DeliveryOutcome, ...] = ("delivered", "retried", "parked", "summarised", "muted")
+_OUTCOMES = ("delivered", "retried", "parked", "summarised", "muted")
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 5.0, 10.0, 100.0)
 _STEP_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _AGE_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
-_RELOADS = ("refused", "taken_over")
+_RELOAD_OUTCOMES = ("refused", "taken_over")  # by whether it was accepted
 _KEPT_FLOODS = 10_000
-_NS = 1e9
+_NS = float(NS_PER_SECOND)
 
 
 class Metrics:
-    """Counters and histograms of what happens.
+    """Counters and histograms of the running service.
 
-    Labels have values that are known from the configuration, and are there from the start; those by topic
-    and partition come with the partitions.
+    Label values that the configuration knows exist from the start with 0; topics and partitions appear
+    with their first records.
 
     Parameters
     ----------
     registry
-        Where they are registered.
+        Where the metrics are registered.
     plan
-        Names rules and detectors.
+        Its rules, detectors and drift watches give label values.
     receivers
         Names of receivers.
     version
-        Of the code.
+        The code's version.
     """
 
     def __init__(
         self, registry: CollectorRegistry, plan: Plan, receivers: Sequence[str], version: str
     ) -> None:
-        # a second series for each counter, with a time that nobody asks for
+        # no `_created` series beside each counter
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._version = version
         self._build = Info("tapewatch_build", "The running code and configuration.", registry=registry)
@@ -59,10 +60,10 @@ class Metrics:
         self._operation(registry)
         self._upkeep(registry)
         self._floods: dict[tuple[Partition, str, int, int], int] = {}
-        self.configured(plan, receivers)
+        self.configure(plan, receivers)
 
-    def configured(self, plan: Plan, receivers: Sequence[str]) -> None:
-        """Name another configuration, and have every label value it knows there with a 0."""
+    def configure(self, plan: Plan, receivers: Sequence[str]) -> None:
+        """Publish the configuration's hash, and give each of its label values a series at 0."""
         self._build.info({"version": self._version, "config_hash": plan.config_hash})
         for rule in plan.rules:
             for code in sorted({rule.severity, *(code for code, _ in rule.escalations)}):
@@ -80,85 +81,83 @@ class Metrics:
             for outcome in _OUTCOMES:
                 self._deliveries.labels(receiver, outcome)
 
-    def watch(self, work: Work, now: float) -> None:
-        """Count what a batch brought; what is derived again after a restart was counted before it.
+    def watch(self, step: StepResult, now: float) -> None:
+        """Count the results of a step; what a replayed journal yields was counted before the restart.
 
         Parameters
         ----------
-        work
-            The batch's outcome.
+        step
+            What the step did.
         now
             Wall-clock seconds.
         """
-        if not work.live:
-            self._rederived.labels(work.task.partition.topic).inc(work.records)
+        if not step.live:
+            self._rederived.labels(step.task.partition.topic).inc(step.records)
             return
-        self._records.labels(work.task.partition.topic).inc(work.records)
-        for each in work.outcome.transitions:
+        self._records.labels(step.task.partition.topic).inc(step.records)
+        for each in step.outcome.transitions:
             self._transitions.labels(each.rule, each.severity, each.transition).inc()
             if each.transition == "fired":
                 self._to_decision.observe(max(now - each.ts_event_ns / _NS, 0.0))
-        for scores in work.outcome.scores:
+        for scores in step.outcome.scores:
             counts = np.bincount(scores.status, minlength=len(STATUS_NAMES))
             for status, name in enumerate(STATUS_NAMES):
                 self._scored.labels(scores.detector, name).inc(int(counts[status]))
             self._scores.observe(scores.detector, scores.score)
-        for letter in work.outcome.dead:
+        for letter in step.outcome.dead:
             self._dead.labels(letter.reason).inc()
-        for flood in work.outcome.floods:
-            self._flood(work.task.partition, (flood.reason, flood.minute, flood.first_offset), flood.count)
+        for flood in step.outcome.floods:
+            self._flood(step.task.partition, flood)
 
-    def delivery(
-        self, receiver: str, outcome: DeliveryOutcome, count: int = 1, waited_s: float | None = None
-    ) -> None:
-        """Count what became of deliveries; an `alerts.contracts.DeliveryWatch`."""
+    def delivery(self, receiver: str, outcome: str, count: int = 1, waited_s: float | None = None) -> None:
+        """Count outcomes of deliveries; a `streamer.notify.delivery_watch.DeliveryWatch`."""
         self._deliveries.labels(receiver, outcome).inc(count)
         if waited_s is not None:
             self._to_delivered.labels(receiver).observe(waited_s)
 
     def batch(self, step_s: float, since_poll_s: float) -> None:
-        """Note how long a batch took, and how long after its records were polled it was decided."""
+        """Observe how long a batch took, and the time from the poll of its records to its outcome."""
         self._step.observe(step_s)
         self._since_poll.observe(since_poll_s)
 
     def source(self, *, raw: bool) -> None:
-        """Note whether Kafka's record batches are read as columns."""
+        """Record whether Kafka's record batches are decoded as columns."""
         self._raw.set(int(raw))
 
     def checkpoint(self, size: int, took_s: float, now: float) -> None:
-        """Note a checkpoint that was completed: bytes, seconds, and when (wall-clock seconds)."""
+        """Record a completed checkpoint: bytes, seconds it took, and when (wall-clock seconds)."""
         self._checkpoints.inc()
         self._checkpoint_bytes.set(size)
         self._checkpoint_s.set(took_s)
         self._checkpoint_at.set(now)
 
     def started(self, now: float) -> None:
-        """Note when this process began, wall-clock seconds."""
+        """Record when this process started, wall-clock seconds."""
         self._started.set(now)
 
-    def reload(self, taken_over: bool) -> None:
-        """Note that the configuration was read again, and was taken over or refused."""
-        self._reloads.labels(_RELOADS[taken_over]).inc()
-        self._reload_good.set(int(taken_over))
+    def reload(self, accepted: bool) -> None:
+        """Count a reload of the configuration, accepted or refused."""
+        self._reloads.labels(_RELOAD_OUTCOMES[accepted]).inc()
+        self._reload_succeeded.set(int(accepted))
 
-    def _flood(self, partition: Partition, place: tuple[str, int, int], count: int) -> None:
-        """A flood is told as it stands, so what is new is the difference to what it was."""
-        key = (partition, *place)
-        self._dead.labels(place[0]).inc(max(count - self._floods.pop(key, 0), 0))
-        self._floods[key] = count
+    def _flood(self, partition: Partition, flood: Flood) -> None:
+        """A flood comes with its running total, so only the increase since last time counts."""
+        key = (partition, flood.reason, flood.minute, flood.first_offset)
+        self._dead.labels(flood.reason).inc(max(flood.count - self._floods.pop(key, 0), 0))
+        self._floods[key] = flood.count
         while len(self._floods) > _KEPT_FLOODS:
             del self._floods[next(iter(self._floods))]
 
     def _business(self, registry: CollectorRegistry) -> None:
         self._transitions = Counter(
             "tapewatch_alert_transitions",
-            "Transitions of alerts that detection decided.",
+            "Alert transitions decided by detection.",
             ["rule", "severity", "transition"],
             registry=registry,
         )
         self._deliveries = Counter(
             "tapewatch_deliveries",
-            "Deliveries by what became of them; one that is put off counts as retried each time.",
+            "Deliveries by outcome; every attempt that is put off counts as retried.",
             ["receiver", "outcome"],
             registry=registry,
         )
@@ -166,12 +165,12 @@ class Metrics:
     def _model(self, registry: CollectorRegistry) -> None:
         self._scored = Counter(
             "tapewatch_scored_events",
-            "Events a detector looked at, by the state it was in for that instrument.",
+            "Events passed to a detector, by its status for the instrument.",
             ["detector", "status"],
             registry=registry,
         )
         self._drifts = Counter(
-            "tapewatch_drifts", "Drifts found, by what was watched.", ["watched"], registry=registry
+            "tapewatch_drifts", "Drifts detected, by watched name.", ["watched"], registry=registry
         )
         self._scores = BulkHistogram(
             "tapewatch_score", "Scores of ready detectors.", "detector", _SCORES, registry
@@ -180,32 +179,32 @@ class Metrics:
     def _latency(self, registry: CollectorRegistry) -> None:
         self._to_decision = Histogram(
             "tapewatch_event_to_decision_seconds",
-            "From an alert's event time to its commit; holds what the event's clock and ours differ by.",
+            "From an alert's event time to its commit; includes the offset between the two clocks.",
             buckets=_AGE_S,
             registry=registry,
         )
         self._since_poll = Histogram(
             "tapewatch_poll_to_decision_seconds",
-            "From the poll that brought a batch's records to their outcome, on one clock.",
+            "From the poll that returned a batch's records to their outcome, on one clock.",
             buckets=_STEP_S,
             registry=registry,
         )
         self._step = Histogram(
             "tapewatch_batch_seconds",
-            "Time a batch took: decoding, detection, and the commit where there was one.",
+            "Time a batch took: decoding, detection, and the commit if there was one.",
             buckets=_STEP_S,
             registry=registry,
         )
         self._to_delivered = Histogram(
             "tapewatch_decision_to_delivered_seconds",
-            "From an alert's commit to its receiver's yes.",
+            "From an alert's commit to its acceptance by the receiver.",
             ["receiver"],
             buckets=_AGE_S,
             registry=registry,
         )
 
     def totals(self, ignored: Mapping[str, int], drifts: Mapping[str, int], late: int) -> None:
-        """Note what tasks count themselves: what is not used and drifts, both by name, and late events."""
+        """Add what tasks count themselves: ignored messages and drifts, both by name, and late events."""
         for name, count in ignored.items():
             self._ignored.labels(name).inc(count)
         for name, count in drifts.items():
@@ -216,12 +215,12 @@ class Metrics:
         self._records = Counter("tapewatch_records", "Records consumed.", ["topic"], registry=registry)
         self._raw = Gauge(
             "tapewatch_kafka_raw",
-            "1 while Kafka's record batches are read as columns, 0 where they are read record by record.",
+            "1 if Kafka's record batches are decoded as columns, 0 if record by record.",
             registry=registry,
         )
         self._rederived = Counter(
             "tapewatch_rederived_records",
-            "Records consumed once more after a start, following the journal.",
+            "Records consumed again after a start, replaying the journal.",
             ["topic"],
             registry=registry,
         )
@@ -235,45 +234,45 @@ class Metrics:
             self._dead.labels(reason.value)
         self._ignored = Counter(
             "tapewatch_ignored_messages",
-            "Messages that the format knows and does not use.",
+            "Messages of types that the format knows and ignores.",
             ["name"],
             registry=registry,
         )
         self._late = Counter(
-            "tapewatch_late_events", "Events behind their instrument's clock.", registry=registry
+            "tapewatch_late_events", "Events earlier than their instrument's latest one.", registry=registry
         )
 
     def _upkeep(self, registry: CollectorRegistry) -> None:
         self._reloads = Counter(
             "tapewatch_reloads",
-            "Times the configuration was read again, by what became of it.",
+            "Configuration reloads by outcome.",
             ["outcome"],
             registry=registry,
         )
-        for outcome in _RELOADS:
+        for outcome in _RELOAD_OUTCOMES:
             self._reloads.labels(outcome)
-        self._reload_good = Gauge(
+        self._reload_succeeded = Gauge(
             "tapewatch_config_last_reload_successful",
-            "0 while the configuration's file was read last and refused, so that an older one is at work.",
+            "0 if the last reload was refused and the previous configuration is still running.",
             registry=registry,
         )
-        self._reload_good.set(1)
+        self._reload_succeeded.set(1)
         self._started = Gauge(
             "tapewatch_start_time_seconds",
-            "When this process began, in seconds since 1970; it changes with every restart.",
+            "When this process started, in seconds since 1970.",
             registry=registry,
         )
         self._checkpoints = Counter(
-            "tapewatch_checkpoints", "Checkpoints completed, one a task.", registry=registry
+            "tapewatch_checkpoints", "Completed checkpoints, one for each task.", registry=registry
         )
         self._checkpoint_bytes = Gauge(
-            "tapewatch_checkpoint_bytes", "Size of the last checkpoint's file.", registry=registry
+            "tapewatch_checkpoint_bytes", "Size of the last checkpoint file.", registry=registry
         )
         self._checkpoint_s = Gauge(
             "tapewatch_checkpoint_seconds", "Time the last checkpoint took to write.", registry=registry
         )
         self._checkpoint_at = Gauge(
             "tapewatch_checkpoint_timestamp_seconds",
-            "When the last checkpoint was completed, 0 before the first.",
+            "When the last checkpoint was completed; 0 before the first.",
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""Looks on while the service works: numbers for Prometheus, counts for the heartbeat, how things stand."""
+"""Observes the running service: metrics for Prometheus, counts for the heartbeat, health and readiness."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Protocol
 
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.messages.fold_version import code_version
 from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import Runner, Work
-from streamer.serve.gauges import Standing, StandingCollector
+from streamer.pipeline.runner import Runner, StepResult
+from streamer.serve.gauges import GaugeCollector, GaugeValues
 from streamer.serve.metrics import Metrics
 from streamer.serve.watched_source import WatchedSource
 from streamer.sources.source import Source
 from streamer.store.database import Database
 
-_LOOK_S = 1.0
+_GAUGES_EVERY_S = 1.0
 
 
 class Broker(Source, Protocol):
-    """A source that knows how it and its logs stand."""
+    """A source that knows whether it can be reached, and where its logs end."""
 
     @property
     def answers(self) -> bool:
         """False while it cannot be reached."""
 
     def ends(self) -> Mapping[Partition, int]:
-        """One past the last offset of each partition, where known; asks nobody."""
+        """One past the last offset of each partition, where known, without a request."""
 
 
 class Observer:
-    """Everything that is told of the service's work, and changes nothing in it.
+    """Follows the service's work without changing anything in it.
 
     Parameters
     ----------
     plan, receivers
-        What there is to have numbers of.
+        What the label values come from.
     database
         The open store.
     clock
@@ -61,103 +61,105 @@ class Observer:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, plan, receivers, code_version())
         self.metrics.started(clock.now())
-        self._standing = StandingCollector(self.registry, database, clock, receivers)
+        self._gauges = GaugeCollector(self.registry, database, clock, receivers)
         self._clock = clock
         self._monotonic = monotonic
         self._counts = Counts()
         self._polled_at = self._step_at = monotonic()
-        self._look_at = monotonic()
-        self._before: dict[tuple[Partition, str], Mapping[str, int]] = {}
+        self._gauges_at = monotonic()
+        self._last_totals: dict[tuple[Partition, str], Mapping[str, int]] = {}
         self._plan = plan
         self._notifier: Notifier | None = None
 
     def follow(self, notifier: Notifier) -> None:
-        """Look at this notify half, too."""
+        """Include this notifier in health checks and label values."""
         self._notifier = notifier
 
     def healthy(self) -> str | None:
-        """What is wrong with the process itself, None while it works; a name, no more: anyone may ask."""
+        """What is wrong with the process, None while it works; no details, since anyone can read the page."""
         failure = None if self._notifier is None else self._notifier.failure
         return None if failure is None else f"delivery stopped: {type(failure).__name__}"
 
     def ready(self) -> str | None:
-        """Why new records do not come through yet, None while they do."""
-        standing = self.standing
-        if standing.recovering:
-            return f"{standing.recovering} partitions follow their journal"
-        return None if standing.live else "no partition is assigned"
+        """Why new records are not processed yet, None while they are."""
+        gauges = self.gauges
+        if gauges.recovering:
+            return f"{gauges.recovering} partitions are replaying their journal"
+        return None if gauges.live else "no partition is assigned"
 
     @property
-    def standing(self) -> Standing:
-        """How things stood a moment ago."""
-        return self._standing.noted
+    def gauges(self) -> GaugeValues:
+        """The values recorded last."""
+        return self._gauges.values
 
     def counts(self) -> Counts:
-        """What has been done so far, for the heartbeat."""
-        standing = self.standing
-        if not standing.answers:
+        """Totals so far, for the heartbeat."""
+        gauges = self.gauges
+        if not gauges.source_up:
             return replace(self._counts, source="not answering")
-        if standing.recovering or not standing.live:
+        if gauges.recovering or not gauges.live:
             return replace(self._counts, source="not ready")
         return self._counts
 
     def watching(self, source: Broker, runners: Callable[[], Mapping[Partition, Runner]]) -> WatchedSource:
-        """The source to work with, so that its polls are seen."""
+        """Wrap the source, so that polls are timed and gauges recorded."""
 
-        def look() -> None:
-            if self._monotonic() >= self._look_at:
-                self._look_at = self._monotonic() + _LOOK_S
+        def record_gauges() -> None:
+            if self._monotonic() >= self._gauges_at:
+                self._gauges_at = self._monotonic() + _GAUGES_EVERY_S
                 self.look(runners(), source.ends(), source.answers)
 
-        return WatchedSource(source, look, self._polled)
+        return WatchedSource(source, record_gauges, self._polled)
 
-    def watch(self, work: Work) -> None:
-        """Count what a batch brought; called after its commit."""
+    def watch(self, step: StepResult) -> None:
+        """Count the results of a step; called after its commit."""
         now = self._monotonic()
-        self.metrics.watch(work, self._clock.now())
-        if not work.live:
+        self.metrics.watch(step, self._clock.now())
+        if not step.live:
             return
-        if work.records:
+        if step.records:
             self.metrics.batch(now - max(self._polled_at, self._step_at), now - self._polled_at)
         self._step_at = now
-        outcome, before = work.outcome, self._counts
+        outcome, total = step.outcome, self._counts
         self._counts = Counts(
-            records=before.records + work.records,
-            alerts=before.alerts + sum(each.transition == "fired" for each in outcome.transitions),
-            dead_letters=before.dead_letters + len(outcome.dead),
+            records=total.records + step.records,
+            alerts=total.alerts + sum(each.transition == "fired" for each in outcome.transitions),
+            dead_letters=total.dead_letters + len(outcome.dead),
         )
 
     def checkpoint(self, size: int, took_s: float) -> None:
-        """Note a checkpoint that was completed."""
+        """Record a completed checkpoint."""
         self.metrics.checkpoint(size, took_s, self._clock.now())
 
-    def look(self, runners: Mapping[Partition, Runner], ends: Mapping[Partition, int], answers: bool) -> None:
-        """Note how tasks and source stand; called by the thread that moves the tasks."""
-        self._standing.noted = Standing.of(runners, ends, answers)
+    def look(
+        self, runners: Mapping[Partition, Runner], ends: Mapping[Partition, int], source_up: bool
+    ) -> None:
+        """Record the gauges and add what the tasks counted; call it on the engine's thread."""
+        self._gauges.values = GaugeValues.of(runners, ends, source_up)
         if self._notifier is not None:
-            self._standing.receivers = self._notifier.receivers
+            self._gauges.receivers = self._notifier.receivers
         for plan in {id(runner.task.plan): runner.task.plan for runner in runners.values()}.values():
             if plan.config_hash != self._plan.config_hash:
                 self._plan = plan
-                self.metrics.configured(plan, self._standing.receivers)
+                self.metrics.configure(plan, self._gauges.receivers)
         for partition, runner in runners.items():
             task = runner.task
-            drifts = {name: found for name, (_, _, found) in task.drifts.watched().items()}
+            drifts = {name: count for name, (_, _, count) in task.drifts.watched().items()}
             self.metrics.totals(
-                self._added((partition, "ignored"), task.ignored),
-                self._added((partition, "drifts"), drifts),
-                self._added((partition, "late"), {"": task.late}).get("", 0),
+                self._increase((partition, "ignored"), task.ignored),
+                self._increase((partition, "drifts"), drifts),
+                self._increase((partition, "late"), {"": task.late}).get("", 0),
             )
-        for key in [key for key in self._before if key[0] not in runners]:
-            del self._before[key]
+        for key in [key for key in self._last_totals if key[0] not in runners]:
+            del self._last_totals[key]
 
-    def _added(self, key: tuple[Partition, str], totals: Mapping[str, int]) -> dict[str, int]:
-        """What tasks count outlives the process; the first look at one says where this process begins."""
-        before = self._before.get(key)
-        self._before[key] = dict(totals)
-        if before is None:
+    def _increase(self, key: tuple[Partition, str], totals: Mapping[str, int]) -> dict[str, int]:
+        """The increase since the last call; the first sets the baseline: tasks' counts outlive processes."""
+        last = self._last_totals.get(key)
+        self._last_totals[key] = dict(totals)
+        if last is None:
             return {}
-        return {name: max(count - before.get(name, 0), 0) for name, count in totals.items()}
+        return {name: max(count - last.get(name, 0), 0) for name, count in totals.items()}
 
     def _polled(self, _: Sequence[Chunk]) -> None:
         self._polled_at = self._monotonic()

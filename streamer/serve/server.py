@@ -16,21 +16,21 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from alerts.attempt import plain_traceback
 from streamer.errors import TapewatchError
+from streamer.notify.attempt import plain_traceback
 
 log = structlog.get_logger(__name__)
 
 Check = Callable[[], str | None]
-"""Says what is wrong, None while nothing is."""
+"""Returns what is wrong, None while nothing is."""
 
 _TEXT = "text/plain; charset=utf-8"
-_IDLE_S = 10.0  # a connection over which nothing comes is closed
+_IDLE_S = 10.0  # then an idle connection is closed
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # a client that keeps its connection must not hold up a stop
+    block_on_close = False  # a client that keeps its connection open must not delay shutdown
 
     def __init__(self, address: tuple[str, int], answer: Callable[[str, str], _Answer]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -39,9 +39,9 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         if isinstance(sys.exception(), ConnectionError | TimeoutError):
-            log.debug("a client went away")
+            log.debug("client disconnected")
         else:
-            log.error("a request failed", traceback=plain_traceback())
+            log.error("request failed", traceback=plain_traceback())
 
 
 _Answer = tuple[HTTPStatus, str, bytes]
@@ -55,8 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         try:
             status, kind, body = self.server.answer(path, self.headers.get("Accept", ""))
-        except TapewatchError as error:  # the store; detection and delivery say so themselves
-            log.warning("a request failed", path=path, problem=str(error))
+        except TapewatchError as error:  # the store's; detection and delivery report it themselves
+            log.warning("request failed", path=path, problem=str(error))
             status, kind, body = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"the store does not answer\n"
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -65,23 +65,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """A scrape every few seconds is no news."""
+        """Log nothing: scrapes come every few seconds."""
 
 
 @contextmanager
 def serving(
     address: tuple[str, int] | None, registry: CollectorRegistry, *, health: Check, readiness: Check
 ) -> Iterator[tuple[str, int] | None]:
-    """Answer requests on a thread, until left.
+    """Serve requests on a thread until the context is left.
 
     Parameters
     ----------
     address
-        Host and port (0 takes any that is free), None to serve nothing.
+        Host and port (0 picks a free one), None to serve nothing.
     registry
         What ``/metrics`` shows.
     health, readiness
-        What ``/healthz`` and ``/readyz`` ask; 200 while they find nothing, else 503 with what they found.
+        The checks of ``/healthz`` and ``/readyz``: 200 while they return None, else 503 with the reason.
 
     Yields
     ------
@@ -91,12 +91,12 @@ def serving(
     Raises
     ------
     TapewatchError
-        When it cannot listen there.
+        When the address cannot be bound.
     """
     if address is None:
         yield None
         return
-    answer = _answers(registry, {"/healthz": health, "/readyz": readiness})
+    answer = _responder(registry, {"/healthz": health, "/readyz": readiness})
     try:
         server = _Server(address, answer)
     except (OSError, OverflowError) as error:
@@ -113,7 +113,7 @@ def serving(
         thread.join()
 
 
-def _answers(registry: CollectorRegistry, checks: dict[str, Check]) -> Callable[[str, str], _Answer]:
+def _responder(registry: CollectorRegistry, checks: dict[str, Check]) -> Callable[[str, str], _Answer]:
     def answer(path: str, accept: str) -> _Answer:
         if path == "/metrics":
             encode, kind = choose_encoder(accept)
@@ -133,7 +133,7 @@ def _explain(address: tuple[str, int], error: OSError | OverflowError) -> str:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
-        return f"{where} is in use: stop what listens there, or give another address, or off"
+        return f"{where} is in use: stop the process that listens there, or set another address, or off"
     if number in (errno.EACCES, errno.EPERM):
-        return f"{where} may not be listened on: give a port above 1023, or off"
+        return f"no permission to listen on {where}: set a port above 1023, or off"
     return f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}"

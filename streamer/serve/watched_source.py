@@ -1,4 +1,4 @@
-"""A source with somebody looking on: when it was polled, and each time it is."""
+"""A source with callbacks around each poll."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from streamer.sources.source import Assignments, Source
 
 
 class WatchedSource:
-    """Passes everything on to another source, and says when records came.
+    """Delegates to another source, with a callback before each poll and one for the chunks it returns.
 
     Parameters
     ----------
     source
-        Where they come from.
+        The source to delegate to.
     before
-        Called before each poll, on the thread that polls.
+        Called before each poll, on the polling thread.
     polled
-        Shown what a poll brought where it brought something, before that is handed on.
+        Called with the chunks of a poll that returned any, before they are processed.
     """
 
     def __init__(
@@ -29,11 +29,11 @@ class WatchedSource:
         self._polled = polled
 
     def open(self, assignments: Assignments) -> None:
-        """Open the other source."""
+        """Open the wrapped source."""
         self._source.open(assignments)
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        """What the other source has."""
+        """Poll the wrapped source."""
         self._before()
         chunks = self._source.poll(timeout_s)
         if chunks:
@@ -41,17 +41,17 @@ class WatchedSource:
         return chunks
 
     def at_end(self) -> frozenset[Partition]:
-        """As the other source says."""
+        """See the wrapped source."""
         return self._source.at_end()
 
     def exhausted(self) -> bool:
-        """As the other source says."""
+        """See the wrapped source."""
         return self._source.exhausted()
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Tell the other source."""
+        """Commit to the wrapped source."""
         self._source.commit(positions)
 
     def close(self) -> None:
-        """Close the other source."""
+        """Close the wrapped source."""
         self._source.close()

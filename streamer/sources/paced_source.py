@@ -1,4 +1,4 @@
-"""A source at recorded speed, or a multiple of it."""
+"""Plays back a source at recorded speed, or a multiple of it."""
 
 from __future__ import annotations
 
@@ -13,44 +13,45 @@ from numpy.typing import NDArray
 from streamer.errors import TapewatchError
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Chunk, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.source import Assignments, Source
 
 Times = NDArray[np.int64]
 
-_NS = 1_000_000_000
-_SLICE_S = 0.05  # records that are due within this go out together
-_UNPACED = 100  # so many records in a row without a timestamp are no accident
+_SLICE_S = 0.05  # records due within this time go out together
+_UNTIMED_MAX = 100  # this many records without a timestamp before the first one are no accident
 
 
 class PacedSource:
-    """Lets records of another source through when their time has come.
+    """Passes on the records of another source when they are due.
 
     Parameters
     ----------
     source
-        Where they come from.
+        The source of the records.
     speed
-        Times recorded speed, by the records' timestamps; a record without one goes with those before it.
+        Multiple of the recorded speed, by the records' timestamps; a record without one goes with the one
+        before it.
     """
 
     def __init__(self, source: Source, speed: float) -> None:
         self._source = source
         self._speed = speed
         self._waiting: deque[tuple[Chunk, Times]] = deque()
-        self._began: tuple[int, float] | None = None
-        self._unpaced = 0
+        self._origin: tuple[int, float] | None = None
+        self._untimed = 0
 
     def open(self, assignments: Assignments) -> None:
         """Open the other source."""
         self._source.open(assignments)
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        """What is due by now, waiting at most `timeout_s` for it.
+        """The records that are due, waiting at most `timeout_s` for some.
 
         Raises
         ------
         TapewatchError
-            Where the records have no timestamps to go by.
+            When the records have no timestamps.
         """
         if not self._waiting:
             self._waiting.extend((chunk, _times(chunk.records)) for chunk in self._source.poll(timeout_s))
@@ -62,11 +63,11 @@ class PacedSource:
         return list(self._due())
 
     def at_end(self) -> frozenset[Partition]:
-        """As the other source says."""
+        """As the other source."""
         return self._source.at_end()
 
     def exhausted(self) -> bool:
-        """True when nothing waits and nothing comes."""
+        """True when no record waits and the other source is exhausted."""
         return not self._waiting and self._source.exhausted()
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
@@ -78,7 +79,7 @@ class PacedSource:
         self._source.close()
 
     def _due(self) -> Iterator[Chunk]:
-        """What has come due, by the chunks it arrived in; a tick goes with the last record before it."""
+        """The records that are due, in their chunks; a timer goes with the last record before it."""
         while self._waiting:
             chunk, times = self._waiting[0]
             count = self._count_due(times)
@@ -91,35 +92,35 @@ class PacedSource:
             yield chunk
 
     def _count_due(self, times: Times) -> int:
-        """How many of the first records have come due."""
+        """How many of the first records are due."""
         timed = times != NO_TIME
-        if self._began is None:
-            self._begin(times, timed)
-        if self._began is None:
+        if self._origin is None:
+            self._set_origin(times, timed)
+        if self._origin is None:
             return len(times)
-        first, began = self._began
-        passed = time.monotonic() - began
-        early = timed & ((times - first) / _NS / self._speed > passed + _SLICE_S)
+        first, started = self._origin
+        elapsed = time.monotonic() - started
+        early = timed & ((times - first) / NS_PER_SECOND / self._speed > elapsed + _SLICE_S)
         return int(early.argmax()) if early.any() else len(times)
 
-    def _begin(self, times: Times, timed: NDArray[np.bool_]) -> None:
-        """Let the clock run from the first record that has a time."""
-        place = int(timed.argmax()) if timed.any() else len(times)
-        self._unpaced += place
-        if self._unpaced >= _UNPACED:
+    def _set_origin(self, times: Times, timed: NDArray[np.bool_]) -> None:
+        """Start the clock at the first record that has a timestamp."""
+        first_timed = int(timed.argmax()) if timed.any() else len(times)
+        self._untimed += first_timed
+        if self._untimed >= _UNTIMED_MAX:
             raise TapewatchError(
-                "these records have no timestamps that a speed could go by: say where their receive time "
-                "stands (receive_time), or leave the speed out"
+                "these records have no timestamps, which a speed needs: set receive_time if the lines begin "
+                "with one, or leave the speed out"
             )
-        if place < len(times):
-            self._began = int(times[place]), time.monotonic()
+        if first_timed < len(times):
+            self._origin = int(times[first_timed]), time.monotonic()
 
     def _due_in(self, times: Times) -> float:
-        """Seconds until the first record's time; it may have passed."""
-        if self._began is None or not len(times) or times[0] == NO_TIME:
+        """Seconds until the first record is due; negative if it is overdue."""
+        if self._origin is None or not len(times) or times[0] == NO_TIME:
             return 0.0
-        first, began = self._began
-        return (int(times[0]) - first) / _NS / self._speed - (time.monotonic() - began)
+        first, started = self._origin
+        return (int(times[0]) - first) / NS_PER_SECOND / self._speed - (time.monotonic() - started)
 
 
 def _times(records: Sequence[Record]) -> Times:

@@ -1,4 +1,4 @@
-"""What a source is: where records come from, and how it is told where to start."""
+"""The contract of a source of records, and how it learns where to start."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from streamer.messages.records import Chunk, Log, Partition
 
 
 class Assignments(Protocol):
-    """What a source asks when partitions come and go; the engine answers."""
+    """Callbacks of a source for partitions that come and go; implemented by the engine."""
 
     def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        """Take over these partitions; returns the offset at which to read each of them."""
+        """Take over these partitions; returns the offset to read each of them from."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Give up these partitions: what is owed for them is finished before this returns."""
+        """Give up these partitions; their pending work is finished before this returns."""
 
 
 class Source(Protocol):
-    """A place records come from."""
+    """A source of records."""
 
     def open(self, assignments: Assignments) -> None:
-        """Connect; from here on `assignments` is asked where to read.
+        """Connect; from here on `assignments` decides where to read.
 
         Raises
         ------
@@ -31,19 +31,19 @@ class Source(Protocol):
         """
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        """Records that have arrived, waiting for some at most `timeout_s`."""
+        """Records that have arrived, waiting at most `timeout_s` for some."""
 
     def at_end(self) -> frozenset[Partition]:
-        """The partitions that a fetch made just now shows to be read to their end.
+        """The partitions that are read to their end, by a request made now.
 
         Empty when the source cannot be reached, so that an outage never looks like silence.
         """
 
     def exhausted(self) -> bool:
-        """True when no record will ever come again (a file at its end)."""
+        """True when no more records will come (a file at its end)."""
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Tell the source how far things have been dealt with; advisory, for lag tools only."""
+        """Report processed positions; advisory, for lag monitoring only."""
 
     def close(self) -> None:
-        """Leave, without committing anything."""
+        """Disconnect without committing anything."""

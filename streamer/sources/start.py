@@ -1,4 +1,4 @@
-"""Where reading a topic starts, where nothing is known of it yet."""
+"""Where reading a topic starts if the store has no offset for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:
 
 
 class StartAt(BaseModel):
-    """Start with the first record of this time or later.
+    """Start at the first record of this time or later.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ class StartAt(BaseModel):
 
 
 def _milliseconds(text: str) -> int:
-    wrong = f"'{text}' is not a time (write 2024-08-08T00:00:00Z)"
+    problem = f"'{text}' is not a time (write 2024-08-08T00:00:00Z)"
     if _RFC3339.fullmatch(text) is None:
-        raise ValueError(wrong)
+        raise ValueError(problem)
     try:
         moment = datetime.fromisoformat(text.upper())
     except ValueError:
-        raise ValueError(wrong) from None
+        raise ValueError(problem) from None
     milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
     if milliseconds < 0:
         raise ValueError(f"'{text}' is before 1970")
@@ -68,12 +68,12 @@ def _read_start(value: object) -> object:
             raise ValueError("write start: {timestamp: 2024-08-08T00:00:00Z}")
         value = value["timestamp"]
     if not isinstance(value, str):
-        raise ValueError("start is earliest, latest, or a time such as 2024-08-08T00:00:00Z")  # noqa: TRY004
+        raise ValueError("write earliest, latest, or a time such as 2024-08-08T00:00:00Z")  # noqa: TRY004
     if not value[:1].isdigit():
-        known = did_you_mean(value, ["earliest", "latest"])
-        raise ValueError(f"'{value}' is neither earliest nor latest nor a time{known}")
+        suggestion = did_you_mean(value, ["earliest", "latest"])
+        raise ValueError(f"'{value}' is neither earliest nor latest nor a time{suggestion}")
     return StartAt(timestamp=value)
 
 
 Start = Annotated[Literal["earliest", "latest"] | StartAt, BeforeValidator(_read_start)]
-"""Where reading starts where the store knows no offset."""
+"""Where reading starts if the store has no offset."""

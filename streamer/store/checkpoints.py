@@ -2,7 +2,7 @@
 
 Layout, version 1: the magic ``TAPEWTCH``, a version (u32, little endian), the header's length
 (u64), a JSON header (meta; per array its name, dtype, shape, offset), then the arrays' bytes.
-The store holds the file's SHA-256, so a torn or altered file is never taken for a good one.
+The store holds the file's SHA-256, so a torn or altered file is never used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_FOLDER = Path("/nonexistent")
 
 _UNFINISHED = ".tmp"
 _MAGIC = b"TAPEWTCH"
-_SYNCED_BYTES = 1 << 20  # a commit that waits for the disk waits for no more than this of a checkpoint
+_SYNCED_BYTES = 1 << 20  # so that a commit waits for the disk behind at most this much of a checkpoint
 _PREFIX = struct.Struct("<8sIQ")
 
 
@@ -38,7 +38,7 @@ class DamagedCheckpointError(TapewatchError):
 
 @dataclass(frozen=True, slots=True)
 class WrittenCheckpoint:
-    """A file that is safely on disk: its name within the folder, checksum and size in bytes."""
+    """A checkpoint file on disk: its name in the folder, checksum and size in bytes."""
 
     file: str
     sha256: str
@@ -46,7 +46,7 @@ class WrittenCheckpoint:
 
 
 def checkpoint_name(task_id: int, seq: int, epoch: int) -> str:
-    """The name of a checkpoint's file; no two workers ever write the same.
+    """The name of a checkpoint's file; two workers never write the same.
 
     Examples
     --------
@@ -57,19 +57,19 @@ def checkpoint_name(task_id: int, seq: int, epoch: int) -> str:
 
 
 def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenCheckpoint:
-    """Write a snapshot: to a temporary file, to disk, then under its name.
+    """Write a snapshot to a temporary file, sync it, and rename it.
 
     Parameters
     ----------
     folder
-        Made where it does not exist.
+        Created where it does not exist.
     name
         The file's name.
 
     Raises
     ------
     TapewatchError
-        Where the folder cannot be written.
+        When the folder cannot be written to.
     """
     digest = hashlib.sha256()
     size = synced = 0
@@ -90,7 +90,7 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
         temporary.rename(folder / name)
         _sync_folder(folder)
     except OSError as error:
-        with suppress(OSError):  # the first error is the one to tell; the next start removes what is left
+        with suppress(OSError):  # the first error is reported; the next start removes what is left
             temporary.unlink(missing_ok=True)
         raise TapewatchError(
             f"cannot write a checkpoint to {folder}: {error.strerror or error}; make room or check the "
@@ -100,12 +100,12 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
 
 
 def read_checkpoint(folder: Path, name: str, sha256: str) -> Snapshot:
-    """Read a snapshot back.
+    """Read a snapshot.
 
     Raises
     ------
     DamagedCheckpointError
-        When it is not, to the byte, what was written.
+        When it is not byte for byte what was written.
     """
     path = folder / name
     try:
@@ -129,12 +129,12 @@ def read_checkpoint(folder: Path, name: str, sha256: str) -> Snapshot:
 
 
 def remove_checkpoint(folder: Path, name: str) -> None:
-    """Delete a checkpoint that nothing refers to; one that is gone already is fine.
+    """Delete a checkpoint file that is no longer referenced; a missing one is no error.
 
     Raises
     ------
     TapewatchError
-        Where that is not allowed.
+        When that is not allowed.
     """
     try:
         (folder / name).unlink(missing_ok=True)
@@ -145,26 +145,26 @@ def remove_checkpoint(folder: Path, name: str) -> None:
 
 
 def remove_strays(folder: Path, task_id: int, kept: Collection[str]) -> list[str]:
-    """Delete files of a task that nothing refers to: a killed process leaves some behind.
+    """Delete a task's files that are not referenced; a killed process leaves some behind.
 
     Parameters
     ----------
     folder
-        Where checkpoints are; it need not exist.
+        The checkpoints' folder; it need not exist.
     task_id
-        Whose files; nobody else may be writing any.
+        The task; no other process may be writing files of it.
     kept
-        The names that the store refers to.
+        The names in the store.
 
     Returns
     -------
     list of str
-        What was deleted, in alphabetical order.
+        The names of the deleted files, sorted.
     """
-    found = sorted(path.name for path in folder.glob(f"task{task_id}-*") if path.name not in kept)
-    for name in found:
+    strays = sorted(path.name for path in folder.glob(f"task{task_id}-*") if path.name not in kept)
+    for name in strays:
         remove_checkpoint(folder, name)
-    return found
+    return strays
 
 
 def _steps(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
@@ -183,7 +183,7 @@ def _pieces(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
     yield _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header))
     yield header
     for array in snapshot.arrays.values():
-        if array.nbytes:  # lanes are put together one at a time, as each is written
+        if array.nbytes:  # arrays are made contiguous one at a time, as each is written
             yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 

@@ -1,4 +1,4 @@
-"""What one commit makes visible, row by row: alerts, the reasons for them, dead letters, counts."""
+"""The rows of one commit: alerts and the reasons for them, dead letters, counts."""
 
 from __future__ import annotations
 
@@ -20,43 +20,56 @@ from streamer.store.service_alerts import dead_letter_flood, raise_service_alert
 from streamer.store.task_rows import TaskRow
 
 KEPT_VALUE_BYTES = 65_536
-"""How much of a dead letter's bytes is kept."""
+"""How many bytes of a dead letter's value are kept."""
 
-_IDS_AT_ONCE = 500  # of one question; databases bound how many values it may have
+_IDS_AT_ONCE = 500  # ids a query; databases limit the values of one statement
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How an outcome was derived.
+
+    Parameters
+    ----------
+    config_hash
+        The configuration it was derived under.
+    again
+        True while a stored journal is replayed: everything must be in the store already.
+    """
+
+    config_hash: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Under what an outcome is written.
+    """The context in which an outcome is written.
 
     Parameters
     ----------
     row
         The task.
-    config_hash
-        The configuration it was derived under.
+    derivation
+        How the outcome was derived.
     now
         Wall-clock seconds.
-    again
-        True while a stored journal is followed: everything must be in the store already.
     accept
         Keep what is stored where it differs from what was derived again.
     """
 
     row: TaskRow
-    config_hash: str
+    derivation: Derivation
     now: float
-    again: bool = False
     accept: bool = False
 
 
 def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> None:
-    """Write all that an outcome makes visible.
+    """Write everything that an outcome makes visible.
 
     Raises
     ------
     TapewatchError
-        When an alert was derived again with another body, or one that had never been raised.
+        When an alert was derived again with another body, or one was derived that had not been raised.
     """
     _write_decisions(connection, commit, outcome)
     insert_absent(connection, t.dead_letters, [_dead_row(commit.row, letter) for letter in outcome.dead])
@@ -67,9 +80,9 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
 
 
 def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -> None:
-    """Alerts, and why they are there; and near misses."""
+    """Alerts with their reasons, and near misses."""
     transitions: Sequence[Transition] = outcome.transitions
-    if commit.again:
+    if commit.derivation.again:
         transitions = _new_again(connection, commit, transitions)
     written = insert_absent(connection, t.outbox, [_outbox_row(commit, one) for one in transitions])
     if written < len(transitions) and not commit.accept:
@@ -82,7 +95,7 @@ def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -
 def _new_again(
     connection: Connection, commit: Commit, transitions: Sequence[Transition]
 ) -> Sequence[Transition]:
-    """Those that the store does not have, which folding the journal again must not bring."""
+    """Those that the store does not have; replaying the journal must not derive any."""
     stored = _stored(connection, {transition.alert_id for transition in transitions})
     new = [one for one in transitions if (one.alert_id, one.number) not in stored]
     if commit.accept:
@@ -109,16 +122,16 @@ def _compare(connection: Connection, transitions: Sequence[Transition]) -> None:
 
 
 def _stored(connection: Connection, ids: Iterable[str]) -> dict[tuple[str, int], bytes]:
-    """What the outbox holds of these alerts already: bodies by id and number."""
+    """Bodies of these alerts that the outbox already holds, by id and number."""
     c = t.outbox.c
-    found: dict[tuple[str, int], bytes] = {}
-    for some in _some_at_a_time(sorted(ids), _IDS_AT_ONCE):
-        rows = connection.execute(select(c.alert_id, c.number, c.body).where(c.alert_id.in_(some)))
-        found |= {(alert_id, number): body for alert_id, number, body in rows}
-    return found
+    bodies: dict[tuple[str, int], bytes] = {}
+    for chunk in _chunks(sorted(ids), _IDS_AT_ONCE):
+        rows = connection.execute(select(c.alert_id, c.number, c.body).where(c.alert_id.in_(chunk)))
+        bodies |= {(alert_id, number): body for alert_id, number, body in rows}
+    return bodies
 
 
-def _some_at_a_time(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def _chunks(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(values), size):
         yield values[start : start + size]
 
@@ -136,7 +149,7 @@ def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
         "symbol": transition.instrument.symbol if transition.instrument else None,
         "ts_event_ns": transition.ts_event_ns,
         "body": transition.body,
-        "config_hash": commit.config_hash,
+        "config_hash": commit.derivation.config_hash,
         "created_at": commit.now,
     }
 
@@ -191,7 +204,7 @@ def _write_flood(connection: Connection, commit: Commit, flood: Flood) -> None:
     }
     upsert(connection, t.dead_letter_floods, values, grows=c.count)
     alert = dead_letter_flood(
-        commit.row.partition, flood.reason, flood.minute, flood.first_offset, commit.config_hash
+        commit.row.partition, flood.reason, flood.minute, flood.first_offset, commit.derivation.config_hash
     )
     raise_service_alert(connection, alert, commit.now, commit.row.id)
 
@@ -215,7 +228,7 @@ def _dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
 
 
 def upsert(connection: Connection, table: Any, values: Mapping[str, Any], grows: Any = None) -> None:
-    """Insert a row, or give the one of the same key these values; with `grows` only where that is higher."""
+    """Insert a row or update the one with its key; with `grows` only if that column increases."""
     keys = [column.name for column in table.primary_key]
     rest = {name: value for name, value in values.items() if name not in keys}
     statement = insert_of(connection, table).values(**values)
@@ -234,7 +247,7 @@ def entry_rows(task_id: int, entries: Sequence[JournalEntry]) -> list[dict[str, 
             "partition": entry.partition,
             "first": entry.first,
             "last": entry.last,
-            "tick_number": entry.tick_number,
+            "tick_number": entry.timer_number,
             "ts_ns": entry.ts_ns,
             "data": entry.data,
         }

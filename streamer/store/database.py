@@ -18,16 +18,16 @@ from streamer.errors import TapewatchError
 from streamer.store.migrations import migrate
 
 MEMORY = "sqlite://"
-"""The address of a store that lives and dies with the process."""
+"""The address of a store in memory, which ends with the process."""
 
-_BUSY_TIMEOUT_S = 10  # transactions take milliseconds; longer means that another program sits on the file
+_BUSY_TIMEOUT_S = 10  # transactions take milliseconds; longer means that another program holds the file
 _IMMEDIATE = "tapewatch_immediate"
 _SYNCED = "tapewatch_synced"
 _SQLITE_PREFIX = "sqlite:///"
 
 
 class StoreError(TapewatchError):
-    """The store cannot be used as it is; the message says what to do."""
+    """The store cannot be used; the message says what to do."""
 
 
 class Database:
@@ -36,11 +36,11 @@ class Database:
     Parameters
     ----------
     engine
-        A SQLAlchemy engine whose tables are there.
+        A SQLAlchemy engine on a store whose tables exist.
     where
-        What people call the store: its path, or "the store in memory".
+        The store's name for people: its path, or "in memory".
     exclusive
-        True where all threads share one connection, so that reads wait their turn too.
+        True where all threads share one connection, so that reads are serialised too.
     """
 
     def __init__(self, engine: Engine, where: str, *, exclusive: bool) -> None:
@@ -52,13 +52,13 @@ class Database:
 
     @property
     def path(self) -> Path | None:
-        """The file it is in, None where it is in memory."""
+        """The store's file, None where it is in memory."""
         name = self.engine.url.database
         return Path(name) if name else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the store and changes nothing.
+        """A read-only transaction that sees one state of the store.
 
         Raises
         ------
@@ -70,20 +70,19 @@ class Database:
 
     @contextmanager
     def write(self, *, synced: bool = True) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its first moment, and is on disk when it ends.
+        """A transaction that holds the write lock from its start, and is on disk when it ends.
 
         Parameters
         ----------
         synced
-            False where nobody outside may have heard of it before the next one that is: it outlives this
-            process at once, but the machine only together with that next one. Transactions are kept or
-            lost in their order, never one without those before it.
+            False where nothing outside depends on it before the next transaction that is synced. It
+            survives the end of this process at once, but a loss of power only together with that next
+            one. Transactions are kept or lost in their order, never one without those before it.
 
         Raises
         ------
         StoreError
-            When the store is locked, full, read-only, damaged, or no longer where it was; nothing of the
-            transaction is kept.
+            When the store is locked, full, read-only, damaged, or was moved; the transaction is rolled back.
         """
         self._require_file()
         with self._writing, self._translated(), self.engine.connect() as connection:
@@ -98,7 +97,7 @@ class Database:
         self.engine.dispose()
 
     def _require_file(self) -> None:
-        # SQLite goes on writing to a file that was deleted, and all of it is gone at the end.
+        # SQLite goes on writing to a deleted file, and everything is lost at the end
         if self.path is not None and self._file is not None and _identity(self.path) != self._file:
             raise StoreError(
                 f"store {self.where}: it was deleted, moved or replaced while in use; put it back with the "
@@ -116,19 +115,19 @@ class Database:
 
 
 def open_store(url: str, *, create: bool = True) -> Database:
-    """Open the store, making it or bringing it up to date where need be.
+    """Open the store; create or migrate it where needed.
 
     Parameters
     ----------
     url
         A path such as ``tapewatch.db``, ``sqlite:///tapewatch.db``, or `MEMORY`.
     create
-        False to refuse a file that is not there, for commands that only look.
+        False to refuse a file that does not exist, for commands that only read.
 
     Raises
     ------
     StoreError
-        When it cannot be opened, is none of ours, or was written by a newer version.
+        When it cannot be opened, is no store, or was written by a newer version.
 
     Examples
     --------
@@ -160,16 +159,16 @@ def open_store(url: str, *, create: bool = True) -> Database:
 
 
 def insert_of(connection: Connection, table: Table) -> Any:
-    """The dialect's own insert, which says what becomes of rows that are there already."""
+    """The dialect's own insert, which has ON CONFLICT."""
     if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql  # it takes long to load
+        from sqlalchemy.dialects import postgresql  # slow to import
 
         return postgresql.insert(table)
     return sqlite.insert(table)
 
 
 def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows that no unique key of the table has yet.
+    """Insert the rows whose unique keys are not in the table yet.
 
     Returns
     -------
@@ -184,10 +183,10 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _path(url: str) -> Path | None:
@@ -208,7 +207,7 @@ def _engine(path: Path | None) -> Engine:
     if path is None:
         engine = create_engine(MEMORY, poolclass=StaticPool, connect_args=arguments)
     else:
-        # each thread holds a connection only within a transaction; there is no cause to make one wait
+        # a thread holds a connection only within a transaction, so none has to wait for one
         engine = create_engine(
             _SQLITE_PREFIX + str(path), poolclass=QueuePool, max_overflow=-1, connect_args=arguments
         )
@@ -218,7 +217,7 @@ def _engine(path: Path | None) -> Engine:
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # the driver leaves transactions to `_begin`
+    connection.isolation_level = None  # `_begin` starts transactions, not the driver
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
@@ -229,7 +228,7 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     wanted = "FULL" if options[_SYNCED] else "NORMAL"
-    if connection.info.get(_SYNCED, "FULL") != wanted:  # what `_prepare` has set, or the last transaction
+    if connection.info.get(_SYNCED, "FULL") != wanted:  # set by `_prepare` or the last transaction
         connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
         connection.info[_SYNCED] = wanted
     connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Dead letters on their way back into their topics: which can go, and which have gone."""
+"""Dead letters to replay into their topics: which can be, and which have been."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _AT_ONCE = 200  # rows; a row holds up to 64 KB
 
 @dataclass(frozen=True, slots=True)
 class DeadRecord:
-    """A record that brought a dead letter, or several.
+    """A record with one or more dead letters.
 
     Parameters
     ----------
     task_id
         The task that consumed it.
     topic, partition, offset
-        Where it was.
+        Its place in the log.
     timestamp
         ns since 1970 UTC, `NO_TIME` where it had none.
     value
-        All of its bytes.
+        All its bytes.
     """
 
     task_id: int
@@ -40,14 +40,14 @@ class DeadRecord:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which dead letters are meant.
+    """Selects dead letters.
 
     Parameters
     ----------
     reason
-        Only of this reason; None for any.
+        Only those with this reason; None for all.
     ids
-        Only these; they go again even where they have gone before. None for all that have not.
+        Only these, even if they have been replayed before. None for all that have not been.
     """
 
     reason: str | None = None
@@ -56,18 +56,18 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How many of the letters that are meant cannot go.
+    """How many of the selected dead letters cannot be replayed.
 
     Parameters
     ----------
     truncated
-        Only the beginning of their bytes is kept.
+        Only the first bytes of their value are kept.
     empty
         The record had no value.
     replayed
-        They went before.
+        They have been replayed before.
     counted
-        Beyond the flood limit: nothing of them but their number is kept.
+        Beyond the flood limit: only their number is kept.
     """
 
     truncated: int = 0
@@ -77,7 +77,7 @@ class Left:
 
 
 class DeadRecords:
-    """Dead letters in the store, record by record.
+    """Dead letters in the store, by record.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class DeadRecords:
         return [each for each in ids if each not in known]
 
     def topics(self, choice: Choice) -> dict[str, int]:
-        """How many records can go, by topic."""
+        """How many records can be replayed, by topic."""
         c = dead_letters.c
         one = select(c.task_id, c.topic, c.offset).where(self._can_go(choice)).distinct().subquery()
         query = select(one.c.topic, func.count()).group_by(one.c.topic).order_by(one.c.topic)
@@ -104,7 +104,7 @@ class DeadRecords:
             return {row.topic: row[1] for row in connection.execute(query)}
 
     def left(self, choice: Choice) -> Left:
-        """What cannot go, and why."""
+        """How many cannot be replayed, by cause."""
         c, flood = dead_letters.c, dead_letter_floods.c
         gone = c.replayed_at.is_not(None) if choice.ids is None else c.n.is_(None)
         cut, null = and_(c.truncated == 1, ~gone), and_(c.value.is_(None), ~gone)
@@ -122,7 +122,7 @@ class DeadRecords:
         return Left(truncated, empty, replayed, counted)
 
     def records(self, choice: Choice, topic: str) -> Iterator[DeadRecord]:
-        """The records of a topic that can go, in the order they came, each once."""
+        """The records of a topic that can be replayed, each once, in the order in which they came."""
         c = dead_letters.c
         wanted = and_(self._can_go(choice), c.topic == topic)
         last, before = 0, None
@@ -133,14 +133,14 @@ class DeadRecords:
             if not rows:
                 return
             for row in rows:
-                # the letters of one record were written together
+                # the dead letters of one record were written together
                 if (row.task_id, row.offset) != before:
                     yield _record(row)
                 before = row.task_id, row.offset
             last = rows[-1].n
 
     def mark(self, records: Sequence[DeadRecord], now: float) -> None:
-        """These have gone; every letter of theirs says so from now on."""
+        """Mark all dead letters of these records as replayed."""
         c = dead_letters.c
         with self._database.write() as connection:
             for record in records:

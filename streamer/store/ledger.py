@@ -1,4 +1,4 @@
-"""The detect half of the store: tasks, journal, outbox, dead letters, checkpoints, in few transactions."""
+"""The store as detection uses it: tasks, journal, outbox, dead letters and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from alerts.contracts import Clock
+from alerts.clock import Clock
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import code_version
 from streamer.messages.journal_entries import JournalEntry
@@ -17,7 +17,7 @@ from streamer.messages.outcome import Outcome
 from streamer.messages.records import Partition
 from streamer.store import tables as t
 from streamer.store.checkpoints import WrittenCheckpoint
-from streamer.store.commits import Commit, entry_rows, upsert, write_outcome
+from streamer.store.commits import Commit, Derivation, entry_rows, upsert, write_outcome
 from streamer.store.database import Database, insert_absent
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.orphaned_episodes import close_open
@@ -46,11 +46,11 @@ class Ledger:
     clock
         Wall-clock time, for the columns that say when a row was made.
     keep_all
-        Keep the whole journal, as `record` and audits need it.
+        Keep the whole journal; `record` and audits need it.
     accept_rederivation
         Where an alert is derived again with another body, keep the stored one instead of stopping.
     keeping
-        What is kept of near misses; those that are not go with the next checkpoint.
+        How many near misses are kept, and for how long; each checkpoint deletes the others.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Ledger:
             return connection.execute(select(t.tasks.c.id).limit(1)).first() is None
 
     def save_config(self, config_hash: str, document: str) -> None:
-        """Remember what a configuration hash stands for."""
+        """Keep the document of a configuration hash."""
         row = {"hash": config_hash, "text": document, "created_at": self._clock.now()}
         with self._db.write() as connection:
             insert_absent(connection, t.configs, [row])
@@ -97,10 +97,10 @@ class Ledger:
     def take_over(
         self, starts: Sequence[tuple[Partition, int]], config_hash: str, version: str
     ) -> list[TaskRow]:
-        """The tasks of these logs, each epoch raised so that whoever had it before can write no more.
+        """The tasks of these logs. Each epoch is raised, so that an earlier owner can write nothing.
 
-        What the store does not know yet begins at the offset given with it, all in one transaction:
-        no crash leaves some of them with a start and the others without.
+        Logs that the store does not know begin at the offset given with them, all in one transaction:
+        no crash leaves some of them with a start and others without.
         """
         with self._db.write() as connection:
             return [
@@ -112,10 +112,10 @@ class Ledger:
     def new_generation(
         self, row: TaskRow, start: int, lost: tuple[int, int], detail: str, config_hash: str
     ) -> TaskRow:
-        """A task for the same log that begins afresh at `start`; its alerts get ids of their own.
+        """A new task for the same log that begins at `start`; its alerts get new ids.
 
-        What the old one left open is resolved, its checkpoints are forgotten, and the offsets that
-        are lost (both included) are named in a service alert.
+        The old task's open episodes are resolved, its checkpoints are deleted, and the lost offsets
+        (both included) are named in a service alert.
         """
         with self._db.write() as connection:
             self._check_epoch(connection, row)
@@ -126,18 +126,18 @@ class Ledger:
             return self._new_task(connection, partition, start, config_hash, code_version())
 
     def tasks(self) -> list[TaskRow]:
-        """Every task the store knows, in the order they were made."""
+        """All tasks in the store, in the order in which they were created."""
         query = select(t.tasks).order_by(t.tasks.c.id)
         with self._db.read() as connection:
             return [TaskRow.of(row) for row in connection.execute(query).mappings()]
 
     def journal_after(self, task_id: int, seq: int) -> list[JournalEntry]:
-        """The journal's entries behind a checkpoint, in order."""
+        """The journal's entries after a checkpoint, in order."""
         with self._db.read() as connection:
             return entries_after(connection, task_id, seq)
 
     def journal_is_cut(self, task_id: int) -> bool:
-        """True when the journal does not reach back to the task's beginning."""
+        """True when the journal no longer reaches back to the task's beginning."""
         c, kept = t.journal.c, t.checkpoints.c
         with self._db.read() as connection:
             first = connection.execute(select(func.min(c.seq)).where(c.task_id == task_id)).scalar()
@@ -149,23 +149,19 @@ class Ledger:
         row: TaskRow,
         entries: Sequence[JournalEntry],
         outcome: Outcome,
-        *,
-        config_hash: str,
-        again: bool = False,
+        derivation: Derivation,
         lost: tuple[int, int] | None = None,
     ) -> None:
-        """Write journal entries and all that an outcome makes visible, together or not at all.
+        """Write journal entries and everything that an outcome makes visible, together or not at all.
 
         Parameters
         ----------
         row, entries, outcome
-            The task, what it consumed, what came of it.
-        config_hash
-            The configuration it was derived under.
-        again
-            True while a stored journal is followed: nothing may be new then.
+            The task, what it consumed, and what it derived from that.
+        derivation
+            How the outcome was derived.
         lost
-            Offsets (both included) that the log has lost, to be named in a service alert.
+            Offsets (both included) that the log has lost; a service alert names them.
 
         Raises
         ------
@@ -175,7 +171,7 @@ class Ledger:
         """
         if not entries and not outcome.visible and outcome.ignored is None:
             return
-        commit = Commit(row, config_hash, self._clock.now(), again, self._accept_rederivation)
+        commit = Commit(row, derivation, self._clock.now(), self._accept_rederivation)
         with self._db.write() as connection:
             if entries:
                 self._sign(connection, row)
@@ -184,7 +180,9 @@ class Ledger:
                 self._check_epoch(connection, row)
             write_outcome(connection, commit, outcome)
             if lost is not None:
-                self._raise_gap(connection, row, lost, config_hash, "detection goes on behind them")
+                self._raise_gap(
+                    connection, row, lost, derivation.config_hash, "detection goes on behind them"
+                )
 
     def add_checkpoint(
         self,
@@ -193,12 +191,12 @@ class Ledger:
         written: WrittenCheckpoint,
         status: Mapping[str, Any],
     ) -> list[str]:
-        """Register a checkpoint that is on disk; returns the files that nothing refers to any more.
+        """Register a checkpoint that is on disk; returns the files that are no longer referenced.
 
         Parameters
         ----------
         row, checkpoint, written
-            Whose it is, what it stands behind, and its file.
+            Its task, its place in the journal, and its file.
         status
             What `check` shows of the task.
         """
@@ -210,7 +208,7 @@ class Ledger:
             "sha256": written.sha256,
             "size": written.size,
             "position": checkpoint.position,
-            "tick_number": checkpoint.tick_number,
+            "tick_number": checkpoint.timer_number,
             "config_hash": checkpoint.config_hash,
             "code_version": code_version(),
             "created_at": self._clock.now(),
@@ -235,12 +233,12 @@ class Ledger:
         return stale
 
     def checkpoints(self, task_id: int) -> list[CheckpointRow]:
-        """The checkpoints of a task, the newest first."""
+        """The checkpoints of a task, newest first."""
         with self._db.read() as connection:
             return checkpoints_of(connection, task_id)
 
     def forget_checkpoints(self, row: TaskRow, seqs: Sequence[int]) -> None:
-        """Strike out checkpoints that cannot be read, so that the journal is never cut on their account."""
+        """Delete the rows of unreadable checkpoints, so that the journal is never cut because of them."""
         c = t.checkpoints.c
         with self._db.write() as connection:
             self._check_epoch(connection, row)
@@ -249,7 +247,7 @@ class Ledger:
     def _known(
         self, connection: Connection, partition: Partition, alive: Sequence[Partition], config_hash: str
     ) -> TaskRow | None:
-        """The newest task of a log, with a higher epoch; one of the topic's predecessor is ended."""
+        """The newest task of a log, its epoch raised; the task of a deleted topic of that name is ended."""
         c = t.tasks.c
         of_log = select(t.tasks).where(c.topic == partition.topic, c.partition == partition.partition)
         known = [TaskRow.of(row) for row in connection.execute(of_log.order_by(c.id.desc())).mappings()]
@@ -281,7 +279,7 @@ class Ledger:
         return TaskRow.of(row)
 
     def _end(self, connection: Connection, row: TaskRow, why: str) -> None:
-        """Nobody will fold this task again."""
+        """End a task: it is never folded again."""
         connection.execute(update(t.tasks).where(t.tasks.c.id == row.id).values(epoch=row.epoch + 1))
         close_open(connection, row.id, self._clock.now(), why)
         connection.execute(delete(t.checkpoints).where(t.checkpoints.c.task_id == row.id))
@@ -293,7 +291,7 @@ class Ledger:
         self, connection: Connection, row: TaskRow, lost: tuple[int, int], config_hash: str, detail: str
     ) -> None:
         now = self._clock.now()
-        raise_service_alert(connection, log_gap(row.partition, *lost, now, config_hash, detail), now, row.id)
+        raise_service_alert(connection, log_gap(row.partition, lost, now, config_hash, detail), now, row.id)
 
     def _check_epoch(self, connection: Connection, row: TaskRow) -> None:
         c = t.tasks.c
@@ -302,7 +300,7 @@ class Ledger:
             raise _taken_over(row)
 
     def _sign(self, connection: Connection, row: TaskRow) -> None:
-        """Check the epoch, and note which version writes."""
+        """Check the epoch, and keep which version writes."""
         who = {"id_is": row.id, "epoch_is": row.epoch, "code_version": code_version()}
         if connection.execute(_SIGN, who).rowcount == 0:
             raise _taken_over(row)

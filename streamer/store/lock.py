@@ -1,4 +1,4 @@
-"""One daemon a store: a lock that the kernel takes back when the process ends, however it ends."""
+"""One daemon per store: a lock that the kernel releases when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def only_daemon_of(store: Path) -> Iterator[None]:
     Raises
     ------
     TapewatchError
-        When another process holds it, or it cannot be made.
+        When another process holds it, or the lock file cannot be created.
     """
     path = store.with_name(store.name + ".lock")
     try:
-        held = path.open("a")
+        lock = path.open("a")
     except OSError as error:
         raise TapewatchError(f"cannot lock the store {store}: {error.strerror}") from error
-    with held:
+    with lock:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise TapewatchError(
                 f"another tapewatch is running on the store {store}: "

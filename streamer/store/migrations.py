@@ -1,7 +1,8 @@
-"""Brings a store of an older version up to this one's tables."""
+"""Migrates the store of an older version to the tables of this one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -14,7 +15,7 @@ Migration = Callable[[Connection], None]
 
 
 def _to_2(connection: Connection) -> None:
-    """Mutes, and deliveries that are held back; as statements, since tables move on and steps do not."""
+    """Mutes, and deliveries that are held back. Plain SQL: the tables in code change, a step must not."""
     connection.exec_driver_sql("ALTER TABLE deliveries ADD COLUMN held_by TEXT")
     connection.exec_driver_sql("CREATE INDEX deliveries_outbox ON deliveries (outbox_n)")
     connection.exec_driver_sql(
@@ -24,12 +25,12 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """Dead letters that were put back into their topics."""
+    """When a dead letter was replayed into its topic."""
     connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN replayed_at FLOAT")
 
 
 def _to_4(connection: Connection) -> None:
-    """Near misses that are not kept for ever; those that are there count from now on."""
+    """Near misses expire; the age of those already there counts from now."""
     connection.exec_driver_sql("ALTER TABLE decisions ADD COLUMN created_at FLOAT")
     connection.exec_driver_sql(
         "UPDATE decisions SET created_at = strftime('%s', 'now') * 1.0 WHERE kind = 'near_miss'"
@@ -38,8 +39,26 @@ def _to_4(connection: Connection) -> None:
         connection.exec_driver_sql(f"CREATE INDEX {name} ON decisions ({column}) WHERE kind = 'near_miss'")
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4})
-"""By version: what turns a store of that version into one of the next."""
+def _to_5(connection: Connection) -> None:
+    """Silences in place of mutes; mutes in force go on as silences of their rule."""
+    connection.exec_driver_sql(
+        "CREATE TABLE silences (n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, matchers TEXT NOT NULL, "
+        "author TEXT NOT NULL, reason TEXT NOT NULL, starts_at FLOAT NOT NULL, ends_at FLOAT NOT NULL, "
+        "ended_at FLOAT)"
+    )
+    connection.exec_driver_sql("CREATE INDEX silences_by_end ON silences (ends_at)")
+    query = "SELECT rule, created_at, until_at FROM mutes WHERE until_at > strftime('%s', 'now') * 1.0"
+    for rule, created_at, until_at in connection.exec_driver_sql(query).all():
+        matchers = json.dumps([{"field": "rule", "op": "=", "value": rule}], separators=(",", ":"))
+        connection.exec_driver_sql(
+            "INSERT INTO silences (matchers, author, reason, starts_at, ends_at) VALUES (?, '', '', ?, ?)",
+            (matchers, created_at, until_at),
+        )
+    connection.exec_driver_sql("DROP TABLE mutes")
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5})
+"""By version: the step from a store of that version to the next."""
 
 _VERSION_KEY = "schema_version"
 
@@ -49,7 +68,7 @@ def migrate(
     migrations: Mapping[int, Migration] = MIGRATIONS,
     target: int = SCHEMA_VERSION,
 ) -> None:
-    """Make the tables where there are none, else take every step from the store's version to `target`.
+    """Create the tables of a new store, or take every step from the store's version to `target`.
 
     Parameters
     ----------
@@ -58,12 +77,12 @@ def migrate(
     migrations
         The steps, by the version they start from.
     target
-        The version to arrive at.
+        The version to reach.
 
     Raises
     ------
     TapewatchError
-        When the store belongs to something else, or was written by a newer version.
+        When the database is no store, or was written by a newer version.
     """
     tables = inspect(connection).get_table_names()
     if not tables:
@@ -72,7 +91,7 @@ def migrate(
         return
     version = _version(connection) if meta.name in tables else None
     if version is None:
-        raise TapewatchError("it is a database of something else; name another file in `store`")
+        raise TapewatchError("it is a database of another program; name another file in `store`")
     if version > target:
         raise TapewatchError(
             f"it has version {version} and this tapewatch knows versions up to {target}; "

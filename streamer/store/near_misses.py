@@ -1,4 +1,4 @@
-"""Conditions that were true and raised no alert, as the store keeps them: looked up, and not for ever."""
+"""Near misses in the store: conditions that were true and raised no alert."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from streamer.store.queries import NEAR_MISS, AlertFilter
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What is kept of near misses.
+    """Which near misses are kept.
 
     Parameters
     ----------
     seconds
-        For how long, from when they were written.
+        How long, from the time they were written.
     at_most
-        How many, the newest.
+        How many of the newest.
     """
 
     seconds: float = duration_s("30d")
@@ -34,24 +34,24 @@ class Keeping:
 def near_misses(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
     """Conditions that were true and raised no alert, oldest first; the newest `limit` of them.
 
-    Each is like an alert's body, with what held it back (`held_by`) and its `decision`. Of `wanted` only
-    rule, symbol, severity and time count.
+    Each is like an alert's body, with what held it back (`held_by`) and its `decision`. `wanted` selects by
+    rule, symbol, severity and time only.
     """
     c = t.decisions.c
     query = select(c.body).where(c.kind == NEAR_MISS).order_by(c.n.desc())
-    found: list[dict[str, Any]] = []
+    matching: list[dict[str, Any]] = []
     with database.read() as connection:
         for body in connection.execute(query).scalars():
-            if limit is not None and len(found) >= limit:
+            if limit is not None and len(matching) >= limit:
                 break
             record = _document(body)
             if _is_wanted(record, wanted):
-                found.append(record)
-    return found[::-1]
+                matching.append(record)
+    return matching[::-1]
 
 
 def near_miss(database: Database, near_miss_id: str) -> dict[str, Any] | None:
-    """The near miss of this id, as `near_misses` gives it; None where there is none."""
+    """The near miss with this id, as `near_misses` gives it; None where there is none."""
     c = t.decisions.c
     query = select(c.body).where(c.kind == NEAR_MISS, c.alert_id == near_miss_id)
     with database.read() as connection:
@@ -60,19 +60,19 @@ def near_miss(database: Database, near_miss_id: str) -> dict[str, Any] | None:
 
 
 def forget_near_misses(connection: Connection, keeping: Keeping, now: float) -> None:
-    """Delete what is older than is kept, and of the rest all but the newest.
+    """Delete near misses that are too old, and all but the newest of the others.
 
     Parameters
     ----------
     connection
         Inside a write transaction.
     keeping
-        What is kept.
+        Which are kept.
     now
         Wall-clock seconds.
     """
     c = t.decisions.c
-    is_one = c.kind == literal_column(f"'{NEAR_MISS}'")  # written out, as the indexes of near misses have it
+    is_one = c.kind == literal_column(f"'{NEAR_MISS}'")  # a literal, as in the partial indexes on near misses
     newest = select(c.n).where(is_one).order_by(c.n.desc())
     last = connection.execute(newest.offset(keeping.at_most).limit(1)).scalar()
     connection.execute(delete(t.decisions).where(is_one, c.created_at < now - keeping.seconds))

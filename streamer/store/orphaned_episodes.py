@@ -1,19 +1,18 @@
-"""Ends the episodes of a task that nobody goes on with, since nothing would ever resolve them."""
+"""Resolves the open episodes of a task that is never folded again; nothing else would."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from sqlalchemy import Connection, func, insert, select
 
-from alerts.alert import Alert, over
+from alerts.alert import Alert
 from alerts.one_shot import DRIFT
 from streamer.store import tables as t
 
 
 def close_open(connection: Connection, task_id: int, now: float, why: str) -> int:
-    """Write a ``resolved`` for every episode of a task that is open, as the store knows it.
+    """Write a ``resolved`` for each open episode of a task.
 
     Parameters
     ----------
@@ -24,7 +23,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
     now
         Wall-clock seconds.
     why
-        For people: what ended it.
+        The reason, for people.
 
     Returns
     -------
@@ -41,15 +40,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
     rows = connection.execute(query).mappings().all()
     for row in rows:
         before = Alert.from_json(row["body"])
-        alert = replace(
-            before,
-            transition="resolved",
-            number=before.number + 1,
-            source={**before.source, "offset": None, "index": None, "tick": None},
-            values={},
-            score=None,
-            text=over(before.text, why),
-        )
+        alert = before.resolved(why)
         kept = {name: value for name, value in row.items() if name not in ("n", "routed")}
         changed = {
             "number": alert.number,

@@ -1,17 +1,13 @@
-"""The outbox as the notify half reads it: transitions that no receiver has been chosen for yet."""
+"""The outbox as notify reads it: transitions whose receivers are not chosen yet."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from streamer.store.database import Database, insert_absent
-from streamer.store.deliveries import PENDING
-from streamer.store.held import Histories
-from streamer.store.mutes import muted_rules
 from streamer.store.tables import deliveries, outbox
 
 
@@ -40,8 +36,30 @@ class Unrouted:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery that is to be kept.
+
+    Parameters
+    ----------
+    row
+        The transition.
+    receiver
+        Who gets it.
+    state
+        ``pending``, or what the stage that stopped it said.
+    held_by
+        Why it is held back, None where it is not.
+    """
+
+    row: Unrouted
+    receiver: str
+    state: str
+    held_by: str | None = None
+
+
 class StoreOutbox:
-    """Reads the outbox in order, and writes down who gets what.
+    """Reads the outbox in order, and keeps who gets what.
 
     Parameters
     ----------
@@ -72,55 +90,42 @@ class StoreOutbox:
             query = select(func.count()).select_from(outbox).where(outbox.c.routed == 0)
             return connection.execute(query).scalar_one()
 
-    def told(self, alert_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """By episode: the receivers that earlier transitions of it went to."""
-        found: dict[str, set[str]] = defaultdict(set)
-        query = (
-            select(deliveries.c.alert_id, deliveries.c.receiver)
-            .where(deliveries.c.alert_id.in_(sorted(set(alert_ids))))
-            .distinct()
-        )
-        with self._database.read() as connection:
-            for alert_id, receiver in connection.execute(query):
-                found[alert_id].add(receiver)
-        return {alert_id: frozenset(receivers) for alert_id, receivers in found.items()}
-
     def route(
-        self, choices: Sequence[tuple[Unrouted, Sequence[str]]], now: float
-    ) -> Mapping[tuple[str, str], int]:
-        """Owe each transition to its receivers, all in one transaction, but for what is held back.
+        self, rows: Sequence[Unrouted], decide: Callable[[Connection], Sequence[NewDelivery]]
+    ) -> Sequence[NewDelivery]:
+        """Keep who gets these transitions, all in one transaction.
 
         Parameters
         ----------
-        choices
-            Transitions, each with its receivers.
-        now
-            Wall-clock seconds: which mutes are in force.
+        rows
+            From `unrouted`.
+        decide
+            Says which deliveries there are to be, in their order. It is called inside the transaction, so
+            that the facts it reads hold until its answer is kept.
 
         Returns
         -------
-        Mapping
-            How many were held back, by receiver and state (muted, summarised).
+        sequence of NewDelivery
+            What `decide` said.
         """
-        held: dict[tuple[str, str], int] = defaultdict(int)
-        # lost with the machine it is done again: nothing is sent before its claim, which is on disk
+        # may be lost with the machine, and is then done again: nothing is sent before a claim is on disk
         with self._database.write(synced=False) as connection:
-            muted = muted_rules(connection, now)
-            history = Histories(connection, [row.alert_id for row, _ in choices])
-            for row, receivers in choices:
-                for receiver in receivers:
-                    held_back = history.holds_back(row, receiver, muted.get(row.rule))
-                    state, held_by = held_back or (PENDING, None)
-                    values = {
-                        "outbox_n": row.n,
-                        "alert_id": row.alert_id,
-                        "number": row.number,
-                        "receiver": receiver,
-                        "state": state,
-                        "held_by": held_by,
+            new = decide(connection)
+            insert_absent(
+                connection,
+                deliveries,
+                [
+                    {
+                        "outbox_n": each.row.n,
+                        "alert_id": each.row.alert_id,
+                        "number": each.row.number,
+                        "receiver": each.receiver,
+                        "state": each.state,
+                        "held_by": each.held_by,
                     }
-                    if insert_absent(connection, deliveries, [values]) and held_back:
-                        held[receiver, state] += 1
-            routed = outbox.c.n.in_([row.n for row, _ in choices])
+                    for each in new
+                ],
+            )
+            routed = outbox.c.n.in_([row.n for row in rows])
             connection.execute(update(outbox).where(routed).values(routed=1))
-        return held
+        return new

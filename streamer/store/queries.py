@@ -1,4 +1,4 @@
-"""What people ask of the store: alerts, why, dead letters, how deliveries stand."""
+"""Queries for people: alerts and their reasons, dead letters, deliveries."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Row, Select, func, select, union
 
 from alerts.one_shot import DRIFT
+from alerts.service_alert import HEARTBEAT, SERVICE_ORIGIN
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
-from streamer.store.service_alerts import HEARTBEAT, SERVICE_ORIGIN
 
 NEAR_MISS = "near_miss"
 """The kind of a decision that raised no alert."""
@@ -21,7 +21,7 @@ NEAR_MISS = "near_miss"
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts: each None means any.
+    """Selects alerts; None means any.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class AlertFilter:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One transition with everything that is known about it.
+    """One transition with everything that the store has about it.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Explained:
     decision
         Event, features, scores, rule and versions; empty for a service alert.
     deliveries
-        A row a receiver: state, attempts, error.
+        One row per receiver: state, attempts, error, and what a stage said (`held_by`).
     """
 
     alert: Mapping[str, Any]
@@ -61,7 +61,7 @@ class Explained:
 
 
 def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
-    """Bodies of transitions, oldest first; the newest `limit` of them. Heartbeats only where asked for."""
+    """Bodies of the newest `limit` transitions, oldest first; heartbeats only if their rule is selected."""
     query = _filtered(select(t.outbox.c.body), wanted).order_by(t.outbox.c.n.desc())
     if limit is not None:
         query = query.limit(limit)
@@ -70,7 +70,7 @@ def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[d
 
 
 def delivery_counts(database: Database) -> list[dict[str, Any]]:
-    """How many deliveries each receiver has in each state, with the last error of those not done."""
+    """How many deliveries each receiver has in each state, with an error of those not done."""
     c = t.deliveries.c
     query = (
         select(c.receiver, c.state, func.count().label("count"), func.max(c.error).label("error"))
@@ -82,12 +82,12 @@ def delivery_counts(database: Database) -> list[dict[str, Any]]:
 
 
 def find_alert_id(database: Database, prefix: str) -> str:
-    """The id of an alert, or of a near miss, that begins with `prefix`.
+    """The id of the alert or near miss that begins with `prefix`.
 
     Raises
     ------
     TapewatchError
-        When none does, or several do.
+        When there is none, or more than one.
     """
     o, d = t.outbox.c.alert_id, t.decisions.c.alert_id
     near = t.decisions.c.kind == NEAR_MISS
@@ -96,21 +96,21 @@ def find_alert_id(database: Database, prefix: str) -> str:
         select(d).where(near, d.startswith(prefix, autoescape=True)),
     ).limit(3)
     with database.read() as connection:
-        found = connection.execute(query).scalars().all()
-    if not found:
+        ids = connection.execute(query).scalars().all()
+    if not ids:
         raise TapewatchError(
             f"no alert and no near miss {prefix!r} in {database.where}; `tapewatch alerts` lists alerts, "
             "with --near-misses what was held back"
         )
-    if len(found) > 1:
+    if len(ids) > 1:
         raise TapewatchError(
-            f"{prefix!r} is the beginning of several alerts ({', '.join(found)}): give more of it"
+            f"{prefix!r} is the beginning of several alerts ({', '.join(ids)}): give more of it"
         )
-    return str(found[0])
+    return str(ids[0])
 
 
 def explain(database: Database, alert_id: str) -> list[Explained]:
-    """Every transition of one alert, in order."""
+    """All transitions of one alert, in order."""
     o, d, v = t.outbox.c, t.decisions.c, t.deliveries.c
     transitions = select(o.number, o.body).where(o.alert_id == alert_id).order_by(o.number)
     decisions = select(d.number, d.body).where(d.alert_id == alert_id, d.kind == "transition")
@@ -133,7 +133,7 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
 def dead_letters(
     database: Database, reason: str | None, limit: int | None, ids: Sequence[int] = ()
 ) -> list[Row[Any]]:
-    """Dead letters that are kept one by one, oldest first; the newest `limit` of them."""
+    """The newest `limit` dead letters that are kept one by one, oldest first."""
     c = t.dead_letters.c
     query = select(t.dead_letters).order_by(c.n.desc())
     if reason is not None:
@@ -147,7 +147,7 @@ def dead_letters(
 
 
 def floods(database: Database, reason: str | None) -> list[Row[Any]]:
-    """Dead letters beyond those: a row for each reason, minute and partition."""
+    """Dead letters that are only counted: a row for each reason, minute and partition."""
     c, k = t.dead_letter_floods.c, t.tasks.c
     query = (
         select(t.dead_letter_floods, k.topic, k.partition)
@@ -161,7 +161,7 @@ def floods(database: Database, reason: str | None) -> list[Row[Any]]:
 
 
 def unused(database: Database) -> dict[str, int]:
-    """How many messages of each kind that is known but not used there were, by name."""
+    """How many messages there were of each known kind that is not used, by name."""
     c = t.ignored.c
     query = select(c.name, func.sum(c.count)).group_by(c.name).order_by(c.name)
     with database.read() as connection:
@@ -169,7 +169,7 @@ def unused(database: Database) -> dict[str, int]:
 
 
 def task_statuses(database: Database) -> list[dict[str, Any]]:
-    """What each task last said of itself, with its topic and partition."""
+    """The last status of each task, with its topic and partition."""
     k, s = t.tasks.c, t.task_status.c
     query = select(k.topic, k.partition, s.body).join(t.task_status, s.task_id == k.id).order_by(k.id)
     with database.read() as connection:
@@ -177,6 +177,12 @@ def task_statuses(database: Database) -> list[dict[str, Any]]:
             {"topic": row.topic, "partition": row.partition, **json.loads(row.body)}
             for row in connection.execute(query)
         ]
+
+
+def rules_seen(database: Database) -> list[str]:
+    """Every rule that has raised an alert in this store, by name."""
+    with database.read() as connection:
+        return list(connection.scalars(select(t.outbox.c.rule).distinct().order_by(t.outbox.c.rule)))
 
 
 def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
@@ -196,6 +202,6 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.only_open:
         later = t.outbox.alias("later")
         resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
-        # what the service says of itself, and a drift, is said once and never resolved
+        # alerts about the service and drifts fire once and are never resolved
         query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~resolved.exists())
     return query

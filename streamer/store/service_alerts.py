@@ -1,35 +1,21 @@
-"""Alerts about the service itself; no part of the fold, so their ids are their own.
+"""Alerts about the service that the store raises: refused deliveries, floods of dead letters, gaps.
 
-Each is written once: its id says what happened, and an id that is there already is left alone.
+Each is written once: its id follows from what happened, and an id that is already there is left alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Final
-
 from sqlalchemy import Connection
 
-from alerts.alert import Alert
-from alerts.contracts import Delivery
-from alerts.severity import Severity
+from alerts.alert import Alert, Observation, log_source
+from alerts.receivers.receiver import Delivery
+from alerts.service_alert import DEAD_LETTER_FLOOD, DELIVERY_PARKED, LOG_GAP, service_alert
 from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
-SERVICE_ORIGIN: Final = "service"
-DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
-DELIVERY_SUMMARY, HEARTBEAT = "delivery_summary", "heartbeat"
-SERVICE_RULES: Final = (DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP, DELIVERY_SUMMARY, HEARTBEAT)
-"""The rule names of everything the service says of itself."""
-
-_ID_HEX_DIGITS = 32
-_VERSION = "1"  # of what these alerts say
-_NS_PER_S = 1_000_000_000
-_NS_PER_MINUTE = 60 * _NS_PER_S
+_NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 
 def parked(delivery: Delivery, reason: str, now: float) -> Alert:
@@ -38,92 +24,99 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
     Parameters
     ----------
     delivery
-        The first that was parked.
+        The first delivery that was parked.
     reason
         The receiver's error.
     now
         Wall-clock seconds.
     """
     receiver = delivery.receiver
-    return _alert(
+    return service_alert(
         DELIVERY_PARKED,
-        # attempts, so that the same delivery, sent again on request and refused again, is told again
+        # with attempts: a parked delivery that is retried and refused again raises another alert
         (receiver, reason, delivery.key, delivery.attempts),
         "critical",
-        ts_event_ns=int(now * _NS_PER_S),
-        source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
-        text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
-        "and they are retried",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
+            text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
+            "and they are retried",
+        ),
     )
 
 
 def dead_letter_flood(
     partition: Partition, reason: str, minute: int, first_offset: int, config_hash: str = ""
 ) -> Alert:
-    """So many dead letters of one reason in a minute that they are only counted from here on.
+    """More dead letters of one reason in a minute than are kept; the rest is only counted.
 
     Parameters
     ----------
     partition
-        Whose records they are.
+        Where the records come from.
     reason
         What is wrong with them.
     minute
         Minutes since 1970 UTC of the records' timestamps; negative where they have none.
     first_offset
-        The first that is only counted.
+        Offset of the first record that is only counted.
     config_hash
         The configuration they were decoded under.
     """
-    return _alert(
+    return service_alert(
         DEAD_LETTER_FLOOD,
         (*partition, reason, minute, first_offset),
         "warning",
-        ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
-        source=_log(partition, first_offset) | {"reason": reason},
-        text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
-        f"only counted from offset {first_offset} on",
-        config_hash=config_hash,
+        Observation(
+            ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
+            source=_log(partition, first_offset) | {"reason": reason},
+            text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
+            f"only counted from offset {first_offset} on",
+        ),
+        config_hash,
     )
 
 
 def log_gap(
-    partition: Partition, first: int, last: int, now: float, config_hash: str = "", detail: str = ""
+    partition: Partition, lost: tuple[int, int], now: float, config_hash: str = "", detail: str = ""
 ) -> Alert:
-    """Records that were to be read are no longer in the log.
+    """Records are no longer in the log that should have been read.
 
     Parameters
     ----------
     partition
         Which log.
-    first, last
-        The offsets that are lost, both included.
+    lost
+        First and last offset that are lost, both included.
     now
         Wall-clock seconds.
     config_hash
         The configuration that runs.
     detail
-        What follows from it, for a person.
+        What follows from it, for people.
     """
-    return _alert(
+    first, last = lost
+    return service_alert(
         LOG_GAP,
         (*partition, first, last),
         "critical",
-        ts_event_ns=int(now * _NS_PER_S),
-        source=_log(partition, first) | {"last_offset": last},
-        text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
-        f"before they were read{f'; {detail}' if detail else ''}",
-        config_hash=config_hash,
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(partition, first) | {"last_offset": last},
+            text=f"{partition.topic}[{partition.partition}] has lost offsets {first} to {last} "
+            f"before they were read{f'; {detail}' if detail else ''}",
+        ),
+        config_hash,
     )
 
 
 def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_hash: str = "") -> Alert:
-    """A topic was deleted, and another one created under its name.
+    """A topic was deleted, and another was created under its name.
 
     Parameters
     ----------
     old, new
-        The log that was read, and the one in its place.
+        The log that was read, and the one that replaced it.
     reach
         One past the last offset of the old log that is known to have been read.
     now
@@ -131,43 +124,18 @@ def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_
     config_hash
         The configuration that runs.
     """
-    return _alert(
+    return service_alert(
         LOG_GAP,
         (*old, *new),
         "critical",
-        ts_event_ns=int(now * _NS_PER_S),
-        source=_log(old, reach),
-        text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset {reach} "
-        "on is lost, detection starts afresh with the new one",
-        config_hash=config_hash,
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(old, reach),
+            text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset "
+            f"{reach} on is lost, detection starts afresh with the new one",
+        ),
+        config_hash,
     )
-
-
-def service_alert(
-    rule: str,
-    identity: tuple[str | int | float, ...],
-    severity: Severity,
-    now: float,
-    *,
-    source: Mapping[str, Any],
-    values: Mapping[str, Any],
-    text: str,
-) -> Alert:
-    """An alert about the service at a wall-clock time, for those whose words are made elsewhere.
-
-    Parameters
-    ----------
-    rule
-        One of `SERVICE_RULES`.
-    identity
-        What tells it from all others of the rule.
-    severity, source, values, text
-        As in the alert.
-    now
-        Wall-clock seconds.
-    """
-    found = _alert(rule, identity, severity, ts_event_ns=int(now * _NS_PER_S), source=source, text=text)
-    return replace(found, values=dict(values))
 
 
 def raise_service_alert(
@@ -178,12 +146,12 @@ def raise_service_alert(
     *,
     routed: bool = False,
 ) -> bool:
-    """Put a service alert into the outbox, unless it is there.
+    """Put a service alert into the outbox unless it is already there.
 
     Parameters
     ----------
     connection
-        Inside the write transaction of what it tells about.
+        Inside the write transaction that keeps what it reports.
     alert
         From one of the functions above.
     created_at
@@ -191,7 +159,7 @@ def raise_service_alert(
     task_id
         The task it is about, None if none.
     routed
-        True where the caller writes down who gets it.
+        True where the caller keeps its deliveries itself.
 
     Returns
     -------
@@ -217,38 +185,5 @@ def raise_service_alert(
     return insert_absent(connection, outbox, [row]) == 1
 
 
-def _log(partition: Partition, offset: int) -> dict[str, Any]:
-    return {"topic": partition.topic, "partition": partition.partition, "offset": offset, "index": None}
-
-
-def _alert(
-    rule: str,
-    identity: tuple[str | int | float, ...],
-    severity: Severity,
-    *,
-    ts_event_ns: int,
-    source: Mapping[str, Any],
-    text: str,
-    config_hash: str = "",
-) -> Alert:
-    name = json.dumps([SERVICE_ORIGIN, rule, *identity])
-    return Alert(
-        id=hashlib.sha256(name.encode()).hexdigest()[:_ID_HEX_DIGITS],
-        origin=SERVICE_ORIGIN,
-        transition="fired",
-        number=0,
-        rule=rule,
-        rule_version=_VERSION,
-        severity=severity,
-        venue=None,
-        symbol=None,
-        ts_event_ns=ts_event_ns,
-        source=dict(source),
-        values={},
-        detector=None,
-        score=None,
-        rarity_s=None,
-        model_version=None,
-        config_hash=config_hash,
-        text=text,
-    )
+def _log(partition: Partition, offset: int) -> dict[str, str | int | None]:
+    return log_source(partition.topic, partition.partition, offset)

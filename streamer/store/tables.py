@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -165,20 +165,26 @@ deliveries = Table(
     Column("done_at", Float),
     Column("in_doubt", Integer, nullable=False, default=0, server_default="0"),
     Column("error", Text),
-    Column("held_by", Text),  # of a muted one the mute, of a summarised one the summary's key
+    Column("held_by", Text),  # what a stage said: the silence, the summary's key, or why it waits
     UniqueConstraint("alert_id", "number", "receiver"),
     Index("deliveries_due", "receiver", "state", "next_at"),
     Index("deliveries_outbox", "outbox_n"),
     sqlite_autoincrement=True,
 )
 
-mutes = Table(
-    "mutes",
+silences = Table(
+    "silences",
     metadata,
-    Column("rule", Text, primary_key=True),
-    Column("until_at", Float, nullable=False),
-    Column("created_at", Float, nullable=False),
+    Column("n", _Long, primary_key=True, autoincrement=True),
+    Column("matchers", Text, nullable=False),  # JSON: field, op, value; all must match
+    Column("author", Text, nullable=False),  # login name
+    Column("reason", Text, nullable=False),
+    Column("starts_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Column("ended_at", Float),  # when somebody ended it early
+    sqlite_autoincrement=True,
 )
+Index("silences_by_end", silences.c.ends_at)
 
 delivery_steps = Table(
     "delivery_steps",
@@ -240,7 +246,7 @@ task_status = Table(
 
 @event.listens_for(metadata, "before_create")
 def _as_partial_elsewhere(_: MetaData, connection: Connection, **__: Any) -> None:
-    """Partial indexes are so in PostgreSQL, too; to say it above would load its dialect at every start."""
+    """Make partial indexes partial in PostgreSQL too, without loading its dialect at every start."""
     if connection.dialect.name == "postgresql":
         for table in metadata.tables.values():
             for index in table.indexes:

@@ -1,4 +1,4 @@
-"""Rows of the store as detection knows them: a task, a checkpoint."""
+"""Rows of tasks and checkpoints."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from streamer.messages.journal_entries import JournalEntry, reach
 from streamer.messages.records import Partition
 from streamer.store import tables as t
 
-_GENERATION = "~"  # parts a topic's incarnation from the number of fresh starts its task had
+_GENERATION = "~"  # separates a topic's incarnation from its task's generation
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task as the store knows it.
+    """A task in the store.
 
     Parameters
     ----------
     id
         Its number.
     partition
-        Its log; the incarnation carries the generation, so ids of a fresh start are new ones.
+        Its log; the incarnation includes the generation, so that alerts of a new start get new ids.
     epoch
-        Who may write: a worker that was replaced holds an older one.
+        Who may write: a worker that was replaced has an older epoch.
     position
-        The offset at which its history begins.
+        The offset at which it began.
     first_config_hash
-        The configuration its history begins under.
+        The configuration it began with.
     code_version
-        What wrote its journal.
+        The version that wrote its journal.
     """
 
     id: int
@@ -60,12 +60,12 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """A checkpoint: the journal entry it stands behind, the offset to read next, where its file is."""
+    """A checkpoint: the last journal entry it includes, the next offset to read, and its file."""
 
     task_id: int
     seq: int
     position: int
-    tick_number: int
+    timer_number: int
     config_hash: str
     file: str = ""
     sha256: str = ""
@@ -73,7 +73,7 @@ class CheckpointRow:
 
 
 def base_incarnation(incarnation: str) -> str:
-    """A topic's own incarnation, without the number of fresh starts its task had.
+    """A topic's incarnation without the generation of its task.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def base_incarnation(incarnation: str) -> str:
 
 
 def next_generation(incarnation: str) -> str:
-    """The incarnation under which a task of the same log starts afresh.
+    """The incarnation of the next task of the same log.
 
     Examples
     --------
@@ -96,20 +96,26 @@ def next_generation(incarnation: str) -> str:
 
 
 def entries_after(connection: Connection, task_id: int, seq: int) -> list[JournalEntry]:
-    """The journal's entries of a task behind one of them, in order."""
+    """A task's journal entries after a sequence number, in order."""
     c = t.journal.c
-    query = select(t.journal).where(c.task_id == task_id, c.seq > seq).order_by(c.seq)
-    return [
-        JournalEntry(**{name: value for name, value in row.items() if name != "task_id"})
-        for row in connection.execute(query).mappings()
-    ]
+    columns = [column for column in c if column.name not in ("task_id", "tick_number")]
+    query = select(*columns, c.tick_number.label("timer_number"))
+    rows = connection.execute(query.where(c.task_id == task_id, c.seq > seq).order_by(c.seq))
+    return [JournalEntry(**row) for row in rows.mappings()]
 
 
 def checkpoints_of(connection: Connection, task_id: int) -> list[CheckpointRow]:
-    """The checkpoints of a task, the newest first."""
+    """The checkpoints of a task, newest first."""
     c = t.checkpoints.c
     query = select(
-        c.task_id, c.seq, c.position, c.tick_number, c.config_hash, c.file, c.sha256, c.code_version
+        c.task_id,
+        c.seq,
+        c.position,
+        c.tick_number.label("timer_number"),
+        c.config_hash,
+        c.file,
+        c.sha256,
+        c.code_version,
     )
     rows = connection.execute(query.where(c.task_id == task_id).order_by(c.seq.desc()))
     return [CheckpointRow(**row) for row in rows.mappings()]

@@ -7,7 +7,7 @@ from typing import Any
 
 from alerts.language.symbols import Symbol, SymbolTable, SymbolType
 
-TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TICK = range(7)
+TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TIMER = range(7)
 
 
 def field(name: str, *kinds: int, **more: Any) -> Symbol:

@@ -55,11 +55,11 @@ def test_the_order_of_what_was_given_does_not_matter() -> None:
     assert turned.to_json() == ALERT.to_json()
 
 
-def test_a_tick_has_its_number_and_a_service_alert_its_own_source() -> None:
-    ticked = replace(
+def test_a_timer_has_its_number_and_a_service_alert_its_own_source() -> None:
+    of_timer = replace(
         ALERT, source={"tick": 4, "index": None, "offset": None, "partition": 0, "topic": "spot"}
     )
-    source = json.loads(ticked.to_json())["source"]
+    source = json.loads(of_timer.to_json())["source"]
     assert list(source) == ["topic", "partition", "offset", "index", "tick"]
     parked = replace(ALERT, source={"receiver": "desk", "kept": 1}, venue=None, symbol=None)
     assert list(json.loads(parked.to_json())["source"]) == ["kept", "receiver"]

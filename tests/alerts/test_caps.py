@@ -6,11 +6,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contracts.stages import FIRED, Facts
 from fakes.alert_bodies import commit
 from fakes.delivering import QUICK, notifier
 from fakes.slack import FakeSlack, Received
@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from alerts.cap import Budget
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings
+from alerts.stages.cap import CapStage
+from alerts.stages.stage import HoldUntil, Pass, Verdict
 from streamer.notify.notifier import Notifier
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries, outbox
 
 WINDOW_S = 1.5
-PACE = replace(QUICK, cap_window_s=WINDOW_S)
 STORM = 10_000
 Start = Callable[..., Notifier]
 
@@ -46,7 +46,7 @@ def start(database: Database, slack_server: FakeSlack) -> Iterator[Start]:
         bot = {"channel": "#desk", "token": {"env": "TOKEN"}, "api_url": slack_server.api_url}
         hook = {"url": slack_server.webhook_url("ops"), "secret": {"env": "KEY"}}
         known = {"desk": {"slack": bot, "cap": cap}, "ops": {"webhook": hook, "cap": cap}}
-        running = notifier(database, {name: known[name] for name in to.split()}, {}, PACE)
+        running = notifier(database, {name: known[name] for name in to.split()}, {}, QUICK, WINDOW_S)
         running.start()
         started.append(running)
         return running
@@ -77,6 +77,13 @@ def states(database: Database, receiver: str = "ops") -> dict[str, str]:
     query = select(c.alert_id, c.number, c.state).where(c.receiver == receiver).order_by(c.n)
     with database.read() as connection:
         return {f"{row.alert_id}-{row.number}": row.state for row in connection.execute(query)}
+
+
+def held_by(database: Database) -> dict[str, str | None]:
+    c = deliveries.c
+    with database.read() as connection:
+        rows = connection.execute(select(c.alert_id, c.number, c.held_by))
+        return {f"{row.alert_id}-{row.number}": row.held_by for row in rows}
 
 
 def storm(database: Database) -> None:
@@ -161,6 +168,17 @@ def overflow(database: Database, slack_server: FakeSlack, running: Notifier, **c
     running.wake()
     until(lambda: any(each["rule"] == "delivery_summary" for each in at_ops(slack_server)))
     until(running.idle)
+
+
+def test_what_waits_names_the_cap_until_it_is_sent(
+    database: Database, slack_server: FakeSlack, start: Start
+) -> None:
+    commit(database, *((f"e{n}", 0) for n in range(6)))
+    running = start()
+    until(lambda: held_by(database)["e5-0"] is not None)
+    assert held_by(database)["e5-0"] == "cap: 5 messages a minute were sent, it waits for the next place"
+    until(running.idle)
+    assert set(held_by(database).values()) == {None}
 
 
 def test_the_end_of_what_was_heard_is_never_summarised(
@@ -268,15 +286,18 @@ def test_what_is_no_cap(text: str) -> None:
     st.lists(st.floats(0.0, 20.0), max_size=8),
 )
 def test_no_window_holds_more_than_the_cap(cap: int, gaps: list[float], before: list[float]) -> None:
-    budget = Budget(cap, 20.0)
+    stage = CapStage({"desk": cap}, 20.0)
     now, sent = 100.0, sorted(100.0 - age for age in before)[:cap]
-    budget.remember(sent)
+
+    def judged() -> Verdict:
+        return stage.judge(FIRED, "desk", now, Facts(now, sent=tuple(now - at for at in sent)))
+
     for gap in gaps:
         now += gap
-        if not budget.left(now):
-            assert budget.next_free(now) > now
-            now = budget.next_free(now)
-        assert budget.next_free(now) == now
-        budget.spend(now)
+        verdict = judged()
+        if isinstance(verdict, HoldUntil):
+            assert verdict.until > now
+            now = verdict.until
+        assert isinstance(judged(), Pass)
         sent.append(now)
     assert all(sum(first <= at < first + 20.0 for at in sent) <= cap for first in sent)

@@ -13,20 +13,20 @@ from fakes.alert_bodies import alert_body, delivery
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.contracts import PermanentError, RetryableError
 from alerts.receivers.errors import ReceiverError
-from alerts.receivers.file import FileReceiver, file
-from alerts.receivers.settings import FileSettings
+from alerts.receivers.file import FileReceiver
+from alerts.receivers.receiver import PermanentError, RetryableError
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from streamer.notify.clock import SystemClock
 
 ROOT = Path(__file__).parents[2]
 
 PRINT = """
 import sys
-from alerts.contracts import Delivery, PermanentError
-from alerts.receivers.console import console
-from alerts.receivers.settings import ConsoleSettings
-receiver = console("tty", ConsoleSettings(), lambda secret: "", None)
+from alerts.receivers.receiver import Delivery, PermanentError
+from alerts.receivers.registry import ReceiverSettings, build_receiver
+settings = ReceiverSettings.model_validate({"console": {}})
+receiver = build_receiver("tty", settings, lambda secret: "", None)
 body = sys.stdin.buffer.read()
 for n in range(int(sys.argv[1])):
     try:
@@ -84,6 +84,12 @@ def test_lines_are_appended_in_order(tmp_path: Path) -> None:
     assert found == [("older", 0), ("a1", 0), ("a1", 1), ("a1", 2)]
 
 
+def test_a_line_is_the_stored_body(tmp_path: Path) -> None:
+    item = delivery(text="Zürich & “quotes”")
+    FileReceiver(tmp_path / "alerts.jsonl").deliver(item, nothing)
+    assert (tmp_path / "alerts.jsonl").read_bytes() == item.body + b"\n"
+
+
 def test_a_line_in_doubt_is_written_once_wherever_in_the_tail_it_is(tmp_path: Path) -> None:
     path = tmp_path / "alerts.jsonl"
     receiver = FileReceiver(path)
@@ -125,11 +131,11 @@ def test_a_file_rotated_away_is_made_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["no/such/folder/alerts.jsonl", "."])
 def test_a_file_that_cannot_be_written_is_told_at_load(tmp_path: Path, where: str) -> None:
-    settings = FileSettings(path=tmp_path / where)
+    settings = ReceiverSettings.model_validate({"file": {"path": str(tmp_path / where)}})
     with pytest.raises(
         ReceiverError, match=r"receiver log cannot write to .*: (No such file|Is a directory)"
     ):
-        file("log", settings, lambda secret: "", SystemClock())
+        build_receiver("log", settings, lambda secret: "", SystemClock())
 
 
 def test_a_folder_that_goes_away_parks(tmp_path: Path) -> None:
@@ -140,7 +146,7 @@ def test_a_folder_that_goes_away_parks(tmp_path: Path) -> None:
 APPEND = """
 import resource, sys
 from pathlib import Path
-from alerts.contracts import Delivery, RetryableError
+from alerts.receivers.receiver import Delivery, RetryableError
 from alerts.receivers.file import FileReceiver
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:

@@ -17,8 +17,8 @@ from fakes.slack import Answer, FakeSlack, cut, hang, rate_limited, refuse, serv
 from sqlalchemy import select, text
 from standardwebhooks import Webhook
 
-from alerts.sender import RetryPace
 from streamer.notify.notifier import Notifier
+from streamer.notify.retry_pace import RetryPace
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries, outbox

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from alerts_market import MARKET, TICK, TRADE
+from alerts_market import MARKET, TIMER, TRADE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -63,6 +63,10 @@ def run(episodes: Episodes, rows: list[Row], cuts: list[int] | None = None) -> l
     return found
 
 
+def open_slots(episodes: Episodes) -> list[int]:
+    return np.flatnonzero(episodes.state()["number"] >= np.int32(0)).tolist()
+
+
 @dataclass
 class Model:
     """One instrument: every evaluation since the last resolve, and the open episode's transitions."""
@@ -102,7 +106,7 @@ class Model:
         if self.count is not None:
             m, n = self.count
             return row.evaluated and row.held and sum(seen.held for seen in self.evaluations[-n:]) >= m
-        if not (row.evaluated or row.kind == TICK):
+        if not (row.evaluated or row.kind == TIMER):
             return False
         unbroken: list[Row] = []
         for seen in reversed(self.evaluations):
@@ -133,9 +137,9 @@ def streams(draw: DrawFn) -> list[Row]:
     clocks = [START] * 3
     rows = []
     for _ in range(draw(st.integers(0, 60))):
-        slot, kind = draw(st.integers(0, 2)), draw(st.sampled_from([TRADE, TRADE, TRADE, 1, TICK]))
+        slot, kind = draw(st.integers(0, 2)), draw(st.sampled_from([TRADE, TRADE, TRADE, 1, TIMER]))
         gap = draw(gaps)
-        if kind == TICK:
+        if kind == TIMER:
             now = clocks[slot] + gap  # ahead of the instrument's clock, which it does not move
         else:
             clocks[slot] += gap
@@ -187,7 +191,7 @@ def test_state_taken_up_elsewhere_goes_on_as_if_nothing_had_been(
     second.restore(first.state())
     after = [step._replace(row=step.row + cut) for step in run(second, rows[cut:])]
     assert before + after == expected
-    assert list(second.open_slots()) == list(whole.open_slots())
+    assert open_slots(second) == open_slots(whole)
 
 
 def trade(second: float, held: bool, severity: int = WARNING, slot: int = 0) -> Row:
@@ -198,8 +202,8 @@ def quote(second: float) -> Row:
     return Row(0, START + int(second * S), 1, False, False, INFO)
 
 
-def tick(second: float) -> Row:
-    return Row(0, START + int(second * S), TICK, False, False, INFO)
+def timer(second: float) -> Row:
+    return Row(0, START + int(second * S), TIMER, False, False, INFO)
 
 
 def kinds(steps: list[Step]) -> list[tuple[int, int]]:
@@ -211,12 +215,15 @@ def test_fires_at_once_and_resolves_on_the_first_row_after_clear() -> None:
     assert kinds(run(bank(), rows)) == [(0, FIRED), (3, RESOLVED)]
 
 
-def test_silence_resolves_by_ticks() -> None:
-    assert kinds(run(bank(), [trade(0, True), tick(59), tick(60), tick(61)])) == [(0, FIRED), (2, RESOLVED)]
+def test_silence_resolves_by_timers() -> None:
+    assert kinds(run(bank(), [trade(0, True), timer(59), timer(60), timer(61)])) == [
+        (0, FIRED),
+        (2, RESOLVED),
+    ]
 
 
 def test_clear_of_nothing_resolves_on_the_first_evaluation_that_is_not_true() -> None:
-    rows = [trade(0, True), quote(100), tick(200), trade(201, True), trade(201, False)]
+    rows = [trade(0, True), quote(100), timer(200), trade(201, True), trade(201, False)]
     assert kinds(run(bank(clear="0s"), rows)) == [(0, FIRED), (3, UPDATED), (4, RESOLVED)]
 
 
@@ -229,7 +236,7 @@ def test_m_of_n_counts_evaluations_only() -> None:
         trade(0, True),
         quote(1),
         trade(2, False),
-        tick(3),
+        timer(3),
         trade(4, True),
         trade(5, False),
         trade(6, True),
@@ -259,13 +266,13 @@ def test_a_duration_starts_again_after_an_evaluation_that_is_not_true() -> None:
     assert kinds(run(bank("10s"), rows)) == [(5, FIRED)]
 
 
-def test_a_duration_is_complete_on_a_tick_but_not_on_another_kind_of_event() -> None:
-    steps = run(bank("10s"), [trade(0, True, CRITICAL), quote(10), tick(9), tick(10)])
+def test_a_duration_is_complete_on_a_timer_but_not_on_another_kind_of_event() -> None:
+    steps = run(bank("10s"), [trade(0, True, CRITICAL), quote(10), timer(9), timer(10)])
     assert steps == [Step(3, 0, FIRED, CRITICAL, 0)]
 
 
-def test_clear_counts_from_the_tick_that_fired() -> None:
-    rows = [trade(0, True), tick(10), tick(11), tick(12)]
+def test_clear_counts_from_the_timer_that_fired() -> None:
+    rows = [trade(0, True), timer(10), timer(11), timer(12)]
     assert kinds(run(bank("10s", clear="2s"), rows)) == [(1, FIRED), (3, RESOLVED)]
 
 
@@ -313,7 +320,7 @@ def test_instruments_do_not_touch_each_other() -> None:
 def test_open_episodes_can_be_listed_and_closed_from_outside() -> None:
     episodes = bank()
     run(episodes, [trade(0, True, slot=2), trade(0, False, slot=1), trade(1, True, CRITICAL, slot=2)])
-    assert episodes.open_slots().tolist() == [2]
+    assert open_slots(episodes) == [2]
     assert episodes.closing(2) == (2, CRITICAL)
 
 
@@ -331,7 +338,7 @@ def test_state_is_a_copy() -> None:
     taken = episodes.state()
     run(episodes, [trade(100, False)])
     episodes.restore(taken)
-    assert episodes.open_slots().tolist() == [0]
+    assert open_slots(episodes) == [0]
 
 
 def test_instruments_beyond_the_state_taken_up_start_afresh() -> None:
@@ -339,7 +346,7 @@ def test_instruments_beyond_the_state_taken_up_start_afresh() -> None:
     run(small, [trade(0, True)])
     run(large, [trade(0, True, slot=3)])
     large.restore(small.state())
-    assert large.open_slots().tolist() == [0]
+    assert open_slots(large) == [0]
 
 
 @pytest.mark.parametrize("hold", ["2 of 3", "10s"])

@@ -13,9 +13,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from alerts.language.columns import ABSENT, ExpressionColumns
 from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ABSENT, ExpressionColumns
 from alerts.language.logarithm import logarithm
 from alerts.language.symbols import Symbol, SymbolTable
 
@@ -246,7 +246,7 @@ def part_of(columns: ExpressionColumns, start: int, end: int) -> ExpressionColum
     )
 
 
-REFUSED = ("divides by zero", "logarithm of a number", "beyond what can be", "names no field")
+REFUSED = ("divides by zero", "logarithm of a number", "is out of range", "names no field")
 
 
 @settings(max_examples=400, deadline=None)

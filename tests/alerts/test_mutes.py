@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
-from fakes.delivering import notifier
+from fakes.delivering import claim_due, notifier, route_all
 from fakes.slack import FakeSlack
 from sqlalchemy import select
 
 from streamer.notify.notifier import Notifier
 from streamer.store.database import MEMORY, Database, open_store
 from streamer.store.deliveries import StoreDeliveries
-from streamer.store.mutes import StoreMutes
 from streamer.store.outbox import StoreOutbox
+from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries
 
 ROOT = Path(__file__).parents[2]
@@ -120,8 +120,8 @@ def test_muted_and_unmuted_by_command(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["fat_finger"], "say how long, or that it is over: tapewatch mute fat_finger --for 1h, or --off"),
-        (["fat_finger", "--for", "1h", "--off"], "say how long, or that it is over"),
+        (["fat_finger"], "give a duration, or end the mute: tapewatch mute fat_finger --for 1h, or --off"),
+        (["fat_finger", "--for", "1h", "--off"], "give a duration, or end the mute"),
         (["--off"], "name the rule"),
         (["--for", "1h"], "name the rule"),
         (["fat_finger", "--for", "1 hour"], "--for: '1 hour' is not a duration"),
@@ -141,18 +141,18 @@ class Routed:
 
     def __init__(self) -> None:
         self.database = open_store(MEMORY)
-        self.mutes = StoreMutes(self.database)
+        self.silences = StoreSilences(self.database)
         self.outbox = StoreOutbox(self.database)
 
     def at(self, now: float, alert_id: str, number: int, **changes: Any) -> str:
         commit(self.database, (alert_id, number), **changes)
-        self.outbox.route([(row, ("ops",)) for row in self.outbox.unrouted(9)], now)
+        route_all(self.database, ("ops",), now)
         return rows(self.database)[f"{alert_id}-{number}"][0]
 
 
 def test_a_mute_ends_by_itself_and_what_goes_on_is_told_then() -> None:
     routed = Routed()
-    routed.mutes.mute("fat_finger", 100.0, 0.0)
+    routed.silences.mute("fat_finger", 100.0, 0.0)
     assert routed.at(99.9, "a", 0) == "muted"
     assert routed.at(100.0, "a", 1) == "pending"
     assert routed.at(101.0, "a", 2, transition="resolved") == "pending"
@@ -160,27 +160,27 @@ def test_a_mute_ends_by_itself_and_what_goes_on_is_told_then() -> None:
 
 def test_the_end_of_what_nobody_heard_of_is_not_told() -> None:
     routed = Routed()
-    routed.mutes.mute("fat_finger", 100.0, 0.0)
+    routed.silences.mute("fat_finger", 100.0, 0.0)
     assert routed.at(50.0, "a", 0) == "muted"
     assert routed.at(150.0, "a", 1, transition="resolved") == "muted"
 
 
 def test_another_mute_takes_the_place_of_the_first() -> None:
     routed = Routed()
-    routed.mutes.mute("fat_finger", 100.0, 0.0)
-    routed.mutes.mute("fat_finger", 50.0, 0.0)
-    routed.mutes.mute("huge", 70.0, 0.0)
-    assert routed.mutes.active(49.0) == {"fat_finger": 50.0, "huge": 70.0}
+    routed.silences.mute("fat_finger", 100.0, 0.0)
+    routed.silences.mute("fat_finger", 50.0, 0.0)
+    routed.silences.mute("huge", 70.0, 0.0)
+    assert routed.silences.muted_rules(49.0) == {"fat_finger": 50.0, "huge": 70.0}
     assert routed.at(60.0, "a", 0) == "pending"
     assert routed.at(60.0, "b", 0, rule="huge") == "muted"
 
 
 def test_muted_ones_hold_nothing_up_and_are_not_owed() -> None:
     routed = Routed()
-    routed.mutes.mute("fat_finger", 100.0, 0.0)
+    routed.silences.mute("fat_finger", 100.0, 0.0)
     routed.at(1.0, "a", 0)
     store = StoreDeliveries(routed.database)
     assert store.unfinished(["ops"]) == 0
     assert store.next_due("ops") is None
     routed.at(200.0, "a", 1)
-    assert [item.key for item in store.claim("ops", 9, 200.0)] == ["a-1"]
+    assert [item.key for item in claim_due(store, "ops", 9, 200.0)] == ["a-1"]

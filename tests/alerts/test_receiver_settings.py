@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from alerts.receivers.settings import ReceiverSettings
+from alerts.receivers.registry import ReceiverSettings
 from alerts.secrets import Secret, SecretError
 
 TOKEN = {"env": "SLACK_BOT_TOKEN"}
@@ -19,7 +19,7 @@ TOKEN = {"env": "SLACK_BOT_TOKEN"}
     [
         ({"slack": {"channel": "#desk", "token": TOKEN}}, "slack"),
         ({"slack": {"channel": "C0123456789", "token": TOKEN, "timeout": "30s"}}, "slack"),
-        ({"slack": {"incoming_webhook": {"file": "/run/secrets/hook"}}}, "slack_webhook"),
+        ({"slack": {"incoming_webhook": {"file": "/run/secrets/hook"}}}, "slack"),
         ({"webhook": {"url": "https://ops.example/hook", "secret": TOKEN, "timeout": "2m"}}, "webhook"),
         ({"console": {}}, "console"),
         ({"console": None}, "console"),

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
-from fakes.delivering import KEY, notifier
+from fakes.delivering import KEY, notifier, receiver_set
 from fakes.slack import FakeSlack, server_error, slow
 
-from alerts.receivers.registry import build_receiver
-from alerts.receivers.settings import ReceiverSettings
-from alerts.routing import Router, RouteSettings
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.store.database import Database, open_store
@@ -40,7 +38,7 @@ def turn(running: Notifier, names: list[str], built: dict[str, Any], to: list[st
         )
         for name, settings in built.items()
     }
-    running.turn_to(Router(RouteSettings.model_validate({"to": to}), names), names, made)
+    running.turn_to(receiver_set(made, {"to": to}, names))
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

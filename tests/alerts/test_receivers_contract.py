@@ -1,240 +1,234 @@
-"""What every registered receiver promises."""
+"""Every registered receiver keeps to the contract, and the contract catches those that do not."""
 
 from __future__ import annotations
 
-import base64
-import itertools
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.alert_bodies import delivery
-from fakes.slack import INCOMING, FakeSlack, cut, hang, rate_limited, refuse, server_error
+from contracts import receivers as contract
+from contracts.receivers import CHECKS, HTTP_CHECKS, RIGS, Case, Check, Rig, World, posts, rigs_of
+from contracts.refused import refused
+from fakes.slack import FakeSlack
+from pydantic import BaseModel
 
-from alerts.contracts import Delivery, PermanentError, Receiver, RetryableError
-from alerts.receivers.registry import RECEIVERS, build_receiver
-from alerts.receivers.settings import ReceiverSettings
-from streamer.notify.clock import SystemClock
+from alerts.clock import Clock
+from alerts.receivers.body import read_body
+from alerts.receivers.http import HttpSettings, HttpUrl
+from alerts.receivers.http_post import HttpPost
+from alerts.receivers.kind import ReceiverKind
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver
+from alerts.receivers.registry import RECEIVERS, ReceiverSettings
+from alerts.secrets import Resolve, Secret
 
-KEY = base64.b64encode(b"k" * 32).decode()
-OVER_HTTP = ("slack", "slack_webhook", "webhook")
-
-
-@dataclass
-class Rig:
-    """One receiver with what is needed to see what reached its other end."""
-
-    kind: str
-    receiver: Receiver
-    arrived: Callable[[], list[str]]
-    server: FakeSlack
-    method: str = ""
-    exactly_once: bool = False
-
-    def deliver(self, item: Delivery) -> dict[str, str]:
-        steps: dict[str, str] = {}
-        self.receiver.deliver(item, steps.__setitem__)
-        return steps
+# a kind without a rig has one case, which fails for want of it
+EVERY = [(key, name) for key in RECEIVERS for name in RIGS.get(key, ("no rig",))]
+OVER_HTTP = [(key, name) for key, name in EVERY if key not in RIGS or rigs_of(key)[name].method is not None]
 
 
-def built(settings: dict[str, Any], environ: dict[str, str]) -> Receiver:
-    checked = ReceiverSettings.model_validate(settings)
-    return build_receiver("desk", checked, lambda secret: secret.resolve(environ), SystemClock())
+def called(case: object) -> str:
+    return "-".join(filter(None, case)) if isinstance(case, tuple) else case.__name__.removeprefix("check_")
 
 
 @pytest.fixture
-def make_rig(
-    slack_server: FakeSlack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Callable[[str], Rig]:
-    printed: list[str] = []
+def world(slack_server: FakeSlack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[World]:
+    lines: list[str] = []
 
-    def terminal() -> list[str]:
-        printed.extend(capsys.readouterr().err.splitlines())
-        return printed
+    def printed() -> list[str]:
+        lines.extend(capsys.readouterr().err.splitlines())
+        return lines
 
-    def make(kind: str) -> Rig:
-        if kind == "slack":
-            bot = {
-                "channel": "#desk",
-                "token": {"env": "TOKEN"},
-                "api_url": slack_server.api_url,
-                "timeout": "1s",
-            }
-            receiver = built({"slack": bot}, {"TOKEN": slack_server.token})
-
-            def arrived() -> list[str]:
-                return [message.text for message in slack_server.workspace.messages()]
-
-            return Rig(kind, receiver, arrived, slack_server, "chat.postMessage", exactly_once=True)
-        if kind == "slack_webhook":
-            hook = {"incoming_webhook": {"env": "HOOK"}, "timeout": "1s"}
-            receiver = built({"slack": hook}, {"HOOK": slack_server.hook_url})
-            return Rig(
-                kind,
-                receiver,
-                lambda: [str(message["text"]) for message in slack_server.workspace.hooked()],
-                slack_server,
-                INCOMING,
-            )
-        if kind == "webhook":
-            hook = {"url": slack_server.webhook_url("ops"), "secret": {"env": "KEY"}, "timeout": "1s"}
-            receiver = built({"webhook": hook}, {"KEY": f"whsec_{KEY}"})
-            return Rig(
-                kind,
-                receiver,
-                lambda: [r.arguments["text"] for r in slack_server.of("webhook/ops")],
-                slack_server,
-                "webhook/ops",
-            )
-        if kind == "console":
-            return Rig(kind, built({"console": {}}, {}), terminal, slack_server)
-        path = tmp_path / "alerts.jsonl"
-        receiver = built({"file": {"path": str(path)}}, {})
-        return Rig(kind, receiver, lambda: path.read_text().splitlines(), slack_server, exactly_once=True)
-
-    return make
+    return World(slack_server, tmp_path, printed)
 
 
-@pytest.fixture(params=sorted(RECEIVERS))
-def rig(request: pytest.FixtureRequest, make_rig: Callable[[str], Rig]) -> Rig:
-    return make_rig(request.param)
+@pytest.mark.parametrize("check", CHECKS, ids=called)
+@pytest.mark.parametrize("of", EVERY, ids=called)
+def test_every_receiver(of: tuple[str, str], check: Check, world: World) -> None:
+    key, name = of
+    check(Case(key, RECEIVERS[key], rigs_of(key)[name], world))
 
 
-@pytest.fixture(params=OVER_HTTP)
-def http_rig(request: pytest.FixtureRequest, make_rig: Callable[[str], Rig]) -> Rig:
-    return make_rig(request.param)
+@pytest.mark.parametrize("check", HTTP_CHECKS, ids=called)
+@pytest.mark.parametrize("of", OVER_HTTP, ids=called)
+def test_every_receiver_over_http(of: tuple[str, str], check: Check, world: World) -> None:
+    key, name = of
+    check(Case(key, RECEIVERS[key], rigs_of(key)[name], world))
 
 
-def test_the_text_of_an_alert_arrives(rig: Rig) -> None:
-    rig.deliver(delivery(text="ACME traded 512 lots"))
-    assert len(rig.arrived()) == 1
-    assert "ACME traded 512 lots" in rig.arrived()[0]
+@pytest.mark.parametrize("of", EVERY, ids=called)
+def test_every_receiver_can_be_configured(of: tuple[str, str], world: World) -> None:
+    key, name = of
+    settings = rigs_of(key)[name].settings(world)
+    read = ReceiverSettings.model_validate({key: settings})
+    assert (read.kind, type(read.of_kind)) == (key, RECEIVERS[key].settings)
 
 
-def test_what_is_in_doubt_and_did_not_arrive_is_sent(rig: Rig) -> None:
-    rig.deliver(delivery(in_doubt=True))
-    assert len(rig.arrived()) == 1
+def test_settings_are_read_without_the_libraries_that_deliver() -> None:
+    script = """
+import sys, annotated_types, pydantic, alerts.stages.cap
+def packages(): return {name.partition(".")[0] for name in sys.modules if name[0] != "_"}
+before = packages()
+import alerts.receivers.registry
+print(*sorted(packages() - before - sys.stdlib_module_names))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [], "import them in the receiver's function that builds it"
 
 
-def test_what_is_in_doubt_and_did_arrive_is_sent_again_only_where_nothing_can_be_looked_up(rig: Rig) -> None:
-    rig.deliver(delivery())
-    rig.deliver(delivery(in_doubt=True))
-    assert len(rig.arrived()) == (1 if rig.exactly_once else 2)
+# ------------------------------------------------------------- receivers that are wrong on purpose
 
 
-def test_odd_bodies_arrive(rig: Rig) -> None:
-    odd = [
-        {"text": "<!channel> & \x1b[31mred\n" + "x" * 5_000},
-        {"text": None, "venue": "", "symbol": "", "origin": "service", "values": {}},
-        {"values": {f"feature_{n}_1h": 1e300 / (n + 1) for n in range(40)}, "symbol": "Δ" * 300},
-        {"values": {"reason": None, "flag": "y" * 4_000}, "severity": "info", "transition": "resolved"},
-    ]
-    for number, changes in enumerate(odd):
-        rig.deliver(delivery(f"odd{number}", **changes))
-    assert len(rig.arrived()) == len(odd)
+class NoteSettings(HttpSettings):
+    """Posts a note."""
+
+    url: HttpUrl
+    key: Secret
 
 
-def test_secrets_show_nowhere(rig: Rig) -> None:
-    for secret in (rig.server.token, KEY, rig.server.hook_url):
-        assert secret not in repr(rig.receiver)
-        assert secret not in str(rig.receiver)
+class Notes:
+    """A receiver that keeps to the contract."""
+
+    def __init__(self, http: HttpPost, key: str) -> None:
+        self._http = http
+        self.key = key
+
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        self._http.post(self.note(delivery), {})
+
+    def note(self, delivery: Delivery) -> bytes:
+        return delivery.body
 
 
-@pytest.mark.parametrize("after", ["7", "0", "2.5"])
-def test_429_asks_for_a_pause_of_so_many_seconds(http_rig: Rig, after: str) -> None:
-    http_rig.server.script(http_rig.method, rate_limited(after))
-    with pytest.raises(RetryableError) as raised:
-        http_rig.deliver(delivery())
-    assert raised.value.retry_after_s == float(after)
-    assert not raised.value.in_doubt
+def building(kind: Callable[[HttpPost, str], Receiver]) -> Callable[..., Receiver]:
+    def build(name: str, settings: NoteSettings, resolve: Resolve, clock: Clock) -> Receiver:
+        return kind(HttpPost(settings.url, settings, clock), resolve(settings.key))
+
+    return build
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
-def test_faults_of_the_server_can_be_retried(http_rig: Rig, status: int) -> None:
-    http_rig.server.script(http_rig.method, server_error(status))
-    with pytest.raises(RetryableError, match=f"http_{status}"):
-        http_rig.deliver(delivery())
-    http_rig.deliver(delivery())
-    assert http_rig.arrived()
+RIGHT = ReceiverKind("note", NoteSettings, building(Notes))
+RIG = posts({"key": {"env": "KEY"}}, lambda body: str(body.get("text")))
 
 
-@pytest.mark.parametrize("answer", [hang(3.0), cut()], ids=["hangs", "cuts"])
-def test_no_answer_leaves_it_in_doubt_and_concerns_everything(http_rig: Rig, answer: Any) -> None:
-    http_rig.server.script(http_rig.method, answer)
-    with pytest.raises(RetryableError) as raised:
-        http_rig.deliver(delivery())
-    assert raised.value.in_doubt
-    assert raised.value.everything
+class SaysNothing(Notes):
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        """Leave it."""
 
 
-def test_a_server_that_is_not_there_is_retried_without_doubt(http_rig: Rig) -> None:
-    http_rig.server.stop()
-    with pytest.raises(RetryableError) as raised:
-        http_rig.deliver(delivery())
-    assert not raised.value.in_doubt
-    assert raised.value.everything
+class LosesTheText(Notes):
+    def note(self, delivery: Delivery) -> bytes:
+        return b"{}"
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 410, 413])
-def test_other_statuses_are_permanent(http_rig: Rig, status: int) -> None:
-    http_rig.server.script(http_rig.method, server_error(status))
-    with pytest.raises(PermanentError, match=f"http_{status}"):
-        http_rig.deliver(delivery())
+class ShowsItsKey(Notes):
+    def __repr__(self) -> str:
+        return f"<Notes with {self.key}>"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        "invalid_auth",
-        "channel_not_found",
-        "not_in_channel",
-        "is_archived",
-        "account_inactive",
-        "token_revoked",
-        "no_permission",
-        "missing_scope",
-        "msg_too_long",
-    ],
-)
-def test_an_answer_that_is_not_ok_is_seen(make_rig: Callable[[str], Rig], error: str) -> None:
-    for kind in ("slack", "slack_webhook"):
-        rig = make_rig(kind)
-        rig.server.script(rig.method, refuse(error))
-        with pytest.raises(PermanentError, match=f"^{error}$"):
-            rig.deliver(delivery())
+class Counts(Notes):
+    sent = 0
+
+    def note(self, delivery: Delivery) -> bytes:
+        self.sent += 1
+        return delivery.body.replace(b'"text":"', b'"text":"%d ' % self.sent)
 
 
-@pytest.mark.parametrize("error", ["ratelimited", "internal_error", "fatal_error", "service_unavailable"])
-def test_errors_of_slack_that_pass_can_be_retried(make_rig: Callable[[str], Rig], error: str) -> None:
-    for kind in ("slack", "slack_webhook"):
-        rig = make_rig(kind)
-        rig.server.script(rig.method, refuse(error))
-        with pytest.raises(RetryableError, match=f"^{error}$"):
-            rig.deliver(delivery())
+class WritesIntoTheDelivery(Notes):
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        super().deliver(delivery, record)
+        delivery.steps["posted"] = "1"  # type: ignore[index]
 
 
-def test_the_body_of_a_file_and_a_webhook_is_the_stored_one(make_rig: Callable[[str], Rig]) -> None:
-    item = delivery(text="Zürich & “quotes”")
-    hook, lines = make_rig("webhook"), make_rig("file")
-    hook.deliver(item)
-    lines.deliver(item)
-    assert hook.server.of("webhook/ops")[0].body == item.body
-    assert lines.arrived() == [item.body.decode()]
-    assert json.loads(lines.arrived()[0])["id"] == item.alert_id
+class ChokesOnEmptyTexts(Notes):
+    def note(self, delivery: Delivery) -> bytes:
+        assert read_body(delivery).text
+        return delivery.body
 
 
-def test_every_kind_in_the_settings_is_registered_and_every_registered_one_can_be_set() -> None:
-    secret = {"env": "X"}
-    every = [
-        {"slack": {"channel": "#desk", "token": secret}},
-        {"slack": {"incoming_webhook": secret}},
-        {"webhook": {"url": "https://ops.example/hook", "secret": secret}},
-        {"console": None},
-        {"file": {"path": "x"}},
-    ]
-    kinds = {ReceiverSettings.model_validate(settings).kind for settings in every}
-    assert kinds == set(RECEIVERS)
-    assert set(itertools.chain(*every)) == set(ReceiverSettings.model_fields) - {"cap"}
+class GivesUp(Notes):
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        try:
+            super().deliver(delivery, record)
+        except Exception as error:
+            raise PermanentError("no") from error
+
+
+class GoesOnTrying(Notes):
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        try:
+            super().deliver(delivery, record)
+        except PermanentError as error:
+            raise contract.RetryableError(str(error)) from error
+
+
+def out_of_order(name: str, settings: Any, resolve: Resolve, clock: Clock) -> Receiver:
+    raise RuntimeError("out of order")
+
+
+def asks_late(name: str, settings: NoteSettings, resolve: Resolve, clock: Clock) -> Receiver:
+    return Notes(HttpPost(settings.url, settings, clock), "")
+
+
+class LooseSettings(NoteSettings, extra="allow"):
+    """Takes anything."""
+
+
+class OwnSettings(BaseModel):
+    """Not a receiver's."""
+
+    url: str
+    key: Secret
+    timeout_s: int = 1
+    proxy: None = None
+
+
+def of(kind: Callable[[HttpPost, str], Receiver]) -> ReceiverKind:
+    return replace(RIGHT, build=building(kind))
+
+
+WRONG: list[tuple[ReceiverKind, Check, type[Exception] | None]] = [
+    (replace(RIGHT, build=out_of_order), contract.check_text_arrives, RuntimeError),
+    (replace(RIGHT, name="notes"), contract.check_registration, None),
+    (replace(RIGHT, settings=OwnSettings), contract.check_registration, None),
+    (replace(RIGHT, settings=LooseSettings), contract.check_unknown_settings_are_refused, None),
+    (replace(RIGHT, build=asks_late), contract.check_a_missing_secret_is_told_when_built, None),
+    (of(SaysNothing), contract.check_text_arrives, None),
+    (of(LosesTheText), contract.check_text_arrives, None),
+    (of(Counts), contract.check_equal_deliveries_are_equal_messages, None),
+    (of(WritesIntoTheDelivery), contract.check_a_delivery_is_left_as_it_is, None),
+    (of(ChokesOnEmptyTexts), contract.check_odd_bodies_arrive, None),
+    (of(ShowsItsKey), contract.check_secrets_show_nowhere, None),
+    (of(GivesUp), contract.check_faults_of_the_server_can_be_retried, PermanentError),
+    (of(GoesOnTrying), contract.check_other_statuses_are_permanent, contract.RetryableError),
+]
+
+
+def of_note(world: World, kind: ReceiverKind = RIGHT, rig: Rig = RIG) -> Case:
+    return Case("note", kind, rig, world)
+
+
+@pytest.mark.parametrize("check", [*CHECKS, *HTTP_CHECKS], ids=called)
+def test_a_receiver_that_is_right_passes(check: Check, world: World) -> None:
+    check(of_note(world))
+
+
+@pytest.mark.parametrize(("kind", "check", "because"), WRONG)
+def test_a_receiver_that_is_wrong_is_caught(
+    kind: ReceiverKind, check: Check, because: type[Exception] | None, world: World
+) -> None:
+    with refused(because):
+        check(of_note(world, kind))
+
+
+def test_a_receiver_over_http_does_not_get_around_its_checks(world: World) -> None:
+    with refused():
+        contract.check_registration(of_note(world, rig=replace(RIG, method=None)))
+
+
+def test_a_kind_without_a_rig_is_refused() -> None:
+    with pytest.raises(LookupError, match="no rig for receivers of kind 'note'"):
+        rigs_of("note")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alerts.routing import RouteError, Router, RouteSettings
+from alerts.stages.route import RouteError, Router, RouteSettings
 
 NAMES = ("desk", "ops", "tty")
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from alerts.catalogue.files import read_set, set_names
-from alerts.holding import Hold, parse_hold
+from alerts.for_clause import Hold, parse_hold
 from alerts.rule_settings import RuleSettings, RulesSettings
 
 
@@ -69,14 +69,14 @@ REFUSED = [
     (
         {"mine": {"when": "x", "for": "0s"}},
         ("mine", "for"),
-        "'0s' is no time at all (leave it out to alert at once)",
+        "'0s' is no delay (leave 'for' out to alert at once)",
     ),
     (
         {"mine": {"when": "x", "for": "thrice"}},
         ("mine", "for"),
         f"'thrice' is not a duration: {HOW}; or a count, such as 3 of 5",
     ),
-    ({"mine": {"when": "x", "on": []}}, ("mine", "on"), "names no kind (leave it out for the usual ones)"),
+    ({"mine": {"when": "x", "on": []}}, ("mine", "on"), "names no kind (leave it out for the default)"),
     (
         {"mine": {"when": "x", "escalate": {"warning": "y"}}},
         ("mine", "escalate", "warning"),

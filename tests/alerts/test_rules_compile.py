@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from alerts_market import MARKET, ORDER, QUOTE, TICK, TRADE
+from alerts_market import MARKET, ORDER, QUOTE, TIMER, TRADE
 from numpy.typing import NDArray
 
-from alerts.language.columns import ExpressionColumns
 from alerts.language.errors import ExpressionError
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule, rows_of
 
@@ -29,7 +29,7 @@ def evaluate(
 
 
 def test_is_evaluated_where_its_fields_are_and_held_where_it_is_true() -> None:
-    kind = np.array([TRADE, TRADE, TRADE, QUOTE, ORDER, TICK], np.int8)
+    kind = np.array([TRADE, TRADE, TRADE, QUOTE, ORDER, TIMER], np.int8)
     size = np.array([500.0, 5.0, np.nan, 500.0, 500.0, 500.0])
     evaluated, held = evaluate(rule(), ExpressionColumns({"size": size}, {}, (), 6), kind)
     assert evaluated.tolist() == [True, True, True, False, True, False]
@@ -37,12 +37,20 @@ def test_is_evaluated_where_its_fields_are_and_held_where_it_is_true() -> None:
 
 
 def test_kinds_can_be_chosen() -> None:
-    chosen = rule(when="silence_s > 30s", on="tick")
+    chosen = rule(when="silence_s > 30s", on="timer")
     columns = ExpressionColumns({"silence_s": np.array([60.0, 60.0, 10.0])}, {}, (), 3)
-    evaluated, held = evaluate(chosen, columns, np.array([TRADE, TICK, TICK], np.int8))
+    evaluated, held = evaluate(chosen, columns, np.array([TRADE, TIMER, TIMER], np.int8))
     assert evaluated.tolist() == [False, True, True]
     assert held.tolist() == [False, True, False]
     assert rule(when="size > 1", on=["trade", "order"]).kinds == {TRADE, ORDER}
+
+
+@pytest.mark.parametrize(("new", "old"), [("timer", "tick"), (["trade", "timer"], ["trade", "tick"])])
+def test_tick_means_timer(new: object, old: object) -> None:
+    timer, tick = rule(when="silence_s > 30s", on=new), rule(when="silence_s > 30s", on=old)
+    assert (timer.version, timer.kinds, timer.summary) == (tick.version, tick.kinds, tick.summary)
+    assert timer.settings.model_dump(mode="json") == tick.settings.model_dump(mode="json")
+    assert "timer" not in timer.summary["on"]  # what is stored keeps its word
 
 
 def test_a_batch_without_any_of_its_kinds_is_no_evaluation() -> None:
@@ -71,7 +79,6 @@ def test_names_everything_it_needs_once() -> None:
         text="{symbol} at {venue}: {price} x {size}",
     )
     assert said.names == ("size", "size_mean_1h", "notional", "symbol", "venue", "price")
-    assert [symbol.name for symbol in said.needed] == ["size", "size_mean_1h"]
 
 
 def test_says_its_text_or_else_its_condition() -> None:
@@ -151,7 +158,7 @@ REFUSED = [
         ("escalate", "critical"),
         "1:1: 'bid_price' is never on trade, order events, only on quote",
     ),
-    ({"on": "tick"}, ("when",), "1:1: 'size' is never on tick events, only on trade, order"),
+    ({"on": "timer"}, ("when",), "1:1: 'size' is never on timer events, only on trade, order"),
     ({"text": "{sise}"}, ("text",), "1:2: unknown name 'sise' (did you mean 'size'?)"),
 ]
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import delivery
-from fakes.slack import FakeSlack, cut, fine, rate_limited, refuse, server_error
+from fakes.slack import INCOMING, FakeSlack, cut, fine, rate_limited, refuse, server_error
 
-from alerts.contracts import Delivery, PermanentError, RetryableError
-from alerts.receivers.registry import build_receiver
-from alerts.receivers.settings import ReceiverSettings
-from alerts.receivers.slack_message import escape, message
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
+from alerts.receivers.registry import ReceiverSettings, build_receiver
+from alerts.receivers.slack.message import escape, message
 from streamer.notify.clock import SystemClock
 
 
@@ -33,6 +32,16 @@ class Desk:
         earlier = [steps for (other, n), steps in self.steps.items() if other == alert_id and n < number]
         item: Delivery = delivery(alert_id, number, steps=dict(done), earlier=tuple(earlier), **more)
         self.receiver.deliver(item, done.__setitem__)
+
+
+def incoming(server: FakeSlack) -> Receiver:
+    settings = {"incoming_webhook": {"env": "HOOK"}, "timeout": "1s"}
+    return build_receiver(
+        "desk",
+        ReceiverSettings.model_validate({"slack": settings}),
+        lambda secret: secret.resolve({"HOOK": server.hook_url}),
+        SystemClock(),
+    )
 
 
 @pytest.fixture
@@ -234,3 +243,36 @@ def test_many_values_are_counted_not_shown() -> None:
     fields = message(delivery(values=values)).blocks[2]["fields"]
     assert len(fields) == 10
     assert fields[-1]["text"] == "and 5 more"
+
+
+def refused(desk: Desk, server: FakeSlack, error: str, raised: type[Exception]) -> None:
+    """Both ways into Slack answer so."""
+    server.script("chat.postMessage", refuse(error))
+    with pytest.raises(raised, match=f"^{error}$"):
+        desk.send("a1", 0)
+    server.script(INCOMING, refuse(error))
+    with pytest.raises(raised, match=f"^{error}$"):
+        incoming(server).deliver(delivery(), lambda step, result: None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "invalid_auth",
+        "channel_not_found",
+        "not_in_channel",
+        "is_archived",
+        "account_inactive",
+        "token_revoked",
+        "no_permission",
+        "missing_scope",
+        "msg_too_long",
+    ],
+)
+def test_an_answer_that_is_not_ok_is_seen(desk: Desk, slack_server: FakeSlack, error: str) -> None:
+    refused(desk, slack_server, error, PermanentError)
+
+
+@pytest.mark.parametrize("error", ["ratelimited", "internal_error", "fatal_error", "service_unavailable"])
+def test_errors_of_slack_that_pass_can_be_retried(desk: Desk, slack_server: FakeSlack, error: str) -> None:
+    refused(desk, slack_server, error, RetryableError)

@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from alerts.contracts import PermanentError, Receiver, RetryableError
-from alerts.receivers.registry import build_receiver
+from alerts.receivers.receiver import PermanentError, Receiver, RetryableError
+from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.receivers.retry_after import retry_after_s
-from alerts.receivers.settings import ReceiverSettings
 from alerts.secrets import SecretError
 from streamer.notify.clock import SystemClock
 
@@ -40,6 +39,7 @@ def test_the_signature_verifies_and_covers_id_time_and_body(slack_server: FakeSl
     hook(slack_server.webhook_url()).deliver(item, nothing)
     (got,) = slack_server.of("webhook/ops")
     headers = {name.lower(): value for name, value in got.headers.items()}
+    assert got.body == item.body
     assert Webhook(KEY).verify(got.body, headers) == json.loads(item.body)
     assert headers["webhook-id"] == "a1-4"
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.app.config_check import check
-from streamer.config import ConfigError
+from streamer.config import ConfigError, load
+from streamer.pipeline.compile import compile_plan
 
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
 
@@ -23,6 +23,6 @@ def test_there_are_enough_of_them() -> None:
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
 def test_broken_file_is_refused_with_its_message(path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        check(path)
+        compile_plan(load(path))
     assert str(caught.value).replace(str(path), "FILE").splitlines() == expected(path)
     assert caught.value.exit_code == 2

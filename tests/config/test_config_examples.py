@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from streamer.app.config_check import check
-from streamer.config import json_schema, resolve_secrets
+from streamer.config import json_schema, load, resolve_secrets
 from streamer.config.nodes import Mapping, plain
-from streamer.config.yaml import parse
+from streamer.config.yaml_tree import parse
+from streamer.pipeline.compile import compile_plan
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 ENVIRON = {
@@ -26,7 +26,8 @@ def test_they_are_there() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_loads_without_a_warning(path: Path) -> None:
-    config = check(path)
+    config = load(path)
+    compile_plan(config)
     assert config.warnings == ()
     assert config.settings.rules.enabled
     resolve_secrets(config, ENVIRON)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config import config_hash, detect_document, load, load_text, settings_from_detect
+from streamer.config import detect_document, hash_of, load, load_text, settings_from_detect
 from streamer.config.hashing import canonical
-from streamer.pipeline.compile import compile_plan
+from streamer.messages.batch import Kind
+from streamer.pipeline.compile import compile_document, compile_plan
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 TEXT = """\
@@ -28,8 +29,8 @@ engine: {batch_size: 500, ticks: 1s, max_ahead: 1m, max_instruments: 100, flood:
 """
 
 
-def hash_of(text: str) -> str:
-    return config_hash(load_text(text).settings)
+def hash_of_text(text: str) -> str:
+    return hash_of(detect_document(load_text(text).settings))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,18 @@ def hash_of(text: str) -> str:
 )
 def test_what_does_not_decide_detection(old: str, new: str) -> None:
     assert old in TEXT
-    assert hash_of(TEXT.replace(old, new)) == hash_of(TEXT)
+    assert hash_of_text(TEXT.replace(old, new)) == hash_of_text(TEXT)
+
+
+def test_on_timer_is_stored_as_on_tick_and_so_detects_the_same() -> None:
+    tick, timer = (TEXT.replace("size > 5", f"silence_s > 5s, on: {word}") for word in ("tick", "timer"))
+    old, new = (detect_document(load_text(text).settings) for text in (tick, timer))
+    assert canonical(new) == canonical(old)
+    assert '"on":["tick"]' in canonical(new)
+    assert hash_of_text(timer) == hash_of_text(tick) != hash_of_text(TEXT)
+    plan = compile_document(canonical(old))
+    (rule,) = (rule for rule in plan.rules if rule.name == "big")
+    assert (rule.kinds, plan.config_hash) == ({Kind.TIMER}, hash_of_text(timer))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +85,7 @@ def test_what_does_not_decide_detection(old: str, new: str) -> None:
 )
 def test_what_decides_detection(old: str, new: str) -> None:
     assert old in TEXT
-    assert hash_of(TEXT.replace(old, new)) != hash_of(TEXT)
+    assert hash_of_text(TEXT.replace(old, new)) != hash_of_text(TEXT)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -82,7 +94,7 @@ def test_document_gives_the_plan_back(path: Path) -> None:
     document = json.loads(json.dumps(detect_document(settings)))
     again = settings_from_detect(document)
     assert detect_document(again) == detect_document(settings)
-    assert config_hash(again) == config_hash(settings)
+    assert hash_of(detect_document(again)) == hash_of(detect_document(settings))
     assert list(again.rules.enabled) == list(settings.rules.enabled)
     assert list(again.detectors) == list(settings.detectors)
 
@@ -103,13 +115,16 @@ def test_document_of_another_version_is_refused() -> None:
 def test_the_plan_carries_the_hash() -> None:
     config = load_text(TEXT)
     plan = compile_plan(config)
-    assert plan.config_hash == config_hash(config.settings)
+    assert plan.config_hash == hash_of(detect_document(config.settings))
     assert plan.document == canonical(detect_document(config.settings))
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
 def test_hash_does_not_depend_on_the_process(seed: str) -> None:
-    code = "import sys; from streamer.config import *; print(config_hash(load(sys.argv[1]).settings))"
+    code = (
+        "import sys; from streamer.config import *;"
+        " print(hash_of(detect_document(load(sys.argv[1]).settings)))"
+    )
     binance = next(path for path in EXAMPLES if path.stem == "binance")
     ran = subprocess.run(
         [sys.executable, "-c", code, str(binance)],
@@ -118,4 +133,4 @@ def test_hash_does_not_depend_on_the_process(seed: str) -> None:
         text=True,
         check=True,
     )
-    assert ran.stdout.strip() == config_hash(load(binance).settings)
+    assert ran.stdout.strip() == hash_of(detect_document(load(binance).settings))

@@ -42,13 +42,13 @@ def test_file_below_a_file(tmp_path: Path) -> None:
 
 
 def test_name_with_a_null_byte() -> None:
-    assert refusal("a\0b.yaml").endswith("this is not the name of a file")
+    assert refusal("a\0b.yaml").endswith("this is not a file name")
 
 
 def test_huge_file(tmp_path: Path) -> None:
     path = tmp_path / "capture.yaml"
     path.write_bytes(b"#" * 2_000_000)
-    assert refusal(path) == f"{path}: larger than 1 MB: this is hardly a configuration"
+    assert refusal(path) == f"{path}: larger than 1 MB: this cannot be a configuration"
 
 
 @pytest.mark.parametrize("damage", [b"\xff", b"\xc3(", b"\xed\xa0\x80"])
@@ -75,7 +75,7 @@ def test_defaults() -> None:
     settings = load_text(BASE).settings
     assert settings.store == "tapewatch.db"
     assert settings.engine.batch_size == 10_000
-    assert settings.engine.ticks_ns == 1_000_000_000
+    assert settings.engine.timer_every_ns == 1_000_000_000
     assert settings.engine.max_ahead_ns == 60_000_000_000
     assert settings.engine.max_instruments == 10_000
     assert settings.engine.flood == 100
@@ -84,8 +84,8 @@ def test_defaults() -> None:
     assert (settings.log.format, settings.log.level) == ("console", "info")
 
 
-def test_ticks_can_be_off() -> None:
-    assert load_text(BASE + "engine: {ticks: off}").settings.engine.ticks_ns is None
+def test_timers_can_be_off() -> None:
+    assert load_text(BASE + "engine: {ticks: off}").settings.engine.timer_every_ns is None
 
 
 def test_settings_are_frozen() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.config import ConfigError, Problem, load_text
 from streamer.config.nodes import plain
-from streamer.config.yaml import parse
+from streamer.config.yaml_tree import parse
 from streamer.pipeline.compile import compile_plan
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))

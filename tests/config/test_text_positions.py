@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamer.config.nodes import Position, Scalar, find
-from streamer.config.positions import locate
-from streamer.config.yaml import parse
+from streamer.config.text_positions import locate
+from streamer.config.yaml_tree import parse
 
 WORDS = st.lists(st.text(alphabet="abz_><=*+()'\"\\é€", min_size=1, max_size=8), min_size=1, max_size=6)
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.nodes import Position, plain
-from streamer.config.yaml import YamlError, parse
+from streamer.config.yaml_tree import YamlError, parse
 
 
 def value(text: str) -> object:

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from events.decoding import NO_TIME, RECEIVED_NS
-from events.fuzz import Raw, fuzz_messages
+from decoding.decode_once import NO_TIME, RECEIVED_NS
+from decoding.fuzz import Raw, fuzz_messages
 
 from streamer.messages.records import Record
 

@@ -5,8 +5,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from events.decoding import NO_TIME, RECEIVED_NS, a_format, decode, events, only_reason
-from events.fuzz import AT_MS, IGNORED, fuzz_messages
+from decoding.decode_once import NO_TIME, RECEIVED_NS, a_format, decode, events, only_reason
+from decoding.fuzz import AT_MS, IGNORED, fuzz_messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

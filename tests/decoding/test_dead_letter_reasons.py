@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from events.decoding import NO_TIME, Value, decode, only_reason, reasons
+from decoding.decode_once import NO_TIME, Value, decode, only_reason, reasons
 
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.event_fields import EVENTS_MAX, RECORD_MAX_BYTES

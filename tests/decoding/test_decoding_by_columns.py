@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from events.decoding import RECEIVED_NS, a_format
-from events.odd_records import (
+from decoding.decode_once import RECEIVED_NS, a_format
+from decoding.odd_records import (
     each_odd,
     lines,
     mapped_event,
@@ -20,19 +20,19 @@ from events.odd_records import (
     own_of_each_kind,
     text_of,
 )
-from events.test_real_captures import BITMEX, COINBASE
+from decoding.test_real_captures import BITMEX, COINBASE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.load import load
-from streamer.decoding.column_decoding import FEW
+from streamer.decoding.column_decoding import MIN_BLOCK
 from streamer.decoding.event_fields import RECORD_MAX_BYTES
 from streamer.decoding.formats import DecodeContext, Format
 from streamer.decoding.instruments import MOST
 from streamer.messages.batch import Batch, Decoded, Kind
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Record
-from streamer.sources.files.file_source import FileInput, FileRecords
+from streamer.sources.files.file_records import FileInput, FileRecords
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONTEXT = DecodeContext("trades.ALFA", "here", source=1)
@@ -91,10 +91,10 @@ def one_by_one(form: Format, found: Sequence[Record], context: DecodeContext) ->
 def check(preset: object, found: list[Record], random: Random, context: DecodeContext = CONTEXT) -> None:
     form = a_format(preset)
     expected = one_by_one(form, found, context)
-    assert FEW > 1, "so that single records are not read by columns"
+    assert MIN_BLOCK > 1, "so that single records are not read by columns"
     assert summed([form.decode(found, context)]) == expected
     block = RecordBlock.of(found)
-    size = random.randint(FEW, len(found))
+    size = random.randint(MIN_BLOCK, len(found))
     assert summed([form.decode(part, context) for part in cut(block, size)]) == expected
     rows = np.array(sorted(random.sample(range(len(expected[0])), len(expected[0]) // 2)), np.intp)
     assert told(form.decode(block, context).batch.take(rows)) == [expected[0][row] for row in rows.tolist()]
@@ -343,14 +343,14 @@ def _read_by_columns(form: Format, found: list[Record], context: DecodeContext) 
     """How many of so many records are not left to be read one by one."""
     columns = form.columns(RecordBlock.of(found), context)
     assert columns is not None
-    return len(found) - len(columns.left)
+    return len(found) - len(columns.slow)
 
 
 def _whole(preset: object, found: list[Record], topic: str, taken: float) -> None:
     """A capture of which nearly all is plain: the same by columns, and really read by them."""
     form, context = a_format(preset), DecodeContext(topic, "here")
-    parts = [form.decode(part, context) for part in cut(found, FEW - 1)]
-    for size in (len(found), 1000, FEW):
+    parts = [form.decode(part, context) for part in cut(found, MIN_BLOCK - 1)]
+    for size in (len(found), 1000, MIN_BLOCK):
         assert summed([form.decode(part, context) for part in cut(found, size) if len(part)]) == summed(parts)
     assert _read_by_columns(form, found, context) >= taken * len(found)
 
@@ -395,17 +395,17 @@ def test_mappings_that_are_not_plain_are_read_one_by_one(part: dict[str, Any]) -
 
 def test_a_mapping_by_the_records_key_sees_the_keys_of_many_records() -> None:
     form = a_format({"event_type": "heartbeat", "symbol": {"from": "key"}})
-    found = [Record(at, b"{}", 5, f"S{at % 3}".encode()) for at in range(2 * FEW)]
+    found = [Record(at, b"{}", 5, f"S{at % 3}".encode()) for at in range(2 * MIN_BLOCK)]
     batch = form.decode(found, CONTEXT).batch
     assert [batch.instruments[row].symbol for row in batch.instrument] == [
-        f"S{at % 3}" for at in range(2 * FEW)
+        f"S{at % 3}" for at in range(2 * MIN_BLOCK)
     ]
 
 
 def test_instruments_keep_their_numbers_from_block_to_block() -> None:
     form = a_format("tapewatch")
     event = b'{"event_type":"heartbeat","symbol":"%s","venue":"%s","ts_event":1}'
-    names = [(f"S{at % 7}", f"V{at % 2}") for at in range(2 * FEW)]
+    names = [(f"S{at % 7}", f"V{at % 2}") for at in range(2 * MIN_BLOCK)]
     found = [Record(at, event % (s.encode(), v.encode())) for at, (s, v) in enumerate(names)]
     first, second = form.decode(found, CONTEXT).batch, form.decode(found[::-1], CONTEXT).batch
     assert first.instruments is second.instruments
@@ -429,7 +429,7 @@ def test_a_batch_of_many_venues_is_read_one_by_one() -> None:
     found = [Record(at, event % (at % 100)) for at in range(1000)]
     columns = form.columns(RecordBlock.of(found), CONTEXT)
     assert columns is not None
-    assert len(columns.left) == 1000
+    assert len(columns.slow) == 1000
     batch = form.decode(found, CONTEXT).batch
     assert [batch.instruments[row].venue for row in batch.instrument] == [
         f"v{at % 100}" for at in range(1000)
@@ -452,7 +452,7 @@ def test_real_captures_are_the_same_by_columns(data_dir: Path | None, name: str)
     preset, unit, taken = REAL[name]
     found = list(FileRecords(FileInput(data_dir / name, unit)))[:30_000]
     form, context = a_format(preset), DecodeContext(name, "here")
-    parts = [form.decode(part, context) for part in cut(found, FEW - 1)]
+    parts = [form.decode(part, context) for part in cut(found, MIN_BLOCK - 1)]
     assert summed([form.decode(part, context) for part in cut(found, 5000)]) == summed(parts)
     if taken is not None:
         assert _read_by_columns(form, found, context) >= taken * len(found)

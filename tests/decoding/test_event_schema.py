@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from events.decoding import decode
+from decoding.decode_once import decode
 
 from streamer.decoding.event_fields import (
     DERIVED,

@@ -1,238 +1,159 @@
-"""What every registered format owes, on samples of what it reads and on arbitrary bytes."""
+"""Every registered format keeps to the contract, which catches those that do not."""
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from events.decoding import NO_TIME, RECEIVED_NS, a_format, events, records
-from events.fuzz import fuzz_messages
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from contracts import formats as contract
+from contracts.formats import CHECKS, Case, Check, Make, rig_of
+from contracts.refused import refused
 
-from streamer.decoding.dead_letter_reasons import Reason
-from streamer.decoding.event_fields import (
-    ENUM_STRINGS,
-    FIELDS_BY_KIND,
-    KIND_NAMES,
-    NUMBER_FIELDS,
-    TEXT_FIELDS,
-)
-from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.event_fields import FIELDS_BY_KIND
 from streamer.decoding.formats import FORMATS, DecodeContext
-from streamer.messages.batch import Batch, Decoded, Kind
-from streamer.messages.record_block import RecordBlock
+from streamer.decoding.formats.tapewatch import TapewatchFormat
+from streamer.decoding.mapping_settings import MappingSettings
+from streamer.messages.batch import Batch, Decoded
 from streamer.messages.records import Record
 
-DATA = Path(__file__).parent.parent / "data"
-CONTEXT = DecodeContext("topic", "here")
-MAPPING: dict[str, Any] = {
-    "event_type": {"path": "^.stream", "map": {"btcusdt@trade": "trade"}, "ignore": ["btcusdt@bookTicker"]},
-    "events": "data",
-    "symbol": "s",
-    "ts_event": {"path": "T", "unit": "ms"},
-    "trade": {
-        "price": "p",
-        "size": "q",
-        "aggressor_side": {"path": "m", "map": {True: "sell", False: "buy"}},
-    },
-}
-SETTINGS: Mapping[str, Any] = {"tapewatch": "tapewatch", "binance": "binance", "generic": MAPPING}
+
+def called(check: Check) -> str:
+    return check.__name__.removeprefix("check_")
 
 
-def _lines(name: str) -> list[bytes]:
-    return gzip.decompress((DATA / name).read_bytes()).splitlines()
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("check", CHECKS, ids=called)
+def test_every_format(check: Check, name: str) -> None:
+    check(Case(name, FORMATS[name], rig_of(name)))
 
 
-def _samples() -> dict[str, list[bytes]]:
-    raw = [line.split(b" ", 1)[1] for line in _lines("spot_btcusdt.gz")[:600]]
-    listed = [line.replace(b'"data":{', b'"data":[{').replace(b"}}", b"}]}") for line in raw]
-    return {"tapewatch": _lines("tapewatch.jsonl.gz")[:600], "binance": raw, "generic": listed}
+def test_a_format_without_a_rig_is_refused() -> None:
+    with pytest.raises(LookupError, match="no rig for format 'fix'"):
+        rig_of("fix")
 
 
-SAMPLES = _samples()
-all_formats = pytest.mark.parametrize("name", sorted(FORMATS))
+# ---------------------------------------------------------------- formats that are wrong on purpose
 
 
-def _decode(name: str, found: list[Record]) -> Decoded:
-    return a_format(SETTINGS[name]).decode(found, CONTEXT)
+class Changed(TapewatchFormat):
+    """Gives what another has decoded, with a change."""
+
+    def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
+        return self.changed(super().decode(records, context), records)
+
+    def changed(self, decoded: Decoded, records: Sequence[Record]) -> Decoded:
+        return decoded
 
 
-def _mixed(name: str) -> list[Record]:
-    """Sound and faulty records in turns."""
-    faulty = [message.value for message in fuzz_messages(5, 600)]
-    values = [value for pair in zip(SAMPLES[name], faulty, strict=False) for value in pair]
-    return records(values)
+class ChangedBatch(Changed):
+    def changed(self, decoded: Decoded, records: Sequence[Record]) -> Decoded:
+        return replace(decoded, batch=self.changed_batch(decoded.batch))
+
+    def changed_batch(self, batch: Batch) -> Batch:
+        return batch
 
 
-def test_every_format_has_settings_and_samples_here() -> None:
-    assert set(FORMATS) == set(SETTINGS) == set(SAMPLES)
+class UnderAnotherName(TapewatchFormat):
+    name = "tape"
 
 
-@all_formats
-def test_samples_become_events(name: str) -> None:
-    decoded = _decode(name, records(SAMPLES[name]))
-    assert len(decoded.batch) > 100
-    if name != "generic":  # its mapping here knows one stream only
-        assert not decoded.dead
+class ReadsNothing(TapewatchFormat):
+    def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
+        return super().decode([], context)
 
 
-@all_formats
-def test_columns_are_of_one_length_and_the_stated_types(name: str) -> None:
-    batch = _decode(name, _mixed(name)).batch
-    types = {"instrument": "i4", "kind": "i1", "ts": "i8", "record_ts": "i8", "source": "i1", "offset": "i8"}
-    for column, wanted in {**types, "index": "i2"}.items():
-        found = getattr(batch, column)
-        assert (found.dtype, found.shape) == (np.dtype(wanted), (len(batch),))
-        assert found.flags.c_contiguous
-    assert set(batch.numbers) <= set(NUMBER_FIELDS)
-    assert set(batch.texts) <= set(TEXT_FIELDS)
-    assert all(column.dtype == np.float64 and len(column) == len(batch) for column in batch.numbers.values())
-    assert all(column.dtype == np.int32 and len(column) == len(batch) for column in batch.texts.values())
-    assert all(column.max() < len(batch.texts.strings) for column in batch.texts.values())
-    assert tuple(batch.texts.strings)[: len(ENUM_STRINGS)] == ENUM_STRINGS
+class NumbersOfAnotherType(ChangedBatch):
+    def changed_batch(self, batch: Batch) -> Batch:
+        return replace(batch, numbers={name: each.astype("f4") for name, each in batch.numbers.items()})
 
 
-@all_formats
-def test_only_fields_that_occur_are_there(name: str) -> None:
-    batch = _decode(name, _mixed(name)).batch
-    assert all(np.isfinite(column).any() for column in batch.numbers.values())
-    assert all((column >= 0).any() for column in batch.texts.values())
+class FieldsThatNeverOccur(ChangedBatch):
+    def changed_batch(self, batch: Batch) -> Batch:
+        return replace(batch, numbers={**batch.numbers, "leaves_size": np.full(len(batch), np.nan)})
 
 
-@all_formats
-def test_events_carry_what_the_format_says_it_provides(name: str) -> None:
-    form = a_format(SETTINGS[name])
-    assert set(form.provides) <= set(KIND_NAMES)
-    assert all(fields <= FIELDS_BY_KIND[kind] for kind, fields in form.provides.items())
-    batch = _decode(name, records(SAMPLES[name])).batch
-    for row in range(len(batch)):
-        kind = Kind(int(batch.kind[row])).name.lower()
-        assert set(batch.event(row)) <= form.provides[kind]
+class SaysLessThanItProvides(TapewatchFormat):
+    provides = dict.fromkeys(FIELDS_BY_KIND, frozenset({"price"}))
 
 
-@all_formats
-def test_every_record_is_accounted_for_once(name: str) -> None:
-    found = _mixed(name)
-    decoded = _decode(name, found)
-    offsets = {*decoded.batch.offset.tolist(), *(letter.offset for letter in decoded.dead)}
-    silent = [record for record in found if record.offset not in offsets]
-    assert len(silent) == sum(decoded.ignored.values())
-    places = [*zip(decoded.batch.offset.tolist(), decoded.batch.index.tolist(), strict=True)]
-    dead = [(letter.offset, letter.index) for letter in decoded.dead]
-    assert places == sorted(set(places))
-    assert dead == sorted(set(dead))
-    assert not set(places) & set(dead)
+class ByChance(ChangedBatch):
+    def changed_batch(self, batch: Batch) -> Batch:
+        return replace(batch, ts=batch.ts + np.random.default_rng().integers(1, 1_000_000))
 
 
-@all_formats
-def test_dead_letters_are_whole_and_have_a_known_reason(name: str) -> None:
-    found = _mixed(name)
-    decoded = _decode(name, found)
-    assert decoded.dead
-    for letter in decoded.dead:
-        assert letter.reason in {reason.value for reason in Reason}
-        assert type(letter.reason) is str
-        assert 0 < len(letter.detail) < 300
-        assert letter.value == found[letter.offset].value
-        assert letter.record_ts == RECEIVED_NS
+class OfTheBatch(ChangedBatch):
+    def changed_batch(self, batch: Batch) -> Batch:
+        return replace(batch, ts=batch.ts + len(batch))
 
 
-def _cut(found: list[Record], sizes: Iterator[int]) -> Iterator[list[Record]]:
-    at = 0
-    while at < len(found):
-        size = next(sizes)
-        yield found[at : at + size]
-        at += size
+class OneWayForSingles(Changed):
+    def changed(self, decoded: Decoded, records: Sequence[Record]) -> Decoded:
+        return decoded if len(records) > 1 else replace(decoded, ignored={"single": 1})
 
 
-def _joined(parts: list[Decoded]) -> tuple[Any, Any, dict[str, int]]:
-    ignored: dict[str, int] = {}
-    for part in parts:
-        for name, count in part.ignored.items():
-            ignored[name] = ignored.get(name, 0) + count
-    return (
-        [event for part in parts for event in events(part.batch)],
-        [letter for part in parts for letter in part.dead],
-        dict(sorted(ignored.items())),
-    )
+class LosesDeadLetters(Changed):
+    def changed(self, decoded: Decoded, records: Sequence[Record]) -> Decoded:
+        return replace(decoded, dead=decoded.dead[1:])
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.sampled_from(sorted(FORMATS)), st.randoms(use_true_random=False))
-def test_what_a_record_becomes_does_not_depend_on_its_batch(name: str, random: Any) -> None:
-    form = a_format(SETTINGS[name])
-    found = _mixed(name)[:400]
-    random.shuffle(found)
-    found = [Record(at, each.value, each.timestamp) for at, each in enumerate(found)]
-    sizes = iter(lambda: random.randint(1, 60), 0)
-    whole = form.decode(found, CONTEXT)
-    parts = [a_format(SETTINGS[name]).decode(part, CONTEXT) for part in _cut(found, sizes)]
-    assert _joined([whole]) == _joined(parts)
+class ReasonsOfItsOwn(Changed):
+    def changed(self, decoded: Decoded, records: Sequence[Record]) -> Decoded:
+        return replace(decoded, dead=tuple(replace(each, reason="odd") for each in decoded.dead))
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.sampled_from(sorted(FORMATS)), st.randoms(use_true_random=False))
-def test_by_columns_is_one_by_one(name: str, random: Any) -> None:
-    """Single records are never read by columns."""
-    found = random.sample(_mixed(name), 150)
-    found = [Record(at, each.value, each.timestamp) for at, each in enumerate(found)]
-    form = a_format(SETTINGS[name])
-    whole = [form.decode(RecordBlock.of(found), CONTEXT)]
-    assert _joined(whole) == _joined([form.decode([each], CONTEXT) for each in found])
+class Raises(Changed):
+    def changed(self, decoded: Decoded, records: Sequence[Record]) -> Decoded:
+        if decoded.dead:
+            raise ValueError(decoded.dead[0].detail)
+        return decoded
 
 
-@all_formats
-def test_what_kernels_leave_is_all_that_they_do_not_take(name: str) -> None:
-    found = _mixed(name)
-    columns = a_format(SETTINGS[name]).columns(RecordBlock.of(found), CONTEXT)
-    if columns is None:
-        assert SETTINGS[name] is MAPPING, "which has lists"
-        return
-    taken, left = columns.taken.place.tolist(), columns.left.tolist()
-    assert taken == sorted(taken)
-    assert left == sorted(left)
-    assert len({*taken, *left}) == len(taken) + len(left)
-    assert len(taken) + len(left) + sum(columns.ignored.values()) == len(found)
+class ForgetsTheSource(ChangedBatch):
+    def changed_batch(self, batch: Batch) -> Batch:
+        return replace(batch, source=np.zeros_like(batch.source))
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(sorted(FORMATS)), st.data())
-def test_nothing_that_comes_raises(name: str, data: st.DataObject) -> None:
-    """Sound records with bytes changed, and bytes of any kind."""
-    sound = data.draw(st.sampled_from(SAMPLES[name][:50]))
-    at = data.draw(st.integers(0, len(sound)))
-    value = sound[:at] + data.draw(st.binary(max_size=6)) + sound[at + data.draw(st.integers(0, 6)) :]
-    timestamp = data.draw(st.sampled_from((NO_TIME, 0, RECEIVED_NS)))
-    found = [Record(0, data.draw(st.none() | st.just(value) | st.binary(max_size=40)), timestamp)]
-    decoded = _decode(name, found)
-    assert len(decoded.batch) + len(decoded.dead) + sum(decoded.ignored.values()) <= 1 + len(value)
+class CountsNothingAsSomething(Changed):
+    def changed(self, decoded: Decoded, records: Sequence[Record]) -> Decoded:
+        return decoded if records else replace(decoded, ignored={"nothing": 0})
 
 
-@all_formats
-def test_the_source_number_goes_into_the_rows(name: str) -> None:
-    form = a_format(SETTINGS[name])
-    batch: Batch = form.decode(records(SAMPLES[name]), DecodeContext("t", "v", source=1)).batch
-    assert set(batch.source.tolist()) == {1}
+def out_of_order(settings: MappingSettings) -> TapewatchFormat:
+    raise RuntimeError("out of order")
 
 
-@all_formats
-def test_no_records_make_an_empty_batch(name: str) -> None:
-    decoded = _decode(name, [])
-    assert (len(decoded.batch), decoded.dead, dict(decoded.ignored)) == (0, (), {})
+@pytest.mark.parametrize("check", CHECKS, ids=called)
+def test_a_format_that_is_right_passes(check: Check) -> None:
+    check(Case("tapewatch", Changed, rig_of("tapewatch")))
 
 
-@all_formats
-def test_equal_settings_have_equal_specs(name: str) -> None:
-    again = FormatSettings.model_validate(a_format_document(name))
-    assert a_format(SETTINGS[name]).spec == FORMATS[name](again).spec
-    assert a_format(SETTINGS[name]).spec.startswith(f"{name}/")
-    assert a_format(SETTINGS[name]).name == name
+@pytest.mark.parametrize(
+    ("make", "check", "because"),
+    [
+        (out_of_order, contract.check_registration, RuntimeError),
+        (UnderAnotherName, contract.check_registration, None),
+        (ReadsNothing, contract.check_samples_become_events, None),
+        (NumbersOfAnotherType, contract.check_columns_are_of_one_length_and_the_stated_types, None),
+        (FieldsThatNeverOccur, contract.check_only_fields_that_occur_are_there, None),
+        (SaysLessThanItProvides, contract.check_events_carry_what_the_format_says_it_provides, None),
+        (ByChance, contract.check_the_same_again, None),
+        (OfTheBatch, contract.check_what_a_record_becomes_does_not_depend_on_its_batch, None),
+        (OneWayForSingles, contract.check_by_columns_is_one_by_one, None),
+        (LosesDeadLetters, contract.check_every_record_is_accounted_for_once, None),
+        (ReasonsOfItsOwn, contract.check_dead_letters_are_whole_and_have_a_known_reason, None),
+        (Raises, contract.check_nothing_that_comes_raises, ValueError),
+        (ForgetsTheSource, contract.check_the_source_number_goes_into_the_rows, None),
+        (CountsNothingAsSomething, contract.check_no_records_make_an_empty_batch, None),
+    ],
+)
+def test_a_format_that_is_wrong_is_caught(make: Make, check: Check, because: type[Exception] | None) -> None:
+    with refused(because):
+        check(Case("tapewatch", make, rig_of("tapewatch")))
 
 
-def a_format_document(name: str) -> object:
-    return FormatSettings.model_validate(SETTINGS[name]).document()
+def test_a_format_without_kernels_says_so() -> None:
+    rig = replace(rig_of("tapewatch"), kernels=False)
+    with refused():
+        contract.check_what_kernels_leave_is_all_that_they_do_not_take(Case("tapewatch", Changed, rig))

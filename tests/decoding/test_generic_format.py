@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from events.decoding import NO_TIME, RECEIVED_NS, a_format, decode, events, only_reason, reasons
+from decoding.decode_once import NO_TIME, RECEIVED_NS, a_format, decode, events, only_reason, reasons
 
 TRADES: dict[str, Any] = {
     "event_type": "trade",

@@ -12,11 +12,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from events.decoding import a_format
+from decoding.decode_once import a_format
 
 from streamer.decoding.formats import DecodeContext
 from streamer.messages.batch import Kind
-from streamer.sources.files.file_source import FileInput, FileRecords
+from streamer.sources.files.file_records import FileInput, FileRecords
 
 REAL_COUNTS = {
     "spot_btcusdt_20240808.gz": {"quote": 28040, "trade": 9757, "depthUpdate": 3451, "depth_snapshot": 1},

@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 import pytest
-from events.decoding import NO_TIME, RECEIVED_NS, as_bytes, decode, events, only_reason, reasons
-from events.event_documents import sound_events, strange_events
+from decoding.decode_once import NO_TIME, RECEIVED_NS, as_bytes, decode, events, only_reason, reasons
+from decoding.event_documents import sound_events, strange_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError

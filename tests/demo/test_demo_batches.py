@@ -8,17 +8,17 @@ from streamer.app.replay import replay
 from streamer.config.load import load_text
 from streamer.demo.configuration import DEMO_CONFIG
 from streamer.pipeline.compile import compile_plan
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
 
 def bodies(batch_size: int) -> list[bytes]:
     found: list[bytes] = []
 
-    def watch(work: Work) -> None:
-        found.extend(transition.body for transition in work.outcome.transitions)
+    def watch(step: StepResult) -> None:
+        found.extend(transition.body for transition in step.outcome.transitions)
 
-    source = SimulatorSource(2, 600, each=1, partitions=1, specs=INSTRUMENTS[5:9])
+    source = SimulatorSource(2, 600, per_kind=1, partitions=1, specs=INSTRUMENTS[5:9])
     tally = replay(compile_plan(load_text(DEMO_CONFIG)), source, batch_size=batch_size, watch=watch)
     assert tally.dead == {}
     assert tally.late == 0

@@ -75,7 +75,7 @@ def test_a_kept_store_answers_why(ran: subprocess.CompletedProcess[str], store: 
     assert "pulled_size_5s" in why.stdout
     again = tapewatch("demo", "--store", str(store))
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 def test_it_shows_the_configuration_it_runs_with() -> None:

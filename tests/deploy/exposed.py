@@ -9,17 +9,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
 
 from drift_market import drift_plan, hours
 from fakes.alert_bodies import commit
+from fakes.delivering import receiver_set
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0
 from pipeline_world import World
 from prometheus_client import generate_latest
 
-from alerts.contracts import RetryableError
+from alerts.receivers.receiver import RetryableError
 from streamer.messages.records import Partition, Record
 from streamer.notify.notifier import Notifier
+from streamer.notify.sender import SenderContext
 from streamer.serve.observer import Observer
 from streamer.store.database import open_store
-from streamer.store.mutes import StoreMutes
+from streamer.store.silences import StoreSilences
 
 
 class Broker(ListSource):
@@ -38,13 +40,6 @@ class Away:
         raise RetryableError("http_503", everything=True)
 
 
-class Everyone:
-    """Routes everything to one receiver."""
-
-    def receivers(self, body: object) -> tuple[str, ...]:
-        return ("desk",)
-
-
 def exposition(folder: Path) -> str:
     """What `/metrics` shows of a service that was killed once, with junk in its log and a rule muted."""
     spot = [Record(0, b'{"e": "depthUpdate", "s": "BTC"}', T0), Record(1, b"{", T0)]
@@ -53,7 +48,8 @@ def exposition(folder: Path) -> str:
     world.killed(ListSource(logs), 3)
     database = open_store(str(world.store))
     observer = Observer(world.plan, ("desk",), database, world.time, world.time.now)
-    notifier = Notifier(database, Everyone(), {"desk": Away()}, world.time, watch=observer.metrics.delivery)
+    context = SenderContext(database, world.time, watch=observer.metrics.delivery)
+    notifier = Notifier(receiver_set({"desk": Away()}), context)
     observer.follow(notifier)
     notifier.start()
     source = Broker(logs)
@@ -63,7 +59,7 @@ def exposition(folder: Path) -> str:
         observer.look(engine.runners, source.ends(), source.answers)
     observer.checkpoint(4_096, 0.2)
     commit(database, ("a", 0))
-    StoreMutes(database).mute("wide", 2_000.0, 1_000.0)
+    StoreSilences(database).mute("wide", 2_000.0, 1_000.0)
     notifier.stop(0.2)
     try:
         return generate_latest(observer.registry).decode()

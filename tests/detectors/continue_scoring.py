@@ -12,9 +12,9 @@ import numpy as np
 from market_rows import ALL_FEATURES, part, random_columns
 from river_cases import river_cases
 
-from detectors.columns import TRADE
 from detectors.detector import Detector
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import TRADE
 from detectors.features import FeatureSet
 
 N, HALF = 1600, 800

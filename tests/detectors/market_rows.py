@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from detectors.columns import ACTIONS, HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TICK, TRADE, Columns
+from detectors.event_columns import ACTIONS, HEARTBEAT, METRIC, ORDER, QUOTE, STATUS, TIMER, TRADE, Columns
+from detectors.features import FAMILIES, parse_feature
 
 START = 1_723_118_400_000_000_000
 FIELDS = ("price", "size", "notional", "bid_price", "bid_size", "ask_price", "ask_size", "value")
 
-ALL_FEATURES = (
+_SOME_FEATURES = (
     "return_bps_1s",
     "return_bps_10s",
     "trade_rate_10s",
@@ -38,13 +39,23 @@ ALL_FEATURES = (
     "pulled_size_1m",
     "missing_events",
 )
+_TRIED = {parse_feature(name).family for name in _SOME_FEATURES}
+ALL_FEATURES = (
+    *_SOME_FEATURES,
+    *(
+        f"{stem}_10s" if family.windowed else stem
+        for stem, family in FAMILIES.items()
+        if family not in _TRIED
+    ),
+)
+"""Baselines, several windows, and every family that is registered."""
 
 
 def random_columns(seed, n, n_slots=3):
-    """Rows of all kinds, ticks included, with clusters of one time, pauses, and values that are missing."""
+    """Rows of all kinds, timers included, with clusters of one time, pauses, and values that are missing."""
     rng = np.random.default_rng(seed)
     slot = rng.integers(0, n_slots, n).astype(np.int32)
-    kinds = [TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TICK]
+    kinds = [TRADE, QUOTE, ORDER, STATUS, METRIC, HEARTBEAT, TIMER]
     kind = rng.choice(kinds, n, p=[0.4, 0.2, 0.12, 0.02, 0.08, 0.03, 0.15]).astype(np.int8)
     gap = rng.choice(
         [0, 1_000_000, 60_000_000, 900_000_000, 40_000_000_000], n, p=[0.4, 0.3, 0.2, 0.08, 0.02]
@@ -54,7 +65,7 @@ def random_columns(seed, n, n_slots=3):
     now = dict.fromkeys(range(n_slots), START)
     for row in range(n):
         clock[row] = now[int(slot[row])] + gap[row]
-        if kind[row] != TICK:
+        if kind[row] != TIMER:
             now[int(slot[row])] = int(clock[row])
     fields = {**random_fields(rng, kind), **random_orders(rng, kind), "sequence": numbered(rng, slot, kind)}
     few = (kind == ORDER) & (rng.random(n) < 0.5)  # a cancel finds its entry by price and size
@@ -76,7 +87,7 @@ def random_orders(rng, kind):
 def numbered(rng, slot, kind):
     """Sequence numbers that run on by one for each instrument, with a hole, a repeat or a reset at times."""
     step = rng.choice([1.0, 2.0, 0.0, -7.0], len(slot), p=[0.97, 0.01, 0.01, 0.01])
-    missing = (kind == TICK) | (rng.random(len(slot)) < 0.05)
+    missing = (kind == TIMER) | (rng.random(len(slot)) < 0.05)
     number = np.full(len(slot), np.nan)
     for one in np.unique(slot):
         rows = np.flatnonzero((slot == one) & ~missing)

@@ -1,180 +1,163 @@
-"""What every calibrator keeps to, however it finds out how rare a score is."""
+"""Every calibrator keeps to the contract, which catches those that do not."""
 
-import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from contracts import calibrators as contract
+from contracts.calibrators import CHECKS
+from contracts.refused import refused
 
-from detectors.calibration import CALIBRATORS, LONGEST_OF_WATCHED, LONGEST_S, build_calibrator
-from detectors.slots import StateMismatchError
-
-S = 1_000_000_000
-START = 1_700_000_000 * S
-EVERY = pytest.mark.parametrize("kind", CALIBRATORS)
+from detectors.calibration import CALIBRATORS, DEFAULT, build_calibrator
 
 
-def stream(n, slots=3, seed=1, digits=None, missing=0.02):
-    chance = np.random.default_rng(seed)
-    slot = chance.integers(0, slots, n).astype(np.int32)
-    score = chance.standard_t(3, n) * (1 + slot)
-    score = score if digits is None else np.round(score, digits)
-    score[chance.random(n) < missing] = np.nan
-    clock = START + np.cumsum(chance.exponential(5 * S, n)).astype(np.int64)
-    return slot, clock, np.arange(n, dtype=np.int64) // 2, (np.arange(n) % 2).astype(np.int16), score
+def called(check):
+    return check.__name__.removeprefix("check_")
 
 
-def fresh(kind, slots=3):
-    calibrator = build_calibrator(kind)
-    calibrator.grow(slots)
-    return calibrator
+@pytest.mark.parametrize("kind", CALIBRATORS)
+@pytest.mark.parametrize("check", CHECKS, ids=called)
+def test_every_calibrator(check, kind):
+    check(CALIBRATORS[kind])
 
 
-def fed(calibrator, columns, edges):
-    parts = [calibrator.step(*(column[a:b] for column in columns)) for a, b in itertools.pairwise(edges)]
-    return tuple(np.concatenate([getattr(part, what) for part in parts]) for what in ("chance", "seconds"))
+@pytest.mark.parametrize("kind", CALIBRATORS)
+def test_each_is_built_by_its_name(kind):
+    assert type(build_calibrator(kind)) is type(CALIBRATORS[kind]())
+    assert build_calibrator().spec == build_calibrator(DEFAULT).spec
 
 
-def one(score, clock=None):
-    n = len(score)
-    at = START + np.arange(n, dtype=np.int64) * 15 * S if clock is None else clock
-    nothing = np.zeros(n, np.int16)
-    return np.zeros(n, np.int32), at, np.arange(n, dtype=np.int64), nothing, np.asarray(score, np.float64)
+Right = CALIBRATORS["cascade"]
 
 
-def same(a, b):
-    return set(a) == set(b) and all(a[name].tobytes() == b[name].tobytes() for name in a)
+class OutOfOrder(Right):
+    def __init__(self):
+        raise RuntimeError("out of order")
 
 
-@EVERY
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 1000), st.sampled_from([None, 0]), st.lists(st.integers(1, 900), max_size=9))
-def test_no_cut_changes_a_bit(kind, seed, digits, cuts):
-    columns = stream(3_000, seed=seed, digits=digits)
-    edges = [0, *np.minimum(np.cumsum(cuts, dtype=int), 3_000).tolist(), 3_000]
-    whole, cut = fresh(kind), fresh(kind)
-    expected, found = fed(whole, columns, [0, 3_000]), fed(cut, columns, edges)
-    assert [part.tobytes() for part in expected] == [part.tobytes() for part in found]
-    assert same(whole.state(), cut.state())
+class NeverTheSame(Right):
+    made = 0
+
+    @property
+    def spec(self):
+        NeverTheSame.made += 1
+        return f"{super().spec} {self.made}"
 
 
-@EVERY
-def test_it_goes_on_from_its_state(kind):
-    columns = stream(5_000)
-    first, rest = [c[:2_500] for c in columns], [c[2_500:] for c in columns]
-    original = fresh(kind)
-    original.step(*first)
-    kept = original.state()
-    before = {name: array.copy() for name, array in kept.items()}
-    copy = build_calibrator(kind)
-    copy.restore(kept)
-    expected = original.step(*rest)
-    assert same(kept, before), "a state is a copy"
-    assert copy.step(*rest).seconds.tobytes() == expected.seconds.tobytes()
-    assert same(copy.state(), original.state())
-    assert copy.ready() == 3
-    with pytest.raises(StateMismatchError):
-        copy.restore({})
+class OneTooFew(Right):
+    def step(self, *columns):
+        found = super().step(*columns)
+        return replace(found, probability=found.probability[1:], seconds=found.seconds[1:])
 
 
-@EVERY
-def test_a_score_is_judged_before_it_is_learnt(kind):
-    columns = stream(4_000, missing=0)
-    other = [column.copy() for column in columns]
-    other[4][3_000:] = 1e9
-    a, b = fresh(kind).step(*columns), fresh(kind).step(*other)
-    assert a.seconds[:3_000].tobytes() == b.seconds[:3_000].tobytes()
+class ByChance(Right):
+    def step(self, *columns):
+        found = super().step(*columns)
+        return replace(found, seconds=found.seconds + np.random.default_rng().random())
 
 
-@EVERY
-def test_what_is_missing_leaves_no_trace(kind):
-    columns = stream(3_000, missing=0)
-    holes = [column.copy() for column in stream(3_000, missing=0)]
-    holes[4][::3] = np.tile([np.nan, np.inf, -np.inf, np.nan], 250)
-    kept = np.arange(3_000) % 3 > 0
-    a, b = fresh(kind).step(*holes), fresh(kind).step(*(column[kept] for column in columns))
-    assert np.isnan(a.seconds[~kept]).all()
-    assert a.seconds[kept].tobytes() == b.seconds.tobytes()
+class OfTheBatch(Right):
+    def step(self, *columns):
+        found = super().step(*columns)
+        return replace(found, seconds=found.seconds + len(columns[0]))
 
 
-@EVERY
-def test_unknown_instruments_change_nothing_for_those_there(kind):
-    columns = stream(3_000)
-    few, many = fresh(kind), fresh(kind)
-    many.grow(50)
-    assert few.step(*columns).seconds.tobytes() == many.step(*columns).seconds.tobytes()
-    assert (few.ready(), many.ready()) == (3, 3)
+class ForgetsItsState(Right):
+    def restore(self, state):
+        unused = Right()
+        unused.grow(3)
+        super().restore(unused.state())
 
 
-@EVERY
-def test_it_warms_up_then_is_never_missing_and_never_out_of_its_range(kind):
-    n = 20_000
-    columns = one(np.random.default_rng(3).standard_normal(n))
-    found = fresh(kind, 1).step(*columns)
-    warming = np.isnan(found.seconds)
-    assert warming[: warming.sum()].all()
-    assert 64 <= warming.sum() <= 1_000
-    assert (np.isnan(found.chance) == warming).all()
-    seconds, chance = found.seconds[~warming], found.chance[~warming]
-    assert seconds.min() == 0.0
-    assert seconds.max() <= LONGEST_S
-    watched = (columns[1][~warming] - START) / S
-    assert (seconds <= LONGEST_OF_WATCHED * watched).all()
-    assert chance.min() > 0.0
-    assert chance.max() == 1.0
+class LendsItsState(Right):
+    lent = None
+
+    def state(self):
+        self.lent = self.lent or super().state()
+        return self.lent
+
+    def step(self, *columns):
+        found = super().step(*columns)
+        if self.lent:
+            for name, array in super().state().items():
+                self.lent[name] = array
+        return found
 
 
-@EVERY
-def test_the_higher_the_rarer(kind):
-    history = np.random.default_rng(4).standard_normal(30_000)
-    rarities = []
-    for last in (0.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 9.0, 1e9, 1e308):
-        found = fresh(kind, 1).step(*one(np.append(history, last)))
-        rarities.append(found.seconds[-1])
-    assert rarities[0] == 0.0
-    assert rarities == sorted(rarities)
-    assert 600 < rarities[4] < 86_400, "once in 740 scores of 15 s: some three hours"
-    assert rarities[-1] > 86_400
+class LooksAhead(Right):
+    def step(self, *columns):
+        found = super().step(*columns)
+        return replace(found, seconds=found.seconds + np.nanmax(columns[4]))
 
 
-CONSTANT = [
-    ("always the same", np.full(2_000, 0.3)),
-    ("zero", np.zeros(2_000)),
-    ("huge", np.full(2_000, 1e308)),
-]
+class WithoutEnd(Right):
+    def step(self, *columns):
+        found = super().step(*columns)
+        return replace(found, seconds=found.seconds * 1e9)
 
 
-@EVERY
-@pytest.mark.parametrize(("name", "score"), CONSTANT, ids=[name for name, _ in CONSTANT])
-def test_a_constant_is_common_and_its_first_change_bounded(kind, name, score):
-    calibrator = fresh(kind, 1)
-    found = calibrator.step(*one(score))
-    assert set(found.seconds[~np.isnan(found.seconds)]) == {0.0}
-    jump = calibrator.step(*one([-1e308, 1e308, 5.0, 0.3], START + np.arange(4) * S + 2_000 * 15 * S))
-    assert np.isfinite(jump.seconds).all()
-    assert jump.seconds.max() <= LONGEST_S
-    assert all(np.isfinite(array).all() for array in calibrator.state().values())
+class TheHigherTheMoreUsual(Right):
+    def step(self, slot, clock, offset, index, score):
+        return super().step(slot, clock, offset, index, -score)
 
 
-@EVERY
-def test_scores_all_at_one_moment_do_no_harm(kind):
-    n = 3_000
-    found = fresh(kind, 1).step(*one(np.random.default_rng(5).standard_normal(n), np.full(n, START)))
-    assert np.isfinite(found.seconds[-2_000:]).all()
+class TakesMissingForZero(Right):
+    def step(self, slot, clock, offset, index, score):
+        return super().step(slot, clock, offset, index, np.nan_to_num(score, posinf=0.0, neginf=0.0))
 
 
-@EVERY
-def test_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour(kind):
-    columns = stream(3_000, missing=0.0)
-    slot, clock = columns[:2]
-    clock[2_000:] += 9 * 3_600 * S
-    calibrator = fresh(kind)
-    found = calibrator.step(*columns)
-    due = 0.0
-    for number in range(3):
-        mine = np.flatnonzero(slot == number)
-        first = np.flatnonzero(~np.isnan(found.seconds[mine]))[0]
-        due += float(np.minimum(np.diff(clock[mine[first - 1 :]]) / S, 3_600.0).sum())
-    assert calibrator.watched_s() == pytest.approx(due)
-    assert fresh(kind).watched_s() == 0.0
+class ReadyAtOnce(Right):
+    def step(self, *columns):
+        found = super().step(*columns)
+        return replace(found, seconds=np.nan_to_num(found.seconds))
+
+
+class WritesIntoItsInputs(Right):
+    def step(self, slot, clock, offset, index, score):
+        np.nan_to_num(score, copy=False)
+        return super().step(slot, clock, offset, index, score)
+
+
+class KnowsMoreThanThereAre(Right):
+    slots = 0
+
+    def grow(self, n_slots):
+        super().grow(n_slots)
+        self.slots = n_slots
+
+    def ready(self):
+        return self.slots
+
+
+class WatchesTwice(Right):
+    def watched_s(self):
+        return 2 * super().watched_s()
+
+
+@pytest.mark.parametrize(
+    ("make", "check", "because"),
+    [
+        (OutOfOrder, contract.check_versions_tell_calibrators_apart, RuntimeError),
+        (NeverTheSame, contract.check_versions_tell_calibrators_apart, None),
+        (OneTooFew, contract.check_it_warms_up_then_is_never_missing_and_never_out_of_its_range, None),
+        (ByChance, contract.check_no_cut_changes_a_bit, None),
+        (OfTheBatch, contract.check_no_cut_changes_a_bit, None),
+        (ForgetsItsState, contract.check_it_goes_on_from_its_state, None),
+        (LendsItsState, contract.check_it_goes_on_from_its_state, None),
+        (LooksAhead, contract.check_a_score_is_judged_before_it_is_learnt, None),
+        (WithoutEnd, contract.check_it_warms_up_then_is_never_missing_and_never_out_of_its_range, None),
+        (ReadyAtOnce, contract.check_it_warms_up_then_is_never_missing_and_never_out_of_its_range, None),
+        (TheHigherTheMoreUsual, contract.check_the_higher_the_rarer, None),
+        (TakesMissingForZero, contract.check_what_is_missing_leaves_no_trace, None),
+        (KnowsMoreThanThereAre, contract.check_unknown_instruments_change_nothing_for_those_there, None),
+        (WritesIntoItsInputs, contract.check_inputs_are_left_as_they_are, None),
+        (
+            WatchesTwice,
+            contract.check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour,
+            None,
+        ),
+    ],
+)
+def test_a_calibrator_that_is_wrong_is_caught(make, check, because):
+    with refused(because):
+        check(make)

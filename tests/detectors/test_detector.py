@@ -7,12 +7,12 @@ from market_rows import START, batches, columns_of, part, random_columns, same, 
 from pydantic import ValidationError
 from river import anomaly
 
-from detectors.columns import METRIC, QUOTE, TICK, TRADE
 from detectors.detector import Detector
 from detectors.detector_settings import DetectorSettings
+from detectors.event_columns import METRIC, QUOTE, TIMER, TRADE
 from detectors.features import FeatureSet
+from detectors.input_guard import Guard
 from detectors.models import READY, WARMING, ModelError
-from detectors.squash import Guard
 
 TREES = {
     "model": "HalfSpaceTrees",
@@ -271,7 +271,7 @@ def test_river_is_not_imported_before_it_is_needed():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_ticks_are_never_scored():
+def test_timers_are_never_scored():
     columns = random_columns(10, 300)
     rows, _, _ = run(made(**{**TREES, "on": ["trade", "quote", "order"]}), columns)
-    assert not (columns.kind[rows] == TICK).any()
+    assert not (columns.kind[rows] == TIMER).any()

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.drift import MONITORS, DriftBank
-from detectors.drift.psi import REFERENCE, WINDOW, DistributionMonitor, chance_threshold
-from detectors.drift.seconds import Blocks
-from detectors.slots import StateMismatchError
+from detectors.drift import DriftBank
+from detectors.drift.psi import REFERENCE, WINDOW, DistributionMonitor, false_alarm_threshold
+from detectors.drift.second_blocks import Blocks
+from detectors.slot_arrays import StateMismatchError
 
 DAY = 86_400
 
@@ -217,30 +217,6 @@ def test_a_state_that_is_not_whole_is_refused():
         bank_of().restore({name: a for name, a in state.items() if not name.startswith("blocks/")})
 
 
-@pytest.mark.parametrize("name", MONITORS)
-class TestEveryMonitor:
-    def test_asks_for_a_reference_it_can_get(self, name):
-        monitor = MONITORS[name]()
-        assert monitor.name == name
-        assert all(0 < monitor.needs(span_s) <= 600 for span_s in (1, 7, 60, 3_600))
-
-    def test_goes_on_from_its_state(self, name):
-        monitor, values = MONITORS[name](), heavy(5, 3_000)
-        values[2_000:] *= 5
-        values[2_000:] += 5
-        monitor.grow(2)
-        monitor.start(1, values[: monitor.needs(1)], 0.0)
-        for value in values[600:1_500].tolist():
-            assert monitor.feed(1, value) is None
-        copy = MONITORS[name]()
-        copy.restore(monitor.state())
-        rest = values[1_500:].tolist()
-        said = [(monitor.feed(1, value), copy.feed(1, value)) for value in rest]
-        assert any(one for one, _ in said)
-        assert all(one == other for one, other in said)
-        assert copy.version == monitor.version
-
-
 def test_psi_is_what_its_definition_says():
     chance = np.random.default_rng(6)
     reference, recent = chance.normal(size=REFERENCE), chance.normal(0.8, 1, WINDOW)
@@ -267,9 +243,9 @@ def test_the_stated_chance_is_that_of_the_index_where_nothing_changes():
         p, q = p / p.sum(), q / q.sum()
         found.append(float(((q - p) * np.log(q / p)).sum()))
     assert np.mean(found) == pytest.approx(9 * (1 / REFERENCE + 1 / WINDOW), rel=0.1)
-    assert max(found) < chance_threshold(9)
+    assert max(found) < false_alarm_threshold(9)
     for degrees, exact in ((9, 44.811), (2, 27.631), (1, 23.928)):  # chi-squared quantiles at 1 - 1e-6
-        assert 1 < chance_threshold(degrees) / (exact * (1 / REFERENCE + 1 / WINDOW)) < 1.16
+        assert 1 < false_alarm_threshold(degrees) / (exact * (1 / REFERENCE + 1 / WINDOW)) < 1.16
 
 
 class TestBlocks:

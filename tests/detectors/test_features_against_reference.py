@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import START, batches, columns_of, random_columns
 
-from detectors.columns import METRIC, ORDER, QUOTE, TICK, TRADE
+from detectors.event_columns import METRIC, ORDER, QUOTE, TIMER, TRADE
 from detectors.features import FeatureSet
 
 NS = 10**9
@@ -40,7 +40,7 @@ def streams(draw):
         st.lists(
             st.tuples(
                 st.integers(0, 1),
-                st.sampled_from([TRADE, TRADE, TRADE, QUOTE, ORDER, METRIC, TICK]),
+                st.sampled_from([TRADE, TRADE, TRADE, QUOTE, ORDER, METRIC, TIMER]),
                 st.sampled_from(
                     [0, 1, 30_000_000, 50_000_000, 500_000_000, NS, 1_050_000_000, 11 * NS, 90 * NS]
                 ),
@@ -55,7 +55,7 @@ def streams(draw):
     events = []
     for slot, kind, gap, a, b in rows:
         at = clock[slot] + gap
-        if kind != TICK:
+        if kind != TIMER:
             clock[slot] = at
         event = Event(slot, kind, at)
         if kind in (TRADE, ORDER):
@@ -108,8 +108,8 @@ def events_from(columns):
 
 
 def seen_by(events, row):
-    """The instrument's events up to this row, ticks left out; this row too, unless it is a tick."""
-    return [e for e in events[: row + 1] if e.slot == events[row].slot and e.kind != TICK]
+    """The instrument's events up to this row, timers left out; this row too, unless it is a timer."""
+    return [e for e in events[: row + 1] if e.slot == events[row].slot and e.kind != TIMER]
 
 
 def window_sum(events, row, seconds, weight):
@@ -175,7 +175,7 @@ def interarrival(events, row):
 
 def silence(events, row):
     seen = seen_by(events, row)
-    before = seen if events[row].kind == TICK else seen[:-1]
+    before = seen if events[row].kind == TIMER else seen[:-1]
     return (events[row].clock - before[-1].clock) / NS if before else NAN
 
 
@@ -253,7 +253,7 @@ def baseline_reference(columns, x, feeds, horizon_s, lanes):
             continue
         z = (x[row] - mean) / math.sqrt(variance) if variance > 1e-18 else NAN
         zs[-1] = z
-        if kind == TICK:
+        if kind == TIMER:
             continue
         last_z[cell] = z
         now = int(columns.clock[row])

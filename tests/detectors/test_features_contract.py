@@ -1,17 +1,241 @@
-"""What every feature keeps to, whatever it measures."""
+"""Every registered feature keeps to the contract, which catches those that do not; and all together."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from contracts import features as contract
+from contracts.features import CHECKS, names_of
+from contracts.refused import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_rows import ALL_FEATURES, START, batches, columns_of, part, random_columns, same, same_state
+from market_rows import ALL_FEATURES, START, columns_of, part, random_columns, same, same_state
 
-from detectors.columns import TICK
-from detectors.features import FeatureSet
-from detectors.slots import StateMismatchError
+from detectors.event_columns import TIMER, TRADE
+from detectors.features import FAMILIES, FeatureSet, feature_set, names, parse_feature
+from detectors.features.family import Family
+from detectors.slot_arrays import StateMismatchError
+
+TRADES = frozenset({TRADE})
+
+
+def called(check):
+    return check.__name__.removeprefix("check_")
+
+
+@pytest.mark.parametrize("stem", FAMILIES)
+def test_every_family_is_registered_as_it_should(stem):
+    contract.check_family(stem, FAMILIES[stem])
+
+
+@pytest.mark.parametrize("name", ALL_FEATURES)
+@pytest.mark.parametrize("check", CHECKS, ids=called)
+def test_every_feature(check, name):
+    check(name)
+
+
+# --------------------------------------------------------------- features that are wrong on purpose
+
+
+class LastSize:
+    """The size of the last trade: a feature that keeps to the contract."""
+
+    def __init__(self):
+        self.last = np.empty(0)
+
+    def grow(self, n_slots):
+        self.last = np.append(self.last, np.full(n_slots - len(self.last), np.nan))
+
+    def step(self, rows):
+        out = np.empty(len(rows))
+        for row in range(len(rows)):
+            self.see(rows, row, int(rows.slot[row]))
+            out[row] = self.last[rows.slot[row]]
+        return out
+
+    def see(self, rows, row, slot):
+        if rows.kind[row] == TRADE and math.isfinite(rows.column("size")[row]):
+            self.last[slot] = rows.column("size")[row]
+
+    def state(self, copies):
+        return {"last": self.last.copy()}
+
+    def restore(self, state):
+        self.last = state["last"].copy()
+
+
+class OutOfOrder(LastSize):
+    def __init__(self):
+        raise RuntimeError("out of order")
+
+
+class OneTooFew(LastSize):
+    def step(self, rows):
+        return super().step(rows)[1:]
+
+
+class NeverKnown(LastSize):
+    def step(self, rows):
+        return np.full(len(rows), np.nan)
+
+
+class ByChance(LastSize):
+    def step(self, rows):
+        return super().step(rows) + np.random.default_rng().random()
+
+
+class OfTheBatch(LastSize):
+    def step(self, rows):
+        return super().step(rows) + len(rows)
+
+
+class LendsItsState(LastSize):
+    def state(self, copies):
+        return {"last": self.last}
+
+
+class ForgetsItsState(LastSize):
+    def restore(self, state):
+        self.last = np.full(len(state["last"]), np.nan)
+
+
+class GivesTheInput(LastSize):
+    def step(self, rows):
+        return rows.column("size")
+
+
+class WritesOver(LastSize):
+    def __init__(self):
+        super().__init__()
+        self.buffer = np.empty(10_000)
+
+    def step(self, rows):
+        self.buffer[: len(rows)] = super().step(rows)
+        return self.buffer[: len(rows)]
+
+
+class SeesEveryKind(LastSize):
+    def see(self, rows, row, slot):
+        if math.isfinite(rows.column("size")[row]):
+            self.last[slot] = rows.column("size")[row]
+
+
+class ReadsAnotherField(LastSize):
+    def see(self, rows, row, slot):
+        if rows.kind[row] == TRADE and math.isfinite(rows.column("price")[row]):
+            self.last[slot] = rows.column("price")[row]
+
+
+class OneForAll(LastSize):
+    def see(self, rows, row, slot):
+        super().see(rows, row, slot)
+        self.last[:] = self.last[slot]
+
+
+class CountsTimers(LastSize):
+    def see(self, rows, row, slot):
+        super().see(rows, row, slot)
+        self.last[slot] += rows.kind[row] == TIMER
+
+
+class TakesInfinity(LastSize):
+    def see(self, rows, row, slot):
+        if rows.kind[row] == TRADE and not math.isnan(rows.column("size")[row]):
+            self.last[slot] = rows.column("size")[row]
+
+
+class KeepsEverything(LastSize):
+    def __init__(self):
+        super().__init__()
+        self.seen = np.empty((3, 0))
+
+    def step(self, rows):
+        self.seen = np.append(self.seen, np.zeros((3, len(rows))), axis=1)
+        return super().step(rows)
+
+    def state(self, copies):
+        return {**super().state(copies), "seen": self.seen.copy()}
+
+
+RIGHT = Family(
+    stem="newest_size",
+    doc="the size of the last trade",
+    unit="number",
+    shape="positive",
+    fed_by=TRADES,
+    needs=frozenset({"size"}),
+    build=lambda _window, _banks: LastSize(),
+    windowed=False,
+)
+WRONG_FAMILIES = {
+    "another name": replace(RIGHT, stem="size_newest"),
+    "a baseline's name": replace(RIGHT, stem="size_mean"),
+    "a field's name": replace(RIGHT, stem="size"),
+    "no words": replace(RIGHT, doc=""),
+    "an unknown unit": replace(RIGHT, unit="lots"),
+    "fed by nothing": replace(RIGHT, fed_by=frozenset()),
+    "unknown to the rows": replace(RIGHT, needs=frozenset({"size", "strike"})),
+    "neither built nor made of another": replace(RIGHT, build=None),
+}
+WRONG_NODES = [
+    (OutOfOrder, contract.check_a_value_on_every_row, RuntimeError),
+    (OneTooFew, contract.check_a_value_on_every_row, None),
+    (NeverKnown, contract.check_a_value_on_every_row, None),
+    (ByChance, contract.check_the_same_again, None),
+    (OfTheBatch, contract.check_batch_sizes_change_nothing, None),
+    (LendsItsState, contract.check_it_goes_on_from_its_state, None),
+    (ForgetsItsState, contract.check_it_goes_on_from_its_state, None),
+    (GivesTheInput, contract.check_nothing_is_shared_with_what_goes_in_or_came_out, None),
+    (WritesOver, contract.check_nothing_is_shared_with_what_goes_in_or_came_out, None),
+    (SeesEveryKind, contract.check_other_kinds_of_rows_do_not_feed_it, None),
+    (ReadsAnotherField, contract.check_it_reads_the_fields_it_states, None),
+    (OneForAll, contract.check_instruments_do_not_change_each_other, None),
+    (CountsTimers, contract.check_timers_only_look, None),
+    (TakesInfinity, contract.check_values_that_are_not_finite_never_enter, None),
+    (KeepsEverything, contract.check_memory_of_an_instrument_is_bounded, None),
+]
+
+
+@pytest.fixture
+def register(monkeypatch):
+    def add(family, stem="newest_size"):
+        for module in (names, feature_set):
+            monkeypatch.setattr(module, "FAMILIES", {**FAMILIES, stem: family})
+        names.parse_feature.cache_clear()
+
+    yield add
+    names.parse_feature.cache_clear()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=called)
+def test_a_feature_that_is_right_passes(check, register):
+    contract.check_family("newest_size", RIGHT)
+    register(RIGHT)
+    check("newest_size")
+
+
+@pytest.mark.parametrize("family", WRONG_FAMILIES.values(), ids=WRONG_FAMILIES)
+def test_a_family_that_is_wrong_is_caught(family):
+    with refused():
+        contract.check_family("newest_size", family)
+
+
+@pytest.mark.parametrize(("node", "check", "because"), WRONG_NODES)
+def test_a_feature_that_is_wrong_is_caught(node, check, because, register):
+    register(replace(RIGHT, build=lambda _window, _banks: node()))
+    with refused(because):
+        check("newest_size")
+
+
+def test_every_family_is_tried():
+    tried = {names.parse_feature(name).family for name in ALL_FEATURES}
+    assert set(FAMILIES.values()) <= tried
+    assert len(names_of(FAMILIES)) == len(FAMILIES)
+
+
+# ----------------------------------------------------------------------------- all of them together
 
 
 def fresh(names=ALL_FEATURES, n_slots=3):
@@ -25,17 +249,6 @@ def stepped(features, pieces):
     return {name: np.concatenate([one[name] for one in out]) for name in features.names}
 
 
-@pytest.mark.parametrize("size", [1, 7, 500])
-def test_values_and_state_do_not_depend_on_batch_sizes(size):
-    columns = random_columns(1, 1200)
-    whole, pieces = fresh(), fresh()
-    expected = whole.step(columns)
-    found = stepped(pieces, batches(columns, size))
-    for name in ALL_FEATURES:
-        assert same(expected[name], found[name]), name
-    assert same_state(whole.state(), pieces.state())
-
-
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 60), max_size=12))
 def test_any_split_gives_the_same(seed, cuts):
@@ -45,23 +258,6 @@ def test_any_split_gives_the_same(seed, cuts):
     expected, found = fresh().step(columns), stepped(fresh(), pieces)
     for name in ALL_FEATURES:
         assert same(expected[name], found[name]), name
-
-
-@pytest.mark.parametrize("name", ALL_FEATURES)
-def test_a_feature_goes_on_from_its_state(name):
-    columns = random_columns(2, 1500)
-    first, rest = part(columns, slice(0, 900)), part(columns, slice(900, None))
-    original = fresh([name])
-    original.step(first)
-    state = original.state_of(name)
-    kept = {key: array.copy() for key, array in state.items()}
-    copy = FeatureSet([name])
-    copy.restore_of(name, state)
-    expected = original.step(rest)[name]
-    assert same_state(state, kept)
-    assert same(copy.step(rest)[name], expected)
-    assert same_state(copy.state(), original.state())
-    assert np.isfinite(expected).any()
 
 
 def test_the_whole_goes_on_from_its_state_and_grows():
@@ -77,24 +273,6 @@ def test_the_whole_goes_on_from_its_state_and_grows():
     expected, found = original.step(again), copy.step(again)
     for name in ALL_FEATURES:
         assert same(expected[name], found[name]), name
-
-
-def test_instruments_that_come_later_change_nothing():
-    columns = random_columns(11, 900, n_slots=6)
-    late = np.argsort(columns.slot, kind="stable")
-    columns = part(columns, late)
-    expected, growing = fresh(n_slots=6).step(columns), FeatureSet(ALL_FEATURES)
-    found = [
-        growing.step(replace(batch, n_slots=int(batch.slot.max()) + 1))
-        for batch in batches(part(columns, slice(0, 850)), 30)
-    ]
-    again = part(columns, np.flatnonzero(columns.slot == 0))
-    whole = fresh(n_slots=6)
-    whole.step(part(columns, slice(0, 850)))
-    expected_again, found_again = whole.step(again), growing.step(again)
-    for name in ALL_FEATURES:
-        assert same(np.concatenate([one[name] for one in found]), expected[name][:850]), name
-        assert same(found_again[name], expected_again[name]), name
 
 
 def test_a_smaller_state_leaves_room_for_the_slots_there_are():
@@ -115,48 +293,14 @@ def test_one_feature_does_not_change_another():
         assert same(fresh([name]).step(columns)[name], together[name]), name
 
 
-def test_instruments_do_not_change_each_other():
-    columns = random_columns(6, 900)
-    together = fresh().step(columns)
-    rows = np.flatnonzero(columns.slot == 1)
-    alone = fresh().step(part(columns, rows))
-    for name in ALL_FEATURES:
-        assert same(alone[name], together[name][rows]), name
-
-
-def test_ticks_only_look():
-    columns = random_columns(7, 900)
-    events = np.flatnonzero(columns.kind != TICK)
-    assert len(events) < 900
-    with_ticks, without = fresh(), fresh()
-    seen, expected = with_ticks.step(columns), without.step(part(columns, events))
-    for name in ALL_FEATURES:
-        assert same(seen[name][events], expected[name]), name
-    assert same_state(with_ticks.state(), without.state())
-
-
-def test_a_tick_sees_windows_empty_and_silence_grow():
-    kinds = [0] * 30 + [TICK] * 3
+def test_a_timer_sees_windows_empty_and_silence_grow():
+    kinds = [0] * 30 + [TIMER] * 3
     clock = START + np.array([*range(30), 35, 60, 600]) * 10**9
     columns = columns_of(np.zeros(33), kinds, clock, {"price": [100.0] * 30 + [np.nan] * 3})
     out = fresh(["trade_rate_10s", "silence_s", "return_bps_10s"], 1).step(columns)
     assert out["trade_rate_10s"][29:].tolist() == pytest.approx([1.1, 0.5, 0.0, 0.0])
     assert out["silence_s"][30:].tolist() == [6.0, 31.0, 571.0]
     assert out["return_bps_10s"][30:].tolist() == [0.0, 0.0, 0.0]
-
-
-def test_values_that_are_not_finite_never_enter():
-    columns = random_columns(8, 900)
-    spoilt = {name: values.copy() for name, values in columns.fields.items()}
-    for name, values in spoilt.items():
-        at = np.flatnonzero(np.isnan(columns.fields[name]))
-        values[at[::2]] = np.inf
-        values[at[1::4]] = -np.inf
-    spoilt_columns = columns_of(columns.slot, columns.kind, columns.clock, spoilt)
-    expected, found = fresh().step(columns), fresh().step(spoilt_columns)
-    for name in ALL_FEATURES:
-        assert same(expected[name], found[name]), name
-        assert not np.isinf(found[name]).any(), name
 
 
 def test_missing_columns_are_missing_values():
@@ -173,24 +317,6 @@ def test_a_quote_without_one_side_says_nothing_of_the_mid():
     out = fresh(["mid", "spread_bps"], 1).step(columns_of([0] * 4, [1] * 4, [START] * 4, sides))
     assert out["mid"].tolist() == [100.0] * 4
     assert out["spread_bps"].tolist() == [200.0] * 4
-
-
-def test_an_empty_batch_is_no_trouble():
-    columns = random_columns(9, 300)
-    features = fresh()
-    before = features.state()
-    assert all(len(values) == 0 for values in features.step(part(columns, slice(0, 0))).values())
-    assert same_state(before, features.state())
-
-
-def test_inputs_are_left_as_they_are_even_when_read_only():
-    columns = random_columns(10, 300)
-    expected = fresh().step(columns)
-    for array in (columns.slot, columns.kind, columns.clock, *columns.fields.values()):
-        array.flags.writeable = False
-    found = fresh().step(columns)
-    for name in ALL_FEATURES:
-        assert same(expected[name], found[name]), name
 
 
 def test_state_is_a_copy_with_an_entry_for_each_slot():
@@ -218,7 +344,7 @@ def test_the_state_of_another_feature_is_refused():
     with pytest.raises(StateMismatchError, match="mid"):
         trades.restore(quotes.state())
     state = trades.state()
-    spec = trades.spec("trade_rate_10s")
+    spec = parse_feature("trade_rate_10s").spec
     with pytest.raises(StateMismatchError, match="expected arrays"):
         trades.restore({key: array for key, array in state.items() if not key.endswith("/sums")})
     with pytest.raises(StateMismatchError, match="expected"):

@@ -35,10 +35,8 @@ def compiled_scores(features, x, slot=None, learn=None, model=None, **params):
     model = model or HalfSpaceTrees(features, **params)
     slot = np.zeros(n, np.int32) if slot is None else slot
     model.grow(int(slot.max()) + 1 if n else 1)
-    score, status = np.empty(n), np.empty(n, np.int8)
     learn = np.ones(n, np.bool_) if learn is None else learn
-    model.step(slot, np.ascontiguousarray(x, np.float64), np.full(n, np.nan), learn, score, status)
-    return score, status
+    return model.step(slot, np.ascontiguousarray(x, np.float64), np.full(n, np.nan), learn)
 
 
 def check(features, x, learn=None, **params):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.memory import Growing
-from detectors.slots import Column, NoRoomError, SlotArrays
+from detectors.growing_array import GrowingArray
+from detectors.slot_arrays import SlotColumn, NoRoomError, SlotArrays
 
 MIB = 1 << 20
 
@@ -34,7 +34,7 @@ def refused(grow, most):
 """
 
 ONE_ARRAY = """
-growing = Growing(np.float64, (512,))
+growing = GrowingArray(np.float64, (512,))
 growing.extend(before)
 growing.array[:] = 7.0
 limit(100 * MIB)
@@ -48,8 +48,8 @@ assert (growing.array[before:] == 0.0).all()
 
 SLOTS = """
 # 40 MiB an array in the end; room ahead fits into the first two at most, and leaves too little for the third
-zeros = Column(np.float64, 0, (512,))
-arrays = SlotArrays({"a": Column(np.float64, np.nan, (512,)), "b": zeros, "c": zeros})
+zeros = SlotColumn(np.float64, 0, (512,))
+arrays = SlotArrays({"a": SlotColumn(np.float64, np.nan, (512,)), "b": zeros, "c": zeros})
 
 
 def held(n_written):
@@ -82,7 +82,7 @@ held(10_400)
 """
 
 AGAIN = """
-arrays = SlotArrays({"a": Column(np.float64, 1.0, (512,)), "b": Column(np.float64, 2.0, (512,))})
+arrays = SlotArrays({"a": SlotColumn(np.float64, 1.0, (512,)), "b": SlotColumn(np.float64, 2.0, (512,))})
 arrays.grow(before)
 limit(100 * MIB)
 refused(arrays.grow, 20_000)

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import START, columns_of, random_columns
 
-from detectors.columns import ACTIONS, CANCEL, EXPIRE, FILL, NEW, ORDER, PARTIAL_FILL, QUOTE, SIDES, TRADE
+from detectors.event_columns import (
+    ACTIONS,
+    CANCEL,
+    EXPIRE,
+    FILL,
+    NEW,
+    ORDER,
+    PARTIAL_FILL,
+    QUOTE,
+    SIDES,
+    TRADE,
+)
 from detectors.features import FeatureSet
 
 NS = 10**9

@@ -47,9 +47,9 @@ def judged(draw, seed=1, n=N):
 
 
 def ratios(clock, found):
-    warm = ~np.isnan(found.chance)
+    warm = ~np.isnan(found.probability)
     for asked in (1e-2, 1e-3):
-        yield (found.chance[warm] <= asked).mean() / asked
+        yield (found.probability[warm] <= asked).mean() / asked
     for asked_s, apart_s in ((3_600.0, 360.0), (DAY_S, 1_800.0)):
         rare = clock[warm & (found.seconds >= asked_s)] / S
         occasions = (len(rare) > 0) + int((np.diff(rare) > apart_s).sum())
@@ -84,11 +84,11 @@ def test_many_young_instruments_help_each_other():
     calibrator = build_calibrator()
     calibrator.grow(many)
     found = calibrator.step(slot, clock, np.arange(many * each), np.zeros(many * each, np.int16), score)
-    warm = ~np.isnan(found.chance)
+    warm = ~np.isnan(found.probability)
     for asked in (1e-2, 1e-3, 1e-4):
-        assert 0.5 <= (found.chance[warm] <= asked).mean() / asked <= 2.0
+        assert 0.5 <= (found.probability[warm] <= asked).mean() / asked <= 2.0
     young = warm & (np.arange(many * each) // many < 400)
-    assert 0.5 <= (found.chance[young] <= 1e-3).mean() / 1e-3 <= 2.0
+    assert 0.5 <= (found.probability[young] <= 1e-3).mean() / 1e-3 <= 2.0
 
 
 def test_an_instruments_own_pace_decides_how_long_once_is():
@@ -102,6 +102,6 @@ def test_an_instruments_own_pace_decides_how_long_once_is():
         found = calibrator.step(
             np.zeros(n, np.int32), clock * factor, np.arange(n), np.zeros(n, np.int16), score
         )
-        high = (found.chance > 5e-4) & (found.chance < 2e-3)
+        high = (found.probability > 5e-4) & (found.probability < 2e-3)
         times.append(np.median(found.seconds[high]))
     assert 5 < times[1] / times[0] < 20

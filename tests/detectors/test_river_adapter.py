@@ -9,7 +9,7 @@ from river_cases import NINE, river_cases
 
 from detectors.detector_settings import DetectorSettings
 from detectors.models import QUARANTINED, READY, WARMING, ModelError, build_model
-from detectors.slots import StateMismatchError
+from detectors.slot_arrays import StateMismatchError
 
 CASES = river_cases()
 
@@ -26,9 +26,7 @@ def rows(n=300, seed=0, n_slots=1):
 def stepped(model, slot, x, y, learn=None):
     n = len(slot)
     model.grow(int(slot.max()) + 1)
-    score, status = np.full(n, 99.0), np.full(n, 99, np.int8)
-    model.step(slot, x, y, np.ones(n, np.bool_) if learn is None else learn, score, status)
-    return score, status
+    return model.step(slot, x, y, np.ones(n, np.bool_) if learn is None else learn)
 
 
 def rivers_way(model, x, y, with_y):
@@ -295,10 +293,14 @@ def test_each_instrument_has_a_model_of_its_own():
             ("model",),
         ),
         ({"model": "own_models.a_function"}, "'own_models.a_function' is not a class", ("model",)),
-        ({"model": "own_models.NoDetector"}, "NoDetector is no anomaly detector: no score_one", ("model",)),
+        (
+            {"model": "own_models.NoDetector"},
+            "NoDetector is not an anomaly detector: it has no score_one",
+            ("model",),
+        ),
         (
             {"model": ["river.anomaly.LODA", "river.preprocessing.StandardScaler"]},
-            "StandardScaler is no anomaly detector: no score_one",
+            "StandardScaler is not an anomaly detector: it has no score_one",
             ("model",),
         ),
         (
@@ -311,7 +313,7 @@ def test_each_instrument_has_a_model_of_its_own():
                 "model": "river.anomaly.QuantileFilter",
                 "params": {"anomaly_detector": {"model": "river.anomaly.LODA"}},
             },
-            "river.anomaly.QuantileFilter cannot be made: QuantileFilter.__init__() missing 1 required "
+            "river.anomaly.QuantileFilter cannot be built: QuantileFilter.__init__() missing 1 required "
             "positional argument: 'q'",
             ("params",),
         ),
@@ -336,19 +338,19 @@ def test_each_instrument_has_a_model_of_its_own():
         ),
         (
             {"model": [{"model": "river.compose.Select"}, "river.anomaly.LODA"]},
-            "Select cannot be made deterministic: it goes through a set of names, whose order differs from "
-            "process to process; list only the wanted features instead",
+            "Select is not deterministic: it iterates over a set of names, whose order differs between "
+            "processes; list only the features you want instead",
             ("model",),
         ),
         (
             {"model": "own_models.Dice"},
-            "it cannot be made deterministic: two copies of it scored the same rows differently",
+            "it is not deterministic: two copies of it scored the same rows differently",
             ("model",),
         ),
         (
             {"model": "own_models.KeepsASet"},
-            "it cannot be made deterministic: KeepsASet keeps a set of names, whose order differs from "
-            "process to process (use a dict or a list)",
+            "it is not deterministic: KeepsASet holds a set of names, whose order differs between "
+            "processes (use a dict or a list)",
             ("model",),
         ),
         (
@@ -357,7 +359,7 @@ def test_each_instrument_has_a_model_of_its_own():
             ("params", "seed"),
         ),
         ({"model": "HalfSpaceTrees", "target": "b"}, "HalfSpaceTrees takes no target", ("target",)),
-        ({"model": "HalfSpaceTrees", "warmup": 5}, "HalfSpaceTrees knows its own warm-up", ("warmup",)),
+        ({"model": "HalfSpaceTrees", "warmup": 5}, "HalfSpaceTrees has a fixed warm-up", ("warmup",)),
         (
             {"model": "HalfSpaceTrees", "params": {"limits": {}}},
             "HalfSpaceTrees has no parameter 'limits': there are n_trees, height, window_size, seed",
@@ -388,7 +390,7 @@ def test_a_model_that_cannot_be_made_says_why(given, message, path):
 
 
 def test_a_model_that_cannot_be_pickled_is_refused():
-    with pytest.raises(ModelError, match="it cannot be kept in a checkpoint: "):
+    with pytest.raises(ModelError, match="it cannot be stored in a checkpoint: "):
         build_model(settings_of(model="own_models.CannotBeKept"))
 
 
@@ -415,5 +417,5 @@ def test_a_damaged_state_is_refused():
     stepped(model, *rows(20))
     state = model.state()
     for damage in ({"pickles": state["pickles"][:-1]}, {"lengths": state["lengths"][:0]}):
-        with pytest.raises(StateMismatchError, match="not whole"):
+        with pytest.raises(StateMismatchError, match="incomplete"):
             build_model(settings_of(model="river.anomaly.OneClassSVM")).restore({**state, **damage})

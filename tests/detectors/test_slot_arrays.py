@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_rows import same_state
 
-from detectors.memory import MAPPED, Growing
-from detectors.slots import SlotArrays, SlotColumn
+from detectors.growing_array import MAPPED, GrowingArray
+from detectors.slot_arrays import SlotArrays, SlotColumn
 
 LAYOUT = {
     "zero": SlotColumn(np.float64),
@@ -74,7 +74,7 @@ def test_arrays_are_as_kernels_want_them():
 
 @pytest.mark.parametrize("entries", [MAPPED // 8 - 1, MAPPED // 8, 5 * MAPPED])
 def test_whoever_still_looks_at_the_array_does_no_harm(entries):
-    growing = Growing(np.int64)
+    growing = GrowingArray(np.int64)
     growing.extend(entries)
     growing.array[:] = np.arange(entries)
     held = growing.array
@@ -86,7 +86,7 @@ def test_whoever_still_looks_at_the_array_does_no_harm(entries):
 
 
 def test_large_arrays_are_moved_and_their_room_is_not_touched():
-    growing = Growing(np.float64, (1024,))
+    growing = GrowingArray(np.float64, (1024,))
     growing.extend(64)
     growing.array[:64] = 1.0
     resident = resident_bytes()
@@ -97,7 +97,7 @@ def test_large_arrays_are_moved_and_their_room_is_not_touched():
 
 
 def test_large_arrays_are_not_copied():
-    growing = Growing(np.float64, (1024,))
+    growing = GrowingArray(np.float64, (1024,))
     growing.extend(2048)
     growing.array[:] = 1.0
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -12,9 +12,12 @@ import typer
 from doc_pages import NAMES, PAGES, ROOT, anchors, coded, links, section, table, words
 from pydantic import BaseModel
 
+from alerts import service_alert
 from alerts.catalogue.files import read_set, set_names
-from alerts.language.symbols import KIND_NAMES
-from alerts.receivers.settings import ReceiverSettings, SlackSettings, WebhookSettings
+from alerts.language.symbols import KIND_LABELS
+from alerts.receivers.registry import RECEIVERS
+from alerts.receivers.slack import SlackSettings
+from alerts.receivers.webhook import WebhookSettings
 from alerts.rule_settings import RuleSettings
 from detectors.detector_settings import DetectorSettings
 from detectors.features import catalogue
@@ -36,9 +39,8 @@ from streamer.decoding.event_fields import FIELDS, FIELDS_BY_KIND
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings
 from streamer.sources.kafka.security import SaslSettings, TlsSettings
-from streamer.store import service_alerts
 
-LINKING = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+LINKING = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
 WRITTEN_OUT: dict[str, type[BaseModel]] = {
     "engine": EngineSettings,
     "journal": JournalSettings,
@@ -111,10 +113,10 @@ def test_every_feature_its_unit_and_what_feeds_it() -> None:
 
 
 def fed_by(kinds: frozenset[int]) -> str:
-    names = [KIND_NAMES[kind] for kind in sorted(kinds)]
-    events = [name for name in names if name != "tick"]
-    told = "every kind" if len(events) == len(KIND_NAMES) - 1 else ", ".join(events)
-    return f"{told}, tick" if "tick" in names else told
+    names = [KIND_LABELS[kind] for kind in sorted(kinds)]
+    events = [name for name in names if name != "timer"]
+    told = "every kind" if len(events) == len(KIND_LABELS) - 1 else ", ".join(events)
+    return f"{told}, timer" if "timer" in names else told
 
 
 def test_every_statistic_field_model_and_state() -> None:
@@ -155,7 +157,7 @@ def test_every_key_of_sources_and_its_default() -> None:
 
 
 def test_every_kind_of_receiver_and_its_keys() -> None:
-    for kind in ReceiverSettings.model_fields.keys() - {"cap"}:
+    for kind in RECEIVERS:
         assert re.search(rf"^### `{kind}`", PAGES["delivery"], re.MULTILINE), kind
     slack, hook = defaults("delivery", "`slack` with a bot token"), defaults("delivery", "`webhook`")
     assert set(slack) == keys(SlackSettings) - {"incoming_webhook"}
@@ -166,7 +168,7 @@ def test_every_kind_of_receiver_and_its_keys() -> None:
 
 
 def test_every_alert_about_the_service() -> None:
-    assert set(defaults("delivery", "An alert")) == set(service_alerts.SERVICE_RULES)
+    assert set(defaults("delivery", "An alert")) == set(service_alert.SERVICE_RULES)
 
 
 def commands() -> dict[str, Any]:

@@ -17,16 +17,16 @@ from standardwebhooks import Webhook
 
 from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
-from alerts.language.symbols import KIND_NAMES
+from alerts.language.symbols import KIND_LABELS
 from detectors.detector_settings import DetectorSettings
-from streamer.app.config_check import check
-from streamer.config import ConfigError
+from streamer.config import ConfigError, load
 from streamer.config.nodes import Mapping
 from streamer.config.settings import Settings
-from streamer.config.yaml import parse
+from streamer.config.yaml_tree import parse
 from streamer.decoding.format_settings import FormatSettings
 from streamer.decoding.formats import DecodeContext, build_format
 from streamer.messages.records import Record
+from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.symbols import PlanSymbols
 
 # what a fragment may take for granted
@@ -52,7 +52,9 @@ def test_configurations_load(text: str, tmp_path: Path) -> None:
     assert keys <= set(Settings.model_fields)
     path = tmp_path / "tape.yaml"
     path.write_text(text + ("" if "source" in keys else SOURCE) + ("" if "receivers" in keys else RECEIVERS))
-    settings = check(path).settings
+    config = load(path)
+    compile_plan(config)
+    settings = config.settings
     assert ("rules" in keys) == bool(settings.rules.enabled)
 
 
@@ -74,7 +76,7 @@ def test_an_error_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "tape.yaml"
     path.write_text(f"{SOURCE}{RECEIVERS}\n\n\nrules:\n  mine:\n    when: abs(retrun_bps_10s) > 25bps\n")
     with pytest.raises(ConfigError) as caught:
-        check(path)
+        compile_plan(load(path))
     assert line is not None
     assert str(caught.value).replace(str(path), "tape.yaml") == line[0]
 
@@ -84,7 +86,7 @@ def test_conditions_are_evaluated_on_the_kinds_that_are_named() -> None:
     assert len(found) > 3
     for condition, kinds in found:
         compiled = compile_condition(coded(condition)[0], PlanSymbols({}))
-        assert ", ".join(KIND_NAMES[kind] for kind in sorted(compiled.kinds)) == kinds
+        assert ", ".join(KIND_LABELS[kind] for kind in sorted(compiled.kinds)) == kinds
 
 
 def test_conditions_within_the_text_compile() -> None:
@@ -131,4 +133,4 @@ def test_alerts_are_as_a_replay_raises_them() -> None:
     shown = [*blocks("commands", "")[0].splitlines(), *blocks("delivery", "")[0].splitlines()]
     assert len(shown) > 6
     for line in shown:
-        assert line in told or line.startswith("$") or line == "…" or " a second)" in line
+        assert line in told or line.startswith("$") or line == "…" or " per second)" in line

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from alerts.contracts import Delivery
+from alerts.receivers.receiver import Delivery
 from streamer.cli.alerts import alerts
 from streamer.cli.dead_letters import dead_letters
 from streamer.cli.why import why
@@ -58,17 +58,17 @@ def test_what_is_known_and_not_used_is_told_beside_the_dead_letters(
     dead_letters(store=store)
     told = capsys.readouterr()
     assert told.out == "no dead letters\n"
-    assert told.err == "known and not used, so no dead letters: depthUpdate 2,001\n"
+    assert told.err == "known but not used, and no dead letters: depthUpdate 2,001\n"
 
 
 def test_nothing_parked_is_said_so(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     alerts(store=store, retry_parked="ops")
-    assert capsys.readouterr().err == "nothing is parked at ops\n"
+    assert capsys.readouterr().err == "ops has no parked deliveries\n"
 
 
 def test_a_filter_that_can_match_nothing_is_refused(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.db")
-    with pytest.raises(UsageError, match=r"'critcal' is none of info.*did you mean 'critical'\?"):
+    with pytest.raises(UsageError, match=r"'critcal' is not one of info.*did you mean 'critical'\?"):
         alerts(store=missing, severity="critcal")
-    with pytest.raises(UsageError, match=r"'bad_jsn' is no reason \(did you mean 'bad_json'\?\)"):
+    with pytest.raises(UsageError, match=r"there is no reason 'bad_jsn' \(did you mean 'bad_json'\?\)"):
         dead_letters(store=missing, reason="bad_jsn")

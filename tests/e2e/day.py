@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 from streamer.sources.simulator import INSTRUMENTS, OPENS_NS, Anomaly, SimulatorSource
 
 SECONDS = 390 * 60
@@ -23,7 +23,7 @@ class Part:
     planted: Sequence[Anomaly]
 
     def publish(self, bootstrap: str, topic: str) -> None:
-        publish(self.records, KafkaSettings(bootstrap=bootstrap), topic)
+        publish(self.records, PublishTarget(KafkaSettings(bootstrap=bootstrap), topic))
 
 
 def simulated_day(parts: int, seed: int = 7, each: int = 2) -> list[Part]:

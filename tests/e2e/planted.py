@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamer.messages.records import Partition, Record
-from streamer.sources.recording.line_format import header_line, record_line, tick_line
+from streamer.sources.recording.line_format import header_line, record_line, timer_line
 
 START_MS = 1_723_161_255_000
 MID = 60_000.0
@@ -141,7 +141,7 @@ PLANTED: dict[str, Callable[[Market], None]] = {
 
 
 def write_recording(path: Path, topic: str, rule: str | None, *, silence_s: int) -> None:
-    """A calm market, what is planted for a rule, and then silence, seen by ticks."""
+    """A calm market, what is planted for a rule, and then silence, seen by timers."""
     market = Market()
     market.calm(_CALM_S)
     if rule is not None:
@@ -149,5 +149,5 @@ def write_recording(path: Path, topic: str, rule: str | None, *, silence_s: int)
     lines = [header_line([(Partition(topic, "planted", 0), 0)])]
     lines += [record_line(0, record) for record in market.records]
     for second in range(1, silence_s + 1):
-        lines.append(tick_line(0, second, (market.now_ms + second * 1000) * _NS_PER_MS))
+        lines.append(timer_line(0, second, (market.now_ms + second * 1000) * _NS_PER_MS))
     path.write_bytes(b"\n".join(lines) + b"\n")

@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from stores import ask, consumed
 
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 from streamer.store.database import open_store
 
 T0 = 1_767_623_400_000_000_000
@@ -78,7 +78,7 @@ def test_they_go_back_whole_marked_and_once(broker: str, topic_factory: Any, tmp
         route={"to": ["tty"]},
     )
     store = config.with_suffix(".db")
-    publish(SENT, KafkaSettings(bootstrap=broker), topic)
+    publish(SENT, PublishTarget(KafkaSettings(bootstrap=broker), topic))
     letters = "SELECT n, partition, offset, reason, replayed_at FROM dead_letters ORDER BY partition, offset"
     with Daemon(config) as daemon:
         daemon.wait_until(lambda: len(ask(store, letters)) == 5, "five dead letters")
@@ -89,9 +89,9 @@ def test_they_go_back_whole_marked_and_once(broker: str, topic_factory: Any, tmp
     assert interactive(config, "").returncode == 2
     declined = interactive(config, "n\n")
     assert declined.returncode == 130
-    assert "put 3 records back as new input" in declined.stderr
+    assert "publish 3 records again" in declined.stderr
     unknown = tapewatch("dead-letters", "-c", config, "--replay", "--yes", "--id", "999", expect=2)
-    assert "there is no dead letter 999" in unknown.stderr
+    assert "no dead letter has id 999" in unknown.stderr
     assert [len(read(broker, topic, number)) for number in (0, 1)] == [3, 2], "nothing has gone so far"
 
     one = tapewatch("dead-letters", "-c", config, "--replay", "--yes", "--id", first)
@@ -99,7 +99,7 @@ def test_they_go_back_whole_marked_and_once(broker: str, topic_factory: Any, tmp
     rest = tapewatch("dead-letters", "-c", config, "--replay", "--yes")
     assert rest.stdout.startswith("replayed 2 of 2 records")
     for words in ("1 larger than", "1 without a value", "1 replayed before"):
-        assert f"left: {words}" in rest.stderr
+        assert f"not replayed: {words}" in rest.stderr
     assert "nothing to replay" in tapewatch("dead-letters", "-c", config, "--replay", "--yes").stdout
 
     marked = [(partition, offset) for _, partition, offset, _, at in ask(store, letters) if at is not None]

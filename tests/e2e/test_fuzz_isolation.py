@@ -13,9 +13,9 @@ from captured import FILES, best_captures
 from daemon import Daemon, configure, tapewatch
 from stores import ask, consumed
 
-from streamer.sources.files.file_source import FileInput, FileRecords
+from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "decoding"))
 from fuzz import AT_MS, IGNORED, fuzz_messages
@@ -75,7 +75,7 @@ def test_good_messages_score_as_without_the_junk(
     )
     store = tmp_path / "tapewatch.db"
     records, expected = mixed(captures.spot[0])
-    publish(records, KafkaSettings(bootstrap=broker), topic)
+    publish(records, PublishTarget(KafkaSettings(bootstrap=broker), topic))
     with Daemon(config) as daemon:
         daemon.wait_until(lambda: consumed(store) == len(records), "everything consumed")
         assert daemon.running

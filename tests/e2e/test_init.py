@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from streamer.app.first_config import first_configuration, look
+from streamer.app.first_config import first_configuration, inspect_records
 from streamer.config.load import load, load_text
 from streamer.errors import TapewatchError
 from streamer.messages.records import Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 
 T0 = 1_767_623_400_000_000_000
 
@@ -49,7 +49,7 @@ def test_a_captured_topic(broker: str, captured_topic: str, tmp_path: Path) -> N
     path.parent.mkdir()
     arguments = ("init", "binance", "-t", captured_topic, "--bootstrap", broker, "-o", path)
     done = tapewatch(*arguments)
-    assert "200 records looked at" in done.stdout
+    assert "200 records sampled" in done.stdout
     text = path.read_text()
     assert "# Instruments: binance " in text
     assert "BTCUSDT" in text
@@ -71,9 +71,9 @@ def test_a_captured_topic(broker: str, captured_topic: str, tmp_path: Path) -> N
     assert manifest["settings"]["socket_mode_enabled"] is False
 
     again = tapewatch(*arguments, expect=2)
-    assert f"{path} is there already" in again.stderr
+    assert f"{path} exists already" in again.stderr
     beside = tapewatch(*arguments[:-1], path.with_name("other.yaml"), expect=2)
-    assert "slack-app.yaml is there already" in beside.stderr
+    assert "slack-app.yaml exists already" in beside.stderr
     assert path.read_text() == text
     assert sorted(each.name for each in path.parent.iterdir()) == ["mine.yaml", "slack-app.yaml"]
 
@@ -104,10 +104,10 @@ def test_the_newest_of_every_partition_are_looked_at(broker: str, topic_factory:
     sent = [Outgoing(T0, None, value, (), 0) for value in trades(500, "OLD", venue="x")]
     sent += [Outgoing(T0, None, value, (), 0) for value in trades(150, "NEW", venue="x")]
     sent += [Outgoing(T0, None, value, (), 1) for value in trades(30, "OTHER", venue="y")]
-    publish(sent, KafkaSettings(bootstrap=broker), topic)
+    publish(sent, PublishTarget(KafkaSettings(bootstrap=broker), topic))
     path = tmp_path / "new.yaml"
     done = tapewatch("init", "tapewatch", "-t", topic, "--bootstrap", broker, "-o", path)
-    assert "130 records looked at: trade 130, 2 instruments" in done.stdout
+    assert "130 records sampled: trade 130, 2 instruments" in done.stdout
     assert load(path).settings.source.topics[0].venue is None
 
 
@@ -130,7 +130,8 @@ def test_sets_go_by_the_fields_that_were_seen() -> None:
 
 
 def configured(values: list[bytes | None], venue: str | None = None) -> str:
-    return first_configuration("tapewatch", "t", "b:1", look("tapewatch", "t", venue, as_records(values)))
+    sample = inspect_records("tapewatch", "t", venue, as_records(values))
+    return first_configuration("tapewatch", "t", "b:1", sample)
 
 
 def test_a_venue_is_given_where_events_name_none() -> None:
@@ -144,7 +145,7 @@ def test_what_cannot_be_used_is_counted() -> None:
     assert "# Cannot be used: " in text
     assert "bad_json 1" in text
     with pytest.raises(TapewatchError, match="none of 2 records of topic 't' is binance"):
-        look("binance", "t", None, as_records([b"{", b"{"]))
+        inspect_records("binance", "t", None, as_records([b"{", b"{"]))
 
 
 @settings(max_examples=30, deadline=None)

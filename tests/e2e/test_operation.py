@@ -275,6 +275,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         done = tapewatch("run", "-c", config, expect=1)
     (line,) = [line for line in done.stderr.splitlines() if "serve.address" in line]
     assert line == (
-        f"serve.address: {address} is in use: stop what listens there, or give another address, or off"
+        f"serve.address: {address} is in use: "
+        "stop the process that listens there, or set another address, or off"
     )
     assert "Traceback" not in done.stderr

@@ -111,7 +111,7 @@ def other_broker(document: Any) -> None:
 BROKEN: dict[str, tuple[Callable[[Any], None], tuple[str, ...]]] = {
     "rules": (broken_rules, ("rules.big_trade.when: ", "rules.busy_feed.when: ")),
     "secret": (missing_secret, ("NOT_SET_ANYWHERE is not set",)),
-    "restart": (other_broker, ("source.kafka.group: this was changed, and needs a restart", "store: ")),
+    "restart": (other_broker, ("source.kafka.group: this change needs a restart", "store: ")),
 }
 
 

@@ -18,7 +18,7 @@ from stores import bodies, consumed, sorted_lines, undelivered
 
 EVENTS = 100_000
 KILLS = 20
-KILLS_WITH_TICKS = 6
+KILLS_WITH_TIMERS = 6
 SECONDS_A_KILL = 6  # a restart and the way to the next moment; the events are throttled to outlast them all
 
 
@@ -95,7 +95,7 @@ def assert_all_delivered(slack: Any, wanted: list[bytes]) -> None:
     assert told == {alert["id"] for alert in alerts}
 
 
-def prepared(name: str, broker: str, topic: str, slack: Any, folder: Path, ticks: str) -> tuple[Path, Path]:
+def prepared(name: str, broker: str, topic: str, slack: Any, folder: Path, timers: str) -> tuple[Path, Path]:
     config = configure(
         "sensitive.yaml",
         folder,
@@ -103,7 +103,7 @@ def prepared(name: str, broker: str, topic: str, slack: Any, folder: Path, ticks
         slack=slack,
         topics={topic: "binance"},
         files=FILES,
-        engine={"ticks": ticks},
+        engine={"ticks": timers},
         checkpoint={"every": "1s"},
         name=name,
     )
@@ -134,14 +134,14 @@ def test_twenty_kills_change_nothing(broker: str, topic_factory: Any, slack: Any
 
 
 @pytest.mark.timeout(600)
-def test_kills_with_ticks_equal_a_fold_of_the_runs_own_journal(
+def test_kills_with_timers_equal_a_fold_of_the_runs_own_journal(
     broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:
     captures = best_captures()
     records = min(30_000, captures.records)
     topic = topic_factory("market", 2)
-    config, store = prepared("ticking", broker, topic, slack, tmp_path, "1s")
-    run_with_kills(config, store, topic, slack, KILLS_WITH_TICKS, records)
+    config, store = prepared("timers", broker, topic, slack, tmp_path, "1s")
+    run_with_kills(config, store, topic, slack, KILLS_WITH_TIMERS, records)
     assert_all_delivered(slack, bodies(store))
     alerts, _ = recorded_and_folded(config)
     assert sorted_lines(alerts) == bodies(store)

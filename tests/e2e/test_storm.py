@@ -19,9 +19,9 @@ from daemon import Daemon, alerts_of, configure, edited
 from fakes.slack import Received
 from stores import ask, undelivered
 
-from alerts.cap import MINUTE_S
+from alerts.stages.cap import MINUTE_S
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.publisher import Outgoing, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, SendPace, publish
 
 CAP = 20
 INSTRUMENTS, RULES = 2_000, 5
@@ -74,7 +74,7 @@ def most_in_a_minute(received: list[Received]) -> int:
 def test_ten_thousand_alerts_in_a_minute(running: Any, broker: str, slack: Any) -> None:
     config, daemon, topic = running
     store = config.with_suffix(".db")
-    publish(storm(), KafkaSettings(bootstrap=broker), topic, speed=SPEED)
+    publish(storm(), PublishTarget(KafkaSettings(bootstrap=broker), topic), SendPace(speed=SPEED))
     raised = "SELECT count(*) FROM outbox WHERE origin = 'detect'"
     daemon.wait_until(lambda: ask(store, raised) == [(STORM,)], "all of them in the store", 30)
     daemon.wait_until(lambda: undelivered_but_summarised(store) == 0, "nothing left to say", 90)

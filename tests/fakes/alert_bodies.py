@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from alerts.contracts import Delivery
+from alerts.receivers.receiver import Delivery
 from streamer.store.database import Database
 from streamer.store.tables import outbox
 

@@ -10,17 +10,25 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from alerts.receivers.registry import build_receiver
-from alerts.receivers.settings import ReceiverSettings
-from alerts.routing import Router, RouteSettings
-from alerts.sender import RetryPace
+from alerts.receivers.receiver import Delivery, Receiver
+from alerts.receivers.registry import ReceiverSettings, build_receiver
+from alerts.stages.cap import MINUTE_S
+from alerts.stages.registry import StageSettings, build_stages
+from alerts.stages.route import Router, RouteSettings
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
+from streamer.notify.receiver_set import ReceiverSet
+from streamer.notify.retry_pace import RetryPace
+from streamer.notify.routing import RoutedBatch, route
+from streamer.notify.sender import SenderContext
 from streamer.store.database import Database, open_store
+from streamer.store.deliveries import StoreDeliveries
+from streamer.store.outbox import StoreOutbox
 
 QUICK = RetryPace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05)
 """A sender's pace with everything shorter, so that tests are quick."""
@@ -28,8 +36,39 @@ QUICK = RetryPace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longes
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 
+def receiver_set(
+    built: Mapping[str, Receiver],
+    routes: dict[str, Any] | None = None,
+    names: Sequence[str] = (),
+    **settings: Any,
+) -> ReceiverSet:
+    """Receivers and the registered stages over them; by default everybody gets everything.
+
+    `names` are all receivers where those that are built are not all; the rest is for `StageSettings`.
+    """
+    all_names = tuple(names or built)
+    router = Router(RouteSettings.model_validate(routes or {}), all_names)
+    return ReceiverSet(all_names, built, build_stages(StageSettings(router, **settings)))
+
+
+def route_all(database: Database, receivers: Sequence[str], now: float, limit: int = 1_000) -> RoutedBatch:
+    """Route what is in the outbox to these receivers, through the registered stages."""
+    router = Router(RouteSettings.model_validate({"to": list(receivers)}), receivers)
+    outbox = StoreOutbox(database)
+    return route(outbox, outbox.unrouted(limit), receivers, build_stages(StageSettings(router)), now)
+
+
+def claim_due(deliveries: StoreDeliveries, receiver: str, limit: int, now: float) -> Sequence[Delivery]:
+    """Claim what is due, whatever stages would say."""
+    return deliveries.claim(receiver, deliveries.due(receiver, limit, now), now)
+
+
 def notifier(
-    database: Database, receivers: dict[str, Any], route: dict[str, Any], pace: RetryPace = QUICK, **more: Any
+    database: Database,
+    receivers: dict[str, Any],
+    routes: dict[str, Any],
+    pace: RetryPace = QUICK,
+    cap_window_s: float = MINUTE_S,
 ) -> Notifier:
     """A notifier over these settings; secrets come from the environment, `KEY` and `TOKEN` are set.
 
@@ -43,8 +82,8 @@ def notifier(
         for name, settings in checked.items()
     }
     caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
-    router = Router(RouteSettings.model_validate(route), tuple(built))
-    return Notifier(database, router, built, clock, pace, caps=caps, **more)
+    known = receiver_set(built, routes, caps=caps, cap_window_s=cap_window_s)
+    return Notifier(known, SenderContext(database, clock, pace))
 
 
 def main() -> None:

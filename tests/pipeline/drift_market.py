@@ -13,7 +13,7 @@ from streamer.decoding.formats import DecodeContext
 from streamer.messages.outcome import Outcome
 from streamer.messages.records import Record
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 
 RULES = "\n  big: {when: size > 50, clear: 0s, severity: info}\n"
 DETECTORS = "\n  tape: {model: spread_model.Size, on: metric, features: [value]}\n"
@@ -64,9 +64,9 @@ def hours(
 
 
 def fold(
-    plan: Plan, records: Sequence[Record | Tick], size: int = 500, task: Task | None = None
+    plan: Plan, records: Sequence[Record | Timer], size: int = 500, task: Task | None = None
 ) -> tuple[Task, list[Outcome]]:
-    """The records in batches of `size`, ticks where they stand."""
+    """The records in batches of `size`, timers where they stand."""
     feed = plan.feed("trades")
     assert feed is not None
     task = task or Task(plan, LOG)
@@ -75,7 +75,7 @@ def fold(
         if waiting and (not isinstance(step, Record) or len(waiting) == size):
             found.append(task.step(feed.format.decode(waiting, DecodeContext("trades", "here"))))
             waiting.clear()
-        if isinstance(step, Tick):
+        if isinstance(step, Timer):
             found.append(task.step(step))
         elif step is not None:
             waiting.append(step)

@@ -21,7 +21,7 @@ from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.pipeline.state import snapshot
 from streamer.pipeline.task import Task
 from streamer.sources.recording.recording_writer import RecordingWriter
@@ -98,13 +98,13 @@ class World:
     folder: Path
     plan: Plan = field(default_factory=plan_of)
     batch_size: int = 7
-    ticks_every_s: float | None = None
+    timer_every_s: float | None = None
     every_s: float = 2.0
     keep_all: bool = False
     accept: bool = False
     keeping: Keeping = field(default_factory=Keeping)
     time: Time = field(default_factory=Time)
-    seen: list[Work] = field(default_factory=list)
+    seen: list[StepResult] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -120,7 +120,7 @@ class World:
         source: Source,
         *,
         clock: Callable[[], float] | None = None,
-        watch: Callable[[Work], None] = lambda work: None,
+        watch: Callable[[StepResult], None] = lambda work: None,
     ) -> Iterator[Engine]:
         """An engine as the daemon makes it; leaving by an exception leaves everything as it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -133,23 +133,21 @@ class World:
             keeping=self.keeping,
         )
 
-        def watched(work: Work) -> None:
-            self.seen.append(work)
-            watch(work)
+        def watched(step: StepResult) -> None:
+            self.seen.append(step)
+            watch(step)
 
         tell = clock or self.time.now
         try:
-            recovery = Recovery(
-                self.plan,
-                lambda config_hash: compile_document(ledger.config(config_hash)),
+            context = RunnerContext(
                 ledger,
-                self.checkpoints,
-                batch_size=self.batch_size,
-                watch=watched,
-                accept_rederivation=self.accept,
+                lambda config_hash: compile_document(ledger.config(config_hash)),
+                self.batch_size,
+                watched,
             )
+            recovery = Recovery(self.plan, context, self.checkpoints, accept_rederivation=self.accept)
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
-            yield Engine(source, recovery, checkpointer, ticks_every_s=self.ticks_every_s, clock=tell)
+            yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:
             database.close()
 
@@ -183,7 +181,7 @@ class World:
             folder,
             self.plan,
             self.batch_size,
-            self.ticks_every_s,
+            self.timer_every_s,
             self.every_s,
             self.keep_all,
             self.accept,
@@ -231,10 +229,10 @@ class World:
     def scores(self) -> dict[tuple[Any, ...], list[tuple[float, int]]]:
         """Every score that any process gave, by partition, event and detector."""
         found: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
-        for work in self.seen:
-            for part in work.outcome.scores:
+        for step in self.seen:
+            for part in step.outcome.scores:
                 for row in range(len(part.slot)):
-                    key = (work.task.partition, int(part.offset[row]), int(part.index[row]), part.detector)
+                    key = (step.task.partition, int(part.offset[row]), int(part.index[row]), part.detector)
                     value = float(part.score[row])
                     found.setdefault(key, []).append(
                         (-1.0 if np.isnan(value) else value, int(part.status[row]))
@@ -249,7 +247,7 @@ class World:
         with RecordingWriter(path, described) as out:
             for number, (row, (partition, _)) in enumerate(zip(rows, described, strict=True)):
                 log = partition._replace(incarnation=partition.incarnation.partition("~")[0])
-                for kind, first, last, tick, ts_ns in self.ask(
+                for kind, first, last, timer, ts_ns in self.ask(
                     "SELECT kind, first, last, tick_number, ts_ns FROM journal WHERE task_id = ? "
                     "ORDER BY seq",
                     row[0],
@@ -258,7 +256,7 @@ class World:
                         if first <= found.offset <= last:
                             out.record(number, found)
                     if kind == "tick":
-                        out.tick(number, tick, ts_ns)
+                        out.timer(number, timer, ts_ns)
 
 
 def state_bytes(task: Task, folder: Path) -> str:

@@ -21,7 +21,7 @@ from streamer.messages.outcome import Outcome
 from streamer.messages.records import NO_TIME, Partition, Record
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.state import restore, snapshot
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 from streamer.store.checkpoints import read_checkpoint, write_checkpoint
 
 SPOT = Partition("spot", "s1", 0)
@@ -65,11 +65,11 @@ def digest(taken: Snapshot) -> str:
 
 def fold(
     partition: Partition,
-    steps: list[Record | Tick],
+    steps: list[Record | Timer],
     sizes: list[int],
     put_away: frozenset[int] = frozenset(),
 ) -> tuple[Folded, str]:
-    """Fold records and ticks in such batches, beginning again from a snapshot before some of them."""
+    """Fold records and timers in such batches, beginning again from a snapshot before some of them."""
     plan = plan_of()
     feed = plan.feed(partition.topic)
     assert feed is not None
@@ -88,7 +88,7 @@ def fold(
             batches += 1
 
     for at, step in enumerate(steps):
-        if isinstance(step, Tick):
+        if isinstance(step, Timer):
             flush()
             found.add(task.step(step))
             continue
@@ -134,7 +134,7 @@ def as_binance(kind: str, symbol: str, price: float, size: float, now: int, junk
     binance=st.booleans(),
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=5),
     put_away=st.frozensets(st.integers(0, 40), max_size=6),
-    ticks=st.frozensets(st.integers(0, 80), max_size=6),
+    timers=st.frozensets(st.integers(0, 80), max_size=6),
     untimed=st.booleans(),
 )
 def test_cuts_and_restores_change_no_bit(
@@ -142,18 +142,18 @@ def test_cuts_and_restores_change_no_bit(
     binance: bool,
     sizes: list[int],
     put_away: frozenset[int],
-    ticks: frozenset[int],
+    timers: frozenset[int],
     untimed: bool,
 ) -> None:
-    now, steps, number = T0, list[Record | Tick](), 0
+    now, steps, number = T0, list[Record | Timer](), 0
     as_bytes = as_binance if binance else as_tapewatch
     for at, (kind, symbol, price, size, step_ms, junk) in enumerate(events):
         now += step_ms * MS
         value = as_bytes(kind, symbol, price, size, now, junk)
         steps.append(Record(at, value, int(NO_TIME) if untimed and at % 3 else now // MS * MS))
-        if at in ticks:
+        if at in timers:
             number += 1
-            steps.append(Tick(number, max(now, T0) + 5 * S))
+            steps.append(Timer(number, max(now, T0) + 5 * S))
     partition = SPOT if binance else LOG
     whole, state = fold(partition, steps, [len(steps)])
     for cut, away in ((sizes, put_away), ([1], frozenset[int]())):
@@ -168,7 +168,7 @@ def test_cuts_and_restores_change_no_bit(
 
 @pytest.mark.parametrize("sizes", [[1], [7], [64, 3], [100_000]])
 def test_a_long_market_in_other_batches(sizes: list[int]) -> None:
-    steps: list[Record | Tick] = list(market(1_500, seed=51, symbols=4))
+    steps: list[Record | Timer] = list(market(1_500, seed=51, symbols=4))
     whole, state = fold(LOG, steps, [500])
     assert len(whole.transitions) > 200
     assert {row[5] for row in whole.scores["tape"]} == {0, 1}
@@ -179,7 +179,7 @@ def test_a_long_market_in_other_batches(sizes: list[int]) -> None:
 
 def test_another_hash_seed_and_a_state_from_a_file_in_another_process(tmp_path: Path) -> None:
     """Half the market here, the other half there, by way of a checkpoint file."""
-    steps: list[Record | Tick] = list(market(600, seed=52))
+    steps: list[Record | Timer] = list(market(600, seed=52))
     _, state = fold(LOG, steps, [50])
     plan = plan_of()
     feed = plan.feed("trades")
@@ -217,7 +217,7 @@ def go_on(folder: Path, name: str, sha256: str) -> str:
 
 def test_fields_are_seen_only_on_events_that_were_let_in() -> None:
     ahead = json.loads(quote(T0 + 600 * S, 1.0, 2.0))
-    steps: list[Record | Tick] = [
+    steps: list[Record | Timer] = [
         Record(0, trade(T0, 100.0, 1.0), T0),
         Record(1, json.dumps(ahead).encode(), T0),
     ]
@@ -239,12 +239,12 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
         assert feed is not None
         task = Task(plan, partition)
         task.step(feed.format.decode(found, DecodeContext(partition.topic, feed.venue)))
-        task.step(Tick(1, task.watermark + 30 * S))
+        task.step(Timer(1, task.watermark + 30 * S))
         back = restore(plan, partition, snapshot(task))
         assert task.late > 0
-        assert task.seen >= {"price", "size"}
+        assert task.fields_seen >= {"price", "size"}
         assert bool(task.ignored) is (partition == SPOT)
-        for name in ("watermark", "last_tick", "late", "seen", "ignored", "open"):
+        for name in ("watermark", "last_timer", "late", "fields_seen", "ignored", "open"):
             assert getattr(back, name) == getattr(task, name), name
         assert back.slots.instruments == task.slots.instruments
         assert back.floods.document() == task.floods.document()
@@ -253,13 +253,22 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
         assert np.array_equal(back.clocks[:n], task.clocks[:n])
         for name, status in task.status.items():
             assert np.array_equal(back.status[name][:n], status[:n])
-        known = {"plan", "partition", "slots", "clocks", "watermark", "last_tick", "features", "detectors"}
-        known |= {"status", "episodes", "open", "floods", "seen", "ignored", "late", "_named", "_grown_to"}
+        known = {"plan", "partition", "slots", "_by_slot", "watermark", "last_timer", "features", "detectors"}
+        known |= {
+            "episodes",
+            "open",
+            "floods",
+            "fields_seen",
+            "ignored",
+            "late",
+            "_instrument_names",
+            "_grown_to",
+        }
         known |= {
             "rates",
             "calibrators",
             "drifts",
-            "_coded",
+            "_coded_fields",
             "_conditions",
         }  # rarities and drifts are compared in tests of their own
         assert set(vars(task)) == known, "what is new must be in a snapshot, and in this test"

@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_finished_is_not_left_half_written(whole: World, t
 
 
 def test_checkpoints_take_a_fiftieth_of_the_time_at_most(tmp_path: Path) -> None:
-    world = World(tmp_path / "store", every_s=1.0, ticks_every_s=1.0)
+    world = World(tmp_path / "store", every_s=1.0, timer_every_s=1.0)
     taken_at: list[float] = []
     look_s = 0.05  # every look at the clock finds that so much has passed; a checkpoint takes several
 

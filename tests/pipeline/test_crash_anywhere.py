@@ -15,7 +15,7 @@ from pipeline_world import Crash, World, cycle, state_bytes
 
 from streamer.app.replay import replay
 from streamer.messages.records import Partition
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.sources.recording.recording_source import RecordingSource
 
 LOGS = [
@@ -40,7 +40,7 @@ class Killer:
         self.moment()
         return self.world.time.s
 
-    def watch(self, _: Work) -> None:
+    def watch(self, _: StepResult) -> None:
         self.moment()
 
     def poll(self, _: int) -> None:
@@ -112,15 +112,15 @@ def test_killed_at_random_moments_nothing_is_lost_added_or_changed(
     found = world.scores()
     assert found.keys() == expected.keys()
     assert all(set(scores) == set(expected[event]) for event, scores in found.items())
-    ends = {work.task.partition: work.task for work in world.seen}
-    for partition, task in {work.task.partition: work.task for work in undisturbed.seen}.items():
+    ends = {step.task.partition: step.task for step in world.seen}
+    for partition, task in {step.task.partition: step.task for step in undisturbed.seen}.items():
         assert state_bytes(ends[partition], tmp_path / "a") == state_bytes(task, tmp_path / "b")
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_with_ticks_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: Path) -> None:
+def test_with_timers_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: Path) -> None:
     chance = random.Random(100 + seed)
-    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
+    world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True)
     assert live_through(world, chance, [30], Growing(chance)) >= 5
     entries = world.ask(
         "SELECT count(*), count(DISTINCT tick_number) FROM journal WHERE kind = 'tick' AND task_id = 1"
@@ -130,8 +130,8 @@ def test_with_ticks_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: Pa
     world.record(tmp_path / "all.jsonl.gz", LOGS)
     again: dict[tuple[str, int], bytes] = {}
 
-    def watch(work: Work) -> None:
-        for transition in work.outcome.transitions:
+    def watch(step: StepResult) -> None:
+        for transition in step.outcome.transitions:
             again[transition.alert_id, transition.number] = transition.body
 
     replay(world.plan, RecordingSource(tmp_path / "all.jsonl.gz", 11), batch_size=11, watch=watch)

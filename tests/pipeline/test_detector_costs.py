@@ -44,8 +44,8 @@ def test_every_kind_of_model_is_timed(name: str) -> None:
 
 def test_it_is_the_quickest_round_over_its_rows_or_the_first_rows_of_a_slow_model() -> None:
     settings = DetectorSettings.model_validate(MODELS["robust"])
-    ticks = iter([0, 9, 10, 10.4, 20, 20.5, 30, 30.25, 40, 45, 50, 51, 60, 63])
-    assert cost_us("quick", settings, lambda: next(ticks)) == pytest.approx(0.25 / 500 * 1e6)
+    readings = iter([0, 9, 10, 10.4, 20, 20.5, 30, 30.25, 40, 45, 50, 51, 60, 63])
+    assert cost_us("quick", settings, lambda: next(readings)) == pytest.approx(0.25 / 500 * 1e6)
     slow = iter([0, 9, 10, 12])
     assert cost_us("slow", settings, lambda: next(slow)) == pytest.approx(2 / 50 * 1e6)
 
@@ -86,7 +86,7 @@ def test_a_pipeline_is_named_by_its_steps() -> None:
 
 def test_check_shows_them(tmp_path: Path) -> None:
     shown = tapewatch("check", "--offline", "-c", configure("binance.yaml", tmp_path)).stdout
-    assert "us an event (measured here)" in shown
+    assert "us per event (measured here)" in shown
     (line,) = [line for line in shown.splitlines() if line.startswith("tape ")]
     assert "HalfSpaceTrees" in line
     assert "all: it has seen no instrument yet" in line

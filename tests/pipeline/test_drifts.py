@@ -20,7 +20,7 @@ from streamer.messages.records import Record
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.drift_states import drift_states
 from streamer.pipeline.state import reload, restore, snapshot, status_document
-from streamer.pipeline.task import Tick
+from streamer.pipeline.task import Timer
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
 from streamer.store.queries import AlertFilter, alerts, explain
@@ -126,9 +126,9 @@ def test_each_instrument_by_itself_where_that_is_asked() -> None:
 
 EVERYTHING = "spread_bps, trade_rate_10s, tape.score, alert_rate"
 DRIFTING = hours(2_400, 5, spread_from=1_500, score_from=1_700, alerts_from=1_200, trades=1.0)
-TICKED: list[Record | Tick] = [
+WITH_TIMERS: list[Record | Timer] = [
     *DRIFTING[:5_000],
-    Tick(1, T0 + 9_000 * S),
+    Timer(1, T0 + 9_000 * S),
     *DRIFTING[5_000:],
 ]
 
@@ -141,22 +141,22 @@ def raised(outcomes: Sequence[Outcome]) -> list[tuple[str, bytes, bytes]]:
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 def test_batch_sizes_and_restores_change_no_bit(size: int, per_instrument: str, tmp_path: Path) -> None:
     plan = drift_plan(EVERYTHING, f", per_instrument: {per_instrument}")
-    whole, outcomes = fold(plan, TICKED)
+    whole, outcomes = fold(plan, WITH_TIMERS)
     assert len(told(outcomes)) >= 2
-    task, first = fold(plan, TICKED[:3_001], size)
-    task, rest = fold(plan, TICKED[3_001:], size, restore(plan, LOG, snapshot(task)))
+    task, first = fold(plan, WITH_TIMERS[:3_001], size)
+    task, rest = fold(plan, WITH_TIMERS[3_001:], size, restore(plan, LOG, snapshot(task)))
     assert raised([*first, *rest]) == raised(outcomes)
     assert state_bytes(task, tmp_path / "a") == state_bytes(whole, tmp_path / "b")
 
 
-def test_silence_and_ticks_are_no_drift() -> None:
+def test_silence_and_timers_are_no_drift() -> None:
     records = hours(1_800, trades=1.0)
-    ticks = [Tick(number, T0 + (1_800 + number) * S) for number in range(1, 1_000)]
+    timers = [Timer(number, T0 + (1_800 + number) * S) for number in range(1, 1_000)]
     late = [
         Record(len(records) + at, quote(T0 + (50_000 + at) * S, 99.99, 100.01), (T0 + 50_000 * S) // MS * MS)
         for at in range(3)
     ]
-    _, outcomes = fold(drift_plan(EVERYTHING), [*records, *ticks, *late])
+    _, outcomes = fold(drift_plan(EVERYTHING), [*records, *timers, *late])
     assert told(outcomes) == []
 
 
@@ -259,10 +259,10 @@ def test_check_lists_what_is_watched_and_how_far_it_is() -> None:
     assert states(500)[0] == (
         "drift: spread_bps",
         "warming",
-        "has a whole reference for 0 of 1 partition",
+        "reference complete for 0 of 1 partition",
     )
     assert states(AT)[0] == ("drift: spread_bps", "active", "")
-    assert states(AT + 100)[0][2] == "has a whole reference for 0 of 1 partition; 1 drift so far"
+    assert states(AT + 100)[0][2] == "reference complete for 0 of 1 partition; 1 drift so far"
 
 
 def test_a_feature_that_no_topic_can_provide_is_inactive() -> None:
@@ -292,15 +292,15 @@ def test_time_is_the_partitions_so_an_hour_that_arrives_late_is_no_hour(size: in
     assert task.drifts.watched()["spread_bps"] == (1, 2, 0)
 
 
-def test_alerts_that_ticks_fire_count_for_the_alert_rate() -> None:
-    rules = "\n  quiet: {when: silence_s > 30s, on: tick, clear: 0s}\n"
-    steps = list[Record | Tick]()
+def test_alerts_that_timers_fire_count_for_the_alert_rate() -> None:
+    rules = "\n  quiet: {when: silence_s > 30s, on: timer, clear: 0s}\n"
+    steps = list[Record | Timer]()
     for record in hours(AT + 1_200, trades=0.0):
         steps.append(record)
         second, rest = divmod(record.timestamp - T0, S)
         if second >= AT and second % 5 == 0 and rest == 0:
             number = 2 * (second // 5)
-            steps += [Tick(number, record.timestamp + 40 * S), Tick(number + 1, record.timestamp + MS)]
+            steps += [Timer(number, record.timestamp + 40 * S), Timer(number + 1, record.timestamp + MS)]
     _, outcomes = fold(drift_plan("alert_rate", rules=rules), steps)
     [body] = bodies(outcomes)
     assert 0 < delay_s(body) <= 900

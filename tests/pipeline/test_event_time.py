@@ -1,4 +1,4 @@
-"""The watermark, each instrument's clock, and ticks: what time it is in the fold."""
+"""The watermark, each instrument's clock, and timers: what time it is in the fold."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def test_each_instrument_has_a_clock_that_never_runs_back(rows: list[tuple[int, 
     assert counted == late
 
 
-def ticking(world: World, log: MemoryLog, polls: int, step_s: float = 1.0, **changes: object) -> ListSource:
+def run_with_timers(
+    world: World, log: MemoryLog, polls: int, step_s: float = 1.0, **changes: object
+) -> ListSource:
     def poll(number: int) -> None:
         world.time.s += step_s
         for name, at in changes.items():
@@ -73,7 +75,7 @@ def ticking(world: World, log: MemoryLog, polls: int, step_s: float = 1.0, **cha
     return source
 
 
-def ticks(world: World, task: int = 1) -> list[tuple[int, int]]:
+def timers(world: World, task: int = 1) -> list[tuple[int, int]]:
     return world.ask("SELECT tick_number, ts_ns FROM journal WHERE kind = 'tick' AND task_id = ?", task)
 
 
@@ -82,26 +84,26 @@ def trades(*seconds: float) -> MemoryLog:
     return MemoryLog(LOG, records([(ts, trade(ts, 100.0)) for ts in times]))
 
 
-def test_ticks_count_from_the_watermark_with_the_time_that_passes(tmp_path: Path) -> None:
-    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
-    ticking(world, trades(0, 5), 6)
-    numbers, times = zip(*ticks(world), strict=True)
+def test_timers_count_from_the_watermark_with_the_time_that_passes(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True)
+    run_with_timers(world, trades(0, 5), 6)
+    numbers, times = zip(*timers(world), strict=True)
     assert numbers == tuple(range(1, len(numbers) + 1))
     assert len(numbers) >= 5
     assert [round((ts - T0) / S, 3) for ts in times] == [5.0 + at for at in range(len(times))]
 
 
-def test_no_tick_before_the_first_event_nor_where_it_is_off(tmp_path: Path) -> None:
-    world = World(tmp_path / "store", ticks_every_s=1.0)
-    ticking(world, trades(), 5)
-    assert ticks(world) == []
-    off = World(tmp_path / "off", ticks_every_s=None)
-    ticking(off, trades(0), 5)
-    assert ticks(off) == []
+def test_no_timer_before_the_first_event_nor_where_it_is_off(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", timer_every_s=1.0)
+    run_with_timers(world, trades(), 5)
+    assert timers(world) == []
+    off = World(tmp_path / "off", timer_every_s=None)
+    run_with_timers(off, trades(0), 5)
+    assert timers(off) == []
 
 
-def test_no_tick_while_there_is_a_backlog_or_an_outage(tmp_path: Path) -> None:
-    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
+def test_no_timer_while_there_is_a_backlog_or_an_outage(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True)
     log = trades(*range(20))
     source = ListSource([log], cycle([2]), endless=True)
     seen: list[int] = []
@@ -109,43 +111,43 @@ def test_no_tick_while_there_is_a_backlog_or_an_outage(tmp_path: Path) -> None:
     def poll(number: int) -> None:
         world.time.s += 1.0
         source.reachable = not 15 < number < 30
-        seen.append(len(ticks(world)) if number > 1 else 0)
+        seen.append(len(timers(world)) if number > 1 else 0)
 
     source.on_poll = poll
     world.run(source, polls=40)
     assert source.positions[LOG] == 20
     journal = world.journal()
     assert [entry[1] for entry in journal if entry[3] == 19] == ["batch"]
-    first_tick = next(at for at, entry in enumerate(journal) if entry[1] == "tick")
-    assert all(entry[3] <= 19 for entry in journal[:first_tick])
-    assert max(entry[3] for entry in journal[:first_tick]) == 19
-    outage = [tick[1] for tick in ticks(world)]
+    first_timer = next(at for at, entry in enumerate(journal) if entry[1] == "tick")
+    assert all(entry[3] <= 19 for entry in journal[:first_timer])
+    assert max(entry[3] for entry in journal[:first_timer]) == 19
+    outage = [timer[1] for timer in timers(world)]
     steps = np.diff(outage) / S
     assert steps.max() > 10, "none was made while nothing could be fetched"
     assert sorted(steps)[-2] == pytest.approx(1.0)
 
 
-def test_ticks_stay_in_step_over_restarts_and_never_run_back(tmp_path: Path) -> None:
-    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True, every_s=3.0)
+def test_timers_stay_in_step_over_restarts_and_never_run_back(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True, every_s=3.0)
     log = trades(0, 1)
-    ticking(world, log, 8)
+    run_with_timers(world, log, 8)
     for _ in range(2):
         world.time.s += 1_000.0
-        before = len(ticks(world))
-        ticking(world, log, 6)
-        assert len(ticks(world)) >= before + 4, "they go on at once"
+        before = len(timers(world))
+        run_with_timers(world, log, 6)
+        assert len(timers(world)) >= before + 4, "they go on at once"
     world.killed(ListSource([log], cycle([5]), lambda _: None, endless=True), 3)
     log.records = trades(0, 1, 4).records
-    ticking(world, log, 6)
-    numbers, times = zip(*ticks(world), strict=True)
+    run_with_timers(world, log, 6)
+    numbers, times = zip(*timers(world), strict=True)
     assert numbers == tuple(range(1, len(numbers) + 1))
     assert np.diff(times).min() > 0
     assert np.diff(times).max() <= 2 * S, "a restart is no silence"
 
 
-def test_a_tick_finds_an_episode_due_and_another_one_over(tmp_path: Path) -> None:
-    world = World(tmp_path / "store", ticks_every_s=1.0)
-    ticking(world, trades(0), 16)
+def test_a_timer_finds_an_episode_due_and_another_one_over(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", timer_every_s=1.0)
+    run_with_timers(world, trades(0), 16)
     rows = world.ask("SELECT transition, ts_event_ns, body FROM outbox WHERE rule = 'held' ORDER BY n")
     assert [row[0] for row in rows] == ["fired", "resolved"]
     assert [(row[1] - T0) / S for row in rows] == [3.0, 11.0]

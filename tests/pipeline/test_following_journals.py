@@ -17,10 +17,10 @@ def log_of(count: int = 200, holes: float = 0.0) -> MemoryLog:
     return MemoryLog(LOG, market(count, seed=9, holes=holes))
 
 
-def test_ticks_stand_where_they_stood(tmp_path: Path) -> None:
-    """Two trades, silence in which ticks fire and resolve, and a trade behind it."""
+def test_timers_stand_where_they_stood(tmp_path: Path) -> None:
+    """Two trades, silence in which timers fire and resolve, and a trade behind it."""
     log = MemoryLog(LOG, records([(T0, trade(T0, 100.0)), (T0 + S, trade(T0 + S, 100.0))]), end=2)
-    world = World(tmp_path / "store", ticks_every_s=1.0, every_s=1e9)
+    world = World(tmp_path / "store", timer_every_s=1.0, every_s=1e9)
     later = Record(2, trade(T0 + 2 * S, 100.0), T0)
 
     def poll(number: int) -> None:
@@ -41,8 +41,8 @@ def test_ticks_stand_where_they_stood(tmp_path: Path) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
     world.seen.clear()
     world.run(ListSource([log], cycle([1])))
-    followed = [work for work in world.seen if not work.live]
-    assert [work.records for work in followed] == [
+    followed = [step for step in world.seen if not step.live]
+    assert [step.records for step in followed] == [
         count
         for entry in journal
         for count in ([1] * (entry[3] - entry[2] + 1) if entry[1] == "batch" else [0])
@@ -79,14 +79,14 @@ def test_records_that_were_compacted_away_inside_a_range_change_nothing_where_th
     compacted = MemoryLog(LOG, [record for record in log.records if record.value is not None], end=40)
     world.run(ListSource([compacted], cycle([16])))
     assert world.dead() == dead
-    assert all(work.live is False for work in world.seen[-3:])
+    assert all(step.live is False for step in world.seen[-3:])
     (position,) = world.ask("SELECT position FROM checkpoints ORDER BY seq DESC LIMIT 1")[0]
     assert position == 40
 
 
 def test_a_task_whose_last_records_were_compacted_away_goes_live(tmp_path: Path) -> None:
     values = [(T0 + at * S, None if at >= 8 else trade(T0 + at * S, 100.0)) for at in range(10)]
-    world = World(tmp_path / "store", every_s=1e9, ticks_every_s=1.0)
+    world = World(tmp_path / "store", every_s=1e9, timer_every_s=1.0)
     world.killed(ListSource([MemoryLog(LOG, records(values))]), 2)
     compacted = MemoryLog(LOG, records(values)[:8], end=10)
 
@@ -99,7 +99,7 @@ def test_a_task_whose_last_records_were_compacted_away_goes_live(tmp_path: Path)
     engine = world.run(ListSource([compacted], on_poll=poll, endless=True), polls=8)
     assert [runner.live for runner in engine.runners.values()] == [True]
     assert world.seen[-1].task.watermark == T0 + 60 * S
-    assert any(work.live and work.records == 0 for work in world.seen), "there were ticks again"
+    assert any(step.live and step.records == 0 for step in world.seen), "there were timers again"
 
 
 def test_an_unreachable_source_does_not_pass_for_the_end_of_a_log(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_recovery_that_is_killed_recovers(tmp_path: Path) -> None:
     world.run(ListSource([log], cycle([50])))
     assert world.alerts() == whole.alerts()
     assert world.dead() == whole.dead()
-    (live,) = {work.task.partition: work.task for work in world.seen}.values()
+    (live,) = {step.task.partition: step.task for step in world.seen}.values()
     assert state_bytes(live, tmp_path) == state_bytes(whole.seen[-1].task, tmp_path)
 
 
@@ -134,7 +134,7 @@ def test_an_entry_that_this_version_cannot_follow_stops_it(kind: str, tmp_path: 
     (last,) = world.ask("SELECT max(seq) FROM journal")[0]
     world.ask("INSERT INTO journal (task_id, seq, kind) VALUES (1, ?, ?)", last + 1, kind)
     before = world.alerts()
-    with pytest.raises(TapewatchError, match=f"the journal holds a '{kind}' entry that this version cannot"):
+    with pytest.raises(TapewatchError, match=f"cannot replay the journal: it has an entry of kind '{kind}'"):
         world.run(ListSource([log_of(60)]))
     assert world.alerts() == before
 

@@ -106,9 +106,9 @@ def test_where_the_journal_cannot_be_folded_again_the_task_starts_afresh(tmp_pat
     assert gaps(world) == [(60, 69)]
 
 
-def test_a_journal_of_ticks_alone_is_followed_before_a_gap(tmp_path: Path) -> None:
+def test_a_journal_of_timers_alone_is_followed_before_a_gap(tmp_path: Path) -> None:
     log = MemoryLog(LOG, records([(T0 + at * S, trade(T0 + at * S, 100.0)) for at in range(2)]))
-    world = World(tmp_path / "store", every_s=1e9, ticks_every_s=1.0)
+    world = World(tmp_path / "store", every_s=1e9, timer_every_s=1.0)
     world.run(ListSource([log]))
 
     def poll(_: int) -> None:

@@ -13,21 +13,23 @@ from pathlib import Path
 import pytest
 from drift_market import drift_plan, hours
 from fakes.alert_bodies import commit
+from fakes.delivering import receiver_set
 from fakes.exposition import fetch, lint, value
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, market, records, trade
 from pipeline_world import RULES, World, cycle, plan_of
 
-from alerts.contracts import RetryableError
+from alerts.receivers.receiver import RetryableError
 from streamer.errors import TapewatchError
 from streamer.messages.records import Partition
 from streamer.notify.notifier import Notifier
+from streamer.notify.sender import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer
 from streamer.serve.server import serving
 from streamer.store.database import Database, open_store
-from streamer.store.mutes import StoreMutes
+from streamer.store.silences import StoreSilences
 
 FREE = ("127.0.0.1", 0)
 S = 1_000_000_000
@@ -131,7 +133,7 @@ def test_labels_that_are_known_are_there_before_anything_happens(service: Servic
 def test_everything_that_happened_is_counted(service: Service) -> None:
     service.work()
     seen = service.world.seen
-    transitions = [each for work in seen for each in work.outcome.transitions]
+    transitions = [each for step in seen for each in step.outcome.transitions]
     assert len(transitions) > 50
     for each in transitions:
         same = {"rule": each.rule, "severity": each.severity, "transition": each.transition}
@@ -140,8 +142,8 @@ def test_everything_that_happened_is_counted(service: Service) -> None:
     fired = sum(each.transition == "fired" for each in transitions)
     assert service.value("tapewatch_event_to_decision_seconds_count") == fired
     assert service.value("tapewatch_records_total", topic="trades") == 3_000
-    assert service.value("tapewatch_batch_seconds_count") == sum(work.records > 0 for work in seen)
-    statuses = [status for work in seen for each in work.outcome.scores for status in each.status]
+    assert service.value("tapewatch_batch_seconds_count") == sum(step.records > 0 for step in seen)
+    statuses = [status for step in seen for each in step.outcome.scores for status in each.status]
     assert service.value("tapewatch_scored_events_total") == len(statuses)
     ready = sum(status == 1 for status in statuses)
     assert service.value("tapewatch_scored_events_total", status="ready") == ready
@@ -258,25 +260,13 @@ class Broken:
         raise RetryableError("http_503", everything=True)
 
 
-class Ops:
-    """Everything goes to one."""
-
-    def receivers(self, body: object) -> tuple[str, ...]:
-        return ("ops",)
-
-
 def test_health_goes_by_the_notify_half_and_tells_no_secrets(service: Service) -> None:
-    notifier = Notifier(
-        service.database,
-        Ops(),
-        {"ops": Broken()},
-        service.world.time,
-        watch=service.observer.metrics.delivery,
-    )
+    context = SenderContext(service.database, service.world.time, watch=service.observer.metrics.delivery)
+    notifier = Notifier(receiver_set({"ops": Broken()}), context)
     service.observer.follow(notifier)
     notifier.start()
     commit(service.database, ("a", 0))
-    StoreMutes(service.database).mute("big", 2_000.0, 1_000.0)
+    StoreSilences(service.database).mute("big", 2_000.0, 1_000.0)
     notifier.wake()
     assert not notifier.stop(0.5)
     service.work()
@@ -293,7 +283,7 @@ def test_other_pages_and_the_store_in_trouble(service: Service) -> None:
     assert service.get("/")[0] == 404
     assert service.get("/metrics?x=1")[0] == 200
     with service.database.write() as connection:
-        connection.exec_driver_sql("DROP TABLE mutes")
+        connection.exec_driver_sql("DROP TABLE silences")
     assert service.get("/metrics") == (500, "the store does not answer\n")
     assert service.get("/healthz")[0] == 200
 
@@ -304,7 +294,8 @@ def test_an_address_in_use_is_one_clear_line(service: Service) -> None:
         pass
     host, port = service.address
     assert str(raised.value) == (
-        f"serve.address: {host}:{port} is in use: stop what listens there, or give another address, or off"
+        f"serve.address: {host}:{port} is in use: "
+        "stop the process that listens there, or set another address, or off"
     )
     assert raised.value.exit_code == 1
 

@@ -18,7 +18,7 @@ from streamer.decoding.formats import DecodeContext
 from streamer.messages.outcome import NearMiss
 from streamer.messages.records import Record
 from streamer.pipeline.state import restore, snapshot
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 from streamer.store.database import open_store
 from streamer.store.near_misses import Keeping, forget_near_misses, near_misses
 from streamer.store.queries import AlertFilter
@@ -32,7 +32,7 @@ HELD = "\n  long: {when: size > 5, on: trade, for: 4s, clear: 1s}\n"
 AT_ONCE = "\n  once: {when: size > 5, on: trade, clear: 1s}\n"
 
 
-def fold(rules: str, steps: list[Record | Tick], sizes: list[int], put_away: bool = False) -> list[NearMiss]:
+def fold(rules: str, steps: list[Record | Timer], sizes: list[int], put_away: bool = False) -> list[NearMiss]:
     plan = plan_of(rules, "")
     feed = plan.feed("trades")
     assert feed is not None
@@ -47,7 +47,7 @@ def fold(rules: str, steps: list[Record | Tick], sizes: list[int], put_away: boo
             task = restore(plan, LOG, snapshot(task)) if put_away else task
 
     for at, step in enumerate(steps):
-        if isinstance(step, Tick):
+        if isinstance(step, Timer):
             flush()
             found += task.step(step).near_misses
             continue
@@ -58,7 +58,7 @@ def fold(rules: str, steps: list[Record | Tick], sizes: list[int], put_away: boo
     return found
 
 
-def sizes_at(*pairs: tuple[float, float]) -> list[Record | Tick]:
+def sizes_at(*pairs: tuple[float, float]) -> list[Record | Timer]:
     """Trades of these sizes at these seconds."""
     return list(records([(T0 + int(at * S), trade(T0 + int(at * S), 100.0, size)) for at, size in pairs]))
 
@@ -130,12 +130,12 @@ EVENTS = st.lists(
 def test_cuts_and_restores_change_nothing(
     events: list[tuple[str, str, float, float]], sizes: list[int]
 ) -> None:
-    now, number, steps = T0, 0, list[Record | Tick]()
+    now, number, steps = T0, 0, list[Record | Timer]()
     for at, (kind, symbol, size, seconds) in enumerate(events):
         now += int(seconds * S)
         if kind == "tick":
             number += 1
-            steps.append(Tick(number, now))
+            steps.append(Timer(number, now))
         else:
             value = trade(now, 1.0, size, symbol) if kind == "trade" else quote(now, 1.0, 2.0, symbol)
             steps.append(Record(at, value, now))
@@ -147,7 +147,7 @@ def test_cuts_and_restores_change_nothing(
     for miss in whole:
         about = json.loads(miss.body)["near_miss"]
         spaced[about["rule"], about["symbol"]] = spaced.get((about["rule"], about["symbol"]), 0) + 1
-    times = [int(step.ts_ns if isinstance(step, Tick) else step.timestamp) for step in steps]
+    times = [int(step.ts_ns if isinstance(step, Timer) else step.timestamp) for step in steps]
     clock = max(times, default=0) - min(times, default=0)
     assert all(count <= clock // (10 * S) + 1 for count in spaced.values())
 

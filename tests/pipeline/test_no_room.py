@@ -8,7 +8,7 @@ from pipeline_world import plan_of
 
 from streamer.decoding.formats import DecodeContext
 from streamer.messages.batch import Decoded
-from streamer.pipeline.task import Task, Tick
+from streamer.pipeline.task import Task, Timer
 
 PLAN = plan_of(max_instruments=1_000)
 
@@ -20,9 +20,9 @@ def trades(count: int) -> Decoded:
     return feed.format.decode(records(found), DecodeContext(LOG.topic, feed.venue))
 
 
-@pytest.mark.parametrize("next_one", [trades(600), trades(3), Tick(1, T0 + 700 * S)])
+@pytest.mark.parametrize("next_one", [trades(600), trades(3), Timer(1, T0 + 700 * S)])
 def test_room_is_made_before_anything_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch, next_one: Decoded | Tick
+    monkeypatch: pytest.MonkeyPatch, next_one: Decoded | Timer
 ) -> None:
     task, untroubled = Task(PLAN, LOG), Task(PLAN, LOG)
     for each in (task, untroubled):

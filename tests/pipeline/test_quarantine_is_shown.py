@@ -12,7 +12,8 @@ from streamer.config.load import load_text
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.rule_states import RuleState, rule_states
 from streamer.pipeline.state import status_document
-from streamer.sources.files.file_source import FileInput, FileSource
+from streamer.sources.files.file_records import FileInput
+from streamer.sources.files.file_source import FileSource
 
 MODEL = """
 class Fails:
@@ -43,11 +44,11 @@ def test_a_quarantined_model_is_shown_with_its_reason(
     plan = compile_plan(config)
     tasks = []
     source = FileSource([FileInput(captures / "spot_btcusdt.gz", "ns")], 500, 2000)
-    tally = replay(plan, source, batch_size=500, watch=lambda work: tasks.append(work.task))
+    tally = replay(plan, source, batch_size=500, watch=lambda step: tasks.append(step.task))
     said = "RuntimeError: no such luck"
     assert tally.quarantined == {"mine": {"binance BTCUSDT": said}}
     assert f"quarantined: mine for binance BTCUSDT: {said}" in summary(tally, {}).splitlines()
-    assert rule_states(plan, [status_document(tasks[-1])], ticks=True) == [
+    assert rule_states(plan, [status_document(tasks[-1])], timers=True) == [
         RuleState(
             "odd",
             "warming",

@@ -65,7 +65,7 @@ def test_the_decision_holds_every_rarity(whole: World) -> None:
 
 def test_a_score_row_has_its_rarity_once_that_is_warm(whole: World) -> None:
     at, score = COLUMNS.index("rarity_s"), COLUMNS.index("score")
-    rows = [row for work in whole.seen for row in score_rows(work.task, work.outcome)]
+    rows = [row for step in whole.seen for row in score_rows(step.task, step.outcome)]
     mine = [row for row in rows if row[COLUMNS.index("detector")] == "far"]
     scored = [row for row in mine if row[score] is not None]
     assert [row[at] is None for row in scored[:256]] == [True] * 256
@@ -76,8 +76,8 @@ def test_a_score_row_has_its_rarity_once_that_is_warm(whole: World) -> None:
 
 def rarities(world: World) -> dict[tuple[str, int, int], set[bytes]]:
     found: dict[tuple[str, int, int], set[bytes]] = {}
-    for work in world.seen:
-        for part in work.outcome.scores:
+    for step in world.seen:
+        for part in step.outcome.scores:
             for row in range(len(part.slot)):
                 key = (part.detector, int(part.offset[row]), int(part.index[row]))
                 found.setdefault(key, set()).add(part.rarity[row].tobytes())
@@ -117,9 +117,9 @@ def test_check_says_what_a_rarity_still_waits_for() -> None:
         "seen": ["price"], "instruments": 2, "detectors": {"tape": counts, "far": counts},
         "rarities": {"tape": 2, "far": 0},
     }  # fmt: skip
-    (state,) = rule_states(plan, [status], ticks=True)
+    (state,) = rule_states(plan, [status], timers=True)
     assert (state.state, state.reason) == ("warming", "far.rarity is ready for 0 of 2 instruments")
     status["rarities"] = {"tape": 0, "far": 2}
-    assert rule_states(plan, [status], ticks=True)[0].state == "active"
+    assert rule_states(plan, [status], timers=True)[0].state == "active"
     del status["rarities"]
-    assert rule_states(plan, [status], ticks=True)[0].state == "warming"
+    assert rule_states(plan, [status], timers=True)[0].state == "warming"

@@ -15,10 +15,10 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, MS, T0, S, market, records, trade
 from pipeline_world import World, cycle, plan_of
 
-from streamer.app.replay import Tally, replay
+from streamer.app.replay import ReplayTotals, replay
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.sources.paced_source import PacedSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
 from streamer.sources.recording.recording_writer import RecordingWriter
@@ -67,12 +67,12 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
     path = tmp_path / f"all{suffix}"
     with RecordingWriter(path, partitions) as out:
         for number, steps in enumerate(parts):
-            offset = ticks = 0
+            offset = timers = 0
             for step in steps:
                 if isinstance(step, int):
-                    ticks += 1
-                    out.tick(number, ticks, step)
-                    expected.append((partitions[number][0], (ticks, step)))
+                    timers += 1
+                    out.timer(number, timers, step)
+                    expected.append((partitions[number][0], (timers, step)))
                 else:
                     value, timestamp, key, headers, hop = step
                     offset += hop
@@ -89,16 +89,16 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
     for chunk in found.chunks:
         assert len(chunk.records) <= batch_size
         flat += [(chunk.partition, record) for record in chunk.records]
-        if chunk.tick is not None:
-            flat.append((chunk.partition, (chunk.tick_number, chunk.tick)))
+        if chunk.timer_ns is not None:
+            flat.append((chunk.partition, (chunk.timer_number, chunk.timer_ns)))
     assert flat == expected
 
 
-def folded(source: Source, batch_size: int = 9) -> tuple[Tally, list[bytes]]:
+def folded(source: Source, batch_size: int = 9) -> tuple[ReplayTotals, list[bytes]]:
     bodies: list[bytes] = []
 
-    def watch(work: Work) -> None:
-        bodies.extend(transition.body for transition in work.outcome.transitions)
+    def watch(step: StepResult) -> None:
+        bodies.extend(transition.body for transition in step.outcome.transitions)
 
     return replay(plan_of(), source, batch_size=batch_size, watch=watch), bodies
 
@@ -110,7 +110,7 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
         for number in range(3):
             for record in kept:
                 out.record(number, record)
-    tally, bodies = folded(RecordingSource(tmp_path / "all.jsonl", 50))
+    totals, bodies = folded(RecordingSource(tmp_path / "all.jsonl", 50))
     alone: list[bytes] = []
     dead: dict[str, int] = {}
     late = 0
@@ -122,12 +122,12 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
             dead[reason] = dead.get(reason, 0) + count
     assert bodies == alone
     assert len({json.loads(body)["id"] for body in bodies}) == sum(b'"fired"' in body for body in bodies)
-    assert (tally.dead, tally.late, tally.records) == (dead, late, 360)
+    assert (totals.dead, totals.late, totals.records) == (dead, late, 360)
 
 
 def test_what_ran_live_is_what_its_recording_gives(tmp_path: Path) -> None:
     logs = [MemoryLog(LOG, market(200, seed=62, holes=0.1)), MemoryLog(OTHER._replace(incarnation="s"), [])]
-    world = World(tmp_path / "store", ticks_every_s=1.0, keep_all=True)
+    world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True)
 
     def poll(_: int) -> None:
         world.time.s += 1.5
@@ -144,7 +144,7 @@ def test_a_limit_counts_records(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "r.jsonl", [(LOG, 0)]) as out:
         for record in records([(T0, b"{}")] * 10):
             out.record(0, record)
-            out.tick(0, record.offset + 1, T0)
+            out.timer(0, record.offset + 1, T0)
     found = Collector(RecordingSource(tmp_path / "r.jsonl", 4, limit=7))
     assert sum(len(chunk.records) for chunk in found.chunks) == 7
 
@@ -172,15 +172,15 @@ GOOD = b'{"p":0,"o":0,"v":"x"}'
             ":2: not a line of a recording: partition 1 is not in the header",
         ),
         ([HEADER, b'{"p":-1,"o":0,"v":"x"}'], ":2: not a line of a recording"),
-        ([HEADER, b'{"p":0,"o":0}'], ":2: not a line of a recording: neither a record nor a tick"),
-        ([HEADER, b'{"p":0,"tick":1}'], ":2: not a line of a recording: neither a record nor a tick"),
+        ([HEADER, b'{"p":0,"o":0}'], ":2: not a line of a recording: neither a record nor a timer"),
+        ([HEADER, b'{"p":0,"tick":1}'], ":2: not a line of a recording: neither a record nor a timer"),
         ([HEADER, b'{"p":0,"o":0,"v":7}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":{"b64":"%%"}}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":"0","v":"x"}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","t":1e300}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","h":[["a"]]}'], ":2: not a line of a recording"),
         ([HEADER, b'{"p":0,"o":0,"v":"x","what":1}'], ":2: not a line of a recording"),
-        ([HEADER, GOOD, GOOD], ":3: not a line of a recording: offset 0 stands behind 0"),
+        ([HEADER, GOOD, GOOD], ":3: not a line of a recording: offset 0 follows offset 0"),
     ],
 )
 def test_a_broken_recording_is_told_in_one_line(lines: list[bytes], problem: str, tmp_path: Path) -> None:
@@ -245,12 +245,12 @@ def test_at_a_great_speed_records_travel_together() -> None:
     assert len(found.chunks) <= 8
 
 
-def test_recorded_ticks_are_let_through_in_their_place(tmp_path: Path) -> None:
+def test_recorded_timers_are_let_through_in_their_place(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "r.jsonl", [(LOG, 0)]) as out:
         for record in records([(T0, b"{}")] * 6):
             out.record(0, record)
             if record.offset % 2:
-                out.tick(0, record.offset, T0 + record.offset)
+                out.timer(0, record.offset, T0 + record.offset)
     plain = Collector(RecordingSource(tmp_path / "r.jsonl", 1))
     slow = Collector(PacedSource(RecordingSource(tmp_path / "r.jsonl", 1), 10.0))
 
@@ -258,15 +258,15 @@ def test_recorded_ticks_are_let_through_in_their_place(tmp_path: Path) -> None:
         flat: list[object] = []
         for chunk in found.chunks:
             flat += [record.offset for record in chunk.records]
-            if chunk.tick is not None:
-                flat.append((chunk.tick, chunk.tick_number))
+            if chunk.timer_ns is not None:
+                flat.append((chunk.timer_ns, chunk.timer_number))
         return flat
 
     assert order(slow) == order(plain)
 
 
 def test_a_pace_without_times_to_go_by_is_refused() -> None:
-    with pytest.raises(TapewatchError, match="no timestamps that a speed could go by"):
+    with pytest.raises(TapewatchError, match="no timestamps, which a speed needs"):
         Collector(paced([(int(NO_TIME), b"{}")] * 300, 1.0))
     few = [(int(NO_TIME), b"{")] * 3 + [(T0, b"{}")] * 300
     assert sum(len(chunk.records) for chunk in Collector(paced(few, 1.0)).chunks) == 303

@@ -112,7 +112,7 @@ def test_every_partition_turns_and_so_do_those_that_come_later(tmp_path: Path) -
 
         read.on_poll = on_poll
         engine.run(lambda: False)
-    assert {work.task.plan.config_hash for work in world.seen[-3:]} == {plan_of(OTHER_MOVE).config_hash}
+    assert {step.task.plan.config_hash for step in world.seen[-3:]} == {plan_of(OTHER_MOVE).config_hash}
     kinds = {task: [entry[1] for entry in world.journal(task)] for task in (1, 2, 3)}
     assert [kinds[task].count("reload") for task in (1, 2, 3)] == [1, 1, 0]
     assert len(world.ask("SELECT * FROM configs")) == 2

@@ -124,7 +124,11 @@ def test_changed_detectors_warm_anew_and_all_else_stays_warm(tmp_path: Path) -> 
     world.plan = plan_of(detectors=OTHER_TAPE)
     after = world.run(source(), polls=0).runners[LOG].task
     assert after.slots.instruments == before.slots.instruments
-    assert (after.watermark, after.late, after.seen) == (before.watermark, before.late, before.seen)
+    assert (after.watermark, after.late, after.fields_seen) == (
+        before.watermark,
+        before.late,
+        before.fields_seen,
+    )
     assert not after.status["tape"].any()
     kept, left = snapshot(before).arrays, snapshot(after).arrays
     same = {
@@ -156,7 +160,7 @@ def test_back_and_forth_and_a_damaged_checkpoint_in_between(tmp_path: Path) -> N
 def test_what_the_detect_part_does_not_hold_is_no_reload(tmp_path: Path) -> None:
     world = World(tmp_path / "store")
     world.run(source(), polls=3)
-    world.batch_size, world.every_s, world.ticks_every_s = 100, 60.0, 5.0
+    world.batch_size, world.every_s, world.timer_every_s = 100, 60.0, 5.0
     world.run(source(), polls=3)
     assert {entry[1] for entry in world.journal()} == {"batch"}
 

@@ -14,7 +14,7 @@ from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import CONFIG, DETECTORS, World, cycle, plan_of
 
 from alerts.durations import spoken
-from alerts.language.asked import asked_rates
+from alerts.language.rarity_rates import rarity_rates
 from streamer.messages.records import Partition
 from streamer.pipeline.rule_rates import rule_rates
 from streamer.pipeline.state import restore, snapshot, status_document
@@ -52,11 +52,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> World:
 def lived_by_hand(world: World) -> float:
     """Seconds of instruments from their first rarity on, by every score that was given."""
     times: dict[tuple[Partition, int], list[int]] = {}
-    for work in world.seen:
-        for part in work.outcome.scores:
+    for step in world.seen:
+        for part in step.outcome.scores:
             if part.detector == "far":
                 for slot, ts in zip(part.slot[part.status == 1], part.ts[part.status == 1], strict=True):
-                    times.setdefault((work.task.partition, int(slot)), []).append(int(ts))
+                    times.setdefault((step.task.partition, int(slot)), []).append(int(ts))
     lived = 0.0
     for found in times.values():
         clock = np.maximum.accumulate(np.array(found))
@@ -83,12 +83,12 @@ def test_alerts_and_time_are_those_counted_by_hand(ran: World) -> None:
     assert fired["rare"] > 3
     assert fired["big"] > 3
     assert (rare.rule, rare.fired, big.rule, big.fired) == ("rare", fired["rare"], "big", fired["big"])
-    assert rare.lived_s["far"] == pytest.approx(lived)
-    assert rare.due == pytest.approx(lived / 20)
-    assert rare.a_day == pytest.approx(fired["rare"] / (lived / 86_400))
+    assert rare.instrument_s["far"] == pytest.approx(lived)
+    assert rare.expected == pytest.approx(lived / 20)
+    assert rare.per_day == pytest.approx(fired["rare"] / (lived / 86_400))
     watched = max(watched_by_hand(log) for log in logs())
     assert big.watched_s == pytest.approx(watched)
-    assert big.a_day == pytest.approx(fired["big"] / (watched / 86_400))
+    assert big.per_day == pytest.approx(fired["big"] / (watched / 86_400))
 
 
 def test_check_prints_them(ran: World, tmp_path: Path) -> None:
@@ -167,4 +167,4 @@ def test_a_checkpoint_from_before_there_were_any_counts_from_then_on(ran: World)
 )
 def test_what_a_condition_asks_for(condition: str, asked: list[tuple[str, float]]) -> None:
     (rule,) = plan_of(f'\n  r: {{when: "{condition}"}}\n').rules
-    assert list(map(tuple, asked_rates(rule.condition.predicate))) == asked
+    assert list(map(tuple, rarity_rates(rule.condition.predicate))) == asked

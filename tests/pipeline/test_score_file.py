@@ -16,10 +16,11 @@ from streamer.messages.batch import Instrument
 from streamer.messages.outcome import Outcome, Scores
 from streamer.messages.records import Partition
 from streamer.pipeline.export import ScoreFile
-from streamer.pipeline.runner import Work
+from streamer.pipeline.runner import StepResult
 from streamer.pipeline.scores import COLUMNS
 from streamer.pipeline.task import Task
-from streamer.sources.files.file_source import FileInput, FileSource
+from streamer.sources.files.file_records import FileInput
+from streamer.sources.files.file_source import FileSource
 
 SYMBOLS = ["BTC", 'quo"te,', "Жук"]
 
@@ -43,9 +44,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     lines, rows = folder / "scores.jsonl", folder / "scores.csv"
     with ScoreFile(lines) as first, ScoreFile(rows) as second:
 
-        def watch(work: Work) -> None:
-            first.write(work)
-            second.write(work)
+        def watch(step: StepResult) -> None:
+            first.write(step)
+            second.write(step)
 
         replay(plan_of(), FileSource([FileInput(source)], 70), batch_size=70, watch=watch)
     return lines, rows
@@ -89,7 +90,7 @@ def test_numbers_beyond_all_bounds_are_written_as_python_reads_them(tmp_path: Pa
         status=np.ones(3, np.int8),
     )
     with ScoreFile(tmp_path / "s.jsonl") as out:
-        out.write(Work(task, 3, Outcome(scores=(scores,)), live=True))
+        out.write(StepResult(task, 3, Outcome(scores=(scores,)), live=True))
     found = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert [(row["score"], row["rarity_s"]) for row in found] == [
         (float("inf"), float("-inf")), (1e-17, 1e300), (None, 0.1),

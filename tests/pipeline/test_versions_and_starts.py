@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import Crash, World, cycle
 
 from streamer.errors import TapewatchError
-from streamer.messages.fold_version import code_version
+from streamer.messages.fold_version import FOLD_VERSION, CodeVersion, code_version
 from streamer.messages.records import Partition
 
 RECORDS = market(150, seed=31)
@@ -22,14 +24,23 @@ def source(size: int = 30) -> ListSource:
     return ListSource([MemoryLog(LOG, RECORDS)], cycle([size]))
 
 
-def test_a_journal_of_another_version_is_not_folded_unless_that_is_wanted(tmp_path: Path) -> None:
+def left_by(stored: str, folder: Path) -> World:
+    """A store with a pending journal that says it was written by this version."""
+    world = World(folder, every_s=1e9)
+    world.killed(source(), 3)
+    world.ask("UPDATE tasks SET code_version = ?", stored)
+    return world
+
+
+def test_a_journal_of_another_fold_is_not_folded_unless_that_is_wanted(tmp_path: Path) -> None:
     whole = World(tmp_path / "whole")
     whole.run(source())
-    world = World(tmp_path / "store", every_s=1e9)
-    world.killed(source(), 3)
-    world.ask("UPDATE tasks SET code_version = '0.0.9+fold0'")
+    world = left_by("0.0.9+fold0", tmp_path / "store")
     with pytest.raises(
-        TapewatchError, match=r"written by tapewatch 0\.0\.9\+fold0, this is .*SIGTERM.*--accept-rederivation"
+        TapewatchError,
+        match=r"journal of trades\[0\] was written by tapewatch 0\.0\.9 with fold version 0; this is "
+        rf"tapewatch \S+ with fold version {FOLD_VERSION}: let that version, or another with fold version 0, "
+        r"stop cleanly \(SIGTERM\).*--accept-rederivation",
     ):
         world.run(source())
     world.accept = True
@@ -38,6 +49,53 @@ def test_a_journal_of_another_version_is_not_folded_unless_that_is_wanted(tmp_pa
     world.run(source())
     assert world.ask("SELECT code_version FROM tasks") == [(code_version(),)]
     assert world.alerts() == whole.alerts()
+
+
+@pytest.mark.parametrize("package", ["0.1.0", "0", "9.9.9rc1.dev2+local.1", "1.0+fold9"])
+def test_a_journal_of_this_fold_is_folded_whichever_package_wrote_it(package: str, tmp_path: Path) -> None:
+    whole = World(tmp_path / "whole")
+    whole.run(source())
+    world = left_by(f"{package}+fold{FOLD_VERSION}", tmp_path / "store")
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+    assert world.ask("SELECT code_version FROM tasks") == [(code_version(),)]
+
+
+UNREADABLE = [
+    "",
+    "0.1.0",
+    f"+fold{FOLD_VERSION}",
+    f"0.1.0+fold{FOLD_VERSION} ",
+    f"0.1.0+fold0{FOLD_VERSION}",
+    f"0.1.0+fold{FOLD_VERSION}\n",
+    f"0.1.0+fold-{FOLD_VERSION}",
+    f"0.1.0+fold{FOLD_VERSION}.0",
+    "0.1.0+fold\N{ARABIC-INDIC DIGIT THREE}",
+    "0.1.0+fold" + "9" * 5_000,
+]
+
+
+@pytest.mark.parametrize("stored", UNREADABLE, ids=range(len(UNREADABLE)))
+def test_a_journal_whose_writer_cannot_be_read_counts_as_another_folds(stored: str, tmp_path: Path) -> None:
+    world = left_by(stored, tmp_path / "store")
+    with pytest.raises(TapewatchError) as refused:
+        world.run(source())
+    assert f"was written by {stored!r}, which names no fold version; this is tapewatch " in str(refused.value)
+    assert "let the version that wrote it stop cleanly (SIGTERM)" in str(refused.value)
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1),
+    st.integers(0, 10**9 - 1),
+)
+def test_what_is_written_beside_a_journal_is_read_back(package: str, fold: int) -> None:
+    assert CodeVersion.parse(f"{package}+fold{fold}") == (package, fold)
+
+
+@given(st.text())
+def test_any_stored_text_is_read_or_is_not_a_version(stored: str) -> None:
+    found = CodeVersion.parse(stored)
+    assert found is None or f"{found.package}+fold{found.fold}" == stored
 
 
 def test_another_version_goes_on_from_a_clean_stop(tmp_path: Path) -> None:
@@ -62,7 +120,7 @@ def test_a_state_that_this_version_cannot_take_up_is_refused_in_words(tmp_path: 
     world.ask(
         "UPDATE checkpoints SET sha256 = ?, code_version = '9+fold9'", hashlib.sha256(other).hexdigest()
     )
-    with pytest.raises(TapewatchError, match=r"trades\[0\] was written by tapewatch 9\+fold9, and this one"):
+    with pytest.raises(TapewatchError, match=r"trades\[0\] was written by tapewatch 9 with fold version 9;"):
         world.run(source())
 
 
@@ -73,7 +131,7 @@ def test_a_configuration_that_means_nothing_to_this_version_is_refused_in_words(
     with pytest.raises(TapewatchError, match="does not hold configuration old"):
         world.run(source())
     world.ask("INSERT INTO configs VALUES ('old', ?, 0)", json.dumps({"version": 99}))
-    with pytest.raises(TapewatchError, match="means nothing to this version"):
+    with pytest.raises(TapewatchError, match="cannot read a configuration in the store"):
         world.run(source())
 
 
@@ -100,8 +158,8 @@ def test_start_is_asked_once_and_for_all_partitions_together(tmp_path: Path) -> 
     world.run(ListSource(grown))
     assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30), (3, 0), (4, 0)]
     consumed = dict.fromkeys(range(5), 0)
-    for work in world.seen:
-        consumed[work.task.partition.partition] += work.records
+    for step in world.seen:
+        consumed[step.task.partition.partition] += step.records
     assert consumed == {0: 10, 1: 10, 2: 10, 3: 40, 4: 40}
 
 
@@ -126,5 +184,5 @@ def test_what_the_store_knows_goes_before_what_start_says(tmp_path: Path) -> Non
     world.run(ListSource([log], cycle([2])), polls=2)
     log.start = 10
     world.run(ListSource([log]))
-    assert [work.records for work in world.seen] == [2, 2, 2]
-    assert sum(work.records for work in world.seen) == 6
+    assert [step.records for step in world.seen] == [2, 2, 2]
+    assert sum(step.records for step in world.seen) == 6

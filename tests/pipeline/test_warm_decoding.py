@@ -41,7 +41,7 @@ for feed in plan.feeds:
     taken = 0
     for events in (own, market, public, table):
         block = RecordBlock.of([Record(n, json.dumps(event).encode(), 5) for n, event in enumerate(events)])
-        taken += len(feed.format.columns(block, DecodeContext("ALFA_1.csv.gz", "v")).taken.place)
+        taken += len(feed.format.columns(block, DecodeContext("ALFA_1.csv.gz", "v")).events.place)
     assert taken == len(symbols), taken
 assert compiled() == before
 """

@@ -1,4 +1,4 @@
-"""What a parser of fetched record batches says, taken as the consumer takes it."""
+"""Everything a parser of fetched record batches returns, taken as the consumer takes it."""
 
 from __future__ import annotations
 
@@ -25,52 +25,52 @@ class Aborted(NamedTuple):
     producer_id: int
 
 
-class Said(NamedTuple):
+class ParserResult(NamedTuple):
     records: list[Record]
     position: int
     epoch: int
     error: str
 
 
-def said(
+def parse(
     parser: type,
     data: bytes,
     *,
     offset: int = 0,
     aborted: Sequence[Aborted] = (),
     committed: bool = True,
-    at_once: Sequence[int | None] = (None,),
-) -> Said:
-    """All it says, taking so many at a time, again and again."""
+    take_sizes: Sequence[int | None] = (None,),
+) -> ParserResult:
+    """Take everything, with these limits in turn."""
     level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
     made = parser(
         offset, HERE, MemoryRecords(data), isolation_level=level, aborted_transactions=list(aborted)
     )
-    found: list[Any] = []
+    taken_records: list[Any] = []
     error = ""
-    counts = cycle(at_once)
+    counts = cycle(take_sizes)
     try:
         while made:
             count = next(counts)
             taken = made.take(count)
             assert count is None or len(taken) <= count
-            found.extend(taken)
+            taken_records.extend(taken)
     except Exception as raised:
         error = f"{type(raised).__name__}: {raised}"
-    chunks = list(chunks_of(Partition("made-up", "", 0), found))
+    chunks = list(chunks_of(Partition("made-up", "", 0), taken_records))
     for chunk in chunks:
         if isinstance(chunk.records, RecordBlock):
             assert (np.diff(chunk.records.offset) > 0).all()
     records = [record for chunk in chunks for record in chunk.records]
-    return Said(records, made.next_fetch_offset, made.leader_epoch, error)
+    return ParserResult(records, made.next_fetch_offset, made.leader_epoch, error)
 
 
-def same(data: bytes, **how: Any) -> Said:
-    """What both parsers say of these bytes, which is the same.
+def compare(data: bytes, **how: Any) -> ParserResult:
+    """What both parsers make of these bytes, which must be the same.
 
-    But for what goes back behind where the fetch began, which kafka-python lets through.
+    Except records before the fetch offset, which kafka-python lets through.
     """
-    wanted, got = said(Fetcher.PartitionRecords, data, **how), said(RawPartitionRecords, data, **how)
+    wanted, got = parse(Fetcher.PartitionRecords, data, **how), parse(RawPartitionRecords, data, **how)
     offset = how.get("offset", 0)
     assert got.records == [record for record in wanted.records if record.offset >= offset]
     assert got.error == wanted.error

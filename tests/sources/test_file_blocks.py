@@ -14,7 +14,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scan.guarded import GuardedMemory
+from json_kernels.guarded import GuardedMemory
 
 from streamer.errors import TapewatchError
 from streamer.messages.record_block import PADDING, RecordBlock

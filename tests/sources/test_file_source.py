@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
+from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_settings import FileSourceSettings
-from streamer.sources.files.file_source import FileInput, FileRecords, FileSource, file_inputs, open_lines
+from streamer.sources.files.file_source import FileSource, file_inputs
+from streamer.sources.files.line_reader import Lines
 from streamer.sources.source import Source
 
 Compress = Callable[[bytes], bytes]
@@ -77,7 +79,7 @@ def test_a_source_reads_in_chunks_of_its_partition(tmp_path: Path) -> None:
         (one, [0, 1]), (one, [2, 3]), (one, [4]), (two, [0]),
     ]  # fmt: skip
     assert [(log.partition, log.first, log.start) for log in starts.logs] == [(one, 0, 0), (two, 0, 0)]
-    assert all(chunk.tick is None for chunk in chunks)
+    assert all(chunk.timer_ns is None for chunk in chunks)
     assert source.at_end() == frozenset()
 
 
@@ -202,7 +204,7 @@ def test_a_header_must_name_its_columns(tmp_path: Path, header: str) -> None:
 def test_lines_of_any_length_are_read(tmp_path: Path, ending: str, ends: bytes) -> None:
     lines = [b"a", b"b" * 1_000_000, b"", b"c" * ((1 << 24) + 5), b"d"]
     path = _write(tmp_path / f"some.jsonl{ending}", b"\n".join(lines) + ends)
-    with open_lines(path) as found:
+    with Lines(path) as found:
         assert [len(line) for line in found] == [1, 1_000_000, 0, 1 << 24, 1]
 
 
@@ -247,7 +249,7 @@ def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> 
         assert "holds no events" in _opened(_write(tmp_path / f"header.csv{ending}", "a,b\n"))
     (tmp_path / "bare.gz").write_bytes(b"")
     assert "holds no events" in _opened(tmp_path / "bare.gz")
-    assert "files ending in .parquet are not read" in _opened(tmp_path / "some.parquet")
+    assert ".parquet files are not supported" in _opened(tmp_path / "some.parquet")
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])

@@ -1,4 +1,4 @@
-"""Responses read into memory in which they stay: the same as kafka-python reads, however the bytes come."""
+"""Responses received into the memory where they stay: as kafka-python reads them, however the bytes come."""
 
 from __future__ import annotations
 
@@ -21,34 +21,48 @@ from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 from kafka.protocol.parser import KafkaProtocol
 
 from streamer.messages.record_block import PADDING
-from streamer.sources.kafka.fast.batch_blocks import in_place
-from streamer.sources.kafka.fast.frames import AT_ONCE, DIRECT, KEPT, Frame, FrameNetwork, Frames
-from streamer.sources.kafka.fast.frames_check import answers, fetched, framed, read, requests, why_not
+from streamer.sources.kafka.fast.batch_blocks import padded_view
+from streamer.sources.kafka.fast.frames import (
+    DIRECT_BYTES,
+    RECEIVE_BYTES,
+    VIEW_BYTES,
+    Frame,
+    FrameNetwork,
+    Frames,
+)
+from streamer.sources.kafka.fast.frames_check import (
+    encode,
+    fetch_response,
+    find_difference,
+    parse,
+    sample_requests,
+    sample_responses,
+)
 
 LARGE = bytes(range(256)) * 4_000
 
 
 @given(st.integers(4, 18), st.lists(st.integers(1, 9_000), max_size=12), st.integers(1, 20_000))
 def test_the_same_however_the_bytes_are_cut(version: int, cuts: list[int], rest: int) -> None:
-    left, pieces = b"".join(answers(version)), []
+    left, pieces = b"".join(sample_responses(version)), []
     for size in (*cuts, *([rest] * len(left))):
         pieces.append(left[:size])
         left = left[size:]
-    found = read(Frames, pieces, requests(version))
-    assert found == read(KafkaProtocol, pieces, requests(version))
+    found = parse(Frames, pieces, sample_requests(version))
+    assert found == parse(KafkaProtocol, pieces, sample_requests(version))
     assert [number for number, _ in found] == [0, 1, 2, 3]
 
 
 def test_batches_stay_where_they_were_received_and_small_ones_do_not() -> None:
     parser = Frames(client_id="test")
     parser.send_request(FetchRequest[12](), correlation_id=1)
-    ((_, response),) = parser.receive_bytes(fetched(12, 1, (LARGE, b"a" * (KEPT - 1), None)))
+    ((_, response),) = parser.receive_bytes(fetch_response(12, 1, (LARGE, b"a" * (VIEW_BYTES - 1), None)))
     large, small, none = (part.records for part in response.responses[0].partitions)
     assert isinstance(large, memoryview)
     assert bytes(large) == LARGE
     assert type(small) is bytes
     assert none is None
-    arena = in_place(large)
+    arena = padded_view(large)
     assert np.shares_memory(arena, np.frombuffer(large, np.uint8))
     assert len(arena) == len(LARGE) + PADDING
 
@@ -56,16 +70,16 @@ def test_batches_stay_where_they_were_received_and_small_ones_do_not() -> None:
 @pytest.mark.parametrize("behind", [0, 1, PADDING - 1, PADDING])
 def test_an_arena_is_copied_only_where_there_is_no_room_behind(behind: int) -> None:
     whole = np.arange(100 + behind, dtype=np.uint8)
-    arena = in_place(whole.data[50:100])
+    arena = padded_view(whole.data[50:100])
     assert arena[:50].tolist() == list(range(50, 100))
     assert len(arena) == 50 + PADDING
     assert np.shares_memory(arena, whole) == (behind == PADDING)
-    assert len(in_place(memoryview(bytes(7)))) == 7 + PADDING
+    assert len(padded_view(memoryview(bytes(7)))) == 7 + PADDING
 
 
 @pytest.mark.parametrize("kind", ["a byte short", "cut off", "another number", "too large", "nobody asked"])
 def test_what_is_wrong_is_wrong_in_both(kind: str) -> None:
-    answer = bytearray(fetched(12, 1, (b"abc",)))
+    answer = bytearray(fetch_response(12, 1, (b"abc",)))
     if kind == "a byte short":
         answer[answer.index(b"abc") - 1] = 0x7F
     elif kind == "cut off":
@@ -99,17 +113,17 @@ class _Fails(Frames):
 
 
 def test_a_difference_is_told() -> None:
-    assert why_not() is None
-    assert "responses differ" in str(why_not(_Forgets))
-    assert why_not(_Fails) == "AttributeError: no attribute '_size'"
+    assert find_difference() is None
+    assert "responses differ" in str(find_difference(_Forgets))
+    assert find_difference(_Fails) == "AttributeError: no attribute '_size'"
 
 
-BATCHES = (LARGE, b"a", LARGE[: DIRECT + 7])
-SIZE = len(fetched(11, 0, BATCHES))
+BATCHES = (LARGE, b"a", LARGE[: DIRECT_BYTES + 7])
+SIZE = len(fetch_response(11, 0, BATCHES))
 
 
 class Broker:
-    """On loopback, for one connection: it answers a fetch in pieces of these sizes, and what is left at last.
+    """On loopback, for one connection: it answers a fetch in pieces of these sizes, and the rest at last.
 
     Parameters
     ----------
@@ -142,8 +156,10 @@ class Broker:
             while size := stream.read(4):
                 key, version, number = struct.unpack(">hhi", stream.read(int.from_bytes(size, "big"))[:8])
                 if key == ApiVersionsRequest.API_KEY:
-                    to.sendall(framed(ApiVersionsResponse[version](error_code=0, api_keys=KEYS), number))
-                elif key == FetchRequest.API_KEY and not self._answer(to, fetched(11, number, BATCHES)):
+                    to.sendall(encode(ApiVersionsResponse[version](error_code=0, api_keys=KEYS), number))
+                elif key == FetchRequest.API_KEY and not self._answer(
+                    to, fetch_response(11, number, BATCHES)
+                ):
                     return
 
     def _answer(self, to: socket.socket, left: bytes) -> bool:
@@ -187,11 +203,11 @@ def check(found: list[Any]) -> None:
 
 
 def test_what_is_taken_at_once_holds_a_tls_record() -> None:
-    assert min(DIRECT, AT_ONCE) >= 16_384
+    assert min(DIRECT_BYTES, RECEIVE_BYTES) >= 16_384
 
 
 @pytest.mark.parametrize(
-    "sizes", [[], [1], [3, 2], [4], [AT_ONCE], [70_000, 1], [SIZE - 1], [SIZE - DIRECT - 5, 3]]
+    "sizes", [[], [1], [3, 2], [4], [RECEIVE_BYTES], [70_000, 1], [SIZE - 1], [SIZE - DIRECT_BYTES - 5, 3]]
 )
 def test_what_a_socket_brings(sizes: list[int]) -> None:
     with Broker(sizes) as port:

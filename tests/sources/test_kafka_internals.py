@@ -10,7 +10,7 @@ from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.structs import MemberState
 
-from streamer.sources.kafka.client_internals import Network, asked_at_once, join, resume
+from streamer.sources.kafka.client_internals import Network, join, prompt_metadata, resume
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_topics_are_asked_for_without_a_pause_only_where_somebody_waits(
         return metadata.ttl() - 1_000_000
 
     def fails() -> None:
-        with asked_at_once(consumer):
+        with prompt_metadata(consumer):
             assert topic in consumer.topics()
             assert pause_ms() <= 5
             raise KeyError

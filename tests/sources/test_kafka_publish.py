@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME
-from streamer.sources.kafka.publisher import Outgoing, merge_by_time, publish
+from streamer.sources.kafka.publisher import Outgoing, PublishTarget, SendPace, merge_by_time, publish
 
 NOON_NS = 1_723_118_400_000_000_000
 MS = 1_000_000
@@ -39,8 +39,8 @@ def test_times_keys_and_order_are_kept(broker: str, topic_factory: Callable[...,
     settings = settings_for(broker)
     records = outgoing(2000, step_ns=1_234_567)
     progress: list[int] = []
-    first = publish(records[:1000], settings, topic, progress=progress.append)
-    second = publish(records[1000:], settings, topic)
+    first = publish(records[:1000], PublishTarget(settings, topic), progress=progress.append)
+    second = publish(records[1000:], PublishTarget(settings, topic))
     assert sum(first.values()) + sum(second.values()) == 2000
     assert progress[-1] == 1000
     assert progress == sorted(progress)
@@ -66,7 +66,9 @@ def test_times_keys_and_order_are_kept(broker: str, topic_factory: Callable[...,
 def test_headers_and_nulls_are_kept(broker: str, topic_factory: Callable[..., str]) -> None:
     topic = topic_factory()
     sent = Outgoing(NOON_NS, b"BTC", None, (("a", b"1"), ("a", b"")))
-    assert publish([sent, Outgoing(NO_TIME, None, b"now")], settings_for(broker), topic) == {0: 2}
+    assert publish([sent, Outgoing(NO_TIME, None, b"now")], PublishTarget(settings_for(broker), topic)) == {
+        0: 2
+    }
     with Reading(settings_for(broker), topic) as reading:
         reading.until_count(2)
     ((first, second),) = reading.got.values()
@@ -80,14 +82,14 @@ def test_a_missing_topic_is_created_only_when_asked_for(
     topic = f"{topic_factory()}x"
     settings = settings_for(broker)
     with pytest.raises(TapewatchError, match=f"topic '{topic}' does not exist"):
-        publish(outgoing(1), settings, topic)
+        publish(outgoing(1), PublishTarget(settings, topic))
     assert topic not in admin.list_topics()
-    assert sum(publish(outgoing(10), settings, topic, create=3).values()) == 10
+    assert sum(publish(outgoing(10), PublishTarget(settings, topic, create=3)).values()) == 10
     (made,) = admin.describe_topics([topic])
     assert len(made["partitions"]) == 3
-    assert sum(publish(outgoing(10), settings, topic, create=3).values()) == 10
+    assert sum(publish(outgoing(10), PublishTarget(settings, topic, create=3)).values()) == 10
     with pytest.raises(TapewatchError, match=f"topic '{topic}' has 3 partitions already, not 4"):
-        publish(outgoing(1), settings, topic, create=4)
+        publish(outgoing(1), PublishTarget(settings, topic, create=4))
 
 
 @pytest.mark.parametrize(
@@ -102,14 +104,16 @@ def test_a_record_that_is_not_taken_is_named(
     broker: str, topic_factory: Callable[..., str], record: Outgoing, problem: str
 ) -> None:
     topic = topic_factory()
-    with pytest.raises(TapewatchError, match=f"record 3 could not be put into topic '{topic}'.*{problem}"):
-        publish([*outgoing(3), record, *outgoing(10)], settings_for(broker), topic)
+    with pytest.raises(
+        TapewatchError, match=f"record 3 could not be published to topic '{topic}'.*{problem}"
+    ):
+        publish([*outgoing(3), record, *outgoing(10)], PublishTarget(settings_for(broker), topic))
 
 
 def test_an_unreachable_broker_is_named() -> None:
     settings = settings_for(f"127.0.0.1:{free_port()}", client={"bootstrap_timeout_ms": 500})
     with pytest.raises(TapewatchError, match=r"cannot reach Kafka at .*: connection refused"):
-        publish(outgoing(1), settings, "events")
+        publish(outgoing(1), PublishTarget(settings, "events"))
 
 
 @pytest.mark.parametrize(("pace", "seconds"), [({"rate": 200}, 1.0), ({"speed": 2}, 1.0), ({}, 0.0)])
@@ -124,7 +128,7 @@ def test_the_pace_is_kept(
             arrivals.append((time.monotonic(), number))
             yield record
 
-    publish(feed(), settings_for(broker), topic, **pace)
+    publish(feed(), PublishTarget(settings_for(broker), topic), SendPace(**pace))
     took = arrivals[-1][0] - arrivals[0][0]
     assert seconds * 0.9 < took < seconds + 1.5
     settled, first = arrivals[50]
@@ -137,17 +141,17 @@ def test_the_pace_is_kept(
 )
 def test_a_pace_that_is_none_is_refused(pace: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        publish([], settings_for("localhost:9092"), "events", **pace)
+        SendPace(**pace)
 
 
 def test_topics_that_lose_times_are_warned_of(broker: str, topic_factory: Callable[..., str]) -> None:
     losing = topic_factory(configs={"message.timestamp.type": "LogAppendTime", "retention.ms": "3600000"})
     with capture_logs() as logs:
-        publish(outgoing(1), settings_for(broker), losing)
-        publish(outgoing(1), settings_for(broker), topic_factory())
+        publish(outgoing(1), PublishTarget(settings_for(broker), losing))
+        publish(outgoing(1), PublishTarget(settings_for(broker), topic_factory()))
     assert [log["event"] for log in logs] == [
-        "the topic replaces recorded times: set message.timestamp.type=CreateTime",
-        "records are older than the topic keeps them: set retention.ms=-1",
+        "the topic replaces record times by the time of arrival: set message.timestamp.type=CreateTime",
+        "records are older than the topic's retention: set retention.ms=-1",
     ]
 
 

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Partition, Record
-from streamer.sources.kafka.client_internals import Network, parse_with, resume
+from streamer.sources.kafka.client_internals import Network, resume, use_parser
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.record_conversion import chunks_of
 
@@ -150,7 +150,7 @@ class Reader:
             **options,
         )
         if raw:
-            parse_with(self.consumer, RawPartitionRecords)
+            use_parser(self.consumer, RawPartitionRecords)
         self.one = TopicPartition(topic, 0)
         self.consumer.assign([self.one])
         self.consumer.seek(self.one, 0)
@@ -289,7 +289,7 @@ def test_a_parser_that_differs_is_not_used(broker: str, topic_factory: Topic) ->
     assert reading.values == numbers(300)
     (warning,) = (log for log in logs if log["log_level"] == "warning")
     assert warning["event"] == "record batches are read record by record, which is slower"
-    assert "records differ" in warning["reason"]
+    assert "parsers differ in records" in warning["reason"]
 
 
 def test_partitions_move_in_the_middle_of_what_was_fetched(broker: str, topic_factory: Topic) -> None:

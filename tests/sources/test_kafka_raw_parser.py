@@ -13,11 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import Fetcher
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
-from parsing import HERE, Aborted, same
+from parsing import HERE, Aborted, compare
 
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME
-from streamer.sources.kafka.fast.parser_check import LOG_APPEND_TIME, batch, marker, sealed, why_not
+from streamer.sources.kafka.fast.parser_check import (
+    LOG_APPEND_TIME,
+    batch,
+    find_difference,
+    marker,
+    with_checksum,
+)
 from streamer.sources.kafka.fast.raw_records import FetchedRecords, RawPartitionRecords
 
 NOON_MS = 1_723_118_400_000
@@ -50,8 +56,8 @@ def batches(draw: st.DrawFn, base: int) -> tuple[bytes, int]:
         rows,
         base=base,
         epoch=draw(st.integers(0, 3)),
-        codec=draw(st.sampled_from([PLAIN, PLAIN, PLAIN, GZIP, SNAPPY, LZ4, ZSTD])),
-        attributes=draw(st.sampled_from([0, 0, LOG_APPEND_TIME])),
+        attributes=draw(st.sampled_from([PLAIN, PLAIN, PLAIN, GZIP, SNAPPY, LZ4, ZSTD]))
+        | draw(st.sampled_from([0, 0, LOG_APPEND_TIME])),
         producer=draw(st.sampled_from([None, None, 1, 2, 3])),
     )
     return made, end
@@ -70,7 +76,7 @@ def fetches(draw: st.DrawFn) -> dict[str, Any]:
         "offset": draw(st.integers(0, base)),
         "aborted": draw(st.lists(st.builds(Aborted, st.integers(0, base), st.integers(1, 3)), max_size=3)),
         "committed": draw(st.booleans()),
-        "at_once": draw(st.lists(st.none() | st.integers(1, 7), min_size=1, max_size=3)),
+        "take_sizes": draw(st.lists(st.none() | st.integers(1, 7), min_size=1, max_size=3)),
     }
 
 
@@ -96,13 +102,13 @@ def emptied(made: bytes) -> bytes:
     data = bytearray(made[:61])
     struct.pack_into(">i", data, 8, 49)
     struct.pack_into(">i", data, 57, 0)
-    return sealed(data)
+    return with_checksum(data)
 
 
 @given(fetches())
 @settings(max_examples=150, deadline=None)
 def test_both_parsers_say_the_same(fetch: dict[str, Any]) -> None:
-    same(**fetch)
+    compare(**fetch)
 
 
 @given(fetches(), st.data())
@@ -112,7 +118,7 @@ def test_both_parsers_say_the_same_of_damage(fetch: dict[str, Any], draw: st.Dat
     for _ in range(draw.draw(st.integers(1, 3))):
         at = draw.draw(st.integers(0, len(data) - 1))
         data[at] = draw.draw(st.sampled_from([0, 1, 2, 0x7F, 0x80, 0xFF]) | st.integers(0, 255))
-    same(bytes(data), **fetch)
+    compare(bytes(data), **fetch)
 
 
 @given(st.integers(61, 400), st.binary(min_size=1, max_size=12), st.data())
@@ -125,11 +131,11 @@ def test_both_parsers_say_the_same_of_malformed_records(at: int, put: bytes, dra
     struct.pack_into(">i", made, 8, len(made) - 12)
     if codec:
         unpacked = bytes(made[61:])
-        made = bytearray(batch(base=20, codec=GZIP))
+        made = bytearray(batch(base=20, attributes=GZIP))
         made[61:] = gzip.compress(unpacked)
         struct.pack_into(">i", made, 8, len(made) - 12)
-    found = same(batch(base=10) + sealed(made) + batch(base=40), at_once=(3,))
-    assert [record.offset for record in found.records[:4]] == [10, 11, 14, 15]
+    result = compare(batch(base=10) + with_checksum(made) + batch(base=40), take_sizes=(3,))
+    assert [record.offset for record in result.records[:4]] == [10, 11, 14, 15]
 
 
 def test_plain_records_come_as_one_block() -> None:
@@ -144,14 +150,16 @@ def test_plain_records_come_as_one_block() -> None:
 
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
 def test_compressed_records_come_as_one_block(codec: int) -> None:
-    data = batch(ROWS, codec=codec) + batch(ROWS, base=10, codec=codec)
+    data = batch(ROWS, attributes=codec) + batch(ROWS, base=10, attributes=codec)
     (block,) = RawPartitionRecords(0, HERE, MemoryRecords(data)).take()
     assert isinstance(block, RecordBlock)
     assert [record.value for record in block] == [row[3] for row in ROWS] * 2
 
 
 def test_what_was_taken_is_where_the_position_is() -> None:
-    data = batch(ROWS, epoch=1) + batch(ROWS, base=12, epoch=2) + batch(ROWS, base=30, epoch=3, codec=GZIP)
+    data = (
+        batch(ROWS, epoch=1) + batch(ROWS, base=12, epoch=2) + batch(ROWS, base=30, epoch=3, attributes=GZIP)
+    )
     parser = RawPartitionRecords(3, HERE, MemoryRecords(data))
     positions = []
     while parser:
@@ -183,22 +191,22 @@ def test_nothing_before_a_damaged_batch_is_lost() -> None:
 def test_records_of_a_transaction_that_was_aborted_are_passed_over() -> None:
     data = batch(ROWS, producer=1) + batch(ROWS, base=10, producer=2) + marker(20, 1, commit=False)
     data += marker(21, 2, commit=True) + batch(ROWS, base=22, producer=1) + marker(32, 1, commit=True)
-    found = same(data, aborted=[Aborted(0, 1)])
-    assert [record.offset for record in found.records] == [*range(10, 20), *range(22, 32)]
-    assert found.position == 33
-    assert len(same(data, committed=False).records) == 30
+    result = compare(data, aborted=[Aborted(0, 1)])
+    assert [record.offset for record in result.records] == [*range(10, 20), *range(22, 32)]
+    assert result.position == 33
+    assert len(compare(data, committed=False).records) == 30
 
 
 def test_times_are_those_of_the_log_where_the_log_sets_them() -> None:
     rows = ((0, NOON_MS, None, b"a", []), (1, NOON_MS + 5, None, b"b", []))
-    assert [one.timestamp for one in same(batch(rows)).records] == [
+    assert [one.timestamp for one in compare(batch(rows)).records] == [
         NOON_MS * 10**6,
         (NOON_MS + 5) * 10**6,
     ]
-    at_append = same(batch(rows, attributes=LOG_APPEND_TIME)).records
+    at_append = compare(batch(rows, attributes=LOG_APPEND_TIME)).records
     assert {one.timestamp for one in at_append} == {(NOON_MS + 5) * 10**6}
     without = ((0, -1, None, b"a", []),)
-    assert same(batch(without)).records[0].timestamp == NO_TIME
+    assert compare(batch(without)).records[0].timestamp == NO_TIME
 
 
 @pytest.mark.parametrize(
@@ -227,8 +235,8 @@ def test_header_fields_are_believed_in_nothing(fields: dict[int, tuple[str, int]
     for at, (form, number) in fields.items():
         struct.pack_into(form, made, at, number)
     if 8 not in fields:
-        made = bytearray(sealed(made))
-    assert shown in same(batch(ROWS) + bytes(made) + batch(ROWS, base=50), offset=0).error
+        made = bytearray(with_checksum(made))
+    assert shown in compare(batch(ROWS) + bytes(made) + batch(ROWS, base=50), offset=0).error
 
 
 NUMBERS = {
@@ -256,21 +264,21 @@ def test_numbers_in_any_writing(field: int, number: str) -> None:
     made = bytearray(batch(ROWS[:1], base=10)[:61]) + bytes([2 * len(record)]) + record
     struct.pack_into(">i", made, 8, len(made) - 12)
     struct.pack_into(">i", made, 23, 5)
-    found = same(batch(ROWS) + sealed(made) + batch(ROWS, base=40))
+    result = compare(batch(ROWS) + with_checksum(made) + batch(ROWS, base=40))
     if number == "padded" and field in {1, 2, 3, 4}:
-        assert len(found.records) == 21
+        assert len(result.records) == 21
 
 
 def test_long_attributes_are_not_taken_for_the_next_field() -> None:
     record = b"\x80\x00\x00\x00\x01\x02\x00\x00"  # with attributes of one byte: no value, and a header
     made = bytearray(batch(ROWS[:1], base=10)[:61]) + bytes([2 * len(record)]) + record
     struct.pack_into(">i", made, 8, len(made) - 12)
-    assert same(sealed(made)).records[0].value == b"\x00"
+    assert compare(with_checksum(made)).records[0].value == b"\x00"
 
 
 def test_what_is_unpacked_is_not_all_held_at_once() -> None:
     large = ((0, NOON_MS, None, bytes(5_000_000), []),)
-    data = b"".join(batch(large, base=n, codec=GZIP) for n in range(5))
+    data = b"".join(batch(large, base=n, attributes=GZIP) for n in range(5))
     parser = RawPartitionRecords(0, HERE, MemoryRecords(data))
     blocks = list(parser.take())
     assert [len(block) for block in blocks] == [2, 2, 1]
@@ -279,26 +287,26 @@ def test_what_is_unpacked_is_not_all_held_at_once() -> None:
 
 def test_many_records_of_an_older_format() -> None:
     data = batch(ROWS) + b"".join(legacy(10 + 3 * n, PLAIN) for n in range(400)) + batch(ROWS, base=2000)
-    assert len(same(data, at_once=(7, 900)).records) == 1220
+    assert len(compare(data, take_sizes=(7, 900)).records) == 1220
 
 
 @pytest.mark.parametrize("name", ["ümlaut", "名"])
 def test_headers_in_any_script(name: str) -> None:
     rows = ((0, NOON_MS, None, b"a", [(name, b"v")]), *ROWS[1:])
-    assert same(batch(rows)).records[0].headers == ((name, b"v"),)
+    assert compare(batch(rows)).records[0].headers == ((name, b"v"),)
 
 
 def test_offsets_that_do_not_rise_are_left_to_the_other_parser() -> None:
     repeated = ((0, NOON_MS, None, b"a", []), (0, NOON_MS, None, b"b", []))
-    found = same(batch(ROWS) + batch(repeated, base=20) + batch(ROWS, base=5) + batch(ROWS, base=30))
-    assert len(found.records) == 32
+    result = compare(batch(ROWS) + batch(repeated, base=20) + batch(ROWS, base=5) + batch(ROWS, base=30))
+    assert len(result.records) == 32
 
 
 @pytest.mark.parametrize("most", [1, None])
 def test_batches_that_overlap_are_left_to_the_other_parser(most: int | None) -> None:
     empty = emptied(batch(ROWS, base=3))
-    same(batch(ROWS, base=100) + empty + batch(ROWS, base=10), at_once=(most,))
-    same(batch(ROWS, base=100) + empty + bytes(10 * [0]) + batch(ROWS, base=110)[10:], at_once=(most,))
+    compare(batch(ROWS, base=100) + empty + batch(ROWS, base=10), take_sizes=(most,))
+    compare(batch(ROWS, base=100) + empty + bytes(10 * [0]) + batch(ROWS, base=110)[10:], take_sizes=(most,))
 
 
 GUARDED = """
@@ -397,17 +405,17 @@ class Lenient(RawPartitionRecords):
 @pytest.mark.parametrize(
     ("parser", "reason"),
     [
-        (Forgetful, "records differ"),
-        (Behind, "position differ"),
+        (Forgetful, "parsers differ in records"),
+        (Behind, "parsers differ in position"),
         (Endless, "does not come to an end"),
         (Foreign, "TypeError: unexpected keyword"),
         (Lenient, "BadGzipFile"),
     ],
 )
 def test_the_check_at_start_finds_what_differs(parser: type, reason: str) -> None:
-    assert reason in str(why_not(parser))
+    assert reason in str(find_difference(parser))
 
 
 def test_the_check_at_start_finds_no_difference_where_there_is_none() -> None:
-    assert why_not(RawPartitionRecords) is None
-    assert why_not(Fetcher.PartitionRecords) is None
+    assert find_difference(RawPartitionRecords) is None
+    assert find_difference(Fetcher.PartitionRecords) is None

@@ -233,7 +233,7 @@ def test_partitions_move_only_when_their_owner_is_done(
 def test_partitions_move_while_records_wait_their_turn(
     broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamer.sources.kafka.kafka_source.AHEAD", 1_000)  # all of them are taken at once
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.PREFETCH_FACTOR", 1_000)  # enough for all
     topic = topic_factory(partitions=2)
     for partition in (0, 1):
         send(broker, topic, numbers(300), partition=partition)
@@ -275,7 +275,7 @@ def test_where_to_read_on_is_asked_once_all_that_waits_is_given_on(
     admin: KafkaAdminClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streamer.sources.kafka.kafka_source.AHEAD", 1_000)
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.PREFETCH_FACTOR", 1_000)
     topic = topic_factory()
     send(broker, topic, numbers(100))
     watcher = Noting()
@@ -312,9 +312,9 @@ class Damaged(RawPartitionRecords):
 def test_all_before_a_damaged_record_is_given_on(
     broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr("streamer.sources.kafka.kafka_source.AHEAD", at_once)
-    monkeypatch.setattr("streamer.sources.kafka.kafka_source.ATTEND_EVERY_S", 0.0)
-    monkeypatch.setattr("streamer.sources.kafka.fast.read_path.kafka_raw_check.why_not", lambda _: None)
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.PREFETCH_FACTOR", at_once)
+    monkeypatch.setattr("streamer.sources.kafka.kafka_source.GROUP_POLL_EVERY_S", 0.0)
+    monkeypatch.setattr("streamer.sources.kafka.fast.read_path.parser_check.find_difference", lambda _: None)
     topic = topic_factory()
     send(broker, topic, numbers(300))
     with Reading(settings_for(broker), topic, parser=Damaged, max_poll_records=7) as reading:
@@ -432,7 +432,7 @@ def test_one_process_takes_the_place_of_another(broker: str, topic_factory: Call
         first.until_assigned()
         with Reading(settings, topic) as second:
             second.until_assigned()
-            with pytest.raises(TapewatchError, match="another process has taken the place of 'same'"):
+            with pytest.raises(TapewatchError, match=r"another process has joined group .* as 'same'"):
                 first.for_a_while(10)
 
 

@@ -52,18 +52,18 @@ def events(source: SimulatorSource, symbol: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def busy() -> SimulatorSource:
-    return SimulatorSource(seed=3, seconds=1200, each=1)
+    return SimulatorSource(seed=3, seconds=1200, per_kind=1)
 
 
 def test_a_seed_gives_the_same_market_and_another_another() -> None:
-    first, again, other = (chunks(SimulatorSource(seed, 120, each=1)) for seed in (5, 5, 6))
+    first, again, other = (chunks(SimulatorSource(seed, 120, per_kind=1)) for seed in (5, 5, 6))
     assert first == again
     assert first != other
 
 
 def test_there_are_a_dozen_instruments_with_trades_quotes_and_orders() -> None:
     seen: dict[str, set[str]] = defaultdict(set)
-    for partition_records in records(chunks(SimulatorSource(1, 300, each=0))).values():
+    for partition_records in records(chunks(SimulatorSource(1, 300, per_kind=0))).values():
         for record in partition_records:
             assert record.value is not None
             event = EVENT.validate_json(record.value)
@@ -73,8 +73,8 @@ def test_there_are_a_dozen_instruments_with_trades_quotes_and_orders() -> None:
     assert all(kinds == {"trade", "quote", "order"} for kinds in seen.values())
 
 
-def test_records_are_in_order_and_ticks_follow_them() -> None:
-    source = SimulatorSource(2, 300, each=1)
+def test_records_are_in_order_and_timers_follow_them() -> None:
+    source = SimulatorSource(2, 300, per_kind=1)
     behind: dict[Partition, tuple[int, int]] = {}
     for chunk in chunks(source):
         offset, ts = behind.get(chunk.partition, (-1, 0))
@@ -85,24 +85,24 @@ def test_records_are_in_order_and_ticks_follow_them() -> None:
             assert record.timestamp == now // 10**6 * 10**6
             assert ts <= now
             offset, ts = record.offset, now
-        if chunk.tick is not None:
-            assert chunk.tick > ts
-            ts = chunk.tick
+        if chunk.timer_ns is not None:
+            assert chunk.timer_ns > ts
+            ts = chunk.timer_ns
         behind[chunk.partition] = offset, ts
     assert {ts for _, ts in behind.values()} == {OPENS_NS + 300 * NS}
     assert source.done == 1.0
 
 
 def test_it_goes_on_where_it_is_told_to() -> None:
-    whole = records(chunks(SimulatorSource(4, 120, each=1)))
-    rest = records(chunks(SimulatorSource(4, 120, each=1), start=500))
+    whole = records(chunks(SimulatorSource(4, 120, per_kind=1)))
+    rest = records(chunks(SimulatorSource(4, 120, per_kind=1), start=500))
     assert rest == {partition: found[500:] for partition, found in whole.items()}
 
 
 def test_an_instrument_does_not_change_with_the_partitions() -> None:
     def by_symbol(partitions: int) -> dict[str, list[bytes]]:
         found: dict[str, list[bytes]] = defaultdict(list)
-        for some in records(chunks(SimulatorSource(4, 60, each=0, partitions=partitions))).values():
+        for some in records(chunks(SimulatorSource(4, 60, per_kind=0, partitions=partitions))).values():
             for record in some:
                 assert record.value is not None
                 found[json.loads(record.value)["symbol"]].append(record.value)
@@ -113,7 +113,7 @@ def test_an_instrument_does_not_change_with_the_partitions() -> None:
 
 def test_every_order_is_entered_once_and_leaves_at_most_once() -> None:
     state: dict[str, str] = {}
-    for event in events(SimulatorSource(8, 900, each=0), "AURUSD"):
+    for event in events(SimulatorSource(8, 900, per_kind=0), "AURUSD"):
         if event["event_type"] != "order":
             continue
         if event["action"] == "new":
@@ -126,7 +126,7 @@ def test_every_order_is_entered_once_and_leaves_at_most_once() -> None:
 
 def test_an_ordinary_market_has_no_holes_no_silence_and_no_crossed_book() -> None:
     for spec in INSTRUMENTS:
-        found = events(SimulatorSource(9, 600, each=0), spec.symbol)
+        found = events(SimulatorSource(9, 600, per_kind=0), spec.symbol)
         assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
         assert np.diff([event["ts_event"] for event in found]).max() < 6 * NS
         quotes = [event for event in found if event["event_type"] == "quote"]
@@ -136,92 +136,7 @@ def test_an_ordinary_market_has_no_holes_no_silence_and_no_crossed_book() -> Non
 def test_every_kind_is_planted_as_often_as_asked_and_apart(busy: SimulatorSource) -> None:
     assert sorted(anomaly.kind for anomaly in busy.planted) == sorted(KINDS)
     assert len(KINDS) >= 8
-    twice = SimulatorSource(seed=3, seconds=3600, each=2).planted
+    twice = SimulatorSource(seed=3, seconds=3600, per_kind=2).planted
     assert sorted(anomaly.kind for anomaly in twice) == sorted([*KINDS, *KINDS])
     assert [a.start_ns for a in twice] == sorted(a.start_ns for a in twice)
-    assert SimulatorSource(seed=3, seconds=3600, each=0).planted == ()
-
-
-def during(source: SimulatorSource, kind: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The events of the planted instrument in the minute before, and while it lasts."""
-    planted = next(anomaly for anomaly in source.planted if anomaly.kind == kind)
-    found = events(source, planted.symbol)
-    before = [e for e in found if planted.start_ns - 60 * NS <= e["ts_event"] < planted.start_ns]
-    return before, [e for e in found if planted.covers(e["ts_event"])]
-
-
-def of(found: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [event for event in found if event["event_type"] == kind]
-
-
-def test_a_fat_finger_is_one_huge_trade(busy: SimulatorSource) -> None:
-    before, now = during(busy, "fat_finger")
-    usual = np.mean([trade["size"] for trade in of(before, "trade")])
-    assert max(trade["size"] for trade in of(now, "trade")) > 50 * usual
-
-
-def test_a_flash_move_falls_and_comes_back(busy: SimulatorSource) -> None:
-    before, now = during(busy, "flash_move")
-    prices = [trade["price"] for trade in of(now, "trade")]
-    began = of(before, "trade")[-1]["price"]
-    assert min(prices) < 0.99 * began
-    assert prices[-1] == pytest.approx(began, rel=0.003)
-
-
-def test_a_volume_burst_trades_far_more_than_the_minute_before(busy: SimulatorSource) -> None:
-    before, now = during(busy, "volume_burst")
-    usual = sum(trade["price"] * trade["size"] for trade in of(before, "trade"))
-    assert sum(trade["price"] * trade["size"] for trade in of(now, "trade")) > 2 * usual
-
-
-def test_stuffing_is_hundreds_of_orders_that_hardly_trade(busy: SimulatorSource) -> None:
-    _, now = during(busy, "quote_stuffing")
-    actions = [order["action"] for order in of(now, "order")]
-    assert len(actions) > 900
-    assert actions.count("fill") < 0.02 * actions.count("new")
-
-
-def test_a_stale_feed_is_silent_and_loses_no_number(busy: SimulatorSource) -> None:
-    before, now = during(busy, "stale_feed")
-    assert of(now, "trade") == []
-    assert len(now) <= 1
-    planted = next(anomaly for anomaly in busy.planted if anomaly.kind == "stale_feed")
-    after = [e for e in events(busy, planted.symbol) if e["ts_event"] > planted.end_ns]
-    assert after[0]["sequence"] == (now or before)[-1]["sequence"] + 1
-
-
-def test_a_crossed_book_stays_crossed(busy: SimulatorSource) -> None:
-    _, now = during(busy, "crossed_book")
-    quotes = of(now, "quote")
-    assert len(quotes) >= 8
-    assert all(quote["bid_price"] > quote["ask_price"] for quote in quotes)
-
-
-def test_a_spoofer_shows_sells_and_takes_away(busy: SimulatorSource) -> None:
-    _, now = during(busy, "spoofing")
-    shown = max(of(now, "order"), key=lambda order: order["size"])
-    story = [order["action"] for order in of(now, "order") if order["order_id"] == shown["order_id"]]
-    assert story == ["new", "cancel"]
-    assert any(order["action"] == "fill" and order["side"] == "sell" for order in of(now, "order"))
-
-
-def test_a_gap_is_in_the_numbers_alone(busy: SimulatorSource) -> None:
-    planted = next(anomaly for anomaly in busy.planted if anomaly.kind == "sequence_gap")
-    found = events(busy, planted.symbol)
-    steps = np.diff([event["sequence"] for event in found])
-    assert steps.max() == 26
-    assert found[int(steps.argmax()) + 1]["ts_event"] == planted.start_ns
-
-
-def test_a_print_is_off_the_market_and_the_quotes_are_not(busy: SimulatorSource) -> None:
-    before, now = during(busy, "off_market_print")
-    mid = of(before, "quote")[-1]["bid_price"]
-    assert min(trade["price"] for trade in of(now, "trade")) == pytest.approx(0.991 * mid, rel=0.001)
-    assert all(quote["bid_price"] == pytest.approx(mid, rel=0.001) for quote in of(now, "quote"))
-
-
-def test_a_spread_is_wide_for_as_long_as_it_lasts(busy: SimulatorSource) -> None:
-    _, now = during(busy, "spread_blowout")
-    quotes = of(now, "quote")
-    assert len(quotes) >= 15
-    assert all(quote["ask_price"] / quote["bid_price"] - 1 > 0.0025 for quote in quotes)
+    assert SimulatorSource(seed=3, seconds=3600, per_kind=0).planted == ()

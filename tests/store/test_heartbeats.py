@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
+from fakes.delivering import claim_due, route_all
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from alerts.stages.summary import replaceable
 from streamer.notify.heartbeat import Counts, HeartbeatSender
 from streamer.notify.heartbeat_settings import HeartbeatSettings
+from streamer.notify.stage_views import StoreView
 from streamer.store.database import MEMORY, open_store
 from streamer.store.deliveries import StoreDeliveries
-from streamer.store.mutes import StoreMutes
 from streamer.store.queries import AlertFilter, alerts
+from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries, outbox
 
 
@@ -50,7 +53,7 @@ class World:
             return list(connection.scalars(select(deliveries.c.state).order_by(deliveries.c.n)))
 
     def deliver(self) -> None:
-        self.store.delivered(self.store.claim("ops", 9, self.time), self.time)
+        self.store.delivered(claim_due(self.store, "ops", 9, self.time), self.time)
 
 
 def test_the_first_comes_at_once_and_the_next_when_it_is_time() -> None:
@@ -66,7 +69,7 @@ def test_it_says_what_has_happened_since_the_last() -> None:
     world.counts = Counts(1_000, 2, 1)
     world.beat(0.0)
     world.counts = Counts(13_345, 5, 1, "not answering")
-    StoreMutes(world.database).mute("fat_finger", 1e9, 0.0)
+    StoreSilences(world.database).mute("fat_finger", 1e9, 0.0)
     world.beat()
     body = world.told()[-1]
     assert body["values"] == {"alerts": 3, "dead_letters": 0, "records": 12_345, "source": "not answering"}
@@ -81,7 +84,7 @@ def test_a_receiver_that_was_away_gets_one_and_not_hundreds() -> None:
     world = World()
     for _ in range(5):
         world.beat()
-    assert [item.body for item in world.store.claim("ops", 9, world.time)] == [
+    assert [item.body for item in claim_due(world.store, "ops", 9, world.time)] == [
         json.dumps(world.told()[-1], separators=(",", ":")).encode()
     ]
 
@@ -103,7 +106,7 @@ def test_those_that_arrived_are_forgotten_and_so_are_those_of_earlier_processes(
 def test_one_on_its_way_is_left_alone() -> None:
     world = World()
     world.beat()
-    (sending,) = world.store.claim("ops", 9, world.time)
+    (sending,) = claim_due(world.store, "ops", 9, world.time)
     world.beat()
     assert world.states() == ["trying", "pending"]
     world.store.delivered([sending], world.time)
@@ -115,7 +118,7 @@ def test_a_receiver_that_refuses_them_is_told_of_once() -> None:
     world = World()
     for _ in range(6):
         world.beat()
-        for item in world.store.claim("ops", 9, world.time):
+        for item in claim_due(world.store, "ops", 9, world.time):
             world.store.park(item, "http_404", world.time)
     parked = alerts(world.database, AlertFilter(rule="delivery_parked"), None)
     assert len(parked) == 1
@@ -132,16 +135,23 @@ def test_alerts_are_listed_without_them_unless_asked_for() -> None:
 
 def test_a_mute_does_not_silence_it_and_a_summary_does_not_take_it() -> None:
     world = World()
-    StoreMutes(world.database).mute("heartbeat", 1e9, 0.0)
+    StoreSilences(world.database).mute("heartbeat", 1e9, 0.0)
     world.beat()
     assert world.states() == ["pending"]
-    assert world.store.summarise("ops", 20, world.time) is None
+    commit(world.database, ("a", 0), ("b", 0))
+    route_all(world.database, ("ops",), world.time)
+    view = StoreView(world.database.read, world.time)
+    assert [each.rule for each in replaceable(view.waiting("ops", 9))] == ["fat_finger", "fat_finger"]
 
 
 def test_several_receivers_each_get_it() -> None:
     world = World(["ops", "desk"])
     assert world.beat() == ("ops", "desk")
-    assert len(world.store.claim("ops", 9, world.time)) == len(world.store.claim("desk", 9, world.time)) == 1
+    assert (
+        len(claim_due(world.store, "ops", 9, world.time))
+        == len(claim_due(world.store, "desk", 9, world.time))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("every", ["5s", "2d", "1 minute"])

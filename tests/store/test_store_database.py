@@ -180,7 +180,7 @@ def other_database(path: Path) -> None:
     ("make", "problem"),
     [
         (lambda path: path.write_text("these are notes, " * 100), "the file is not a store; name another"),
-        (other_database, "it is a database of something else; name another file in `store`"),
+        (other_database, "it is a database of another program; name another file in `store`"),
         (lambda path: path.mkdir(), "it cannot be opened; check that the folder is there"),
     ],
 )

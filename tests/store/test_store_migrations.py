@@ -8,14 +8,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, select
+from fakes.alert_bodies import commit
+from fakes.delivering import claim_due, route_all
+from sqlalchemy import create_engine, inspect, select
 
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
-from streamer.store.mutes import StoreMutes
+from streamer.store.migrations import migrate
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.outbox import StoreOutbox
 from streamer.store.queries import AlertFilter, alerts, explain
+from streamer.store.silences import StoreSilences
 from streamer.store.tables import SCHEMA_VERSION, decisions, meta, metadata
 
 VERSION_1 = Path(__file__).parent / "version_1.sql"
@@ -58,12 +61,12 @@ def test_what_is_in_it_is_kept_and_goes_on(old_store: Path) -> None:
     assert found == [("a", 0), ("a", 1), ("b", 0)]
     assert [row["state"] for row in explain(database, "b")[0].deliveries] == ["parked", "pending"]
     deliveries = StoreDeliveries(database)
-    assert [item.key for item in deliveries.claim("desk", 9, 100.0)] == ["a-1"]
+    assert [item.key for item in claim_due(deliveries, "desk", 9, 100.0)] == ["a-1"]
     assert deliveries.unpark("desk") == 1
-    StoreMutes(database).mute("fat_finger", 200.0, 100.0)
-    outbox = StoreOutbox(database)
-    (told_of_parking,) = outbox.unrouted(9)
-    assert outbox.route([(told_of_parking, ("ops",))], 100.0) == {}
+    StoreSilences(database).mute("fat_finger", 200.0, 100.0)
+    (about_parking,) = StoreOutbox(database).unrouted(9)
+    assert about_parking.rule == "delivery_parked"
+    assert route_all(database, ("ops",), 100.0).held_back == {}
     database.close()
 
 
@@ -83,8 +86,27 @@ def test_near_misses_that_are_in_it_count_from_now_on(old_store: Path) -> None:
     database.close()
 
 
+def test_mutes_in_force_go_on_as_silences(old_store: Path) -> None:
+    now = time.time()
+    engine = create_engine(f"sqlite:///{old_store}")
+    with engine.begin() as connection:
+        migrate(connection, target=4)
+        for rule, until in (("huge", now + 600), ("old", now - 1)):
+            connection.exec_driver_sql("INSERT INTO mutes VALUES (?, ?, ?)", (rule, until, now - 60))
+    engine.dispose()
+    database = open_store(str(old_store))
+    silences = StoreSilences(database)
+    assert silences.muted_rules(now) == {"huge": now + 600}
+    commit(database, ("h", 0), rule="huge")
+    commit(database, ("o", 0), rule="old")
+    assert route_all(database, ("ops",), now).held_back == {("ops", "muted"): 1}
+    assert silences.unmute("huge", now + 1)
+    assert silences.muted_rules(now + 2) == {}
+    database.close()
+
+
 def test_it_is_brought_up_to_date_once(old_store: Path) -> None:
     open_store(str(old_store)).close()
     database = open_store(str(old_store))
-    assert StoreMutes(database).active(0.0) == {}
+    assert StoreSilences(database).muted_rules(0.0) == {}
     database.close()

@@ -1,1 +1,1 @@
-"""Events out of scanned rows: what is wanted of each kind in, columns of a batch out."""
+"""From scanned rows to columns of events, as a plan describes them."""

@@ -1,4 +1,4 @@
-"""Blocks of records to columns of events, as a plan says."""
+"""Decodes blocks of records into columns of events, following a plan."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from streamer.decoding.columns.field_kernels import (
     REQUIRED,
     TO,
 )
-from streamer.decoding.columns.flat_plan import flattened
+from streamer.decoding.columns.flat_plan import flatten
 from streamer.decoding.columns.instrument_names import Instruments, ScannedRows
-from streamer.decoding.columns.plan_codes import LEFT, TO_CODE, TO_NUMBER, TO_TEXT
-from streamer.decoding.columns.row_kernels import read_kinds, take_rows
-from streamer.decoding.columns.text_columns import TakenTexts
+from streamer.decoding.columns.plan_codes import SLOW_PATH, TO_CODE, TO_NUMBER, TO_TEXT
+from streamer.decoding.columns.row_kernels import read_kinds, write_events
+from streamer.decoding.columns.text_columns import RowTexts
 from streamer.decoding.event_fields import RECORD_MAX_BYTES
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.texts import Codes, TextSource
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 64
 _NO_ROWS = np.empty(0, np.intp)
-_WHERE = (FIRST, AS_TEXT, AS_VALUE, AS_FLAG)
+_FIELD_COLUMNS = (FIRST, AS_TEXT, AS_VALUE, AS_FLAG)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _FieldSubset:
-    """What can be of a plan where only some fields occur: its entries, and the names of the columns."""
+class _OccurringFields:
+    """The part of a plan that matters when only some fields occur: its entries, and its columns' names."""
 
     starts: NDArray[np.int64]
     entries: NDArray[np.int64]
@@ -50,17 +50,17 @@ class _FieldSubset:
 
 
 class EventColumns:
-    """Reads blocks of records; remembers the names it has met.
+    """Decodes blocks of records; remembers the names it has seen, so only one thread may use it at a time.
 
     Parameters
     ----------
     plan
-        What events are made of.
+        The sources of the events' fields.
 
     Raises
     ------
     ValueError
-        Where kernels cannot follow the plan; see `streamer.decoding.columns.flat_plan.flattened`.
+        If kernels cannot follow the plan; see `streamer.decoding.columns.flat_plan.flatten`.
 
     Examples
     --------
@@ -68,66 +68,66 @@ class EventColumns:
     >>> from streamer.decoding.columns.event_plan import ConstantSource, EventSources, KindSource
     >>> from streamer.decoding.columns.event_plan import NameSource, NumberSource
     >>> price = NumberSource(("p",), may_be_text=True)
-    >>> wanted = EventSources(NameSource(("s",)), None, None, {"price": price, "size": ConstantSource(1)})
-    >>> reader = EventColumns(EventPlan(KindSource(None, constant="trade"), {"trade": wanted}))
+    >>> sources = EventSources(NameSource(("s",)), None, None, {"price": price, "size": ConstantSource(1)})
+    >>> reader = EventColumns(EventPlan(KindSource(None, constant="trade"), {"trade": sources}))
     >>> from streamer.messages.records import Record
     >>> block = RecordBlock.of([Record(0, b'{"s": "X", "p": "2.5"}', 7), Record(1, b'{"s": "X"}', 8)])
-    >>> found = reader.read(block, DecodeContext("topic", "here"))
-    >>> found.taken.numbers["price"], found.taken.ts, found.left
+    >>> decoded = reader.read(block, DecodeContext("topic", "here"))
+    >>> decoded.events.numbers["price"], decoded.events.ts, decoded.slow
     (array([2.5]), array([7]), array([1]))
     """
 
     def __init__(self, plan: EventPlan) -> None:
-        self._flat = flattened(plan)
+        self._flat = flatten(plan)
         self._instruments = Instruments(plan, self._flat)
-        self._several = np.uint64(
-            sum(1 << found.first for found in self._flat.found.values() if len(found.fields) > 1)
+        self._ambiguous = np.uint64(
+            sum(1 << fields.first for fields in self._flat.paths.values() if len(fields.fields) > 1)
         )
         self._first = [
             np.array([scanner.column(field) for field in range(len(scanner.fields))], np.int64)
             for scanner in self._flat.scanners
         ]
-        self._shapes: dict[int, _FieldSubset] = {}
+        self._by_occurring: dict[int, _OccurringFields] = {}
 
     def read(self, block: RecordBlock, context: DecodeContext) -> DecodedColumns:
-        """What is beyond doubt of a block; see `DecodedColumns`."""
+        """Decode the plainly valid records of a block; see `DecodedColumns`."""
         self._instruments.begin()
         rows = self._scan(block)
         actions = self._actions(rows)
         instrument = self._instruments.read(rows, actions, context)
-        taken, left = self._take(block, rows, actions, instrument)
-        return DecodedColumns(taken, left, MappingProxyType(self._ignored(actions)), self._instruments.table)
+        events, slow = self._events(block, rows, actions, instrument)
+        return DecodedColumns(events, slow, MappingProxyType(self._ignored(actions)), self._instruments.table)
 
     def _scan(self, block: RecordBlock) -> ScannedRows:
         scanners = self._flat.scanners
         at, size = block.value_at, block.value_size
         scan = scanners[0].scan(block.arena, at, size)
-        unsure = scan.flagged | (size > RECORD_MAX_BYTES)
+        unclear = scan.flagged | (size > RECORD_MAX_BYTES)
         columns = [scan.columns]
-        again = np.flatnonzero(scan.other & self._several) if len(scanners) > 1 else _NO_ROWS
+        again = np.flatnonzero(scan.other & self._ambiguous) if len(scanners) > 1 else _NO_ROWS
         fields_before = len(scanners[0].fields)
         for scanner in scanners[1:]:
             if not len(again):
                 break
-            found = scanner.scan(block.arena, at[again], size[again])
-            scan.present[again] |= found.present << np.uint64(fields_before)
+            rescan = scanner.scan(block.arena, at[again], size[again])
+            scan.present[again] |= rescan.present << np.uint64(fields_before)
             fields_before += len(scanner.fields)
             columns.append(np.empty((scanner.columns, len(block)), np.uint64))
-            columns[-1][:, again] = found.columns
-            again = again[found.other != 0]
-        cells = [
+            columns[-1][:, again] = rescan.columns
+            again = again[rescan.other != 0]
+        addresses = [
             part.ctypes.data + 8 * len(block) * first
             for part, first in zip(columns, self._first, strict=False)
         ]
-        return ScannedRows(block.arena, unsure, scan.present, scan.other, np.concatenate(cells), columns)
+        return ScannedRows(block.arena, unclear, scan.present, scan.other, np.concatenate(addresses), columns)
 
     def _actions(self, rows: ScannedRows) -> NDArray[np.int64]:
         flat = self._flat
         if flat.kind is None:
-            return np.where(rows.unsure, LEFT, flat.only_kind)
-        actions = np.empty(len(rows.unsure), np.int64)
+            return np.where(rows.unclear, SLOW_PATH, flat.only_kind)
+        actions = np.empty(len(rows.unclear), np.int64)
         read_kinds(
-            rows.arena, rows.unsure, rows.present, rows.cells, flat.kind,
+            rows.arena, rows.unclear, rows.present, rows.addresses, flat.kind,
             flat.letters, flat.word_starts, flat.words, actions,
         )  # fmt: skip
         return actions
@@ -136,10 +136,10 @@ class EventColumns:
         names = self._flat.ignored
         if not names:
             return {}
-        counts = np.bincount(LEFT - 1 - actions[actions < LEFT], minlength=len(names)).tolist()
+        counts = np.bincount(SLOW_PATH - 1 - actions[actions < SLOW_PATH], minlength=len(names)).tolist()
         return {name: count for name, count in zip(names, counts, strict=True) if count}
 
-    def _take(
+    def _events(
         self,
         block: RecordBlock,
         rows: ScannedRows,
@@ -148,62 +148,64 @@ class EventColumns:
     ) -> tuple[EventRows, Rows]:
         n, flat = len(block), self._flat
         occurring = np.bitwise_or.reduce(rows.present | rows.other, initial=np.uint64(0))
-        shape = self._shape(int(occurring))
-        place, ts, left = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-        kind, chosen = np.empty(n, np.int8), np.empty(n, np.int32)
-        names = shape.names
+        fields = self._fields(int(occurring))
+        place, ts, slow = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+        kind, event_instrument = np.empty(n, np.int8), np.empty(n, np.int32)
+        names = fields.names
         numbers = np.empty((len(names[TO_NUMBER]), n))
         codes = np.empty((len(names[TO_CODE]), n), np.int32)
         text_at, text_size = (np.empty((len(names[TO_TEXT]), n), np.int64) for _ in range(2))
-        m, behind, occurs = take_rows(
-            block.arena, block.timestamp, actions, instrument, rows.present, rows.other, rows.cells,
-            shape.starts, shape.entries, shape.amounts, flat.letters, flat.word_starts, flat.words,
-            place, kind, ts, chosen, numbers, codes, text_at, text_size, left,
+        m, n_slow, occurs = write_events(
+            block.arena, block.timestamp, actions, instrument, rows.present, rows.other, rows.addresses,
+            fields.starts, fields.entries, fields.amounts, flat.letters, flat.word_starts, flat.words,
+            place, kind, ts, event_instrument, numbers, codes, text_at, text_size, slow,
         )  # fmt: skip
-        there = {name for number, name in enumerate(flat.names) if int(occurs) >> number & 1}
+        occurring_names = {name for number, name in enumerate(flat.names) if int(occurs) >> number & 1}
         texts: dict[str, Codes | TextSource] = {
-            name: codes[column, :m] for column, name in enumerate(names[TO_CODE]) if name in there
+            name: codes[column, :m] for column, name in enumerate(names[TO_CODE]) if name in occurring_names
         }
         for column, name in enumerate(names[TO_TEXT]):
-            if name in there:
-                texts[name] = TakenTexts(block.arena, text_at[column, :m], text_size[column, :m], flat.texts)
-        taken = EventRows(
+            if name in occurring_names:
+                texts[name] = RowTexts(block.arena, text_at[column, :m], text_size[column, :m], flat.texts)
+        events = EventRows(
             place=place[:m],
             kind=kind[:m],
-            instrument=chosen[:m],
+            instrument=event_instrument[:m],
             ts=ts[:m],
             numbers={
-                name: numbers[column, :m] for column, name in enumerate(names[TO_NUMBER]) if name in there
+                name: numbers[column, :m]
+                for column, name in enumerate(names[TO_NUMBER])
+                if name in occurring_names
             },
             texts=texts,
         )
-        return taken, left[:behind]
+        return events, slow[:n_slow]
 
-    def _shape(self, occurring: int) -> _FieldSubset:
-        shape = self._shapes.get(occurring)
-        if shape is None:
-            if len(self._shapes) >= _REMEMBERED:
-                self._shapes.clear()
-            shape = self._shapes[occurring] = self._make_shape(occurring)
-        return shape
+    def _fields(self, occurring: int) -> _OccurringFields:
+        fields = self._by_occurring.get(occurring)
+        if fields is None:
+            if len(self._by_occurring) >= _REMEMBERED:
+                self._by_occurring.clear()
+            fields = self._by_occurring[occurring] = self._occurring_fields(occurring)
+        return fields
 
-    def _make_shape(self, occurring: int) -> _FieldSubset:
-        """Leave out the entries of which nothing is there, unless that is what a row is left for."""
+    def _occurring_fields(self, occurring: int) -> _OccurringFields:
+        """Leave out entries whose fields never occur, unless an event must have them."""
         flat = self._flat
         kept = np.array([_matters(entry, occurring) for entry in flat.entries.tolist()], np.bool_)
         names: dict[int, list[str]] = {TO_NUMBER: [], TO_CODE: [], TO_TEXT: []}
         entries = flat.entries[kept]
         for entry in entries:
             if entry[NAME] >= 0:
-                mine, name = names[int(entry[TO])], flat.names[entry[NAME]]
-                if name not in mine:
-                    mine.append(name)
-                entry[COLUMN] = mine.index(name)
+                columns, name = names[int(entry[TO])], flat.names[entry[NAME]]
+                if name not in columns:
+                    columns.append(name)
+                entry[COLUMN] = columns.index(name)
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
-        return _FieldSubset(before[flat.starts], entries, flat.amounts[kept], names)
+        return _OccurringFields(before[flat.starts], entries, flat.amounts[kept], names)
 
 
 def _matters(entry: list[int], occurring: int) -> bool:
-    where = [entry[each] for each in _WHERE if entry[each] >= 0]
-    there = reduce(lambda bits, field: bits | 1 << field, where, 0) & occurring
-    return bool(entry[REQUIRED] or not where or there)
+    fields = [entry[column] for column in _FIELD_COLUMNS if entry[column] >= 0]
+    occurs = reduce(lambda bits, field: bits | 1 << field, fields, 0) & occurring
+    return bool(entry[REQUIRED] or not fields or occurs)

@@ -1,4 +1,4 @@
-"""What events are made of: for each kind, where its fields come from."""
+"""Plans: for each kind of event, the sources of its fields."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Rename = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class NumberSource:
-    """A number, a JSON number or, where it `may_be_text`, a text that is written like one.
+    """A number: a JSON number or, if it `may_be_text`, a string that contains one.
 
-    Times `factor`, or `divided` by it.
+    It is multiplied by `factor`, or divided by it if `divided`.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class NumberSource:
 
 @dataclass(frozen=True, slots=True)
 class IntegerSource:
-    """A whole number, a JSON integer or, where it `may_be_text`, a text of digits."""
+    """An integer: a JSON integer or, if it `may_be_text`, a string of digits."""
 
     path: Path
     may_be_text: bool
@@ -37,7 +37,7 @@ class IntegerSource:
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """A time since 1970 UTC; ``iso`` is always a text, the other units are where it `may_be_text`."""
+    """A time since 1970 UTC; ``iso`` is always a string, the other units if it `may_be_text`."""
 
     path: Path
     unit: Unit
@@ -46,7 +46,7 @@ class TimeSource:
 
 @dataclass(frozen=True, slots=True)
 class PlainTextSource:
-    """A text; where `loose`, whole numbers are texts, too, and the empty text is none."""
+    """A text; if `loose`, integers count as texts, and the empty string as absent."""
 
     path: Path
     loose: bool
@@ -54,7 +54,7 @@ class PlainTextSource:
 
 @dataclass(frozen=True, slots=True)
 class EnumSource:
-    """One of some texts, and what each `means`; where `loose`, whole numbers, true, false are texts, too."""
+    """One of several texts, and the meaning of each; if `loose`, integers and true, false count as texts."""
 
     path: Path
     means: Mapping[str, str]
@@ -63,7 +63,7 @@ class EnumSource:
 
 @dataclass(frozen=True, slots=True)
 class ConstantSource:
-    """The same for every event."""
+    """The same value for every event."""
 
     value: float | str
 
@@ -73,18 +73,19 @@ FieldSource = NumberSource | IntegerSource | TimeSource | PlainTextSource | Enum
 
 @dataclass(frozen=True, slots=True)
 class NameSource:
-    """A symbol or a venue: at `path`, or what `given` makes of the records' surroundings.
+    """A symbol or a venue: at `path`, or `given` by the records' context.
 
     Parameters
     ----------
     path
-        Where it lies in a record; None where it is given.
+        Its path in a record; None if it is given.
     loose
-        Whether a whole number at `path` is a symbol, too.
+        Whether an integer at `path` counts as a symbol.
     rename
-        What a text at `path` becomes, None where it is to be left; None where it stays what it is.
+        Maps a text at `path` to the name, or to None to leave the record to the slow path; None if texts
+        are names already.
     given
-        The same name for all; None where it is to be left.
+        Returns the common name of all records, or None to leave them to the slow path.
     """
 
     path: Path | None
@@ -95,18 +96,20 @@ class NameSource:
 
 @dataclass(frozen=True, slots=True)
 class KindSource:
-    """What kind an event is.
+    """The source of an event's kind.
 
     Parameters
     ----------
     path
-        Where that lies in a record; None where all are of the kind `constant`.
+        Its path in a record; None if all events are of the kind `constant`.
     means
-        The kind's name by what is found there.
+        The kind's name by the text at the path.
     ignored
-        What is found there of records that are only counted.
+        The texts of records that are only counted.
     loose
-        Whether whole numbers, true and false count as texts.
+        Whether integers, true and false count as texts.
+    constant
+        The kind of all events, where there is no path.
     """
 
     path: Path | None
@@ -118,16 +121,16 @@ class KindSource:
 
 @dataclass(frozen=True, slots=True)
 class EventSources:
-    """Where the fields of one kind of event come from.
+    """The sources of one kind of event's fields.
 
     Parameters
     ----------
     symbol, venue
-        The instrument; an event without a venue, or a `venue` of None, has that of its surroundings.
+        The instrument. Without a venue, or if `venue` is None, the context's venue applies.
     time
-        The event's time; None, or an event that has none there, has its record's.
+        The event's time. Without one, or if `time` is None, the record's time applies.
     fields
-        All others, by name.
+        All other fields, by name.
     """
 
     symbol: NameSource
@@ -138,7 +141,7 @@ class EventSources:
 
 @dataclass(frozen=True, slots=True)
 class EventPlan:
-    """What a record's event is: its kind, and by kind what is wanted of it."""
+    """How a record's event is decoded: the source of its kind, and by kind those of its fields."""
 
-    kinds: KindSource
-    wanted: Mapping[str, EventSources]
+    kind: KindSource
+    sources: Mapping[str, EventSources]

@@ -1,4 +1,4 @@
-"""Which types of values are asked for at which paths, in as few scans as that takes."""
+"""Which types of values are requested at which paths, in as few scans as possible."""
 
 from __future__ import annotations
 
@@ -10,64 +10,64 @@ from streamer.decoding.json import JsonField, Scanner
 from streamer.decoding.json.scan_plan import FieldType
 
 NOWHERE = -1
-"""Stands where a value of a type is not asked for at a path."""
+"""Stands for the field of a type that is not requested at a path."""
 
-_MOST = 62  # as many bits of a word
+_MAX_FIELDS = 62  # bits of a word
 _EXCLUSIVE = (frozenset({"text", "integer", "flag"}), frozenset({"text", "number", "flag"}))
 
 
 @dataclass(frozen=True, slots=True)
-class PathFields:
-    """Where what was asked for at a path comes out, as numbers of fields over all scans.
+class FieldsAtPath:
+    """The fields that hold a path's values, numbered over all scans.
 
     Parameters
     ----------
     first
         The path's field in the first scan.
     fields
-        By type.
+        The field by type.
     """
 
     first: int
     fields: dict[str, int]
 
     def field(self, *types: str) -> int:
-        """The field of the first of these types that is asked for; `NOWHERE` for none."""
+        """The field of the first of these types that is requested; `NOWHERE` if none is."""
         return next((self.fields[each] for each in types if each in self.fields), NOWHERE)
 
 
-class Paths:
-    """Paths and types as they are asked for.
+class RequestedPaths:
+    """Collects the requested paths and types.
 
-    A scan finds one type at a path. Where several may be there, another scan reads the rows that have
-    something else in the first.
+    A scan looks for one type at each path. If several are possible, another scan reads the rows in which
+    the first one found a different type.
     """
 
     def __init__(self) -> None:
         self._types: dict[Path, list[FieldType]] = {}
 
-    def ask(self, path: Path, types: Sequence[FieldType]) -> None:
-        """Ask for values at a path, the likeliest type first.
+    def request(self, path: Path, types: Sequence[FieldType]) -> None:
+        """Request values at a path, the likeliest type first.
 
         Raises
         ------
         ValueError
-            Where a value there can be of two of the types that are asked for.
+            If one value could be of two of the requested types.
         """
         known = self._types.setdefault(path, [])
-        known += [each for each in types if each not in known]
+        known += [kind for kind in types if kind not in known]
         if len(known) > 1 and not any(set(known) <= exclusive for exclusive in _EXCLUSIVE):
             raise ValueError(f"{'.'.join(path)}: asked for as {' and '.join(known)}")
 
-    def scanners(self) -> tuple[list[Scanner], dict[Path, PathFields]]:
-        """What scans for all that is asked for, one after the other, and where that comes out.
+    def scanners(self) -> tuple[list[Scanner], dict[Path, FieldsAtPath]]:
+        """The scanners, to be applied in order, and the fields of each path.
 
         Raises
         ------
         ValueError
-            For what a `Scanner` cannot look for.
+            If a `Scanner` cannot look for what is requested.
         """
-        found = {path: PathFields(number, {}) for number, path in enumerate(self._types)}
+        by_path = {path: FieldsAtPath(number, {}) for number, path in enumerate(self._types)}
         scanners: list[Scanner] = []
         fields_before = 0
         for turn in range(max(map(len, self._types.values()), default=0)):
@@ -76,9 +76,9 @@ class Paths:
             ]
             scanner = Scanner(fields)
             for number, field in enumerate(fields):
-                found[field.path].fields[field.type] = fields_before + number
+                by_path[field.path].fields[field.type] = fields_before + number
             fields_before += len(fields)
             scanners.append(scanner)
-        if fields_before > _MOST:
-            raise ValueError(f"{fields_before} fields, more than {_MOST}")
-        return scanners, found
+        if fields_before > _MAX_FIELDS:
+            raise ValueError(f"{fields_before} fields, more than {_MAX_FIELDS}")
+        return scanners, by_path

@@ -1,4 +1,4 @@
-"""A plan as the flat arrays that kernels take."""
+"""Flattens a plan into the arrays that kernels take."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from streamer.decoding.columns.event_plan import (
     TimeSource,
     Unit,
 )
-from streamer.decoding.columns.field_paths import PathFields, Paths
+from streamer.decoding.columns.field_paths import FieldsAtPath, RequestedPaths
 from streamer.decoding.columns.plan_codes import (
-    FIXED,
-    LEFT,
+    CONSTANT,
+    INTEGER,
     NUMBER,
+    SLOW_PATH,
     TEXT,
     TIME,
     TO_CODE,
     TO_NUMBER,
     TO_TEXT,
     TO_TIME,
-    WHOLE,
     WORD,
     FieldEntry,
     Word,
@@ -55,30 +55,32 @@ _UNITS: Mapping[Unit, int] = MappingProxyType({"s": 9, "ms": 6, "us": 3, "ns": 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Flat:
-    """A plan for the kernels.
+class FlatPlan:
+    """A plan in the form kernels take.
 
     Parameters
     ----------
     scanners
-        What reads the rows, the first all of them.
+        They read the rows, the first one all of them.
     kind
-        int64[1, …], the `FieldEntry` of kinds; None where all are of the kind `only_kind`.
+        int64[1, …], the `FieldEntry` of the kind; None if all events are of the kind `only_kind`.
+    only_kind
+        See `kind`.
     names
-        Fields in the order of their numbers.
+        Field names by number.
     starts
-        int64[kinds + 1], where each kind's entries begin.
+        int64[kinds + 1], the first entry of each kind.
     entries, amounts
-        int64[e, …] as `FieldEntry` has it; float64[e, 4]: the lowest and the highest number or the constant,
-        whether the lowest is too low (1), what to multiply by, or, where negative, to divide by.
+        int64[e, …], see `FieldEntry`; float64[e, 4]: the lowest number or the constant, the highest number,
+        1 if the lowest is excluded, and the factor to multiply by or, if negative, to divide by.
     letters, word_starts, words
-        uint8, int64[w + 1], int64[w, …]: the words' texts and what they stand for (`Word`).
+        uint8, int64[w + 1], int64[w, …]: the words' texts, and what they stand for (`Word`).
     texts
-        What texts words can mean, by `Word.means` of columns of texts.
+        The meanings of words in text columns, by `Word.means`.
     ignored
-        Names of what is only counted, by ``LEFT - 1 - means``.
-    found
-        Where paths come out.
+        Names that are only counted, by ``SLOW_PATH - 1 - means``.
+    paths
+        The fields of each path.
     """
 
     scanners: Sequence[Scanner]
@@ -93,10 +95,10 @@ class Flat:
     words: NDArray[np.int64]
     texts: tuple[str, ...]
     ignored: tuple[str, ...]
-    found: Mapping[Path, PathFields]
+    paths: Mapping[Path, FieldsAtPath]
 
 
-class _Flattening:
+class _Flattener:
     def __init__(self, plan: EventPlan) -> None:
         self.plan = plan
         self.letters = b""
@@ -104,26 +106,26 @@ class _Flattening:
         self.words: list[Word] = []
         self.texts: list[str] = []
         self.names: list[str] = []
-        self.scanners, self.found = _asked(plan).scanners()
+        self.scanners, self.paths = _requested(plan).scanners()
 
-    def flat(self) -> Flat:
-        kind, ignored = self._kinds(self.plan.kinds)
+    def flat(self) -> FlatPlan:
+        kind, ignored = self._kind(self.plan.kind)
         starts, entries, amounts = [0], [], []
         for name in KIND_NAMES:
-            wanted = self.plan.wanted.get(name)
-            if wanted is not None:
-                if wanted.time is not None:
-                    entries.append(self._entry(wanted.time, TO_TIME))
+            sources = self.plan.sources.get(name)
+            if sources is not None:
+                if sources.time is not None:
+                    entries.append(self._entry(sources.time, TO_TIME))
                     amounts.append((0.0, float(TIME_MAX_NS), 0.0, 1.0))
-                for field, source in wanted.fields.items():
+                for field, source in sources.fields.items():
                     entries.append(self._field(name, field, source))
                     amounts.append(_amounts(field, source))
             starts.append(len(entries))
-        only = self.plan.kinds.constant
-        return Flat(
+        only = self.plan.kind.constant
+        return FlatPlan(
             scanners=self.scanners,
             kind=None if kind is None else np.array([kind], np.int64),
-            only_kind=KIND_NAMES.index(only) if only else LEFT,
+            only_kind=KIND_NAMES.index(only) if only else SLOW_PATH,
             names=tuple(self.names),
             starts=np.array(starts, np.int64),
             entries=np.array(entries, np.int64).reshape(-1, len(FieldEntry._fields)),
@@ -133,19 +135,19 @@ class _Flattening:
             words=np.array(self.words, np.int64).reshape(-1, len(Word._fields)),
             texts=tuple(self.texts),
             ignored=tuple(ignored),
-            found=MappingProxyType(self.found),
+            paths=MappingProxyType(self.paths),
         )
 
-    def _kinds(self, kinds: KindSource) -> tuple[FieldEntry | None, list[str]]:
-        if kinds.path is None:
+    def _kind(self, source: KindSource) -> tuple[FieldEntry | None, list[str]]:
+        if source.path is None:
             return None, []
         means = {
-            word: KIND_NAMES.index(kind) if kind in self.plan.wanted else LEFT
-            for word, kind in kinds.means.items()
+            word: KIND_NAMES.index(kind) if kind in self.plan.sources else SLOW_PATH
+            for word, kind in source.means.items()
         }
-        ignored = list(dict.fromkeys(kinds.ignored))
-        means |= {word: LEFT - 1 - number for number, word in enumerate(ignored)}
-        entry = self._entry(EnumSource(kinds.path, dict.fromkeys(means, ""), kinds.loose), TO_CODE, means)
+        ignored = list(dict.fromkeys(source.ignored))
+        means |= {word: SLOW_PATH - 1 - number for number, word in enumerate(ignored)}
+        entry = self._entry(EnumSource(source.path, dict.fromkeys(means, ""), source.loose), TO_CODE, means)
         return entry._replace(empty_is_none=0), ignored
 
     def _field(self, kind: str, name: str, source: FieldSource) -> FieldEntry:
@@ -163,12 +165,12 @@ class _Flattening:
 
     def _means(self, source: FieldSource, codes: Mapping[str, int] | None) -> Mapping[str, int] | None:
         if isinstance(source, EnumSource):
-            return {word: self._meant(text, codes) for word, text in source.means.items()}
+            return {word: self._meaning(text, codes) for word, text in source.means.items()}
         if isinstance(source, ConstantSource):
-            return {"": self._meant(str(source.value), codes)}
+            return {"": self._meaning(str(source.value), codes)}
         return None
 
-    def _meant(self, text: str, codes: Mapping[str, int] | None) -> int:
+    def _meaning(self, text: str, codes: Mapping[str, int] | None) -> int:
         if codes is not None:
             return codes[text]
         if text not in self.texts:
@@ -177,71 +179,72 @@ class _Flattening:
 
     def _entry(self, source: FieldSource, to: int, means: Mapping[str, int] | None = None) -> FieldEntry:
         first = len(self.words)
-        for word, meant in (means or {}).items():
+        for word, meaning in (means or {}).items():
             self.letters += word.encode()
             self.word_starts.append(len(self.letters))
-            self.words.append(_word(word, meant))
-        behind = len(self.words) if means else 0
-        entry = FieldEntry(_WHAT[type(source)], to, first_word=first, behind=behind)
+            self.words.append(_word(word, meaning))
+        end = len(self.words) if means else 0
+        entry = FieldEntry(_READ_AS[type(source)], to, first_word=first, end_word=end)
         if isinstance(source, ConstantSource):
             return entry
         if isinstance(source, TimeSource):
             entry = entry._replace(unit=_UNITS[source.unit], empty_is_none=1)
-        found = self.found[source.path]
+        fields = self.paths[source.path]
         allowed = _types(source)
-        text = [each for each in allowed if each in {"text"}]
-        value = [each for each in allowed if each in {"integer", "number", "decimal"}]
-        flag = [each for each in allowed if each == "flag"]
+        text = [kind for kind in allowed if kind == "text"]
+        value = [kind for kind in allowed if kind in {"integer", "number", "decimal"}]
+        flag = [kind for kind in allowed if kind == "flag"]
         return entry._replace(
-            first=found.first,
-            text=found.field(*text),
-            value=found.field(*value),
-            flag=found.field(*flag),
+            first=fields.first,
+            text=fields.field(*text),
+            value=fields.field(*value),
+            flag=fields.field(*flag),
             empty_is_none=int(
                 isinstance(source, TimeSource | IntegerSource) or getattr(source, "loose", False)
             ),
         )
 
 
-_WHAT = {
+_READ_AS = {
     NumberSource: NUMBER,
-    IntegerSource: WHOLE,
+    IntegerSource: INTEGER,
     TimeSource: TIME,
     PlainTextSource: TEXT,
     EnumSource: WORD,
-    ConstantSource: FIXED,
+    ConstantSource: CONSTANT,
 }
 
 
-def flattened(plan: EventPlan) -> Flat:
-    """The flat arrays of a plan.
+def flatten(plan: EventPlan) -> FlatPlan:
+    """Flatten a plan.
 
     Raises
     ------
     ValueError
-        Where kernels cannot follow it: one path leads through another's value, two types are wanted at a
-        path that cannot be told apart, there are too many fields, a constant is out of its bounds.
+        If kernels cannot follow it: a path leads through another's value, two types are requested at a path
+        that cannot be told apart, there are too many fields, or a constant is out of bounds.
     """
-    return _Flattening(plan).flat()
+    return _Flattener(plan).flat()
 
 
-def _asked(plan: EventPlan) -> Paths:
-    paths = Paths()
-    if plan.kinds.path is not None:
-        words = dict.fromkeys((*plan.kinds.means, *plan.kinds.ignored), "")
-        paths.ask(plan.kinds.path, _types(EnumSource(plan.kinds.path, words, plan.kinds.loose)))
-    for wanted in plan.wanted.values():
-        for name in (wanted.symbol, wanted.venue):
+def _requested(plan: EventPlan) -> RequestedPaths:
+    paths = RequestedPaths()
+    kind = plan.kind
+    if kind.path is not None:
+        words = dict.fromkeys((*kind.means, *kind.ignored), "")
+        paths.request(kind.path, _types(EnumSource(kind.path, words, kind.loose)))
+    for sources in plan.sources.values():
+        for name in (sources.symbol, sources.venue):
             if name is not None and name.path is not None:
-                paths.ask(name.path, _types(name))
-        for source in (*([] if wanted.time is None else [wanted.time]), *wanted.fields.values()):
+                paths.request(name.path, _types(name))
+        for source in (*([] if sources.time is None else [sources.time]), *sources.fields.values()):
             if not isinstance(source, ConstantSource):
-                paths.ask(source.path, _types(source))
+                paths.request(source.path, _types(source))
     return paths
 
 
 def _types(source: FieldSource | NameSource) -> tuple[FieldType, ...]:
-    """What types a value may have, the likeliest first."""
+    """The types a value may have, the likeliest first."""
     if isinstance(source, NumberSource):
         return ("decimal",) if source.may_be_text else ("number",)
     if isinstance(source, IntegerSource):
@@ -263,11 +266,11 @@ def _types(source: FieldSource | NameSource) -> tuple[FieldType, ...]:
 def _types_of_words(words: EnumSource) -> tuple[FieldType, ...]:
     texts = list(words.means)
     flags = [text for text in texts if _word(text, 0).flag >= 0]
-    wholes = [text for text in texts if _word(text, 0).is_whole]
-    found: dict[FieldType, int] = {"text": len(texts) - len(flags) - len(wholes)}
-    found |= {"integer": len(wholes)} if wholes else {}
-    found |= {"flag": len(flags)} if flags else {}
-    return tuple(sorted(found, key=found.__getitem__, reverse=True))
+    integers = [text for text in texts if _word(text, 0).is_integer]
+    counts: dict[FieldType, int] = {"text": len(texts) - len(flags) - len(integers)}
+    counts |= {"integer": len(integers)} if integers else {}
+    counts |= {"flag": len(flags)} if flags else {}
+    return tuple(sorted(counts, key=counts.__getitem__, reverse=True))
 
 
 _INT64 = np.iinfo(np.int64)
@@ -275,10 +278,10 @@ _INT64 = np.iinfo(np.int64)
 
 def _word(text: str, means: int) -> Word:
     digits = text.removeprefix("-")
-    whole = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
-    if whole is None or str(whole) != text or not _INT64.min <= whole <= _INT64.max:
+    integer = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    if integer is None or str(integer) != text or not _INT64.min <= integer <= _INT64.max:
         return Word(0, 0, {"true": 1, "false": 0}.get(text, -1), means)
-    return Word(1, whole, -1, means)
+    return Word(1, integer, -1, means)
 
 
 def _amounts(name: str, source: FieldSource) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""Numbers by which plans and kernels understand each other."""
+"""Codes shared by plans and kernels."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from streamer.decoding.columns.field_paths import NOWHERE
 
-NUMBER, WHOLE, TIME, TEXT, WORD, FIXED = range(6)
-"""What is read (`FieldEntry.what`)."""
+NUMBER, INTEGER, TIME, TEXT, WORD, CONSTANT = range(6)
+"""How a field is read (`FieldEntry.read_as`)."""
 
 TO_TIME, TO_NUMBER, TO_CODE, TO_TEXT = range(4)
-"""Where it goes (`FieldEntry.to`): the event's time, or a column of numbers, of enum codes, of texts."""
+"""Where a field goes (`FieldEntry.to`): the event's time, or a column of numbers, enum codes or texts."""
 
-LEFT = -1
-"""Of a word that means nothing here: the row is left. Words of what is ignored follow downwards."""
+SLOW_PATH = -1
+"""The meaning of a word that leaves its row to the slow path; ignored words have lower meanings."""
 
 
 class FieldEntry(NamedTuple):
@@ -21,27 +21,27 @@ class FieldEntry(NamedTuple):
 
     Parameters
     ----------
-    what, to
+    read_as, to
         See above.
     name
-        The field's place among `Flat.names`; -1 of the event's time.
+        Index in `FlatPlan.names`; -1 for the event's time.
     required
-        1 where an event cannot be without it.
+        1 if an event must have it.
     first
-        The path's field in the first scan, `NOWHERE` where there is no path.
+        The path's field in the first scan, `NOWHERE` without a path.
     text, value, flag
-        The fields of the types that may be there.
-    first_word, behind
-        Which words it may be.
+        The fields of the possible types.
+    first_word, end_word
+        The range of words it may be.
     empty_is_none
-        1 where the empty text is no text.
+        1 if the empty string counts as absent.
     unit
-        Of a time, how many decimal digits of ns; `ISO`.
+        For a time, the unit's number of decimal digits in ns, or `ISO`.
     column
-        Which of the columns that are written, once that is known.
+        Index of the column it is written to, once known.
     """
 
-    what: int
+    read_as: int
     to: int
     name: int = -1
     required: int = 0
@@ -50,16 +50,16 @@ class FieldEntry(NamedTuple):
     value: int = NOWHERE
     flag: int = NOWHERE
     first_word: int = 0
-    behind: int = 0
+    end_word: int = 0
     empty_is_none: int = 0
     unit: int = 0
     column: int = 0
 
 
 class Word(NamedTuple):
-    """What a word stands for beside its text: a whole number, true (1) or false (0), and what it means."""
+    """What a word stands for besides its text: an integer, true (1) or false (0); and its meaning."""
 
-    is_whole: int
-    whole: int
+    is_integer: int
+    integer: int
     flag: int
     means: int

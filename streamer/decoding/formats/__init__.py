@@ -1,4 +1,4 @@
-"""The formats, one file each; a new one is a file and a line in `FORMATS`."""
+"""The formats, one file each; to add one, add a file and a line in `FORMATS`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMATS: Mapping[str, Callable[[MappingSettings], Format]] = MappingProxyType(
         "generic": GenericFormat,
     }
 )
-"""By preset name: what makes a format of its settings."""
+"""The presets: by name, what builds a format from its settings."""
 
 
 def build_format(settings: MappingSettings) -> Format:

@@ -1,8 +1,8 @@
 """Binance's market streams: trade, aggTrade and bookTicker, bare or in the combined streams' envelope.
 
-Prices and sizes are decimal texts, times are ms. `m` (the buyer is the maker) makes the seller the
-aggressor. Spot's bookTicker has no time and takes its record's. All else that Binance is known to send
-is counted by name.
+Prices and sizes are decimal strings, times are in ms. `m` true means that the buyer is the maker, so the
+seller is the aggressor. Spot's bookTicker has no time and gets its record's. Other messages that Binance is
+known to send are counted by name.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
-from streamer.decoding.column_decoding import DecodedColumns, decoded
+from streamer.decoding.batch_builder import EventHead
+from streamer.decoding.column_decoding import DecodedColumns, decode_records
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.decode_context import DecodeContext
 from streamer.decoding.event_fields import PRICE_MAX, SIZE_MAX, TIME_MAX_NS
 from streamer.decoding.formats.binance_columns import BinanceColumns
-from streamer.decoding.formats.record_decoding import DecodeCall, add_draft, an_object, read, read_each
+from streamer.decoding.formats.record_decoding import (
+    DecodeCall,
+    add_draft,
+    as_object,
+    decode_each,
+    decode_events,
+)
 from streamer.decoding.json_text import parse
 from streamer.decoding.mapping_settings import MappingSettings
 from streamer.decoding.name_rules import valid_names
-from streamer.decoding.refusals import Refused, missing, shown
+from streamer.decoding.refusals import Refusal, brief, missing
 from streamer.decoding.value_parsing import NS_PER, as_number, as_text, as_time
 from streamer.messages.batch import Decoded, Kind
 from streamer.messages.record_block import RecordBlock
@@ -38,10 +45,10 @@ IGNORED: frozenset[str] = frozenset(
         "ORDER_TRADE_UPDATE", "TRADE_LITE", "MARGIN_CALL", "ACCOUNT_CONFIG_UPDATE",
     }
 )  # fmt: skip
-"""Values of ``e`` that are counted by name and not used."""
+"""Values of ``e`` that are only counted."""
 
-_FEW = 36  # what is read one by one goes quickly here
-_PROBED_BYTES = 160  # the stream's name and the kind come first in what Binance sends
+_MIN_BLOCK = 36  # the slow path is quick here
+_PROBED_BYTES = 160  # Binance sends the stream's name and the kind first
 _NS_PER_MS = NS_PER["ms"]
 _TIME_MAX_MS = TIME_MAX_NS // _NS_PER_MS
 _BOOK_KEYS = frozenset({"b", "B", "a", "A"})
@@ -81,31 +88,31 @@ class _Depth(Struct, gc=False, tag_field="e", tag="depthUpdate"):
     pass
 
 
-class _TradeIn(Struct, gc=False):
+class _TradeEnvelope(Struct, gc=False):
     data: _TradeMessage
 
 
-class _AggTradeIn(Struct, gc=False):
+class _AggTradeEnvelope(Struct, gc=False):
     data: _AggTrade
 
 
-class _BookIn(Struct, gc=False):
+class _BookEnvelope(Struct, gc=False):
     data: _BookMessage
 
 
-class _DepthIn(Struct, gc=False):
+class _DepthEnvelope(Struct, gc=False):
     data: _Depth
 
 
 class _Decoders:
-    """One for each kind; numbers may be texts."""
+    """A decoder for each kind; numbers may be strings."""
 
     def __init__(
         self,
-        book: type[_BookMessage | _BookIn],
-        trade: type[_TradeMessage | _TradeIn],
-        agg_trade: type[_AggTrade | _AggTradeIn],
-        depth: type[_Depth | _DepthIn],
+        book: type[_BookMessage | _BookEnvelope],
+        trade: type[_TradeMessage | _TradeEnvelope],
+        agg_trade: type[_AggTrade | _AggTradeEnvelope],
+        depth: type[_Depth | _DepthEnvelope],
     ) -> None:
         self.book = _decoder(book)
         self.trade = _decoder(trade)
@@ -113,31 +120,31 @@ class _Decoders:
         self.depth = _decoder(depth)
 
 
-def _decoder(what: type[Struct]) -> Callable[[bytes], Any]:
-    return msgspec.json.Decoder(what, strict=False).decode
+def _decoder(message: type[Struct]) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(message, strict=False).decode
 
 
 class BinanceFormat:
     """The market streams of Binance's spot and futures exchanges.
 
-    What looks like one of the common kinds is decoded straight to what is needed of it. Where that
-    fails, the record is parsed as a whole, and either taken or refused with the reason.
+    Messages that look like one of the common kinds are decoded directly into the fields needed. If that
+    fails, the whole record is parsed, and either becomes an event or is refused with a reason.
 
     Parameters
     ----------
     settings
-        Has nothing to say here but the preset's name.
+        Only the preset's name, which has no effect here.
 
     Notes
     -----
-    The futures exchange sends trades with price 0 and ``"X": "NA"`` that are no executions
+    The futures exchange sends trades with price 0 and ``"X": "NA"`` that are not executions
     (nkaz001/hftbacktest issue 263); they are counted as ``trade_NA``.
 
     Examples
     --------
     >>> value = b'{"e":"trade","s":"BTCUSDT","t":7,"p":"61837.63","q":"0.02","T":1723161255342,"m":true}'
-    >>> found = BinanceFormat().decode([Record(0, value)], DecodeContext("spot.trades", "binance"))
-    >>> found.batch.event(0)
+    >>> decoded = BinanceFormat().decode([Record(0, value)], DecodeContext("spot.trades", "binance"))
+    >>> decoded.batch.event(0)
     {'aggressor_side': 'sell', 'price': 61837.63, 'size': 0.02, 'trade_id': '7'}
     """
 
@@ -153,55 +160,55 @@ class BinanceFormat:
 
     def __init__(self, settings: MappingSettings | None = None) -> None:
         self._bare = _Decoders(_BookMessage, _TradeMessage, _AggTrade, _Depth)
-        self._enveloped = _Decoders(_BookIn, _TradeIn, _AggTradeIn, _DepthIn)
+        self._enveloped = _Decoders(_BookEnvelope, _TradeEnvelope, _AggTradeEnvelope, _DepthEnvelope)
         self._columns = BinanceColumns()
 
     def columns(self, block: RecordBlock, context: DecodeContext) -> DecodedColumns | None:
-        """What kernels make of a block; see `Format.columns`."""
+        """The kernels' result for a block; see `Format.columns`."""
         return None if context.venue is None else self._columns.read(block, context.venue)
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
-        """The events of the records; see `Format.decode`."""
-        return decoded(
+        """Decode records; see `Format.decode`."""
+        return decode_records(
             records,
             context.source,
             lambda block: self.columns(block, context),
-            lambda some: read(some, context, self._read_one),
-            few=_FEW,
+            lambda rest: decode_each(rest, context, self._decode_one),
+            min_block=_MIN_BLOCK,
         )
 
-    def _read_one(self, value: bytes, record: Record, reading: DecodeCall) -> None:
-        if not self._read_quickly(value, record, reading):
-            _read_slowly(value, record, reading)
+    def _decode_one(self, value: bytes, record: Record, call: DecodeCall) -> None:
+        if not self._decode_common(value, record, call):
+            _decode_any(value, record, call)
 
-    def _read_quickly(self, value: bytes, record: Record, reading: DecodeCall) -> bool:
+    def _decode_common(self, value: bytes, record: Record, call: DecodeCall) -> bool:
         enveloped = value.startswith(b'{"stream"')
         decoders = self._enveloped if enveloped else self._bare
         try:
             if value.find(b"bookTicker", 0, _PROBED_BYTES) >= 0:
-                found = decoders.book(value)
-                return _add_book(found.data if enveloped else found, record, reading)
+                message = decoders.book(value)
+                return _add_book(message.data if enveloped else message, record, call)
             if value.find(b'"trade"', 0, _PROBED_BYTES) >= 0:
-                found = decoders.trade(value)
+                message = decoders.trade(value)
             elif value.find(b'"depthUpdate"', 0, _PROBED_BYTES) >= 0:
                 decoders.depth(value)
-                reading.builder.ignore("depthUpdate")
+                call.builder.ignore("depthUpdate")
                 return True
             elif value.find(b'"aggTrade"', 0, _PROBED_BYTES) >= 0:
-                found = decoders.agg_trade(value)
+                message = decoders.agg_trade(value)
             elif not enveloped and value.startswith(b'{"u":'):
-                return _add_book(decoders.book(value), record, reading)
+                return _add_book(decoders.book(value), record, call)
             else:
                 return False
         except msgspec.MsgspecError:
             return False
-        return _add_trade(found.data if enveloped else found, record, reading)
+        return _add_trade(message.data if enveloped else message, record, call)
 
 
-def _add_trade(trade: _TradeMessage | _AggTrade, record: Record, reading: DecodeCall) -> bool:
-    """Add a trade that is beyond doubt; False leaves it to the slow way."""
-    venue, symbol, number, time = reading.context.venue, trade.s, trade.id, trade.T
-    taken = (
+def _add_trade(trade: _TradeMessage | _AggTrade, record: Record, call: DecodeCall) -> bool:
+    """Add a trade if it is plainly valid; False otherwise."""
+    venue, symbol, number, time = call.context.venue, trade.s, trade.id, trade.T
+    valid = (
         venue is not None
         and valid_names(venue, symbol)
         and 0.0 < trade.p <= PRICE_MAX
@@ -212,28 +219,25 @@ def _add_trade(trade: _TradeMessage | _AggTrade, record: Record, reading: Decode
         and abs(number) < 2**63
         and type(trade.m) is bool
     )
-    if taken:
-        reading.builder.add(
-            _TRADE,
-            venue or "",
-            symbol,
-            time * _NS_PER_MS,
+    if valid:
+        call.builder.add(
+            EventHead(_TRADE, venue or "", symbol, time * _NS_PER_MS),
             record,
             0,
             (("price", trade.p), ("size", trade.q)),
             (("aggressor_side", "sell" if trade.m else "buy"), ("trade_id", str(number))),
         )
-    return taken
+    return valid
 
 
-def _add_book(book: _BookMessage, record: Record, reading: DecodeCall) -> bool:
-    """Add a quote that is beyond doubt; False leaves it to the slow way."""
-    venue, symbol, time = reading.context.venue, book.s, book.T
+def _add_book(book: _BookMessage, record: Record, call: DecodeCall) -> bool:
+    """Add a quote if it is plainly valid; False otherwise."""
+    venue, symbol, time = call.context.venue, book.s, book.T
     if type(time) is int and 0 <= time <= _TIME_MAX_MS:
         ts = time * _NS_PER_MS
     else:
         ts = record.timestamp if time is None and book.E is None else NO_TIME
-    taken = (
+    valid = (
         ts != NO_TIME
         and venue is not None
         and valid_names(venue, symbol)
@@ -242,35 +246,35 @@ def _add_book(book: _BookMessage, record: Record, reading: DecodeCall) -> bool:
         and 0.0 < book.a <= PRICE_MAX
         and 0.0 <= book.A <= SIZE_MAX
     )
-    if taken:
+    if valid:
         numbers = (
             ("bid_price", book.b),
             ("bid_size", book.B),
             ("ask_price", book.a),
             ("ask_size", book.A),
         )
-        reading.builder.add(_QUOTE, venue or "", symbol, ts, record, 0, numbers, ())
-    return taken
+        call.builder.add(EventHead(_QUOTE, venue or "", symbol, ts), record, 0, numbers, ())
+    return valid
 
 
-def _read_slowly(value: bytes, record: Record, reading: DecodeCall) -> None:
-    found = parse(value)
+def _decode_any(value: bytes, record: Record, call: DecodeCall) -> None:
+    document = parse(value)
     stream = ""
-    if isinstance(found, dict) and "stream" in found and "data" in found:
-        stream, found = str(found["stream"]), found["data"]
+    if isinstance(document, dict) and "stream" in document and "data" in document:
+        stream, document = str(document["stream"]), document["data"]
 
-    def read_event(one: object, index: int) -> None:
-        event = an_object(one)
+    def decode_event(element: object, index: int) -> None:
+        event = as_object(element)
         kind = _kind(event, stream)
         if kind in _DRAFTS:
             draft = _DRAFTS[kind](event)
             if draft is not None:
-                add_draft(draft, record, index, reading)
+                add_draft(draft, record, index, call)
                 return
             kind = "trade_NA"
-        reading.builder.ignore(kind)
+        call.builder.ignore(kind)
 
-    read_each(found, record, reading, read_event)
+    decode_events(document, record, call, decode_event)
 
 
 def _kind(event: Mapping[str, object], stream: str) -> str:
@@ -279,7 +283,7 @@ def _kind(event: Mapping[str, object], stream: str) -> str:
         return _kind_unnamed(event, stream)
     if isinstance(kind, str) and (kind in _DRAFTS or kind in IGNORED):
         return kind
-    raise Refused(Reason.UNKNOWN_KIND, f"e: {shown(kind)} is no kind of event that Binance is known to send")
+    raise Refusal(Reason.UNKNOWN_KIND, f"e: {brief(kind)} is no kind of event that Binance is known to send")
 
 
 def _kind_unnamed(event: Mapping[str, object], stream: str) -> str:
@@ -304,7 +308,7 @@ def _trade_draft(event: Mapping[str, object], number: str = "t") -> dict[str, ob
         return None
     maker = event.get("m")
     if maker is not None and not isinstance(maker, bool):
-        raise Refused(Reason.WRONG_TYPE, f"m: {shown(maker)} is neither true nor false")
+        raise Refusal(Reason.WRONG_TYPE, f"m: {brief(maker)} is neither true nor false")
     return {
         "event_type": "trade",
         "symbol": event.get("s"),

@@ -1,4 +1,4 @@
-"""What a format is: how the records of a topic or file become events."""
+"""The interface of formats, which decode the records of a topic or file into events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.messages.records import Record
 
 
 class Format(Protocol):
-    """Turns records into events."""
+    """Decodes records into events."""
 
     @property
     def name(self) -> str:
@@ -21,24 +21,24 @@ class Format(Protocol):
 
     @property
     def spec(self) -> str:
-        """Everything that decides what records become, as a text: equal texts, equal events."""
+        """Everything that affects decoding, as a text: formats with equal texts give equal events."""
 
     @property
     def provides(self) -> Mapping[str, frozenset[str]]:
-        """The kinds that can occur, with the fields that events of each can carry."""
+        """The kinds that can occur, with the fields that events of each kind can have."""
 
     @property
     def needs_venue(self) -> bool:
-        """True when events never name their venue, so that the topic's settings must."""
+        """True if events never name their venue, so that the topic's settings must."""
 
     def columns(self, block: RecordBlock, context: DecodeContext) -> DecodedColumns | None:
-        """What kernels make of a block, which `decode` uses where there are many records.
+        """The kernels' result for a block, which `decode` uses for all but a few records.
 
-        None where this format, or these settings of it, are read one by one only.
+        None if this format, or these settings of it, only have the slow path.
         """
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
-        """The events of the records, in order; what is none becomes a dead letter or is counted by name.
+        """Decode records in order; those that are not events become dead letters or are counted by name.
 
-        What a record becomes does not depend on the records around it. Nothing raises.
+        The result for a record does not depend on the records around it. Never raises.
         """

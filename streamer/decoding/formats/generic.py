@@ -1,4 +1,4 @@
-"""A user's own JSON, by a mapping that says for each field where it comes from."""
+"""A user's own JSON, decoded by a mapping that gives the source of each field."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamer.decoding.column_decoding import DecodedColumns, decoded
+from streamer.decoding.column_decoding import DecodedColumns, decode_records
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.decode_context import DecodeContext
 from streamer.decoding.event_fields import FIELDS, KIND_NAMES
 from streamer.decoding.formats.generic_columns import generic_columns
 from streamer.decoding.formats.generic_values import factor_of, file_stem, mapped, name_maker
-from streamer.decoding.formats.record_decoding import DecodeCall, add_draft, an_object, read, read_each
+from streamer.decoding.formats.record_decoding import (
+    DecodeCall,
+    add_draft,
+    as_object,
+    decode_each,
+    decode_events,
+)
 from streamer.decoding.json_text import parse
 from streamer.decoding.mapping_parts import (
     OUTSIDE,
@@ -26,27 +32,27 @@ from streamer.decoding.mapping_parts import (
     map_key,
 )
 from streamer.decoding.mapping_settings import EnvelopeMapping, MappingSettings
-from streamer.decoding.refusals import Refused, missing, shown
+from streamer.decoding.refusals import Refusal, brief, missing
 from streamer.decoding.value_parsing import as_number, as_text, as_time, as_whole
 from streamer.messages.batch import Decoded
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Record
 
 
-class _Place(NamedTuple):
-    """One event as it was found, and what surrounds it: the record's whole JSON, the record, its topic."""
+class _EventSite(NamedTuple):
+    """One event and its surroundings: the root of the record's JSON, the record, its topic."""
 
     event: dict[str, object]
-    whole: object
+    root: object
     record: Record
     context: DecodeContext
 
 
-_Take = Callable[[_Place], object]
+_Getter = Callable[[_EventSite], object]
 
 
 class GenericFormat:
-    """Events out of a user's own JSON.
+    """Decodes a user's own JSON.
 
     Parameters
     ----------
@@ -55,6 +61,7 @@ class GenericFormat:
 
     Examples
     --------
+    >>> from streamer.decoding.format_settings import FormatSettings
     >>> settings = FormatSettings.model_validate({
     ...     "event_type": "trade",
     ...     "symbol": {"from": "file", "pattern": "([A-Z]+)_"},
@@ -77,12 +84,12 @@ class GenericFormat:
         document = msgspec.json.encode(settings.document(), order="sorted").decode()
         self.spec = f"generic/1 {document}"
         self._events = None if settings.events is None else settings.events.split(".")
-        self._kind = _kind_taker(settings.event_type)
+        self._kind = _kind_getter(settings.event_type)
         self._kind_outside = (settings.event_type.path or "").startswith(f"{OUTSIDE}.")
         sections = {kind: getattr(settings, kind) for kind in KIND_NAMES}
         named = settings.event_type.kinds() or [kind for kind in sections if sections[kind] is not None]
         merged = {kind: _merged(settings, sections[kind]) for kind in named}
-        self._takers = {kind: tuple(_takers(fields)) for kind, fields in merged.items()}
+        self._getters = {kind: tuple(_getters(fields)) for kind, fields in merged.items()}
         self.provides: Mapping[str, frozenset[str]] = MappingProxyType(
             {kind: frozenset(fields) & FIELDS.keys() for kind, fields in merged.items()}
         )
@@ -90,187 +97,189 @@ class GenericFormat:
         self._columns = generic_columns(settings.event_type, merged, listed=self._events is not None)
 
     def columns(self, block: RecordBlock, context: DecodeContext) -> DecodedColumns | None:
-        """What kernels make of a block; see `Format.columns`."""
+        """The kernels' result for a block; see `Format.columns`."""
         return None if self._columns is None else self._columns.read(block, context)
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
-        """The events of the records; see `Format.decode`."""
-        return decoded(
+        """Decode records; see `Format.decode`."""
+        return decode_records(
             records,
             context.source,
             lambda block: self.columns(block, context),
-            lambda some: read(some, context, self._read_one),
+            lambda rest: decode_each(rest, context, self._decode_one),
         )
 
-    def _read_one(self, value: bytes, record: Record, reading: DecodeCall) -> None:
-        whole = found = parse(value)
+    def _decode_one(self, value: bytes, record: Record, call: DecodeCall) -> None:
+        root = events = parse(value)
         if self._events is not None:
-            outer = an_object(whole)
-            if self._kind_outside and self._ignores(_Place(outer, outer, record, reading.context), reading):
+            outer = as_object(root)
+            if self._kind_outside and self._ignores(_EventSite(outer, outer, record, call.context), call):
                 return
-            found = _at(outer, self._events)
-            if found is None:
+            events = _at(outer, self._events)
+            if events is None:
                 raise missing(".".join(self._events))
 
-        def read_event(one: object, index: int) -> None:
-            place = _Place(an_object(one), whole, record, reading.context)
-            if not self._ignores(place, reading):
-                add_draft(self._draft(place), record, index, reading)
+        def decode_event(element: object, index: int) -> None:
+            site = _EventSite(as_object(element), root, record, call.context)
+            if not self._ignores(site, call):
+                add_draft(self._draft(site), record, index, call)
 
-        read_each(found, record, reading, read_event)
+        decode_events(events, record, call, decode_event)
 
-    def _ignores(self, place: _Place, reading: DecodeCall) -> bool:
-        kind, used = self._kind(place)
+    def _ignores(self, site: _EventSite, call: DecodeCall) -> bool:
+        kind, used = self._kind(site)
         if not used:
-            reading.builder.ignore(kind)
+            call.builder.ignore(kind)
         return not used
 
-    def _draft(self, place: _Place) -> dict[str, object]:
-        kind, _ = self._kind(place)
-        takers = self._takers.get(kind)
-        if takers is None:
-            raise Refused(Reason.UNKNOWN_KIND, f"event_type: {shown(kind)} has no section in the mapping")
+    def _draft(self, site: _EventSite) -> dict[str, object]:
+        kind, _ = self._kind(site)
+        getters = self._getters.get(kind)
+        if getters is None:
+            raise Refusal(Reason.UNKNOWN_KIND, f"event_type: {brief(kind)} has no section in the mapping")
         draft: dict[str, object] = {"event_type": kind}
-        for name, take in takers:
-            draft[name] = take(place)
+        for name, get in getters:
+            draft[name] = get(site)
         return draft
 
 
 def _merged(settings: MappingSettings, section: EnvelopeMapping | None) -> dict[str, object]:
-    """A kind's fields and what they come from: the section's own word goes before the envelope's."""
+    """A kind's fields and their sources; the section's own take precedence over the envelope's."""
     names = [*EnvelopeMapping.model_fields, *([] if section is None else type(section).model_fields)]
-    found: dict[str, object] = {}
+    merged: dict[str, object] = {}
     for name in dict.fromkeys(names):
         own = getattr(section, name, None)
-        given = own if own is not None else getattr(settings, name, None)
-        if given is not None:
-            found[name] = given
-    return found
+        source = own if own is not None else getattr(settings, name, None)
+        if source is not None:
+            merged[name] = source
+    return merged
 
 
-def _takers(fields: Mapping[str, object]) -> list[tuple[str, _Take]]:
-    found: list[tuple[str, _Take]] = []
-    for name, given in fields.items():
-        if isinstance(given, TimeFrom):
-            found.append((name, _time_taker(name, given)))
-        elif isinstance(given, NameFrom):
-            found.append((name, _name_taker(name, given)))
-        elif isinstance(given, NumberFrom):
+def _getters(fields: Mapping[str, object]) -> list[tuple[str, _Getter]]:
+    getters: list[tuple[str, _Getter]] = []
+    for name, source in fields.items():
+        if isinstance(source, TimeFrom):
+            getters.append((name, _time_getter(name, source)))
+        elif isinstance(source, NameFrom):
+            getters.append((name, _name_getter(name, source)))
+        elif isinstance(source, NumberFrom):
             bounds = FIELDS[name].bounds
-            found.append((name, _number_taker(name, given, bounds is not None and bounds.whole)))
-        elif isinstance(given, TextFrom):
-            found.append((name, _text_taker(name, given)))
-    return found
+            getters.append((name, _number_getter(name, source, bounds is not None and bounds.whole)))
+        elif isinstance(source, TextFrom):
+            getters.append((name, _text_getter(name, source)))
+    return getters
 
 
-def _at(found: object, path: Sequence[str]) -> object:
+def _at(value: object, path: Sequence[str]) -> object:
     for step in path:
-        if isinstance(found, dict):
-            found = found.get(step)
-        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
-            found = found[int(step)]
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
         else:
             return None
-    return found
+    return value
 
 
-def _finder(path: str) -> _Take:
+def _path_getter(path: str) -> _Getter:
     steps = path.split(".")
     if steps[0] == OUTSIDE:
         outer = steps[1:]
-        return lambda place: _at(place.whole, outer)
+        return lambda site: _at(site.root, outer)
     if len(steps) == 1:
         only = steps[0]
-        return lambda place: place.event.get(only)
-    return lambda place: _at(place.event, steps)
+        return lambda site: site.event.get(only)
+    return lambda site: _at(site.event, steps)
 
 
-def _time_taker(name: str, given: TimeFrom) -> _Take:
-    find, unit = _finder(given.path), given.unit
-    return lambda place: as_time(find(place), unit, name)
+def _time_getter(name: str, source: TimeFrom) -> _Getter:
+    get, unit = _path_getter(source.path), source.unit
+    return lambda site: as_time(get(site), unit, name)
 
 
-def _number_taker(name: str, given: NumberFrom, whole: bool) -> _Take:
-    if given.path is None:
-        constant = given.constant
-        return lambda place: constant
-    find = _finder(given.path)
-    if given.scale is not None:
-        return _scaled_taker(name, find, given.scale)
+def _number_getter(name: str, source: NumberFrom, whole: bool) -> _Getter:
+    if source.path is None:
+        constant = source.constant
+        return lambda site: constant
+    get = _path_getter(source.path)
+    if source.scale is not None:
+        return _scaled_getter(name, get, source.scale)
     if whole:
-        return lambda place: as_whole(find(place), name)
-    return lambda place: as_number(find(place), name)
+        return lambda site: as_whole(get(site), name)
+    return lambda site: as_number(get(site), name)
 
 
-def _scaled_taker(name: str, find: _Take, scale: float) -> _Take:
+def _scaled_getter(name: str, get: _Getter, scale: float) -> _Getter:
     factor, divided = factor_of(scale)
 
-    def take(place: _Place) -> object:
-        number = as_number(find(place), name)
+    def get_scaled(site: _EventSite) -> object:
+        number = as_number(get(site), name)
         if number is None:
             return None
         return number / factor if divided else number * factor
 
-    return take
+    return get_scaled
 
 
-def _text_taker(name: str, given: TextFrom) -> _Take:
-    if given.path is None:
-        constant = given.constant
-        return lambda place: constant
-    find = _finder(given.path)
-    if given.map is None:
-        return lambda place: as_text(find(place), name)
-    table = given.map
-    return lambda place: mapped(find(place), table, name)
+def _text_getter(name: str, source: TextFrom) -> _Getter:
+    if source.path is None:
+        constant = source.constant
+        return lambda site: constant
+    get = _path_getter(source.path)
+    if source.map is None:
+        return lambda site: as_text(get(site), name)
+    table = source.map
+    return lambda site: mapped(get(site), table, name)
 
 
-def _name_taker(name: str, given: NameFrom) -> _Take:
-    if given.constant is not None:
-        constant = given.constant
-        return lambda place: constant
-    find = _finder(given.path) if given.path is not None else _ORIGINS[given.origin or "topic"]
-    make = name_maker(given, name)
-    return lambda place: make(find(place))
+def _name_getter(name: str, source: NameFrom) -> _Getter:
+    if source.constant is not None:
+        constant = source.constant
+        return lambda site: constant
+    get = _path_getter(source.path) if source.path is not None else _ORIGINS[source.origin or "topic"]
+    make = name_maker(source, name)
+    return lambda site: make(get(site))
 
 
-def _of_key(place: _Place) -> object:
-    key = place.record.key
+def _record_key(site: _EventSite) -> object:
+    key = site.record.key
     if key is None:
         return None
     try:
         return key.decode()
     except UnicodeDecodeError as error:
-        raise Refused(Reason.BAD_UTF8, f"the record's key, byte {error.start}: {error.reason}") from None
+        raise Refusal(Reason.BAD_UTF8, f"the record's key, byte {error.start}: {error.reason}") from None
 
 
-_ORIGINS: Mapping[str, _Take] = MappingProxyType(
+_ORIGINS: Mapping[str, _Getter] = MappingProxyType(
     {
-        "topic": lambda place: place.context.topic,
-        "file": lambda place: file_stem(place.context.topic),
-        "key": _of_key,
+        "topic": lambda site: site.context.topic,
+        "file": lambda site: file_stem(site.context.topic),
+        "key": _record_key,
     }
 )
 
 
-def _kind_taker(given: KindFrom) -> Callable[[_Place], tuple[str, bool]]:
-    """What gives an event's kind, or the name it is counted by and False."""
-    if given.path is None:
-        constant = given.constant or ""
-        return lambda place: (constant, True)
-    find, path = _finder(given.path), given.path
-    ignored = frozenset(given.ignore)
-    table: Mapping[str, str] = given.map if given.map is not None else {kind: kind for kind in KIND_NAMES}
+def _kind_getter(source: KindFrom) -> Callable[[_EventSite], tuple[str, bool]]:
+    """A function to an event's kind and True, or, for an ignored event, to its name and False."""
+    if source.path is None:
+        constant = source.constant or ""
+        return lambda site: (constant, True)
+    get, path = _path_getter(source.path), source.path
+    ignored = frozenset(source.ignore)
+    table: Mapping[str, str] = source.map if source.map is not None else {kind: kind for kind in KIND_NAMES}
 
-    def take(place: _Place) -> tuple[str, bool]:
-        value = find(place)
+    def get_kind(site: _EventSite) -> tuple[str, bool]:
+        value = get(site)
         key = map_key(value)
         if key is None:
-            raise missing(path) if value is None else Refused(Reason.UNKNOWN_KIND, f"{path}: {shown(value)}")
+            raise (
+                missing(path) if value is None else Refusal(Reason.UNKNOWN_KIND, f"{path}: {brief(value)}")
+            )
         if key in ignored:
             return key, False
         if key not in table:
-            raise Refused(Reason.UNKNOWN_KIND, f"{path}: {shown(value)} is neither mapped nor to be ignored")
+            raise Refusal(Reason.UNKNOWN_KIND, f"{path}: {brief(value)} is neither mapped nor to be ignored")
         return table[key], True
 
-    return take
+    return get_kind

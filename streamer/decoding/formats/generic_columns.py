@@ -1,4 +1,4 @@
-"""A user's own mapping by columns: what kernels are told, where it is plain enough for them."""
+"""Compiles a user's mapping for the kernels, if it is simple enough for them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from streamer.decoding.decode_context import DecodeContext
 from streamer.decoding.event_fields import FIELDS, KIND_NAMES
 from streamer.decoding.formats.generic_values import factor_of, file_stem, name_maker
 from streamer.decoding.mapping_parts import OUTSIDE, KindFrom, NameFrom, NumberFrom, TextFrom, TimeFrom
-from streamer.decoding.refusals import Refused
+from streamer.decoding.refusals import Refusal
 
 
 def generic_columns(
     kind: KindFrom, fields_by_kind: Mapping[str, Mapping[str, object]], *, listed: bool
 ) -> EventColumns | None:
-    """What reads a mapping's records by columns; None where kernels cannot follow it.
+    """The column decoder for a mapping's records; None if kernels do not support the mapping.
 
-    They cannot follow lists, positions in lists, the record's key, a scaled `sequence`, and two fields that
-    want values of different types of the same place.
+    Not supported are lists, indices into lists, the record's key, a scaled `sequence`, and two fields that
+    expect values of different types at the same path.
 
     Parameters
     ----------
     kind, fields_by_kind
-        The mapping: of each kind its fields, and what they come from.
+        The mapping: the fields of each kind, and their sources.
     listed
         Whether records hold lists of events.
     """
@@ -54,13 +54,13 @@ class _MappingCompiler:
         self._names: list[tuple[str, NameFrom, NameSource]] = []
 
     def plan(self, kind: KindFrom, fields_by_kind: Mapping[str, Mapping[str, object]]) -> EventPlan:
-        wanted = {each: self._wanted(fields) for each, fields in fields_by_kind.items()}
-        return EventPlan(_kinds(kind), wanted)
+        sources = {name: self._sources(fields) for name, fields in fields_by_kind.items()}
+        return EventPlan(_kind(kind), sources)
 
-    def _wanted(self, fields: Mapping[str, object]) -> EventSources:
-        symbol, venue, time = (fields.get(each) for each in ("symbol", "venue", "ts_event"))
+    def _sources(self, fields: Mapping[str, object]) -> EventSources:
+        symbol, venue, time = (fields.get(name) for name in ("symbol", "venue", "ts_event"))
         if not isinstance(symbol, NameFrom):
-            raise ValueError("no symbol")  # noqa: TRY004 (the mapping is what is wrong)
+            raise ValueError("no symbol")  # noqa: TRY004 (the mapping is at fault)
         return EventSources(
             symbol=self._name("symbol", symbol),
             venue=self._name("venue", venue) if isinstance(venue, NameFrom) else None,
@@ -69,16 +69,16 @@ class _MappingCompiler:
         )
 
     def _name(self, name: str, given: NameFrom) -> NameSource:
-        """Equal names are one, so that they are looked up once."""
-        for known_name, known, made in self._names:
+        """Share one source among equal names, so that each is looked up once."""
+        for known_name, known, source in self._names:
             if (known_name, known) == (name, given):
-                return made
-        made = _name(name, given)
-        self._names.append((name, given, made))
-        return made
+                return source
+        source = _name(name, given)
+        self._names.append((name, given, source))
+        return source
 
 
-def _kinds(given: KindFrom) -> KindSource:
+def _kind(given: KindFrom) -> KindSource:
     if given.path is None:
         return KindSource(None, constant=given.constant or "")
     means = dict(given.map) if given.map is not None else {kind: kind for kind in KIND_NAMES}
@@ -142,7 +142,7 @@ def _name(name: str, given: NameFrom) -> NameSource:
     constant = given.constant
     if constant is not None:
         return NameSource(None, given=lambda context: constant)
-    make = _doubtful(name_maker(given, name))
+    make = _none_if_refused(name_maker(given, name))
     if given.path is not None:
         renames = given.pattern is not None or given.map is not None
         loose = name == "symbol"
@@ -154,13 +154,13 @@ def _name(name: str, given: NameFrom) -> NameSource:
     return NameSource(None, given=lambda context: make(surroundings(context)))
 
 
-def _doubtful(make: Callable[[object], str | None]) -> Callable[[str], str | None]:
-    """The same, but None where a text is refused."""
+def _none_if_refused(make: Callable[[object], str | None]) -> Callable[[str], str | None]:
+    """The same function, but None where it refuses a text."""
 
-    def made(text: str) -> str | None:
+    def make_or_none(text: str) -> str | None:
         try:
             return make(text)
-        except Refused:
+        except Refusal:
             return None
 
-    return made
+    return make_or_none

@@ -1,4 +1,4 @@
-"""What a mapping makes of single values: scales, maps, patterns."""
+"""How a mapping converts single values: by scale, map or pattern."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from decimal import Decimal
 
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.mapping_parts import NameFrom, map_key
-from streamer.decoding.refusals import Refused, shown
+from streamer.decoding.refusals import Refusal, brief
 from streamer.decoding.value_parsing import as_text
 
 _FILE_ENDINGS = re.compile(r"(\.(jsonl|ndjson|json|csv))?(\.(gz|zst))?$")
 
 
 def factor_of(scale: float) -> tuple[float, bool]:
-    """What numbers are to be multiplied by or, where True, divided by.
+    """The factor to multiply numbers by or, if True, to divide them by.
 
-    Steps such as 1e-9 have no exact double, their inverse has: dividing by it rounds once only.
+    A scale such as 1e-9 is not an exact double but its inverse is: dividing by that rounds only once.
 
     >>> factor_of(1e-9), factor_of(100.0), factor_of(0.03)
     ((1000000000.0, True), (100.0, False), (0.03, False))
@@ -28,24 +28,24 @@ def factor_of(scale: float) -> tuple[float, bool]:
 
 
 def mapped(value: object, table: Mapping[str, str], name: str) -> str | None:
-    """What a value means by a map; None for null and the empty text.
+    """Look up a value in a map; None for null and the empty string.
 
     Raises
     ------
-    Refused
-        Where it is not in the map.
+    Refusal
+        If it is not in the map.
     """
     if value is None or value == "":
         return None
     key = map_key(value)
-    found = None if key is None else table.get(key)
-    if found is None:
-        raise Refused(Reason.UNKNOWN_VALUE, f"{name}: {shown(value)} is not in the map")
-    return found
+    meaning = None if key is None else table.get(key)
+    if meaning is None:
+        raise Refusal(Reason.UNKNOWN_VALUE, f"{name}: {brief(value)} is not in the map")
+    return meaning
 
 
 def name_maker(given: NameFrom, name: str) -> Callable[[object], str | None]:
-    """What makes a symbol or a venue of a value, by the pattern and the map; it raises `Refused`."""
+    """A function from a value to a symbol or venue, by pattern and map; it raises `Refusal`."""
     pattern = None if given.pattern is None else re.compile(given.pattern)
     table = given.map
 
@@ -60,7 +60,7 @@ def name_maker(given: NameFrom, name: str) -> Callable[[object], str | None]:
 
 
 def file_stem(file: str) -> str:
-    """The name of a file without its endings.
+    """A file's name without its extensions.
 
     >>> file_stem("APPC_2020-11-18.csv.gz"), file_stem("BTC.USD.zst")
     ('APPC_2020-11-18', 'BTC.USD')

@@ -1,4 +1,4 @@
-"""The public schema itself, as JSON: one event a record, or a list of them."""
+"""The public schema itself, as JSON: a record is one event, or a list of events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from streamer.decoding.column_decoding import DecodedColumns, decoded
+from streamer.decoding.column_decoding import DecodedColumns, decode_records
 from streamer.decoding.columns.event_columns import EventColumns
 from streamer.decoding.decode_context import DecodeContext
 from streamer.decoding.event_fields import FIELDS_BY_KIND, KIND_NAMES
@@ -16,9 +16,9 @@ from streamer.decoding.formats.record_decoding import (
     DecodeCall,
     add_draft,
     add_event,
-    an_object,
-    read,
-    read_each,
+    as_object,
+    decode_each,
+    decode_events,
 )
 from streamer.decoding.formats.tapewatch_columns import tapewatch_plan
 from streamer.decoding.json_text import parse
@@ -38,13 +38,13 @@ class TapewatchFormat:
     Parameters
     ----------
     settings
-        Has nothing to say here but the preset's name.
+        Only the preset's name, which has no effect here.
 
     Examples
     --------
     >>> value = b'{"event_type": "trade", "symbol": "X", "ts_event": 5, "price": 2, "size": 1}'
-    >>> found = TapewatchFormat().decode([Record(0, value)], DecodeContext("trades", "here"))
-    >>> found.batch.instruments[0], found.batch.event(0)
+    >>> batch = TapewatchFormat().decode([Record(0, value)], DecodeContext("trades", "here")).batch
+    >>> batch.instruments[0], batch.event(0)
     (Instrument(venue='here', symbol='X'), {'price': 2.0, 'size': 1.0})
     """
 
@@ -58,28 +58,28 @@ class TapewatchFormat:
         self._columns = EventColumns(tapewatch_plan())
 
     def columns(self, block: RecordBlock, context: DecodeContext) -> DecodedColumns | None:
-        """What kernels make of a block; see `Format.columns`."""
+        """The kernels' result for a block; see `Format.columns`."""
         return self._columns.read(block, context)
 
     def decode(self, records: Sequence[Record], context: DecodeContext) -> Decoded:
-        """The events of the records; see `Format.decode`."""
-        return decoded(
+        """Decode records; see `Format.decode`."""
+        return decode_records(
             records,
             context.source,
             lambda block: self.columns(block, context),
-            lambda some: read(some, context, self._read_one),
+            lambda rest: decode_each(rest, context, self._decode_one),
         )
 
-    def _read_one(self, value: bytes, record: Record, reading: DecodeCall) -> None:
+    def _decode_one(self, value: bytes, record: Record, call: DecodeCall) -> None:
         try:
             event = self._decode(value)
         except msgspec.MsgspecError:
-            self._read_slowly(value, record, reading)
+            self._decode_any(value, record, call)
             return
-        add_event(event, _KIND_OF[type(event)], record, 0, reading)
+        add_event(event, _KIND_OF[type(event)], record, 0, call)
 
-    def _read_slowly(self, value: bytes, record: Record, reading: DecodeCall) -> None:
-        def read_event(found: object, index: int) -> None:
-            add_draft(an_object(found), record, index, reading)
+    def _decode_any(self, value: bytes, record: Record, call: DecodeCall) -> None:
+        def decode_event(element: object, index: int) -> None:
+            add_draft(as_object(element), record, index, call)
 
-        read_each(parse(value), record, reading, read_event)
+        decode_events(parse(value), record, call, decode_event)

@@ -1,4 +1,4 @@
-"""The public schema by columns: where its fields lie."""
+"""The public schema as a plan for the kernels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from streamer.decoding.event_fields import FIELDS, FIELDS_BY_KIND, KIND_NAMES, E
 
 
 def tapewatch_plan() -> EventPlan:
-    """Each field under its own name, and of its own type only."""
+    """The plan: each field under its own name, and of its own type only."""
     symbol, venue = NameSource(("symbol",)), NameSource(("venue",))
     time = TimeSource(("ts_event",), "ns", may_be_text=False)
-    wanted = {
+    sources = {
         kind: EventSources(
             symbol,
             venue,
@@ -30,7 +30,7 @@ def tapewatch_plan() -> EventPlan:
         )
         for kind in KIND_NAMES
     }
-    return EventPlan(KindSource(("event_type",), {kind: kind for kind in KIND_NAMES}), wanted)
+    return EventPlan(KindSource(("event_type",), {kind: kind for kind in KIND_NAMES}), sources)
 
 
 def _source(field: EventField) -> FieldSource:

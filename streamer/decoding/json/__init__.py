@@ -1,4 +1,4 @@
-"""JSON kernels: bytes and wanted fields in, columns and flags out; docs/scanning.md says how they work."""
+"""JSON kernels: from bytes and requested fields to columns and flags; docs/scanning.md explains them."""
 
 from streamer.decoding.json.interner import Interner
 from streamer.decoding.json.scan_plan import JsonField

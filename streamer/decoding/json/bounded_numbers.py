@@ -1,6 +1,6 @@
-"""Numbers of which is known where they end, as they are mostly written: short, and without exponent.
+"""Fast parsing of numbers whose end is known: short ones without exponent, as most are.
 
-Any other is left to those who find the end themselves, and must come to the same one.
+Anything else uses the general parser, which must stop at the same byte.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
@@ -34,9 +34,9 @@ def _any_double(at, end):
 
 
 @kernel(error_model="numpy", forceinline=True)
-def double_between(at, behind, end):
-    """Whether a number lies between two places, its value, and whether that is beyond doubt."""
-    size = behind - at
+def double_between(at, stop, end):
+    """Parse the bytes from `at` to `stop`: are they a number, its value, and is that value certain."""
+    size = stop - at
     if size <= _LONGEST:
         others = ~digits_of(at) & ((_ONE << U(size)) - _ONE)
         point = trailing_zeros(others)
@@ -53,13 +53,13 @@ def double_between(at, behind, end):
             if digits <= EXACT:
                 return True, np.float64(digits) / TENS[places], True
     found, value, sure = _any_double(at, end)
-    return found == behind, value, sure
+    return found == stop, value, sure
 
 
 @kernel(error_model="numpy", forceinline=True)
-def digits_between(at, behind):
-    """Whether 1 to 16 digits lie between two places, and nothing else, as integers are written."""
-    size = behind - at
+def digits_between(at, stop):
+    """Whether the bytes from `at` to `stop` are an integer of 1 to 16 digits without sign."""
+    size = stop - at
     if size < 1 or size > _LONGEST:
         return False
     others = ~digits_of(at) & ((_ONE << U(size)) - _ONE)
@@ -72,14 +72,14 @@ def _any_integer(at, end):
 
 
 @kernel(error_model="numpy", forceinline=True)
-def integer_between(at, behind, end):
-    """Whether a number lies between two places, its value, whether it is an int64, whether that is sure."""
-    if digits_between(at, behind):
-        size = behind - at
+def integer_between(at, stop, end):
+    """Parse the bytes from `at` to `stop`: is it a number, its value, is it an int64, is that certain."""
+    if digits_between(at, stop):
+        size = stop - at
         if size <= 8:
             return True, np.int64(eight_digits((word_at(at) ^ ZEROS) << U(64 - 8 * size))), True, True
         first = eight_digits(word_at(at) ^ ZEROS)
         second = eight_digits((word_at(at + 8) ^ ZEROS) << U(128 - 8 * size))
         return True, np.int64(first * WORD_TENS[size - 8] + second), True, True
     found, value, fits, sure = _any_integer(at, end)
-    return found == behind, value, fits, sure
+    return found == stop, value, fits, sure

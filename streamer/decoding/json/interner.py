@@ -1,4 +1,4 @@
-"""Texts that come again and again, as small numbers."""
+"""Numbers recurring texts."""
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 # ruff: noqa: SIM110 (kernels compare one by one)
@@ -20,7 +20,7 @@ _DONE, _OUTSIDE, _FULL = range(3)
 
 @kernel(error_model="numpy", forceinline=True)
 def _word(text, offset, length):
-    """Eight bytes of a text, zeros behind its last."""
+    """Eight bytes of a text, padded with zeros."""
     return word_at(text + offset) & LOW_BYTES[min(length - offset, 8)]
 
 
@@ -43,10 +43,10 @@ def _same(one, other, length):
 
 @kernel(error_model="numpy")
 def _intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, held, limit, longest, codes):
-    """Give codes from `row` on; returns the row where it stopped, and why.
+    """Assign codes from `row` on; returns the row where it stopped, and why.
 
     `slots` is a hash table of codes with linear probing, its size a power of two; `hashes` and `starts`
-    are of each code its hash and where in `kept` its text begins, `held` how many codes there are.
+    hold each code's hash and its text's start in `kept`; `held` is the number of codes.
     """
     room = arena.size - padding
     for each in range(row, at.size):
@@ -66,7 +66,7 @@ def _intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, hel
         mixed = _hash(text, length)
         slot = np.int64(mixed >> U(8)) & last_slot
         code = slots[slot]
-        # of texts of up to eight bytes no two have the same hash
+        # no two texts of up to eight bytes have the same hash
         while code >= 0 and not (
             hashes[code] == mixed
             and starts[code + 1] - starts[code] == length
@@ -95,7 +95,7 @@ def _intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, hel
 
 @kernel(error_model="numpy")
 def _fill_slots(slots, hashes, count):
-    """Put the first codes into an empty table."""
+    """Insert the first codes into an empty table."""
     last_slot = slots.size - 1
     for code in range(count):
         slot = np.int64(hashes[code] >> U(8)) & last_slot
@@ -105,25 +105,25 @@ def _fill_slots(slots, hashes, count):
 
 
 class Interner:
-    """Numbers texts in the order in which they first appear; a text keeps its number.
+    """Numbers texts in order of first appearance; a text keeps its number.
 
-    It keeps the texts' bytes itself, and grows with them.
+    It stores copies of the texts' bytes, and grows with them.
 
     Parameters
     ----------
     limit
-        So many texts get a number.
+        Maximum number of texts that get a number.
     longest
-        In bytes; longer texts get none.
+        Maximum size of such a text in bytes.
 
     Attributes
     ----------
     BEYOND
-        -2, the code of a text that gets no number.
+        -2, the code of a text without a number.
 
     Notes
     -----
-    Texts are bytes here: those of a `Scan` are valid UTF-8. It has state: one thread at a time.
+    Texts are bytes here; those of a `Scan` are valid UTF-8. Only one thread may use it at a time.
 
     Examples
     --------
@@ -150,24 +150,24 @@ class Interner:
     def codes(
         self, arena: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]
     ) -> NDArray[np.int32]:
-        """The codes of texts, new ones for new texts.
+        """The codes of texts; new texts get new codes.
 
         Parameters
         ----------
         arena
             uint8; its last 64 bytes belong to no text.
         at, size
-            int64[n], where each text begins and how many bytes it has; -1 for none.
+            int64[n], each text's start and size in bytes; size -1 for none.
 
         Returns
         -------
         NDArray[np.int32]
-            int32[n], from 0 on; -1 for no text, `BEYOND` for one that gets no number.
+            int32[n], starting at 0; -1 for no text, `BEYOND` for one without a number.
 
         Raises
         ------
         ValueError
-            Where a text is not within the arena; none has a number by this call then.
+            If a text is not within the arena; this call then numbers none.
         """
         if len(arena) < PADDING or len(at) != len(size):
             raise ValueError(f"{len(arena)} bytes for {len(at)} and {len(size)} texts")
@@ -186,26 +186,26 @@ class Interner:
         return codes
 
     def __len__(self) -> int:
-        """How many texts have a number."""
+        """The number of numbered texts."""
         return int(self._held[0])
 
     @property
     def texts(self) -> list[str]:
-        """The texts by their codes.
+        """The texts by code.
 
         Raises
         ------
         UnicodeDecodeError
-            Where one is no UTF-8.
+            If one is not UTF-8.
         """
         count = int(self._held[0])
         for code in range(len(self._texts), count):
-            first, behind = self._starts[code : code + 2]
-            self._texts.append(self._kept[first:behind].tobytes().decode())
+            first, end = self._starts[code : code + 2]
+            self._texts.append(self._kept[first:end].tobytes().decode())
         return self._texts
 
     def _grow(self) -> None:
-        """Room for twice as many codes, and for twice as many bytes and another text."""
+        """Double the room for codes, and double that for bytes, plus one text of the longest kind."""
         count = int(self._held[0])
         self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
         self._starts = np.concatenate([self._starts, np.empty_like(self._starts[1:])])

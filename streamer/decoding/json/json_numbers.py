@@ -1,9 +1,9 @@
 """JSON numbers: their grammar, and the double nearest to them.
 
-A number is read as digits and a power of ten. Up to 2**53 and 10**22 both are doubles, and one
+A number is read as digits and a power of ten. Up to 2**53 and 10**22 both are exact doubles, and a single
 multiplication or division rounds correctly (Clinger 1990, How to read floating point numbers accurately).
-Beyond that it is Eisel and Lemire's method (Lemire 2021, Number parsing at a gigabyte per second): the
-digits by 128 bits of a power of five, and doubt where those do not suffice.
+Beyond that, the method of Eisel and Lemire is used (Lemire 2021, Number parsing at a gigabyte per second):
+the digits times 128 bits of a power of five; where those do not suffice, the result is uncertain.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
@@ -30,16 +30,16 @@ from streamer.decoding.json.wide_loads import (
 U = np.uint64
 
 MOST_DIGITS = 19
-"""So many decimal digits fit a word."""
+"""Decimal digits that fit in a word."""
 
 _MINUS, _PLUS, _POINT, _ZERO, _NINE, _LOW_E = (ord(character) for character in "-+.09e")
-_UNHEARD_OF = 1 << 40  # exponents end here: more than any row has digits
-_LARGEST = 300  # powers of ten that are a double without further thought
+_EXPONENT_CAP = 1 << 40  # more than any row has digits
+_SAFE_POWER = 300  # larger powers of ten may exceed a double's range
 
 _NONE, _ONE, _THREE, _ALL = U(0), U(1), U(3), U((1 << 64) - 1)
 ZEROS, _TOO_LARGE, _TOP_BITS = U(0x3030303030303030), U(0x7676767676767676), U(0x8080808080808080)
 _TEN_TO_EIGHT = U(10**8)
-# one of two neighbours by itself and the other times a power of ten, each at the place of the second
+# factors that combine neighbouring values: the first times a power of ten, plus the second
 _TEN, _HUNDRED, _TEN_THOUSAND = U((10 << 8) + 1), U((100 << 16) + 1), U((10**4 << 32) + 1)
 _PAIRS, _FOURS = U(0x00FF00FF00FF00FF), U(0x0000FFFF0000FFFF)
 EXACT, _ROUNDED_OFF, _LEAST = U(1 << 53), U(0x1FF), U(1 << 63)
@@ -53,7 +53,7 @@ _FIRST_POWER, _LAST_POWER = (
 
 
 def _fives():
-    """Of each power of five the upper 128 bits, in two columns, cut off or, from -27 to -1, rounded up."""
+    """The upper 128 bits of each power of five in two columns, truncated or, from -27 to -1, rounded up."""
     found = []
     for power in range(_FIRST_POWER, _LAST_POWER + 1):
         five = 5 ** abs(power)
@@ -70,7 +70,7 @@ _FIVES = _fives()
 
 @kernel(error_model="numpy", forceinline=True)
 def eight_digits(word):
-    """The number of eight digits, the first one in the lowest byte; each byte holds 0 to 9."""
+    """The value of eight digits, the first one in the lowest byte; each byte holds 0 to 9."""
     word = (word * _TEN >> U(8)) & _PAIRS
     word = (word * _HUNDRED >> U(16)) & _FOURS
     return word * _TEN_THOUSAND >> U(32)
@@ -78,9 +78,9 @@ def eight_digits(word):
 
 @kernel(error_model="numpy", forceinline=True)
 def _short_number(at):
-    """A number of up to 16 bytes without exponent: its end, its digits, how many of them follow the point.
+    """A number of up to 16 bytes without exponent: its end, its digits, and how many follow the point.
 
-    The end is -1 where it is another number, or none. `at` is behind the sign.
+    The end is -1 for any other number, or none. `at` is after the sign.
     """
     digits, points = digits_of(at), points_of(at)
     size = trailing_zeros(~(digits | points))
@@ -93,7 +93,7 @@ def _short_number(at):
         or (not whole and (point == count or points & (_ONE << U(size)) - _ONE != _ONE << U(point)))
         or (point > 1 and byte_at(at) == _ZERO)
         or following | 0x20 == _LOW_E
-        or (following >= _POINT and following <= _NINE)  # after 16: it goes on
+        or (following >= _POINT and following <= _NINE)  # after 16 bytes: it continues
     ):
         return -1, _NONE, 0
     first, second = aligned_digits(at, point if not whole else 16, count)
@@ -102,7 +102,7 @@ def _short_number(at):
 
 @kernel(error_model="numpy", forceinline=True)
 def _digits(at, end, value):
-    """Behind a run of digits, and the number that begins with `value` and goes on with them, modulo 2**64."""
+    """The end of a run of digits, and `value` continued by these digits, modulo 2**64."""
     while at < end:
         word = word_at(at) ^ ZEROS
         others = (
@@ -120,9 +120,9 @@ def _digits(at, end, value):
 
 @kernel(error_model="numpy")
 def _any_number(at, end):
-    """Any number of JSON: its end, its digits, its power of ten, how many digits, whether it is an integer.
+    """Any JSON number: its end, its digits, its power of ten, the digits' count, whether it is an integer.
 
-    The end is -1 where it is none. More than `MOST_DIGITS` digits have wrapped. `at` is behind the sign.
+    The end is -1 if it is not a number. More than `MOST_DIGITS` digits overflow. `at` is after the sign.
     """
     nothing = -1, _NONE, 0, 0, False
     start = at
@@ -139,7 +139,7 @@ def _any_number(at, end):
         at += 1
         start = at
         if count == 0:
-            while at < end and byte_at(at) == _ZERO:  # they do not count where nothing is before them
+            while at < end and byte_at(at) == _ZERO:  # leading zeros do not count
                 at += 1
         counted = at
         at, value = _digits(at, end, value)
@@ -156,7 +156,7 @@ def _any_number(at, end):
         start = at
         exponent = 0
         while at < end and byte_at(at) >= _ZERO and byte_at(at) <= _ZERO + 9:
-            exponent = min(exponent * 10 + byte_at(at) - _ZERO, _UNHEARD_OF)
+            exponent = min(exponent * 10 + byte_at(at) - _ZERO, _EXPONENT_CAP)
             at += 1
         if at == start:
             return nothing
@@ -166,14 +166,14 @@ def _any_number(at, end):
 
 @kernel(error_model="numpy")
 def _scaled(digits, power):
-    """The double nearest to digits times a power of ten (Eisel and Lemire), and whether it is sure."""
+    """The double nearest to digits times a power of ten (Eisel and Lemire), and whether it is certain."""
     if power < _FIRST_POWER or power > _LAST_POWER:
         return 0.0, False
     shift = leading_zeros(digits)
     digits <<= U(shift)
     high = high_product(digits, _FIVES[power - _FIRST_POWER, 0])
     low = digits * _FIVES[power - _FIRST_POWER, 0]
-    if high & _ROUNDED_OFF == _ROUNDED_OFF:  # what is below may carry into it
+    if high & _ROUNDED_OFF == _ROUNDED_OFF:  # the lower part may carry into it
         carried = high_product(digits, _FIVES[power - _FIRST_POWER, 1])
         low += carried
         if low < carried:
@@ -193,7 +193,7 @@ def _scaled(digits, power):
         and fraction & _THREE == _ONE
         and fraction << dropped == high
     ):
-        fraction &= ~_ONE  # exactly between two doubles: to the even one
+        fraction &= ~_ONE  # exactly halfway between two doubles: round to even
     fraction = (fraction + (fraction & _ONE)) >> _ONE
     if fraction >= EXACT:
         fraction = _ONE << U(52)
@@ -203,7 +203,7 @@ def _scaled(digits, power):
 
 @kernel(error_model="numpy", forceinline=True)
 def _double(negative, digits, power):
-    """The double nearest to a number, and whether it is beyond doubt; a negative zero never is."""
+    """The double nearest to a number, and whether it is certain; a negative zero never is."""
     if digits == _NONE:
         return 0.0, not negative
     if digits <= EXACT and power >= -22 and power <= 22:
@@ -217,25 +217,25 @@ def _double(negative, digits, power):
 
 @kernel(error_model="numpy", forceinline=True)
 def double_at(at, end):
-    """The number that begins at `at`: where it ends, its value, and whether that is beyond doubt.
+    """The number that starts at `at`: its end, its value, and whether that is certain.
 
-    The place is -1 where there is no JSON number.
+    The end is -1 if there is no JSON number.
     """
     negative = byte_at(at) == _MINUS
     at += negative
-    behind, digits, places = _short_number(at)
+    stop, digits, places = _short_number(at)
     power = -places
-    if behind < 0:
-        behind, digits, power, count, _ = _any_number(at, end)
+    if stop < 0:
+        stop, digits, power, count, _ = _any_number(at, end)
         if count > MOST_DIGITS:
-            return behind, 0.0, False
+            return stop, 0.0, False
     value, sure = _double(negative, digits, power)
-    return behind, value, sure
+    return stop, value, sure
 
 
 @kernel(error_model="numpy", forceinline=True)
 def _short_integer(at):
-    """An integer of up to 19 digits: its end, -1 where it is another number or none, and its digits."""
+    """An integer of up to 19 digits: its end, -1 for any other number or none, and its digits."""
     size = trailing_zeros(~digits_of(at))
     first, second = aligned_digits(at, 16, max(size, 1))
     value = eight_digits(first) * _TEN_TO_EIGHT + eight_digits(second)
@@ -254,27 +254,27 @@ def _short_integer(at):
 
 @kernel(error_model="numpy", forceinline=True)
 def integer_at(at, end):
-    """The number that begins at `at`: its end, its value, whether it is an int64, whether that is sure."""
+    """The number that starts at `at`: its end, its value, whether it is an int64, whether that is certain."""
     negative = byte_at(at) == _MINUS
     at += negative
-    behind, digits = _short_integer(at)
+    stop, digits = _short_integer(at)
     whole = True
-    if behind < 0:
-        behind, digits, power, count, whole = _any_number(at, end)
-        if count > MOST_DIGITS or count + power > _LARGEST:
-            return behind, 0, False, False
+    if stop < 0:
+        stop, digits, power, count, whole = _any_number(at, end)
+        if count > MOST_DIGITS or count + power > _SAFE_POWER:
+            return stop, 0, False, False
     fits = whole and digits <= (_LEAST if negative else _LEAST - _ONE)
     value = np.int64(digits)
-    return behind, -value if negative else value, fits, True
+    return stop, -value if negative else value, fits, True
 
 
 @kernel(error_model="numpy")
 def after_number(at, end):
-    """Behind the number that begins at `at`; -1 for none, and for one that may be too large for a double."""
+    """The end of the number that starts at `at`; -1 for none, or if it may exceed a double's range."""
     at += byte_at(at) == _MINUS
-    behind, _, _ = _short_number(at)
-    if behind < 0:
-        behind, _, power, count, _ = _any_number(at, end)
-        if count + power > _LARGEST:
+    stop, _, _ = _short_number(at)
+    if stop < 0:
+        stop, _, power, count, _ = _any_number(at, end)
+        if count + power > _SAFE_POWER:
             return -1
-    return behind
+    return stop

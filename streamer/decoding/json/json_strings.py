@@ -1,4 +1,4 @@
-"""JSON strings and blanks: where they end, and whether they are valid."""
+"""JSON strings and whitespace: where they end, and whether they are valid."""
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 # ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
@@ -11,12 +11,12 @@ from streamer.decoding.json.wide_loads import byte_at, ends_of_text, trailing_ze
 QUOTE, BACKSLASH = ord('"'), ord("\\")
 _BLANK, _TAB, _NEWLINE, _RETURN = ord(" "), ord("\t"), ord("\n"), ord("\r")
 _LOW_U = ord("u")
-_SIMPLE_ESCAPES = sum(1 << ord(character) - 64 for character in "\\bfnrt")  # of 64 to 127
+_SIMPLE_ESCAPES = sum(1 << ord(character) - 64 for character in "\\bfnrt")  # bit i: character 64 + i
 
 
 @kernel(error_model="numpy", forceinline=True)
 def after_blanks(at, end):
-    """The first byte that is no JSON white space; `end` where none is before it."""
+    """The first byte that is not JSON whitespace; `end` if there is none before it."""
     while at < end:
         byte = byte_at(at)
         if byte > _BLANK or not (byte == _BLANK or byte == _NEWLINE or byte == _RETURN or byte == _TAB):
@@ -27,9 +27,9 @@ def after_blanks(at, end):
 
 @kernel(error_model="numpy", forceinline=True)
 def text_end(at, end):
-    """Where the closing quote of a string is whose content begins at `at`, and whether it has no escapes.
+    """The closing quote of a string whose content starts at `at`, and whether the string has no escapes.
 
-    The place is -1 where there is no valid string before `end`, or one whose escapes leave doubts.
+    The position is -1 if there is no valid string before `end`, or its escapes need the slow path.
     """
     while at < end:
         ends = ends_of_text(at)
@@ -39,13 +39,13 @@ def text_end(at, end):
         at += trailing_zeros(ends)
         if at < end and byte_at(at) == QUOTE:
             return at, True
-        return _intricate_end(at, end)
+        return _end_of_non_ascii(at, end)
     return -1, True
 
 
 @kernel(error_model="numpy")
-def _intricate_end(at, end):
-    """The same from the first byte on that is not plain ASCII."""
+def _end_of_non_ascii(at, end):
+    """Continue from the first byte that is not plain ASCII."""
     plain = True
     while at < end:
         ends = ends_of_text(at)
@@ -72,7 +72,7 @@ def _intricate_end(at, end):
 
 @kernel(error_model="numpy")
 def _after_escape(at, end):
-    """Behind an escape; -1 for an invalid one, and for surrogates, of which only pairs are valid."""
+    """After an escape; -1 if it is invalid, and for surrogates, of which only pairs would be valid."""
     byte = byte_at(at + 1)
     if byte == QUOTE or byte == ord("/"):
         return at + 2
@@ -99,7 +99,7 @@ def _after_escape(at, end):
 
 @kernel(error_model="numpy")
 def _after_character(at, end):
-    """Behind a character of several bytes; -1 where they are no UTF-8 (Unicode 15, table 3-7)."""
+    """After a multi-byte character; -1 if it is not UTF-8 (Unicode 15, table 3-7)."""
     first = byte_at(at)
     if first < 0xC2 or first > 0xF4:
         return -1

@@ -1,7 +1,7 @@
-"""Lists of lists of texts, such as the levels of a book, which are long and which nobody asks for.
+"""Skips lists of lists of strings, such as the levels of an order book, which are long and not requested.
 
-64 bytes are looked at together, one bit for each: which stand in texts, and whether what stands before each
-of the others may stand there. What has blanks or escapes is left to those who go byte by byte.
+64 bytes are examined at once, one bit for each: which of them are inside strings, and whether each of the
+others may follow the byte before it. Whitespace or escapes fall back to the byte-by-byte parser.
 """
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 
@@ -21,13 +21,13 @@ _NONE, _ONE, _ALL, _LAST = U(0), U(1), U((1 << 64) - 1), U(63)
 
 @kernel(error_model="numpy", forceinline=True)
 def begins_levels(at):
-    """Whether lists of texts may begin here."""
+    """Whether lists of strings may start here."""
     return word_at(at) & _THREE == _BEGINS
 
 
 @kernel(error_model="numpy", forceinline=True)
 def _in_texts(quotes):
-    """A bit for each byte from an opening quote to before its closing one: how many quotes, modulo 2."""
+    """A bit for each byte from an opening quote up to its closing one: the parity of the quotes so far."""
     for distance in (1, 2, 4, 8, 16, 32):
         quotes ^= quotes << U(distance)
     return quotes
@@ -35,10 +35,10 @@ def _in_texts(quotes):
 
 @kernel(error_model="numpy")
 def after_levels(at, end):
-    """Behind a list of lists of texts that `begins_levels`; -1 where it is not plain or not valid."""
+    """After a list of lists of strings that `begins_levels`; -1 if it is not plain or not valid."""
     at += 1
-    # of the byte before: it stands in a text; closes one; opens, or closes, an inner list; is a comma behind
-    # a text, or behind a list, as if one stood before the first
+    # the previous byte: is in a string; closes one; opens, or closes, an inner list; is a comma after a
+    # string, or after a list (as if one preceded the first)
     text, closing, opened, closed, after_text, after_list = _NONE, _NONE, _NONE, _NONE, _NONE, _ONE
     while at < end:
         quotes, opens, closes, commas, bad = marks_of_lists(at)
@@ -46,18 +46,18 @@ def after_levels(at, end):
         outside = ~(texts | quotes)
         opens, closes, commas = opens & outside, closes & outside, commas & outside
         ends = quotes & ~texts
-        behind_end, behind_list = ends << _ONE | closing, closes << _ONE | closed
-        text_commas, list_commas = commas & behind_end, commas & behind_list
-        # behind a comma at a wrong place nothing may stand, so nothing is asked of commas themselves
+        after_end, after_closed = ends << _ONE | closing, closes << _ONE | closed
+        text_commas, list_commas = commas & after_end, commas & after_closed
+        # nothing may follow a misplaced comma, so commas themselves need no check
         may_begin = (opens | text_commas) << _ONE | opened | after_text
         wrong = (
             bad
             | outside & ~(opens | closes | commas)
             | quotes & texts & ~may_begin
             | opens & ~(list_commas << _ONE | after_list)
-            | closes & ~(behind_end | behind_list)
+            | closes & ~(after_end | after_closed)
         )
-        last = closes & behind_list
+        last = closes & after_closed
         if last != _NONE:
             size = trailing_zeros(last)
             if wrong & ((_ONE << U(size)) - _ONE) != _NONE or at + size >= end:

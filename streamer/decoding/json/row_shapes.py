@@ -1,11 +1,11 @@
-"""Whole rows of the same make, read at once.
+"""Reads whole rows of a known shape at once.
 
-What is left of a row without its values (scalars, and levels) is its shape. It is learned from a row that was
-read by the book. The colons behind keys, `":`, say where in another row each part of the shape must stand; if
-all of them do, the row is as valid as the first one but for its values, and these lie in between.
+A row without its values (scalars, and levels) is its shape, learned from a row that was fully parsed. In
+another row, the colons after keys, `":`, give the position of each part of the shape; if all parts match, the
+row is as valid as the first one except for its values, which lie between the parts.
 
-Shapes are looked up by how many keys and quotes a row has, two for each sum; a row of other shape is read by
-the book.
+Shapes are looked up by the row's number of keys and quotes, two per hash; rows of unknown shape are fully
+parsed.
 """
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 
@@ -61,17 +61,17 @@ _NONE, _ONE, _ALL = U(0), U(1), U((1 << 64) - 1)
 
 @kernel(error_model="numpy")
 def no_shapes(memory):
-    """Forget all."""
+    """Forget all shapes."""
     for place in range(LEARNED + 1):
         put_word(memory + 8 * place, _NONE)
 
 
 @kernel(error_model="numpy", forceinline=True)
 def count_keys(at, end, memory):
-    """How many keys and quotes a row has before its first levels, and where these, or its end, are.
+    """The number of keys and quotes before a row's first levels, and the position of these, or of its end.
 
-    Where the colons are is written. For a row without shape it is -1 keys. In any other no byte is a control
-    character, a backslash or no ASCII up to there, so each string ends at a quote.
+    Writes the colons' positions. A row that can have no shape has -1 keys. In any other, all bytes up to that
+    position are ASCII without control characters and backslashes, so each string ends at a quote.
     """
     colons = memory + 8 * COLONS
     keys, quotes, before, opened = 0, 0, _NONE, _NONE
@@ -92,7 +92,7 @@ def count_keys(at, end, memory):
         quotes += ones(quote)
         to, keys = colons + 8 * keys, keys + ones(colon)
         while True:
-            for _ in range(4):  # without asking which of them are there
+            for _ in range(4):  # unconditionally: surplus entries are ignored
                 put_word(to, U(at + trailing_zeros(colon)))
                 colon &= colon - _ONE
                 to += 8
@@ -104,13 +104,13 @@ def count_keys(at, end, memory):
 
 @kernel(error_model="numpy", forceinline=True)
 def place_of(keys, quotes, memory):
-    """Where the two shapes that rows with so many keys and quotes may have are named."""
+    """The address of the two candidate shapes for these numbers of keys and quotes."""
     return memory + 16 * ((keys * 5 + (quotes >> 1)) & (PLACES - 1))
 
 
 @kernel(error_model="numpy", forceinline=True)
 def shape_of(at, end, keys, quotes, head, memory):
-    """The shape of a row, 0 if it has none that is learned; where its values lie is written."""
+    """The known shape of a row, 0 if it has none; writes the positions of its values."""
     place = place_of(keys, quotes, memory)
     shape = number_at(place, 0)
     if _fits(at, end, keys, quotes, head, shape, memory):
@@ -129,9 +129,9 @@ def _fits(at, end, keys, quotes, head, shape, memory):
         return False
     colons, spans = memory + 8 * COLONS, memory + 8 * SPANS
     part, found = shape + 8 * FIRST_PART, number_at(shape, FOUND)
-    behind, more = part + 8 * PART_WIDTH * found, number_at(shape, VALUES) - found
+    stop, more = part + 8 * PART_WIDTH * found, number_at(shape, VALUES) - found
     value = start = at
-    while part != behind:
+    while part != stop:
         start = number_at(colons, number_at(part, COLON)) - number_at(part, BEFORE)
         if start < value or not _stands(start, part):
             return False
@@ -157,7 +157,7 @@ def _fits(at, end, keys, quotes, head, shape, memory):
 
 @kernel(error_model="numpy")
 def _rest_stands(at, end, part, values, spans):
-    """Whether a shape's levels and what follows stand there, each where the value before it ends."""
+    """Whether a shape's levels and all later parts match, each where the value before it ends."""
     for _ in range(values):
         how = number_at(part, HOW)
         if how == LEVELS:
@@ -165,7 +165,7 @@ def _rest_stands(at, end, part, values, spans):
         elif how == QUOTED:
             at, plain = text_end(at, end)
             at = at if plain else -1
-        else:  # a text there has another shape
+        else:  # a string there means another shape
             at = after_scalar(at, end, byte_at(at)) if byte_at(at) != QUOTE else -1
         part += 8 * PART_WIDTH
         size = number_at(part, SIZE)
@@ -186,25 +186,25 @@ def _stands(at, part):
 
 @kernel(error_model="numpy", forceinline=True)
 def values_of(shape):
-    """How many values a shape has."""
+    """A shape's number of values."""
     return number_at(shape, VALUES)
 
 
 @kernel(error_model="numpy", forceinline=True)
 def other_in(shape):
-    """The bits of fields that are there with another type in each row of a shape."""
+    """The bits of fields that are present with another type in each row of a shape."""
     return U(number_at(shape, OTHER_BITS))
 
 
 @kernel(error_model="numpy", forceinline=True)
 def value_in(memory, value):
-    """From where to where a value of the row that has a shape lies, without its quotes."""
+    """Start and end of a value of the row just matched, without its quotes."""
     return number_at(memory, SPANS + 2 * value + 1), number_at(memory, SPANS + 2 * value + 2)
 
 
 @kernel(error_model="numpy", forceinline=True)
 def reading_of(shape, value):
-    """Of a value: the type that is wanted, if it is bare, if it has quotes, its bit, its column and step."""
+    """A value's requested type, whether it is bare, whether it is quoted, its bit, its column and step."""
     part = shape + 8 * (FIRST_PART + value * PART_WIDTH)
     return (
         number_at(part, READ_AS),
@@ -218,5 +218,5 @@ def reading_of(shape, value):
 
 @kernel(error_model="numpy", forceinline=True)
 def ends_in_levels(shape, found):
-    """Whether levels are the last of the values that are found by colons."""
+    """Whether the last value located by colons is levels."""
     return found != 0 and number_at(shape + 8 * (FIRST_PART + (found - 1) * PART_WIDTH), HOW) == LEVELS

@@ -1,7 +1,7 @@
-"""The kernel: rows of JSON in, columns and flags out, as a plan says.
+"""The kernel that scans rows of JSON into columns and flags, following a plan.
 
-A row is read once, from its first byte to its last, value by value; `separators` reads what is between them.
-Inner functions know arrays by their addresses: numba would count references to what is passed.
+A row is read once, from first byte to last, value by value; `separators` reads what is between values.
+Inner functions take arrays as addresses: numba would count references to arrays.
 """
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 
@@ -16,7 +16,7 @@ from streamer.decoding.json.plan_layout import (
     FIELD_WIDTH,
     FIRST_KEY,
     KEY_AT,
-    KEY_BEHIND,
+    KEY_END,
     KEY_SIZE,
     KEY_TARGET,
     KEY_WIDTH,
@@ -49,7 +49,7 @@ from streamer.decoding.json.wide_loads import LOW_BYTES, byte_at, number_at, wor
 U = np.uint64
 
 MEMORY_SIZE = SEPARATORS_SIZE + SHAPES_SIZE
-"""How many int64 are learned into."""
+"""Size in int64 of the memory for learned separators and shapes."""
 
 _CREDIT, _PAUSE = (
     64,
@@ -61,16 +61,16 @@ _CLOSES = -1000  # no key follows: the object ends
 
 @kernel(error_model="numpy")
 def scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, memory, columns, flagged):
-    """Read rows; returns the first that is not within the arena, or -1.
+    """Scan rows; returns the first one that is not within the arena, or -1.
 
     Parameters
     ----------
     arena, at, size, padding
-        uint8, int64[n], int64[n]: the rows' bytes (size -1: null); the last `padding` bytes are nobody's.
+        uint8, int64[n], int64[n]: the rows' bytes (size -1: null); the last `padding` bytes are spare.
     names, keys, objects, fields, defaults
         The plan, see `streamer.decoding.json.scan_plan`.
     memory
-        int64[MEMORY_SIZE], of no meaning before and after.
+        int64[MEMORY_SIZE], scratch space.
     columns
         uint64[c, n], written: `PRESENT`, `OTHER`, and the columns of the fields.
     flagged
@@ -127,10 +127,10 @@ def scan_rows(arena, at, size, padding, names, keys, objects, fields, defaults, 
 
 @kernel(error_model="numpy")
 def _scan_row(base, at, end, plan, table, known, shapes, out):
-    """One row: whether it is beyond doubt, what is there, and what is there with another type."""
+    """Parse one row: whether it is plainly valid, which fields are present, which have another type."""
     objects, fields = plan[2], plan[3]
     present, other, entered = U(0), U(0), U(0)
-    where = 0  # twice the object's number, and one more behind a value
+    where = 0  # twice the object's number, plus one after a value
     at = after_blanks(at, end)
     if at >= end or byte_at(at) != OBJECT:
         return False, present, other
@@ -160,9 +160,9 @@ def _scan_row(base, at, end, plan, table, known, shapes, out):
             known = learned(start, at, where, target, known, table)
         value = at
         if target == UNWANTED:
-            if byte_at(at) == QUOTE:  # which most are
-                behind, _ = text_end(at + 1, end)
-                at = behind + 1 if behind >= 0 else -1
+            if byte_at(at) == QUOTE:  # as most are
+                stop, _ = text_end(at + 1, end)
+                at = stop + 1 if stop >= 0 else -1
             else:
                 at = after_value(at, end)
         elif target < 0:
@@ -194,16 +194,16 @@ def _scan_row(base, at, end, plan, table, known, shapes, out):
 
 @kernel(error_model="numpy")
 def _read_shape(base, end, shape, shapes, row):
-    """A row of known shape: the same as `_scan_row`. One that is in doubt here is to be read by the book."""
+    """Read a row of known shape, with the results of `_scan_row`; on failure the row must be fully parsed."""
     present, other = U(0), other_in(shape)
     for number in range(values_of(shape)):
-        at, behind = value_in(shapes, number)
+        at, stop = value_in(shapes, number)
         kind, bare, quoted, bit, out, step = reading_of(shape, number)
         if kind == UNWANTED:
-            if bare and not scalar_between(at, behind, end):
+            if bare and not scalar_between(at, stop, end):
                 return False, present, other
             continue
-        sure, good = value_between(base, at, behind, end, kind, quoted, row + out, step)
+        sure, good = value_between(base, at, stop, end, kind, quoted, row + out, step)
         if not sure:
             return False, present, other
         if good:
@@ -215,9 +215,9 @@ def _read_shape(base, end, shape, shapes, row):
 
 @kernel(error_model="numpy")
 def _to_value(at, end, where, plan):
-    """From behind a value or an opening brace to the next value: where it begins, what its key leads to.
+    """From the end of a value or an opening brace to the next value: its start, and its key's target.
 
-    The place is -1 where no valid key leads there; where the object ends, its brace and `_CLOSES`.
+    The start is -1 if there is no valid key. At the object's end, returns its brace and `_CLOSES`.
     """
     at = after_blanks(at, end)
     if at < end and byte_at(at) == OBJECT_END:
@@ -228,21 +228,21 @@ def _to_value(at, end, where, plan):
         at = after_blanks(at + 1, end)
     if at >= end or byte_at(at) != QUOTE:
         return -1, UNWANTED
-    behind, plain = text_end(at + 1, end)
-    if behind < 0 or not plain:
+    stop, plain = text_end(at + 1, end)
+    if stop < 0 or not plain:
         return -1, UNWANTED
-    target = _look_up(at + 1, behind - at - 1, where >> 1, plan)
-    return after_colon(behind + 1, end), target
+    target = _look_up(at + 1, stop - at - 1, where >> 1, plan)
+    return after_colon(stop + 1, end), target
 
 
 @kernel(error_model="numpy")
 def _look_up(at, size, number, plan):
-    """What a key of an object leads to."""
+    """The target of a key of an object."""
     names, keys, objects, _ = plan
     word = word_at(at) & LOW_BYTES[min(size, 8)]
     first = number_at(objects, number * OBJECT_WIDTH + FIRST_KEY)
-    behind = number_at(objects, number * OBJECT_WIDTH + KEY_BEHIND)
-    for key in range(first * KEY_WIDTH, behind * KEY_WIDTH, KEY_WIDTH):
+    stop = number_at(objects, number * OBJECT_WIDTH + KEY_END)
+    for key in range(first * KEY_WIDTH, stop * KEY_WIDTH, KEY_WIDTH):
         if U(number_at(keys, key + KEY_WORD)) == word and number_at(keys, key + KEY_SIZE) == size:
             name = names + number_at(keys, key + KEY_AT)
             place = 8

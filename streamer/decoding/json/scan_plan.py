@@ -1,4 +1,4 @@
-"""Which fields are wanted, and the flat arrays that say so to the kernel."""
+"""The requested fields, and the flat arrays that describe them to the kernel."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _DEFAULTS: dict[FieldType, tuple[int, ...]] = {
     "text": (0, -1),
     "flag": (0,),
 }
-"""What columns hold where a field is not present; a text has two."""
+"""The columns' content where a field is not present; a text has two columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonField:
-    """A value that is wanted of each row.
+    """A value requested from each row.
 
     Parameters
     ----------
     path
-        The keys that lead to it, the outermost first.
+        The keys that lead to it, outermost first.
     type
-        ``"number"``: a JSON number, as float64. ``"decimal"``: a JSON number, or a JSON string that is
-        written like one, as float64. ``"integer"``: a JSON number without fraction and exponent, as int64.
-        ``"text"``: a JSON string, as a place in the arena. ``"flag"``: true or false.
+        ``"number"``: a JSON number, as float64. ``"decimal"``: a JSON number, or a JSON string that
+        contains one, as float64. ``"integer"``: a JSON number without fraction and exponent, as int64.
+        ``"text"``: a JSON string, as a position in the arena. ``"flag"``: true or false.
 
     Examples
     --------
     >>> JsonField(("data", "p"), "decimal")
-    Field(path=('data', 'p'), type='decimal')
+    JsonField(path=('data', 'p'), type='decimal')
     """
 
     path: tuple[str, ...]
@@ -59,23 +59,23 @@ class JsonField:
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """Fields as the kernel takes them.
+    """Fields in the form the kernel takes.
 
     Attributes
     ----------
     names
-        uint8: the keys' UTF-8, one behind the other.
+        uint8: the keys' UTF-8, concatenated.
     keys
-        int64[k, 4], those of one object side by side: the first 8 bytes as a word, how many bytes, where in
-        `names`, and what it leads to (see `streamer.decoding.json.plan_layout.UNWANTED`).
+        int64[k, 4], one object's keys adjacent: the first 8 bytes as a word, the size in bytes, the position
+        in `names`, and the target (see `streamer.decoding.json.plan_layout.UNWANTED`).
     objects
-        int64[o, 3]: an object's first key, the one behind its last, and the object it is in, -1 for the
+        int64[o, 3]: an object's first key, the key after its last one, and its parent object, -1 for the
         outermost.
     fields
         int64[f, 2]: the type, the first column.
     defaults
-        int64[c, 2], of each column: its field (of the first two columns no one's), and the bits where that
-        is not present.
+        int64[c, 2], for each column: its field (0 for the first two columns, which have none), and the bits
+        where the field is not present.
     """
 
     names: NDArray[np.uint8]
@@ -86,16 +86,16 @@ class ScanPlan:
 
 
 def make_plan(fields: Sequence[JsonField]) -> ScanPlan:
-    """The flat arrays of fields.
+    """The plan for some fields.
 
     Raises
     ------
     ValueError
-        For too many fields or objects, a path that is empty, too deep, there twice, or leads through a
-        field, a key that is no valid text, an unknown type.
+        For too many fields or objects, a path that is empty, too deep, given twice, or leads through a
+        field, a key that is not valid text, or an unknown type.
     """
     _check(fields)
-    paths: list[tuple[str, ...]] = [()]  # of the objects
+    paths: list[tuple[str, ...]] = [()]  # the objects' paths
     for field in fields:
         for depth in range(1, len(field.path)):
             if field.path[:depth] not in paths:
@@ -106,16 +106,16 @@ def make_plan(fields: Sequence[JsonField]) -> ScanPlan:
     both = [path for path in paths if path in leads_to]
     if both:
         raise ValueError(f"{'.'.join(both[0])}: a field cannot be within another")
-    to_object = object_target.py_func  # nothing is to be compiled for a few numbers
+    to_object = object_target.py_func  # the plain function: no need to compile for a few numbers
     leads_to.update({path: to_object(number) for number, path in enumerate(paths) if path})
     names = b""
     keys: list[tuple[int, int, int, int]] = []
     objects: list[tuple[int, int, int]] = []
     for path in paths:
         first = len(keys)
-        for found, target in leads_to.items():
-            if found[:-1] == path:
-                name = found[-1].encode()
+        for target_path, target in leads_to.items():
+            if target_path[:-1] == path:
+                name = target_path[-1].encode()
                 word = int.from_bytes(name[:8].ljust(8, b"\0"), "little")
                 keys.append((word, len(name), len(names), target & _WORD))
                 names += name
@@ -141,16 +141,16 @@ def _check(fields: Sequence[JsonField]) -> None:
         raise ValueError(f"{len(fields)} fields, more than {MOST_FIELDS}")
     seen = set()
     for field in fields:
-        shown = ".".join(field.path)
+        path_text = ".".join(field.path)
         if not 1 <= len(field.path) <= DEEPEST_PATH:
-            raise ValueError(f"{shown!r}: a path has 1 to {DEEPEST_PATH} keys")
+            raise ValueError(f"{path_text!r}: a path has 1 to {DEEPEST_PATH} keys")
         if field.path in seen:
-            raise ValueError(f"{shown}: wanted twice")
+            raise ValueError(f"{path_text}: wanted twice")
         if field.type not in get_args(FieldType):
-            raise ValueError(f"{shown}: {field.type!r} is none of {', '.join(get_args(FieldType))}")
+            raise ValueError(f"{path_text}: {field.type!r} is none of {', '.join(get_args(FieldType))}")
         for key in field.path:
             try:
                 key.encode()
             except UnicodeEncodeError:
-                raise ValueError(f"{shown!r}: no valid text") from None
+                raise ValueError(f"{path_text!r}: no valid text") from None
         seen.add(field.path)

@@ -1,4 +1,4 @@
-"""Rows of JSON to columns: what calls the kernel, and what it has found."""
+"""Scans rows of JSON into columns, by calling the kernel."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from streamer.decoding.json.scan_kernel import MEMORY_SIZE, scan_rows
 from streamer.decoding.json.scan_plan import FieldType, JsonField, make_plan
 
 PADDING = 64
-"""So many bytes at an arena's end belong to no row."""
+"""Spare bytes at an arena's end that belong to no row."""
 
 
 _NO_DEFAULTS = np.empty((0, 2), np.int64)
 
 
 def readable(array: NDArray[Any], of: type[np.generic]) -> NDArray[Any]:
-    """An array as kernels take it: contiguous and read-only, since each sort of array is compiled for."""
+    """The array, contiguous and read-only: kernels are compiled for this kind of array only."""
     if array.dtype.type is of and array.flags.c_contiguous and not array.flags.writeable:
         return array
-    found = np.ascontiguousarray(array, of).view()
-    found.flags.writeable = False
-    return found
+    view = np.ascontiguousarray(array, of).view()
+    view.flags.writeable = False
+    return view
 
 
 class Scanner:
-    """Finds fields in rows of JSON, where they lie.
+    """Finds fields in rows of JSON, without copying the rows.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ class Scanner:
     Raises
     ------
     ValueError
-        For a path that is empty, deeper than 8 objects, there twice or leads through a field; for an unknown
-        type; for too many fields.
+        For a path that is empty, deeper than 8 objects, given twice or leads through a field, an unknown
+        type, or too many fields.
 
     Notes
     -----
-    How it works is told in ``docs/scanning.md``. A scanner holds no state: threads may share one.
+    ``docs/scanning.md`` explains how it works. A scanner has no state, so threads may share one.
 
     Examples
     --------
@@ -52,10 +52,10 @@ class Scanner:
     >>> arena = np.frombuffer(b"".join(rows) + bytes(64), np.uint8)
     >>> size = np.array([len(row) for row in rows])
     >>> scanner = Scanner([JsonField(("s",), "text"), JsonField(("p",), "decimal")])
-    >>> found = scanner.scan(arena, size.cumsum() - size, size)
-    >>> found.number(1).tolist(), found.flagged.tolist()
+    >>> scan = scanner.scan(arena, size.cumsum() - size, size)
+    >>> scan.number(1).tolist(), scan.flagged.tolist()
     ([61837.63, nan, nan], [False, False, True])
-    >>> found.present.tolist(), found.other.tolist()
+    >>> scan.present.tolist(), scan.other.tolist()
     ([3, 1, 0], [0, 2, 0])
     """
 
@@ -65,11 +65,11 @@ class Scanner:
 
     @property
     def columns(self) -> int:
-        """How many columns a `Scan` has."""
+        """The number of columns of a `Scan`."""
         return len(self._plan.defaults)
 
     def column(self, field: int) -> int:
-        """Which of `Scan.columns` is a field's; of a text it is the first of two."""
+        """The index of a field in `Scan.columns`; for a text, of the first of its two columns."""
         return int(self._plan.fields[field, COLUMN])
 
     def scan(
@@ -79,27 +79,27 @@ class Scanner:
         size: NDArray[np.int64],
         into: NDArray[np.uint64] | None = None,
     ) -> Scan:
-        """Read rows.
+        """Scan rows.
 
         Parameters
         ----------
         arena
             uint8, the bytes of all rows; the last 64 belong to none.
         at, size
-            int64[n], where each row begins and how many bytes it has; -1 for null.
+            int64[n], each row's start and size in bytes; size -1 for null.
         into
-            uint64[`columns`, n], in C's order: where the columns are written to. What is not present has no
-            meaning in them then.
+            uint64[`columns`, n], C-contiguous: the array to write the columns to. Values that are not present
+            are then undefined.
 
         Returns
         -------
         Scan
-            Columns of its own, which the next call does not touch, unless there is `into`.
+            With columns of its own, unless `into` is given.
 
         Raises
         ------
         ValueError
-            Where a row is not within the arena.
+            If a row is not within the arena.
         """
         n = len(size)
         if len(arena) < PADDING or len(at) != n:
@@ -133,18 +133,18 @@ class Scanner:
 
 
 class Scan:
-    """What was found in rows.
+    """The result of scanning rows.
 
     Attributes
     ----------
     flagged
-        bool[n]: the row is not beyond doubt, or null; all else about it says nothing.
+        bool[n]: the row is null or not plainly valid; its other values are meaningless.
     present
-        uint64[n]: bit i is set where field i is there with a value of its type.
+        uint64[n]: bit i is set if field i is present with a value of its type.
     other
-        uint64[n]: bit i is set where field i is there with a value of another type, null among them.
+        uint64[n]: bit i is set if field i is present with a value of another type, such as null.
     columns
-        uint64[c, n]: the bits of all columns, for kernels; `Scanner.column` says which is whose.
+        uint64[c, n]: the bits of all columns, for kernels; see `Scanner.column`.
     """
 
     def __init__(
@@ -162,26 +162,28 @@ class Scan:
         self.other = columns[OTHER]
 
     def number(self, field: int) -> NDArray[np.float64]:
-        """float64[n] of a ``"number"`` or ``"decimal"``; NaN where it is not present."""
+        """float64[n] of a ``"number"`` or ``"decimal"``; NaN if not present."""
         return self._column(field, "number", "decimal").view(np.float64)
 
     def integer(self, field: int) -> NDArray[np.int64]:
-        """int64[n] of an ``"integer"``; 0 where it is not present."""
+        """int64[n] of an ``"integer"``; 0 if not present."""
         return self._column(field, "integer").view(np.int64)
 
     def flag(self, field: int) -> NDArray[np.bool_]:
-        """bool[n] of a ``"flag"``; False where it is not present."""
+        """bool[n] of a ``"flag"``; False if not present."""
         return self._column(field, "flag").astype(np.bool_)
 
     def text(self, field: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of a ``"text"``, two int64[n]: where in the arena it begins, how many bytes; -1 if not present."""
+        """Two int64[n] of a ``"text"``: its start in the arena and its size in bytes, -1 if not present."""
         at = self._column(field, "text")
         size = self.columns[self._first_column[field] + 1]
         return at.view(np.int64), size.view(np.int64)
 
     def _column(self, field: int, *types: FieldType) -> NDArray[np.uint64]:
-        wanted = self._fields[field]
-        if wanted.type not in types:
-            raise TypeError(f"{'.'.join(wanted.path)} is of type {wanted.type}, not {' or '.join(types)}")
+        requested = self._fields[field]
+        if requested.type not in types:
+            raise TypeError(
+                f"{'.'.join(requested.path)} is of type {requested.type}, not {' or '.join(types)}"
+            )
         column: NDArray[np.uint64] = self.columns[self._first_column[field]]
         return column

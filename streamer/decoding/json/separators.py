@@ -1,8 +1,8 @@
-"""What stands between two values, such as ``,"price":``, learned and expected again.
+"""Learns the text between two values, such as ``,"price":``, and predicts it in later rows.
 
-A separator is learned with what it leads to and with the two that were last seen after it. In rows of the
-same make the next one is then found by one comparison of 32 bytes, instead of comma, key, look-up and colon.
-Learned ones lie in a table, each at a place that its bytes determine; what was there before is forgotten.
+A separator is learned with its target and with the two separators last seen after it. In similar rows the
+next one is then found by a single comparison of 32 bytes, instead of parsing comma, key and colon and looking
+the key up. Separators are kept in a hash table; a new one replaces the one in its place.
 """
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 
@@ -17,18 +17,18 @@ U = np.uint64
 
 _WORDS = 4
 _LONGEST = 8 * _WORDS
-# behind its words: a bit for each byte, where it stands, how long it is, to what it leads, what followed
+# after its words: a bit for each byte, where it occurs, its size, its target, and what followed
 _MASK, _WHERE, _SIZE, _TARGET, _NEXT, _NEXT_BUT_ONE, _WIDTH = range(_WORDS, _WORDS + 7)
 _PLACES = 64
 _MIX = U(0x9E3779B97F4A7C15)
 
 TABLE_SIZE = (_PLACES + 1) * _WIDTH
-"""How many int64 a table takes."""
+"""Size of a table in int64."""
 
 
 @kernel(error_model="numpy")
 def empty_table(table):
-    """Forget all; returns the entry that stands before a row's first separator."""
+    """Clear the table; returns the entry that precedes a row's first separator."""
     for place in range(_PLACES + 1):
         entry = table + place * _WIDTH * 8
         put_word(entry + 8 * _WHERE, U(-1))
@@ -39,7 +39,7 @@ def empty_table(table):
 
 @kernel(error_model="numpy", forceinline=True)
 def expected(at, end, where, known):
-    """The entry of the separator that stands at `at`, if it came after `known` before; 0 otherwise."""
+    """The entry of the separator at `at`, if it has followed `known` before; else 0."""
     following = number_at(known, _NEXT)
     if _stands(at, end, where, following):
         return following
@@ -58,28 +58,28 @@ def _stands(at, end, where, entry):
         number_at(entry, _WHERE) == where
         and equal_bytes(at, entry) & mask == mask
         and at + number_at(entry, _SIZE) < end
-        # a separator that is longer by blanks only is another one
+        # a separator with more whitespace is a different one
         and word_at(at + number_at(entry, _SIZE)) & U(0xFF) > U(ord(" "))
     )
 
 
 @kernel(error_model="numpy", forceinline=True)
 def size_of(entry):
-    """How many bytes a learned separator has."""
+    """The size in bytes of a learned separator."""
     return number_at(entry, _SIZE)
 
 
 @kernel(error_model="numpy", forceinline=True)
 def target_of(entry):
-    """What a learned separator leads to."""
+    """The target of a learned separator."""
     return number_at(entry, _TARGET)
 
 
 @kernel(error_model="numpy")
 def learned(start, at, where, target, known, table):
-    """The entry of the separator from `start` to `at`, now after `known`; `known` itself for a long one.
+    """The entry of the separator from `start` to `at`, which now follows `known`; `known` if it is too long.
 
-    Where it stands counts: the same bytes may lead elsewhere in another object.
+    The object it occurs in counts: the same bytes may have another target in another object.
     """
     size = at - start
     if size > _LONGEST:
@@ -102,5 +102,5 @@ def learned(start, at, where, target, known, table):
 
 @kernel(error_model="numpy", forceinline=True)
 def _word(at, size, word):
-    """Eight bytes of a separator, zeros behind its last."""
+    """Eight bytes of a separator, padded with zeros."""
     return word_at(at + 8 * word) & LOW_BYTES[max(0, min(size - 8 * word, 8))]

@@ -1,4 +1,4 @@
-"""The shape of a row that was read by the book; see `streamer.decoding.json.row_shapes`."""
+"""Learns the shape of a fully parsed row; see `streamer.decoding.json.row_shapes`."""
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 # ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
@@ -52,13 +52,13 @@ _NONE, _ONE = U(0), U(1)
 
 @kernel(error_model="numpy", forceinline=True)
 def nothing_read(memory):
-    """Before the values of a row that is read by the book."""
+    """Start collecting the values of a row that is fully parsed."""
     put_word(memory + 8 * VALUES_READ, _NONE)
 
 
 @kernel(error_model="numpy", forceinline=True)
 def value_read(at, end, target, memory):
-    """A value of such a row, with its quotes."""
+    """Add a value of such a row, including its quotes."""
     count = number_at(memory, VALUES_READ)
     if count < MOST_VALUES:
         to = memory + 8 * (VALUES_READ + 1 + 3 * count)
@@ -70,7 +70,7 @@ def value_read(at, end, target, memory):
 
 @kernel(error_model="numpy")
 def learn_shape(at, end, keys, quotes, head, fields, step, memory):
-    """Keep the shape of a sound row that was read by the book, if it has one and there is room.
+    """Store the shape of a valid, fully parsed row, if it has one and there is room.
 
     Columns are `step` bytes apart.
     """
@@ -78,7 +78,7 @@ def learn_shape(at, end, keys, quotes, head, fields, step, memory):
     if learned == MOST_SHAPES or count == 0 or count > MOST_VALUES:
         return
     shape = memory + 8 * (SHAPES_AT + learned * SHAPE_WIDTH)
-    part, colon, behind, found, other = shape + 8 * FIRST_PART, 0, at, 0, _NONE
+    part, colon, stop, found, other = shape + 8 * FIRST_PART, 0, at, 0, _NONE
     for value in range(count):
         read = memory + 8 * (VALUES_READ + 1 + 3 * value)
         begin, value_end, target = number_at(read, 0), number_at(read, 1), number_at(read, 2)
@@ -93,23 +93,23 @@ def learn_shape(at, end, keys, quotes, head, fields, step, memory):
         if begin <= head:
             before = colon
             while colon < keys and number_at(memory, COLONS + colon) < begin:
-                if number_at(memory, COLONS + colon) < behind:  # within a value
+                if number_at(memory, COLONS + colon) < stop:  # inside a value
                     return
                 colon += 1
             if colon == before or (how == LEVELS) != (begin == head):
                 return
             put_word(part + 8 * COLON, U(colon - 1))
-            put_word(part + 8 * BEFORE, U(number_at(memory, COLONS + colon - 1) - behind))
+            put_word(part + 8 * BEFORE, U(number_at(memory, COLONS + colon - 1) - stop))
             found += 1
-        if begin - behind > 8 * PART_WORDS:
+        if begin - stop > 8 * PART_WORDS:
             return
-        _write(part, behind, begin)
+        _write(part, stop, begin)
         _write_reading(part, target, how, fields, step)
-        behind = value_end
+        stop = value_end
         part += 8 * PART_WIDTH
-    if colon != keys or end - behind > 8 * PART_WORDS or (head != end) != ends_in_levels(shape, found):
+    if colon != keys or end - stop > 8 * PART_WORDS or (head != end) != ends_in_levels(shape, found):
         return
-    _write(part, behind, end)
+    _write(part, stop, end)
     put_word(shape + 8 * KEYS, U(keys))
     put_word(shape + 8 * QUOTES, U(quotes))
     put_word(shape + 8 * VALUES, U(count))
@@ -146,7 +146,7 @@ def _write_reading(part, target, how, fields, step):
 
 @kernel(error_model="numpy")
 def _write(part, begin, end):
-    """Keep the bytes of a part."""
+    """Store the bytes of a part."""
     size = end - begin
     for word in range(PART_WORDS):
         bytes_there = max(0, min(size - 8 * word, 8))

@@ -1,4 +1,4 @@
-"""Values that nobody asked for: they are not read, but they must be valid."""
+"""Skips values that are not requested, checking that they are valid."""
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 # ruff: noqa: PLR1714, SIM109 (kernels compare one by one)
@@ -25,13 +25,13 @@ _FALSE, _TRUE, _NULL = (U(int.from_bytes(word, "little")) for word in (b"false",
 
 @kernel(error_model="numpy", forceinline=True)
 def begins_number(byte):
-    """Whether a number may begin so."""
+    """Whether a number can start with this byte."""
     return byte == MINUS or (byte >= ord("0") and byte <= ord("9"))
 
 
 @kernel(error_model="numpy", forceinline=True)
 def literal_at(at):
-    """Behind `false`, `true` or `null`, and which; -1 for anything else."""
+    """The end of `false`, `true` or `null`, and which it is; -1 for anything else."""
     word = word_at(at)
     if word & _FOUR == _TRUE:
         return at + 4, TRUE
@@ -44,12 +44,12 @@ def literal_at(at):
 
 @kernel(error_model="numpy")
 def after_value(at, end):
-    """Behind a value of any type; -1 where there is none that is beyond doubt."""
+    """The end of a value of any type; -1 if it is not plainly valid."""
     byte = byte_at(at)
     if begins_levels(at):
-        behind = after_levels(at, end)
-        if behind >= 0:
-            return behind
+        stop = after_levels(at, end)
+        if stop >= 0:
+            return stop
     if byte == OBJECT or byte == LIST:
         return _after_nested(at, end)
     return after_scalar(at, end, byte)
@@ -57,7 +57,7 @@ def after_value(at, end):
 
 @kernel(error_model="numpy")
 def after_scalar(at, end, byte):
-    """The same of one that is neither an object nor a list; `byte` is its first."""
+    """The same for a value that is neither an object nor a list; `byte` is its first byte."""
     if byte == QUOTE:
         at, _ = text_end(at + 1, end)
         return at + 1 if at >= 0 else -1
@@ -69,7 +69,7 @@ def after_scalar(at, end, byte):
 
 @kernel(error_model="numpy")
 def _after_nested(at, end):
-    """Behind an object or a list. Of each open one a bit says whether it is an object."""
+    """The end of an object or a list. One bit for each open one says whether it is an object."""
     objects = U(0)
     depth = 0
     while True:
@@ -92,7 +92,7 @@ def _after_nested(at, end):
             at = after_scalar(at, end, byte)
             if at < 0:
                 return -1
-        while True:  # behind a value, or at the end of what is empty
+        while True:  # after a value, or inside an empty object or list
             at = after_blanks(at, end)
             if at >= end:
                 return -1
@@ -115,7 +115,7 @@ def _after_nested(at, end):
 
 @kernel(error_model="numpy")
 def _after_key(at, end):
-    """Behind a key and its colon, where a value begins; -1 where there is none."""
+    """The start of the value after a key and its colon; -1 if there is none."""
     if at >= end or byte_at(at) != QUOTE:
         return -1
     at, _ = text_end(at + 1, end)
@@ -126,7 +126,7 @@ def _after_key(at, end):
 
 @kernel(error_model="numpy", forceinline=True)
 def after_colon(at, end):
-    """Behind a colon, where a value begins; -1 where there is none."""
+    """The start of the value after a colon; -1 if there is none."""
     at = after_blanks(at, end)
     if at >= end or byte_at(at) != COLON:
         return -1

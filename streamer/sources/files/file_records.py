@@ -1,4 +1,4 @@
-"""The records of one file: lines of JSON, with or without a receive time before them, and rows of CSV."""
+"""The records of one file: lines of JSON, optionally prefixed by a receive time, or rows of CSV."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from streamer.decoding.event_fields import TIME_MAX_NS
 from streamer.decoding.value_parsing import NS_PER
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Record
+from streamer.messages.time_units import NS_PER_MS
 from streamer.sources.files.file_settings import ReceiveUnit
-from streamer.sources.files.line_blocks import PIECE_BYTES, FileBlocks
+from streamer.sources.files.line_blocks import ARENA_BYTES, FileBlocks
 from streamer.sources.files.line_reader import Lines
 
-_NS_PER_MS = 1_000_000
 _NUMBER = re.compile(rb"[0-9]{1,19}(?:\.[0-9]{1,12})?")
 _COMPRESSED = frozenset({".gz", ".zst"})
 _URLS = (b"ws://", b"wss://", b"http://", b"https://")
-_MARKS = {b"<->": "connect", b"<-": "sent", b"->": "answer"}
+_CONNECTION_MARKS = {b"<->": "connect", b"<-": "sent", b"->": "answer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class FileInput:
     Parameters
     ----------
     path
-        The file: ``.csv`` holds rows under a header, every other name lines of JSON; a further
-        ``.gz`` or ``.zst`` says how it is compressed.
+        The file: ``.csv`` for rows under a header, any other name for lines of JSON; a further ``.gz`` or
+        ``.zst`` for compression.
     receive_time
-        The unit of the receive time before each line, None where there is none.
+        The unit of the receive time before each line, None if there is none.
     """
 
     path: Path
@@ -64,45 +64,46 @@ class FileInput:
 class FileRecords:
     """The records of a file, in order; iterate over it once, or `take` them, not both.
 
-    Receive times stand before a line as ``TIME {json}`` or ``TIME: {json}``. Lines that a capture keeps of
-    its connection (``URL <-> TIME``; ``URL <- TIME: {json}``, which was sent; ``URL -> TIME: {json}``, the
-    answer to a request) are no records: they are counted in `skipped`. A row of CSV becomes a JSON object of
-    texts; one that does not fit its header is passed on as it stands, to become a dead letter.
+    A receive time precedes its line as ``TIME {json}`` or ``TIME: {json}``. Lines that a capture writes about
+    its connection (``URL <-> TIME`` on connecting, ``URL <- TIME: {json}`` for what was sent,
+    ``URL -> TIME: {json}`` for the answer to a request) are not records; they are counted in `skipped`. A row
+    of CSV becomes a JSON object of strings; one that does not fit its header is passed on unchanged and
+    becomes a dead letter.
 
     Parameters
     ----------
     file
-        Which file, and how it is written.
-    piece
-        How many bytes are taken from it at a time, about, when records are taken as blocks.
+        The file and its receive time.
+    arena_bytes
+        How many bytes are buffered when records are row_lines as blocks, about.
 
     Raises
     ------
     TapewatchError
-        Where the file cannot be read, is damaged, or is empty.
+        When the file cannot be read, is damaged, or is empty.
     """
 
-    def __init__(self, file: FileInput, piece: int = PIECE_BYTES) -> None:
+    def __init__(self, file: FileInput, arena_bytes: int = ARENA_BYTES) -> None:
         if file.is_csv and file.receive_time is not None:
             raise TapewatchError(
-                f"{file.path}: receive_time is for lines of JSON; map a column of a CSV instead"
+                f"{file.path}: receive_time is for lines of JSON; for CSV, map a column instead"
             )
         self._file = file
         self._lines = Lines(file.path)
         self._ns_per = 0 if file.receive_time is None else NS_PER[file.receive_time]
-        self._blocks = FileBlocks(self._lines, self._ns_per, self._message, piece)
-        self._each: Iterator[Record] | None = None
-        self._taken = False
+        self._blocks = FileBlocks(self._lines, self._ns_per, self._message, arena_bytes)
+        self._csv_records: Iterator[Record] | None = None
+        self._any_taken = False
         self.size = self._lines.size
         self.skipped: dict[str, int] = {}
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file, as it is stored, has been taken."""
+        """How many bytes of the stored file have been read."""
         return self._lines.bytes_read
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._lines.close()
 
     def __iter__(self) -> Iterator[Record]:
@@ -111,31 +112,31 @@ class FileRecords:
         Raises
         ------
         TapewatchError
-            Where the file is damaged or holds none.
+            When the file is damaged or holds no records.
         """
-        found = self._rows() if self._file.is_csv else self._messages()
+        values = self._rows() if self._file.is_csv else self._messages()
         offset = -1
         with self._lines:
-            for offset, (timestamp, value) in enumerate(found):
+            for offset, (timestamp, value) in enumerate(values):
                 yield Record(offset, value, timestamp)
         if offset < 0:
             raise self._empty()
 
     def take(self, count: int) -> Sequence[Record]:
-        """The next records, `count` of them unless the file ends before; a block where they are lines.
+        """The next `count` records, fewer at the end of the file; as a block unless the file is CSV.
 
         Raises
         ------
         TapewatchError
-            Where the file is damaged or holds none.
+            When the file is damaged or holds no records.
         """
         if self._file.is_csv:
-            if self._each is None:
-                self._each = iter(self)
-            return tuple(islice(self._each, count))
+            if self._csv_records is None:
+                self._csv_records = iter(self)
+            return tuple(islice(self._csv_records, count))
         block = self._blocks.take(count)
-        self._taken = self._taken or len(block) > 0
-        if not self._taken and count > 0:
+        self._any_taken = self._any_taken or len(block) > 0
+        if not self._any_taken and count > 0:
             raise self._empty()
         return block
 
@@ -152,16 +153,16 @@ class FileRecords:
                 yield message
 
     def _message(self, line: bytes) -> tuple[int, bytes] | None:
-        """The record's timestamp and value, which the line ends in; None for a line that is no record."""
+        """The record's timestamp and value (the end of the line); None for a line that is not a record."""
         if not line.strip():
             self._skip("blank")
         elif not self._ns_per:
             return int(NO_TIME), line
         else:
-            mark = _mark(line)
-            if mark is None:
-                return _timed(line, self._ns_per)
-            self._skip(mark)
+            note = _connection_note(line)
+            if note is None:
+                return _split_receive_time(line, self._ns_per)
+            self._skip(note)
         return None
 
     def _rows(self) -> Iterator[tuple[int, bytes]]:
@@ -178,21 +179,21 @@ class FileRecords:
         names = [] if row is None else [name.removeprefix("\ufeff").strip() for name in row]
         if not names or not all(names) or len(set(names)) < len(names):
             raise TapewatchError(
-                f"{self._file.path}: the first row must name the columns, each with another name"
+                f"{self._file.path}: the first row must name the columns, each with a different name"
             )
         return names
 
 
-def _mark(line: bytes) -> str | None:
-    """What a line that is no message is, None for a message."""
+def _connection_note(line: bytes) -> str | None:
+    """What kind of note about its connection a capture made, None for a message."""
     if line.startswith(_URLS):
         words = line.split(b" ", 2)
-        return _MARKS.get(words[1]) if len(words) > 2 else None
+        return _CONNECTION_MARKS.get(words[1]) if len(words) > 2 else None
     return "configuration" if line.startswith(b"configuration: ") else None
 
 
-def _timed(line: bytes, ns_per: int) -> tuple[int, bytes]:
-    """The record's timestamp, and what follows it; a line without one is passed on whole."""
+def _split_receive_time(line: bytes, ns_per: int) -> tuple[int, bytes]:
+    """The receive time and the rest of the line; `NO_TIME` and the whole line if it has none."""
     head, _, body = line.partition(b" ")
     number = head.removesuffix(b":")
     if _NUMBER.fullmatch(number) is None:
@@ -200,19 +201,19 @@ def _timed(line: bytes, ns_per: int) -> tuple[int, bytes]:
     ns = int(number) * ns_per if number.isdigit() else int(Decimal(number.decode()) * ns_per)
     if ns > TIME_MAX_NS:
         return int(NO_TIME), line
-    return ns // _NS_PER_MS * _NS_PER_MS, body
+    return ns // NS_PER_MS * NS_PER_MS, body
 
 
 def _csv_rows(lines: Iterable[bytes]) -> Iterator[tuple[list[str] | None, str]]:
-    """Each row with its text as it stands; None for what is no row."""
-    taken: list[str] = []
+    """Each row with its original text; None for a row that cannot be parsed."""
+    row_lines: list[str] = []
 
-    def texts() -> Iterator[str]:
+    def decoded() -> Iterator[str]:
         for line in lines:
-            taken.append(line.decode("utf-8", "surrogateescape"))
-            yield taken[-1] + "\n"
+            row_lines.append(line.decode("utf-8", "surrogateescape"))
+            yield row_lines[-1] + "\n"
 
-    rows = csv.reader(texts(), strict=True)
+    rows = csv.reader(decoded(), strict=True)
     while True:
         try:
             row: list[str] | None = next(rows)
@@ -220,8 +221,8 @@ def _csv_rows(lines: Iterable[bytes]) -> Iterator[tuple[list[str] | None, str]]:
             return
         except csv.Error:
             row = None
-        yield row, "\n".join(taken)
-        taken.clear()
+        yield row, "\n".join(row_lines)
+        row_lines.clear()
 
 
 def _row_value(header: list[str], row: list[str] | None, text: str) -> bytes:
@@ -229,5 +230,5 @@ def _row_value(header: list[str], row: list[str] | None, text: str) -> bytes:
         try:
             return msgspec.json.encode(dict(zip(header, row, strict=True)))
         except UnicodeEncodeError:
-            pass  # bytes that are no UTF-8: the decoder says so
+            pass  # bytes that are not UTF-8: the decoder reports them
     return text.encode("utf-8", "surrogateescape")

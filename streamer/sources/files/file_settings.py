@@ -1,4 +1,4 @@
-"""What a configuration says about files of events."""
+"""Settings for files of events: `source.files` of a configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamer.decoding.event_fields import TEXT_MAX_CHARS
 from streamer.decoding.format_settings import FormatSettings
 
 ReceiveUnit = Literal["s", "ms", "us", "ns"]
-"""What the receive time before each line counts, since 1970 UTC."""
+"""Unit of the receive time before each line, counted since 1970 UTC."""
 
 
 class FileSourceSettings(BaseModel):
@@ -26,7 +26,7 @@ class FileSourceSettings(BaseModel):
     venue
         The venue of events that name none.
     receive_time
-        The unit of the receive time that stands before each line of JSON; absent: there is none.
+        The unit of the receive time before each line of JSON; absent if there is none.
 
     Examples
     --------
@@ -43,5 +43,5 @@ class FileSourceSettings(BaseModel):
     receive_time: ReceiveUnit | None = None
 
     def matches(self, name: str) -> bool:
-        """Whether a file of this name, without folders, is meant."""
+        """Whether the entry applies to a file of this name (without folders)."""
         return fnmatchcase(name, self.match)

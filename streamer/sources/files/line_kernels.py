@@ -1,7 +1,7 @@
-"""The lines of a piece of a file as columns: a kernel over its bytes.
+"""A kernel that splits a piece of a file into lines and writes them as columns.
 
-A line that is not plain (a blank one, one without the receive time it should have, what a capture notes of
-its connection) is found but not judged: that is left to whoever reads lines one by one.
+A line that is not plain (a blank one, one without the receive time it should have, a capture's note about its
+connection) is marked as doubtful and left to the line-by-line parser.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
@@ -15,12 +15,11 @@ from detectors.kernels import kernel
 from streamer.decoding.event_fields import TIME_MAX_NS
 from streamer.decoding.json.wide_loads import byte_at, equal_bytes, trailing_zeros, word_at
 from streamer.messages.record_block import PADDING
+from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 from streamer.sources.files.line_reader import LINE_MAX_BYTES
 
-_NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 _NUMBER_MAX = 19  # digits before the point
-_FRACTION_MAX = 9  # digits behind it: with those before it few enough for exact decimal arithmetic
+_FRACTION_MAX = 9  # digits after the point: few enough for exact arithmetic with those before it
 _BLANK, _POINT, _COLON, _ZERO, _NEWLINE, _RETURN = (ord(character) for character in " .:0\n\r")
 
 _TENS = np.array([10**power for power in range(_FRACTION_MAX)], np.int64)
@@ -35,24 +34,24 @@ _NEWLINES = np.full(32, _NEWLINE, np.uint8)
 
 @kernel(forceinline=True)
 def _newline(at, end, newlines):
-    """The first newline, `end` where there is none before it."""
+    """The address of the first newline, `end` if there is none before it."""
     while at < end:
-        found = equal_bytes(at, newlines)
-        if found:
-            return min(at + trailing_zeros(found), end)
+        matches = equal_bytes(at, newlines)
+        if matches:
+            return min(at + trailing_zeros(matches), end)
         at += 32
     return end
 
 
 @kernel(forceinline=True)
 def _digits(at, end):
-    """The number that stands here, and where it ends; it wraps around where it is too long."""
+    """The number at an address, and where it ends; too long a number wraps around."""
     value = np.uint64(0)
     while at + 8 <= end:
         digits = word_at(at) ^ _ZEROS  # each 0 to 9, or something greater
         if ((digits + _SIX_EACH) | digits) & _UPPER_HALVES:
             break
-        # neighbours become pairs, pairs fours, and fours the eight
+        # combine digits to pairs, pairs to fours, and fours to the eight
         digits = digits * np.uint64(10) + (digits >> np.uint64(8))
         eight = (digits & _PAIR) * _HUNDREDS + ((digits >> np.uint64(16)) & _PAIR) * _ONES
         value = value * np.uint64(100_000_000) + (eight >> np.uint64(32))
@@ -67,20 +66,20 @@ def _digits(at, end):
 
 
 @kernel(forceinline=True)
-def _timed(at, end, ns_per, limit):
-    """The receive time that a line begins with, in ns, and where what follows begins; -1 where in doubt."""
+def _receive_time(at, end, ns_per, limit):
+    """The receive time at the beginning of a line in ns, and where the rest begins, -1 if in doubt."""
     value, k = _digits(at, end)
     if k == at or k - at > _NUMBER_MAX or value >= limit:
         return 0, -1
     ns = np.int64(value) * ns_per
     if k < end and byte_at(k) == _POINT:
-        fraction, behind = _digits(k + 1, end)
-        size = behind - k - 1
+        fraction, fraction_end = _digits(k + 1, end)
+        size = fraction_end - k - 1
         if size == 0 or size > _FRACTION_MAX:
             return 0, -1
-        if ns_per == _NS_PER_S:
+        if ns_per == NS_PER_SECOND:
             ns += np.int64(fraction) * _TENS[_FRACTION_MAX - size]
-        k = behind
+        k = fraction_end
     if k < end and byte_at(k) == _COLON:
         k += 1
     if k >= end or byte_at(k) != _BLANK:
@@ -101,10 +100,10 @@ def _split(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful
             size -= 1
         value, time = at, 0
         if ns_per > 0:
-            ns, behind = _timed(base + at, base + at + size, ns_per, limit)
-            doubtful[count] = behind < 0
-            if behind > 0:
-                time, value = ns // _NS_PER_MS * _NS_PER_MS, behind - base
+            ns, rest = _receive_time(base + at, base + at + size, ns_per, limit)
+            doubtful[count] = rest < 0
+            if rest > 0:
+                time, value = ns // NS_PER_MS * NS_PER_MS, rest - base
         else:
             doubtful[count] = size == 0 or data[at] <= _BLANK
         rows[0, count] = time
@@ -126,37 +125,37 @@ def split(
     *,
     last: bool,
 ) -> tuple[int, int]:
-    r"""Take lines off a piece of a file, as long as there are whole ones.
+    r"""Split complete lines off a piece of a file.
 
-    Of a line longer than `LINE_MAX_BYTES` so many are taken.
+    A line longer than `LINE_MAX_BYTES` is cut to that length.
 
     Parameters
     ----------
     data
-        uint8, with `PADDING` bytes more than belong to lines.
+        uint8, the piece followed by `PADDING` bytes.
     at, end
-        Where the lines begin, and one past the last byte that is there.
+        Where the lines begin, and one past the last byte of the piece.
     ns_per
-        The unit of the receive times before the lines in ns, 0 where there are none.
+        The unit of the receive times before the lines in ns, 0 if there are none.
     rows
-        int64[3, n], written: the receive time in ns at ms resolution (only where `ns_per` is given), where
-        the value begins, and its size.
+        int64[3, n], output: the receive time in ns at ms resolution (only if `ns_per` is given), where the
+        value begins, and its size.
     doubtful
-        bool[n], written: whether a line is not plain. Its value is the whole line then.
+        bool[n], output: whether a line is not plain; its value is then the whole line.
     first
-        Which row is written first; there are no more lines taken than rows from there on.
+        The first row to write; at most the rows from there on are filled.
     last
-        Whether the file ends there, so that what has no newline is a line, too.
+        Whether the file ends with this piece, so that its last line needs no newline.
 
     Returns
     -------
     int, int
-        How many lines were taken, and where the next one begins.
+        How many lines were split off, and where the next one begins.
 
     Raises
     ------
     IndexError
-        When the lines are not within the data.
+        When the range lies outside the data.
 
     Examples
     --------
@@ -170,7 +169,7 @@ def split(
     if not 0 <= at <= end <= len(data) - PADDING:
         raise IndexError(f"bytes {at} to {end} of {len(data) - PADDING}")
     limit = np.uint64(TIME_MAX_NS // max(ns_per, 1))
-    count, behind = _split(
+    count, next_at = _split(
         data, _NEWLINES, at, end, last, ns_per, limit, LINE_MAX_BYTES, rows, doubtful, first
     )
-    return int(count), int(behind)
+    return int(count), int(next_at)

@@ -1,4 +1,4 @@
-"""The lines of a file, compressed or not, one after another in bounded memory."""
+"""Reads the lines of a file, compressed or not, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import zstandard
 from streamer.errors import TapewatchError
 
 LINE_MAX_BYTES = 1 << 24
-"""Of a longer line only so much is kept; the rest is read over."""
+"""Longer lines are cut to this length; the rest is skipped."""
 
 _BUFFER_BYTES = 1 << 18
-_UNREADABLE = frozenset(
+_UNSUPPORTED = frozenset(
     {".parquet", ".arrow", ".feather", ".xlsx", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".lz4"}
 )
 
 
 class Lines:
-    """An open file, to be iterated over once: lines as bytes, without what ends them.
+    """An open file, a context manager to be iterated over once: lines as bytes without line endings.
 
     Parameters
     ----------
@@ -35,14 +35,13 @@ class Lines:
     Raises
     ------
     TapewatchError
-        Where it is missing, cannot be read, or is of a kind that is not read at all; while
-        iterating, where it is damaged.
+        When it is missing, cannot be read, or is of an unsupported kind; while iterating, when it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if path.suffix.lower() in _UNREADABLE:
-            raise TapewatchError(f"{path}: files ending in {path.suffix} are not read; give .jsonl or .csv")
+        if path.suffix.lower() in _UNSUPPORTED:
+            raise TapewatchError(f"{path}: {path.suffix} files are not supported; give .jsonl or .csv")
         try:
             self._raw = path.open("rb")
             self.size = path.stat().st_size
@@ -52,7 +51,7 @@ class Lines:
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file, as it is stored, has been taken; compare with `size`."""
+        """How many bytes of the stored file have been read; compare with `size`."""
         return self.size if self._raw.closed else self._raw.tell()
 
     def __enter__(self) -> Self:
@@ -64,7 +63,7 @@ class Lines:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._stream.close()
         self._raw.close()
 
@@ -74,29 +73,30 @@ class Lines:
         Raises
         ------
         TapewatchError
-            Where the file is damaged.
+            When the file is damaged.
         """
         with self._explained():
             yield from self._lines()
 
-    def read_into(self, room: memoryview) -> int:
-        """Instead of lines, bytes as they come: so many as were there, 0 at the end.
+    def read_into(self, buffer: memoryview) -> int:
+        """Read decompressed bytes instead of lines; returns how many, 0 at the end.
 
         Raises
         ------
         TapewatchError
-            Where the file is damaged.
+            When the file is damaged.
         """
         with self._explained():
-            taken: int = self._stream.readinto1(room if self._stream is self._raw else room[:_BUFFER_BYTES])
-            return taken
+            target = buffer if self._stream is self._raw else buffer[:_BUFFER_BYTES]
+            count: int = self._stream.readinto1(target)
+            return count
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-            reason = str(error) or "it ends early"
+            reason = str(error) or "unexpected end of file"
             raise TapewatchError(f"{self._path} is damaged or not what its name says: {reason}") from error
         except OSError as error:
             raise _unreadable(self._path, error) from error
@@ -108,17 +108,6 @@ class Lines:
                 while (rest := readline(LINE_MAX_BYTES)) and not rest.endswith(b"\n"):
                     pass
             yield line.rstrip(b"\r\n")
-
-
-def open_lines(path: Path) -> Lines:
-    """Open a file to read its lines; a context manager.
-
-    Raises
-    ------
-    TapewatchError
-        Where that cannot be done.
-    """
-    return Lines(path)
 
 
 def _unreadable(path: Path, error: OSError) -> TapewatchError:
@@ -138,12 +127,12 @@ def _decompressed(raw: io.BufferedReader, suffix: str) -> io.BufferedReader:
 
 
 class _Zstd(io.RawIOBase):
-    """Frames one after another; unlike the library's own reader it tells when the last one is cut short."""
+    """Decompresses consecutive frames; unlike the library's own reader it notices a truncated last frame."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._packed = b""
+        self._compressed = b""
         self._plain = memoryview(b"")
 
     def readable(self) -> bool:
@@ -151,17 +140,17 @@ class _Zstd(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         while not self._plain:
-            packed = self._packed or self._raw.read(_BUFFER_BYTES)
-            if not packed:
+            compressed = self._compressed or self._raw.read(_BUFFER_BYTES)
+            if not compressed:
                 if self._frame is not None:
                     raise EOFError
                 return 0
             if self._frame is None:
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._plain, self._packed = memoryview(self._frame.decompress(packed)), b""
+            self._plain, self._compressed = memoryview(self._frame.decompress(compressed)), b""
             if self._frame.eof:
-                self._packed, self._frame = self._frame.unused_data, None
-        taken = len(buffer) if len(buffer) < len(self._plain) else len(self._plain)
-        buffer[:taken] = self._plain[:taken]
-        self._plain = self._plain[taken:]
-        return taken
+                self._compressed, self._frame = self._frame.unused_data, None
+        count = len(buffer) if len(buffer) < len(self._plain) else len(self._plain)
+        buffer[:count] = self._plain[:count]
+        self._plain = self._plain[count:]
+        return count

@@ -1,4 +1,4 @@
-"""Connecting to Kafka, and saying in one line why that does not work."""
+"""Connecting to Kafka, and explaining a failure in one line."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.security import TlsSettings
 
 CONNECT_WITHIN_MS = 10_000
-"""How long a first connection may take; a person is waiting."""
+"""Timeout of the first connection; a person is waiting."""
 
 RECONNECT_BACKOFF_MAX_MS = 1_000
-"""Longest wait between two attempts to come back after an outage; the library's 30 s would be seen."""
+"""Longest pause between reconnects after an outage; the library's 30 s would be noticed."""
 
 METADATA_MAX_AGE_MS = 30_000
-"""How soon new topics and partitions are found."""
+"""Upper bound on how late new topics and partitions are noticed."""
 
 _PROBE_WITHIN_S = 3.0
 _DEFAULT_PORT = 9092
@@ -39,21 +39,21 @@ TRANSIENT = (
     errors.UnknownBrokerIdError,
     errors.BrokerNotAvailableError,
 )
-"""Errors that pass when the broker is back, or the group has settled."""
+"""Errors that go away once the broker is back or the group has rebalanced."""
 
-# Without a handler of its own the library's messages about every attempt would go to stderr.
+# Without a handler the library would write a message about every attempt to stderr.
 logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 Client = TypeVar("Client")
 
 
 def require_fast_checksums() -> None:
-    """Make sure that records' checksums are computed by compiled code.
+    """Make sure that record checksums are computed by compiled code.
 
     Raises
     ------
     TapewatchError
-        When they are not: kafka-python would then silently read at a fifth of its speed.
+        When they are not: kafka-python would silently read at a fifth of its speed.
     """
     try:
         import crc32c
@@ -70,7 +70,7 @@ def connect(
     settings: KafkaSettings,
     environ: Mapping[str, str],
     network: type[Network] = Network,
-    **own: Any,
+    **overrides: Any,
 ) -> Client:
     """A connected consumer, producer or admin client of kafka-python.
 
@@ -81,42 +81,42 @@ def connect(
     settings, environ
         How to reach the brokers; the environment that secrets may come from.
     network
-        What it talks through.
-    own
-        Options of this client; they go before those of the settings.
+        The network client that it uses.
+    overrides
+        Options of this client; they take precedence over those of the settings.
 
     Raises
     ------
     TapewatchError
-        When no connection comes about within `CONNECT_WITHIN_MS`.
+        When there is no connection within `CONNECT_WITHIN_MS`.
     """
-    made: list[Network] = []
+    networks: list[Network] = []
 
     def new_network(**configs: Any) -> Network:
-        made.append(network(**configs))
-        return made[-1]
+        networks.append(network(**configs))
+        return networks[-1]
 
-    known = kind.DEFAULT_CONFIG  # type: ignore[attr-defined]
+    supported = kind.DEFAULT_CONFIG  # type: ignore[attr-defined]
     options = {
         "bootstrap_servers": settings.servers,
         "bootstrap_timeout_ms": CONNECT_WITHIN_MS,
         "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
         "metadata_max_age_ms": METADATA_MAX_AGE_MS,
-        **{name: value for name, value in settings.client.items() if name in known},
+        **{name: value for name, value in settings.client.items() if name in supported},
         **_security(settings, environ),
-        **own,
+        **overrides,
         "kafka_client": new_network,
     }
     try:
         return kind(**options)
     except (errors.KafkaError, AssertionError, ValueError, TypeError) as error:
-        for client in made:
-            client.close()
+        for opened in networks:
+            opened.close()
         raise explain(error, settings, environ) from error
 
 
 def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str]) -> TapewatchError:
-    """What is wrong and what to do, for an error of the Kafka client."""
+    """Turn an error of the Kafka client into one line: what is wrong, and what to do."""
     where = ", ".join(settings.servers)
     text = str(error) or type(error).__name__
     if isinstance(error, errors.SaslAuthenticationFailedError):
@@ -124,12 +124,12 @@ def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str
         return TapewatchError(f"Kafka at {where} refuses user '{user}': check source.kafka.security.sasl")
     if isinstance(error, errors.IllegalSaslStateError):
         return TapewatchError(
-            f"Kafka at {where} does not ask who we are:"
+            f"Kafka at {where} does not use SASL on this port:"
             " remove source.kafka.security.sasl, or use another port"
         )
     if isinstance(error, errors.UnsupportedSaslMechanismError):
         return TapewatchError(
-            f"Kafka at {where} does not take this mechanism: check source.kafka.security.sasl.mechanism"
+            f"Kafka at {where} does not support this mechanism: check source.kafka.security.sasl.mechanism"
         )
     if isinstance(error, errors.GroupAuthorizationFailedError):
         return TapewatchError(f"Kafka at {where} does not let this user read as group '{settings.group}'")
@@ -137,7 +137,7 @@ def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str
         return TapewatchError(f"Kafka at {where} does not let this user use the topic: {text}")
     if isinstance(error, errors.FencedInstanceIdError):
         return TapewatchError(
-            f"another process has taken the place of '{settings.member}' in group '{settings.group}':"
+            f"another process has joined group '{settings.group}' as '{settings.member}':"
             " stop one of them, or give each its own source.kafka.instance"
         )
     if isinstance(error, errors.InvalidSessionTimeoutError):
@@ -199,8 +199,7 @@ def _tls_context(tls: TlsSettings, environ: Mapping[str, str]) -> ssl.SSLContext
 
 
 def _diagnosis(settings: KafkaSettings, environ: Mapping[str, str]) -> str:
-    found = [f"{server}: {_reason(server, settings, environ)}" for server in settings.servers]
-    return "; ".join(found)
+    return "; ".join(f"{server}: {_reason(server, settings, environ)}" for server in settings.servers)
 
 
 def _reason(server: str, settings: KafkaSettings, environ: Mapping[str, str]) -> str:
@@ -209,33 +208,33 @@ def _reason(server: str, settings: KafkaSettings, environ: Mapping[str, str]) ->
     try:
         plain = socket.create_connection((host, int(port or _DEFAULT_PORT)), timeout=_PROBE_WITHIN_S)
     except socket.gaierror:
-        return "there is no host of this name; check source.kafka.bootstrap"
+        return "host name not known; check source.kafka.bootstrap"
     except TimeoutError:
         return "no answer; check source.kafka.bootstrap and the network"
     except OSError as error:
-        said = (error.strerror or str(error)).lower()
-        return f"{said}; check source.kafka.bootstrap, and that the broker runs"
+        reason = (error.strerror or str(error)).lower()
+        return f"{reason}; check source.kafka.bootstrap, and that the broker is running"
     with plain:
         security = settings.security
         if security.tls is not None:
-            reason = _tls_reason(plain, host, _tls_context(security.tls, environ))
-            if reason is not None:
-                return reason
+            tls_reason = _tls_reason(plain, host, _tls_context(security.tls, environ))
+            if tls_reason is not None:
+                return tls_reason
         elif _speaks_tls(plain):
-            return "it speaks TLS; set source.kafka.security.tls, or use its port without TLS"
+            return "this port uses TLS; set source.kafka.security.tls, or use its port without TLS"
     if security.sasl is not None:
         user = security.sasl.username
-        return f"it ends the connection when user '{user}' logs in; check source.kafka.security.sasl"
-    wanted = "sasl" if security.tls is None else "sasl or tls.cert"
-    return f"it does not let us in without a name; set source.kafka.security.{wanted}, or check the port"
+        return f"it closes the connection when user '{user}' logs in; check source.kafka.security.sasl"
+    option = "sasl" if security.tls is None else "sasl or tls.cert"
+    return f"it refuses clients that do not log in; set source.kafka.security.{option}, or check the port"
 
 
 def _speaks_tls(plain: socket.socket) -> bool:
-    anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    anything.check_hostname = False
-    anything.verify_mode = ssl.CERT_NONE
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
     try:
-        anything.wrap_socket(plain).close()
+        unverified.wrap_socket(plain).close()
     except OSError:
         return False
     return True
@@ -247,5 +246,5 @@ def _tls_reason(plain: socket.socket, host: str, context: ssl.SSLContext) -> str
     except ssl.SSLCertVerificationError as error:
         return f"its certificate is not accepted ({error.verify_message}); check source.kafka.security.tls"
     except OSError:
-        return "it does not speak TLS; remove source.kafka.security.tls, or use its TLS port"
+        return "this port does not use TLS; remove source.kafka.security.tls, or use its TLS port"
     return None

@@ -1,6 +1,6 @@
-"""All that is needed of kafka-python beyond what it documents, in one place.
+"""Every use of undocumented parts of kafka-python outside `fast/`, in one place.
 
-`pyproject.toml` bounds the library's version for what is here; `tests/sources` has a test for each of these.
+`pyproject.toml` pins the library's version because of them; `tests/sources` has a test for each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REFUSED = (
     errors.IllegalSaslStateError,
     errors.AuthorizationError,
 )
-"""Errors by which a broker says at once that it will not have this client."""
+"""Errors by which a broker rejects this client for good."""
 
 
 MISSING = frozenset(
@@ -34,171 +34,171 @@ MISSING = frozenset(
         errors.InconsistentTopicIdError,
     )
 )
-"""Codes by which a broker says that there is no such topic, as it does between two of one name."""
+"""Error codes for a topic that does not exist, also while it is deleted and created again."""
 
 
 class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
     """The connections of a `Network`."""
 
-    # The library forgets a refusal at once, and would try a wrong password until the time is up.
+    # The library forgets a refusal at once and would retry a wrong password until the timeout.
     refusal: Exception | None = None
 
     def __init__(self, *arguments: Any, **configs: Any) -> None:
         super().__init__(*arguments, **configs)
-        self.missed: set[str] = set()
+        self.missing_topics: set[str] = set()
 
     def send(self, request: Any, node_id: Any = None, request_timeout_ms: float | None = None) -> Any:
-        answer = super().send(request, node_id=node_id, request_timeout_ms=request_timeout_ms)
+        future = super().send(request, node_id=node_id, request_timeout_ms=request_timeout_ms)
         if isinstance(request, FetchRequest):
-            answer.add_callback(self._look_for_missing)
-        return answer
+            future.add_callback(self._note_missing_topics)
+        return future
 
-    def _look_for_missing(self, response: Any) -> None:
+    def _note_missing_topics(self, response: Any) -> None:
         for topic in response.responses:
             if any(partition.error_code in MISSING for partition in topic.partitions):
-                self.missed.add(topic.topic)
+                self.missing_topics.add(topic.topic)
 
     def get_connection(self, node_id: int | str, **options: Any) -> Any:
         if self.refusal is not None:
             raise self.refusal
         connection = super().get_connection(node_id, **options)
         if self.cluster.is_bootstrap(node_id):
-            connection.init_future.add_errback(self._note)
+            connection.init_future.add_errback(self._note_refusal)
         return connection
 
-    def _note(self, error: Exception) -> None:
+    def _note_refusal(self, error: Exception) -> None:
         if isinstance(error, REFUSED):
             self.refusal = error
 
 
 class Network(KafkaNetClient):  # type: ignore[misc]
-    """What a consumer, producer or admin client talks through; given to it as its `kafka_client`.
+    """The network client of a consumer, producer or admin client, passed as its `kafka_client`.
 
-    It gives up at once when a broker refuses this client, and never has topics created by asking for them.
+    It gives up at once when a broker refuses this client, and its metadata requests never create topics.
     """
 
     manager: type[Manager] = Manager
-    """What makes its connections."""
+    """The class that makes its connections."""
 
     def __init__(self, **configs: Any) -> None:
         net = NetworkSelector(**configs)
         super().__init__(net=net, manager=self.manager(net, **configs))
-        # The library takes this option, but does not hand it on to what asks for topics' metadata.
+        # The library accepts this option but does not pass it on to its metadata requests.
         self.cluster.config["allow_auto_create_topics"] = False
 
 
-_ASK_AGAIN_MS = 5
-"""Least time between two questions for topics where somebody waits for the answer."""
+_METADATA_BACKOFF_MS = 5
+"""Pause between two metadata requests while a caller waits for the answer."""
 
 
 @contextmanager
-def asked_at_once(consumer: KafkaConsumer) -> Iterator[None]:
-    """Within it a question for topics does not wait until the last one is 100 ms ago.
+def prompt_metadata(consumer: KafkaConsumer) -> Iterator[None]:
+    """Send metadata requests without the usual 100 ms pause between two of them.
 
-    The library holds to that pause (`retry_backoff_ms`) after answers as well as after failures.
+    The library pauses (`retry_backoff_ms`) after successful requests as well as after failures.
     """
     config = consumer._cluster.config
-    usual = config["retry_backoff_ms"]
-    config["retry_backoff_ms"] = min(usual, _ASK_AGAIN_MS)
+    usual_ms = config["retry_backoff_ms"]
+    config["retry_backoff_ms"] = min(usual_ms, _METADATA_BACKOFF_MS)
     try:
         yield
     finally:
-        config["retry_backoff_ms"] = usual
+        config["retry_backoff_ms"] = usual_ms
 
 
 def incarnation(consumer: KafkaConsumer, topic: str) -> str:
-    """The topic's id as far as it is known; empty for a broker before 2.8, which has none, or no topic."""
-    found = consumer._cluster.topic_id(topic)
-    return "" if found is None else str(found)
+    """The topic's id from cached metadata; empty for an unknown topic, or a broker before 2.8 without ids."""
+    topic_id = consumer._cluster.topic_id(topic)
+    return "" if topic_id is None else str(topic_id)
 
 
 def partition_count(consumer: KafkaConsumer, topic: str) -> int:
-    """How many partitions a topic has as far as it is known, without asking a broker."""
+    """How many partitions a topic has by cached metadata; sends no request."""
     return len(consumer._cluster.partitions_for_topic(topic) or ())
 
 
-def take_missed(consumer: KafkaConsumer) -> set[str]:
-    """Topics that a fetch did not find since this was asked last; one found again may be another.
+def take_missing_topics(consumer: KafkaConsumer) -> set[str]:
+    """Topics that fetches reported missing since the last call; one that is back may be a new incarnation.
 
-    Fetches go by name (3.0.12 does not use topic ids for them), so nothing else tells them apart.
+    Fetches name topics (3.0.12 does not send topic ids), so nothing else tells two incarnations apart.
     """
-    noted: set[str] = consumer._client._manager.missed
-    missed = set()
+    noted: set[str] = consumer._client._manager.missing_topics
+    missing = set()
     while noted:  # the network thread may add to it meanwhile
-        missed.add(noted.pop())
-    return missed
+        missing.add(noted.pop())
+    return missing
 
 
-def handed_out(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] | None:
-    """How many partitions of each topic the members of the consumer's group have, by the broker's account.
+def assigned_counts(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] | None:
+    """How many partitions of each topic are assigned to members of the consumer's group, by the broker.
 
-    A static member that comes back gets what it had, and is not told when it leads its group (3.0.12 takes
-    no part in KIP-814). What was created while it was away would then be handed out to nobody.
+    A restarted static member gets its old assignment back and is not told when it leads its group (3.0.12
+    does not implement KIP-814), so partitions created while it was away would be assigned to nobody.
 
     Returns
     -------
     dict, optional
-        None while the group has not settled.
+        None while the group is rebalancing.
 
     Raises
     ------
     kafka.errors.KafkaError
-        When the broker cannot be asked within the time.
+        When the broker does not answer in time.
     """
     coordinator, manager = consumer._coordinator, consumer._client._manager
     if not coordinator.stable() or coordinator.need_rejoin() or coordinator.coordinator_id is None:
         return None
 
-    async def ask() -> Any:
+    async def describe_group() -> Any:
         request = DescribeGroupsRequest(groups=[coordinator.group_id])
         return await manager.wait_for(manager.send(request, node_id=coordinator.coordinator_id), within_ms)
 
-    (group,) = manager.run(ask).groups
+    (group,) = manager.run(describe_group).groups
     if group.error_code:
         raise errors.for_code(group.error_code)(group.error_message)
     if group.group_state != "Stable":
         return None
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     assignments = [member.member_assignment for member in group.members if member.member_assignment]
     for assignment in assignments:
         for topic in ConsumerProtocolAssignment.decode(assignment).assigned_partitions:
-            found[topic.topic] = found.get(topic.topic, 0) + len(topic.partitions)
-    return found
+            counts[topic.topic] = counts.get(topic.topic, 0) + len(topic.partitions)
+    return counts
 
 
-def ask_to_rejoin(consumer: KafkaConsumer) -> None:
-    """Have the group look again at what there is to hand out."""
+def request_rejoin(consumer: KafkaConsumer) -> None:
+    """Trigger a rebalance, so that new partitions are assigned."""
     consumer._coordinator.request_rejoin()
 
 
 def resume(consumer: KafkaConsumer, partition: TopicPartition) -> None:
     """Read a paused partition again, from its position.
 
-    What was fetched for it before the pause is fetched anew: the library sets it aside, may not come back to
-    it, and fetches no more of that partition then (3.0.12: `fetched_records` looks at what it set aside only
-    where nothing else was read before).
+    Records fetched before the pause are dropped and fetched again: the library sets them aside, may never
+    return them, and then fetches no more of that partition (3.0.12: `fetched_records` looks at them only
+    when it has read nothing else before).
     """
     fetcher = consumer._fetcher
     fetcher._paused_completed_fetches.pop(partition, None)
-    aside = fetcher._paused_partition_records.pop(partition, None)
-    if aside is not None:
-        aside.drain()
+    paused_records = fetcher._paused_partition_records.pop(partition, None)
+    if paused_records is not None:
+        paused_records.drain()
     consumer.resume(partition)
 
 
-def parse_with(consumer: KafkaConsumer, parser: type) -> None:
-    """Have what is fetched parsed by another class than the fetcher's own (see `kafka_raw`).
+def use_parser(consumer: KafkaConsumer, parser: type) -> None:
+    """Replace the fetcher's own parser of record batches (see `streamer.sources.kafka.fast.raw_records`).
 
-    To be called before the first `poll`.
+    Call it before the first `poll`.
     """
     consumer._fetcher.PartitionRecords = parser
 
 
 def join(consumer: KafkaConsumer, within_ms: int) -> bool:
-    """Join the group again where that is called for; to be called before every `poll`.
+    """Rejoin the group where needed; call it before every `poll`.
 
-    `poll` does this too, but where the group takes longer than its time-out, it may never notice the answer,
-    send no heartbeats, and stay so (3.0.12: the leader's new assignment makes `need_rejoin` false meanwhile).
+    `poll` rejoins too, but when the group takes longer than its timeout it may miss the response for good and
+    send no heartbeats (3.0.12: the leader's new assignment makes `need_rejoin` false meanwhile).
     """
     coordinator = consumer._coordinator
     if coordinator.rejoining and not coordinator.need_rejoin():
@@ -208,7 +208,7 @@ def join(consumer: KafkaConsumer, within_ms: int) -> bool:
 
 
 def is_fenced(consumer: KafkaConsumer) -> bool:
-    """Whether another process has taken this static member's place; the library only logs that."""
+    """Whether another process has joined as this static member; the library only logs that."""
     coordinator = consumer._coordinator
-    settled = coordinator.stable() and not coordinator.rejoining and not coordinator.rejoin_needed
-    return settled and not coordinator._heartbeat_enabled
+    stable = coordinator.stable() and not coordinator.rejoining and not coordinator.rejoin_needed
+    return stable and not coordinator._heartbeat_enabled

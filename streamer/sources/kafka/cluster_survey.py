@@ -1,4 +1,4 @@
-"""A look at a cluster from outside: which of the wanted topics are there."""
+"""Which topics of a cluster match, without joining a group."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from kafka import KafkaConsumer, errors
 
 from streamer.sources.kafka.client import connect, explain
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.log_positions import find_topics
+from streamer.sources.kafka.log_positions import find_partitions
 
 
 def survey(settings: KafkaSettings, globs: Sequence[str], environ: Mapping[str, str]) -> dict[str, int]:
-    """The number of partitions of each topic that matches.
+    """The number of partitions of each matching topic.
 
     Parameters
     ----------
     settings, environ
         How Kafka is reached; where secrets may come from.
     globs
-        Names of topics, or patterns.
+        Topic names or patterns.
 
     Raises
     ------
@@ -35,12 +35,12 @@ def survey(settings: KafkaSettings, globs: Sequence[str], environ: Mapping[str, 
         allow_auto_create_topics=False,
     )
     try:
-        found = find_topics(consumer, globs, ", ".join(settings.servers))
+        partitions = find_partitions(consumer, globs, ", ".join(settings.servers))
     except errors.KafkaError as error:
         raise explain(error, settings, environ) from error
     finally:
         consumer.close(autocommit=False, timeout_ms=2_000)
-    topics: dict[str, int] = {}
-    for partition in sorted(found):
-        topics[partition.topic] = topics.get(partition.topic, 0) + 1
-    return topics
+    counts: dict[str, int] = {}
+    for partition in sorted(partitions):
+        counts[partition.topic] = counts.get(partition.topic, 0) + 1
+    return counts

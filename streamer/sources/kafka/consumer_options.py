@@ -1,4 +1,4 @@
-"""What is asked of kafka-python's consumer, whatever the settings say."""
+"""Options of kafka-python's consumer that no setting changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 
 HEARTBEAT_MS = 1_000
-"""How often the group is told that this process lives, and so how soon it hears that partitions move."""
+"""Heartbeat interval; also bounds how late this process learns of a rebalance."""
 
 
 def options_of(settings: KafkaSettings, max_poll_records: int) -> dict[str, Any]:
-    """Options of a group's member that never decides by itself where to read."""
+    """Options of a group member whose offsets come from the store, never from Kafka."""
     session_ms = settings.session_timeout_milliseconds
     return {
         "group_id": settings.group,

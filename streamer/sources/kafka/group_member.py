@@ -1,4 +1,4 @@
-"""One member of a consumer group: which partitions it has, and that it reads them where it is told."""
+"""One member of a consumer group: the partitions it owns, each read from the offset that the store gives."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from kafka import KafkaConsumer, TopicPartition
 
 from streamer.messages.records import Log, Partition
 from streamer.sources.kafka.client_internals import (
-    ask_to_rejoin,
-    asked_at_once,
-    handed_out,
+    assigned_counts,
     incarnation,
     partition_count,
-    take_missed,
+    prompt_metadata,
+    request_rejoin,
+    take_missing_topics,
 )
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
-from streamer.sources.kafka.log_positions import describe, find_topics, topic_pattern
+from streamer.sources.kafka.log_positions import describe, find_partitions, topic_pattern
 from streamer.sources.kafka.poller import Poller
 from streamer.sources.source import Assignments
 
-ASK_AGAIN_AFTER_S = 1.0
-"""Least time between two questions where one log is to be read."""
+RETRY_AFTER_S = 1.0
+"""Least time between two attempts to place partitions."""
 
 GROUP_WITHIN_MS = 5_000
-"""How long a question for what the group's members have may take before it counts as an outage."""
+"""Timeout of a request for the group's assignments; a longer wait counts as an outage."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Member:
+class GroupMember:
     """A subscribed consumer.
 
     Parameters
@@ -42,7 +42,7 @@ class Member:
     settings
         Where reading starts.
     assignments
-        Asked where to read, and told what is taken away; always on the thread that calls.
+        Called with the partitions that come and go, always on the caller's thread.
     """
 
     def __init__(self, consumer: KafkaConsumer, settings: KafkaSettings, assignments: Assignments) -> None:
@@ -52,9 +52,9 @@ class Member:
         self._assignments = assignments
         self._poller = Poller(consumer, self._give_up)
         self._at_open: frozenset[Partition] = frozenset()
-        self._gone: set[str] = set()
-        self._counts: dict[str, int] | None = None
-        self._ask_at = 0.0
+        self._deleted: set[str] = set()
+        self._partition_counts: dict[str, int] | None = None
+        self._place_at = 0.0
 
     def subscribe(self, globs: Sequence[str]) -> None:
         """Join the group for these topics.
@@ -62,57 +62,57 @@ class Member:
         Raises
         ------
         TapewatchError
-            When a topic that is named does not exist, or nothing matches at all.
+            When a named topic does not exist, or no topic matches.
         kafka.errors.KafkaError
-            When the broker cannot be asked.
+            When the broker does not answer.
         """
-        with asked_at_once(self._consumer):
-            self._at_open = find_topics(self._consumer, globs, ", ".join(self._settings.servers))
+        with prompt_metadata(self._consumer):
+            self._at_open = find_partitions(self._consumer, globs, ", ".join(self._settings.servers))
             if any(is_pattern(glob) for glob in globs):
                 self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
             else:
                 self._consumer.subscribe(topics=sorted(set(globs)), listener=self._poller)
-            # Having the partitions' list before the group is joined saves joining it a second time.
+            # With the list of partitions known before joining, the group is not joined a second time.
             self._consumer.topics()
 
     def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
-        """As the consumer's own `poll`; on the way partitions may go."""
-        found = self._poller.poll(timeout_ms, max_records)
+        """As the consumer's own `poll`; partitions may be revoked meanwhile."""
+        polled = self._poller.poll(timeout_ms, max_records)
         if not self._poller.busy:
-            missed = take_missed(self._consumer)
-            self._poller.hold(one for one in self.owned if one.topic in missed)
-        return {one: records for one, records in found.items() if one not in self._poller.fresh}
+            missing = take_missing_topics(self._consumer)
+            self._poller.hold(tp for tp in self.owned if tp.topic in missing)
+        return {tp: records for tp, records in polled.items() if tp not in self._poller.unplaced}
 
-    def settle(self) -> None:
-        """Take over partitions that have come, in whatever way; cheap where there are none.
+    def place_partitions(self) -> None:
+        """Start reading partitions that are new, or whose log has changed; cheap where there are none.
 
         Raises
         ------
         kafka.errors.KafkaError
-            When the broker cannot be asked; they wait then.
+            When the broker does not answer; they stay on hold.
         """
         if self._poller.busy:
             return
-        for topic in {one.topic for one in self.owned}:
-            self._watch(topic)
-        self._look_for_new()
+        for topic in {tp.topic for tp in self.owned}:
+            self._check_incarnation(topic)
+        self._rejoin_for_new_partitions()
         now = time.monotonic()
-        fresh = self._poller.fresh & self._consumer.assignment()
-        if not fresh or now < self._ask_at:
+        unplaced = self._poller.unplaced & self._consumer.assignment()
+        if not unplaced or now < self._place_at:
             return
-        self._ask_at = now + ASK_AGAIN_AFTER_S
-        with asked_at_once(self._consumer):
-            logs = describe(self._consumer, fresh, self._settings, self._at_open)
-        if len(logs) == len(fresh):
-            self._ask_at = 0.0
+        self._place_at = now + RETRY_AFTER_S
+        with prompt_metadata(self._consumer):
+            logs = describe(self._consumer, unplaced, self._settings, self._at_open)
+        if len(logs) == len(unplaced):
+            self._place_at = 0.0
         self._take_over({TopicPartition(log.partition.topic, log.partition.partition): log for log in logs})
 
-    def ask_again(self, partitions: Iterable[TopicPartition]) -> None:
-        """Ask anew where to read these: their logs are not what they were."""
-        mine = sorted(one for one in partitions if one in self.owned)
-        _log.warning("a log is not where it was expected", partitions=[self.owned[one] for one in mine])
+    def place_again(self, partitions: Iterable[TopicPartition]) -> None:
+        """Put partitions on hold whose offsets are no longer valid, until they are placed again."""
+        mine = sorted(tp for tp in partitions if tp in self.owned)
+        _log.warning("a log does not hold the expected offset", partitions=[self.owned[tp] for tp in mine])
         self._poller.hold(mine)
-        self._ask_at = time.monotonic() + ASK_AGAIN_AFTER_S
+        self._place_at = time.monotonic() + RETRY_AFTER_S
 
     @property
     def busy(self) -> bool:
@@ -122,53 +122,54 @@ class Member:
     @property
     def readable(self) -> list[TopicPartition]:
         """The partitions that are being read."""
-        held = self._poller.fresh
-        return [one for one in self.owned if one not in held and one.topic not in self._gone]
+        unplaced = self._poller.unplaced
+        return [tp for tp in self.owned if tp not in unplaced and tp.topic not in self._deleted]
 
     def close(self) -> None:
-        """Leave without the group noticing; nothing is revoked."""
+        """Close the consumer without leaving the group; nothing is revoked."""
         self._poller.close()
 
     def _take_over(self, logs: Mapping[TopicPartition, Log]) -> None:
-        old = [
-            before
-            for one, log in logs.items()
-            if (before := self.owned.get(one)) is not None and before != log.partition
+        replaced = [
+            owned
+            for tp, log in logs.items()
+            if (owned := self.owned.get(tp)) is not None and owned != log.partition
         ]
-        if old:
-            self._assignments.revoked(old)
+        if replaced:
+            self._assignments.revoked(replaced)
         if logs:
             offsets = self._assignments.assigned(list(logs.values()))
-            for one, log in logs.items():
-                self.owned[one] = log.partition
-                self._poller.release(one, offsets[log.partition])
+            for tp, log in logs.items():
+                self.owned[tp] = log.partition
+                self._poller.release(tp, offsets[log.partition])
 
     def _give_up(self, partitions: set[TopicPartition]) -> None:
-        given_up = [self.owned.pop(one) for one in sorted(partitions) if one in self.owned]
-        if given_up:
-            self._assignments.revoked(given_up)
+        revoked = [self.owned.pop(tp) for tp in sorted(partitions) if tp in self.owned]
+        if revoked:
+            self._assignments.revoked(revoked)
 
-    def _watch(self, topic: str) -> None:
-        mine = [one for one in self.owned if one.topic == topic]
-        known, now = self.owned[mine[0]].incarnation, incarnation(self._consumer, topic)
-        if known and not now:
-            if topic not in self._gone:
+    def _check_incarnation(self, topic: str) -> None:
+        mine = [tp for tp in self.owned if tp.topic == topic]
+        known, current = self.owned[mine[0]].incarnation, incarnation(self._consumer, topic)
+        if known and not current:
+            if topic not in self._deleted:
                 _log.warning("a topic is gone", topic=topic)
-            self._gone.add(topic)
+            self._deleted.add(topic)
             return
-        self._gone.discard(topic)
-        if known != now and not self._poller.fresh.issuperset(mine):
-            _log.warning("a topic was deleted and created anew", topic=topic)
+        self._deleted.discard(topic)
+        if known != current and not self._poller.unplaced.issuperset(mine):
+            _log.warning("a topic was deleted and created again", topic=topic)
             self._poller.hold(mine)
 
-    def _look_for_new(self) -> None:
-        # A restarted static member is not told that it leads its group; nobody looks for new partitions then,
-        # nor for those that came while it was away.
-        if self._counts is None:
-            self._counts = handed_out(self._consumer, GROUP_WITHIN_MS)
-            if self._counts is None:
+    def _rejoin_for_new_partitions(self) -> None:
+        # A restarted static member is not told that it leads its group, so nobody else notices partitions
+        # that are new, or that were created while it was away.
+        if self._partition_counts is None:
+            self._partition_counts = assigned_counts(self._consumer, GROUP_WITHIN_MS)
+            if self._partition_counts is None:
                 return
-        now = {topic: partition_count(self._consumer, topic) for topic in self._consumer.subscription() or ()}
-        if any(count > self._counts.get(topic, 0) for topic, count in now.items()):
-            ask_to_rejoin(self._consumer)
-        self._counts = now
+        topics = self._consumer.subscription() or ()
+        counts = {topic: partition_count(self._consumer, topic) for topic in topics}
+        if any(count > self._partition_counts.get(topic, 0) for topic, count in counts.items()):
+            request_rejoin(self._consumer)
+        self._partition_counts = counts

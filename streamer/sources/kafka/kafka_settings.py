@@ -1,11 +1,10 @@
-"""How Kafka is reached, which topics are read, and where reading starts."""
+"""Settings for the connection to Kafka, the topics to read, and where reading starts."""
 
 from __future__ import annotations
 
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -30,8 +29,8 @@ OWNED_OPTIONS: Mapping[str, str] = {
     "default_offset_commit_callback": "offsets are kept in the store",
     "isolation_level": "it is always read_committed",
     "allow_auto_create_topics": "topics are never created by reading",
-    "partition_assignment_strategy": "partitions are always handed over one by one",
-    "consumer_timeout_ms": "it has no use here",
+    "partition_assignment_strategy": "it is always cooperative-sticky",
+    "consumer_timeout_ms": "it has no effect here",
     "check_crcs": "checksums are always checked",
     "key_deserializer": "records are read by their format",
     "value_deserializer": "records are read by their format",
@@ -49,13 +48,13 @@ OWNED_OPTIONS: Mapping[str, str] = {
     "sasl_kerberos_name": "only the mechanisms of security.sasl can be used",
     "sasl_kerberos_service_name": "only the mechanisms of security.sasl can be used",
     "sasl_kerberos_domain_name": "only the mechanisms of security.sasl can be used",
-    "api_version": "it is found out when connecting",
+    "api_version": "it is detected when connecting",
     "socks5_proxy": "set proxy_url",
 }
-"""Options of the Kafka client that are decided here and not in `client`, and what to do instead."""
+"""Options of the Kafka client that cannot be set in `client`, and what to do instead."""
 
 MAX_INSTANCE_LENGTH = 249
-"""As long as Kafka lets the name of a static member be."""
+"""Kafka's limit for the name of a static member."""
 
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\],]+)(:(\d{1,5}))?")
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -68,7 +67,7 @@ class _KafkaModel(BaseModel):
 
 
 class KafkaSettings(_KafkaModel):
-    """How Kafka is reached, and as whom.
+    """How to connect to Kafka, and as which member of which group.
 
     Parameters
     ----------
@@ -77,20 +76,20 @@ class KafkaSettings(_KafkaModel):
     group
         The consumer group; all workers of one store are one group.
     start
-        Where to start where the store knows no offset. Topics found later start at their earliest.
+        Where to start when the store has no offset. Topics that appear later are read from their beginning.
     instance
-        This process's name in the group, so that a restart is not a rebalance; group and host name where
-        absent. Two processes on one host need one each.
+        This process's name in the group, so that a restart causes no rebalance; by default made from the
+        group and the host name. Two processes on one host need a name each.
     session_timeout
-        How long a process may be gone before its partitions go to others.
+        How long a process may be gone before its partitions go to other members.
     security
         TLS and SASL.
     client
-        Further options of kafka-python's `KafkaConsumer`, as they are.
+        Further options of kafka-python's `KafkaConsumer`, passed on unchanged.
     fetch_max_bytes, max_partition_fetch_bytes
-        How much one fetch may bring, in all and of one partition, in bytes.
+        The size limits of one fetch, in all and per partition, in bytes.
     raw
-        Read record batches as columns; false for kafka-python's own way, record by record.
+        Read record batches as columns; false for kafka-python's own parser, record by record.
 
     Examples
     --------
@@ -143,18 +142,18 @@ class KafkaSettings(_KafkaModel):
     @classmethod
     def _are_client_options(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            for name, given in value.items():
-                _check_option(str(name), given)
+            for name, option in value.items():
+                _check_option(str(name), option)
         return value
 
     @property
     def servers(self) -> list[str]:
-        """The brokers to ask first, each ``host:port``."""
+        """The bootstrap brokers, each ``host:port``."""
         return _split(self.bootstrap)
 
     @property
     def member(self) -> str:
-        """The static member's name: `instance`, or made of the group and this host's name."""
+        """The static member's name: `instance`, or made from the group and this host's name."""
         if self.instance is not None:
             return self.instance
         name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{self.group}-{socket.gethostname()}")
@@ -167,7 +166,7 @@ class KafkaSettings(_KafkaModel):
 
     @property
     def start_milliseconds(self) -> int | None:
-        """The time to start at in ms since 1970 UTC, None where `start` is no time."""
+        """The time to start at in ms since 1970 UTC, None unless `start` is a time."""
         return self.start.milliseconds if isinstance(self.start, StartAt) else None
 
 
@@ -177,11 +176,11 @@ class TopicSettings(_KafkaModel):
     Parameters
     ----------
     match
-        Names of topics, or patterns for them: ``*`` any text, ``?`` any character, ``[abc]`` one of these.
+        Topic names or patterns: ``*`` any text, ``?`` any character, ``[abc]`` one of these.
     format
-        How their records are read; the events of the public schema where absent.
+        How their records are decoded; by default as events of the public schema.
     venue
-        Where their instruments are traded, where events do not say.
+        The venue of events that name none.
     """
 
     match: str | tuple[str, ...]
@@ -203,33 +202,18 @@ class TopicSettings(_KafkaModel):
 
     @property
     def globs(self) -> tuple[str, ...]:
-        """The names and patterns, one by one."""
+        """The names and patterns."""
         return tuple(_split(self.match))
 
 
 def is_pattern(glob: str) -> bool:
-    """Whether it stands for several topics rather than naming one."""
+    """Whether it is a pattern rather than the name of one topic."""
     return not _WILDCARDS.isdisjoint(glob)
 
 
-def settings_of(topic: str, settings: Iterable[TopicSettings]) -> TopicSettings | None:
-    """The first settings that match a topic, None where none does.
-
-    Examples
-    --------
-    >>> spot, rest = TopicSettings(match="spot.*"), TopicSettings(match=["*"])
-    >>> settings_of("perp.btc", [spot, rest]) is rest
-    True
-    """
-    for one in settings:
-        if any(fnmatchcase(topic, glob) for glob in one.globs):
-            return one
-    return None
-
-
 def _split(value: str | Iterable[str]) -> list[str]:
-    texts = [value] if isinstance(value, str) else value
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    lists = [value] if isinstance(value, str) else value
+    return [part.strip() for text in lists for part in text.split(",") if part.strip()]
 
 
 def _check_option(name: str, value: object) -> None:
@@ -243,13 +227,13 @@ def _check_option(name: str, value: object) -> None:
         if (default is None or isinstance(default, bool | int | float | str)) and option not in OWNED_OPTIONS
     }
     if name not in plain:
-        raise ValueError(f"'{name}' is no option of the Kafka client{did_you_mean(name, plain)}")
+        raise ValueError(f"the Kafka client has no option '{name}'{did_you_mean(name, plain)}")
     default = KafkaConsumer.DEFAULT_CONFIG[name]
     if isinstance(default, bool):
-        fits, wanted = isinstance(value, bool), "true or false"
+        valid, expected = isinstance(value, bool), "true or false"
     elif isinstance(default, int | float) or name.endswith("_bytes"):
-        fits, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+        valid, expected = isinstance(value, int | float) and not isinstance(value, bool), "a number"
     else:
-        fits, wanted = isinstance(value, str), "a text"
-    if not fits:
-        raise ValueError(f"'{name}' is {wanted}, not {value!r}")
+        valid, expected = isinstance(value, str), "a text"
+    if not valid:
+        raise ValueError(f"'{name}' must be {expected}, not {value!r}")

@@ -1,4 +1,4 @@
-"""Kafka as a source: one member of a consumer group that never decides by itself where to read."""
+"""Kafka as a source: one member of a consumer group, reading from the offsets that the store gives."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Partition
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import parse_with
+from streamer.sources.kafka.client_internals import use_parser
 from streamer.sources.kafka.consumer_options import options_of
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
-from streamer.sources.kafka.fast.read_path import ONE_BY_ONE, reading_with
-from streamer.sources.kafka.group_member import Member
+from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
+from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
 from streamer.sources.source import Assignments
 
 MAX_POLL_RECORDS = 10_000
-"""How many records one `poll` returns at most, where nothing else is said: few enough that rebalances, ticks
-and a stop are soon seen to with slow detectors too, many enough that a poll's own cost is not felt."""
+"""Default limit of records per `poll`: small enough that slow detectors do not delay rebalances, timers and a
+stop for long, large enough that the cost of a poll itself does not matter."""
 
-AHEAD = 5
-"""How many times as many are taken from the consumer at once, and given on poll by poll: of a partition it
-fetches no more as long as it has any of its records, and detection would wait for the next ones."""
+PREFETCH_FACTOR = 5
+"""Prefetch factor, in polls: kafka-python does not refetch a partition while it still holds records of it,
+and detection would wait for the next fetch."""
 
-ATTEND_EVERY_S = 0.5
-"""How often the consumer is asked all the same while records wait, so that rebalances are seen to."""
+GROUP_POLL_EVERY_S = 0.5
+"""How often the consumer is polled even while prefetched records wait, so that rebalances are handled."""
 
-QUICK_S = 0.1
-"""So soon detection has to come back for more, that more than the records of one poll are taken at once."""
+PREFETCH_WITHIN_S = 0.1
+"""If the engine polls again within this time, prefetch."""
 
 SLICE_S = 0.1
-"""Longest single wait for records, so that new partitions are taken over soon."""
+"""Longest single wait for records, so that new partitions are read soon."""
 
 END_WITHIN_MS = 1_000
-"""How long the question whether a partition is read to its end may take; nothing is read meanwhile."""
+"""Timeout of a request for end offsets; nothing is read meanwhile."""
 
 PROBE_AFTER_S = 5.0
-"""After how long without a word from a broker it is asked whether it is there."""
+"""Silence of the brokers after which one is probed."""
 
 PROBE_AGAIN_AFTER_S = 1.0
-"""The same where it was not there before."""
+"""The same during an outage."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,9 +55,8 @@ _log = structlog.get_logger(__name__)
 class KafkaSource:
     """Topics of a Kafka cluster (see `streamer.sources.source.Source`).
 
-    Autocommit is off, only committed records are read, topics are never created, and offsets are those that
-    `Assignments.assigned` returns. `Assignments` is always asked on the thread that calls `poll`, and from
-    within it.
+    Autocommit is off, only committed records are read, topics are never created, and reading starts at the
+    offsets that `Assignments.assigned` returns. `Assignments` is called only from `poll`, on its thread.
 
     Parameters
     ----------
@@ -68,10 +67,10 @@ class KafkaSource:
     max_poll_records
         How many records one `poll` returns at most.
     environ
-        Where secrets may come from; this process's environment where absent.
+        Where secrets may come from; this process's environment by default.
     parser
-        Reads record batches as columns. Compared with kafka-python's own at `open`, which takes its place
-        where they differ, or where the settings do not want it.
+        Reads record batches as columns. `open` compares it with kafka-python's own parser, which is used
+        instead where they differ or the settings say so.
     """
 
     def __init__(
@@ -88,22 +87,22 @@ class KafkaSource:
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
         self._parser = parser
-        self._reading = ONE_BY_ONE
+        self._read_path = RECORD_BY_RECORD
         self._prepared = False
-        self._opened: tuple[KafkaConsumer, Member] | None = None
-        self._ahead = Prefetch()
-        self._taken_at = self._given_at = 0.0
-        self._quick = False
-        self._damaged: TapewatchError | None = None
-        self._heard_at = 0.0
+        self._opened: tuple[KafkaConsumer, GroupMember] | None = None
+        self._prefetch = Prefetch()
+        self._polled_at = self._returned_at = 0.0
+        self._polled_soon = False
+        self._pending_error: TapewatchError | None = None
+        self._checked_at = 0.0
         self._outage = False
 
     def prepare(self) -> None:
-        """Find out how record batches are to be read, and compile what reads them; `open` does it too."""
+        """Choose how record batches are read, and compile the kernels; `open` does it too."""
         if not self._prepared:
             self._prepared = True
             if self._settings.raw:
-                self._reading = reading_with(self._parser)
+                self._read_path = fastest_read_path(self._parser)
 
     def open(self, assignments: Assignments) -> None:
         """Connect and subscribe; partitions come with `poll`.
@@ -116,10 +115,10 @@ class KafkaSource:
         require_fast_checksums()
         self.prepare()
         options = options_of(self._settings, self._max_poll_records)
-        consumer = connect(KafkaConsumer, self._settings, self._environ, self._reading.network, **options)
-        if self._reading.raw:
-            parse_with(consumer, self._parser)
-        member = Member(consumer, self._settings, assignments)
+        consumer = connect(KafkaConsumer, self._settings, self._environ, self._read_path.network, **options)
+        if self._read_path.raw:
+            use_parser(consumer, self._parser)
+        member = GroupMember(consumer, self._settings, assignments)
         try:
             member.subscribe(self._globs)
         except errors.KafkaError as error:
@@ -129,56 +128,56 @@ class KafkaSource:
             member.close()
             raise
         self._opened = consumer, member
-        self._heard_at = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        """Records that have arrived; an outage of the broker only makes them late.
+        """Records that have arrived; an outage of the broker only delays them.
 
         Raises
         ------
         TapewatchError
-            When reading can't go on: another process took this one's place, permissions, damaged records.
+            When reading cannot go on: this member was fenced, permissions are missing, a record is damaged.
         """
         _, member = self._connection
-        began = time.monotonic()
-        self._quick = began - self._given_at < QUICK_S
-        until = began + timeout_s
-        while not self._ahead:
-            if self._damaged is not None:
-                raise self._damaged
-            self._take(member, min(max(0.0, until - time.monotonic()), SLICE_S))
-            if time.monotonic() >= until:
+        start = time.monotonic()
+        self._polled_soon = start - self._returned_at < PREFETCH_WITHIN_S
+        deadline = start + timeout_s
+        while not self._prefetch:
+            if self._pending_error is not None:
+                raise self._pending_error
+            self._prefetch_records(member, min(max(0.0, deadline - time.monotonic()), SLICE_S))
+            if time.monotonic() >= deadline:
                 break
-        if self._ahead and time.monotonic() - self._taken_at > ATTEND_EVERY_S:
-            self._attend(member)
-        given = self._ahead.take(self._max_poll_records)
-        if given:
-            self._given_at = time.monotonic()
-        return given
+        if self._prefetch and time.monotonic() - self._polled_at > GROUP_POLL_EVERY_S:
+            self._poll_group(member)
+        chunks = self._prefetch.take(self._max_poll_records)
+        if chunks:
+            self._returned_at = time.monotonic()
+        return chunks
 
     def at_end(self) -> frozenset[Partition]:
-        """The partitions that a question to the broker, asked now, shows to be read to their end."""
+        """The partitions that are read to their end, by a request to the broker sent now."""
         consumer, member = self._connection
         if member.busy:
             return frozenset()
         try:
             read = frozenset(
-                member.owned[one]
-                for one, end in self._ends().items()
-                if (position := consumer.position(one, timeout_ms=END_WITHIN_MS)) is not None
+                member.owned[tp]
+                for tp, end in self._ends().items()
+                if (position := consumer.position(tp, timeout_ms=END_WITHIN_MS)) is not None
                 and position >= end
             )
-            return read - self._ahead.partitions
+            return read - self._prefetch.partitions
         except errors.LogTruncationError as error:
-            member.ask_again(error.divergent_offsets)
+            member.place_again(error.divergent_offsets)
         except TRANSIENT as error:
-            self._unheard(error)
+            self._mark_outage(error)
         return frozenset()
 
     @property
     def raw(self) -> bool:
         """Whether record batches are read as columns, and not record by record; known from `open` on."""
-        return self._reading.raw
+        return self._read_path.raw
 
     @property
     def answers(self) -> bool:
@@ -186,27 +185,27 @@ class KafkaSource:
         return not self._outage
 
     def ends(self) -> Mapping[Partition, int]:
-        """One past the last offset of each partition, as the broker's last answer had it; asks nobody.
+        """One past the last offset of each partition, by the broker's last response; sends no request.
 
-        Partitions of which no answer has come yet are not in it.
+        Partitions without a response so far are left out.
         """
         if self._opened is None or self._opened[1].busy:
             return {}
         consumer, member = self._opened
         readable = consumer.assignment().intersection(member.readable)
-        known = {member.owned[one]: consumer.highwater(one) for one in readable}
-        return {partition: end for partition, end in known.items() if end is not None}
+        ends = {member.owned[tp]: consumer.highwater(tp) for tp in readable}
+        return {partition: end for partition, end in ends.items() if end is not None}
 
     def exhausted(self) -> bool:
-        """Never: there may always come more."""
+        """Never: more records may always arrive."""
         return False
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Tell Kafka how far things are, for its lag tools; nothing here ever reads it back."""
+        """Commit offsets to Kafka for lag monitoring only; they are never read back."""
         consumer, member = self._connection
         offsets = {
-            one: OffsetAndMetadata(positions[partition], "", -1)
-            for one, partition in member.owned.items()
+            tp: OffsetAndMetadata(positions[partition], "", -1)
+            for tp, partition in member.owned.items()
             if partition in positions
         }
         if offsets and not member.busy:
@@ -216,91 +215,93 @@ class KafkaSource:
                 raise self._explained(error) from error
 
     def close(self) -> None:
-        """Leave, without committing anything, and without the group noticing."""
+        """Close without committing anything, and without leaving the group."""
         if self._opened is not None:
             self._opened[1].close()
             self._opened = None
-            self._ahead = Prefetch()
+            self._prefetch = Prefetch()
 
     @property
-    def _connection(self) -> tuple[KafkaConsumer, Member]:
+    def _connection(self) -> tuple[KafkaConsumer, GroupMember]:
         if self._opened is None:
             raise RuntimeError("the source is not open")
         return self._opened
 
-    def _take(self, member: Member, wait_s: float) -> None:
-        """Take what has arrived; nearly nothing as long as records wait."""
-        at_once = (AHEAD if self._quick and self.raw else 1) * self._max_poll_records
-        found = self._poll_once(member, wait_s, 1 if self._ahead else at_once)
-        self._taken_at = time.monotonic()
-        if found:
-            self._heard()
-            for one, got in found.items():
-                self._ahead.add(chunks_of(member.owned[one], got))
+    def _prefetch_records(self, member: GroupMember, wait_s: float) -> None:
+        """Queue the records that have arrived; while some are queued already, at most one more."""
+        limit = (PREFETCH_FACTOR if self._polled_soon and self.raw else 1) * self._max_poll_records
+        polled = self._poll_once(member, wait_s, 1 if self._prefetch else limit)
+        self._polled_at = time.monotonic()
+        if polled:
+            self._mark_answer()
+            for tp, records in polled.items():
+                self._prefetch.append(chunks_of(member.owned[tp], records))
 
-    def _attend(self, member: Member) -> None:
-        """See to the group while records wait; what is damaged comes up once all before it is given on."""
-        if self._damaged is None:
+    def _poll_group(self, member: GroupMember) -> None:
+        """Handle rebalances while records wait; a damaged record is raised after those before it."""
+        if self._pending_error is None:
             try:
-                self._take(member, 0.0)
+                self._prefetch_records(member, 0.0)
             except TapewatchError as error:
                 if not isinstance(error.__cause__, errors.CorruptRecordError):
                     raise
-                self._damaged = error
-        self._ahead.keep(member.owned.values())
+                self._pending_error = error
+        self._prefetch.retain(member.owned.values())
 
-    def _poll_once(self, member: Member, wait_s: float, most: int) -> Mapping[TopicPartition, Sequence[Any]]:
+    def _poll_once(
+        self, member: GroupMember, wait_s: float, limit: int
+    ) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
-            if not self._ahead:  # where to read on is asked only once all that was read is given on
-                member.settle()
-            found = member.poll(int(wait_s * 1000), most)
+            if not self._prefetch:  # the engine's positions are complete only once it has all records
+                member.place_partitions()
+            polled = member.poll(int(wait_s * 1000), limit)
         except errors.OffsetOutOfRangeError as error:
-            member.ask_again(error.args[0])
+            member.place_again(error.args[0])
         except errors.LogTruncationError as error:
-            member.ask_again(error.divergent_offsets)
+            member.place_again(error.divergent_offsets)
         except TRANSIENT as error:
-            self._unheard(error)
+            self._mark_outage(error)
             time.sleep(wait_s)
         except errors.KafkaError as error:
             raise self._explained(error) from error
         else:
             if (
-                not found
-                and not self._ahead
-                and time.monotonic() - self._heard_at
+                not polled
+                and not self._prefetch
+                and time.monotonic() - self._checked_at
                 > (PROBE_AGAIN_AFTER_S if self._outage else PROBE_AFTER_S)
             ):
                 self._probe(member)
-            return found
+            return polled
         return {}
 
-    def _probe(self, member: Member) -> None:
+    def _probe(self, member: GroupMember) -> None:
         if member.busy:
-            self._unheard(f"group '{self._settings.group}' is not settled")
+            self._mark_outage(f"group '{self._settings.group}' is rebalancing")
         else:
             self._ends()
 
     def _ends(self) -> Mapping[TopicPartition, int]:
         consumer, member = self._connection
-        asked = member.readable
-        if not asked:
+        partitions = member.readable
+        if not partitions:
             return {}
         try:
-            ends: Mapping[TopicPartition, int] = consumer.end_offsets(asked, timeout_ms=END_WITHIN_MS)
+            ends: Mapping[TopicPartition, int] = consumer.end_offsets(partitions, timeout_ms=END_WITHIN_MS)
         except errors.KafkaError as error:
-            self._unheard(error)
+            self._mark_outage(error)
             return {}
-        self._heard()
+        self._mark_answer()
         return ends
 
-    def _heard(self) -> None:
-        self._heard_at = time.monotonic()
+    def _mark_answer(self) -> None:
+        self._checked_at = time.monotonic()
         if self._outage:
             self._outage = False
             _log.info("Kafka is back", servers=self._settings.servers)
 
-    def _unheard(self, reason: object) -> None:
-        self._heard_at = time.monotonic()
+    def _mark_outage(self, reason: object) -> None:
+        self._checked_at = time.monotonic()
         if not self._outage:
             self._outage = True
             _log.warning("Kafka does not answer", servers=self._settings.servers, reason=str(reason))
@@ -311,4 +312,4 @@ class KafkaSource:
 
 def _committed(_offsets: Mapping[TopicPartition, OffsetAndMetadata], response: object) -> None:
     if isinstance(response, Exception):
-        _log.debug("Kafka did not take the advisory offsets", reason=str(response))
+        _log.debug("committing advisory offsets failed", reason=str(response))

@@ -1,4 +1,4 @@
-"""What Kafka says about topics and where their logs stand."""
+"""Which partitions match, and where their logs begin and end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from streamer.sources.kafka.client_internals import incarnation
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
 
 OFFSETS_WITHIN_MS = 5_000
-"""How long one question for offsets may take before it counts as an outage."""
+"""Timeout of one request for offsets; a longer wait counts as an outage."""
 
 _log = structlog.get_logger(__name__)
 
 
 def topic_pattern(globs: Iterable[str]) -> str:
-    """One regular expression that matches a topic's whole name where any of the patterns does.
+    """One regular expression that matches a topic name if any of the patterns does.
 
     Examples
     --------
@@ -33,13 +33,13 @@ def topic_pattern(globs: Iterable[str]) -> str:
     return "|".join(f"(?:{translate(glob)})" for glob in globs)
 
 
-def find_topics(consumer: KafkaConsumer, globs: Sequence[str], servers: str) -> frozenset[Partition]:
+def find_partitions(consumer: KafkaConsumer, globs: Sequence[str], servers: str) -> frozenset[Partition]:
     """The partitions of all topics that match now.
 
     Raises
     ------
     TapewatchError
-        When a topic that is named does not exist, or nothing matches at all.
+        When a named topic does not exist, or no topic matches.
     """
     names = consumer.topics()
     for glob in globs:
@@ -51,16 +51,16 @@ def find_topics(consumer: KafkaConsumer, globs: Sequence[str], servers: str) -> 
                 f"{did_you_mean(glob, names)}: create it, or change source.topics"
             )
         _log.warning("no topic matches yet", pattern=glob)
-    found = frozenset(
+    partitions = frozenset(
         Partition(name, incarnation(consumer, name), number)
         for name in names
         if any(fnmatchcase(name, glob) for glob in globs)
         for number in consumer.partitions_for_topic(name)
     )
-    if not found:
-        there = ", ".join(sorted(names)[:10]) or "none at all"
-        raise TapewatchError(f"no topic at {servers} matches {', '.join(globs)} (there are: {there})")
-    return found
+    if not partitions:
+        existing = ", ".join(sorted(names)[:10]) or "none at all"
+        raise TapewatchError(f"no topic at {servers} matches {', '.join(globs)} (there are: {existing})")
+    return partitions
 
 
 def describe(
@@ -69,12 +69,12 @@ def describe(
     settings: KafkaSettings,
     at_open: Container[Partition],
 ) -> list[Log]:
-    """Where these partitions' logs stand now.
+    """Where these partitions' logs begin, end, and are to be read from.
 
     Parameters
     ----------
     at_open
-        The partitions that `settings.start` is about; all others were found later and start at their first.
+        The partitions that `settings.start` applies to; those found later start at their first offset.
 
     Returns
     -------
@@ -84,26 +84,26 @@ def describe(
     Raises
     ------
     kafka.errors.KafkaError
-        When the broker cannot be asked.
+        When the broker does not answer.
     """
     names = consumer.topics()
-    asked = {
-        one: Partition(one.topic, incarnation(consumer, one.topic), one.partition)
-        for one in sorted(partitions)
-        if one.topic in names
+    existing = {
+        tp: Partition(tp.topic, incarnation(consumer, tp.topic), tp.partition)
+        for tp in sorted(partitions)
+        if tp.topic in names
     }
-    if not asked:
+    if not existing:
         return []
-    first = consumer.beginning_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
-    end = consumer.end_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
+    first = consumer.beginning_offsets(list(existing), timeout_ms=OFFSETS_WITHIN_MS)
+    end = consumer.end_offsets(list(existing), timeout_ms=OFFSETS_WITHIN_MS)
     start = dict(first)
-    bound = [one for one, partition in asked.items() if partition in at_open]
+    initial = [tp for tp, partition in existing.items() if partition in at_open]
     if settings.start == "latest":
-        start |= {one: end[one] for one in bound}
-    elif settings.start_milliseconds is not None and bound:
-        times = dict.fromkeys(bound, settings.start_milliseconds)
-        found = consumer.offsets_for_times(times, timeout_ms=OFFSETS_WITHIN_MS)
-        start |= {one: found[one].offset if found[one] else end[one] for one in bound}
+        start |= {tp: end[tp] for tp in initial}
+    elif settings.start_milliseconds is not None and initial:
+        times = dict.fromkeys(initial, settings.start_milliseconds)
+        at_time = consumer.offsets_for_times(times, timeout_ms=OFFSETS_WITHIN_MS)
+        start |= {tp: at_time[tp].offset if at_time[tp] else end[tp] for tp in initial}
     return [
-        Log(partition, first=first[one], end=end[one], start=start[one]) for one, partition in asked.items()
+        Log(partition, first=first[tp], end=end[tp], start=start[tp]) for tp, partition in existing.items()
     ]

@@ -1,8 +1,8 @@
-"""Polls a consumer group member so that what a rebalance asks reaches the thread that called.
+"""Polls a consumer group member and handles rebalances on the caller's thread.
 
-kafka-python calls its rebalance listener on its own network thread while `poll` waits. What has to be done
-then (finish a batch, commit it) belongs to the thread that owns the data. So `poll` runs on a helper thread
-here, and the caller waits for records and for such requests alike.
+kafka-python calls its rebalance listener on its network thread while `poll` waits. The work to be done then
+(finish a batch, commit it) belongs to the thread that owns the data. So `poll` runs on a helper thread here,
+and the caller waits for records and for revocations alike.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, erro
 from streamer.sources.kafka.client_internals import is_fenced, join, resume
 
 JOIN_WITHIN_MS = 60_000
-"""Longest single wait for the group; callers are not held up by it."""
+"""Longest single wait for the group; callers are not blocked by it."""
 
 GRACE_S = 0.5
-"""How much longer than asked a poll may take before its caller goes on without its result."""
+"""How far a poll may exceed its timeout before its caller goes on without its result."""
 
 CLOSE_WITHIN_MS = 2_000
-"""How long closing may take."""
+"""Timeout of closing."""
 
-_LOOK_AGAIN_S = 0.1
+_CHECK_CLOSING_EVERY_S = 0.1
 
 _log = structlog.get_logger(__name__)
 
-Found = Mapping[TopicPartition, Sequence[Any]]
+PolledRecords = Mapping[TopicPartition, Sequence[Any]]
 
 
-class _Handover:
+class _Revocation:
     def __init__(self, partitions: set[TopicPartition]) -> None:
         self.partitions = partitions
         self.done = Event()
@@ -43,24 +43,23 @@ class _Handover:
 class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """One member of a consumer group.
 
-    Partitions that are newly assigned are held back, and listed in `fresh`, until `release` says where to
-    read them.
+    Newly assigned partitions are paused and listed in `unplaced` until `release` gives their offset.
 
     Parameters
     ----------
     consumer
         Connected, not subscribed yet.
     revoke
-        Called within `poll`, on its thread, with partitions that are about to go.
+        Called within `poll`, on its caller's thread, with partitions that are about to be revoked.
     """
 
     def __init__(self, consumer: KafkaConsumer, revoke: Callable[[set[TopicPartition]], None]) -> None:
-        self.fresh: set[TopicPartition] = set()
+        self.unplaced: set[TopicPartition] = set()
         self._consumer = consumer
         self._revoke = revoke
         self._closing = False
-        self._inbox: SimpleQueue[_Handover | None] = SimpleQueue()
-        self._polling: Future[Found] | None = None
+        self._inbox: SimpleQueue[_Revocation | None] = SimpleQueue()
+        self._polling: Future[PolledRecords] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-poll")
 
     @property
@@ -68,40 +67,40 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
         """Whether a poll still waits for the group; the consumer must not be used meanwhile."""
         return self._polling is not None
 
-    def poll(self, timeout_ms: int, max_records: int) -> Found:
-        """As the consumer's own `poll`; nothing, and `busy`, where the group takes longer."""
+    def poll(self, timeout_ms: int, max_records: int) -> PolledRecords:
+        """As the consumer's own `poll`; where the group takes longer, returns nothing and is `busy`."""
         if self._polling is None:
             self._polling = self._thread.submit(self._poll, timeout_ms, max_records)
             self._polling.add_done_callback(lambda _: self._inbox.put(None))
         try:
-            while (handover := self._inbox.get(timeout=timeout_ms / 1000 + GRACE_S)) is not None:
-                self._hand_over(handover)
+            while (revocation := self._inbox.get(timeout=timeout_ms / 1000 + GRACE_S)) is not None:
+                self._handle_revocation(revocation)
         except Empty:
             return {}
         polled, self._polling = self._polling, None
         return polled.result()
 
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
-        """Hold partitions back until it is said anew where to read them."""
+        """Pause partitions until `release`."""
         for partition in partitions:
             self._consumer.pause(partition)
-            # Any position keeps the consumer from taking Kafka's committed offset for one.
+            # With a position set, whichever, the consumer does not fall back to the committed offset.
             self._consumer.seek(partition, 0)
-            self.fresh.add(partition)
+            self.unplaced.add(partition)
 
     def release(self, partition: TopicPartition, offset: int) -> None:
         """Read a partition from an offset."""
         self._consumer.seek(partition, offset)
         resume(self._consumer, partition)
-        self.fresh.discard(partition)
+        self.unplaced.discard(partition)
 
     def close(self) -> None:
-        """End the consumer and the helper thread; nothing is revoked, nothing committed."""
+        """Close the consumer and the helper thread; nothing is revoked, nothing committed."""
         self._closing = True
         try:
             self._consumer.close(autocommit=False, timeout_ms=CLOSE_WITHIN_MS)
         except errors.KafkaError as error:
-            _log.warning("Kafka could not be told goodbye", reason=str(error))
+            _log.warning("closing the connection to Kafka failed", reason=str(error))
         finally:
             self._thread.shutdown(wait=True)
 
@@ -110,31 +109,31 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
         self.hold(assigned)
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Called by the consumer, on its network thread; returns when the caller of `poll` is done."""
+        """Called by the consumer, on its network thread; returns once `poll`'s caller has given them up."""
         if not revoked or self._closing:
             return
-        handover = _Handover(set(revoked))
-        self._inbox.put(handover)
-        while not handover.done.wait(_LOOK_AGAIN_S) and not self._closing:
+        revocation = _Revocation(set(revoked))
+        self._inbox.put(revocation)
+        while not revocation.done.wait(_CHECK_CLOSING_EVERY_S) and not self._closing:
             pass
 
-    def _poll(self, timeout_ms: int, max_records: int) -> Found:
-        before = set(self.fresh)
+    def _poll(self, timeout_ms: int, max_records: int) -> PolledRecords:
+        unplaced_before = set(self.unplaced)
         if not join(self._consumer, JOIN_WITHIN_MS):
             return {}
         if is_fenced(self._consumer):
             raise errors.FencedInstanceIdError
-        # What has just come waits for the caller, so that there may be nothing to wait for here.
-        wait_ms = timeout_ms if self.fresh <= before else 0
-        found: Found = self._consumer.poll(timeout_ms=wait_ms, max_records=max_records)
-        return found
+        # Partitions that have just been assigned wait for the caller to place them: return at once.
+        wait_ms = timeout_ms if self.unplaced <= unplaced_before else 0
+        polled: PolledRecords = self._consumer.poll(timeout_ms=wait_ms, max_records=max_records)
+        return polled
 
-    def _hand_over(self, handover: _Handover) -> None:
+    def _handle_revocation(self, revocation: _Revocation) -> None:
         try:
-            self._revoke(handover.partitions)
-            self.fresh -= handover.partitions
+            self._revoke(revocation.partitions)
+            self.unplaced -= revocation.partitions
         except BaseException:
             self._closing = True
             raise
         finally:
-            handover.done.set()
+            revocation.done.set()

@@ -1,4 +1,4 @@
-"""Records that were taken from the consumer and wait for their turn, while it fetches the next ones."""
+"""Records prefetched from the consumer, which fetches the next ones meanwhile."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from streamer.messages.records import Chunk, Partition
 
 
 class Prefetch:
-    """Chunks in the order in which they were taken, given on so many records at a time.
+    """A queue of chunks from which a given number of records is taken at a time.
 
     Examples
     --------
     >>> from streamer.messages.records import Record
-    >>> ahead, one = Prefetch(), Partition("trades", "", 0)
-    >>> ahead.add([Chunk(one, [Record(offset, b"") for offset in range(5)])])
-    >>> [[record.offset for chunk in ahead.take(3) for record in chunk.records] for _ in range(3)]
+    >>> prefetch, partition = Prefetch(), Partition("trades", "", 0)
+    >>> prefetch.append([Chunk(partition, [Record(offset, b"") for offset in range(5)])])
+    >>> [[record.offset for chunk in prefetch.take(3) for record in chunk.records] for _ in range(3)]
     [[0, 1, 2], [3, 4], []]
     """
 
@@ -28,26 +28,26 @@ class Prefetch:
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        """Those of which records wait."""
+        """The partitions of the queued records."""
         return frozenset(chunk.partition for chunk in self._chunks)
 
-    def add(self, chunks: Iterable[Chunk]) -> None:
-        """Put more behind those that wait."""
+    def append(self, chunks: Iterable[Chunk]) -> None:
+        """Queue more chunks."""
         self._chunks.extend(chunks)
 
-    def keep(self, partitions: Container[Partition]) -> None:
-        """Drop records of any other: whoever has those partitions now reads them."""
+    def retain(self, partitions: Container[Partition]) -> None:
+        """Drop the records of all other partitions; their new owner reads them."""
         self._chunks = deque(chunk for chunk in self._chunks if chunk.partition in partitions)
 
-    def take(self, most: int) -> list[Chunk]:
-        """The next records, at most so many."""
-        found: list[Chunk] = []
-        while self._chunks and most > 0:
+    def take(self, limit: int) -> list[Chunk]:
+        """Remove and return the next records, at most `limit`."""
+        chunks: list[Chunk] = []
+        while self._chunks and limit > 0:
             chunk = self._chunks.popleft()
             records = chunk.records
-            if len(records) > most:
-                self._chunks.appendleft(Chunk(chunk.partition, records[most:]))
-                chunk = Chunk(chunk.partition, records[:most])
-            most -= len(chunk.records)
-            found.append(chunk)
-        return found
+            if len(records) > limit:
+                self._chunks.appendleft(Chunk(chunk.partition, records[limit:]))
+                chunk = Chunk(chunk.partition, records[:limit])
+            limit -= len(chunk.records)
+            chunks.append(chunk)
+        return chunks

@@ -1,4 +1,4 @@
-"""Puts recorded events into a Kafka topic, with their times, at their speed or another."""
+"""Publishes recorded events to a Kafka topic, with their times, at recorded or any other speed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from typing import Any, NamedTuple
 
@@ -15,44 +16,43 @@ from kafka import KafkaProducer, errors
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 from streamer.sources.kafka.client import connect, explain
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.target_topics import ensure_topic, warn_of_lost_times
 
 MAX_UNACKNOWLEDGED = 20_000
-"""How many records may wait for the broker's word; kafka-python itself sets no bound."""
+"""How many records may await acknowledgement; kafka-python itself sets no limit."""
 
 DELIVER_WITHIN_S = 60.0
-"""How long the broker may leave a record without its word, an outage included."""
+"""How long an acknowledgement may take, outages included."""
 
 CLOSE_WITHIN_S = 5.0
-"""How long what was sent before a failure or an interruption may still take."""
+"""How long records sent before a failure or an interruption may still take."""
 
 SLICE_S = 0.02
-"""Longest sleep between records, so that a pace is kept smoothly."""
+"""Longest single sleep between records, so that progress is reported meanwhile."""
 
 PROGRESS_EVERY_S = 0.1
 """Least time between two reports of progress."""
 
-_NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 
 _log = structlog.get_logger(__name__)
 
 
 class Outgoing(NamedTuple):
-    """A record on its way into a topic.
+    """A record to be published.
 
     Parameters
     ----------
     timestamp
         ns since 1970 UTC, kept to the ms; `NO_TIME` for the time of sending.
     key
-        What its partition is chosen by: the instrument.
+        The partition key: the instrument.
     value, headers
         The record.
     partition
-        Where to; None for the one that the key chooses.
+        The target partition; None for the one that the key selects.
     """
 
     timestamp: int
@@ -63,74 +63,110 @@ class Outgoing(NamedTuple):
 
 
 def merge_by_time(*streams: Iterable[Outgoing]) -> Iterator[Outgoing]:
-    """Several recordings as one, by time; each keeps its own order, and the first goes first at a tie.
+    """Merge recordings by time; each keeps its own order, and at a tie the first goes first.
 
     Examples
     --------
     >>> trades = [Outgoing(1, b"BTC", b"t1"), Outgoing(3, b"BTC", b"t3")]
     >>> quotes = [Outgoing(1, b"BTC", b"q1"), Outgoing(2, b"BTC", b"q2")]
-    >>> [one.value for one in merge_by_time(trades, quotes)]
+    >>> [record.value for record in merge_by_time(trades, quotes)]
     [b't1', b'q1', b'q2', b't3']
     """
-    return heapq.merge(*streams, key=lambda one: one.timestamp)
+    return heapq.merge(*streams, key=lambda record: record.timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTarget:
+    """The topic to publish to.
+
+    Parameters
+    ----------
+    settings
+        How Kafka is reached.
+    topic
+        The topic; it must exist unless `create` is given.
+    create
+        The number of partitions to create the topic with if it does not exist.
+    environ
+        Where secrets may come from; this process's environment by default.
+    """
+
+    settings: KafkaSettings
+    topic: str
+    create: int | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendPace:
+    """How fast records are sent: as fast as possible if neither is given.
+
+    Parameters
+    ----------
+    rate
+        Limit in records a second.
+    speed
+        Multiple of the recorded speed, by the records' times.
+
+    Raises
+    ------
+    UsageError
+        When both are given, or one is not a number above 0.
+    """
+
+    rate: float | None = None
+    speed: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and self.speed is not None:
+            raise UsageError("give a rate or a speed, not both")
+        if any(pace is not None and not 0 < pace < float("inf") for pace in (self.rate, self.speed)):
+            raise UsageError("a rate or a speed must be a number above 0")
+
+
+UNLIMITED = SendPace()
+"""As fast as possible."""
 
 
 def publish(
     records: Iterable[Outgoing],
-    settings: KafkaSettings,
-    topic: str,
-    *,
-    create: int | None = None,
-    rate: float | None = None,
-    speed: float | None = None,
+    target: PublishTarget,
+    pace: SendPace = UNLIMITED,
     progress: Callable[[int], None] | None = None,
-    environ: Mapping[str, str] | None = None,
 ) -> Mapping[int, int]:
-    """Put records into a topic, in order and each once, and wait until the broker has them all.
+    """Publish records in order, each exactly once, and wait until the broker has acknowledged them all.
 
     Parameters
     ----------
     records
         In the order in which they are to be sent.
-    settings
-        How Kafka is reached.
-    topic
-        Where to; it must exist unless `create` is given.
-    create
-        Create the topic with so many partitions, where it does not exist.
-    rate
-        At most so many records a second.
-    speed
-        So many times as fast as they were recorded, by their times. As fast as possible without both.
+    target
+        The topic, and how Kafka is reached.
+    pace
+        How fast they are sent.
     progress
-        Told now and then how many have been sent.
-    environ
-        Where secrets may come from; this process's environment where absent.
+        Called now and then with the number of records sent.
 
     Returns
     -------
     Mapping of int to int
-        How many records each partition got.
+        Number of records by partition.
 
     Raises
     ------
     TapewatchError
-        When the broker cannot be reached, the topic is missing, or a record is not taken.
+        When the broker cannot be reached, the topic is missing, or a record is rejected.
     """
-    if rate is not None and speed is not None:
-        raise UsageError("give a rate or a speed, not both")
-    if any(given is not None and not 0 < given < float("inf") for given in (rate, speed)):
-        raise UsageError("a rate or a speed is a number above 0")
-    environ = os.environ if environ is None else environ
-    ensure_topic(settings, environ, topic, create)
+    settings, environ, topic = target.settings, target.environ, target.topic
+    ensure_topic(settings, environ, topic, target.create)
     outbound = _Outbound(settings, environ, topic)
-    waiting = _SendProgress(progress)
+    pacer = _SendPacer(progress)
     try:
-        for number, (record, due_s) in enumerate(_paced(records, rate, speed)):
+        for number, (record, due_s) in enumerate(_with_due_times(records, pace)):
             if number == 0:
                 warn_of_lost_times(settings, environ, topic, record.timestamp)
-                waiting.start()
-            waiting.until(due_s, number)
+                pacer.start()
+            pacer.wait_until(due_s, number)
             outbound.send(number, record)
         outbound.finish()
     finally:
@@ -140,38 +176,36 @@ def publish(
     return dict(sorted(outbound.counts.items()))
 
 
-def _paced(
-    records: Iterable[Outgoing], rate: float | None, speed: float | None
-) -> Iterator[tuple[Outgoing, float]]:
+def _with_due_times(records: Iterable[Outgoing], pace: SendPace) -> Iterator[tuple[Outgoing, float]]:
     first = NO_TIME
     due_s = 0.0
     for number, record in enumerate(records):
-        if rate is not None:
-            due_s = number / rate
-        elif speed is not None and record.timestamp != NO_TIME:
+        if pace.rate is not None:
+            due_s = number / pace.rate
+        elif pace.speed is not None and record.timestamp != NO_TIME:
             first = record.timestamp if first == NO_TIME else first
-            due_s = max(due_s, (record.timestamp - first) / _NS_PER_S / speed)
+            due_s = max(due_s, (record.timestamp - first) / NS_PER_SECOND / pace.speed)
         yield record, due_s
 
 
-class _SendProgress:
+class _SendPacer:
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._progress = progress
         self.start()
 
     def start(self) -> None:
-        self._started = self._told = time.monotonic()
+        self._started = self._reported = time.monotonic()
 
-    def until(self, due_s: float, number: int) -> None:
+    def wait_until(self, due_s: float, number: int) -> None:
         while True:
             now = time.monotonic()
-            if self._progress is not None and now > self._told + PROGRESS_EVERY_S:
+            if self._progress is not None and now > self._reported + PROGRESS_EVERY_S:
                 self._progress(number)
-                self._told = now
-            left_s = self._started + due_s - now
-            if left_s <= 0:
+                self._reported = now
+            remaining_s = self._started + due_s - now
+            if remaining_s <= 0:
                 return
-            time.sleep(min(SLICE_S, left_s))
+            time.sleep(min(SLICE_S, remaining_s))
 
 
 class _Outbound:
@@ -180,8 +214,8 @@ class _Outbound:
         self._settings = settings
         self._environ = environ
         self._topic = topic
-        self._failed: tuple[int, Exception] | None = None
-        self._room = BoundedSemaphore(MAX_UNACKNOWLEDGED)
+        self._failure: tuple[int, Exception] | None = None
+        self._in_flight = BoundedSemaphore(MAX_UNACKNOWLEDGED)
         self._producer = connect(
             KafkaProducer,
             settings,
@@ -194,10 +228,10 @@ class _Outbound:
         )
 
     def send(self, number: int, record: Outgoing) -> None:
-        if not self._room.acquire(timeout=DELIVER_WITHIN_S):
-            raise self._not_taken(number, errors.KafkaTimeoutError("no answer"))
+        if not self._in_flight.acquire(timeout=DELIVER_WITHIN_S):
+            raise self._rejection(number, errors.KafkaTimeoutError("no answer"))
         self._raise_failure()
-        at_ms = None if record.timestamp == NO_TIME else record.timestamp // _NS_PER_MS
+        at_ms = None if record.timestamp == NO_TIME else record.timestamp // NS_PER_MS
         try:
             future = self._producer.send(
                 self._topic,
@@ -208,9 +242,9 @@ class _Outbound:
                 timestamp_ms=at_ms,
             )
         except (errors.KafkaError, TypeError, ValueError, AssertionError) as error:
-            raise self._not_taken(number, error) from error
-        future.add_callback(self._taken)
-        future.add_errback(self._refused, number)
+            raise self._rejection(number, error) from error
+        future.add_callback(self._acknowledged)
+        future.add_errback(self._rejected, number)
 
     def finish(self) -> None:
         try:
@@ -226,28 +260,28 @@ class _Outbound:
         except errors.KafkaTimeoutError:
             _log.warning("records were left unsent", topic=self._topic)
 
-    def _taken(self, metadata: Any) -> None:
+    def _acknowledged(self, metadata: Any) -> None:
         self.counts[metadata.partition] += 1
-        self._room.release()
+        self._in_flight.release()
 
-    def _refused(self, number: int, error: Exception) -> None:
-        # Of a batch that is refused, all records fail, but only the culprits with an error of their own.
-        if self._failed is None or type(self._failed[1]) is errors.KafkaError:
-            self._failed = number, error
-        self._room.release()
+    def _rejected(self, number: int, error: Exception) -> None:
+        # A rejected batch fails all its records, but only those at fault have an error of their own.
+        if self._failure is None or type(self._failure[1]) is errors.KafkaError:
+            self._failure = number, error
+        self._in_flight.release()
 
     def _raise_failure(self) -> None:
-        if self._failed is None:
+        if self._failure is None:
             return
         try:
             self._producer.flush(timeout=CLOSE_WITHIN_S)
         except errors.KafkaTimeoutError:
             _log.warning("records were left unsent", topic=self._topic)
-        number, error = self._failed
-        raise self._not_taken(number, error) from error
+        number, error = self._failure
+        raise self._rejection(number, error) from error
 
-    def _not_taken(self, number: int, error: Exception) -> TapewatchError:
+    def _rejection(self, number: int, error: Exception) -> TapewatchError:
         if isinstance(error, errors.KafkaTimeoutError):
             return explain(error, self._settings, self._environ)
         reason = str(error) or type(error).__name__
-        return TapewatchError(f"record {number} could not be put into topic '{self._topic}': {reason}")
+        return TapewatchError(f"record {number} could not be published to topic '{self._topic}': {reason}")

@@ -1,4 +1,4 @@
-"""Reads given ranges of offsets again, outside of any group."""
+"""Reads ranges of offsets again, outside any group."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from streamer.sources.kafka.record_conversion import records_of
 POLL_MS = 200
 """Longest single wait for records."""
 
-AHEAD_BYTES = 1_048_576
-"""How much is fetched of one partition at once; so much of each may be kept."""
+FETCH_BYTES = 1_048_576
+"""Fetch size per partition; up to this much of each is buffered."""
 
 GIVE_UP_AFTER_S = 30.0
-"""How long a range may bring nothing new before the broker counts as gone."""
+"""How long a range may make no progress before the broker counts as gone."""
 
 
 class RangeReader:
-    """Reads ranges of some partitions, cheaply where one range goes on where the last one ended.
+    """Reads ranges of some partitions, cheaply where one range continues where the last one ended.
 
     Parameters
     ----------
     settings, environ
         How Kafka is reached; where secrets may come from.
     partitions
-        All partitions that ranges will be of.
+        All partitions that ranges will be read from.
 
     Raises
     ------
     TapewatchError
-        When Kafka cannot be reached, or a topic is gone or not the one that was read.
+        When Kafka cannot be reached, or a topic is gone or was created again since it was read.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class RangeReader:
         self._settings = settings
         self._environ = os.environ if environ is None else environ
         require_fast_checksums()
-        own: dict[str, Any] = {
+        options: dict[str, Any] = {
             "group_id": None,
             "enable_auto_commit": False,
             "allow_auto_create_topics": False,
             "isolation_level": "read_committed",
             "auto_offset_reset": "none",
             "fetch_max_bytes": settings.fetch_max_bytes,
-            "max_partition_fetch_bytes": AHEAD_BYTES,
+            "max_partition_fetch_bytes": FETCH_BYTES,
             "max_poll_records": 1_000_000,
         }
-        self._consumer = connect(KafkaConsumer, settings, self._environ, **own)
-        self._ahead: dict[TopicPartition, deque[Record]] = {}
-        self._next: dict[TopicPartition, int] = {}
+        self._consumer = connect(KafkaConsumer, settings, self._environ, **options)
+        self._buffered: dict[TopicPartition, deque[Record]] = {}
+        self._next_offset: dict[TopicPartition, int] = {}
         self._bounds: dict[TopicPartition, tuple[int, int]] = {}
         try:
             self._assign(list(partitions))
@@ -81,94 +81,81 @@ class RangeReader:
         self.close()
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._consumer.close(autocommit=False, timeout_ms=2_000)
 
     def read(self, partition: Partition, first: int, last: int) -> Iterator[Record]:
-        """The records of a range, both ends included; offsets that hold no record are passed over.
+        """The records of a range, both ends included; offsets without a record are skipped.
 
         Raises
         ------
         TapewatchError
             When the log no longer holds the range, or the broker is gone.
         """
-        one = TopicPartition(partition.topic, partition.partition)
-        begin, end = self._bounds[one]
+        tp = TopicPartition(partition.topic, partition.partition)
+        begin, end = self._bounds[tp]
         if first < begin or last >= end:
             raise TapewatchError(
                 f"{partition.topic}[{partition.partition}] holds offsets {begin} to {end - 1} now,"
                 f" and not all of {first} to {last} any more: set a longer retention before recording"
             )
-        ahead = self._ahead[one]
-        if first < self._next[one] or first > self._position(one):
-            ahead.clear()
-            self._consumer.seek(one, first)
+        buffered = self._buffered[tp]
+        if first < self._next_offset[tp] or first > self._position(tp):
+            buffered.clear()
+            self._consumer.seek(tp, first)
         while True:
-            while ahead and ahead[0].offset <= last:
-                record = ahead.popleft()
+            while buffered and buffered[0].offset <= last:
+                record = buffered.popleft()
                 if record.offset >= first:
-                    self._next[one] = record.offset + 1
+                    self._next_offset[tp] = record.offset + 1
                     yield record
-            if ahead or self._position(one) > last:
-                self._next[one] = last + 1
+            if buffered or self._position(tp) > last:
+                self._next_offset[tp] = last + 1
                 return
-            self._fetch(one)
+            self._fetch(tp)
 
     def _assign(self, partitions: list[Partition]) -> None:
-        asked = {TopicPartition(one.topic, one.partition): one for one in partitions}
+        wanted = {TopicPartition(one.topic, one.partition): one for one in partitions}
         try:
             names = self._consumer.topics()
-            for one, partition in asked.items():
-                if one.topic not in names:
-                    raise TapewatchError(f"topic '{one.topic}' is gone: its records cannot be read again")
-                if incarnation(self._consumer, one.topic) != partition.incarnation:
+            for tp, partition in wanted.items():
+                if tp.topic not in names:
+                    raise TapewatchError(f"topic '{tp.topic}' is gone: its records cannot be read again")
+                if incarnation(self._consumer, tp.topic) != partition.incarnation:
                     raise TapewatchError(
-                        f"topic '{one.topic}' was deleted and created anew since it was read"
+                        f"topic '{tp.topic}' was deleted and created again since it was read"
                     )
-            if not asked:
+            if not wanted:
                 return
-            first = self._consumer.beginning_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
-            end = self._consumer.end_offsets(list(asked), timeout_ms=OFFSETS_WITHIN_MS)
+            first = self._consumer.beginning_offsets(list(wanted), timeout_ms=OFFSETS_WITHIN_MS)
+            end = self._consumer.end_offsets(list(wanted), timeout_ms=OFFSETS_WITHIN_MS)
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
-        self._consumer.assign(list(asked))
-        for one in asked:
-            self._bounds[one] = first[one], end[one]
-            self._next[one] = first[one]
-            self._ahead[one] = deque()
-            self._consumer.seek(one, first[one])
-            self._consumer.pause(one)
+        self._consumer.assign(list(wanted))
+        for tp in wanted:
+            self._bounds[tp] = first[tp], end[tp]
+            self._next_offset[tp] = first[tp]
+            self._buffered[tp] = deque()
+            self._consumer.seek(tp, first[tp])
+            self._consumer.pause(tp)
 
-    def _position(self, one: TopicPartition) -> int:
-        position: int | None = self._consumer.position(one, timeout_ms=OFFSETS_WITHIN_MS)
+    def _position(self, tp: TopicPartition) -> int:
+        position: int | None = self._consumer.position(tp, timeout_ms=OFFSETS_WITHIN_MS)
         return -1 if position is None else position
 
-    def _fetch(self, one: TopicPartition) -> None:
-        before = self._position(one)
+    def _fetch(self, tp: TopicPartition) -> None:
+        before = self._position(tp)
         give_up = time.monotonic() + GIVE_UP_AFTER_S
-        resume(self._consumer, one)
+        resume(self._consumer, tp)
         try:
-            while self._position(one) == before:
-                for found in self._consumer.poll(timeout_ms=POLL_MS).values():
-                    self._ahead[one].extend(records_of(found))
+            while self._position(tp) == before:
+                for polled in self._consumer.poll(timeout_ms=POLL_MS).values():
+                    self._buffered[tp].extend(records_of(polled))
                 if time.monotonic() > give_up:
                     raise TapewatchError(
-                        f"Kafka brought nothing of {one.topic}[{one.partition}] for {GIVE_UP_AFTER_S:.0f} s"
+                        f"Kafka sent nothing from {tp.topic}[{tp.partition}] for {GIVE_UP_AFTER_S:.0f} s"
                     )
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
         finally:
-            self._consumer.pause(one)
-
-
-def read_range(
-    settings: KafkaSettings,
-    partition: Partition,
-    first: int,
-    last: int,
-    *,
-    environ: Mapping[str, str] | None = None,
-) -> Iterator[Record]:
-    """The records of one range, both ends included (see `RangeReader`, which is meant for many)."""
-    with RangeReader(settings, [partition], environ=environ) as reader:
-        yield from reader.read(partition, first, last)
+            self._consumer.pause(tp)

@@ -1,4 +1,4 @@
-"""Turns what kafka-python returns into records."""
+"""Turns kafka-python's records into records and chunks of our own."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from streamer.messages.records import NO_TIME, Chunk, Partition, Record
 _NS_PER_MS = 1_000_000
 
 
-def records_of(found: Sequence[Any]) -> list[Record]:
-    """The same records as the rest of the program knows them."""
+def records_of(polled: Sequence[Any]) -> list[Record]:
+    """Convert kafka-python's consumer records."""
     return [
         Record(
-            one.offset,
-            one.value,
-            one.timestamp * _NS_PER_MS if one.timestamp >= 0 else NO_TIME,
-            one.key,
-            tuple(one.headers or ()),
+            record.offset,
+            record.value,
+            record.timestamp * _NS_PER_MS if record.timestamp >= 0 else NO_TIME,
+            record.key,
+            tuple(record.headers or ()),
         )
-        for one in found
+        for record in polled
     ]
 
 
-def chunks_of(partition: Partition, found: Sequence[Any]) -> Iterator[Chunk]:
-    """What a poll brought of one partition, blocks and kafka-python's own records, in order."""
-    for kind, run in groupby(found, type):
+def chunks_of(partition: Partition, polled: Sequence[Any]) -> Iterator[Chunk]:
+    """Convert one partition's share of a poll, blocks and kafka-python's own records, in order."""
+    for kind, run in groupby(polled, type):
         if kind is RecordBlock:
             yield from (Chunk(partition, block) for block in run)
         else:

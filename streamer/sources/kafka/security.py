@@ -1,4 +1,4 @@
-"""How connections to Kafka are protected: TLS, and who this client is."""
+"""Settings for secure connections to Kafka: TLS, and the SASL login."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TlsSettings(_SecurityModel):
 
 
 class SaslSettings(_SecurityModel):
-    """Who this client is."""
+    """How this client logs in."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
     username: str = Field(min_length=1)
@@ -49,13 +49,13 @@ class SaslSettings(_SecurityModel):
 
 
 class SecuritySettings(_SecurityModel):
-    """How connections to the brokers are protected; in the clear and unnamed where nothing is given."""
+    """Encryption and login; plain text without a login where neither is set."""
 
     tls: TlsSettings | None = None
     sasl: SaslSettings | None = None
 
     @property
     def protocol(self) -> str:
-        """Kafka's name for it."""
+        """Kafka's name for this combination."""
         plain = "PLAINTEXT" if self.tls is None else "SSL"
         return plain if self.sasl is None else {"PLAINTEXT": "SASL_PLAINTEXT", "SSL": "SASL_SSL"}[plain]

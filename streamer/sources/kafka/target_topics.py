@@ -1,4 +1,4 @@
-"""Topics that are written to: there, created only when asked for, and fit to keep recorded times."""
+"""Topics to publish to: created only on request, and checked that they keep recorded times."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from streamer.messages.records import NO_TIME
 from streamer.sources.kafka.client import connect, explain
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 
-KEEP_FOR_EVER = {"retention.ms": "-1"}
-"""Settings of a created topic: recorded times are old, and Kafka would soon delete what they belong to."""
+UNLIMITED_RETENTION = {"retention.ms": "-1"}
+"""Settings of a created topic: recorded times are old, and Kafka would soon delete such records."""
 
 _NS_PER_MS = 1_000_000
 
@@ -30,7 +30,7 @@ def ensure_topic(
     Parameters
     ----------
     create
-        Create it with so many partitions where it does not exist; None to never create it.
+        How many partitions to create it with where it does not exist; None never creates it.
 
     Raises
     ------
@@ -42,17 +42,17 @@ def ensure_topic(
     where = ", ".join(settings.servers)
     admin = connect(KafkaAdminClient, settings, environ)
     try:
-        there = {one["name"]: one for one in admin.describe_topics()}
-        if topic not in there:
+        topics = {description["name"]: description for description in admin.describe_topics()}
+        if topic not in topics:
             if create is None:
                 raise TapewatchError(
                     f"topic '{topic}' does not exist at {where}, or this user may not see it:"
                     " create it (`tapewatch publish --create PARTITIONS` does)"
                 )
-            wanted = {"num_partitions": create, "replication_factor": -1, "configs": KEEP_FOR_EVER}
-            admin.create_topics({topic: wanted}, wait_for_metadata=True)
+            spec = {"num_partitions": create, "replication_factor": -1, "configs": UNLIMITED_RETENTION}
+            admin.create_topics({topic: spec}, wait_for_metadata=True)
             return
-        count = len(there[topic]["partitions"])
+        count = len(topics[topic]["partitions"])
         if create not in {None, count}:
             raise TapewatchError(f"topic '{topic}' has {count} partitions already, not {create}")
     except errors.KafkaError as error:
@@ -62,24 +62,27 @@ def ensure_topic(
 
 
 def warn_of_lost_times(settings: KafkaSettings, environ: Mapping[str, str], topic: str, oldest: int) -> None:
-    """Log a warning where a topic would replace records' times, or soon delete records as old as `oldest`."""
+    """Log a warning where a topic would replace record times, or soon delete records as old as `oldest`."""
     admin = connect(KafkaAdminClient, settings, environ)
-    wanted = {"retention.ms": None, "message.timestamp.type": None}
+    names = {"retention.ms": None, "message.timestamp.type": None}
     try:
-        found = admin.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, topic, wanted)], config_filter="all"
+        described = admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic, names)], config_filter="all"
         )
-        configs = found["topic"][topic]
+        configs = described["topic"][topic]
     except errors.AuthorizationError as error:
-        _log.info("the topic's settings cannot be seen", topic=topic, reason=str(error))
+        _log.info("no permission to read the topic's settings", topic=topic, reason=str(error))
         return
     except errors.KafkaError as error:
         raise explain(error, settings, environ) from error
     finally:
         admin.close()
     if configs["message.timestamp.type"]["value"] != "CreateTime":
-        _log.warning("the topic replaces recorded times: set message.timestamp.type=CreateTime", topic=topic)
-    keeps_ms = int(configs["retention.ms"]["value"])
+        _log.warning(
+            "the topic replaces record times by the time of arrival: set message.timestamp.type=CreateTime",
+            topic=topic,
+        )
+    retention_ms = int(configs["retention.ms"]["value"])
     age_ms = time.time() * 1000 - oldest // _NS_PER_MS
-    if oldest != NO_TIME and 0 <= keeps_ms < age_ms:
-        _log.warning("records are older than the topic keeps them: set retention.ms=-1", topic=topic)
+    if oldest != NO_TIME and 0 <= retention_ms < age_ms:
+        _log.warning("records are older than the topic's retention: set retention.ms=-1", topic=topic)

@@ -1,4 +1,4 @@
-"""A look at a topic from outside: its newest records, without a group, and without a trace."""
+"""The newest records of a topic, read without a group and without committing anything."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from streamer.messages.records import Record
 from streamer.sources.kafka.client import connect, explain
 from streamer.sources.kafka.kafka_settings import KafkaSettings
-from streamer.sources.kafka.log_positions import OFFSETS_WITHIN_MS, find_topics
+from streamer.sources.kafka.log_positions import OFFSETS_WITHIN_MS, find_partitions
 from streamer.sources.kafka.record_conversion import records_of
 
 GIVE_UP_AFTER_S = 10.0
-"""How long the records of a look may take; what has come by then is enough."""
+"""How long a sample may take; the records received by then are enough."""
 
 _POLL_MS = 500
 
 
 def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str, str]) -> list[Record]:
-    """The newest records of a topic, about as many of each partition, at most `count`.
+    """The newest records of a topic, about equally many from each partition, at most `count`.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
     topic
         The topic's name.
     count
-        How many records are wanted; fewer come where the topic has fewer.
+        How many records to read; a topic with fewer gives all it has.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
         max_poll_records=count,
     )
     try:
-        found = find_topics(consumer, [topic], ", ".join(settings.servers))
-        partitions = [TopicPartition(one.topic, one.partition) for one in sorted(found)]
+        matching = find_partitions(consumer, [topic], ", ".join(settings.servers))
+        partitions = [TopicPartition(partition.topic, partition.partition) for partition in sorted(matching)]
         return _read(consumer, partitions, -(-count // len(partitions)))[:count]
     except errors.KafkaError as error:
         raise explain(error, settings, environ) from error
@@ -65,15 +65,15 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
 def _read(consumer: KafkaConsumer, partitions: list[TopicPartition], each: int) -> list[Record]:
     first = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
     end = consumer.end_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
-    waiting = {one for one in partitions if first[one] < end[one]}
-    found: dict[TopicPartition, list[Record]] = {one: [] for one in partitions}
-    consumer.assign(sorted(waiting))
-    for one in waiting:
-        consumer.seek(one, max(first[one], end[one] - each))
+    unread = {tp for tp in partitions if first[tp] < end[tp]}
+    records: dict[TopicPartition, list[Record]] = {tp: [] for tp in partitions}
+    consumer.assign(sorted(unread))
+    for tp in unread:
+        consumer.seek(tp, max(first[tp], end[tp] - each))
     give_up = time.monotonic() + GIVE_UP_AFTER_S
-    while waiting and time.monotonic() < give_up:
-        for one, records in consumer.poll(timeout_ms=_POLL_MS).items():
-            found[one] += [record for record in records_of(records) if record.offset < end[one]]
-        # the end of a log may hold no records but markers of transactions; the position passes them, too
-        waiting = {one for one in waiting if (consumer.position(one) or 0) < end[one]}
-    return [record for one in partitions for record in found[one]]
+    while unread and time.monotonic() < give_up:
+        for tp, polled in consumer.poll(timeout_ms=_POLL_MS).items():
+            records[tp] += [record for record in records_of(polled) if record.offset < end[tp]]
+        # A log may end in transaction markers, which are not records; the position passes them too.
+        unread = {tp for tp in unread if (consumer.position(tp) or 0) < end[tp]}
+    return [record for tp in partitions for record in records[tp]]

@@ -1,8 +1,8 @@
 """The lines of a recording: one JSON object each.
 
-The first names the partitions; then, partition by partition, come records (``p`` its number, ``o``
-offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value) and ticks (``tick`` number,
-``ts`` ns) in the order in which they were folded. Bytes that are no UTF-8 text are ``{"b64": …}``.
+The first line lists the partitions. After it, partition by partition, come records (``p`` partition number,
+``o`` offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value) and timers (``tick`` number,
+``ts`` ns) in the order in which they were folded. Bytes that are not UTF-8 are written as ``{"b64": …}``.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from streamer.messages.records import NO_TIME, Partition, Record
 
 FORMAT_VERSION = 1
-"""Raised whenever an older tapewatch could not read what is written."""
+"""Incremented when older versions of tapewatch could not read the new format."""
 
 NS_PER_MS = 1_000_000
 _Count = Annotated[int, Meta(ge=0, le=2**62)]
 _Millis = Annotated[int, Meta(ge=-(2**63) // NS_PER_MS, le=2**63 // NS_PER_MS)]
 
 
-class Described(Struct, forbid_unknown_fields=True):
-    """A partition, and the offset its history begins at."""
+class PartitionStart(Struct, forbid_unknown_fields=True):
+    """A partition, and the offset where its history begins."""
 
     topic: str
     incarnation: str
@@ -32,7 +32,7 @@ class Described(Struct, forbid_unknown_fields=True):
     start: _Count
 
     def as_partition(self) -> Partition:
-        """Which log it is."""
+        """The partition alone."""
         return Partition(self.topic, self.incarnation, self.partition)
 
 
@@ -41,17 +41,17 @@ class Header(Struct):
 
     tapewatch: Literal["recording"]
     version: int
-    partitions: tuple[Described, ...]
+    partitions: tuple[PartitionStart, ...]
 
 
 class Bytes(Struct, forbid_unknown_fields=True):
-    """What is no UTF-8 text."""
+    """Bytes that are not UTF-8."""
 
     b64: bytes
 
 
 class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A record, or a tick where `tick` is there."""
+    """A record, or a timer if `tick` is set."""
 
     p: _Count
     o: _Count | UnsetType = UNSET
@@ -65,16 +65,16 @@ class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 _encode = msgspec.json.Encoder().encode
 read_header = msgspec.json.Decoder(Header).decode
-"""Reads the first line; raises `msgspec.MsgspecError` where it is something else."""
+"""Parses the first line; raises `msgspec.MsgspecError` if it is not one."""
 
 read_line = msgspec.json.Decoder(Line).decode
-"""Reads any other line; raises `msgspec.MsgspecError` where it is something else."""
+"""Parses any other line; raises `msgspec.MsgspecError` if it is not one."""
 
 
 def header_line(partitions: Sequence[tuple[Partition, int]]) -> bytes:
-    """The first line: the partitions, each with the offset its history begins at."""
-    described = tuple(Described(*partition, start) for partition, start in partitions)
-    return _encode(Header("recording", FORMAT_VERSION, described))
+    """The first line: the partitions, each with the offset where its history begins."""
+    starts = tuple(PartitionStart(*partition, start) for partition, start in partitions)
+    return _encode(Header("recording", FORMAT_VERSION, starts))
 
 
 def record_line(number: int, record: Record) -> bytes:
@@ -91,19 +91,19 @@ def record_line(number: int, record: Record) -> bytes:
     )
 
 
-def tick_line(number: int, tick_number: int, ts_ns: int) -> bytes:
-    """One tick of partition `number`.
+def timer_line(number: int, timer_number: int, ts_ns: int) -> bytes:
+    """One timer of partition `number`.
 
     Examples
     --------
-    >>> tick_line(0, 3, 5_000)
+    >>> timer_line(0, 3, 5_000)
     b'{"p":0,"tick":3,"ts":5000}'
     """
-    return _encode(Line(p=number, tick=tick_number, ts=ts_ns))
+    return _encode(Line(p=number, tick=timer_number, ts=ts_ns))
 
 
 def record_of(line: Line) -> Record | None:
-    """The record of a line, None where it is not one."""
+    """The record of a line, None if it holds none."""
     if line.o is UNSET or line.v is UNSET:
         return None
     return Record(
@@ -115,8 +115,8 @@ def record_of(line: Line) -> Record | None:
     )
 
 
-def tick_of(line: Line) -> tuple[int, int] | None:
-    """Number and time of the tick of a line, None where it is not one."""
+def timer_of(line: Line) -> tuple[int, int] | None:
+    """Number and time of a line's timer, None if it holds none."""
     return None if line.tick is UNSET or line.ts is UNSET else (line.tick, line.ts)
 
 
@@ -127,5 +127,5 @@ def _text(data: bytes) -> str | Bytes:
         return Bytes(data)
 
 
-def _bytes(found: str | Bytes) -> bytes:
-    return found.encode() if isinstance(found, str) else found.b64
+def _bytes(value: str | Bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value.b64

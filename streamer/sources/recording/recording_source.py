@@ -1,4 +1,4 @@
-"""What a daemon consumed, as a file: `tapewatch record` writes it, `tapewatch replay` folds it again."""
+"""Reads a recording, the file of what a daemon consumed that `tapewatch record` writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Log, Partition, Record
-from streamer.sources.files.line_reader import Lines, open_lines
+from streamer.sources.files.line_reader import Lines
 from streamer.sources.recording.line_format import (
     FORMAT_VERSION,
     Header,
@@ -17,7 +17,7 @@ from streamer.sources.recording.line_format import (
     read_header,
     read_line,
     record_of,
-    tick_of,
+    timer_of,
 )
 from streamer.sources.source import Assignments
 
@@ -26,22 +26,22 @@ _UNKNOWN_END = 2**62
 
 
 def is_recording(path: Path) -> bool:
-    """True when the file begins as a recording does."""
-    with open_lines(path) as lines:
+    """Whether the file begins like a recording."""
+    with Lines(path) as lines:
         return next(iter(lines), b"").startswith(_MARK)
 
 
 class RecordingSource:
-    """Reads a recording back, in the same tasks and the same order.
+    """Reads a recording back, in the order in which its records and timers were folded.
 
     Parameters
     ----------
     path
-        The file, ``.jsonl``, also ``.gz`` or ``.zst``.
+        The file: ``.jsonl``, ``.jsonl.gz`` or ``.jsonl.zst``.
     batch_size
-        Records a chunk at most.
+        Largest number of records in a chunk.
     limit
-        Stop after so many records, None for all.
+        Stop after this many records, None for all.
     """
 
     def __init__(self, path: Path, batch_size: int, limit: int | None = None) -> None:
@@ -53,7 +53,7 @@ class RecordingSource:
         self._lines: Lines | None = None
 
     def progress(self) -> float:
-        """How much has been read, from 0 to 1."""
+        """The share of the file that has been read, 0 to 1."""
         if self._lines is None:
             return 0.0
         return self._lines.bytes_read / max(self._lines.size, 1)
@@ -64,14 +64,14 @@ class RecordingSource:
         Raises
         ------
         TapewatchError
-            When the file is no recording, or of another version.
+            When the file is not a recording, or is of another version.
         """
-        self._lines = open_lines(self._path)
+        self._lines = Lines(self._path)
         lines = iter(enumerate(self._lines, 1))
         header = self._header(next(lines, (1, b""))[1])
         logs = [
-            Log(each.as_partition(), first=each.start, end=_UNKNOWN_END, start=each.start)
-            for each in header.partitions
+            Log(entry.as_partition(), first=entry.start, end=_UNKNOWN_END, start=entry.start)
+            for entry in header.partitions
         ]
         assignments.assigned(logs)
         self._chunks = self._read([log.partition for log in logs], lines)
@@ -82,7 +82,7 @@ class RecordingSource:
         Raises
         ------
         TapewatchError
-            When a line is not one of a recording.
+            When a line is not a line of a recording.
         """
         del timeout_s
         chunk = next(self._chunks, None)
@@ -90,18 +90,18 @@ class RecordingSource:
         return () if chunk is None else (chunk,)
 
     def at_end(self) -> frozenset[Partition]:
-        """Empty: the only ticks are those that were recorded."""
+        """Empty: the only timers are the recorded ones."""
         return frozenset()
 
     def exhausted(self) -> bool:
-        """True behind the last line."""
+        """True after the last line."""
         return self._exhausted
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         """A file keeps no positions."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._chunks = iter(())
         if self._lines is not None:
             self._lines.close()
@@ -118,38 +118,40 @@ class RecordingSource:
         return header
 
     def _read(self, partitions: Sequence[Partition], lines: Iterable[tuple[int, bytes]]) -> Iterator[Chunk]:
-        waiting: list[Record] = []
-        of, taken = -1, 0
-        behind = [-1] * len(partitions)
+        records: list[Record] = []
+        current, count = -1, 0
+        last_offset = [-1] * len(partitions)
         for number, text in lines:
-            if self._limit is not None and taken >= self._limit:
+            if self._limit is not None and count >= self._limit:
                 break
-            line = self._parsed(number, text)
+            line = self._parse(number, text)
             if line.p >= len(partitions):
-                raise self._wrong(number, f"partition {line.p} is not in the header")
-            tick, record = tick_of(line), record_of(line)
-            if waiting and (line.p != of or tick is not None or len(waiting) >= self._batch_size):
-                yield Chunk(partitions[of], waiting)
-                waiting = []
-            of = line.p
-            if tick is not None:
-                yield Chunk(partitions[of], (), tick=tick[1], tick_number=tick[0])
+                raise self._line_error(number, f"partition {line.p} is not in the header")
+            timer, record = timer_of(line), record_of(line)
+            if records and (line.p != current or timer is not None or len(records) >= self._batch_size):
+                yield Chunk(partitions[current], records)
+                records = []
+            current = line.p
+            if timer is not None:
+                yield Chunk(partitions[current], (), timer_ns=timer[1], timer_number=timer[0])
             elif record is None:
-                raise self._wrong(number, "neither a record nor a tick")
-            elif record.offset <= behind[of]:
-                raise self._wrong(number, f"offset {record.offset} stands behind {behind[of]}")
+                raise self._line_error(number, "neither a record nor a timer")
+            elif record.offset <= last_offset[current]:
+                raise self._line_error(
+                    number, f"offset {record.offset} follows offset {last_offset[current]}"
+                )
             else:
-                behind[of] = record.offset
-                waiting.append(record)
-                taken += 1
-        if waiting:
-            yield Chunk(partitions[of], waiting)
+                last_offset[current] = record.offset
+                records.append(record)
+                count += 1
+        if records:
+            yield Chunk(partitions[current], records)
 
-    def _parsed(self, number: int, text: bytes) -> Line:
+    def _parse(self, number: int, text: bytes) -> Line:
         try:
             return read_line(text)
         except msgspec.MsgspecError as error:
-            raise self._wrong(number, str(error)) from error
+            raise self._line_error(number, str(error)) from error
 
-    def _wrong(self, number: int, problem: str) -> TapewatchError:
+    def _line_error(self, number: int, problem: str) -> TapewatchError:
         return TapewatchError(f"{self._path}:{number}: not a line of a recording: {problem}")

@@ -1,4 +1,4 @@
-"""Writes a recording: under its name only when it is whole."""
+"""Writes a recording, which gets its name only once it is complete."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ import zstandard
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.records import Partition, Record
-from streamer.sources.recording.line_format import header_line, record_line, tick_line
+from streamer.sources.recording.line_format import header_line, record_line, timer_line
 
 _UNFINISHED = ".part"
-_GZIP_LEVEL = 6  # of gzip's nine the one that its own command takes
+_GZIP_LEVEL = 6  # the default of the gzip command
 
 
 class RecordingWriter:
     """A recording being written; a context manager.
 
-    It grows in a file of its own, and takes its name when the ``with`` block ends without an error:
-    what has the name of a recording is never the half of one.
+    It is written to a temporary file and renamed when the ``with`` block ends without an error, so that a
+    file with the name of a recording is never incomplete.
 
     Parameters
     ----------
     path
-        ``.jsonl``, compressed where it ends in ``.jsonl.gz`` or ``.jsonl.zst``.
+        ``.jsonl``, or compressed ``.jsonl.gz`` or ``.jsonl.zst``.
     partitions
-        The partitions, each with the offset its history begins at.
+        The partitions, each with the offset where its history begins.
 
     Raises
     ------
     UsageError
-        When the name ends otherwise.
+        When the name has another ending.
     TapewatchError
-        When it cannot be written.
+        When the file cannot be written.
     """
 
     def __init__(self, path: Path, partitions: Sequence[tuple[Partition, int]]) -> None:
         if path.suffix != ".jsonl" and path.suffixes[-2:] not in ([".jsonl", ".gz"], [".jsonl", ".zst"]):
-            raise UsageError(f"{path}: a recording ends in .jsonl, .jsonl.gz or .jsonl.zst")
+            raise UsageError(f"{path}: the name of a recording ends in .jsonl, .jsonl.gz or .jsonl.zst")
         self._path = path
         self._partial = path.with_name(path.name + _UNFINISHED)
         self._header = header_line(partitions)
 
     def __enter__(self) -> RecordingWriter:
-        with self._told():
-            self._out = _opened(self._partial, self._path.suffix)
+        with self._explained():
+            self._out = _open_output(self._partial, self._path.suffix)
         self._line(self._header)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            with self._told():
+            with self._explained():
                 self._out.close()
                 if kind is None:
                     self._partial.replace(self._path)
@@ -65,23 +65,23 @@ class RecordingWriter:
         """Add a record of partition `number`."""
         self._line(record_line(number, record))
 
-    def tick(self, number: int, tick_number: int, ts_ns: int) -> None:
-        """Add a tick of partition `number`."""
-        self._line(tick_line(number, tick_number, ts_ns))
+    def timer(self, number: int, timer_number: int, ts_ns: int) -> None:
+        """Add a timer of partition `number`."""
+        self._line(timer_line(number, timer_number, ts_ns))
 
     def _line(self, line: bytes) -> None:
-        with self._told():
+        with self._explained():
             self._out.write(line + b"\n")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise TapewatchError(f"cannot write {self._path}: {error.strerror or error}") from error
 
 
-def _opened(path: Path, suffix: str) -> IO[bytes]:
+def _open_output(path: Path, suffix: str) -> IO[bytes]:
     if suffix == ".gz":
         return cast(IO[bytes], gzip.open(path, "wb", compresslevel=_GZIP_LEVEL))
     if suffix == ".zst":

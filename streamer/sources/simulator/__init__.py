@@ -1,4 +1,4 @@
-"""A seeded market of a dozen instruments, with anomalies planted in it and the truth about them kept."""
+"""A seeded market of a dozen instruments with planted anomalies, which are the ground truth of the demo."""
 
 from streamer.sources.simulator.anomalies import KINDS, rules_for
 from streamer.sources.simulator.anomaly import Anomaly

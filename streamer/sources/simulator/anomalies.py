@@ -1,7 +1,7 @@
-"""What is planted in the simulated market: kinds of anomalies, and how each shows.
+"""The kinds of anomalies planted in the simulated market, and the events that each consists of.
 
-Every kind has the rules that ought to find it. What it adds to the stream goes on top of the ordinary
-flow, which runs on meanwhile.
+Every kind names the rules that ought to find it. Its events are added to the ordinary flow, which continues
+meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from types import MappingProxyType
 from streamer.sources.simulator.anomaly import Anomaly, PriceShape
 from streamer.sources.simulator.market import InstrumentMarket
 
-_NS = 1_000_000_000
 _MS = 1_000_000
 
 
@@ -25,15 +24,15 @@ class AnomalyKind:
     Parameters
     ----------
     doc
-        What happens, for a person.
+        What happens, in one phrase.
     rules
         Rules of the catalogue that ought to find it.
     lasts_s
-        How long it goes on.
+        Its duration.
     plant
-        Puts it into an instrument's market; returns how it bends prices, None where it does not.
+        Plants it in an instrument's market; returns its effect on prices, None if it has none.
     among
-        It happens in so many of the busiest instruments only, None for all.
+        It is planted only in this many of the busiest instruments, None for all.
     """
 
     doc: str
@@ -49,8 +48,8 @@ def _fat_finger(market: InstrumentMarket, planted: Anomaly) -> None:
 
 def _flash_move(market: InstrumentMarket, planted: Anomaly) -> PriceShape:
     def shift(ts: int) -> float:
-        done = (ts - planted.start_ns) / (planted.end_ns - planted.start_ns)
-        return -0.012 * min(done / 0.3, (1.0 - done) / 0.7)
+        elapsed = (ts - planted.start_ns) / (planted.end_ns - planted.start_ns)
+        return -0.012 * min(elapsed / 0.3, (1.0 - elapsed) / 0.7)
 
     def burst(ts: int) -> None:
         falling = ts - planted.start_ns < 0.3 * (planted.end_ns - planted.start_ns)
@@ -64,10 +63,10 @@ def _flash_move(market: InstrumentMarket, planted: Anomaly) -> PriceShape:
 
 def _volume_burst(market: InstrumentMarket, planted: Anomaly) -> None:
     count = int(30 * max(1.0, market.spec.activity / 2.0))
-    each = 45.0 * market.spec.size
+    size = 45.0 * market.spec.size
     for number in range(count):
         ts = planted.start_ns + number * (planted.end_ns - planted.start_ns) // count
-        market.at(ts, lambda at: market.trade(at, 1, each))
+        market.at(ts, lambda at: market.trade(at, 1, size))
 
 
 def _quote_stuffing(market: InstrumentMarket, planted: Anomaly) -> None:
@@ -81,7 +80,7 @@ def _quote_stuffing(market: InstrumentMarket, planted: Anomaly) -> None:
 
 
 def _stale_feed(market: InstrumentMarket, planted: Anomaly) -> None:
-    market.fall_silent(planted.end_ns)
+    market.silence(planted.end_ns)
 
 
 def _crossed_book(market: InstrumentMarket, planted: Anomaly) -> PriceShape:
@@ -93,19 +92,19 @@ def _crossed_book(market: InstrumentMarket, planted: Anomaly) -> PriceShape:
 
 def _spoofing(market: InstrumentMarket, planted: Anomaly) -> None:
     spec = market.spec
-    shown = market.new_order(planted.start_ns, 1, max(40.0 * spec.size, 700_000.0 / spec.price), 2)
+    bait = market.new_order(planted.start_ns, 1, max(40.0 * spec.size, 700_000.0 / spec.price), 2)
 
     def sell(ts: int) -> None:
-        sold = market.new_order(ts, -1, 2.0 * spec.size, 0)
-        market.order(ts, "fill", sold)
+        sale = market.new_order(ts, -1, 2.0 * spec.size, 0)
+        market.order(ts, "fill", sale)
         market.trade(ts, 1, 2.0 * spec.size)
 
     market.at(planted.start_ns + 1_200 * _MS, sell)
-    market.at(planted.end_ns, lambda ts: market.order(ts, "cancel", shown))
+    market.at(planted.end_ns, lambda ts: market.order(ts, "cancel", bait))
 
 
 def _sequence_gap(market: InstrumentMarket, planted: Anomaly) -> None:
-    market.tape.lose(25)
+    market.tape.skip(25)
     market.quote(planted.start_ns)
 
 
@@ -128,13 +127,13 @@ KINDS: Mapping[str, AnomalyKind] = MappingProxyType(
             "one trade of two hundred times the usual size", ("fat_finger",), 0.0, _fat_finger
         ),
         "flash_move": AnomalyKind(
-            "the price falls by 1.2 % in three seconds and comes back in seven",
+            "the price falls by 1.2 % in three seconds and recovers in seven",
             ("price_spike", "price_band"),
             10.0,
             _flash_move,
         ),
         "volume_burst": AnomalyKind(
-            "thirty large trades and more in three seconds", ("volume_spike",), 3.0, _volume_burst, among=6
+            "thirty or more large trades in three seconds", ("volume_spike",), 3.0, _volume_burst, among=6
         ),
         "quote_stuffing": AnomalyKind(
             "500 order messages a second, cancelled at once, for two seconds",
@@ -143,9 +142,9 @@ KINDS: Mapping[str, AnomalyKind] = MappingProxyType(
             _quote_stuffing,
         ),
         "stale_feed": AnomalyKind("nothing arrives for fifty seconds", ("stale_feed",), 50.0, _stale_feed),
-        "crossed_book": AnomalyKind("the bid stands above the ask", ("crossed_book",), 4.0, _crossed_book),
+        "crossed_book": AnomalyKind("the bid is above the ask", ("crossed_book",), 4.0, _crossed_book),
         "spoofing": AnomalyKind(
-            "a huge bid, a sale against it, and the bid is gone", ("spoofing",), 3.0, _spoofing
+            "a huge bid, a sale against it, then the bid is cancelled", ("spoofing",), 3.0, _spoofing
         ),
         "sequence_gap": AnomalyKind("25 events never arrive", ("sequence_gap",), 0.0, _sequence_gap),
         "off_market_print": AnomalyKind(
@@ -160,7 +159,7 @@ KINDS: Mapping[str, AnomalyKind] = MappingProxyType(
 
 
 def plant(market: InstrumentMarket, anomaly: Anomaly) -> PriceShape | None:
-    """Put an anomaly into an instrument's market; returns how it bends prices, None where it does not."""
+    """Plant an anomaly in an instrument's market; returns its effect on prices, None if it has none."""
     return KINDS[anomaly.kind].plant(market, anomaly)
 
 

@@ -1,4 +1,4 @@
-"""One planted anomaly, and how it bends prices."""
+"""One planted anomaly, and its effect on prices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """One planted anomaly: what a perfect watcher would have named.
+    """One planted anomaly: the ground truth that alerts are compared with.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ class Anomaly:
     symbol
         The instrument.
     start_ns, end_ns
-        Event time of its first sign, and of its last.
+        Event time of its beginning and end.
     """
 
     kind: str
@@ -26,20 +26,20 @@ class Anomaly:
     end_ns: int
 
     def covers(self, ts: int) -> bool:
-        """Whether it goes on at this time."""
+        """Whether it is active at this time."""
         return self.start_ns <= ts <= self.end_ns
 
 
 @dataclass(frozen=True, slots=True)
 class PriceShape:
-    """How an anomaly bends prices while it lasts.
+    """An anomaly's effect on prices while it lasts.
 
     Parameters
     ----------
     shift
-        By how much the log price is off at a time.
+        Its shift of the log price at a time.
     quote
-        What becomes of bid and ask.
+        Turns the ordinary bid and ask into those quoted.
     """
 
     shift: Callable[[int], float] = lambda ts: 0.0

@@ -1,44 +1,44 @@
-"""Orders that rest in the book of one instrument."""
+"""The resting orders of one instrument."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
 
-_MANY = 500  # when it is worth looking for those that are gone
+_PURGE_ABOVE = 500  # orders on a side above which closed ones are removed
 
 
 @dataclass(slots=True)
-class Resting:
-    """An order that waits; `gone` once it was filled or cancelled."""
+class RestingOrder:
+    """A limit order in the book; `closed` once it was filled or cancelled."""
 
     order_id: str
     account: str
     sign: int
     price: float
     size: float
-    gone: bool = False
+    closed: bool = False
 
 
 class Book:
-    """Resting orders by side, the oldest first."""
+    """RestingOrder orders by side, the oldest first."""
 
     def __init__(self) -> None:
-        self._sides: dict[int, deque[Resting]] = {1: deque(), -1: deque()}
+        self._sides: dict[int, deque[RestingOrder]] = {1: deque(), -1: deque()}
 
-    def add(self, order: Resting) -> None:
-        """An order comes to rest."""
+    def add(self, order: RestingOrder) -> None:
+        """Add an order to its side."""
         side = self._sides[order.sign]
         side.append(order)
-        if len(side) > _MANY:
-            self._sides[order.sign] = deque(each for each in side if not each.gone)
+        if len(side) > _PURGE_ABOVE:
+            self._sides[order.sign] = deque(resting for resting in side if not resting.closed)
 
-    def meet(self, sign: int) -> Resting | None:
-        """The order that an aggressive one of this sign trades with, None where none is left."""
+    def match(self, sign: int) -> RestingOrder | None:
+        """Close and return the order that an aggressive one of this sign trades with, if there is any."""
         side = self._sides[-sign]
         while side:
             order = side.popleft()
-            if not order.gone:
-                order.gone = True
+            if not order.closed:
+                order.closed = True
                 return order
         return None

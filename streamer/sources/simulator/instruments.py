@@ -1,4 +1,4 @@
-"""What is traded in the simulated market."""
+"""The instruments of the simulated market."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Spec:
     symbol
         Its name.
     price
-        What it costs when the market opens.
+        Its price when the market opens.
     decimals
-        Of its price; the tick is one of the last decimal times `tick_units`.
+        Decimals of its price.
     tick_units
-        Last decimals a tick.
+        Tick size in units of the last decimal.
     activity
-        Moments a second, on average, at which an order comes in.
+        Orders per second, on average.
     notional
-        Money a trade has on average.
+        Mean value of a trade.
     volatility_bps
         Standard deviation of a second's log return at average activity, in basis points.
     """
@@ -39,7 +39,7 @@ class Spec:
 
     @property
     def tick(self) -> float:
-        """The smallest step of the price.
+        """The tick size.
 
         >>> INSTRUMENTS[0].tick
         0.5
@@ -66,4 +66,4 @@ INSTRUMENTS: tuple[Spec, ...] = (
     Spec("KITUSD", 3.48, 5, 8, 0.6, 4_500.0, 1.9),
     Spec("LUXUSD", 245.0, 2, 1, 0.5, 6_000.0, 1.8),
 )
-"""A dozen, from busy to quiet; none of them is traded anywhere else."""
+"""A dozen invented instruments, from busy to quiet."""

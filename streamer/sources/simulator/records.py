@@ -1,19 +1,20 @@
-"""Events as records in the public format, numbered without a gap, instrument by instrument."""
+"""Writes simulated events as records of the public format, numbered by instrument."""
 
 from __future__ import annotations
 
+from streamer.sources.simulator.book import RestingOrder
 from streamer.sources.simulator.instruments import VENUE, Spec
 
 _SIDES = {1: "buy", -1: "sell"}
 
 
 class Tape:
-    """Writes the events of one instrument; texts of events still want their number.
+    """Writes the events of one instrument; `numbered` completes them with their sequence number.
 
     Parameters
     ----------
     spec
-        Which instrument.
+        The instrument.
 
     Examples
     --------
@@ -48,24 +49,20 @@ class Tape:
             f'"ask_price":{ask:.{d}f},"ask_size":{ask_size:.6g}'
         )
 
-    def order(
-        self, ts: int, action: str, order_id: str, account: str, sign: int, price: float, size: float
-    ) -> str:
-        """What happens to an order: ``new``, ``cancel`` or ``fill``."""
-        left = ""
-        if action == "fill":
-            left = f',"leaves_size":0,"last_size":{size:.6g}'
+    def order(self, ts: int, action: str, order: RestingOrder) -> str:
+        """An order event: ``new``, ``cancel`` or ``fill``."""
+        filled = f',"leaves_size":0,"last_size":{order.size:.6g}' if action == "fill" else ""
         return (
-            f'{self._heads["order"]}{ts},"account_id":"{account}","order_id":"{order_id}",'
-            f'"action":"{action}","side":"{_SIDES[sign]}","price":{price:.{self._decimals}f},'
-            f'"size":{size:.6g}{left}'
+            f'{self._heads["order"]}{ts},"account_id":"{order.account}","order_id":"{order.order_id}",'
+            f'"action":"{action}","side":"{_SIDES[order.sign]}","price":{order.price:.{self._decimals}f},'
+            f'"size":{order.size:.6g}{filled}'
         )
 
     def numbered(self, text: str) -> bytes:
-        """The record of an event, with the next number."""
+        """The record of an event, with the next sequence number."""
         self._sequence += 1
         return f'{text},"sequence":{self._sequence}}}'.encode()
 
-    def lose(self, count: int) -> None:
-        """Leave out so many numbers: events that were sent and never came."""
+    def skip(self, count: int) -> None:
+        """Skip sequence numbers, as if that many events had been lost on the way."""
         self._sequence += count

@@ -1,4 +1,4 @@
-"""The simulated market as a source: no broker, no file, the same records for the same seed."""
+"""The simulated market as a source: needs no broker and no file, gives the same records for the same seed."""
 
 from __future__ import annotations
 
@@ -8,50 +8,51 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomalies import plant as plant_anomaly
 from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.instruments import INSTRUMENTS, Spec
 from streamer.sources.simulator.market import Event, InstrumentMarket
-from streamer.sources.simulator.planting import plant
+from streamer.sources.simulator.planting import draw_anomalies
+from streamer.sources.simulator.sessions import TradingSession
 from streamer.sources.source import Assignments
 
 TOPIC = "simulated"
-"""The name under which a configuration says how the market's records are read."""
+"""The topic of the market's records, by which a configuration refers to them."""
 
 OPENS_NS = 1_723_123_800_000_000_000
 """When the market opens: 2024-08-08, 13:30 UTC."""
 
 _INCARNATION = "simulator"
-_NS = 1_000_000_000
 _MS = 1_000_000
-_TICK_S = 5
-_MOST_RECORDS = 1000
+_TIMER_EVERY_S = 5
+_CHUNK_RECORDS = 1000
 _UNKNOWN_END = 2**62
 
 
 class SimulatorSource:
     """A dozen instruments over a number of simulated seconds; a `Source`.
 
-    Records are events of the public schema, one each, with the event's time as their timestamp. Every five
-    simulated seconds a tick follows in each partition, so that silence can be seen.
+    Each record is one event of the public schema, with the event's time as its timestamp. Every five
+    simulated seconds each partition emits a timer, so that silence can be detected.
 
     Parameters
     ----------
     seed
-        Everything follows from it.
+        The random seed; the same seed gives the same records.
     seconds
-        How long the market runs.
-    each
-        How often every kind of anomaly is planted; 0 for an ordinary market.
+        How long the market is open.
+    per_kind
+        How often every kind of anomaly is planted; 0 for none.
     partitions
-        How many logs the instruments are spread over.
+        How many partitions the instruments are spread over.
     specs
         The instruments.
 
     Examples
     --------
-    >>> source = SimulatorSource(seed=7, seconds=600, each=1)
-    >>> len(source.planted), source.planted == SimulatorSource(seed=7, seconds=600, each=1).planted
+    >>> source = SimulatorSource(seed=7, seconds=600, per_kind=1)
+    >>> len(source.planted), source.planted == SimulatorSource(seed=7, seconds=600, per_kind=1).planted
     (10, True)
     """
 
@@ -59,7 +60,7 @@ class SimulatorSource:
         self,
         seed: int,
         seconds: int,
-        each: int,
+        per_kind: int,
         *,
         partitions: int = 3,
         specs: Sequence[Spec] = INSTRUMENTS,
@@ -71,13 +72,14 @@ class SimulatorSource:
         self._chunks: Iterator[Chunk] = iter(())
         self._exhausted = False
         self.now_ns = OPENS_NS
-        chance = np.random.default_rng([seed, len(self._specs)])
-        self.planted: tuple[Anomaly, ...] = plant(self._specs, OPENS_NS, seconds, each, chance)
+        rng = np.random.default_rng([seed, len(self._specs)])
+        self._session = TradingSession(OPENS_NS, seconds)
+        self.planted: tuple[Anomaly, ...] = draw_anomalies(self._specs, self._session, per_kind, rng)
 
     @property
     def done(self) -> float:
-        """How much of the simulated time has been handed over, from 0 to 1."""
-        return (self.now_ns - OPENS_NS) / _NS / self._seconds
+        """The share of the simulated time that has been returned, 0 to 1."""
+        return (self.now_ns - OPENS_NS) / NS_PER_SECOND / self._seconds
 
     def open(self, assignments: Assignments) -> None:
         """Open the market."""
@@ -86,14 +88,14 @@ class SimulatorSource:
         self._chunks = self._run([starts[partition] for partition in self._partitions])
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        """What happens next in one partition; nobody has to wait for it."""
+        """The next chunk of a partition; a simulated market never waits."""
         del timeout_s
         chunk = next(self._chunks, None)
         self._exhausted = chunk is None
         return () if chunk is None else (chunk,)
 
     def at_end(self) -> frozenset[Partition]:
-        """Empty: the ticks that tell of time are among the records."""
+        """Empty: timers come with the records."""
         return frozenset()
 
     def exhausted(self) -> bool:
@@ -112,15 +114,15 @@ class SimulatorSource:
         spec = self._specs[number]
         planted = [anomaly for anomaly in self.planted if anomaly.symbol == spec.symbol]
         rng = np.random.default_rng([self._seed, len(self._specs), number])
-        return InstrumentMarket(spec, planted, plant_anomaly, OPENS_NS, self._seconds, rng).events()
+        return InstrumentMarket(spec, planted, plant_anomaly, self._session, rng).events()
 
     def _run(self, starts: Sequence[int]) -> Iterator[Chunk]:
         readers = [
-            _Reader(partition, self._merged(number), start)
+            _PartitionEvents(partition, self._merged(number), start)
             for number, (partition, start) in enumerate(zip(self._partitions, starts, strict=True))
         ]
-        for second in range(_TICK_S, self._seconds + _TICK_S, _TICK_S):
-            until = OPENS_NS + min(second, self._seconds) * _NS
+        for second in range(_TIMER_EVERY_S, self._seconds + _TIMER_EVERY_S, _TIMER_EVERY_S):
+            until = OPENS_NS + min(second, self._seconds) * NS_PER_SECOND
             for reader in readers:
                 yield from reader.until(until)
             self.now_ns = until
@@ -130,8 +132,8 @@ class SimulatorSource:
         return heapq.merge(*(self.instrument(number) for number in numbers), key=lambda event: event[0])
 
 
-class _Reader:
-    """Reads one partition's events, a stretch of time after the other."""
+class _PartitionEvents:
+    """Turns one partition's events into chunks, interval by interval."""
 
     def __init__(self, partition: Partition, events: Iterator[Event], start: int) -> None:
         self._partition = partition
@@ -148,7 +150,7 @@ class _Reader:
                 records.append(Record(self._offset, value, at // _MS * _MS))
             self._offset += 1
             self._next = next(self._events, None)
-            if len(records) == _MOST_RECORDS:
+            if len(records) == _CHUNK_RECORDS:
                 yield Chunk(self._partition, records)
                 records = []
-        yield Chunk(self._partition, records, tick=ts)
+        yield Chunk(self._partition, records, timer_ns=ts)

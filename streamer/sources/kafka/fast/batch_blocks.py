@@ -1,23 +1,23 @@
-"""Blocks of records from the bytes of Kafka's record batches."""
+"""Record blocks made from the bytes of Kafka's record batches."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.messages.record_block import NULL, PADDING, RecordBlock
+from streamer.messages.record_block import NULL, PADDING, RecordBlock, RecordColumns
 from streamer.messages.records import Headers
 from streamer.sources.kafka.fast import batch_kernels as batches
 
 
-def room_of(table: NDArray[np.int64]) -> int:
-    """How many records batches can hold at most, whatever they say themselves."""
-    most = np.maximum(table[:, batches.END] - table[:, batches.START], 0) // batches.MIN_RECORD_SIZE
-    return int(np.clip(table[:, batches.COUNT], 0, most).sum())
+def max_records(table: NDArray[np.int64]) -> int:
+    """Upper bound of the number of records; the counts in batch headers are not trusted."""
+    capacity = np.maximum(table[:, batches.END] - table[:, batches.START], 0) // batches.MIN_RECORD_SIZE
+    return int(np.clip(table[:, batches.COUNT], 0, capacity).sum())
 
 
-def padded(parts: list[memoryview]) -> NDArray[np.uint8]:
-    """The parts behind each other in an array of their own, with `PADDING` bytes more."""
+def concatenate_padded(parts: list[memoryview]) -> NDArray[np.uint8]:
+    """Copy the parts one after another into a new array, followed by `PADDING` zero bytes."""
     arena = np.empty(sum(len(part) for part in parts) + PADDING, np.uint8)
     at = 0
     for part in parts:
@@ -27,16 +27,16 @@ def padded(parts: list[memoryview]) -> NDArray[np.uint8]:
     return arena
 
 
-def in_place(data: memoryview) -> NDArray[np.uint8]:
-    """The bytes with `PADDING` more behind them: where they lie, if that is an array with room, or copied."""
-    whole = data.obj
-    if isinstance(whole, np.ndarray) and whole.dtype == np.uint8 and whole.flags.c_contiguous:
-        found = np.frombuffer(data, np.uint8)
-        start = _address(found) - _address(whole)
+def padded_view(data: memoryview) -> NDArray[np.uint8]:
+    """The bytes and `PADDING` more after them: a view if the underlying array is long enough, else a copy."""
+    base = data.obj
+    if isinstance(base, np.ndarray) and base.dtype == np.uint8 and base.flags.c_contiguous:
+        view = np.frombuffer(data, np.uint8)
+        start = _address(view) - _address(base)
         end = start + len(data) + PADDING
-        if end <= whole.size:
-            return whole.reshape(-1)[start:end]
-    return padded([data])
+        if end <= base.size:
+            return base.reshape(-1)[start:end]
+    return concatenate_padded([data])
 
 
 def _address(array: NDArray[np.uint8]) -> int:
@@ -44,59 +44,59 @@ def _address(array: NDArray[np.uint8]) -> int:
     return address
 
 
-def block_of(arena: NDArray[np.uint8], table: NDArray[np.int64], wanted: int = 0) -> tuple[RecordBlock, int]:
-    """The records of batches, and how many of the batches they are of; the next one is not as it must be.
+def read_block(
+    arena: NDArray[np.uint8], table: NDArray[np.int64], first_offset: int = 0
+) -> tuple[RecordBlock, int]:
+    """Read the records of batches up to the first malformed one.
 
     Parameters
     ----------
     arena
-        As `RecordBlock` wants it.
+        The bytes, padded as `RecordBlock` needs them.
     table
-        int64[m, 12] (see `AT` and its neighbours), in the order of their offsets.
-    wanted
-        The first offset that is wanted.
+        int64[m, 12], the batches (see `AT` and its neighbours), by offset.
+    first_offset
+        Records before this offset are left out.
+
+    Returns
+    -------
+    block, count
+        The records, and how many batches they come from; if fewer than all, the next one is malformed.
     """
-    columns = np.empty((7, room_of(table)), np.int64)
-    rows, count, headed = batches.read(arena[:-PADDING], table, wanted, columns)
+    columns = np.empty((7, max_records(table)), np.int64)
+    rows, count, headed = batches.read(arena[:-PADDING], table, first_offset, columns)
     offset, time, value_at, value_size, key_at, key_size, headers_at = columns[:, :rows]
     keyed = bool((key_size != NULL).any())
 
-    def headers(place: int) -> Headers:
-        return _headers(arena.data, int(headers_at[place]))
+    def headers(row: int) -> Headers:
+        return _headers(arena.data, int(headers_at[row]))
 
-    return RecordBlock(
-        arena,
-        offset,
-        time,
-        value_at,
-        value_size,
-        key_at if keyed else None,
-        key_size if keyed else None,
-        headers if headed else None,
-    ), count
+    keys = (key_at, key_size) if keyed else (None, None)
+    found = RecordColumns(offset, time, value_at, value_size, *keys)
+    return RecordBlock(arena, found, headers if headed else None), count
 
 
-def regular(data: memoryview, row: NDArray[np.int64]) -> bool:
-    """Whether all records of one batch (a table of one row) can be read from these bytes."""
-    columns = np.empty((7, room_of(row)), np.int64)
+def is_readable(data: memoryview, row: NDArray[np.int64]) -> bool:
+    """Whether all records of one batch (a table with one row) can be read from these bytes."""
+    columns = np.empty((7, max_records(row)), np.int64)
     return bool(batches.read(np.frombuffer(data, np.uint8), row, 0, columns)[1])
 
 
 def _headers(data: memoryview, at: int) -> Headers:
-    count, at = _number(data, at)
-    found = []
+    count, at = _varint(data, at)
+    headers = []
     for _ in range(count):
-        size, at = _number(data, at)
+        size, at = _varint(data, at)
         name = str(data[at : at + size], "ascii")
         at += size
-        size, at = _number(data, at)
-        found.append((name, None if size == NULL else bytes(data[at : at + size])))
+        size, at = _varint(data, at)
+        headers.append((name, None if size == NULL else bytes(data[at : at + size])))
         at += max(size, 0)
-    return tuple(found)
+    return tuple(headers)
 
 
-def _number(data: memoryview, at: int) -> tuple[int, int]:
-    """A zigzag varint that was read before, and where it ends."""
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A zigzag varint, already validated by the kernels, and the position after it."""
     raw = shift = 0
     while True:
         byte = data[at]

@@ -1,9 +1,8 @@
-"""Kafka's record batches as columns: kernels over the bytes of a fetch response.
+"""Kernels that read Kafka's record batches into columns, straight from the bytes of a fetch response.
 
 The layout is that of message format 2 ("Record Batch" and "Record" in the protocol section of Kafka's
-documentation). No length that comes from the wire is trusted: every byte that is read has been shown to lie
-within its batch, and within the array, before. What is out of the ordinary in any way is not read at all but
-named, for a slower parser to judge.
+documentation). No length from the wire is trusted: before a byte is read, it is checked to lie within its
+batch and within the array. Anything unusual is not read but reported, and left to the slower parser.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ HEADER_SIZE = 61
 """Bytes of a batch before its records."""
 
 MIN_RECORD_SIZE = 7
-"""A record has at least its length, attributes, two deltas, two sizes, and a count of headers."""
+"""Bytes of the smallest record: length, attributes, two deltas, two sizes, header count."""
 
 CRC_FROM = 21
-"""The checksum of a batch is of its bytes from here on."""
+"""A batch's checksum covers its bytes from here on."""
 
 AT, START, END, BASE, SPAN, EPOCH, CRC, ATTRIBUTES, FIRST_MS, MAX_MS, PRODUCER, COUNT = range(12)
-"""Columns of a table of batches: where a batch begins, where its records begin and end, the offset that those
-of its records count from, by how much its last one is greater, and fields of its header as they are."""
+"""Columns of a table of batches: where the batch begins, where its records begin and end, its base offset,
+its last offset relative to that, and fields of its header as they are."""
 
 COLUMNS = 12
 
 LOG_APPEND_TIME = 0x08
 _TRANSACTIONAL = 0x10
-_PLAIN = LOG_APPEND_TIME | _TRANSACTIONAL  # neither a codec, nor control, nor what is not known yet
+_PLAIN = LOG_APPEND_TIME | _TRANSACTIONAL  # no codec, no control batch, no attribute of a later version
 _NULL = int(NULL)
 _NO_TIME = int(NO_TIME)
 _NS_PER_MS = 1_000_000
@@ -52,23 +51,23 @@ def _big_endian(data: NDArray[np.uint8], at: int, size: int) -> int:
 
 @kernel
 def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> int:
-    """Find the plain batches that a fetch response begins with.
+    """List the plain batches at the beginning of a fetch response.
 
-    Plain is a whole batch of format 2 that is not compressed and holds no control records.
+    A plain batch is complete, of format 2, not compressed and no control batch.
 
     Parameters
     ----------
     data
-        uint8, a response's bytes of one partition; the last batch may be cut off.
+        uint8, one partition's part of a response; the last batch may be cut off.
     aborted
-        Whether there are aborted transactions; batches of idempotent producers are not plain then.
+        Whether there are aborted transactions; if so, batches of idempotent producers are not plain.
     table
-        int64[m, 12], written: a row for each batch (see `AT` and its neighbours).
+        int64[m, 12], output: a row per batch (see `AT` and its neighbours).
 
     Returns
     -------
     int
-        How many rows were written; the batch behind them is not plain, or there is no room for it.
+        How many rows were written; the next batch is not plain, or the table is full.
     """
     size = data.shape[0]
     at = 0
@@ -98,11 +97,11 @@ def scan(data: NDArray[np.uint8], aborted: bool, table: NDArray[np.int64]) -> in
 
 
 @kernel
-def _varint(data: NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int, int]:
-    """Where the next thing begins, -1 where this is no number of at most so many bytes; and the number."""
+def _varint(data: NDArray[np.uint8], at: int, end: int, max_bytes: int) -> tuple[int, int]:
+    """The position after a zigzag varint (-1: not one of at most `max_bytes` bytes), and its value."""
     raw = np.uint64(0)
     shift = 0
-    while at < end and shift < 7 * most:
+    while at < end and shift < 7 * max_bytes:
         byte = data[at]
         at += 1
         raw |= np.uint64(byte & 0x7F) << np.uint64(shift)
@@ -116,7 +115,7 @@ def _varint(data: NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int,
 
 @kernel
 def _span(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
-    """Behind a size and its bytes, -1 where that is not within; where they begin; the size or `NULL`."""
+    """The position after a size and its bytes (-1: out of bounds), where they begin, the size or `NULL`."""
     at, size = _varint(data, at, end, 5)
     if at < 0 or size < _NULL or size > end - at:
         return -1, 0, 0
@@ -125,7 +124,7 @@ def _span(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
 
 @kernel
 def _skip_headers(data: NDArray[np.uint8], at: int, end: int, count: int) -> int:
-    """Behind so many headers, -1 where they are not as they must be; names are ASCII."""
+    """The position after the headers, -1 if they are malformed; only ASCII names are read here."""
     for _ in range(count):
         at, name, size = _span(data, at, end)
         if at < 0 or size == _NULL:
@@ -141,7 +140,7 @@ def _skip_headers(data: NDArray[np.uint8], at: int, end: int, count: int) -> int
 
 @kernel
 def _record(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) -> int:
-    """Behind the record, -1 where it is not as it must be; `out`: its two deltas, spans, and headers."""
+    """The position after a record, -1 if it is malformed; writes its deltas, spans and headers to `out`."""
     at, size = _varint(data, at, end, 5)
     if at < 0 or size < MIN_RECORD_SIZE - 1 or size > end - at:
         return -1
@@ -171,7 +170,7 @@ def _record(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) 
 
 @kernel
 def _nanoseconds(batch: NDArray[np.int64], delta: int) -> int:
-    """A record's time, `NO_TIME` where it has none, -2 where it is no time that ns can tell."""
+    """A record's time, `NO_TIME` if it has none, -2 if it does not fit into ns."""
     if batch[ATTRIBUTES] & LOG_APPEND_TIME:
         ms = batch[MAX_MS]
     else:
@@ -189,14 +188,14 @@ def _read_batch(
     data: NDArray[np.uint8],
     batch: NDArray[np.int64],
     last: int,
-    wanted: int,
+    first_offset: int,
     columns: NDArray[np.int64],
     n: int,
     field: NDArray[np.int64],
 ) -> tuple[int, int, bool]:
-    """The row behind the batch's, -1 where it is not as it must be; its last offset; whether it has headers.
+    """The row after the batch's (-1: malformed), its last offset, and whether any record has headers.
 
-    `last` is the last offset of the batch before it, -1 for none.
+    `last` is the last offset of the previous batch, -1 for none.
     """
     at, end, count = batch[START], batch[END], batch[COUNT]
     base, span = batch[BASE], batch[SPAN]
@@ -213,7 +212,7 @@ def _read_batch(
         time = _nanoseconds(batch, field[0])
         if time == -2:
             return -1, last, headed
-        if last < wanted:
+        if last < first_offset:
             continue
         columns[0, n] = last
         columns[1, n] = time
@@ -229,36 +228,36 @@ def _read_batch(
 
 @kernel
 def read(
-    data: NDArray[np.uint8], table: NDArray[np.int64], wanted: int, columns: NDArray[np.int64]
+    data: NDArray[np.uint8], table: NDArray[np.int64], first_offset: int, columns: NDArray[np.int64]
 ) -> tuple[int, int, bool]:
-    """Write the records of batches into columns, as long as the batches are as they must be.
+    """Write the records of batches into columns, up to the first malformed batch.
 
     Parameters
     ----------
     data
-        uint8, the bytes; those of one batch's records are not compressed.
+        uint8, the bytes; records are not compressed.
     table
-        int64[m, 12], the batches (see `AT` and its neighbours); believed in nothing.
-    wanted
-        The first offset that is wanted; records before it are left out.
+        int64[m, 12], the batches (see `AT` and its neighbours); none of its values is trusted.
+    first_offset
+        Records before this offset are left out.
     columns
-        int64[7, n], written: offset, time (ns), where each value begins and its size (`NULL` for none), the
-        same of keys, and where each record's headers are.
+        int64[7, n], output: offset, time (ns), where each value begins and its size (`NULL` for none), the
+        same for keys, and where each record's headers are.
 
     Returns
     -------
     rows, batches, headed : int, int, bool
-        How many rows were written, of how many batches; whether any of these records has headers. The batch
-        behind them is damaged or out of the ordinary.
+        How many rows were written, from how many batches; whether any of these records has headers. If fewer
+        than all batches were read, the next one is malformed or unusual.
     """
     field = np.zeros(8, np.int64)
     rows = 0
     last = -1
     headed = False
     for b in range(table.shape[0]):
-        behind, last, found = _read_batch(data, table[b], last, wanted, columns, rows, field)
-        if behind < 0:
+        next_row, last, has_headers = _read_batch(data, table[b], last, first_offset, columns, rows, field)
+        if next_row < 0:
             return rows, b, headed
-        rows = behind
-        headed |= found
+        rows = next_row
+        headed |= has_headers
     return rows, table.shape[0], headed

@@ -1,4 +1,4 @@
-"""Parts of what a fetch brought, ready to be taken: blocks of records, and single ones."""
+"""The parts that a fetch is read into: blocks of records, and lists of single records."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from streamer.messages.record_block import RecordBlock
 from streamer.sources.kafka.fast import batch_kernels as batches
-from streamer.sources.kafka.fast.batch_blocks import block_of, padded
-from streamer.sources.kafka.fast.unpacked_batches import WholeBatch
+from streamer.sources.kafka.fast.batch_blocks import concatenate_padded, read_block
+from streamer.sources.kafka.fast.unpacked_batches import UnpackedBatch
 
-AT_ONCE_BYTES = 8_388_608
-"""So much of what is unpacked batch by batch becomes one block; one batch may be more."""
+BLOCK_BYTES = 8_388_608
+"""Size at which a block of unpacked batches is complete; a single batch may be larger."""
 
-AT_ONCE_SINGLES = 500
-"""The same of records that come one by one."""
+MAX_SINGLES = 500
+"""Number of single records that make a part."""
 
 
-class Piece:
-    """Records in order: a block with the table of its batches, or kafka-python's own without one."""
+class FetchPart:
+    """Records in order: a block with the table of its batches, or kafka-python's records without one."""
 
     def __init__(self, rows: Sequence[Any], table: NDArray[np.int64] | None = None) -> None:
         self.rows = rows
@@ -29,13 +29,13 @@ class Piece:
 
     @property
     def size(self) -> int:
-        """How many bytes it is of, about."""
+        """Its approximate size in bytes."""
         if self._table is None:
-            return sum(max(one.serialized_value_size, 0) for one in self.rows)
+            return sum(max(record.serialized_value_size, 0) for record in self.rows)
         return int((self._table[:, batches.END] - self._table[:, batches.START]).sum())
 
-    def behind(self, count: int) -> tuple[int, int]:
-        """The offset to go on at behind so many of the records, and the leader epoch of what is before it."""
+    def position_after(self, count: int) -> tuple[int, int]:
+        """The next offset after the first `count` records, and the leader epoch of the last of them."""
         rows, table = self.rows, self._table
         if table is None or not isinstance(rows, RecordBlock):
             return rows[count - 1].offset + 1, rows[count - 1].leader_epoch
@@ -46,49 +46,49 @@ class Piece:
         return int(offset) + 1, int(table[np.searchsorted(last, offset), batches.EPOCH])
 
 
-class Gathered:
-    """What has come one by one and is not given on yet: single records, then whole batches.
+class PartBuilder:
+    """Collects single records, then unpacked batches, into parts.
 
     Parameters
     ----------
-    wanted
-        The first offset that is wanted; records before it are left out.
+    first_offset
+        Records before this offset are left out.
     """
 
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted
-        self._wholes: list[WholeBatch] = []
+    def __init__(self, first_offset: int) -> None:
+        self._first_offset = first_offset
+        self._batches: list[UnpackedBatch] = []
         self._singles: list[Any] = []
         self._size = 0
 
-    def takes(self, one: Any) -> bool:
-        """Whether one more (a consumer's record, or what stands for one) can go along with what is here."""
-        if isinstance(one.value, WholeBatch):
-            rises = not self._wholes or self._wholes[-1].offset < one.value.row[0, batches.BASE]
-            return rises and self._size < AT_ONCE_BYTES
-        return not self._wholes and len(self._singles) < AT_ONCE_SINGLES
+    def accepts(self, record: Any) -> bool:
+        """Whether a record, or a batch that stands for one, fits into the parts begun; else `flush` first."""
+        if isinstance(record.value, UnpackedBatch):
+            ascending = not self._batches or self._batches[-1].offset < record.value.row[0, batches.BASE]
+            return ascending and self._size < BLOCK_BYTES
+        return not self._batches and len(self._singles) < MAX_SINGLES
 
-    def add(self, one: Any) -> None:
-        """Take one more along."""
-        if isinstance(one.value, WholeBatch):
-            self._wholes.append(one.value)
-            self._size += len(one.value)
-        elif one.offset >= self._wanted:
-            self._singles.append(one)
+    def add(self, record: Any) -> None:
+        """Add a record or an unpacked batch."""
+        if isinstance(record.value, UnpackedBatch):
+            self._batches.append(record.value)
+            self._size += len(record.value)
+        elif record.offset >= self._first_offset:
+            self._singles.append(record)
 
-    def give(self) -> Iterator[Piece]:
-        """All of it, as far as there is any."""
-        wholes, singles = self._wholes, self._singles
-        self._wholes, self._singles, self._size = [], [], 0
+    def flush(self) -> Iterator[FetchPart]:
+        """The parts collected so far, if any; starts anew."""
+        unpacked, singles = self._batches, self._singles
+        self._batches, self._singles, self._size = [], [], 0
         if singles:
-            yield Piece(singles)
-        if wholes:
-            table = np.concatenate([one.row for one in wholes])
+            yield FetchPart(singles)
+        if unpacked:
+            table = np.concatenate([batch.row for batch in unpacked])
             table[:, batches.END] = np.cumsum(table[:, batches.END])
             table[1:, batches.START] = table[:-1, batches.END]
-            arena = padded([one.data for one in wholes])
-            block, count = block_of(arena, table, self._wanted)
+            arena = concatenate_padded([batch.data for batch in unpacked])
+            block, count = read_block(arena, table, self._first_offset)
             if count != len(table):
-                raise RuntimeError("a batch that could be read alone cannot be read behind others")
+                raise RuntimeError("a batch that could be read alone cannot be read after others")
             if len(block):
-                yield Piece(block, table)
+                yield FetchPart(block, table)

@@ -1,12 +1,12 @@
-"""Kafka's responses read straight into memory in which what was fetched stays.
+"""Receives Kafka's responses straight into the memory where the fetched records stay.
 
-kafka-python takes 4 KB at a time from its socket, and copies what it has got six times until a fetch's record
-batches are bytes of their own. Here a large response is received into an array of its size, and the batches
-are views of it, with room behind that kernels may look into (`Frame`). Requests, their order, time-outs, and
-what is wrong with a response remain kafka-python's.
+kafka-python reads 4 KB at a time from its socket and copies the data six times before a fetch's record
+batches are bytes of their own. Here a large response is received into an array of its size (`Frame`), and the
+batches are views of it, followed by the padding that kernels may read. Requests, their order, timeouts and
+the handling of bad responses remain kafka-python's.
 
-Like `streamer.sources.kafka.client_internals` this is beyond what kafka-python documents; at every start
-`streamer.sources.kafka.fast.frames_check` compares it with what kafka-python reads.
+Like `streamer.sources.kafka.client_internals` this relies on undocumented parts of kafka-python; at every
+start `streamer.sources.kafka.fast.frames_check` compares it with what kafka-python reads.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from streamer.messages.record_block import PADDING
 from streamer.sources.kafka.client_internals import Manager, Network
 
 SIZE = struct.Struct(">i")
-"""What stands before each response: how many bytes it has."""
+"""The length prefix of each response."""
 
-AT_ONCE = 65_536
-"""So many bytes are taken from the socket where it is not known yet what comes."""
+RECEIVE_BYTES = 65_536
+"""Size of a read from the socket while the size of the response is unknown."""
 
-DIRECT = 16_384
-"""From so many missing bytes of a response on, they are received where they stay.
+DIRECT_BYTES = 16_384
+"""With at least this much of a response missing, it is received straight into its frame.
 
-Neither this nor `AT_ONCE` may be less than a TLS record holds.
+Neither this nor `RECEIVE_BYTES` may be less than a TLS record holds.
 """
 
-TOGETHER = 1_048_576
-"""So many bytes of a response are waited for, or all that are missing."""
+WAKE_BYTES = 1_048_576
+"""The selector wakes up for this many bytes of a response, or for all that are missing."""
 
-KEPT = 1_024
-"""So many bytes and more are left where they were received; fewer are copied, as the library does."""
+VIEW_BYTES = 1_024
+"""Fields of at least this size stay in the frame as views; smaller ones are copied, as the library does."""
 
-_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Frame:
-    """A response that is being received, then read; what kafka-python uses its `KafkaBytes` for.
+    """A response while it is received and read; replaces kafka-python's `KafkaBytes`.
 
     Parameters
     ----------
     size
-        How many bytes it has.
+        Its size in bytes.
 
     Examples
     --------
@@ -71,75 +71,78 @@ class Frame:
         arena[size:] = 0
         self._bytes = arena.data[:size]
         self._filled = 0
-        self._at = 0
+        self._position = 0
 
     def __len__(self) -> int:
         return len(self._bytes)
 
     @property
     def missing(self) -> int:
-        """How many bytes are still to come."""
+        """How many bytes have not been received yet."""
         return len(self._bytes) - self._filled
 
     def fill(self, data: memoryview) -> int:
-        """Take bytes that have come; returns how many of them belong here."""
+        """Copy received bytes; returns how many of them belong to this response."""
         count = min(len(data), self.missing)
         self._bytes[self._filled : self._filled + count] = data[:count]
         self._filled += count
         return count
 
     def receive(self, sock: socket.socket) -> int:
-        """Take what the socket has right now; returns how many bytes, none where the other end has closed.
+        """Receive what the socket has now; returns how many bytes, 0 where the other end has closed.
 
         Raises
         ------
         OSError
-            As of the socket, also where it has nothing now.
+            From the socket, also when it has nothing now.
         """
         count = sock.recv_into(self._bytes[self._filled :])
         self._filled += count
         return count
 
     def read(self, size: int | None = None) -> bytes:
-        """The next bytes, copied; all that are left where it is not said how many."""
-        start, self._at = self._at, len(self) if size is None else min(self._at + size, len(self))
-        return bytes(self._bytes[start : self._at])
+        """A copy of the next `size` bytes, or of all that are left."""
+        start, self._position = (
+            self._position,
+            len(self) if size is None else min(self._position + size, len(self)),
+        )
+        return bytes(self._bytes[start : self._position])
 
     def rest(self) -> memoryview:
-        """All that are left, where they are."""
-        return self._bytes[self._at :]
+        """A view of all bytes that are left."""
+        return self._bytes[self._position :]
 
-    def seek(self, at: int) -> None:
-        """Read on from there."""
-        self._at = at
+    def seek(self, position: int) -> None:
+        """Set the position of the next read."""
+        self._position = position
 
     def tell(self) -> int:
-        """Where it is read on."""
-        return self._at
+        """The position of the next read."""
+        return self._position
 
 
 class Frames(KafkaProtocol):  # type: ignore[misc]  # kafka-python has no types
-    """A connection's responses, each received into a `Frame`."""
+    """Parses a connection's responses, each received into a `Frame`."""
 
     frame: Frame | None = None
-    """The response that is being received; None between two, and while its size is."""
+    """The response being received; None between two, and until its size is known."""
 
     _size = b""
 
     def receive_bytes(self, data: bytes) -> list[tuple[int, Any]]:
-        """As of the class it is in the place of; what is missing of `frame` may have come without this."""
-        found: list[tuple[int, Any]] = []
+        """As the base class; `frame` may also have been filled directly from the socket."""
+        responses: list[tuple[int, Any]] = []
         left = memoryview(data)
         while True:
             if self.frame is None:
                 left = self._begin(left)
             if self.frame is None:
-                return found
+                return responses
             left = left[self.frame.fill(left) :]
             if self.frame.missing:
-                return found
+                return responses
             frame, self.frame = self.frame, None
-            found.append(self._process_response(frame))
+            responses.append(self._process_response(frame))
 
     def _begin(self, data: memoryview) -> memoryview:
         count = SIZE.size - len(self._size)
@@ -153,20 +156,20 @@ class Frames(KafkaProtocol):  # type: ignore[misc]  # kafka-python has no types
 
     def _process_response(self, frame: Frame) -> tuple[int, Any]:
         if not self.in_flight_requests or not _is_fetch(self.in_flight_requests[0]):
-            answer: tuple[int, Any] = super()._process_response(frame)
-            return answer
-        sent = self.in_flight_requests.popleft()
-        kind = sent.get_response_class()
+            parsed: tuple[int, Any] = super()._process_response(frame)
+            return parsed
+        request = self.in_flight_requests.popleft()
+        kind = request.get_response_class()
         try:
-            came = kind.parse_header(frame).correlation_id
-            if came != sent.correlation_id:
+            received = kind.parse_header(frame).correlation_id
+            if received != request.correlation_id:
                 raise errors.CorrelationIdError(
-                    f"Correlation IDs do not match: sent {sent.correlation_id}, recv {came}"
+                    f"Correlation IDs do not match: sent {request.correlation_id}, recv {received}"
                 )
             response, _ = _decoder(kind)(frame.rest(), 0)
         except (ValueError, struct.error) as error:
             raise errors.KafkaProtocolError("Unable to decode response") from error
-        return sent.correlation_id, response
+        return request.correlation_id, response
 
 
 def _is_fetch(header: Any) -> bool:
@@ -176,21 +179,21 @@ def _is_fetch(header: Any) -> bool:
 
 @cache
 def _decoder(kind: Any) -> FunctionType:
-    """The library's own decoder of one version, which leaves where they are the bytes that it would copy."""
+    """The library's own decoder of one version, changed to keep large fields as views instead of copies."""
     version = kind._class_version
     flexible = kind.flexible_version_q(version)
-    made = kind._struct.compiled_decode_from(
+    decode = kind._struct.compiled_decode_from(
         version, compact=flexible, tagged=flexible, data_class=kind[None]
     )
-    return FunctionType(made.__code__, {**made.__globals__, "bytes": _kept})
+    return FunctionType(decode.__code__, {**decode.__globals__, "bytes": _view_or_copy})
 
 
-def _kept(view: memoryview) -> bytes | memoryview:
-    return view if len(view) >= KEPT else bytes(view)
+def _view_or_copy(view: memoryview) -> bytes | memoryview:
+    return view if len(view) >= VIEW_BYTES else bytes(view)
 
 
 class _FrameReader:
-    # What a transport reads by, of either kind.
+    # The reading half of a transport, with or without TLS.
     _protocol: Any
     _sock: Any
 
@@ -201,55 +204,57 @@ class _FrameReader:
         await super()._read_from_sock()  # type: ignore[misc]
 
     def _sock_recv(self) -> tuple[bytes, Exception | None]:
-        # What a selector does not see, decrypted bytes, is never left: both sizes hold all of a TLS record.
+        # The selector does not see bytes that TLS has already decrypted, so none may be left unread: both
+        # sizes hold a whole TLS record.
         frame = self._protocol.parser.frame
         data = b""
         try:
-            if frame is not None and frame.missing >= DIRECT:
+            if frame is not None and frame.missing >= DIRECT_BYTES:
                 received = frame.receive(self._sock)
             else:
-                data = self._sock.recv(AT_ONCE)
+                data = self._sock.recv(RECEIVE_BYTES)
                 received = len(data)
-        except _NOT_NOW:
+        except _WOULD_BLOCK:
             return data, None
         except OSError as error:
             return data, errors.KafkaConnectionError(error)
         return data, None if received else errors.KafkaConnectionError("socket disconnected")
 
 
-class _TcpReading(_FrameReader, KafkaTCPTransport):  # type: ignore[misc]
-    _asked = 1
+class _FrameTcpTransport(_FrameReader, KafkaTCPTransport):  # type: ignore[misc]
+    _wake_at = 1
 
     def _sock_recv(self) -> tuple[bytes, Exception | None]:
-        found = super()._sock_recv()
+        data, error = super()._sock_recv()
         frame = self._protocol.parser.frame
-        if found[1] is None:
-            self._tell_of(1 if frame is None or frame.missing < DIRECT else min(frame.missing, TOGETHER))
-        return found
+        if error is None:
+            large = frame is not None and frame.missing >= DIRECT_BYTES
+            self._set_wake_at(min(frame.missing, WAKE_BYTES) if large else 1)
+        return data, error
 
-    def _tell_of(self, count: int) -> None:
-        """Have the selector tell of so many bytes and not of fewer: each time costs, also detection."""
-        if count != self._asked:
-            with suppress(OSError):  # where that cannot be asked for, it tells of every byte
+    def _set_wake_at(self, count: int) -> None:
+        """Have the selector wake up for `count` bytes and not for fewer: each wake-up slows detection."""
+        if count != self._wake_at:
+            with suppress(OSError):  # where the option is not supported, every byte wakes it up
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-            self._asked = count
+            self._wake_at = count
 
 
-class _TlsReading(_FrameReader, KafkaSSLTransport):  # type: ignore[misc]
+class _FrameTlsTransport(_FrameReader, KafkaSSLTransport):  # type: ignore[misc]
     pass
 
 
-_READING = {KafkaTCPTransport: _TcpReading, KafkaSSLTransport: _TlsReading}
+_TRANSPORTS = {KafkaTCPTransport: _FrameTcpTransport, KafkaSSLTransport: _FrameTlsTransport}
 
 
 class _FrameManager(Manager):
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         transport = await super()._build_transport(node, timeout_at=timeout_at)
-        transport.__class__ = _READING[type(transport)]
+        transport.__class__ = _TRANSPORTS[type(transport)]
         return transport
 
 
 class FrameNetwork(Network):
-    """A `Network` whose connections read into `Frame`s."""
+    """A `Network` whose connections receive into `Frame`s."""
 
     manager = _FrameManager

@@ -1,6 +1,6 @@
-"""Whether responses read into `Frame`s are what kafka-python itself would read; asked at every start.
+"""Compares responses received into `Frame`s with those that kafka-python itself reads, at every start.
 
-A made-up conversation, cut into pieces as a network cuts it, goes through both, and a difference is told.
+A synthetic conversation, cut into pieces as a network would cut it, goes through both parsers.
 """
 
 from __future__ import annotations
@@ -14,36 +14,37 @@ from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslBytesRequest, SaslBytesResponse
 
-from streamer.sources.kafka.fast.frames import KEPT, SIZE, Frames
+from streamer.sources.kafka.fast.frames import SIZE, VIEW_BYTES, Frames
 
 NEWEST = 12
-"""The version that kafka-python fetches with where the broker knows it: the last one with topics' names."""
+"""The newest fetch version that kafka-python uses, the last one with topic names."""
 
-_RAW = b"a word of a mechanism's own"
-_PIECE = 1_000
-
-
-def answers(version: int = NEWEST) -> list[bytes]:
-    """What a broker sends to `requests`: a fetch of batches of all sizes, and others around it."""
-    records = (b"", b"a", bytes(range(256)) * (KEPT // 64))
-    return [_versions(0), SIZE.pack(len(_RAW)) + _RAW, fetched(version, 2, records), _versions(3)]
+_SASL_BYTES = b"a word of a mechanism's own"
+_PIECE_BYTES = 1_000
 
 
-def requests(version: int = NEWEST) -> list[Any]:
-    """What was asked before: also in a mechanism's own way of logging in, which has no header."""
+def sample_responses(version: int = NEWEST) -> list[bytes]:
+    """A broker's responses to `sample_requests`: a fetch with batches of all sizes, and others around it."""
+    records = (b"", b"a", bytes(range(256)) * (VIEW_BYTES // 64))
+    sasl = SIZE.pack(len(_SASL_BYTES)) + _SASL_BYTES
+    return [_versions(0), sasl, fetch_response(version, 2, records), _versions(3)]
+
+
+def sample_requests(version: int = NEWEST) -> list[Any]:
+    """The requests of the conversation; one is a SASL mechanism's own, which has no header."""
     kinds = (ApiVersionsRequest[0], partial(SaslBytesRequest, b"word"), FetchRequest[version])
     return [kind() for kind in (*kinds, ApiVersionsRequest[0])]
 
 
-def fetched(version: int, number: int, records: Sequence[bytes | None]) -> bytes:
-    """A fetch's response, of two topics.
+def fetch_response(version: int, number: int, records: Sequence[bytes | None]) -> bytes:
+    """A fetch response for two topics, as it is sent.
 
     Parameters
     ----------
     version
-        Of the protocol, from 4 on.
+        The protocol version, at least 4.
     number
-        The number of the request that it answers.
+        The number of its request.
     records
         The record batches of each partition.
     """
@@ -58,9 +59,9 @@ def fetched(version: int, number: int, records: Sequence[bytes | None]) -> bytes
             log_start_offset=1,
             aborted_transactions=[part.AbortedTransaction(producer_id=3, first_offset=index)],
             preferred_read_replica=-1,
-            records=found,
+            records=batches,
         )
-        for index, found in enumerate(records)
+        for index, batches in enumerate(records)
     ]
     response = FetchResponse[version](
         throttle_time_ms=7,
@@ -68,55 +69,57 @@ def fetched(version: int, number: int, records: Sequence[bytes | None]) -> bytes
         session_id=5,
         responses=[topic(topic="one", partitions=parts), topic(topic="other", partitions=parts[:1])],
     )
-    return framed(response, number)
+    return encode(response, number)
 
 
-def why_not(protocol: type = Frames) -> str | None:
-    """In which way a connection's parser differs from kafka-python's own, None where it does not."""
-    whole = b"".join(answers())
-    pieces = [whole[at : at + _PIECE] for at in range(0, len(whole), _PIECE)]
+def find_difference(protocol: type = Frames) -> str | None:
+    """How a connection's parser differs from kafka-python's own, None if it does not."""
+    stream = b"".join(sample_responses())
+    pieces = [stream[at : at + _PIECE_BYTES] for at in range(0, len(stream), _PIECE_BYTES)]
     try:
-        expected, found = read(KafkaProtocol, pieces), read(protocol, pieces)
-    except Exception as error:  # noqa: BLE001 - whatever does not fit any more, there is another way
+        expected, actual = parse(KafkaProtocol, pieces), parse(protocol, pieces)
+    except Exception as error:  # noqa: BLE001 - whatever no longer fits, kafka-python's own parser is there
         return f"{type(error).__name__}: {error}"
-    return None if expected == found else f"responses differ: {found!r:.200} for {expected!r:.200}"
+    return None if expected == actual else f"responses differ: {actual!r:.200} instead of {expected!r:.200}"
 
 
-def read(protocol: type, pieces: Iterable[bytes], sent: Sequence[Any] | None = None) -> list[tuple[int, Any]]:
-    """What a connection's parser makes of bytes that come in pieces, behind requests.
+def parse(
+    protocol: type, pieces: Iterable[bytes], requests: Sequence[Any] | None = None
+) -> list[tuple[int, Any]]:
+    """Parse responses that arrive in pieces.
 
     Parameters
     ----------
     protocol
-        `KafkaProtocol`, or what takes its place.
+        `KafkaProtocol`, or a class that replaces it.
     pieces
-        What comes, in order.
-    sent
-        The requests before, numbered from 0 on; `requests` where absent.
+        The received bytes, in order.
+    requests
+        The requests sent before, numbered from 0; `sample_requests` by default.
 
     Returns
     -------
     list
-        The number and the response of each; batches are `bytes`, wherever they lay.
+        Number and response of each; record batches as `bytes`.
     """
     parser = protocol(client_id="check")
-    for number, request in enumerate(requests() if sent is None else sent):
+    for number, request in enumerate(sample_requests() if requests is None else requests):
         parser.send_request(request, correlation_id=number)
-    found = [answer for piece in pieces for answer in parser.receive_bytes(piece)]
-    for at, (number, response) in enumerate(found):
+    responses = [response for piece in pieces for response in parser.receive_bytes(piece)]
+    for at, (number, response) in enumerate(responses):
         if isinstance(response, SaslBytesResponse):
-            found[at] = number, response.auth_bytes
+            responses[at] = number, response.auth_bytes
         for topic in getattr(response, "responses", ()):
             for part in topic.partitions:
                 part.records = None if part.records is None else bytes(part.records)
-    return found
+    return responses
 
 
 def _versions(number: int) -> bytes:
-    return framed(ApiVersionsResponse[0](error_code=0, api_keys=[]), number)
+    return encode(ApiVersionsResponse[0](error_code=0, api_keys=[]), number)
 
 
-def framed(response: Any, number: int) -> bytes:
-    """A response as it is sent, to the request of that number."""
+def encode(response: Any, number: int) -> bytes:
+    """A response to the request of that number, as it is sent."""
     response.with_header(correlation_id=number)
     return bytes(response.encode(header=True, framed=True))

@@ -1,8 +1,8 @@
-"""Whether a parser of fetched record batches says the same as kafka-python's own; asked at every start.
+"""Compares a parser of fetched record batches with kafka-python's own, at every start.
 
-kafka-python does not document what `streamer.sources.kafka.fast.raw_records` builds upon, so any version may
-change it. A made-up fetch of every kind of batch goes through both parsers, and a difference is told.
-``python -m streamer.sources.kafka.fast.parser_check`` asks by itself.
+`streamer.sources.kafka.fast.raw_records` builds on undocumented parts of kafka-python, which any version may
+change. A synthetic fetch with every kind of batch goes through both parsers.
+``python -m streamer.sources.kafka.fast.parser_check`` runs the check alone.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from streamer.messages.records import Partition, Record
 from streamer.sources.kafka.record_conversion import chunks_of
 
 LOG_APPEND_TIME, CONTROL = 0x08, 0x20
-"""Attributes that only brokers set."""
+"""Batch attributes that only brokers set."""
+
+CODEC_BITS = 0x07
+"""The attributes that are the codec."""
 
 GZIP = 1
-"""The codec that needs nothing but Python."""
+"""The codec that needs no package besides Python."""
 
 _PARTITION = TopicPartition("check", 0)
 _NOON_MS = 1_723_118_400_000
-_MOST_TAKES = 100
+_MAX_TAKES = 100
 _Row = tuple[int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 _ROWS: tuple[_Row, ...] = (
     (0, _NOON_MS, b"key", b"value", []),
@@ -42,14 +45,14 @@ _ROWS: tuple[_Row, ...] = (
 
 
 class Aborted(NamedTuple):
-    """An aborted transaction as a fetch names it."""
+    """An aborted transaction, as a fetch response lists it."""
 
     first_offset: int
     producer_id: int
 
 
-class _Said(NamedTuple):
-    """All that a parser said."""
+class _ParserOutput(NamedTuple):
+    """Everything that a parser returns for a fetch."""
 
     records: list[Record]
     position: int
@@ -62,7 +65,6 @@ def batch(
     *,
     base: int = 0,
     epoch: int = 0,
-    codec: int = 0,
     attributes: int = 0,
     producer: int | None = None,
 ) -> bytes:
@@ -74,28 +76,29 @@ def batch(
         Offset from `base`, time (ms), key, value, headers.
     base, epoch
         The batch's first offset, its leader epoch.
-    codec, attributes
-        How it is compressed; what else is set.
+    attributes
+        The compression codec, in the lowest three bits, and other attributes.
     producer
         The producer's id, for a batch of a transaction.
     """
+    codec = attributes & CODEC_BITS
     sequence = -1 if producer is None else 0
     builder = DefaultRecordBatchBuilder(
         2, codec, producer is not None, -1 if producer is None else producer, sequence, sequence, 1 << 24
     )
     for offset, time, key, value, headers in rows:
         builder.append(offset, time, key, value, headers)
-    found = bytearray(builder.build())
-    struct.pack_into(">q", found, 0, base)
-    struct.pack_into(">i", found, 12, epoch)
-    found[22] |= attributes
-    return sealed(found)
+    data = bytearray(builder.build())
+    struct.pack_into(">q", data, 0, base)
+    struct.pack_into(">i", data, 12, epoch)
+    data[22] |= attributes & ~CODEC_BITS  # the builder compresses only where that saves space
+    return with_checksum(data)
 
 
-def sealed(found: bytearray) -> bytes:
-    """A batch with the checksum that its bytes have now."""
-    struct.pack_into(">I", found, 17, calc_crc32c(memoryview(found)[21:]))
-    return bytes(found)
+def with_checksum(data: bytearray) -> bytes:
+    """A batch with its checksum recomputed."""
+    struct.pack_into(">I", data, 17, calc_crc32c(memoryview(data)[21:]))
+    return bytes(data)
 
 
 def marker(base: int, producer: int, *, commit: bool) -> bytes:
@@ -104,67 +107,73 @@ def marker(base: int, producer: int, *, commit: bool) -> bytes:
     return batch((row,), base=base, attributes=CONTROL, producer=producer)
 
 
-def why_not(parser: type) -> str | None:
-    """In which way a parser differs from kafka-python's own, None where it does not.
+def find_difference(parser: type) -> str | None:
+    """How a parser differs from kafka-python's own, None if it does not.
 
     Parameters
     ----------
     parser
-        Made and used as the fetcher does with its `PartitionRecords`.
+        A class that the fetcher could use as its `PartitionRecords`.
     """
     for data, offset, aborted in _fetches():
-        for at_once in (2, None):
+        for take_size in (2, None):
             try:
-                expected = _said(Fetcher.PartitionRecords, data, offset, aborted, at_once)
-                found = _said(parser, data, offset, aborted, at_once)
-            except Exception as error:  # noqa: BLE001 - whatever does not fit any more, there is another way
+                expected = _run(Fetcher.PartitionRecords, data, offset, aborted, take_size)
+                actual = _run(parser, data, offset, aborted, take_size)
+            except Exception as error:  # noqa: BLE001 - whatever no longer fits, kafka-python's parser is there
                 return f"{type(error).__name__}: {error}"
-            for name, wanted, got in zip(_Said._fields, expected, found, strict=True):
-                if wanted != got:
-                    return f"another parser's {name} differ: {got!r:.200} for {wanted!r:.200}"
+            for name in _ParserOutput._fields:
+                theirs, ours = getattr(expected, name), getattr(actual, name)
+                if theirs != ours:
+                    return f"parsers differ in {name}: {ours!r:.200} instead of {theirs!r:.200}"
     return None
 
 
 def _fetches() -> Iterator[tuple[bytes, int, list[Aborted]]]:
     plain = batch(base=10, epoch=3) + batch(base=20, epoch=4, attributes=LOG_APPEND_TIME)
-    packed = batch(base=30, epoch=4, codec=GZIP)
-    undone = batch(base=40, producer=7) + batch(base=50, producer=8) + marker(56, 7, commit=False)
+    compressed = batch(base=30, epoch=4, attributes=GZIP)
+    rolled_back = batch(base=40, producer=7) + batch(base=50, producer=8) + marker(56, 7, commit=False)
     done = batch(base=60, producer=7) + marker(66, 7, commit=True) + batch(base=70)
     cut_off = batch(base=80)[:-1]
-    everything = plain + packed + undone + done + cut_off
+    everything = plain + compressed + rolled_back + done + cut_off
     yield everything, 11, [Aborted(40, 7)]
     yield everything, 36, []
-    yield plain + sealed(bytearray(batch(base=30, codec=GZIP)))[:-1] + b"\xff" + batch(base=40), 10, []
-    yield plain + sealed(bytearray(batch(base=30)[:-1] + b"\xff")) + batch(base=40), 10, []
+    yield (
+        plain + with_checksum(bytearray(batch(base=30, attributes=GZIP)))[:-1] + b"\xff" + batch(base=40),
+        10,
+        [],
+    )
+    yield plain + with_checksum(bytearray(batch(base=30)[:-1] + b"\xff")) + batch(base=40), 10, []
 
 
-def _said(
-    parser: Callable[..., Any], data: bytes, offset: int, aborted: list[Aborted], at_once: int | None
-) -> _Said:
-    made = parser(
+def _run(
+    parser: Callable[..., Any], data: bytes, offset: int, aborted: list[Aborted], take_size: int | None
+) -> _ParserOutput:
+    partition_records = parser(
         offset,
         _PARTITION,
         MemoryRecords(data),
         isolation_level=IsolationLevel.READ_COMMITTED,
         aborted_transactions=aborted,
     )
-    found: list[Any] = []
+    batches: list[Any] = []
     error = ""
     try:
-        for _ in range(_MOST_TAKES):
-            if not made:
+        for _ in range(_MAX_TAKES):
+            if not partition_records:
                 break
-            found.extend(made.take(at_once))
+            batches.extend(partition_records.take(take_size))
         else:
-            raise RuntimeError("it does not come to an end")
+            raise RuntimeError("the parser does not come to an end")
     except CorruptRecordError as damaged:
         error = str(damaged)
     partition = Partition(_PARTITION.topic, "", _PARTITION.partition)
-    records = [record for chunk in chunks_of(partition, found) for record in chunk.records]
-    return _Said(records, made.next_fetch_offset, made.leader_epoch, error)
+    records = [record for chunk in chunks_of(partition, batches) for record in chunk.records]
+    position, epoch = partition_records.next_fetch_offset, partition_records.leader_epoch
+    return _ParserOutput(records, position, epoch, error)
 
 
 if __name__ == "__main__":
     from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 
-    sys.exit(why_not(RawPartitionRecords))
+    sys.exit(find_difference(RawPartitionRecords))

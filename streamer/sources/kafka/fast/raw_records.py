@@ -1,15 +1,15 @@
-"""Record batches of kafka-python's fetcher as blocks of columns, instead of an object for each record.
+"""Reads the record batches of kafka-python's fetcher as columns, instead of one object per record.
 
-The fetcher makes a parser for what a fetch brought of a partition, asks it for so many records, and follows
-by its `next_fetch_offset` where the consumer is. `RawPartitionRecords` is such a parser.
-It reads by itself only what is plain: batches of the current format, not compressed, no control records, no
-aborted transactions around, checksums that are right, and records that are as they must be. From the first
-batch on that is anything else, kafka-python's own parser goes on, batch by batch: it checks, unpacks and
-passes over as ever, and hands on each batch whole where that can be read as columns, in single records where
-not. So what is damaged is judged by kafka-python, and in its words.
+For each partition of a fetch the fetcher makes a parser, takes records from it, and tracks the consumer's
+position by its `next_fetch_offset`. `RawPartitionRecords` is such a parser. It reads only plain batches
+itself: current format, uncompressed, no control records, no aborted transactions nearby, valid checksums and
+well-formed records. From the first batch on that is anything else, kafka-python's own parser takes over,
+batch by batch: it checks, unpacks and skips as usual, and returns each batch unsplit where it can be read as
+columns, as single records where not. So damage is always judged and reported by kafka-python.
 
-Like `streamer.sources.kafka.client_internals` this is beyond what kafka-python documents; `pyproject.toml`
-bounds its version, and `streamer.sources.kafka.fast.parser_check` compares the two parsers at every start.
+Like `streamer.sources.kafka.client_internals` this relies on undocumented parts of kafka-python;
+`pyproject.toml` pins its version, and `streamer.sources.kafka.fast.parser_check` compares the two parsers at
+every start.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.sources.kafka.fast import batch_kernels as batches
-from streamer.sources.kafka.fast.batch_blocks import block_of, in_place
-from streamer.sources.kafka.fast.fetched_parts import Gathered, Piece
-from streamer.sources.kafka.fast.unpacked_batches import WholeBatches
+from streamer.sources.kafka.fast.batch_blocks import padded_view, read_block
+from streamer.sources.kafka.fast.fetched_parts import FetchPart, PartBuilder
+from streamer.sources.kafka.fast.unpacked_batches import UnsplitBatches
 
 
 class FetchedRecords:
-    """What was taken at once: blocks of records, single ones too; its length is that of all their records.
+    """The result of one `take`: blocks of records, and single ones.
 
-    The fetcher counts by the length, and collects by iterating.
+    Its length is the number of records, by which the fetcher counts; it iterates over blocks and records.
     """
 
     def __init__(self) -> None:
@@ -58,88 +58,88 @@ class FetchedRecords:
 
 
 class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python has no types
-    """What a fetch brought of one partition; takes the place of the fetcher's own `PartitionRecords`.
+    """One partition's records of a fetch; replaces the fetcher's own `PartitionRecords`.
 
     Parameters
     ----------
     fetch_offset
-        The first offset that is wanted.
+        Records before this offset are left out.
     tp
-        Which partition.
+        The partition.
     records
         The bytes, as kafka-python wraps them.
     configs
-        As of the class whose place it takes.
+        As for the class that it replaces.
     """
 
     def __init__(self, fetch_offset: int, tp: TopicPartition, records: MemoryRecords, **configs: Any) -> None:
         super().__init__(fetch_offset, tp, records, **configs)
         self._configs = {**configs, "metric_aggregator": None, "on_drain": lambda _: None}
         self._failure: Exception | None = None
-        self._piece: Piece | None = None
-        self._done = 0
-        self.record_iterator = self._pieces(memoryview(records._buffer))
+        self._part: FetchPart | None = None
+        self._done_rows = 0
+        self.record_iterator = self._parts(memoryview(records._buffer))
 
     def take(self, n: int | None = None) -> FetchedRecords:
-        """At most so many more records; none where there are no more.
+        """The next records, at most `n`; empty at the end.
 
         Raises
         ------
         Exception
-            What kafka-python's own parser raises where what comes next is damaged. All before it was taken by
-            then. Every further call raises it again.
+            What kafka-python's own parser raises for a damaged batch, once all records before it have been
+            returned. Every further call raises it again.
         """
-        taken = FetchedRecords()
-        while (n is None or len(taken) < n) and (piece := self._ahead()) is not None:
-            until = len(piece.rows) if n is None else min(len(piece.rows), self._done + n - len(taken))
-            taken.add(piece.rows[self._done : until])
-            self._pass(piece, until)
-        if self._failure is not None and not taken:
+        fetched = FetchedRecords()
+        while (n is None or len(fetched) < n) and (part := self._next_part()) is not None:
+            until = len(part.rows) if n is None else min(len(part.rows), self._done_rows + n - len(fetched))
+            fetched.add(part.rows[self._done_rows : until])
+            self._advance(part, until)
+        if self._failure is not None and not fetched:
             raise self._failure
-        return taken
+        return fetched
 
     def drain(self) -> None:
-        """Leave what is left."""
-        self._piece = None
+        """Drop the records that are left."""
+        self._part = None
         super().drain()
 
-    def _ahead(self) -> Piece | None:
-        if self._piece is None and self._failure is None and self:
+    def _next_part(self) -> FetchPart | None:
+        if self._part is None and self._failure is None and self:
             try:
-                self._piece = next(self.record_iterator, None)
-            except Exception as error:  # noqa: BLE001 - `take` raises it once all before it is taken
+                self._part = next(self.record_iterator, None)
+            except Exception as error:  # noqa: BLE001 - `take` raises it after the records before it
                 self._failure = error
             else:
-                if self._piece is None:
+                if self._part is None:
                     self.drain()
-        return self._piece
+        return self._part
 
-    def _pass(self, piece: Piece, until: int) -> None:
-        if self._done == 0:
-            self.bytes_read += piece.size
-        self.records_read += until - self._done
-        self._go_to(*piece.behind(until))
-        self._done = until
-        if until == len(piece.rows):
-            self._piece, self._done = None, 0
+    def _advance(self, part: FetchPart, until: int) -> None:
+        if self._done_rows == 0:
+            self.bytes_read += part.size
+        self.records_read += until - self._done_rows
+        self._set_position(*part.position_after(until))
+        self._done_rows = until
+        if until == len(part.rows):
+            self._part, self._done_rows = None, 0
 
-    def _go_to(self, offset: int, epoch: int) -> None:
+    def _set_position(self, offset: int, epoch: int) -> None:
         self.next_fetch_offset, self.leader_epoch = max(self.fetch_offset, offset), epoch
 
-    def _pieces(self, data: memoryview) -> Iterator[Piece]:
-        block, table = self._plain(data)
+    def _parts(self, data: memoryview) -> Iterator[FetchPart]:
+        block, table = self._read_plain(data)
         if block:
-            yield Piece(block, table)
-        if len(table):  # also where none of their records is wanted, or left
+            yield FetchPart(block, table)
+        if len(table):  # also if none of their records is left
             last = table[-1]
-            self._go_to(int(last[batches.BASE] + last[batches.SPAN]) + 1, int(last[batches.EPOCH]))
+            self._set_position(int(last[batches.BASE] + last[batches.SPAN]) + 1, int(last[batches.EPOCH]))
             data = data[last[batches.END] :]
         if len(data):
-            yield from self._one_by_one(data)
+            yield from self._read_rest(data)
 
-    def _plain(self, data: memoryview) -> tuple[RecordBlock, NDArray[np.int64]]:
-        """What the response begins with and can be read at once, and the table of its batches."""
-        arena = in_place(data)
+    def _read_plain(self, data: memoryview) -> tuple[RecordBlock, NDArray[np.int64]]:
+        """The plain batches that the data begins with, as one block, and their table."""
+        arena = padded_view(data)
         table = np.empty((len(data) // batches.HEADER_SIZE, batches.COLUMNS), np.int64)
         aborted = self.isolation_level == IsolationLevel.READ_COMMITTED and bool(self.aborted_transactions)
         table = table[: batches.scan(arena[:-PADDING], aborted, table)]
@@ -149,24 +149,24 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
                 if calc_crc32c(data[at + batches.CRC_FROM : end]) != crc:
                     table = table[:number]
                     break
-        block, count = block_of(arena, table, self.fetch_offset)
+        block, count = read_block(arena, table, self.fetch_offset)
         return block, table[:count]
 
-    def _one_by_one(self, data: memoryview) -> Iterator[Piece]:
-        """The rest, as kafka-python's own parser has it."""
+    def _read_rest(self, data: memoryview) -> Iterator[FetchPart]:
+        """The rest, through kafka-python's own parser."""
         inner = Fetcher.PartitionRecords(
-            self.fetch_offset, self.topic_partition, WholeBatches(data), **self._configs
+            self.fetch_offset, self.topic_partition, UnsplitBatches(data), **self._configs
         )
         inner.next_fetch_offset, inner.leader_epoch = self.next_fetch_offset, self.leader_epoch
-        gathered = Gathered(self.fetch_offset)
+        builder = PartBuilder(self.fetch_offset)
         try:
-            for one in inner.record_iterator:
-                if not gathered.takes(one):
-                    yield from gathered.give()
-                gathered.add(one)
+            for record in inner.record_iterator:
+                if not builder.accepts(record):
+                    yield from builder.flush()
+                builder.add(record)
         except Exception:
-            yield from gathered.give()
-            self._go_to(inner.next_fetch_offset, inner.leader_epoch)
+            yield from builder.flush()
+            self._set_position(inner.next_fetch_offset, inner.leader_epoch)
             raise
-        yield from gathered.give()
-        self._go_to(inner.next_fetch_offset, inner.leader_epoch)
+        yield from builder.flush()
+        self._set_position(inner.next_fetch_offset, inner.leader_epoch)

@@ -1,4 +1,4 @@
-"""In which way Kafka is read: what is faster, where it says the same as kafka-python itself."""
+"""Chooses how Kafka is read: the fastest way that gives the same records as kafka-python itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from streamer.sources.kafka.client_internals import Network
-from streamer.sources.kafka.fast import frames_check as kafka_frames_check
-from streamer.sources.kafka.fast import parser_check as kafka_raw_check
+from streamer.sources.kafka.fast import frames_check, parser_check
 from streamer.sources.kafka.fast.frames import FrameNetwork
 
 _log = structlog.get_logger(__name__)
@@ -16,37 +15,37 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReadPath:
-    """A way to read.
+    """How records are fetched and parsed.
 
     Parameters
     ----------
     raw
         Whether record batches are read as columns.
     network
-        What connections are made by.
+        The network client that makes the connections.
     """
 
     raw: bool
     network: type[Network]
 
 
-def reading_with(parser: type) -> ReadPath:
-    """The fastest way that is right, with a warning where a faster one is not.
+def fastest_read_path(parser: type) -> ReadPath:
+    """The fastest path that passes its check; logs a warning about each that fails.
 
     Parameters
     ----------
     parser
         Reads record batches as columns.
     """
-    reason = kafka_raw_check.why_not(parser)
+    reason = parser_check.find_difference(parser)
     if reason is not None:
         _log.warning("record batches are read record by record, which is slower", reason=reason)
-        return ONE_BY_ONE
-    reason = kafka_frames_check.why_not()
+        return RECORD_BY_RECORD
+    reason = frames_check.find_difference()
     if reason is not None:
         _log.warning("responses are copied once more, which is slower", reason=reason)
     return ReadPath(True, Network if reason else FrameNetwork)
 
 
-ONE_BY_ONE = ReadPath(False, Network)
-"""As kafka-python itself does it."""
+RECORD_BY_RECORD = ReadPath(False, Network)
+"""kafka-python's own way."""

@@ -1,4 +1,4 @@
-"""Record batches that kafka-python's own parser passes on whole, after it has checked and unpacked them."""
+"""Record batches that kafka-python's parser checks and unpacks, but hands over without splitting them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch
 
 from streamer.sources.kafka.fast import batch_kernels as batches
-from streamer.sources.kafka.fast.batch_blocks import regular
+from streamer.sources.kafka.fast.batch_blocks import is_readable
 
 
-class WholeBatches(MemoryRecords):  # type: ignore[misc]
-    """Batches whose iteration gives one thing for all records, where these can be read as columns."""
+class UnsplitBatches(MemoryRecords):  # type: ignore[misc]
+    """Batches that iterate as a single `UnpackedBatch` where their records can be read as columns."""
 
     def next_batch(self) -> Any:
         batch = super().next_batch()
         if type(batch) is DefaultRecordBatch and batch.magic == 2:
-            batch.__class__ = _UnpackedBatch
+            batch.__class__ = _UnsplitBatch
         return batch
 
 
-class _UnpackedBatch(DefaultRecordBatch):  # type: ignore[misc]
+class _UnsplitBatch(DefaultRecordBatch):  # type: ignore[misc]
     __slots__ = ()
 
     def __iter__(self) -> Iterator[Any]:
         self._maybe_uncompress()
-        whole = WholeBatch(self, memoryview(self._buffer)[self._pos :])
-        return iter((whole,)) if whole.regular else super().__iter__()
+        unpacked = UnpackedBatch(self, memoryview(self._buffer)[self._pos :])
+        return iter((unpacked,)) if unpacked.is_readable else super().__iter__()
 
 
-class WholeBatch:
-    """A batch's unpacked records in the place of a record, and of its value: what the parser asks of them."""
+class UnpackedBatch:
+    """A batch's unpacked records, posing as a record and as its value; has what the parser reads of both."""
 
     key = None
     headers = ()
@@ -55,14 +55,14 @@ class WholeBatch:
         row[0, batches.MAX_MS] = batch.max_timestamp
         row[0, batches.COUNT] = batch.records_count
         self.row = row
-        self.regular = batch.records_count > 0 and regular(data, row)
+        self.is_readable = batch.records_count > 0 and is_readable(data, row)
 
     @property
-    def value(self) -> WholeBatch:
+    def value(self) -> UnpackedBatch:
         return self
 
     def __len__(self) -> int:
         return self.size_in_bytes
 
     def validate_crc(self) -> bool:
-        return True  # the batch's was
+        return True  # the batch's checksum was validated

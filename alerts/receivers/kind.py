@@ -1,0 +1,58 @@
+"""What registers a receiver: its key in the configuration, its settings, and how to build one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from alerts.clock import Clock
+from alerts.receivers.receiver import Receiver
+from alerts.secrets import Resolve
+
+USUAL_CAP = 20
+"""Messages a minute unless `cap` says otherwise: more than a person reads, fewer than Slack refuses."""
+
+
+class KindSettings(BaseModel):
+    """Base of a receiver's settings: unknown keys are refused, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Build = Callable[[str, Any, Resolve, Clock], Receiver]
+"""Builds a receiver from its name, settings, a function that gives a secret's value, and the clock.
+
+Raises `SecretError` or `ReceiverError` where the receiver could not work. Libraries that only this receiver
+needs are imported here rather than at the top of the file: every command loads every receiver's settings.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverKind:
+    """One kind of receiver, as its file registers it under the name `RECEIVER`.
+
+    Parameters
+    ----------
+    name
+        The key in the configuration (``slack``), and the name of its file.
+    settings
+        What stands under that key.
+    build
+        Makes a receiver of them.
+    usual_cap
+        Messages a minute where the configuration sets no `cap`; None for no limit.
+
+    Examples
+    --------
+    >>> from alerts.receivers.file import RECEIVER
+    >>> RECEIVER.name, RECEIVER.usual_cap
+    ('file', None)
+    """
+
+    name: str
+    settings: type[KindSettings]
+    build: Build
+    usual_cap: int | None = USUAL_CAP

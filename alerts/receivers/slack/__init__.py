@@ -1,0 +1,24 @@
+"""Slack: through a bot token (`bot`), or through an incoming webhook (`incoming_webhook`)."""
+
+from __future__ import annotations
+
+from alerts.clock import Clock
+from alerts.receivers.kind import ReceiverKind
+from alerts.receivers.receiver import Receiver
+from alerts.receivers.slack.slack_settings import SlackSettings
+from alerts.secrets import Resolve
+
+__all__ = ["RECEIVER", "SlackSettings"]
+
+
+def _build(name: str, settings: SlackSettings, resolve: Resolve, clock: Clock) -> Receiver:
+    if settings.incoming_webhook is None:
+        from alerts.receivers.slack.bot import bot_receiver
+
+        return bot_receiver(name, settings, resolve, clock)
+    from alerts.receivers.slack.incoming_webhook import incoming_webhook_receiver
+
+    return incoming_webhook_receiver(name, settings, resolve, clock)
+
+
+RECEIVER = ReceiverKind("slack", SlackSettings, _build)

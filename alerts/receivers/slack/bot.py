@@ -1,0 +1,205 @@
+"""Slack through a bot token: one message an episode, edited on each transition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import structlog
+from slack_sdk import WebClient
+
+from alerts.clock import Clock
+from alerts.receivers.body import read_body
+from alerts.receivers.receiver import Delivery, PermanentError
+from alerts.receivers.slack.answers import quiet_logger, translated
+from alerts.receivers.slack.message import SlackMessage, message, metadata, reply
+from alerts.receivers.slack.slack_settings import SlackSettings
+from alerts.secrets import Resolve, SecretError
+
+log = structlog.get_logger(__name__)
+
+POST, EDIT, REPLY = "post", "edit", "reply"
+
+_CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{8,}")
+_PAGE = 200  # messages or channels a page, as Slack recommends at most
+_PAGES = 10  # most that a search reads; a message it has not found by then counts as not posted
+_CLOCK_MARGIN_S = 600.0  # allowed difference between this machine's clock and Slack's
+_NOT_EDITABLE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message"})
+
+
+class SlackReceiver:
+    """Posts the first transition of an episode, edits that message on later ones, replies on resolve.
+
+    A message that may have been posted before (a timeout, a crash) is searched for by its metadata, and
+    posted again only where it is not found. Where the token may not read the channel it is posted again,
+    and may appear twice.
+
+    Parameters
+    ----------
+    client
+        Slack's Web API, without retry handlers: the sender retries.
+    channel
+        Name or id.
+    clock
+        Wall-clock time.
+    """
+
+    def __init__(self, client: WebClient, channel: str, clock: Clock) -> None:
+        self._client = client
+        self._channel = channel
+        self._clock = clock
+        self._id = channel if _CHANNEL_ID.fullmatch(channel) else None
+
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        """Do the remaining steps: ``post``, or ``edit`` and on resolve ``reply``.
+
+        Raises
+        ------
+        RetryableError
+            On 429 (with Slack's Retry-After), 5xx, temporary errors, and where no answer comes.
+        PermanentError
+            On any other error; the reason is Slack's name for it.
+        """
+        posts = [steps[POST] for steps in delivery.earlier if POST in steps]
+        if POST in delivery.steps:
+            return
+        if not posts or not self._edited(delivery, posts[-1], record):
+            self._post(delivery, record)
+        elif read_body(delivery).transition == "resolved" and REPLY not in delivery.steps:
+            self._reply(delivery, posts[-1], record)
+
+    def _post(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        place = self._posted_before(delivery) if delivery.in_doubt else None
+        if place is None:
+            place = self._send(message(delivery), metadata(delivery, POST))
+        record(POST, place)
+
+    def _edited(self, delivery: Delivery, place: str, record: Callable[[str, str], None]) -> bool:
+        """Update the message; False where it can no longer be edited (somebody deleted it)."""
+        if EDIT in delivery.steps:
+            return True
+        channel, _, ts = place.partition(":")
+        edited = message(delivery)
+        try:
+            self._call("chat_update", channel=channel, ts=ts, text=edited.text, blocks=list(edited.blocks))
+        except PermanentError as error:
+            if str(error) not in _NOT_EDITABLE:
+                raise
+            log.info("message gone, posting anew", delivery=delivery.key, reason=str(error))
+            return False
+        record(EDIT, place)
+        return True
+
+    def _reply(self, delivery: Delivery, place: str, record: Callable[[str, str], None]) -> None:
+        answer = self._replied_before(delivery, place) if delivery.in_doubt else None
+        if answer is None:
+            _, _, ts = place.partition(":")
+            answer = self._send(reply(delivery), metadata(delivery, REPLY), thread_ts=ts)
+        record(REPLY, answer)
+
+    def _send(self, text: SlackMessage, carried: Mapping[str, Any], **more: str) -> str:
+        answer = self._call(
+            "chat_postMessage",
+            channel=self._id or self._channel,
+            text=text.text,
+            blocks=list(text.blocks),
+            metadata=dict(carried),
+            unfurl_links=False,
+            unfurl_media=False,
+            **more,
+        )
+        self._id = str(answer["channel"])
+        return f"{self._id}:{answer['ts']}"
+
+    def _posted_before(self, delivery: Delivery) -> str | None:
+        try:
+            channel = self._id or self._look_up_channel()
+            if channel is None:
+                log.warning("channel not found, posting again", receiver=delivery.receiver)
+                return None
+            oldest = f"{max(delivery.created_at - _CLOCK_MARGIN_S, 0.0):.6f}"
+            posted = self._pages("conversations_history", "messages", channel=channel, oldest=oldest)
+            return _place(channel, posted, metadata(delivery, POST))
+        except PermanentError as error:
+            _cannot_search(delivery, error)
+            return None
+
+    def _replied_before(self, delivery: Delivery, place: str) -> str | None:
+        channel, _, ts = place.partition(":")
+        try:
+            replies = self._pages("conversations_replies", "messages", channel=channel, ts=ts)
+            return _place(channel, replies, metadata(delivery, REPLY))
+        except PermanentError as error:
+            _cannot_search(delivery, error)
+            return None
+
+    def _look_up_channel(self) -> str | None:
+        name = self._channel.removeprefix("#")
+        refused: PermanentError | None = None
+        for kind in ("public_channel", "private_channel"):  # each needs its own scope
+            try:
+                for channel in self._pages("users_conversations", "channels", types=kind):
+                    if channel.get("name") == name:
+                        self._id = str(channel["id"])
+                        return self._id
+            except PermanentError as error:
+                refused = error
+        if refused is not None:
+            raise refused
+        return None
+
+    def _pages(self, method: str, items: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
+        if items == "messages":
+            arguments["include_all_metadata"] = True
+        for _ in range(_PAGES):
+            answer = self._call(method, limit=_PAGE, **arguments)
+            yield from answer[items]
+            arguments["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not arguments["cursor"]:
+                return
+
+    def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        with translated(self._clock.now):
+            answer: Mapping[str, Any] = getattr(self._client, method)(**arguments).data
+        return answer
+
+
+def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Clock) -> SlackReceiver:
+    """Build the receiver for a bot token.
+
+    Raises
+    ------
+    SecretError
+        When the token is missing, or cannot be sent as a header.
+    """
+    assert settings.token is not None  # noqa: S101 - held by the settings' validator
+    assert settings.channel is not None  # noqa: S101 - likewise
+    token = resolve(settings.token)
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise SecretError(
+            f"the token of Slack receiver {name} is not a token: it holds spaces or odd characters"
+        )
+    client = WebClient(
+        token=token,
+        base_url=settings.api_url,
+        timeout=settings.timeout_s,
+        retry_handlers=[],
+        logger=quiet_logger(),
+    )
+    client.proxy = settings.proxy  # else the client would use the environment's proxy for any host
+    return SlackReceiver(client, settings.channel, clock)
+
+
+def _place(channel: str, messages: Iterator[Mapping[str, Any]], wanted: Mapping[str, Any]) -> str | None:
+    for posted in messages:
+        carried = posted.get("metadata") or {}
+        if carried.get("event_type") != wanted["event_type"]:
+            continue
+        if carried.get("event_payload") == wanted["event_payload"]:
+            return f"{channel}:{posted['ts']}"
+    return None
+
+
+def _cannot_search(delivery: Delivery, error: PermanentError) -> None:
+    log.warning("cannot look for an earlier post, posting again", delivery=delivery.key, reason=str(error))

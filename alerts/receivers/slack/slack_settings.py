@@ -1,0 +1,49 @@
+"""Settings of a Slack receiver."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from alerts.receivers.http import HttpSettings, HttpUrl
+from alerts.secrets import Secret
+
+SLACK_API = "https://slack.com/api/"
+
+
+class SlackSettings(HttpSettings):
+    """A Slack channel, through a bot token or through an incoming webhook.
+
+    With a token an episode is one message that is edited, with a reply in its thread on resolve, and
+    after a crash the channel is searched before anything is posted again. An incoming webhook gives
+    nothing back to edit or to search: each transition is a message, and one may repeat after a crash.
+
+    Parameters
+    ----------
+    channel
+        Name (``#desk``) or id (``C0123456789``); with `token` only. An id saves the look-up of the name.
+    token
+        A bot token (``xoxb-...``) with `chat:write`, and for the search after a crash
+        `channels:history` and `channels:read` (`groups:...` for private channels).
+    incoming_webhook
+        The whole address of an incoming webhook, which is a secret.
+    api_url
+        Slack's Web API, or a server that speaks it.
+    timeout
+        How long to wait for an answer.
+    proxy
+        An HTTP proxy; without it the environment's proxy settings apply.
+    """
+
+    channel: str | None = Field(default=None, min_length=1)
+    token: Secret | None = None
+    incoming_webhook: Secret | None = None
+    api_url: HttpUrl = SLACK_API
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SlackSettings:
+        if self.incoming_webhook is not None:
+            if self.token is not None or self.channel is not None:
+                raise ValueError("give either channel and token, or incoming_webhook")
+        elif self.token is None or self.channel is None:
+            raise ValueError("give channel and token, or incoming_webhook")
+        return self

@@ -1,0 +1,52 @@
+"""Alerts about the service itself; no part of the fold, so their ids are their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+from alerts.alert import Alert, AlertRule, Observation
+from alerts.severity import Severity
+
+SERVICE_ORIGIN: Final = "service"
+DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
+DELIVERY_SUMMARY, HEARTBEAT = "delivery_summary", "heartbeat"
+SERVICE_RULES: Final = (DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP, DELIVERY_SUMMARY, HEARTBEAT)
+"""The rule names of all alerts about the service."""
+
+_ID_HEX_DIGITS = 32
+_VERSION = "1"  # of what these alerts say
+
+
+def service_alert(
+    rule: str,
+    identity: tuple[str | int | float, ...],
+    severity: Severity,
+    seen: Observation,
+    config_hash: str = "",
+) -> Alert:
+    """An alert about the service; it fires once, and nothing resolves it.
+
+    Parameters
+    ----------
+    rule
+        One of `SERVICE_RULES`.
+    identity
+        What distinguishes it from all others of the rule: the same identity gives the same id.
+    severity
+        How much it matters.
+    seen
+        When and where, and in which words.
+    config_hash
+        The configuration that runs.
+
+    Examples
+    --------
+    >>> seen = Observation(ts_event_ns=0, source={}, text="at work")
+    >>> service_alert("heartbeat", (1,), "info", seen).id
+    '7fc446356deb2fe620784be1150ef806'
+    """
+    name = json.dumps([SERVICE_ORIGIN, rule, *identity])
+    alert_id = hashlib.sha256(name.encode()).hexdigest()[:_ID_HEX_DIGITS]
+    return Alert.about_service(alert_id, AlertRule(rule, _VERSION, severity, config_hash), seen)

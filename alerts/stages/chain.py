@@ -1,0 +1,56 @@
+"""Stages in their order: the first that does not pass decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alerts.stages.stage import AlertTransition, Joined, Pass, Phase, Stage, Verdict
+from alerts.stages.view import StageView
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the stages say of one transition at one receiver.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage that decided; the last one where all pass, empty where there is none.
+    verdict
+        What it said.
+    """
+
+    stage: str
+    verdict: Verdict
+
+
+class StageChain:
+    """All stages, in the order in which alerts pass them.
+
+    Parameters
+    ----------
+    stages
+        In that order, those of both phases.
+    """
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self._stages = tuple(stages)
+
+    def judge(
+        self, phase: Phase, transition: AlertTransition, receiver: str, now: float, view: StageView
+    ) -> Judgement:
+        """Ask the stages of one phase; see `Stage.judge` for the other arguments."""
+        judgement = Judgement("", Pass("no stage runs here"))
+        for stage in self._stages:
+            if stage.phase != phase:
+                continue
+            judgement = Judgement(stage.name, stage.judge(transition, receiver, now, view))
+            if not isinstance(judgement.verdict, Pass):
+                break
+        return judgement
+
+    def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
+        """What the first stage that joins deliveries gives; see `Stage.join`."""
+        joined = (stage.join(receiver, now, view) for stage in self._stages)
+        return next((each for each in joined if each is not None), None)

@@ -1,0 +1,60 @@
+"""Every stage, in the order in which alerts pass them. A new stage is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from alerts.stages.cap import MINUTE_S, CapStage
+from alerts.stages.chain import StageChain
+from alerts.stages.route import Router, RouteStage
+from alerts.stages.silence import SilenceStage
+from alerts.stages.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageSettings:
+    """What stages take from the configuration.
+
+    Parameters
+    ----------
+    router
+        Who gets what.
+    caps
+        Messages a minute by receiver; one that is not named has no cap.
+    cap_window_s
+        What a cap counts messages in; tests shorten it.
+    """
+
+    router: Router
+    caps: Mapping[str, int | None] = field(default_factory=dict)
+    cap_window_s: float = MINUTE_S
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredStage:
+    """A stage and how it is made.
+
+    Parameters
+    ----------
+    name
+        The same as the stage's own.
+    build
+        Makes it.
+    """
+
+    name: str
+    build: Callable[[StageSettings], Stage]
+
+
+STAGES: Final = (
+    RegisteredStage("route", lambda settings: RouteStage(settings.router)),
+    RegisteredStage("silence", lambda _: SilenceStage()),
+    RegisteredStage("cap", lambda settings: CapStage(settings.caps, settings.cap_window_s)),
+)
+
+
+def build_stages(settings: StageSettings) -> StageChain:
+    """All registered stages, in their order."""
+    return StageChain(each.build(settings) for each in STAGES)

@@ -1,0 +1,74 @@
+"""One delivery over several attempts."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+
+import structlog
+
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
+from streamer.store.deliveries import StoreDeliveries
+
+log = structlog.get_logger(__name__)
+
+
+def plain_traceback() -> str:
+    """The traceback of the current error, as text.
+
+    Logged instead of the error itself: log renderers that show local variables would show tokens.
+    """
+    return traceback.format_exc()
+
+
+class Attempt:
+    """One delivery over its attempts; each knows what the earlier ones did.
+
+    Parameters
+    ----------
+    receiver
+        Where it goes.
+    store
+        Where its steps are kept.
+    delivery
+        As it was claimed.
+    """
+
+    def __init__(self, receiver: Receiver, store: StoreDeliveries, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.messages = 0
+        """How many messages reached the receiver, or may have."""
+        self._receiver = receiver
+        self._store = store
+        self._unrecorded = False
+
+    def make(self) -> None:
+        """Try once more.
+
+        Raises
+        ------
+        RetryableError, PermanentError
+            As the receiver says. A bug in the receiver counts as permanent; errors of the store pass through.
+        """
+        try:
+            self._receiver.deliver(self.delivery, self._record)
+            self.messages += 1
+        except RetryableError as error:
+            if error.in_doubt:
+                self.messages += 1
+                self.delivery = replace(self.delivery, in_doubt=True)
+            raise
+        except PermanentError:
+            raise
+        except Exception as error:
+            if self._unrecorded:
+                raise
+            # a bug in a receiver must neither end the thread nor be retried for ever
+            log.error("receiver failed", delivery=self.delivery.key, traceback=plain_traceback())  # noqa: TRY400
+            raise PermanentError(f"internal_{type(error).__name__}") from error
+
+    def _record(self, step: str, result: str) -> None:
+        self._unrecorded = True  # an error from here on is the store's, not the receiver's
+        self._store.record_step(self.delivery, step, result)
+        self._unrecorded = False
+        self.delivery = replace(self.delivery, steps={**self.delivery.steps, step: result})

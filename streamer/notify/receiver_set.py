@@ -1,0 +1,28 @@
+"""The receivers and stages of one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alerts.receivers.receiver import Receiver
+from alerts.stages.chain import StageChain
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSet:
+    """The receivers and stages of one configuration.
+
+    Parameters
+    ----------
+    names
+        All receivers, in the order of the configuration.
+    built
+        Those that are new or whose settings changed; on a reload the others go on as they are.
+    stages
+        Decide who gets what, and when.
+    """
+
+    names: tuple[str, ...]
+    built: Mapping[str, Receiver]
+    stages: StageChain

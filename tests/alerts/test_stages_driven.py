@@ -1,0 +1,160 @@
+"""Stages of one's own, driven over a real outbox: what they say is kept, and nothing else decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from fakes.alert_bodies import commit
+from fakes.delivering import KEY, QUICK
+from fakes.slack import FakeSlack
+
+from alerts.receivers.registry import ReceiverSettings, build_receiver
+from alerts.stages.chain import StageChain
+from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Phase, Stage, Stop, Verdict
+from alerts.stages.view import StageView
+from streamer.notify.clock import SystemClock
+from streamer.notify.notifier import Notifier
+from streamer.notify.receiver_set import ReceiverSet
+from streamer.notify.sender import SenderContext
+from streamer.store.database import Database, open_store
+from streamer.store.queries import explain
+
+HELD_S = 0.7
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    store = open_store(str(tmp_path / "tapewatch.db"))
+    yield store
+    store.close()
+
+
+@dataclass
+class Rule(Stage):
+    """Says what it is given to say of one episode, and passes the others."""
+
+    episode: str
+    verdict: Callable[[float, AlertTransition], Verdict]
+    when: Phase
+    name: ClassVar[str] = "rule"
+
+    def __post_init__(self) -> None:
+        self.phase = self.when  # type: ignore[misc]
+
+    def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:
+        return self.verdict(now, transition) if transition.alert_id == self.episode else Pass("another one")
+
+
+@pytest.fixture
+def start(database: Database, slack_server: FakeSlack) -> Iterator[Callable[..., Notifier]]:
+    started: list[Notifier] = []
+
+    def begin(*stages: Stage) -> Notifier:
+        settings = {"webhook": {"url": slack_server.webhook_url("ops"), "secret": {"env": "KEY"}}}
+        clock = SystemClock()
+        ops = build_receiver("ops", ReceiverSettings.model_validate(settings), lambda _: KEY, clock)
+        known = ReceiverSet(("ops",), {"ops": ops}, StageChain(stages))
+        running = Notifier(known, SenderContext(database, clock, QUICK))
+        running.start()
+        started.append(running)
+        return running
+
+    yield begin
+    for running in started:
+        running.stop(0.0)
+
+
+def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def arrived(server: FakeSlack) -> list[str]:
+    return [received.headers["webhook-id"] for received in server.of("webhook/ops")]
+
+
+def delivery(database: Database, alert_id: str, number: int = 0) -> Any:
+    (row,) = explain(database, alert_id)[number].deliveries
+    return row
+
+
+def test_without_stages_everything_goes_everywhere(
+    database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
+) -> None:
+    commit(database, ("a", 0), ("b", 0))
+    until(start().idle)
+    assert arrived(slack_server) == ["a-0", "b-0"]
+
+
+def test_one_that_is_held_goes_out_at_its_time_and_holds_no_other_episode(
+    database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
+) -> None:
+    release_at = time.time() + HELD_S
+
+    def later(now: float, _: AlertTransition) -> Verdict:
+        return HoldUntil("not yet", release_at) if now < release_at else Pass("it is time")
+
+    commit(database, ("a", 0), ("a", 1), ("b", 0))
+    running = start(Rule("a", later, "claim"))
+    until(lambda: arrived(slack_server) == ["b-0"])
+    assert delivery(database, "a")["held_by"] == "rule: not yet"
+    assert delivery(database, "a")["state"] == "pending"
+    until(running.idle)
+    assert time.time() >= release_at
+    assert arrived(slack_server) == ["b-0", "a-0", "a-1"]
+    assert delivery(database, "a")["held_by"] is None
+
+
+def test_one_that_is_stopped_at_its_claim_is_kept_with_the_reason_and_holds_nothing_up(
+    database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
+) -> None:
+    def first_only(_: float, transition: AlertTransition) -> Verdict:
+        return Pass("a later one") if transition.number else Stop("not this one", "muted")
+
+    commit(database, ("a", 0), ("a", 1), ("b", 0))
+    until(start(Rule("a", first_only, "claim")).idle)
+    assert sorted(arrived(slack_server)) == ["a-1", "b-0"]
+    row = delivery(database, "a")
+    assert (row["state"], row["held_by"], row["attempts"]) == ("muted", "not this one", 0)
+
+
+def test_one_that_is_stopped_at_routing_is_never_asked_about_again(
+    database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
+) -> None:
+    asked: list[str] = []
+
+    def never(_: float, transition: AlertTransition) -> Verdict:
+        asked.append(transition.alert_id)
+        return Stop("no", None)
+
+    def unreachable(_: float, transition: AlertTransition) -> Verdict:
+        raise AssertionError(f"{transition.alert_id} was stopped before")
+
+    commit(database, ("a", 0), ("b", 0))
+    until(start(Rule("a", never, "routing"), Rule("a", unreachable, "claim")).idle)
+    assert arrived(slack_server) == ["b-0"]
+    assert asked == ["a"]
+    assert explain(database, "a")[0].deliveries == ()
+
+
+def test_a_receiver_that_is_held_as_a_whole_gets_nothing_before(
+    database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
+) -> None:
+    release_at = time.time() + HELD_S
+
+    def everything(now: float, _: AlertTransition) -> Verdict:
+        return HoldUntil("quiet", release_at, everything=True) if now < release_at else Pass("it is time")
+
+    commit(database, ("a", 0), ("b", 0))
+    running = start(Rule("a", everything, "claim"))
+    until(lambda: delivery(database, "a")["held_by"] == "rule: quiet")
+    assert arrived(slack_server) == []
+    until(running.idle)
+    assert arrived(slack_server) == ["a-0", "b-0"]

@@ -1,0 +1,210 @@
+"""What every calibrator keeps to, however it finds out how rare a score is.
+
+A check takes what makes a calibrator. A new one needs nothing here.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from detectors.calibration import LONGEST_OF_WATCHED, LONGEST_S
+from detectors.slot_arrays import StateMismatchError
+
+S = 1_000_000_000
+START = 1_700_000_000 * S
+PARTS = ("probability", "seconds")
+
+
+def stream(n, slots=3, seed=1, digits=None, missing=0.02):
+    chance = np.random.default_rng(seed)
+    slot = chance.integers(0, slots, n).astype(np.int32)
+    score = chance.standard_t(3, n) * (1 + slot)
+    score = score if digits is None else np.round(score, digits)
+    score[chance.random(n) < missing] = np.nan
+    clock = START + np.cumsum(chance.exponential(5 * S, n)).astype(np.int64)
+    return slot, clock, np.arange(n, dtype=np.int64) // 2, (np.arange(n) % 2).astype(np.int16), score
+
+
+def fresh(make, slots=3):
+    calibrator = make()
+    calibrator.grow(slots)
+    return calibrator
+
+
+def fed(calibrator, columns, edges):
+    parts = [calibrator.step(*(column[a:b] for column in columns)) for a, b in itertools.pairwise(edges)]
+    return tuple(np.concatenate([getattr(part, what) for part in parts]) for what in PARTS)
+
+
+def one(score, clock=None):
+    n = len(score)
+    at = START + np.arange(n, dtype=np.int64) * 15 * S if clock is None else clock
+    nothing = np.zeros(n, np.int16)
+    return np.zeros(n, np.int32), at, np.arange(n, dtype=np.int64), nothing, np.asarray(score, np.float64)
+
+
+def same(a, b):
+    return set(a) == set(b) and all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def check_no_cut_changes_a_bit(make):
+    @settings(deadline=None, max_examples=20, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+    @given(st.integers(0, 1000), st.sampled_from([None, 0]), st.lists(st.integers(1, 900), max_size=9))
+    def holds(seed, digits, cuts):
+        cut_into(make, seed, digits, cuts)
+
+    holds()
+
+
+def cut_into(make, seed, digits, cuts):
+    columns = stream(3_000, seed=seed, digits=digits)
+    edges = [0, *np.minimum(np.cumsum(cuts, dtype=int), 3_000).tolist(), 3_000]
+    whole, cut = fresh(make), fresh(make)
+    expected, found = fed(whole, columns, [0, 3_000]), fed(cut, columns, edges)
+    assert [part.tobytes() for part in expected] == [part.tobytes() for part in found]
+    assert same(whole.state(), cut.state())
+
+
+def check_it_goes_on_from_its_state(make):
+    columns = stream(5_000)
+    first, rest = [c[:2_500] for c in columns], [c[2_500:] for c in columns]
+    original = fresh(make)
+    original.step(*first)
+    kept = original.state()
+    before = {name: array.copy() for name, array in kept.items()}
+    copy = make()
+    copy.restore(kept)
+    expected = original.step(*rest)
+    assert same(kept, before), "a state is a copy"
+    assert copy.step(*rest).seconds.tobytes() == expected.seconds.tobytes()
+    assert same(copy.state(), original.state())
+    assert copy.ready() == 3
+    with pytest.raises(StateMismatchError):
+        copy.restore({})
+
+
+def check_a_score_is_judged_before_it_is_learnt(make):
+    columns = stream(4_000, missing=0)
+    other = [column.copy() for column in columns]
+    other[4][3_000:] = 1e9
+    a, b = fresh(make).step(*columns), fresh(make).step(*other)
+    assert a.seconds[:3_000].tobytes() == b.seconds[:3_000].tobytes()
+
+
+def check_what_is_missing_leaves_no_trace(make):
+    columns = stream(3_000, missing=0)
+    holes = [column.copy() for column in stream(3_000, missing=0)]
+    holes[4][::3] = np.tile([np.nan, np.inf, -np.inf, np.nan], 250)
+    kept = np.arange(3_000) % 3 > 0
+    a, b = fresh(make).step(*holes), fresh(make).step(*(column[kept] for column in columns))
+    assert np.isnan(a.seconds[~kept]).all()
+    assert a.seconds[kept].tobytes() == b.seconds.tobytes()
+
+
+def check_unknown_instruments_change_nothing_for_those_there(make):
+    columns = stream(3_000)
+    few, many = fresh(make), fresh(make)
+    many.grow(50)
+    assert few.step(*columns).seconds.tobytes() == many.step(*columns).seconds.tobytes()
+    assert (few.ready(), many.ready()) == (3, 3)
+
+
+def check_it_warms_up_then_is_never_missing_and_never_out_of_its_range(make):
+    n = 20_000
+    columns = one(np.random.default_rng(3).standard_normal(n))
+    found = fresh(make, 1).step(*columns)
+    assert len(found.seconds) == len(found.probability) == n
+    warming = np.isnan(found.seconds)
+    assert warming[: warming.sum()].all()
+    assert 64 <= warming.sum() <= 1_000
+    assert (np.isnan(found.probability) == warming).all()
+    seconds, chance = found.seconds[~warming], found.probability[~warming]
+    assert seconds.min() == 0.0
+    assert seconds.max() <= LONGEST_S
+    watched = (columns[1][~warming] - START) / S
+    assert (seconds <= LONGEST_OF_WATCHED * watched).all()
+    assert chance.min() > 0.0
+    assert chance.max() == 1.0
+
+
+def check_the_higher_the_rarer(make):
+    history = np.random.default_rng(4).standard_normal(30_000)
+    rarities = []
+    for last in (0.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 9.0, 1e9, 1e308):
+        found = fresh(make, 1).step(*one(np.append(history, last)))
+        rarities.append(found.seconds[-1])
+    assert rarities[0] == 0.0
+    assert rarities == sorted(rarities)
+    assert 600 < rarities[4] < 86_400, "once in 740 scores of 15 s: some three hours"
+    assert rarities[-1] > 86_400
+
+
+CONSTANT = (np.full(2_000, 0.3), np.zeros(2_000), np.full(2_000, 1e308))
+
+
+def check_a_constant_is_common_and_its_first_change_bounded(make):
+    for score in CONSTANT:
+        constant(make, score)
+
+
+def constant(make, score):
+    calibrator = fresh(make, 1)
+    found = calibrator.step(*one(score))
+    assert set(found.seconds[~np.isnan(found.seconds)]) == {0.0}
+    jump = calibrator.step(*one([-1e308, 1e308, 5.0, 0.3], START + np.arange(4) * S + 2_000 * 15 * S))
+    assert np.isfinite(jump.seconds).all()
+    assert jump.seconds.max() <= LONGEST_S
+    assert all(np.isfinite(array).all() for array in calibrator.state().values())
+
+
+def check_scores_all_at_one_moment_do_no_harm(make):
+    n = 3_000
+    found = fresh(make, 1).step(*one(np.random.default_rng(5).standard_normal(n), np.full(n, START)))
+    assert np.isfinite(found.seconds[-2_000:]).all()
+
+
+def check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour(make):
+    columns = stream(3_000, missing=0.0)
+    slot, clock = columns[:2]
+    clock[2_000:] += 9 * 3_600 * S
+    calibrator = fresh(make)
+    found = calibrator.step(*columns)
+    due = 0.0
+    for number in range(3):
+        mine = np.flatnonzero(slot == number)
+        first = np.flatnonzero(~np.isnan(found.seconds[mine]))[0]
+        due += float(np.minimum(np.diff(clock[mine[first - 1 :]]) / S, 3_600.0).sum())
+    assert calibrator.watched_s() == pytest.approx(due)
+    assert fresh(make).watched_s() == 0.0
+
+
+def check_versions_tell_calibrators_apart(make):
+    assert isinstance(make().spec, str)
+    assert make().spec
+    assert make().spec == make().spec
+
+
+def check_inputs_are_left_as_they_are(make):
+    columns = stream(2_000)
+    before = [column.tobytes() for column in columns]
+    fresh(make).step(*columns)
+    assert [column.tobytes() for column in columns] == before
+
+
+CHECKS = (
+    check_versions_tell_calibrators_apart,
+    check_inputs_are_left_as_they_are,
+    check_no_cut_changes_a_bit,
+    check_it_goes_on_from_its_state,
+    check_a_score_is_judged_before_it_is_learnt,
+    check_what_is_missing_leaves_no_trace,
+    check_unknown_instruments_change_nothing_for_those_there,
+    check_it_warms_up_then_is_never_missing_and_never_out_of_its_range,
+    check_the_higher_the_rarer,
+    check_a_constant_is_common_and_its_first_change_bounded,
+    check_scores_all_at_one_moment_do_no_harm,
+    check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour,
+)
