@@ -59,10 +59,10 @@ def test_on_timer_is_stored_as_on_tick_and_so_detects_the_same() -> None:
     old, new = (detect_document(load_text(text).settings) for text in (tick, timer))
     assert canonical(new) == canonical(old)
     assert '"on":["tick"]' in canonical(new)
-    assert hash_of(timer) == hash_of(tick) != hash_of(TEXT)
+    assert hash_of_text(timer) == hash_of_text(tick) != hash_of_text(TEXT)
     plan = compile_document(canonical(old))
     (rule,) = (rule for rule in plan.rules if rule.name == "big")
-    assert (rule.kinds, plan.config_hash) == ({Kind.TIMER}, hash_of(timer))
+    assert (rule.kinds, plan.config_hash) == ({Kind.TIMER}, hash_of_text(timer))
 
 
 @pytest.mark.parametrize(

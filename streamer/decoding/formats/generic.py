@@ -61,6 +61,7 @@ class GenericFormat:
 
     Examples
     --------
+    >>> from streamer.decoding.format_settings import FormatSettings
     >>> settings = FormatSettings.model_validate({
     ...     "event_type": "trade",
     ...     "symbol": {"from": "file", "pattern": "([A-Z]+)_"},

@@ -50,7 +50,7 @@ class JsonField:
     Examples
     --------
     >>> JsonField(("data", "p"), "decimal")
-    Field(path=('data', 'p'), type='decimal')
+    JsonField(path=('data', 'p'), type='decimal')
     """
 
     path: tuple[str, ...]
