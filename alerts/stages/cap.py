@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from alerts.service_alert import DELIVERY_SUMMARY
 from alerts.stages.stage import AlertTransition, HoldUntil, Joined, Pass, Stage, Verdict
 from alerts.stages.summary import replaceable, summary
-from alerts.stages.view import StageView
+from alerts.stages.view import SUMMARISED, StageView
 
 OFF = "off"
 MINUTE_S = 60.0
@@ -98,10 +98,14 @@ class CapStage(Stage):
         members = replaceable(view.waiting(receiver, _JOINED_AT_MOST))
         if len(members) < _JOINED_AT_LEAST:
             return None
-        return Joined(summary(receiver, cap, members, now), members)
+        alert = summary(receiver, cap, members, now)
+        return Joined(alert, members, SUMMARISED, f"{alert.id}-{alert.number}")
 
     def _free_at(self, cap: int, receiver: str, now: float, view: StageView) -> float | None:
         """When a message may be sent; None for now."""
         window_s = self._window_s
-        sent = sorted(at for at in view.sent_since(receiver, now - window_s) if at + window_s > now)
-        return sent[len(sent) - cap] + window_s if len(sent) >= cap else None
+        sent = view.sent_since(receiver, now - window_s)
+        if len(sent) < cap:
+            return None
+        free_at = sent[len(sent) - cap] + window_s
+        return free_at if free_at > now else None
