@@ -1,4 +1,4 @@
-"""What registers a receiver: its key in the configuration, its settings, and how to build one."""
+"""How a receiver is registered: its key in the configuration, its settings, and its builder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from alerts.receivers.receiver import Receiver
 from alerts.secrets import Resolve
 
 USUAL_CAP = 20
-"""Messages a minute unless `cap` says otherwise: more than a person reads, fewer than Slack refuses."""
+"""Default messages a minute: more than a person reads, fewer than Slack's rate limit."""
 
 
 class KindSettings(BaseModel):
-    """Base of a receiver's settings: unknown keys are refused, and nothing changes after loading."""
+    """Base of a receiver's settings: unknown keys are refused, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,9 +39,9 @@ class ReceiverKind:
     name
         The key in the configuration (``slack``), and the name of its file.
     settings
-        What stands under that key.
+        Model of the settings under that key.
     build
-        Makes a receiver of them.
+        Builds a receiver from them.
     usual_cap
         Messages a minute where the configuration sets no `cap`; None for no limit.
 

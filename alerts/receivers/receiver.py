@@ -1,4 +1,4 @@
-"""What a receiver is: it takes one delivery at a time, and says how it went by what it raises."""
+"""The contract of receivers: one delivery at a time; an exception says why it did not arrive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One transition of one alert, on its way to one receiver.
+    """One transition of one alert for one receiver.
 
     Parameters
     ----------
@@ -24,9 +24,11 @@ class Delivery:
     in_doubt
         True when an earlier attempt ended without an answer (a crash, a time-out): it may have arrived.
     steps
-        The steps of this delivery that are known to be done, with what they brought (Slack's `ts`).
+        Results of the completed steps of this delivery, by step (Slack's `ts`).
     earlier
         Steps of the episode's earlier transitions at this receiver, oldest first.
+    created_at
+        When the transition was committed; wall-clock seconds.
     """
 
     alert_id: str
@@ -46,18 +48,18 @@ class Delivery:
 
 
 class RetryableError(Exception):
-    """The receiver may take it later.
+    """The delivery failed, and may succeed later.
 
     Parameters
     ----------
     reason
         Short and bounded, such as ``http_503``.
     retry_after_s
-        The receiver's own word on when, None if it said nothing.
+        Seconds to wait, as the receiver asked; None if it did not.
     in_doubt
-        True when it may have arrived although no answer came.
+        True when it may have arrived although there was no answer.
     everything
-        True when nothing sent to this receiver would get through now: it is not reached, or asks for a pause.
+        True when nothing would get through now: the receiver cannot be reached, or asks for a pause.
     """
 
     def __init__(
@@ -75,11 +77,11 @@ class RetryableError(Exception):
 
 
 class PermanentError(Exception):
-    """The receiver will never take it as things are; `str()` is a short bounded reason."""
+    """The delivery fails until somebody changes something; `str()` is a short bounded reason."""
 
 
 class Receiver(Protocol):
-    """Somewhere an alert can be sent."""
+    """A destination of alerts."""
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         """Send it, calling `record(step, result)` after each step that must not be repeated.

@@ -1,4 +1,4 @@
-"""A receiver's cap: ``20/m`` is the most messages in any minute; one summary stands for the rest."""
+"""A receiver's cap: at most ``20/m`` messages in any minute; one summary replaces the rest."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pydantic import AfterValidator
 from alerts.service_alert import DELIVERY_SUMMARY
 from alerts.stages.stage import AlertTransition, HoldUntil, Joined, Pass, Stage, Verdict
 from alerts.stages.summary import replaceable, summary
-from alerts.stages.view import StageView
+from alerts.stages.view import SUMMARISED, StageView
 
 OFF = "off"
 MINUTE_S = 60.0
 
-_JOINED_AT_MOST = 50_000  # deliveries; the rest waits for the next summary
-_JOINED_AT_LEAST = 2  # one that waits may as well be sent itself
+_JOINED_AT_MOST = 50_000  # deliveries; the rest wait for the next summary
+_JOINED_AT_LEAST = 2  # a single delivery is sent itself
 _PATTERN = re.compile(r"([1-9][0-9]{0,4})/m")
 
 
@@ -56,10 +56,10 @@ CapText = Annotated[str, AfterValidator(_check)]
 
 
 class CapStage(Stage):
-    """Holds what goes beyond a receiver's cap until a message may be sent again.
+    """Holds deliveries beyond a receiver's cap until the next message may be sent.
 
-    When more than one delivery has been kept waiting, and there was no summary in the last window, one
-    summary takes the next free place and stands for all of them.
+    When several deliveries wait and there was no summary in the last window, the next message is a summary
+    that replaces all of them.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class CapStage(Stage):
         self._window_s = window_s
 
     def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:
-        """Hold everything there until fewer than the cap have been sent in the window."""
+        """Hold all deliveries to the receiver while the window has as many messages as the cap."""
         cap = self._caps.get(receiver)
         if cap is None:
             return Pass("no cap")
@@ -87,7 +87,7 @@ class CapStage(Stage):
         return HoldUntil(f"{cap} messages a minute were sent, it waits for the next place", free_at, True)
 
     def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
-        """A summary of what waits, if the cap has held something and a place is free."""
+        """A summary of what waits, if the cap has held deliveries and a message may be sent now."""
         cap = self._caps.get(receiver)
         if cap is None or self._free_at(cap, receiver, now, view) is not None:
             return None
@@ -98,10 +98,14 @@ class CapStage(Stage):
         members = replaceable(view.waiting(receiver, _JOINED_AT_MOST))
         if len(members) < _JOINED_AT_LEAST:
             return None
-        return Joined(summary(receiver, cap, members, now), members)
+        alert = summary(receiver, cap, members, now)
+        return Joined(alert, members, SUMMARISED, f"{alert.id}-{alert.number}")
 
     def _free_at(self, cap: int, receiver: str, now: float, view: StageView) -> float | None:
         """When a message may be sent; None for now."""
         window_s = self._window_s
-        sent = sorted(at for at in view.sent_since(receiver, now - window_s) if at + window_s > now)
-        return sent[len(sent) - cap] + window_s if len(sent) >= cap else None
+        sent = view.sent_since(receiver, now - window_s)
+        if len(sent) < cap:
+            return None
+        free_at = sent[len(sent) - cap] + window_s
+        return free_at if free_at > now else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from alerts.stages.stage import AlertTransition, Joined, Pass, Phase, Stage, Verdict
@@ -36,6 +36,10 @@ class StageChain:
 
     def __init__(self, stages: Iterable[Stage]) -> None:
         self._stages = tuple(stages)
+
+    def prepare(self, transitions: Sequence[AlertTransition]) -> StageChain:
+        """The same stages, quicker for these transitions; see `Stage.prepare`."""
+        return StageChain(stage.prepare(transitions) for stage in self._stages)
 
     def judge(
         self, phase: Phase, transition: AlertTransition, receiver: str, now: float, view: StageView

@@ -128,10 +128,14 @@ def matchers_from_json(text: str) -> tuple[Matcher, ...]:
     (Matcher(field='rule', value='fat_finger'),)
     """
     rows = json.loads(text)
-    unknown = [row["op"] for row in rows if row["op"] != _EQUAL]
+    try:
+        unknown = [row["op"] for row in rows if row["op"] != _EQUAL]
+        matchers = tuple(Matcher(row["field"], row["value"]) for row in rows)
+    except (KeyError, TypeError) as error:
+        raise ValueError("a silence's matchers are not a list of field, op and value") from error
     if unknown:
         raise ValueError(f"a silence compares with {unknown[0]!r}, which this version does not know")
-    return tuple(Matcher(row["field"], row["value"]) for row in rows)
+    return matchers
 
 
 def until_text(until: float) -> str:

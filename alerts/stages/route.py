@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -189,19 +190,30 @@ class RouteStage(Stage):
     ----------
     router
         The routing tree.
+    routed
+        Receivers that the routes name, by id and number of the transitions for which they are known.
     """
 
     name = "route"
     phase = "routing"
 
-    def __init__(self, router: Router) -> None:
+    def __init__(
+        self, router: Router, routed: Mapping[tuple[str, int], tuple[str, ...]] = MappingProxyType({})
+    ) -> None:
         self._router = router
+        self._routed = routed
+
+    def prepare(self, transitions: Sequence[AlertTransition]) -> RouteStage:
+        """Evaluate the routes once per transition, instead of once per receiver."""
+        routed = {(each.alert_id, each.number): self._router.receivers(each.body) for each in transitions}
+        return RouteStage(self._router, routed)
 
     def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:
         """Stop what no route sends to this receiver; its delivery is not kept."""
         if view.episode(transition.alert_id, receiver).known:
             return Pass("earlier transitions of the episode went there")
-        if receiver in self._router.receivers(transition.body):
+        routed = self._routed.get((transition.alert_id, transition.number))
+        if receiver in (self._router.receivers(transition.body) if routed is None else routed):
             return Pass("a route names the receiver")
         return Stop("no route names the receiver", None)
 

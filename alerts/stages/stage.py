@@ -1,7 +1,6 @@
-"""The contract of stages: what each alert passes on its way from the outbox to a receiver.
+"""The contract of stages, which each alert passes between the outbox and a receiver.
 
-A stage is pure: it answers from its arguments alone, and the same arguments give the same answer. What it
-needs to know of the past it asks of the view.
+A stage is pure: the same arguments give the same answer. Facts about the past come from the view.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class AlertTransition:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The next stage is asked; after the last one it is sent.
+    """It goes on to the next stage; after the last one it is sent.
 
     Parameters
     ----------
@@ -55,12 +54,12 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class HoldUntil:
-    """It waits; the stages are asked again at that time.
+    """It waits; the stages judge it again at that time.
 
     Parameters
     ----------
     reason
-        Why, for people. Kept with the delivery, so it should read the same while the cause is the same.
+        Why, for people. Stored with the delivery, so the text should stay the same while the cause does.
     until
         Wall-clock seconds since 1970 UTC, later than now.
     everything
@@ -81,9 +80,8 @@ class Stop:
     reason
         Why, for people.
     state
-        The state that its delivery is kept in: a word of the stage's own, see
-        `alerts.stages.view.SENT_STATES`. None keeps no delivery, which only a stage that runs at routing
-        can say.
+        The state of its delivery in the store, none of `alerts.stages.view.SENT_STATES`. None keeps no
+        delivery, which is allowed at routing only.
     """
 
     reason: str
@@ -91,7 +89,7 @@ class Stop:
 
 
 Verdict = Pass | HoldUntil | Stop
-"""What a stage says of one transition at one receiver."""
+"""A stage's decision about one transition at one receiver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +101,24 @@ class Joined:
     alert
         What is sent.
     members
-        What it stands for; they are done with, and name its key.
+        What it stands for, each once, oldest first; none of them is sent itself.
+    state
+        The state of the members in the store, as in `Stop`.
+    reason
+        Stored with each member: what was sent in its place.
     """
 
     alert: Alert
     members: Sequence[WaitingDelivery]
+    state: str
+    reason: str
 
 
 class Stage(ABC):
     """One stage between the outbox and the receivers."""
 
     name: ClassVar[str]
-    """Its name in the registry, and at the head of the reasons that are kept for its holds."""
+    """Its name in the registry; stored reasons of its holds begin with it."""
     phase: ClassVar[Phase]
     """When it runs."""
 
@@ -125,14 +129,22 @@ class Stage(ABC):
         Parameters
         ----------
         transition
-            What is on its way.
+            The transition.
         receiver
             The receiver's name.
         now
             Wall-clock seconds since 1970 UTC.
         view
-            Answers from the store.
+            Facts from the store.
         """
+
+    def prepare(self, transitions: Sequence[AlertTransition]) -> Stage:
+        """A stage that gives the same answers, quicker for these transitions.
+
+        Called before the transaction that routes them, for work that needs no view. The stage itself does
+        not change.
+        """
+        return self
 
     def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
         """One delivery for several that wait, None where each goes by itself; asked before each claim.

@@ -1,4 +1,4 @@
-"""The message that stands for what a receiver's cap keeps waiting."""
+"""The message that replaces the deliveries held by a receiver's cap."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _INSTRUMENTS_NAMED = 3
 
 
 def replaceable(waiting: Iterable[WaitingDelivery]) -> list[WaitingDelivery]:
-    """Those of the waiting deliveries that a summary may stand for.
+    """The waiting deliveries that a summary may replace.
 
-    Not what may have arrived, nor what waits behind it or behind a parked one; not the end of an episode
-    that the receiver heard of, which it is owed; no heartbeat, and no other summary.
+    Left out are deliveries that may have arrived, parked ones, those that wait behind either, the end of an
+    episode that the receiver knows of, heartbeats and other summaries.
 
     Parameters
     ----------
     waiting
         Oldest first.
     """
-    found: list[WaitingDelivery] = []
+    members: list[WaitingDelivery] = []
     blocked: set[str] = set()
     for each in waiting:
         if each.rule in (DELIVERY_SUMMARY, HEARTBEAT):
@@ -35,8 +35,8 @@ def replaceable(waiting: Iterable[WaitingDelivery]) -> list[WaitingDelivery]:
         if each.parked or each.in_doubt or owed or each.alert_id in blocked:
             blocked.add(each.alert_id)
         else:
-            found.append(each)
-    return found
+            members.append(each)
+    return members
 
 
 def summary(receiver: str, cap: int, members: Sequence[WaitingDelivery], now: float) -> Alert:
@@ -45,9 +45,9 @@ def summary(receiver: str, cap: int, members: Sequence[WaitingDelivery], now: fl
     Parameters
     ----------
     receiver, cap
-        Who gets it, and how many messages a minute that receiver takes.
+        Who gets it, and the receiver's messages a minute.
     members
-        What it stands for, at least one, oldest first.
+        The deliveries that it replaces, at least one, oldest first.
     now
         Wall-clock seconds.
     """

@@ -92,7 +92,11 @@ class WaitingDelivery:
 
 
 class StageView(Protocol):
-    """Answers a stage's questions; a stage keeps nothing itself, so a restart changes no answer."""
+    """Answers a stage's questions, so that a stage keeps nothing itself.
+
+    What was joined or is held is known since the receiver's sender was started: a restart, or a reload that
+    changes the receiver, begins with nothing joined and nothing held.
+    """
 
     def episode(self, alert_id: str, receiver: str) -> EpisodeAtReceiver:
         """What became of the episode's earlier transitions at the receiver."""
@@ -103,6 +107,7 @@ class StageView(Protocol):
     def sent_since(self, receiver: str, since: float) -> Sequence[float]:
         """Times of messages that arrived there, or may have, after `since`; at most two minutes back.
 
+        Oldest first.
         Deliveries that passed earlier in the same claim count as sent now.
         """
 

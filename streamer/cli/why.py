@@ -12,6 +12,7 @@ import typer
 from alerts.durations import spoken
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
 from streamer.cli.output import out
+from streamer.store.delivery_rows import PENDING
 from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
 
@@ -114,11 +115,13 @@ def _subject(alert: Mapping[str, Any]) -> str:
 
 
 def _delivery(row: Mapping[str, Any]) -> str:
-    if row["held_by"]:
-        return f"{row['receiver']}: {row['state']}, {row['held_by']}"
+    state = f"{row['receiver']}: {row['state']}"
+    held = f", {row['held_by']}" if row["held_by"] else ""
+    if held and (row["state"] != PENDING or not row["attempts"]):
+        return f"{state}{held}"
     attempts = f"{row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}"
     error = f" ({row['error']})" if row["error"] else ""
-    return f"{row['receiver']}: {row['state']} after {attempts}{error}"
+    return f"{state} after {attempts}{error}{held}"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

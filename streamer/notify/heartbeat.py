@@ -14,7 +14,7 @@ from alerts.stages.view import SUMMARISED
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
-from streamer.store.deliveries import PARKED, PENDING, TRYING
+from streamer.store.delivery_rows import PARKED, PENDING, TRYING
 from streamer.store.service_alerts import raise_service_alert
 from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries, delivery_steps, outbox

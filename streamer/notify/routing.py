@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ import structlog
 from sqlalchemy import Connection
 
 from alerts.stages.chain import StageChain
-from alerts.stages.stage import AlertTransition, HoldUntil, Stop, Verdict
+from alerts.stages.stage import HoldUntil, Stop, Verdict
 from streamer.notify.stage_views import RoutingView
-from streamer.store.deliveries import PENDING
+from streamer.store.delivery_rows import PENDING, transition_of
 from streamer.store.outbox import NewDelivery, StoreOutbox, Unrouted
 
 log = structlog.get_logger(__name__)
@@ -53,7 +52,8 @@ def route(
     now
         Wall-clock seconds.
     """
-    transitions = [_transition(row) for row in rows]
+    transitions = [transition_of(row) for row in rows]
+    prepared = stages.prepare(transitions)  # outside the transaction, which keeps commits waiting
 
     def decide(connection: Connection) -> list[NewDelivery]:
         view = RoutingView(connection, [row.alert_id for row in rows], now)
@@ -61,7 +61,7 @@ def route(
         for row, transition in zip(rows, transitions, strict=True):
             before = len(new)
             for receiver in receivers:
-                verdict = stages.judge("routing", transition, receiver, now, view).verdict
+                verdict = prepared.judge("routing", transition, receiver, now, view).verdict
                 delivery = _delivery(row, receiver, verdict)
                 if delivery is not None:
                     view.add(row.alert_id, receiver, delivery.state, delivery.held_by, row.severity)
@@ -81,9 +81,3 @@ def _delivery(row: Unrouted, receiver: str, verdict: Verdict) -> NewDelivery | N
     if not isinstance(verdict, Stop):
         return NewDelivery(row, receiver, PENDING)
     return None if verdict.state is None else NewDelivery(row, receiver, verdict.state, verdict.reason)
-
-
-def _transition(row: Unrouted) -> AlertTransition:
-    return AlertTransition(
-        row.alert_id, row.number, row.rule, row.severity, row.transition, json.loads(row.body)
-    )

@@ -122,6 +122,7 @@ class Sender:
 
     def _run(self) -> None:
         try:
+            self._deliveries.forget_holds(self.name, self._clock.now())
             while not self._stopping.is_set():
                 self._turn()
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
@@ -141,38 +142,44 @@ class Sender:
         if not due:
             self._woken.wait(self._until_due())
             return
-        joined = self.stages.join(self.name, now, view)
-        if joined is not None:
-            self._deliver_joined(joined, now)
+        stages = self.stages  # a reload replaces them at any time
+        joined = stages.join(self.name, now, view)
+        if self._stopping.is_set():
+            return  # after a reload another sender may be at work
+        if joined is not None and self._deliver_joined(joined, now):
             return
         probing = self._failures >= self._pace.failures_in_a_row
-        passed, held_until = self._judged(due[:1] if probing else due, now, view)
+        passed, held_until = self._judged(stages, due[:1] if probing else due, now, view)
+        if self._stopping.is_set():
+            return
         if passed:
             self._deliver_all(self._deliveries.claim(self.name, passed, now))
         elif held_until is not None:
             self._stopping.wait(min(max(held_until - self._clock.now(), 0.0), self._pace.look_s))
 
     def _judged(
-        self, due: Sequence[DueDelivery], now: float, view: ClaimView
+        self, stages: StageChain, due: Sequence[DueDelivery], now: float, view: ClaimView
     ) -> tuple[list[DueDelivery], float | None]:
         """The deliveries that pass, and until when the receiver gets nothing at all where that was said."""
         passed: list[DueDelivery] = []
         for delivery in due:
-            judgement = self.stages.judge("claim", delivery.transition, self.name, now, view)
+            judgement = stages.judge("claim", delivery.transition, self.name, now, view)
             stage, verdict = judgement.stage, judgement.verdict
+            if self._stopping.is_set():
+                break
             if isinstance(verdict, Pass):
                 passed.append(delivery)
                 view.add()
             elif isinstance(verdict, HoldUntil) and verdict.everything:
                 if not passed:  # else the next claim says whether it still has to wait
-                    self._deliveries.hold(delivery.n, stage, verdict.reason)
+                    self._deliveries.hold_due(self.name, stage, verdict.reason, now)
                 return passed, verdict.until
             elif isinstance(verdict, HoldUntil):
                 self._deliveries.hold(delivery.n, stage, verdict.reason, verdict.until)
             elif verdict.state is None:
                 raise TypeError(f"stage {stage} stops a delivery without a state to keep it in")
-            else:
-                self._deliveries.stop(delivery.n, verdict.state, verdict.reason)
+            elif self._deliveries.stop(delivery.n, verdict.state, verdict.reason):
+                self._watch(self.name, verdict.state)
         return passed, None
 
     def _deliver_all(self, deliveries: Sequence[Delivery]) -> None:
@@ -183,13 +190,16 @@ class Sender:
         if claimed:
             self._deliveries.release(tuple(claimed))
 
-    def _deliver_joined(self, joined: Joined, now: float) -> None:
+    def _deliver_joined(self, joined: Joined, now: float) -> bool:
         delivery = self._deliveries.join(self.name, joined, now)
+        if delivery is None:
+            return False
         self._messages.add_joined(joined.alert.rule)
         count = len(joined.members)
-        log.warning("deliveries summarised", receiver=self.name, count=count, delivery=delivery.key)
-        self._watch(self.name, "summarised", count)
+        log.warning(f"deliveries {joined.state}", receiver=self.name, count=count, delivery=delivery.key)
+        self._watch(self.name, joined.state, count)
         self._deliver(delivery)
+        return True
 
     def _until_due(self) -> float:
         due = self._deliveries.next_due(self.name)

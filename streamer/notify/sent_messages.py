@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from alerts.clock import Clock
 from streamer.store.database import Database
-from streamer.store.stage_facts import last_of_rule, sent_since
+from streamer.store.stage_facts import sent_since
 
 KEPT_S: Final = 120.0
 """How far back it goes: twice the window of a cap."""
@@ -18,8 +19,8 @@ class SentMessages:
     """Messages to one receiver in the last `KEPT_S`, by the monotonic clock.
 
     The store has the time of each delivery's last try, which is enough for what an earlier process sent.
-    This process counts each message when it went out, retries that may have arrived included, and does
-    not depend on the wall clock being set.
+    A sender counts each message when it went out, retries that may have arrived included, and does not
+    depend on the wall clock being set. Summaries of earlier senders are not counted.
 
     Parameters
     ----------
@@ -38,33 +39,28 @@ class SentMessages:
         self._began_at = clock.now()
         self._began = time.monotonic()
         self._loaded = self._added = False
-        self._sent: deque[float] = deque()
-        self._joined: dict[str, float | None] = {}
+        self._sent: list[float] = []
+        self._joined: dict[str, float] = {}
 
     def add(self, count: int) -> None:
         """Count messages that have gone out now, or may have."""
         now = time.monotonic()
         self._sent.extend([now] * count)
         self._added = True
-        while self._sent and self._sent[0] <= now - KEPT_S:
-            self._sent.popleft()
+        del self._sent[: bisect_right(self._sent, now - KEPT_S)]
 
     def add_joined(self, rule: str) -> None:
         """Note that deliveries have been joined into an alert of this rule."""
         self._joined[rule] = time.monotonic()
 
-    def ages(self, now: float) -> list[float]:
-        """How long before a monotonic time each message was sent, in seconds, oldest first."""
+    def times(self) -> Sequence[float]:
+        """When each message was sent, by the monotonic clock, oldest first; not a copy."""
         self._load()
-        return [now - at for at in self._sent]
+        return self._sent
 
     def joined_age(self, rule: str, now: float) -> float | None:
         """How long before then deliveries were last joined into an alert of this rule, None if never."""
-        if rule not in self._joined:
-            with self._database.read() as connection:
-                at = last_of_rule(connection, self._receiver, rule, self._began_at - KEPT_S)
-            self._joined[rule] = None if at is None else self._monotonic(at)
-        joined_at = self._joined[rule]
+        joined_at = self._joined.get(rule)
         return None if joined_at is None else now - joined_at
 
     def _load(self) -> None:
@@ -75,7 +71,7 @@ class SentMessages:
             earlier = sent_since(connection, self._receiver, self._began_at - KEPT_S)
         if self._added:  # then some of those are already counted
             earlier = [at for at in earlier if at < self._began_at]
-        self._sent = deque(sorted((*map(self._monotonic, earlier), *self._sent)))
+        self._sent = sorted((*map(self._monotonic, earlier), *self._sent))
 
     def _monotonic(self, at: float) -> float:
         return self._began - max(self._began_at - at, 0.0)  # a time ahead of a clock set back counts as now

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import overload
 
 from sqlalchemy import Connection
 
@@ -117,8 +119,8 @@ class ClaimView(StoreView):
 
     def sent_since(self, receiver: str, since: float) -> Sequence[float]:
         """Times of messages after `since`; what passed earlier in this claim counts as sent now."""
-        sent = [self._now - age for age in self._messages.ages(self._monotonic)]
-        return [at for at in (*sent, *[self._now] * self._claimed) if at > since]
+        sent = _WallTimes(self._messages.times(), self._monotonic, self._now, self._claimed)
+        return sent.after(since)
 
     def joined_since(self, receiver: str, rule: str, since: float) -> bool:
         """True when deliveries there were joined into an alert of this rule after `since`."""
@@ -128,3 +130,33 @@ class ClaimView(StoreView):
     def add(self) -> None:
         """Count a delivery that has passed in this claim."""
         self._claimed += 1
+
+
+class _WallTimes(Sequence[float]):
+    """Monotonic times on the wall clock, computed when looked at: a cap of thousands looks at a few."""
+
+    def __init__(self, sent: Sequence[float], monotonic: float, now: float, more_now: int, skipped: int = 0):
+        self._sent = sent
+        self._monotonic = monotonic
+        self._now = now
+        self._more_now = more_now
+        self._skipped = skipped
+
+    def after(self, since: float) -> _WallTimes:
+        skipped = self._skipped + bisect_right(self, since)
+        return _WallTimes(self._sent, self._monotonic, self._now, self._more_now, skipped)
+
+    def __len__(self) -> int:
+        return len(self._sent) + self._more_now - self._skipped
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[float]: ...
+
+    def __getitem__(self, index: int | slice) -> float | Sequence[float]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index] + self._skipped
+        return self._now - (self._monotonic - self._sent[place]) if place < len(self._sent) else self._now

@@ -14,7 +14,8 @@ from detectors.models.model import STATUS_NAMES
 from streamer.messages.records import Partition
 from streamer.pipeline.runner import Runner
 from streamer.store.database import Database
-from streamer.store.deliveries import PARKED, PENDING, StoreDeliveries
+from streamer.store.deliveries import StoreDeliveries
+from streamer.store.delivery_rows import PARKED, PENDING
 from streamer.store.silences import StoreSilences
 
 Labels = tuple[str, ...]

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import and_, exists, func, insert, or_, select, update
 
 from alerts.receivers.receiver import Delivery
 from alerts.stages.stage import AlertTransition, Joined
-from alerts.stages.view import SENT_STATES, SUMMARISED
 from streamer.store.database import Database
+from streamer.store.delivery_rows import (
+    DONE,
+    PARKED,
+    PENDING,
+    TRYING,
+    blocked,
+    claimed_deliveries,
+    is_delivery,
+    select_open,
+    transition_of,
+)
 from streamer.store.service_alerts import parked, raise_service_alert
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
-PENDING, TRYING, DONE, PARKED = SENT_STATES
-"""States of deliveries; any other was said by the stage that stopped it."""
-
 _REASON_LENGTH = 200  # characters; a reason is a short code, so a receiver's page of HTML is cut
 _CHUNK = 500  # rows a statement; SQLite limits the values of one statement
-_earlier = deliveries.alias("earlier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +87,13 @@ class StoreDeliveries:
     def due(self, receiver: str, limit: int, now: float) -> Sequence[DueDelivery]:
         """Deliveries whose time has come and whose episode's earlier transitions are done, oldest first."""
         d, o = deliveries.c, outbox.c
-        numbers = _select_open(receiver, d.n).where(d.next_at <= now).order_by(d.n).limit(limit)
+        numbers = select_open(receiver, d.n).where(d.next_at <= now).order_by(d.n).limit(limit)
         columns = (d.n, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body)
         query = select(*columns).join_from(deliveries, outbox, o.n == d.outbox_n).order_by(d.n)
         with self._database.read() as connection:
             chosen = connection.scalars(numbers).all()  # first, else all that is due is joined and sorted
             rows = connection.execute(query.where(d.n.in_(chosen))).all() if chosen else ()
-            return [DueDelivery(row.n, _transition(row)) for row in rows]
+            return [DueDelivery(row.n, transition_of(row)) for row in rows]
 
     def claim(self, receiver: str, due: Sequence[DueDelivery], now: float) -> Sequence[Delivery]:
         """Mark deliveries as being tried, so that after a crash they come back in doubt.
@@ -96,68 +101,92 @@ class StoreDeliveries:
         Returns
         -------
         sequence of Delivery
-            The same, oldest first, with the steps done so far.
+            Those that are still pending, oldest first, with the steps done so far. Around a reload another
+            sender may have taken the rest.
         """
         if not due:
             return ()
+        c = deliveries.c
         with self._database.write() as connection:
-            chosen = deliveries.c.n.in_([each.n for each in due])
+            pending = and_(c.n.in_([each.n for each in due]), c.state == PENDING)
+            chosen = c.n.in_(connection.scalars(select(c.n).where(pending)).all())
             connection.execute(
                 update(deliveries)
                 .where(chosen)
-                .values(state=TRYING, tried_at=now, attempts=deliveries.c.attempts + 1, held_by=None)
+                .values(state=TRYING, tried_at=now, attempts=c.attempts + 1, held_by=None)
             )
-            return _claimed(connection, receiver, chosen)
+            return claimed_deliveries(connection, receiver, chosen)
 
-    def hold(self, n: int, stage: str, reason: str, until: float | None = None) -> None:
-        """Keep why a stage holds a delivery; with `until` it is not due before that time."""
-        values: dict[str, Any] = {"held_by": hold_text(stage, reason)}
-        if until is not None:
-            values["next_at"] = until
+    def hold(self, n: int, stage: str, reason: str, until: float) -> None:
+        """Keep why a stage holds a pending delivery, which is not due before `until`."""
         c = deliveries.c
-        unlike = or_(*(c[name].is_distinct_from(value) for name, value in values.items()))
-        with self._database.read() as connection:
-            if connection.execute(select(c.n).where(c.n == n, unlike)).scalar() is None:
-                return  # looked at again and again while it is held: only a change is worth a transaction
-        with self._database.write(synced=False) as connection:
-            connection.execute(update(deliveries).where(c.n == n).values(**values))
-
-    def stop(self, n: int, state: str, reason: str) -> None:
-        """Never send a delivery; `state` is the stage's word for it."""
+        which = and_(c.n == n, c.state == PENDING)
         with self._database.write(synced=False) as connection:
             connection.execute(
-                update(deliveries).where(deliveries.c.n == n).values(state=state, held_by=reason, error=None)
+                update(deliveries).where(which).values(held_by=hold_text(stage, reason), next_at=until)
             )
 
-    def join(self, receiver: str, joined: Joined, now: float) -> Delivery:
+    def hold_due(self, receiver: str, stage: str, reason: str, now: float) -> None:
+        """Keep why a stage holds everything that is due at a receiver.
+
+        What waits behind a parked delivery is left out: that is not what it waits for.
+        """
+        c, text = deliveries.c, hold_text(stage, reason)
+        due = and_(c.receiver == receiver, c.state == PENDING, c.next_at <= now)
+        which = and_(due, c.held_by.is_distinct_from(text), ~blocked((PARKED,)))
+        with self._database.read() as connection:
+            if not connection.execute(select(exists().where(which))).scalar_one():
+                return  # looked at again and again while it is held: only a change is worth a transaction
+        with self._database.write(synced=False) as connection:
+            connection.execute(update(deliveries).where(which).values(held_by=text))
+
+    def forget_holds(self, receiver: str, now: float) -> None:
+        """Forget why due deliveries were held: a new sender asks the stages afresh."""
+        c = deliveries.c
+        held = and_(c.receiver == receiver, c.state == PENDING, c.next_at <= now, c.held_by.is_not(None))
+        with self._database.write(synced=False) as connection:
+            connection.execute(update(deliveries).where(held).values(held_by=None))
+
+    def stop(self, n: int, state: str, reason: str) -> bool:
+        """Never send a delivery; `state` is the stage's word for it. False where it is no longer pending."""
+        which = and_(deliveries.c.n == n, deliveries.c.state == PENDING)
+        with self._database.write(synced=False) as connection:
+            values = {"state": state, "held_by": reason, "error": None}
+            return connection.execute(update(deliveries).where(which).values(**values)).rowcount > 0
+
+    def join(self, receiver: str, joined: Joined, now: float) -> Delivery | None:
         """Put one delivery in the place of several.
 
         Returns
         -------
-        Delivery
-            The one, claimed already.
+        Delivery or None
+            The one, claimed already; None, with nothing changed, where one of those it stands for is no
+            longer pending.
         """
-        alert = joined.alert
+        alert, c = joined.alert, deliveries.c
+        members = [member.n for member in joined.members]
+        chunks = [
+            and_(c.n.in_(members[start : start + _CHUNK]), c.state == PENDING)
+            for start in range(0, len(members), _CHUNK)
+        ]
         with self._database.write() as connection:
+            counts = [connection.execute(select(func.count()).where(chunk)).scalar_one() for chunk in chunks]
+            if sum(counts) != len(members):
+                return None
             raise_service_alert(connection, alert, now, routed=True)
             n = connection.execute(select(outbox.c.n).where(outbox.c.alert_id == alert.id)).scalar_one()
             own = {"alert_id": alert.id, "number": alert.number, "receiver": receiver, "state": TRYING}
             connection.execute(insert(deliveries).values(outbox_n=n, attempts=1, tried_at=now, **own))
-            key = f"{alert.id}-{alert.number}"
-            for start in range(0, len(joined.members), _CHUNK):
-                chunk = [member.n for member in joined.members[start : start + _CHUNK]]
-                connection.execute(
-                    update(deliveries)
-                    .where(deliveries.c.n.in_(chunk))
-                    .values(state=SUMMARISED, held_by=key, error=None)
-                )
-            (claimed,) = _claimed(connection, receiver, deliveries.c.outbox_n == n)
+            values = {"state": joined.state, "held_by": joined.reason, "error": None}
+            for chunk in chunks:
+                connection.execute(update(deliveries).where(chunk).values(**values))
+            (claimed,) = claimed_deliveries(connection, receiver, c.outbox_n == n)
         return claimed
 
     def next_due(self, receiver: str) -> float | None:
         """When the next delivery is due, None while none will be by itself."""
         with self._database.read() as connection:
-            return connection.execute(_select_open(receiver, func.min(deliveries.c.next_at))).scalar()
+            return connection.execute(select_open(receiver, func.min(deliveries.c.next_at))).scalar()
 
     def unfinished(self, receivers: Sequence[str]) -> int:
         """How many deliveries to these receivers are being tried or wait for their time.
@@ -165,7 +194,7 @@ class StoreDeliveries:
         Not counted is what waits behind a parked delivery: it is sent only after a person retries that.
         """
         with self._database.read() as connection:
-            waiting = and_(deliveries.c.state == PENDING, ~_blocked())
+            waiting = and_(deliveries.c.state == PENDING, ~blocked())
             query = select(func.count()).where(
                 deliveries.c.receiver.in_(receivers), or_(deliveries.c.state == TRYING, waiting)
             )
@@ -211,7 +240,7 @@ class StoreDeliveries:
             told = connection.execute(select(exists().where(same))).scalar_one()
             connection.execute(
                 update(deliveries)
-                .where(_is(delivery))
+                .where(is_delivery(delivery))
                 .values(state=PARKED, error=reason, in_doubt=int(delivery.in_doubt))
             )
             if not told:
@@ -261,72 +290,4 @@ class StoreDeliveries:
         # if the machine loses this, the claim before it is still there: they are tried again, in doubt
         with self._database.write(synced=False) as connection:
             for delivery, values in changes:
-                connection.execute(update(deliveries).where(_is(delivery)).values(**values))
-
-
-def _transition(row: Any) -> AlertTransition:
-    return AlertTransition(
-        row.alert_id, row.number, row.rule, row.severity, row.transition, json.loads(row.body)
-    )
-
-
-def _claimed(connection: Connection, receiver: str, chosen: ColumnElement[bool]) -> list[Delivery]:
-    rows = connection.execute(
-        select(deliveries, outbox.c.body, outbox.c.created_at)
-        .join(outbox, outbox.c.n == deliveries.c.outbox_n)
-        .where(chosen)
-        .order_by(deliveries.c.n)
-    ).all()
-    steps = _steps(connection, receiver, [row.alert_id for row in rows])
-    return [_delivery(row, steps[row.alert_id]) for row in rows]
-
-
-def _is(delivery: Delivery) -> ColumnElement[bool]:
-    return and_(
-        deliveries.c.alert_id == delivery.alert_id,
-        deliveries.c.number == delivery.number,
-        deliveries.c.receiver == delivery.receiver,
-    )
-
-
-def _blocked() -> ColumnElement[bool]:
-    return exists().where(
-        _earlier.c.alert_id == deliveries.c.alert_id,
-        _earlier.c.receiver == deliveries.c.receiver,
-        _earlier.c.number < deliveries.c.number,
-        _earlier.c.state.in_((PENDING, TRYING, PARKED)),
-    )
-
-
-def _select_open(receiver: str, *columns: Any) -> Select[Any]:
-    return select(*columns).where(
-        deliveries.c.receiver == receiver, deliveries.c.state == PENDING, ~_blocked()
-    )
-
-
-def _steps(
-    connection: Connection, receiver: str, alert_ids: Sequence[str]
-) -> Mapping[str, dict[int, dict[str, str]]]:
-    steps: dict[str, dict[int, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    query = (
-        select(delivery_steps)
-        .where(delivery_steps.c.receiver == receiver, delivery_steps.c.alert_id.in_(alert_ids))
-        .order_by(delivery_steps.c.number)
-    )
-    for row in connection.execute(query):
-        steps[row.alert_id][row.number][row.step] = row.result
-    return steps
-
-
-def _delivery(row: Row[Any], steps: Mapping[int, Mapping[str, str]]) -> Delivery:
-    return Delivery(
-        alert_id=row.alert_id,
-        number=row.number,
-        receiver=row.receiver,
-        body=row.body,
-        attempts=row.attempts - 1,  # without the one this claim is for
-        in_doubt=bool(row.in_doubt),
-        steps=dict(steps.get(row.number, {})),
-        earlier=tuple(dict(done) for number, done in sorted(steps.items()) if number < row.number),
-        created_at=row.created_at,
-    )
+                connection.execute(update(deliveries).where(is_delivery(delivery)).values(**values))

@@ -43,15 +43,16 @@ def _to_5(connection: Connection) -> None:
     """Silences in place of mutes; mutes in force go on as silences of their rule."""
     connection.exec_driver_sql(
         "CREATE TABLE silences (n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, matchers TEXT NOT NULL, "
-        "author TEXT NOT NULL, reason TEXT NOT NULL, starts_at FLOAT NOT NULL, ends_at FLOAT NOT NULL, "
-        "ended_at FLOAT)"
+        "author TEXT NOT NULL, reason TEXT NOT NULL, created_at FLOAT NOT NULL, starts_at FLOAT NOT NULL, "
+        "ends_at FLOAT NOT NULL, ended_at FLOAT)"
     )
     connection.exec_driver_sql("CREATE INDEX silences_by_end ON silences (ends_at)")
     query = "SELECT rule, created_at, until_at FROM mutes WHERE until_at > strftime('%s', 'now') * 1.0"
     for rule, created_at, until_at in connection.exec_driver_sql(query).all():
         matchers = json.dumps([{"field": "rule", "op": "=", "value": rule}], separators=(",", ":"))
         connection.exec_driver_sql(
-            "INSERT INTO silences (matchers, author, reason, starts_at, ends_at) VALUES (?, '', '', ?, ?)",
+            "INSERT INTO silences (matchers, author, reason, created_at, starts_at, ends_at) "
+            "VALUES (?, '', '', ?, 0, ?)",
             (matchers, created_at, until_at),
         )
     connection.exec_driver_sql("DROP TABLE mutes")

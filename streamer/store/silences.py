@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
+import structlog
 from sqlalchemy import Connection, select, update
 
 from alerts.stages.matchers import Silence, matchers_from_json, matchers_to_json, rule_matchers
 from streamer.store.database import Database
 from streamer.store.tables import silences
+
+log = structlog.get_logger(__name__)
 
 
 class StoreSilences:
@@ -41,7 +45,8 @@ class StoreSilences:
                     matchers=matchers_to_json(matchers),
                     author=author,
                     reason=reason,
-                    starts_at=now,
+                    created_at=now,
+                    starts_at=0.0,
                     ends_at=until,
                 )
             )
@@ -60,14 +65,25 @@ class StoreSilences:
 
 
 def silences_in_force(connection: Connection, now: float) -> list[Silence]:
-    """Silences in force at a time, oldest first."""
+    """Silences in force at a time, oldest first; one that cannot be read is left out with a warning."""
     c = silences.c
     query = (
-        select(c.matchers, c.author, c.reason, c.starts_at, c.ends_at)
+        select(c.n, c.matchers, c.author, c.reason, c.starts_at, c.ends_at)
         .where(c.starts_at <= now, c.ends_at > now, c.ended_at.is_(None))
         .order_by(c.n)
     )
-    return [Silence(matchers_from_json(text), *rest) for text, *rest in connection.execute(query)]
+    in_force: list[Silence] = []
+    for n, text, *rest in connection.execute(query):
+        try:
+            in_force.append(Silence(matchers_from_json(text), *rest))
+        except ValueError as error:
+            _warn_unreadable(n, text, str(error))
+    return in_force
+
+
+@lru_cache(maxsize=256)  # once, not each time alerts are routed
+def _warn_unreadable(n: int, matchers: str, problem: str) -> None:
+    log.warning("silence ignored, its alerts are sent", silence=n, matchers=matchers, problem=problem)
 
 
 def _end(connection: Connection, rule: str, now: float) -> int:

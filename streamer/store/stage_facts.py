@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, exists, or_, select
 
 from alerts.stages.view import EpisodeAtReceiver, WaitingDelivery
-from streamer.store.deliveries import DONE, PARKED, PENDING, TRYING, hold_text
+from streamer.store.deliveries import hold_text
+from streamer.store.delivery_rows import DONE, PARKED, PENDING, TRYING, blocked
 from streamer.store.tables import deliveries, outbox
 
 
@@ -31,10 +32,10 @@ def episodes_at_receivers(
 
 
 def sent_since(connection: Connection, receiver: str, since: float) -> list[float]:
-    """When deliveries were tried after `since` that arrived, or may have; wall-clock seconds."""
+    """When deliveries were tried after `since` that arrived, or may have; wall-clock seconds, in order."""
     c = deliveries.c
     arrived = or_(c.state == DONE, c.in_doubt == 1)
-    query = select(c.tried_at).where(c.receiver == receiver, c.tried_at > since, arrived)
+    query = select(c.tried_at).where(c.receiver == receiver, c.tried_at > since, arrived).order_by(c.tried_at)
     return [float(at) for at in connection.scalars(query)]
 
 
@@ -55,7 +56,7 @@ def is_holding(connection: Connection, receiver: str, stage: str, now: float) ->
     """True when a delivery that is due at a receiver was held by this stage."""
     c = deliveries.c
     held = c.held_by.startswith(hold_text(stage, ""), autoescape=True)
-    due = exists().where(c.receiver == receiver, c.state == PENDING, c.next_at <= now, held)
+    due = exists().where(c.receiver == receiver, c.state == PENDING, c.next_at <= now, held, ~blocked())
     return bool(connection.execute(select(due)).scalar_one())
 
 

@@ -179,7 +179,8 @@ silences = Table(
     Column("matchers", Text, nullable=False),  # JSON: field, op, value; all must match
     Column("author", Text, nullable=False),  # login name
     Column("reason", Text, nullable=False),
-    Column("starts_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("starts_at", Float, nullable=False),  # 0 from its creation on, whatever becomes of the clock
     Column("ends_at", Float, nullable=False),
     Column("ended_at", Float),  # when somebody ended it early
     sqlite_autoincrement=True,

@@ -21,7 +21,10 @@ from sqlalchemy import func, select
 from alerts.receivers.registry import ReceiverSettings
 from alerts.stages.cap import CapStage
 from alerts.stages.stage import HoldUntil, Pass, Verdict
+from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
+from streamer.notify.sent_messages import SentMessages
+from streamer.notify.stage_views import ClaimView
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries, outbox
@@ -159,6 +162,43 @@ def test_a_restart_is_no_second_helping(database: Database, slack_server: FakeSl
     assert len(alerts) + counted == 30
 
 
+def test_what_fits_under_a_raised_cap_is_sent_itself_after_a_restart(
+    database: Database, slack_server: FakeSlack, start: Start
+) -> None:
+    commit(database, *((f"e{n}", 0) for n in range(8)))
+    first = start(cap="2/m")
+    until(lambda: held_by(database).get("e7-0"))
+    first.stop(0.0)
+    until(start(cap="20/m").idle)
+    assert [each["id"] for each in at_ops(slack_server)] == [f"e{n}" for n in range(8)]
+
+
+def test_a_summary_of_an_earlier_process_does_not_delay_the_next(
+    database: Database, slack_server: FakeSlack, start: Start
+) -> None:
+    first = start()
+    overflow(database, slack_server, first)
+    first.stop(0.0)
+    messages = SentMessages(database, "ops", SystemClock())
+    assert len(messages.times()) == 6, "but it counts under the cap, as all that was sent"
+    assert messages.joined_age("delivery_summary", time.monotonic()) is None
+
+
+def test_a_place_under_a_large_cap_is_found_without_looking_at_all_that_was_sent(database: Database) -> None:
+    messages = SentMessages(database, "desk", SystemClock())
+    messages.times()
+    messages.add(10_000)
+    view = ClaimView(database, messages, 100.0)
+    view.add()
+    sent = view.sent_since("desk", 40.0)
+    assert len(sent) == 10_001
+    assert sent[-1] == 100.0
+    assert list(sent[:2]) == pytest.approx([100.0, 100.0], abs=1.0)
+    assert list(view.sent_since("desk", 100.0)) == []
+    assert isinstance(CapStage({"desk": 10_001}).judge(FIRED, "desk", 100.0, view), HoldUntil)
+    assert isinstance(CapStage({"desk": 10_002}).judge(FIRED, "desk", 100.0, view), Pass)
+
+
 def overflow(database: Database, slack_server: FakeSlack, running: Notifier, **changes: Any) -> None:
     """Five episodes told, five more (`x0` to `x4`) only in a summary."""
     commit(database, *((f"e{n}", 0) for n in range(5)))
@@ -175,7 +215,7 @@ def test_what_waits_names_the_cap_until_it_is_sent(
 ) -> None:
     commit(database, *((f"e{n}", 0) for n in range(6)))
     running = start()
-    until(lambda: held_by(database)["e5-0"] is not None)
+    until(lambda: held_by(database).get("e5-0"))
     assert held_by(database)["e5-0"] == "cap: 5 messages a minute were sent, it waits for the next place"
     until(running.idle)
     assert set(held_by(database).values()) == {None}

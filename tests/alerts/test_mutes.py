@@ -14,14 +14,15 @@ import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import claim_due, notifier, route_all
 from fakes.slack import FakeSlack
-from sqlalchemy import select
+from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from streamer.notify.notifier import Notifier
 from streamer.store.database import MEMORY, Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 from streamer.store.silences import StoreSilences
-from streamer.store.tables import deliveries
+from streamer.store.tables import deliveries, silences
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,3 +185,41 @@ def test_muted_ones_hold_nothing_up_and_are_not_owed() -> None:
     assert store.next_due("ops") is None
     routed.at(200.0, "a", 1)
     assert [item.key for item in claim_due(store, "ops", 9, 200.0)] == ["a-1"]
+
+
+def test_a_mute_is_in_force_after_the_clock_is_set_back() -> None:
+    routed = Routed()
+    routed.silences.mute("fat_finger", 700.0, 100.0)
+    assert routed.silences.muted_rules(50.0) == {"fat_finger": 700.0}
+    assert routed.at(50.0, "a", 0) == "muted"
+
+
+@pytest.mark.parametrize("matchers", ["no JSON", "7", '[{"field": "rule"}]', '["rule"]', "[]"])
+def test_a_silence_that_cannot_be_read_is_left_out_and_named_once(matchers: str) -> None:
+    routed = Routed()
+    for _ in range(40):  # a number that no other store here has
+        routed.silences.mute("fat_finger", 2.0, 1.0)
+    routed.silences.mute("huge", 100.0, 1.0)
+    with routed.database.write() as connection:
+        connection.execute(
+            update(silences).where(silences.c.n == 40).values(matchers=matchers, ends_at=100.0)
+        )
+        connection.execute(update(silences).where(silences.c.n == 40).values(ended_at=None))
+    with capture_logs() as logs:
+        assert routed.at(10.0, "a", 0) == "pending"
+        assert routed.at(10.0, "b", 0, rule="huge") == "muted"
+    warnings = [each for each in logs if each["log_level"] == "warning"]
+    assert [each["silence"] for each in warnings] == [40]
+
+
+def test_why_says_what_a_delivery_waits_for_and_what_became_of_it_before(database: Database) -> None:
+    commit(database, ("a", 0), ("b", 0))
+    route_all(database, ("ops",), 1.0)
+    store = StoreDeliveries(database)
+    (first,) = claim_due(store, "ops", 1, 2.0)
+    store.retry(first, 3.0, "http_503", in_doubt=False)
+    store.hold_due("ops", "cap", "full", 4.0)
+    shown = tapewatch("why", "a", "--store", str(database.path))
+    assert "ops: pending after 1 attempt (http_503), cap: full" in " ".join(shown.split())
+    shown = tapewatch("why", "b", "--store", str(database.path))
+    assert "ops: pending, cap: full" in " ".join(shown.split())

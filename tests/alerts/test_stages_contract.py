@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts.stages import NOW, SETTINGS, check
+from contracts.stages import FIRED, NOW, SETTINGS, WORSE, Facts, check, impure_uses
 
 from alerts.stages import stage as messages
-from alerts.stages.registry import STAGES, RegisteredStage
+from alerts.stages.cap import CapStage
+from alerts.stages.registry import STAGES, RegisteredStage, StageSettings, build_stages
+from alerts.stages.route import Router, RouteSettings
 from alerts.stages.silence import SilenceStage
-from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Stage, Stop, Verdict
-from alerts.stages.view import StageView
+from alerts.stages.stage import AlertTransition, HoldUntil, Joined, Pass, Stage, Stop, Verdict
+from alerts.stages.view import StageView, WaitingDelivery
 
 
 @pytest.mark.parametrize("registered", STAGES, ids=lambda each: each.name)
@@ -79,6 +83,125 @@ def test_a_wrong_stage_is_noticed(name: str) -> None:
     registered, problem = WRONG[name]
     with pytest.raises(AssertionError, match=problem):
         check(registered)
+
+
+def wrong_join(change: Callable[[Joined, Sequence[WaitingDelivery]], Joined]) -> RegisteredStage:
+    """The cap, with what it joins changed; `change` is also told what waits."""
+
+    class Wrong(CapStage):
+        def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
+            joined = super().join(receiver, now, view)
+            return joined and change(joined, view.waiting(receiver, 99))
+
+    return RegisteredStage("cap", lambda settings: Wrong(settings.caps, settings.cap_window_s))
+
+
+def instead(which: Callable[[WaitingDelivery], bool]) -> RegisteredStage:
+    """A cap that joins one of these in place of its first."""
+
+    def change(joined: Joined, waiting: Sequence[WaitingDelivery]) -> Joined:
+        others = [each for each in waiting if which(each)]
+        members = sorted([*others[:1], *joined.members[len(others[:1]) :]], key=lambda each: each.n)
+        return dataclasses.replace(joined, members=members)
+
+    return wrong_join(change)
+
+
+ITSELF = "joins what must be sent itself"
+WRONG_JOINS = {
+    "one twice": (
+        wrong_join(lambda j, _: dataclasses.replace(j, members=[*j.members[:-1], j.members[0]])),
+        "joins one twice",
+    ),
+    "newest first": (
+        wrong_join(lambda j, _: dataclasses.replace(j, members=j.members[::-1])),
+        "in another order",
+    ),
+    "too few": (wrong_join(lambda j, _: dataclasses.replace(j, members=j.members[1:])), "it joins Joined"),
+    "one that does not wait": (
+        wrong_join(
+            lambda j, _: dataclasses.replace(
+                j, members=[*j.members[:-1], dataclasses.replace(j.members[-1], n=77)]
+            )
+        ),
+        "joins what does not wait",
+    ),
+    "a parked one": (instead(lambda each: each.parked), ITSELF),
+    "one in doubt": (instead(lambda each: each.in_doubt), ITSELF),
+    "an end that is owed": (instead(lambda each: each.heard), ITSELF),
+    "a heartbeat": (instead(lambda each: each.rule == "heartbeat"), ITSELF),
+    "a summary": (instead(lambda each: each.rule == "delivery_summary"), ITSELF),
+    "one behind a parked one": (
+        instead(lambda each: each.alert_id == "parked" and not each.parked),
+        "waits behind one that is sent",
+    ),
+    "a state of what is sent": (
+        wrong_join(lambda j, _: dataclasses.replace(j, state="done")),
+        "keeps what it joins as 'done'",
+    ),
+    "no reason": (wrong_join(lambda j, _: dataclasses.replace(j, reason=" ")), "no reason for what it joins"),
+    "no text": (
+        wrong_join(lambda j, _: dataclasses.replace(j, alert=dataclasses.replace(j.alert, text=""))),
+        "says nothing",
+    ),
+    "a rule of its own": (
+        wrong_join(lambda j, _: dataclasses.replace(j, alert=dataclasses.replace(j.alert, rule="digest"))),
+        "no alert of the service",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_JOINS)
+def test_a_wrong_join_is_noticed(name: str) -> None:
+    registered, problem = WRONG_JOINS[name]
+    with pytest.raises(AssertionError, match=problem):
+        check(registered)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(messages.__file__).parent.glob("*.py")), ids=lambda each: each.name
+)
+def test_stages_use_no_clock_no_chance_and_no_file(path: Path) -> None:
+    assert impure_uses(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "used"),
+    [
+        ("from time import monotonic", "time"),
+        ("import random as chance", "random"),
+        ("import os.path", "os.path"),
+        ("import secrets", "secrets"),
+        ("text = open('/etc/hostname').read()", "open"),
+        ("import datetime\ndatetime.datetime.now()", "now"),
+        ("from datetime import date as d\nday = d.today", "today"),
+    ],
+)
+def test_impure_stages_are_noticed(source: str, used: str) -> None:
+    assert impure_uses(source) == [used]
+
+
+class CountingRouter(Router):
+    """Counts how often it evaluates the routes."""
+
+    evaluated = 0
+
+    def receivers(self, body: Mapping[str, Any]) -> tuple[str, ...]:
+        self.evaluated += 1
+        return super().receivers(body)
+
+
+def test_routes_are_evaluated_once_for_all_receivers_when_they_are_prepared() -> None:
+    router = CountingRouter(RouteSettings.model_validate({"to": ["desk"]}), ("desk", "ops", "night"))
+    chain = build_stages(StageSettings(router))
+    assert isinstance(chain.judge("routing", FIRED, "desk", NOW, Facts()).verdict, Pass), "unprepared too"
+    router.evaluated = 0
+    prepared = chain.prepare([FIRED, WORSE])
+    assert router.evaluated == 2
+    for transition in (FIRED, WORSE):
+        judgements = [prepared.judge("routing", transition, name, NOW, Facts()) for name in ("desk", "ops")]
+        assert [type(each.verdict) for each in judgements] == [Pass, Stop]
+    assert router.evaluated == 2
 
 
 class Digest(Stage):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,12 @@ from fakes.alert_bodies import commit
 from fakes.delivering import KEY, QUICK
 from fakes.slack import FakeSlack
 
+from alerts.alert import Observation
+from alerts.receivers.receiver import Receiver
 from alerts.receivers.registry import ReceiverSettings, build_receiver
+from alerts.service_alert import service_alert
 from alerts.stages.chain import StageChain
-from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Phase, Stage, Stop, Verdict
+from alerts.stages.stage import AlertTransition, HoldUntil, Joined, Pass, Phase, Stage, Stop, Verdict
 from alerts.stages.view import StageView
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
@@ -50,16 +55,29 @@ class Rule(Stage):
         return self.verdict(now, transition) if transition.alert_id == self.episode else Pass("another one")
 
 
+def hook(server: FakeSlack) -> Receiver:
+    settings = {"webhook": {"url": server.webhook_url("ops"), "secret": {"env": "KEY"}}}
+    return build_receiver("ops", ReceiverSettings.model_validate(settings), lambda _: KEY, SystemClock())
+
+
 @pytest.fixture
-def start(database: Database, slack_server: FakeSlack) -> Iterator[Callable[..., Notifier]]:
+def outcomes() -> Counter[tuple[str, str]]:
+    return Counter()
+
+
+@pytest.fixture
+def start(
+    database: Database, slack_server: FakeSlack, outcomes: Counter[tuple[str, str]]
+) -> Iterator[Callable[..., Notifier]]:
     started: list[Notifier] = []
 
+    def watch(receiver: str, outcome: str, count: int = 1, waited_s: float | None = None) -> None:
+        outcomes[receiver, outcome] += count
+
     def begin(*stages: Stage) -> Notifier:
-        settings = {"webhook": {"url": slack_server.webhook_url("ops"), "secret": {"env": "KEY"}}}
         clock = SystemClock()
-        ops = build_receiver("ops", ReceiverSettings.model_validate(settings), lambda _: KEY, clock)
-        known = ReceiverSet(("ops",), {"ops": ops}, StageChain(stages))
-        running = Notifier(known, SenderContext(database, clock, QUICK))
+        known = ReceiverSet(("ops",), {"ops": hook(slack_server)}, StageChain(stages))
+        running = Notifier(known, SenderContext(database, clock, QUICK, watch))
         running.start()
         started.append(running)
         return running
@@ -113,13 +131,18 @@ def test_one_that_is_held_goes_out_at_its_time_and_holds_no_other_episode(
 
 
 def test_one_that_is_stopped_at_its_claim_is_kept_with_the_reason_and_holds_nothing_up(
-    database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
+    database: Database,
+    slack_server: FakeSlack,
+    start: Callable[..., Notifier],
+    outcomes: Counter[tuple[str, str]],
 ) -> None:
     def first_only(_: float, transition: AlertTransition) -> Verdict:
         return Pass("a later one") if transition.number else Stop("not this one", "muted")
 
     commit(database, ("a", 0), ("a", 1), ("b", 0))
-    until(start(Rule("a", first_only, "claim")).idle)
+    running = start(Rule("a", first_only, "claim"))
+    until(running.idle)
+    assert outcomes == {("ops", "muted"): 1, ("ops", "delivered"): 2}
     assert sorted(arrived(slack_server)) == ["a-1", "b-0"]
     row = delivery(database, "a")
     assert (row["state"], row["held_by"], row["attempts"]) == ("muted", "not this one", 0)
@@ -154,7 +177,57 @@ def test_a_receiver_that_is_held_as_a_whole_gets_nothing_before(
 
     commit(database, ("a", 0), ("b", 0))
     running = start(Rule("a", everything, "claim"))
+    until(lambda: explain(database, "b")[0].deliveries)
     until(lambda: delivery(database, "a")["held_by"] == "rule: quiet")
+    until(lambda: delivery(database, "b")["held_by"] == "rule: quiet")
     assert arrived(slack_server) == []
     until(running.idle)
     assert arrived(slack_server) == ["a-0", "b-0"]
+
+
+class Digest(Stage):
+    """Joins all that waits, once there are two, and keeps the members in a state of its own."""
+
+    name = "digest"
+    phase = "claim"
+
+    def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:
+        return Pass("it waits for nothing")
+
+    def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
+        waiting = [each for each in view.waiting(receiver, 9) if each.rule != "heartbeat"]
+        if len(waiting) < 2:
+            return None
+        digest = service_alert("heartbeat", (now,), "info", Observation(ts_event_ns=0, source={}, text="two"))
+        return Joined(digest, waiting, "digested", "in the digest")
+
+
+def test_what_is_joined_is_kept_and_counted_in_the_words_of_the_stage(
+    database: Database, start: Callable[..., Notifier], outcomes: Counter[tuple[str, str]]
+) -> None:
+    commit(database, ("a", 0), ("b", 0))
+    until(start(Digest()).idle)
+    for alert_id in ("a", "b"):
+        row = delivery(database, alert_id)
+        assert (row["state"], row["held_by"]) == ("digested", "in the digest")
+    assert outcomes == {("ops", "digested"): 2, ("ops", "delivered"): 1}
+
+
+def test_after_a_reload_a_sender_that_is_still_asking_its_stages_sends_nothing(
+    database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(_: float, __: AlertTransition) -> Verdict:
+        asked.set()
+        assert go_on.wait(20.0)
+        return Pass("at last")
+
+    commit(database, ("a", 0))
+    running = start(Rule("a", slow, "claim"))
+    assert asked.wait(20.0)
+    running.turn_to(ReceiverSet(("ops",), {"ops": hook(slack_server)}, StageChain(())))
+    until(running.idle)
+    go_on.set()
+    assert running.stop(5.0)
+    assert arrived(slack_server) == ["a-0"]

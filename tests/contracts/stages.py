@@ -5,6 +5,7 @@ A stage without cases is refused, so that a new one cannot be registered without
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
-from alerts.service_alert import DELIVERY_SUMMARY, SERVICE_RULES
+from alerts.service_alert import DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
 from alerts.stages.matchers import Silence, rule_matchers
 from alerts.stages.registry import RegisteredStage, StageSettings
 from alerts.stages.route import Router, RouteSettings
@@ -79,6 +80,21 @@ def _waiting(count: int) -> tuple[WaitingDelivery, ...]:
     return tuple(WaitingDelivery(n, f"w{n}", 0, "fat_finger", "warning", "fired") for n in range(count))
 
 
+def _not_joined(first: int) -> tuple[WaitingDelivery, ...]:
+    """What waits and is never joined, and what waits behind it."""
+    (fresh,) = _waiting(1)
+    each = [
+        replace(fresh, alert_id="parked", parked=True),
+        replace(fresh, alert_id="parked", number=1, transition="updated"),
+        replace(fresh, alert_id="doubt", in_doubt=True),
+        replace(fresh, alert_id="doubt", number=1, transition="updated"),
+        replace(fresh, alert_id="heard", number=1, transition="resolved", heard=True),
+        replace(fresh, alert_id="heartbeat", rule=HEARTBEAT),
+        replace(fresh, alert_id="summary", rule=DELIVERY_SUMMARY),
+    ]
+    return tuple(replace(one, n=n) for n, one in enumerate(each, first))
+
+
 HEARD = {("a", "desk"): EpisodeAtReceiver(heard=True), ("a", "ops"): EpisodeAtReceiver(heard=True)}
 MUTED = {("a", "desk"): EpisodeAtReceiver().after("muted", "muted until noon", "warning")}
 SUMMARISED = {("a", "desk"): EpisodeAtReceiver().after("summarised", "s-0", "warning")}
@@ -110,6 +126,8 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case(HoldUntil, Facts(sent=FULL, held=True, wait=_waiting(9))),
         Case(Pass, Facts(sent=FULL[1:], held=True, wait=_waiting(9)), joins=9),
         Case(Pass, Facts(sent=FULL[1:], held=True, wait=_waiting(1))),
+        Case(Pass, Facts(sent=FULL[1:], held=True, wait=(*_waiting(3), *_not_joined(3))), joins=3),
+        Case(Pass, Facts(sent=FULL[1:], held=True, wait=(*_waiting(1), *_not_joined(1)))),
         Case(Pass, Facts(sent=FULL[1:], held=False, wait=_waiting(9))),
         Case(Pass, Facts(joined=59.0, held=True, wait=_waiting(9))),
         Case(Pass, Facts(joined=61.0, held=True, wait=_waiting(9)), joins=9),
@@ -151,6 +169,8 @@ def check(registered: RegisteredStage) -> None:
         _check_joined(case, joined)
     backwards = [_answer(stage, case) for case in reversed(known)]
     assert backwards[::-1] == answers, "it gives another answer to the same question"
+    prepared = stage.prepare([case.transition for case in known])
+    assert [_answer(prepared, case) for case in known] == answers, "it answers otherwise once prepared"
     restarted = registered.build(SETTINGS)
     assert [_answer(restarted, case) for case in reversed(known)][::-1] == answers, (
         "a restart changes answers"
@@ -190,8 +210,43 @@ def _check_joined(case: Case, joined: Joined | None) -> None:
     assert (0 if joined is None else len(joined.members)) == case.joins, f"it joins {joined} of {case}"
     if joined is not None:
         assert joined.alert.rule in SERVICE_RULES, "what it joins them into is no alert of the service"
-        assert joined.alert.rule == DELIVERY_SUMMARY or joined.alert.text
-        assert set(joined.members) <= set(case.facts.wait), "it joins what does not wait"
+        assert (joined.alert.text or "").strip(), "what it joins them into says nothing"
+        assert joined.state.isidentifier(), f"it keeps what it joins as {joined.state!r}"
+        assert joined.state not in SENT_STATES, f"it keeps what it joins as {joined.state!r}"
+        assert joined.reason.strip(), "it gives no reason for what it joins"
+        _check_members(case.facts.wait, joined.members)
+
+
+def _check_members(waiting: Sequence[WaitingDelivery], members: Sequence[WaitingDelivery]) -> None:
+    assert set(members) <= set(waiting), "it joins what does not wait"
+    assert len(set(members)) == len(members), "it joins one twice"
+    assert list(members) == [each for each in waiting if each in members], "it joins them in another order"
+    for each in members:
+        owed = each.heard and each.transition == "resolved"
+        never = each.parked or each.in_doubt or owed or each.rule in (HEARTBEAT, DELIVERY_SUMMARY)
+        assert not never, f"it joins what must be sent itself: {each}"
+    left = {each.alert_id: each.number for each in reversed(waiting) if each not in members}
+    behind = [each for each in members if each.number > left.get(each.alert_id, each.number)]
+    assert not behind, f"it joins what waits behind one that is sent: {behind}"
+
+
+_IMPURE_MODULES = frozenset({"time", "random", "secrets", "os", "uuid", "socket", "threading"})
+_IMPURE_CALLS = frozenset({"now", "utcnow", "today"})
+
+
+def impure_uses(source: str) -> list[str]:
+    """What the source of a stage uses that is no argument of its calls: clocks, chance, files."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [each.name for each in node.names if each.name.split(".")[0] in _IMPURE_MODULES]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _IMPURE_MODULES:
+            found.append(str(node.module))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
+            found.append("open")
+        elif isinstance(node, ast.Attribute) and node.attr in _IMPURE_CALLS:
+            found.append(node.attr)
+    return found
 
 
 def _later(case: Case) -> Case:

@@ -13,11 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from alerts.alert import Observation
+from alerts.service_alert import service_alert
+from alerts.stages.stage import Joined
 from streamer.messages.records import Partition
 from streamer.store.database import MEMORY, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import NewDelivery, StoreOutbox
+from streamer.store.queries import explain
 from streamer.store.service_alerts import dead_letter_flood, log_gap, raise_service_alert
+from streamer.store.stage_facts import is_holding, waiting_deliveries
 from streamer.store.tables import deliveries, outbox
 
 
@@ -236,3 +241,38 @@ def test_whatever_happens_an_episode_arrives_in_order(
     for found in arrived.values():
         assert found == list(range(len(found)))
     store.database.close()
+
+
+def test_what_another_sender_has_taken_is_not_claimed_stopped_held_or_joined(store: Store) -> None:
+    store.owe(("a", 0), ("b", 0))
+    due = store.deliveries.due("desk", 20, 10.0)
+    with store.database.read() as connection:
+        waiting = waiting_deliveries(connection, "desk", 20)
+    alert = service_alert("delivery_summary", (1,), "info", Observation(ts_event_ns=0, source={}, text="two"))
+    joined = Joined(alert, waiting, "summarised", "s-0")
+    (taken,) = store.deliveries.claim("desk", due[:1], 10.0)
+    store.deliveries.delivered((taken,), 11.0)
+    assert not store.deliveries.stop(due[0].n, "muted", "no")
+    store.deliveries.hold(due[0].n, "rule", "not yet", 99.0)
+    assert store.deliveries.join("desk", joined, 12.0) is None
+    assert store.service_alerts() == []
+    assert store.states() == [("a", 0, "desk", "done"), ("b", 0, "desk", "pending")]
+    assert [each.key for each in store.deliveries.claim("desk", due, 12.0)] == ["b-0"]
+    assert explain(store.database, "a")[0].deliveries[0]["held_by"] is None
+
+
+def test_what_waits_behind_a_parked_delivery_is_held_by_nothing_else(store: Store) -> None:
+    store.owe(("a", 0), ("a", 1), ("b", 0))
+    (first, _) = claim_due(store.deliveries, "desk", 20, 1.0)
+    store.deliveries.hold_due("desk", "cap", "full", 2.0)
+    store.deliveries.park(first, "http_400", 2.0)
+    with store.database.read() as connection:
+        assert not is_holding(connection, "desk", "cap", 3.0)
+    store.owe(("c", 0))
+    store.deliveries.hold_due("desk", "cap", "still full", 3.0)
+    with store.database.read() as connection:
+        assert is_holding(connection, "desk", "cap", 3.0)
+    assert [each.deliveries[0]["held_by"] for each in explain(store.database, "a")] == [None, "cap: full"]
+    store.deliveries.forget_holds("desk", 4.0)
+    with store.database.read() as connection:
+        assert not is_holding(connection, "desk", "cap", 4.0)
