@@ -45,13 +45,14 @@ class Seen:
 
 def fat_finger(seen: Seen) -> None:
     usual = np.mean([trade["size"] for trade in of(seen.before, "trade")])
-    assert max(trade["size"] for trade in of(seen.now, "trade")) > 50 * usual
+    sizes = [trade["size"] for trade in of(seen.now, "trade")]
+    assert max(sizes, default=0.0) > 50 * usual
 
 
 def flash_move(seen: Seen) -> None:
     prices = [trade["price"] for trade in of(seen.now, "trade")]
     began = of(seen.before, "trade")[-1]["price"]
-    assert min(prices) < 0.99 * began
+    assert min(prices, default=began) < 0.99 * began
     assert prices[-1] == pytest.approx(began, rel=0.003)
 
 
