@@ -33,6 +33,7 @@ from numba.core.serialize import dumps
 from .fingerprints import fingerprint  # the copies in other packages are identical
 
 _DAY_S = 24 * 3600
+_SEAL_BYTES = 16
 _UNUSED_S = 90 * _DAY_S
 
 
@@ -138,7 +139,7 @@ class _KernelCache(NullCache):  # type: ignore[misc]
         rtsys.initialize(context)
         import_module("numba.cpython.hashing")
         try:
-            result = CompileResult._rebuild(context, *_Unpickler(BytesIO(path.read_bytes())).load())
+            result = CompileResult._rebuild(context, *_Unpickler(BytesIO(_opened(path.read_bytes()))).load())
         except Exception:  # noqa: BLE001 - whatever has befallen the file, it can be compiled anew
             return None
         with suppress(OSError):
@@ -154,7 +155,7 @@ class _KernelCache(NullCache):  # type: ignore[misc]
         new = path.with_name(f"{uuid.uuid4().hex}.new")
         try:
             _make(path.parent)
-            new.write_bytes(data)
+            new.write_bytes(_seal(data) + data)
             new.replace(path)
         except OSError:  # a full disk, a folder that cannot be written to: it is compiled each time
             with suppress(OSError):
@@ -170,6 +171,17 @@ class _KernelCache(NullCache):  # type: ignore[misc]
         key = repr((self._fingerprint, str(signature), codegen.magic_tuple(), config.OPT, config.BOUNDSCHECK))
         digest = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         return folder / f"{function.__module__}.{function.__name__}-{digest}.kernel"
+
+
+def _seal(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_SEAL_BYTES).digest()
+
+
+def _opened(data: bytes) -> bytes:
+    """What was sealed. Damaged machine code would crash the process, or compute something else."""
+    if _seal(data[_SEAL_BYTES:]) != data[:_SEAL_BYTES]:
+        raise ValueError("the file is damaged")
+    return data[_SEAL_BYTES:]
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,7 +14,7 @@ from rich.table import Table
 from alerts.durations import NS_PER_SECOND, duration_ns
 from alerts.one_shot import DRIFT
 from alerts.service_alert import DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
-from alerts.stages.matchers import until_text
+from alerts.stages.matchers import Silence, until_text
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, load_config, open_named_store
 from streamer.cli.output import out, say
@@ -62,9 +62,9 @@ def mute(
     try:
         silences = StoreSilences(database)
         if rule is None:
-            _list(silences.muted_rules(now), as_json)
+            _list(silences.mutes(now), as_json)
         elif seconds is None:
-            say(f"{rule} speaks again" if silences.unmute(rule, now) else f"{rule} is not muted")
+            say(f"{rule} is no longer muted" if silences.unmute(rule, now) else f"{rule} is not muted")
         else:
             configured = [] if store is not None else list(load_config(config).settings.rules.enabled)
             _require_known(rule, configured, database)
@@ -102,17 +102,18 @@ def _require_known(rule: str, configured: list[str], database: Database) -> None
         raise UsageError(f"there is no rule '{rule}', in the configuration or in the store{near}")
 
 
-def _list(muted: Mapping[str, float], as_json: bool) -> None:
+def _list(mutes: Sequence[Silence], as_json: bool) -> None:
     if as_json:
-        for rule, until in muted.items():
-            out(json.dumps({"rule": rule, "until": until_text(until)}))
+        for mute in mutes:
+            shown = {"rule": mute.rule, "until": until_text(mute.ends_at)}
+            out(json.dumps({**shown, "by": mute.author, "reason": mute.reason}))
         return
-    if not muted:
+    if not mutes:
         out("no rule is muted")
         return
     table = Table(box=None, pad_edge=False)
-    table.add_column("rule")
-    table.add_column("muted until")
-    for rule, until in muted.items():
-        table.add_row(rule, until_text(until))
+    for column in ("rule", "muted until", "by", "reason"):
+        table.add_column(column)
+    for mute in mutes:
+        table.add_row(mute.rule, until_text(mute.ends_at), mute.author, mute.reason)
     out(table)

@@ -80,10 +80,11 @@ class CompileBar:
         if self._task is not None:
             self._bar.advance(self._task, count)
 
-    def end(self, seconds: float) -> None:
-        """Take the bar away, and say how long it took."""
+    def end(self, seconds: float, ready: bool) -> None:
+        """Take the bar away, and say how long it took, unless it was given up."""
         if self._task is not None:
             self._bar.remove_task(self._task)
         if self._is_own:
             self._bar.stop()
-        say(f"kernels ready after {seconds:.1f} s")
+        if ready:
+            say(f"kernels ready after {seconds:.1f} s")

@@ -62,6 +62,8 @@ def replay(
         output = stack.enter_context(ReplayOutput(alerts, scores, quiet=quiet, share=progress.share))
         stopping = stack.enter_context(stop_signals())
         warm_up(plan, CompileBar(), stopped=stopping.is_set)
+        if stopping.is_set():
+            raise KeyboardInterrupt
         totals = fold(
             plan,
             source,

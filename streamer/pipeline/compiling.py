@@ -38,7 +38,7 @@ class CompileView(Protocol):
     def compiled(self, count: int) -> None:
         """So many kernels were compiled since the last call."""
 
-    def end(self, seconds: float) -> None:
+    def end(self, seconds: float, ready: bool) -> None:
         """All are ready, or it was given up."""
 
 
@@ -51,7 +51,7 @@ class Unseen:
     def compiled(self, count: int) -> None:
         """See `CompileView.compiled`."""
 
-    def end(self, seconds: float) -> None:
+    def end(self, seconds: float, ready: bool) -> None:
         """See `CompileView.end`."""
 
 
@@ -108,21 +108,22 @@ class Shown:
         """So many kernels more were compiled."""
         self._view.compiled(count)
 
-    def close(self) -> None:
-        """Nothing more is compiled."""
+    def close(self, ready: bool) -> None:
+        """Nothing more is compiled, since all is `ready` or it was given up."""
         if self._began is not None:
-            self._view.end(time.monotonic() - self._began)
+            self._view.end(time.monotonic() - self._began, ready)
 
 
 @contextmanager
-def shown(view: CompileView) -> Iterator[Shown]:
-    """Show what this thread compiles meanwhile."""
-    found = Shown(view)
+def shown(view: CompileView, stopped: Callable[[], bool] = lambda: False) -> Iterator[Shown]:
+    """Show what this thread compiles meanwhile; all is ready at the end, unless it was `stopped`."""
+    progress, ready = Shown(view), False
     try:
-        with watching(found.begin, found.compiled):
-            yield found
+        with watching(progress.begin, progress.compiled):
+            yield progress
+        ready = not stopped()
     finally:
-        found.close()
+        progress.close(ready)
 
 
 def processes_for(parts: Sequence[str]) -> int:

@@ -51,7 +51,7 @@ def warm_up(
         Whether to give up; then kernels are compiled as they are called.
     """
     kept = only_load(lambda: _run_once(plan))
-    with shown(view or Unseen()) as progress:
+    with shown(view or Unseen(), stopped) as progress:
         if not kept and (processes := processes_for(list(PARTS))):
             progress.begin(processes)
             compile_elsewhere(plan.document, list(PARTS), stopped, progress.compiled)

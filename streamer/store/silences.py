@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import structlog
@@ -56,12 +56,17 @@ class StoreSilences:
         with self._database.write() as connection:
             return _end(connection, rule, now) > 0
 
-    def muted_rules(self, now: float) -> Mapping[str, float]:
-        """Rules that are muted at a time, and until when, by name; other silences are not among them."""
+    def mutes(self, now: float) -> Sequence[Silence]:
+        """Mutes of rules in force at a time, by rule, the one that ends last of several."""
         with self._database.read() as connection:
             in_force = silences_in_force(connection, now)
-        ends = sorted((each.rule, each.ends_at) for each in in_force if each.rule is not None)
-        return dict(ends)  # of several mutes of a rule the one that ends last
+        of_rules = [(each.rule, each.ends_at, each) for each in in_force if each.rule is not None]
+        last = {rule: each for rule, _, each in sorted(of_rules, key=lambda mute: mute[:2])}
+        return tuple(last.values())
+
+    def muted_rules(self, now: float) -> Mapping[str, float]:
+        """Rules that are muted at a time, and until when, by name; other silences are not among them."""
+        return {each.rule: each.ends_at for each in self.mutes(now) if each.rule is not None}
 
 
 def silences_in_force(connection: Connection, now: float) -> list[Silence]:

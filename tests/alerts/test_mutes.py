@@ -95,7 +95,9 @@ def test_muted_and_unmuted_by_command(
 
     assert "no rule is muted" in tapewatch("mute", "-c", config)
     settled(database, running, ("before", 0))
-    said = tapewatch("mute", "fat_finger", "--for", "1h", "-c", config)
+    said = tapewatch(
+        "mute", "fat_finger", "--for", "1h", "--by", "ann", "--reason", "a bad size", "-c", config
+    )
     assert said.startswith("fat_finger is muted until 20")
     settled(database, running, ("a", 0), ("a", 1), ("before", 1))
     settled(database, running, ("before", 2), transition="resolved")
@@ -106,13 +108,15 @@ def test_muted_and_unmuted_by_command(
     assert found["a-0"][1] == said.strip().replace("fat_finger is ", "")
 
     (listed,) = tapewatch("mute", "-c", config, "--json").splitlines()
-    assert json.loads(listed)["rule"] == "fat_finger"
+    mute = json.loads(listed)
+    assert (mute["rule"], mute["by"], mute["reason"]) == ("fat_finger", "ann", "a bad size")
+    assert "ann  a bad size" in tapewatch("mute", "-c", config)
     shown = tapewatch("alerts", "-c", config)
     assert shown.count("fat_finger") == 5
     assert "ops: 3 muted" in shown
     assert "ops: muted, muted until 20" in tapewatch("why", "a", "-c", config).replace("  ", " ")
 
-    assert tapewatch("mute", "fat_finger", "--off", "-c", config).strip() == "fat_finger speaks again"
+    assert tapewatch("mute", "fat_finger", "--off", "-c", config).strip() == "fat_finger is no longer muted"
     assert tapewatch("mute", "fat_finger", "--off", "-c", config).strip() == "fat_finger is not muted"
     settled(database, running, ("c", 0), ("a", 2))
     assert arrived()[3:] == ["c-0", "a-2"]

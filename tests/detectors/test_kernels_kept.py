@@ -191,6 +191,15 @@ def test_what_is_damaged_is_compiled_anew(package: Package) -> None:
     assert package.run() == {"top": [UNCHANGED, 0], "aside": [1, 0]}
 
 
+def test_one_changed_byte_in_machine_code_is_noticed(package: Package) -> None:
+    for path in package.kernels.rglob("*.kernel"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0x55
+        path.write_bytes(data)
+    assert package.run() == {"top": [UNCHANGED, 1], "aside": [1, 1]}
+    assert package.run() == {"top": [UNCHANGED, 0], "aside": [1, 0]}
+
+
 def test_what_has_not_been_used_for_long_is_removed_when_something_is_added(package: Package) -> None:
     def age(pattern: str, days: int) -> Path:
         (path,) = package.kernels.rglob(pattern)

@@ -30,8 +30,8 @@ class Told:
         self.begun.append(processes)
     def compiled(self, count):
         self.count += count
-    def end(self, seconds):
-        self.ended += 1
+    def end(self, seconds, ready):
+        self.ended += ready
 
 view, here = Told(), []
 with watching(lambda: here.append(1), lambda: None):
@@ -62,8 +62,8 @@ class Told:
     def compiled(self, count: int) -> None:
         self.calls.append(f"compiled {count}")
 
-    def end(self, seconds: float) -> None:
-        self.calls.append("end")
+    def end(self, seconds: float, ready: bool) -> None:
+        self.calls.append("ready" if ready else "given up")
 
 
 def one_more(x: int) -> int:
@@ -77,11 +77,18 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_compiled_here_is_shown_and_what_is_kept_is_not(kernels: Path) -> None:
-    for calls in (["begin 1", "compiled 1", "end"], []):
+    for calls in (["begin 1", "compiled 1", "ready"], []):
         told = Told()
         with shown(told):
             assert kernel(one_more)(1) == 2
         assert told.calls == calls
+
+
+def test_what_was_given_up_is_not_called_ready(kernels: Path) -> None:
+    told = Told()
+    with shown(told, lambda: True):
+        kernel(one_more)(1)
+    assert told.calls[-1] == "given up"
 
 
 def test_kernels_can_be_loaded_without_compiling_any(kernels: Path) -> None:
