@@ -227,7 +227,7 @@ def test_the_command_lists_them(tmp_path: Path) -> None:
     assert line["decision"]["event"]["size"] == 9.0
     assert "no alerts" in tapewatch("alerts", "--store", world.store).stdout
     refused = tapewatch("alerts", "--store", world.store, "--near-misses", "--open", expect=2)
-    assert "--near-misses goes with" in refused.stderr
+    assert "--near-misses can only be combined with" in refused.stderr
     database = open_store(str(world.store))
     try:
         assert near_misses(database, AlertFilter(since_ns=T0 + 60 * S), None) == []
