@@ -102,7 +102,7 @@ def test_check_prints_them(ran: World, tmp_path: Path) -> None:
     rare, big = table[1].split(), table[2].split()
     assert rare[:2] == ["rare", str(fired["rare"])]
     assert rare[-1] == f"{fired['rare'] / (lived / 20):.2f}"
-    assert "4,320 an instrument" in table[1]
+    assert "4,320 per instrument" in table[1]
     assert f"{spoken(lived)} of instruments" in table[1]
     assert big[:2] == ["big", str(fired["big"])]
     watched = max(watched_by_hand(log) for log in logs())
