@@ -19,7 +19,7 @@ from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.process import ROOT, run_worker
 
 NO_PEERS = "not run: peers are not installed (make bench installs them)"
-_SUMMARY = re.compile(r"([\d,]+) records in [\d.]+ s \(([\d,]+) a second\)")
+_SUMMARY = re.compile(r"([\d,]+) records in [\d.]+ s \(([\d,]+) per second\)")
 _POLLED = 0.3
 """The share of the topic that plain polling reads: it takes long."""
 

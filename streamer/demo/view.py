@@ -116,7 +116,7 @@ class View:
         fired = sum(self._fired.values())
         return Text(
             f"{at:%H:%M:%S} simulated ({self._source.done:.0%})   {self._records:,} events   "
-            f"{rate:,.0f} a second   {fired} alert{'' if fired == 1 else 's'}"
+            f"{rate:,.0f} per second   {fired} alert{'' if fired == 1 else 's'}"
         )
 
     def _table(self) -> Table:
