@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pytest
 
 from alerts.catalogue.files import read_set, set_names
 from streamer.decoding.event_schema import EVENT
-from streamer.sources.simulator import INSTRUMENTS, OPENS_NS
+from streamer.sources.simulator import INSTRUMENTS, KINDS, OPENS_NS
 from streamer.sources.simulator.anomalies import AnomalyKind
 from streamer.sources.simulator.anomaly import Anomaly
 from streamer.sources.simulator.market import InstrumentMarket
@@ -159,7 +159,7 @@ class Case:
     def events(self) -> list[tuple[int, bytes]]:
         return self.market([self.planted])
 
-    @property
+    @cached_property
     def seen(self) -> Seen:
         found = [json.loads(value) for _, value in self.events]
         first, last = self.planted.start_ns, self.planted.end_ns
@@ -168,6 +168,12 @@ class Case:
             [event for event in found if self.planted.covers(event["ts_event"])],
             [event for event in found if last < event["ts_event"]],
         )
+
+
+@cache
+def undisturbed() -> list[tuple[int, bytes]]:
+    """The market of a case in which nothing is planted."""
+    return Case("fat_finger", KINDS["fat_finger"]).market([])
 
 
 def check_registration(case: Case) -> None:
@@ -190,9 +196,10 @@ def check_the_same_again(case: Case) -> None:
 
 
 def check_nothing_is_seen_of_it_before(case: Case) -> None:
-    quiet = [event for event in case.market([]) if event[0] < STARTS_NS]
-    assert [event for event in case.events if event[0] < STARTS_NS] == quiet
-    assert case.market([]) != case.events
+    quiet = undisturbed()
+    before = [event for event in quiet if event[0] < STARTS_NS]
+    assert [event for event in case.events if event[0] < STARTS_NS] == before
+    assert quiet != case.events
 
 
 def check_its_events_are_well_formed_and_in_order(case: Case) -> None:
