@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
-from streamer.sources.simulator import INSTRUMENTS, OPENS_NS, Anomaly, SimulatorSource
+from streamer.sources.simulator import INSTRUMENTS, OPENS_NS, Anomaly, SimulatorSource, rules_for
 
 SECONDS = 390 * 60
 QUIET = INSTRUMENTS[-3:]
@@ -51,5 +51,6 @@ def missed(part: Part, alerts: Sequence[Mapping[str, object]]) -> list[Anomaly]:
     return [
         anomaly
         for anomaly in part.planted
-        if anomaly.kind != "stale_feed" and not fired & {(rule, anomaly.symbol) for rule in anomaly.rules}
+        if anomaly.kind != "stale_feed"
+        and not fired & {(rule, anomaly.symbol) for rule in rules_for(anomaly)}
     ]

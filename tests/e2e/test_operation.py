@@ -200,7 +200,7 @@ def slack_away(day: Operation, part: Part) -> None:
 
 
 def muted(day: Operation, part: Part) -> None:
-    metrics, rule = day.metrics, part.planted[0].rules[0]
+    metrics, rule = day.metrics, rules_for(part.planted[0])[0]
     tapewatch("mute", rule, "--for", "1h", "-c", day.config)
     assert metrics.value("tapewatch_rule_muted_until_timestamp_seconds", rule=rule) > 1e9
     day.publish(part)
