@@ -27,6 +27,8 @@ from kafka import KafkaAdminClient
 from scraping import Metrics, problems
 from stores import ask, bodies
 
+from streamer.sources.simulator import rules_for
+
 TOPIC = "market.day"
 SECRETS = re.compile("xoxb|whsec|Bearer", re.IGNORECASE)
 POSTS = ("chat.postMessage", "chat.update")
