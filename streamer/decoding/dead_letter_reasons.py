@@ -36,5 +36,6 @@ class Reason(StrEnum):
     NO_TIME = "no_time", "neither the event nor its record has a time"
     NO_SYMBOL = "no_symbol", "the event names no instrument"
     NO_VENUE = "no_venue", "neither the event nor the configuration of its topic names a venue"
+    DECODER_ERROR = "decoder_error", "the decoder failed on the record, which is a bug of tapewatch to report"
     TS_AHEAD = "ts_ahead", "the event's time is further ahead than max_ahead allows"
     TOO_MANY_INSTRUMENTS = "too_many_instruments", "the task already follows max_instruments instruments"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamer.decoding.formats import DecodeContext
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
 from streamer.messages.outcome import NearMiss, Outcome
@@ -242,7 +241,7 @@ class Runner:
             raise TapewatchError(
                 f"no entry of source.topics or source.files matches {self.task.partition.topic!r}"
             )
-        decoded = feed.format.decode(batch, DecodeContext(self.task.partition.topic, feed.venue))
+        decoded = feed.format.decode(batch, feed.context(self.task.partition.topic))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
         self._finish_step(outcome, batch, len(batch))
