@@ -121,7 +121,8 @@ def _unused(loaded: ConfigFile) -> str:
     """How many messages there were of each kind that is only counted, such as tombstones."""
     from streamer.store.queries import unused
 
-    counts = _from_store(loaded, unused, {})
+    nothing: dict[str, int] = {}
+    counts = _from_store(loaded, unused, nothing)
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 

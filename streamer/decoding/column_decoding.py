@@ -136,7 +136,7 @@ def _read_columns(
         return columns(block)
     except MemoryError:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 (the last resort)
         _log.exception("kernels_failed", records=len(block), until="decoded one by one")
         return None
 

@@ -83,7 +83,7 @@ def _escaped_unit(text, at):
         return -1
     unit = 0
     for place in range(at + 2, at + _ESCAPE_SIZE):
-        digit = np.int64(text[place])
+        digit = int(text[place])
         letter = digit | _LOWER
         if letter >= _A and letter <= _F:
             digit = letter - _A + 10

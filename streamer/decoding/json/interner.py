@@ -133,8 +133,8 @@ class Interner:
     -----
     Texts are bytes here; those of a `Scan` are valid UTF-8. Only one thread may use it at a time.
 
-    The hash is no secret, so texts can be made to collide. After 64 others in its place a text gets no number,
-    so that each costs a bounded time.
+    The hash is no secret, so texts can be made to collide. After 64 others in its place a text gets no
+    number, so that each costs a bounded time.
 
     Examples
     --------

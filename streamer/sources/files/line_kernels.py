@@ -88,11 +88,11 @@ def _receive_time(at, end, ns_per, limit):
 
 
 @kernel
-def _split(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful, first):
+def _split(data, newlines, at, end, searched, last, ns_per, limit, longest, rows, doubtful, first):
     base, newlines_at = data.ctypes.data, newlines.ctypes.data
     count = first
     while count < rows.shape[1] and at < end:
-        stop = _newline(base + at, base + end, newlines_at) - base
+        stop = _newline(base + max(at, searched), base + end, newlines_at) - base
         if stop == end and not last:
             break
         size = min(stop - at, longest)
@@ -124,6 +124,7 @@ def split(
     first: int,
     *,
     last: bool,
+    searched: int = 0,
 ) -> tuple[int, int]:
     r"""Split complete lines off a piece of a file.
 
@@ -146,6 +147,8 @@ def split(
         The first row to write; at most the rows from there on are filled.
     last
         Whether the file ends with this piece, so that its last line needs no newline.
+    searched
+        Up to where the first line is known to have no newline.
 
     Returns
     -------
@@ -170,6 +173,17 @@ def split(
         raise IndexError(f"bytes {at} to {end} of {len(data) - PADDING}")
     limit = np.uint64(TIME_MAX_NS // max(ns_per, 1))
     count, next_at = _split(
-        data, _NEWLINES, at, end, last, ns_per, limit, LINE_MAX_BYTES, rows, doubtful, first
+        data,
+        _NEWLINES,
+        at,
+        end,
+        min(searched, end),
+        last,
+        ns_per,
+        limit,
+        LINE_MAX_BYTES,
+        rows,
+        doubtful,
+        first,
     )
     return int(count), int(next_at)
