@@ -42,8 +42,8 @@ def replay(
 
     It is the same code as `run`: what fires here would fire there on the same records. The format of a file
     comes from the first entry of `source.files` that matches its name, or from --format, --venue and
-    --receive-time. Nothing is sent to receivers, and nothing is stored. A file that is damaged or cut short is
-    read up to there, and the exit code is 1.
+    --receive-time. Nothing is sent to receivers, and nothing is stored. A damaged file is read up to the
+    damage, and the exit code is 1.
 
     Examples: `tapewatch replay -c binance.yaml spot_btcusdt.gz`,
     `tapewatch replay -c mine.yaml day.jsonl.zst --alerts alerts.jsonl --scores scores.csv`

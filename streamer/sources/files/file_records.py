@@ -90,7 +90,7 @@ class FileRecords:
         self._file = file
         self._lines = Lines(file.path)
         self._ns_per = 0 if file.receive_time is None else NS_PER[file.receive_time]
-        self._blocks = FileBlocks(self._lines, self._ns_per, self._message, arena_bytes)
+        self._blocks = FileBlocks(self._lines, self._ns_per, self._message, self._skip_blank, arena_bytes)
         self._csv_records: Iterator[Record] | None = None
         self._any_taken = False
         self.size = self._lines.size
@@ -163,8 +163,12 @@ class FileRecords:
     def _empty(self) -> TapewatchError:
         return TapewatchError(f"{self._file.path} holds no events")
 
-    def _skip(self, name: str) -> None:
-        self.skipped[name] = self.skipped.get(name, 0) + 1
+    def _skip(self, name: str, count: int = 1) -> None:
+        self.skipped[name] = self.skipped.get(name, 0) + count
+
+    def _skip_blank(self, count: int) -> None:
+        if count:
+            self._skip("blank", count)
 
     def _messages(self) -> Iterator[tuple[int, bytes]]:
         for line in self._lines:

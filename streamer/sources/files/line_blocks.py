@@ -37,16 +37,24 @@ class FileBlocks:
         The unit of the receive times before the lines in ns, 0 if there are none.
     parse_line
         Parses a line that is not plain.
+    count_blank
+        Called with the number of blank lines.
     arena_bytes
         Room in an arena, beyond the bytes carried over from the last one.
     """
 
     def __init__(
-        self, lines: Lines, ns_per: int, parse_line: LineParser, arena_bytes: int = ARENA_BYTES
+        self,
+        lines: Lines,
+        ns_per: int,
+        parse_line: LineParser,
+        count_blank: Callable[[int], None],
+        arena_bytes: int = ARENA_BYTES,
     ) -> None:
         self._lines = lines
         self._ns_per = ns_per
         self._parse_line = parse_line
+        self._count_blank = count_blank
         self._arena_bytes = arena_bytes
         self._min_read = min(_MIN_READ_BYTES, arena_bytes)
         self._data = _arena(0)
@@ -98,8 +106,10 @@ class FileBlocks:
         rows_in_doubt = np.flatnonzero(doubtful[first:end]) + first
         if not len(rows_in_doubt):
             return end
-        dropped = []
-        for row in rows_in_doubt.tolist():
+        blank = rows[2, rows_in_doubt] == 0
+        dropped = (rows_in_doubt[blank] - first).tolist()
+        self._count_blank(len(dropped))
+        for row in rows_in_doubt[~blank].tolist():
             at, size = int(rows[1, row]), int(rows[2, row])
             parsed = self._parse_line(self._data[at : at + size].tobytes())
             if parsed is None:
