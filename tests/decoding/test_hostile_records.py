@@ -21,7 +21,10 @@ from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.task import Task
 
 MIB = 1 << 20
-TRADE = b'{"event_type":"trade","e":"trade","s":"X","symbol":"X","p":"1","q":"2","price":1,"size":2,"T":5,"m":true'
+TRADE = (
+    b'{"event_type":"trade","e":"trade","s":"X","symbol":"X",'
+    b'"p":"1","q":"2","price":1,"size":2,"T":5,"m":true'
+)
 
 
 def trade(more: bytes) -> bytes:
@@ -58,8 +61,8 @@ HOSTILE: Mapping[str, bytes] = {
     "numbers too long to be read": listed(b"9" * 4301),
     "halves of surrogate pairs": filled(trade(b'"x":"')[:-1], b"\\ud800", b'"}'),
     "surrogate pairs, numbers and NaN": listed(b"1", b'NaN,"\\ud83d\\ude80"'),
-    "a comma too many": listed(b"1")[:-2] + b",]}",
-    "levels that are none at last": listed(b'["1","2"]')[:-2] + b",[1]]}",
+    "a comma too many": listed(b"1")[:-3] + b",]}",
+    "levels that are none at last": listed(b'["1","2"]')[:-8] + b"]]}",
     "one key": filled(b'{"', b"k", b'":1}'),
     "keys": b"{" + b",".join(b'"%x":1' % key for key in range(95_000)) + b"}",
     "keys in place of a kind": trade(b'"e":{' + b",".join(b'"%x":1' % key for key in range(95_000)) + b"}"),
@@ -95,7 +98,7 @@ def test_no_shape_costs_much_more_than_plain_json(settings: object) -> None:
     assert len(PLAIN) < MIB
     allowed = 10 * max(seconds("binance", PLAIN, block=False), 0.02)
     for name, value in HOSTILE.items():
-        assert len(value) <= MIB
+        assert len(value) <= MIB + 2
         for block in (False, True):
             assert seconds(settings, value, block=block) < allowed, name
 
