@@ -246,6 +246,24 @@ def check_a_clock_that_was_wrong_steps_back(make):
     assert abs(np.median(off[lying[0][end:][late] != LIAR])) < 0.1
 
 
+def check_a_busy_instrument_is_as_rare_as_before_its_lie(make):
+    """An hour is thousands of its usual gaps; most of the lie's scores came after the one that jumped."""
+    n, end, lies = 12_000, 6_000, 1_000
+    score = np.random.default_rng(8).standard_normal(n)
+    clock = START + np.arange(n, dtype=np.int64) * (S // 20)
+    ahead = clock.copy()
+    ahead[end - lies : end] += HOUR_S * S
+    lying, honest = fresh(make, 1), fresh(make, 1)
+    lying.step(*(c[:end] for c in one(score, ahead)))
+    lying.rebase(0, int(clock[end]))
+    found = lying.step(*(c[end:] for c in one(score, clock))).seconds
+    expected = honest.step(*one(score, clock)).seconds[end:]
+    known = (found > 0) & (expected > 0)
+    assert known.sum() > 500
+    off = found[known] / expected[known]
+    assert 0.7 < np.quantile(off, 0.1) < np.quantile(off, 0.9) < 1.5
+
+
 def check_a_new_instrument_that_lied_takes_nothing_from_the_others(make):
     columns = stream(3_000, slots=2, missing=0.0)
     calibrator = fresh(make)
@@ -304,6 +322,7 @@ CHECKS = (
     check_scores_all_at_one_moment_do_no_harm,
     check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour,
     check_a_clock_that_was_wrong_steps_back,
+    check_a_busy_instrument_is_as_rare_as_before_its_lie,
     check_a_new_instrument_that_lied_takes_nothing_from_the_others,
     check_stepping_back_agrees_however_scores_are_cut_and_states_kept,
     check_stepping_back_to_what_is_no_earlier_changes_nothing,

@@ -156,6 +156,13 @@ class CountsTheLie(Right):
         self._pool["body"][:] = watched
 
 
+class KeepsTheLongGap(Right):
+    def rebase(self, slot, to):
+        rates = self._own["rates"][slot].copy()
+        super().rebase(slot, to)
+        self._own["rates"][slot] = rates
+
+
 class TakesBackTooMuch(Right):
     def rebase(self, slot, to):
         super().rebase(slot, to)
@@ -201,6 +208,7 @@ class ForgetsTheSlot(Right):
         (KeepsItsTimes, contract.check_a_clock_that_was_wrong_steps_back, None),
         (RebasesEverybody, contract.check_a_clock_that_was_wrong_steps_back, None),
         (CountsTheLie, contract.check_a_clock_that_was_wrong_steps_back, None),
+        (KeepsTheLongGap, contract.check_a_busy_instrument_is_as_rare_as_before_its_lie, None),
         (TakesBackTooMuch, contract.check_a_new_instrument_that_lied_takes_nothing_from_the_others, None),
         (
             RebasesOutsideItsState,
