@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
-from streamer.messages.floods import Flood, minute_of
+from streamer.messages.floods import Flood
 from streamer.messages.journal_entries import JournalEntry
 from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.records import NO_TIME
@@ -223,7 +223,7 @@ def _dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
         "truncated": int(value is not None and len(value) > KEPT_VALUE_BYTES),
         "size": 0 if value is None else len(value),
         "record_ts": None if letter.record_ts == NO_TIME else letter.record_ts,
-        "minute": minute_of(letter.record_ts),
+        "minute": letter.minute,
     }
 
 
