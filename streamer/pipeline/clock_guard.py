@@ -219,7 +219,8 @@ class ClockGuard:
             How many instruments there are.
         """
         self._log[k.LAST_TIMER] = max(int(self._log[k.LAST_TIMER]), running_ns)
-        clocks, heard = self.clocks(n_slots), self._slots["own"][:n_slots, k.HEARD]
+        clocks, own = self.clocks(n_slots), self._slots["own"][:n_slots]
+        heard = np.maximum(own[:, k.HEARD], own[:, k.HEARD_AFTER])
         silent = clocks == _NO_TIME  # there was no memory for the batch that it was in
         return np.where(silent, self.now, clocks + np.maximum(running_ns - heard, 0))
 
@@ -237,7 +238,7 @@ class ClockGuard:
         self._held[:] = document["held"]
         self._slots.restore(state)
 
-    def restore_maxima(self, watermark: int, last_timer: int, clocks: NDArray[np.int64], late: int) -> None:
+    def restore_maxima(self, watermark: int, last_timer: int, clocks: NDArray[np.generic], late: int) -> None:
         """Continue from a state of fold 3, in which clocks were maxima that nothing could refute.
 
         One record is taken to have held the watermark, so that five can refute it: a clock that was ahead

@@ -49,10 +49,14 @@ LOG = (
     LATE, STEPS_BACK, LOG_STEPS_BACK, FAR,
 ) = range(len(LOG))  # fmt: skip
 
-OWN = ("heard", "run_n", "run_first", "run_newest", "run_record", "run_watermark")
-"""What is kept of an instrument besides its clock, by place in the array `own`."""
+OWN = ("heard", "heard_after", "run_n", "run_first", "run_newest", "run_record", "run_watermark")
+"""What is kept of an instrument besides its clock, by place in the array `own`.
 
-HEARD, _N, _FIRST, _NEWEST, _RECORD, _RUN_WATERMARK = range(len(OWN))
+It was `heard` last at this running time; and, where that event did not move the running time, `heard_after`
+this timer: else it would seem silent for as long as another one's lie keeps the running time where it is.
+"""
+
+HEARD, HEARD_AFTER, _N, _FIRST, _NEWEST, _RECORD, _RUN_WATERMARK = range(len(OWN))
 
 
 @kernel
@@ -214,7 +218,7 @@ def fold_rows(
         s = slots[instrument[i]]
         if s < _NO_SLOT:
             break
-        before = watermark
+        before, ran = watermark, running
         is_late_record = before != _NO_TIME and r != _NO_TIME and abs(r - before) <= max_ahead
         if before == _NO_TIME:
             watermark, running = t, t
@@ -253,6 +257,7 @@ def fold_rows(
             log[FAR] += 1
         mine = clocks[s]
         own[s, HEARD] = running
+        own[s, HEARD_AFTER] = last_timer if running == ran else 0
         if mine == _NO_TIME or t >= mine - max_ahead:
             own[s, _N] = 0
         else:

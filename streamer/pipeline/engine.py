@@ -183,7 +183,9 @@ class Engine:
             running = max(running, task.last_timer.ts_ns)
         elif running <= anchor.ts_ns and (read or runner.position == anchor.position):
             return anchor
-        anchor = _TimeAnchor(max(running, anchor.ts_ns if anchor else running), self._clock(), runner.position)
+        anchor = _TimeAnchor(
+            max(running, anchor.ts_ns if anchor else running), self._clock(), runner.position
+        )
         self._anchors[partition] = anchor
         return anchor
 

@@ -43,6 +43,10 @@ class _Growable(Protocol):
     def grow(self, n_slots: int) -> None: ...
 
 
+class _BySlot(Protocol):
+    def rebase(self, slot: int, to: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Timer:
     """An event that marks the passing of time.
@@ -194,7 +198,8 @@ class Task:
         if step.slot == NO_SLOT:
             self.drifts.set_back(step.to)
             return []
-        for part in (self.features, *self.detectors, *self.calibrators):
+        parts: tuple[_BySlot, ...] = (self.features, *self.detectors, *self.calibrators)
+        for part in parts:
             part.rebase(step.slot, step.to)
         instrument = self.slots.instruments[step.slot]
         cause = Cause.clock_set_back(step, admitted.event(step))

@@ -33,6 +33,7 @@ class Witnesses:
 class Instrument:
     clock: int
     heard: int = 0
+    """The running time when it was last heard; or the last timer if later, and it moved nothing."""
     run: Witnesses = field(default_factory=Witnesses)
 
 
@@ -70,10 +71,14 @@ class Model:
         else:
             self.witnesses(slot, record, t, before)
         assert self.watermark is not None
+        ran = self.running
         if before is not None and self.watermark > before + self.a:
             self.running = max(self.running, self.last_timer)
         elif before is not None:
             self.running += max(self.watermark - before, 0)
+        moved = before is None or self.running > ran
+        heard = self.running if moved else max(self.running, self.last_timer)
+        self.instruments.setdefault(slot, Instrument(t)).heard = heard
         return self.own(slot, record, t, self.watermark, late_record)
 
     def timer(self, running: int) -> dict[int, int]:
@@ -115,11 +120,12 @@ class Model:
     def own(
         self, slot: int, record: int, t: int, watermark: int, late_record: bool
     ) -> tuple[int, bool, tuple[int, int] | None]:
-        own = self.instruments.setdefault(slot, Instrument(t))
-        own.heard, step = self.running, None
+        own, step = self.instruments[slot], None
         if t >= own.clock - self.a:
             own.run.count = 0
-        elif own.clock > watermark + self.a or (not late_record and self.keeps_pace(own, record, t, watermark)):
+        elif own.clock > watermark + self.a or (
+            not late_record and self.keeps_pace(own, record, t, watermark)
+        ):
             step, own.clock, own.run = (own.clock, t), t, Witnesses()
         late = t < own.clock
         own.clock = max(own.clock, t)
