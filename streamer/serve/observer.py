@@ -149,6 +149,7 @@ class Observer:
                 self._increase((partition, "ignored"), task.ignored),
                 self._increase((partition, "drifts"), drifts),
                 self._increase((partition, "late"), {"": task.late}).get("", 0),
+                self._increase((partition, "clocks"), task.guard.counts),
             )
         for key in [key for key in self._last_totals if key[0] not in runners]:
             del self._last_totals[key]

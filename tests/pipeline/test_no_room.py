@@ -39,7 +39,10 @@ def test_room_is_made_before_anything_is_looked_at(
     monkeypatch.setattr(last, "grow", fails_once)
     with pytest.raises(MemoryError):
         task.step(trades(600))
-    untroubled.slots.assign(trades(600).batch)
+    more = trades(600).batch
+    untroubled.slots.table(more)
+    for code in range(600):
+        untroubled.slots.add(more, code)
     found, expected = task.step(next_one), untroubled.step(next_one)
     assert failed == [600]
     assert len(found.scores) == len(expected.scores)
