@@ -184,9 +184,7 @@ class Detector:
         self.grow(columns.n_slots)
         rows = self._is_scored.take(columns.kind).nonzero()[0]
         if self._control.reason is not None:
-            return DetectorScores(
-                rows, np.full(len(rows), np.nan), np.full(len(rows), QUARANTINED, np.int8)
-            )
+            return DetectorScores(rows, np.full(len(rows), np.nan), np.full(len(rows), QUARANTINED, np.int8))
         slot = columns.slot.take(rows)
         raw = np.empty((len(rows), len(self._inputs)))
         for position, source in enumerate(self._inputs):

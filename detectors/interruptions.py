@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class Interruption(BaseException):
-    """Raised from outside while a model's call runs, such as by a signal; nobody may take it for a failure."""
+    """Raised from outside while a model's call runs, such as by a signal: no failure of the model."""

@@ -135,8 +135,8 @@ class Runner:
         """True once the stored journal has been replayed to its end."""
         return not self._replay
 
-    def consume(self, records: Sequence[Record]) -> None:
-        """Fold records in batches, first those that the replay asks for.
+    def consume(self, records: Sequence[Record]) -> bool:
+        """Fold records in batches, first those that the replay asks for; False where a stop came first.
 
         Records before `position` have been folded already and are skipped.
         """
@@ -146,6 +146,8 @@ class Runner:
             last = self._replay.head.last
             end = _index_of(records, last + 1)
             for batch in self._step_size.cut(records[:end]):
+                if self._context.stopped():
+                    return False
                 self._fold(batch)
             records = records[end:]
             if records or self.position > last:
@@ -153,9 +155,10 @@ class Runner:
         topic, _, partition = self.task.partition
         for batch in self._step_size.cut(records):
             if self._context.stopped():
-                break
+                return False
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
             self._fold(batch)
+        return True
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
         """Insert a timer, in a live task.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from streamer.messages.records import Record
 
 STEP_S = 5.0
-"""A stop, a reload and the timers of other logs wait for a step; results do not depend on how long it takes."""
+"""A stop, a reload and the timers of other logs wait for a step; results do not depend on its length."""
 
 _FIRST = 200  # how fast the detectors are is not known yet
 _GROWTH = 2  # from a step that took less to the next

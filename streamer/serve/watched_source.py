@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from detectors.work_watch import work_watch
 from streamer.messages.records import Chunk, Partition
 from streamer.sources.source import Assignments, Source
 
@@ -34,8 +35,11 @@ class WatchedSource:
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
         """Poll the wrapped source."""
+        watch = work_watch()
+        watch.mark()
         self._before()
         chunks = self._source.poll(timeout_s)
+        watch.mark()
         if chunks:
             self._polled(chunks)
         return chunks

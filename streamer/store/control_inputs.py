@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection, func, select
@@ -14,42 +15,48 @@ from streamer.store.tables import control_inputs
 SPECIFICATION_CHANGED = "its specification has changed"
 
 
-def add_control_input(
-    connection: Connection,
-    kind: ControlKind,
-    detector: str,
-    *,
-    key: str,
-    now: float,
-    version: str = "",
-    reason: str = "",
-    author: str = "",
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class ControlOrder:
+    """A control input that is to be added.
+
+    Parameters
+    ----------
+    kind, detector
+        See `ControlInput`.
+    key
+        What gives rise to it: the same cause gives the same key.
+    version, reason
+        See `ControlInput`.
+    author
+        Who asked for it; empty for the service itself.
+    """
+
+    kind: ControlKind
+    detector: str
+    key: str
+    version: str = ""
+    reason: str = ""
+    author: str = ""
+
+
+def add_control_input(connection: Connection, order: ControlOrder, now: float) -> bool:
     """Add one unless there is one of that key; a running daemon's logs journal it within a second or two.
 
     Parameters
     ----------
     connection
         A write transaction.
-    kind, detector, version, reason
-        See `ControlInput`.
-    key
-        What gives rise to it: the same cause gives the same key.
+    order
+        What to add.
     now
         Wall-clock seconds.
-    author
-        Who asked for it; empty for the service itself.
+
+    Returns
+    -------
+    bool
+        True when it is new.
     """
-    row = {
-        "key": key,
-        "kind": kind,
-        "detector": detector,
-        "version": version,
-        "reason": reason,
-        "author": author,
-        "created_at": now,
-    }
-    return insert_absent(connection, control_inputs, [row]) == 1
+    return insert_absent(connection, control_inputs, [{**asdict(order), "created_at": now}]) == 1
 
 
 class StoreControls:
@@ -64,7 +71,7 @@ class StoreControls:
     --------
     >>> from streamer.store.database import MEMORY, open_store
     >>> store = StoreControls(open_store(MEMORY))
-    >>> store.quarantine("tape", "5f1c", "it never returned", key="1", now=1.0)
+    >>> store.add(ControlOrder("quarantine", "tape", "hang 1", "5f1c", "it never returned"), now=1.0)
     >>> store.refresh()
     >>> store.newest, [each.kind for each in store.last_of_each()]
     (1, ['quarantine'])
@@ -98,12 +105,10 @@ class StoreControls:
             last = _last_of_each(connection)
         return {each.detector: each for each in last if each.kind == "quarantine"}
 
-    def quarantine(self, detector: str, version: str, reason: str, *, key: str, now: float) -> None:
-        """Quarantine a version of a detector."""
+    def add(self, order: ControlOrder, now: float) -> None:
+        """Add one unless there is one of its key."""
         with self._database.write() as connection:
-            add_control_input(
-                connection, "quarantine", detector, key=key, now=now, version=version, reason=reason
-            )
+            add_control_input(connection, order, now)
 
     def lift(self, detector: str, *, author: str, now: float) -> bool:
         """Lift a detector's quarantine; False where it is not quarantined as a whole."""
@@ -136,9 +141,8 @@ class StoreControls:
 
 def _lift(connection: Connection, quarantine: ControlInput, author: str, reason: str, now: float) -> bool:
     key = f"lift of {quarantine.number}"
-    return add_control_input(
-        connection, "lift", quarantine.detector, key=key, now=now, reason=reason, author=author
-    )
+    order = ControlOrder("lift", quarantine.detector, key, reason=reason, author=author)
+    return add_control_input(connection, order, now)
 
 
 def _last_of_each(connection: Connection) -> tuple[ControlInput, ...]:

@@ -68,7 +68,7 @@ journal = Table(
     metadata,
     Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
     Column("seq", _Long, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),  # batch, tick, gap, idle, reload, promotion, reset, quarantine, lift
+    Column("kind", Text, nullable=False),  # see `JournalEntry`
     Column("topic", Text),
     Column("partition", Integer),
     Column("first", _Long),

@@ -1,8 +1,8 @@
-"""What the daemon is working on, in a small file beside the store that outlives a process however it ends.
+"""What the daemon is working on, in a small file beside the store that outlives the process.
 
-The file is mapped into memory, so noting where work stands costs no system call, and the kernel keeps what was
-noted when the process is killed, aborts, or hangs without ever running Python again. It does not survive a loss
-of power, which is no fault of whatever was at work.
+The file is mapped into memory, so noting where work stands costs no system call, and the kernel keeps what
+was noted when the process is killed, aborts, or hangs without ever running Python again. It does not survive
+a loss of power, which is no fault of whatever was at work.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class LeftWork:
     started_at
         When that process started, wall-clock seconds.
     ended
-        ``stuck`` or ``held`` where it was ended because work did not go on (``held``: no Python code could run
-        any more), else empty.
+        ``stuck`` or ``held`` where it was ended because work did not go on (``held``: no Python code could
+        run any more), else empty.
     stuck_s
         For how long no work had been finished then, seconds.
     detector, version
