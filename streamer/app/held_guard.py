@@ -15,6 +15,7 @@ import threading
 
 import numpy as np
 from numba.core import types
+from numba.core.typing import signature
 from numpy.typing import NDArray
 
 from detectors.kernels import kernel
@@ -22,8 +23,8 @@ from streamer.store.work_file import BEATS, ENDED, HELD, STOPPED
 
 _LOOK_US = 1_000_000
 
-_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
-_abort = types.ExternalFunction("abort", types.void())
+_usleep = types.ExternalFunction("usleep", signature(types.int32, types.uint32))
+_abort = types.ExternalFunction("abort", signature(types.void))
 
 
 @kernel

@@ -82,7 +82,7 @@ def _deaths(left: LeftWork) -> Deaths | None:
     """The deaths in a row inside one detector at the same records, with this one."""
     if not left.detector or not left.live or left.log is None or left.reloading:
         return None
-    own = Deaths(left.detector, left.version, tuple(left.log), left.first, left.last, 1)
+    own = Deaths(left.detector, left.version, left.log, left.first, left.last, 1)
     before = left.deaths
     if before is None or replace(before, first=own.first, last=own.last, count=1) != own:
         return own

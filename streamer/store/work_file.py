@@ -50,7 +50,7 @@ class Deaths:
     detector, version
         The detector.
     log
-        The log's topic, incarnation and partition.
+        The log.
     first, last
         The offsets of the last one's batch, both included.
     count
@@ -59,7 +59,7 @@ class Deaths:
 
     detector: str
     version: str
-    log: tuple[str, str, int]
+    log: Partition
     first: int
     last: int
     count: int
@@ -236,7 +236,7 @@ def _parse(data: bytes) -> LeftWork | None:
             last=int(numbers[_LAST]),
             live=bool(numbers[_LIVE]),
             reloading=bool(numbers[_RELOADING]),
-            deaths=None if deaths is None else Deaths(**{**deaths, "log": tuple(deaths["log"])}),
+            deaths=None if deaths is None else Deaths(**{**deaths, "log": Partition(*deaths["log"])}),
         )
     except (ValueError, TypeError, KeyError):  # the process ended while it wrote
         return None
