@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+import structlog
 from prometheus_client.registry import CollectorRegistry
 
 from alerts.clock import Clock
+from detectors.detector import Detector
 from detectors.work_watch import work_watch
 from streamer.messages.fold_version import code_version
 from streamer.messages.records import Chunk, Partition
@@ -17,11 +19,14 @@ from streamer.notify.notifier import Notifier
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import SLOW_S, Progress
 from streamer.pipeline.runner import Runner, StepResult
+from streamer.pipeline.task import Task
 from streamer.serve.gauges import GaugeCollector, GaugeValues
 from streamer.serve.metrics import Metrics
 from streamer.serve.watched_source import WatchedSource
 from streamer.sources.source import Source
 from streamer.store.database import Database
+
+log = structlog.get_logger(__name__)
 
 _GAUGES_EVERY_S = 1.0
 
@@ -73,7 +78,7 @@ class Observer:
         self._plan = plan
         self._notifier: Notifier | None = None
         self._progress: Progress | None = None
-        self._quarantined: dict[tuple[Partition, str], int] = {}
+        self._quarantined: dict[tuple[Partition, str], set[int]] = {}
 
     def follow(self, notifier: Notifier) -> None:
         """Include this notifier in health checks and label values."""
@@ -165,8 +170,31 @@ class Observer:
                 self._increase((partition, "drifts"), drifts),
                 self._increase((partition, "late"), {"": task.late}).get("", 0),
             )
+            for detector in task.detectors:
+                self._tell_quarantined(partition, task, detector)
         for key in [key for key in self._last_totals if key[0] not in runners]:
             del self._last_totals[key]
+
+    def _tell_quarantined(self, partition: Partition, task: Task, detector: Detector) -> None:
+        """Log that models have failed since the last look, with the first of the reasons."""
+        reasons = detector.quarantined()
+        known = self._quarantined.setdefault((partition, detector.name), set())
+        if len(reasons) == len(known):
+            return
+        new = sorted(reasons.keys() - known)
+        self._quarantined[partition, detector.name] = set(reasons)
+        if not new:
+            return
+        slot = new[0]
+        log.warning(
+            "models quarantined",
+            topic=partition.topic,
+            partition=partition.partition,
+            detector=detector.name,
+            count=len(new),
+            instrument=" ".join(task.slots.instruments[slot]),
+            reason=reasons[slot],
+        )
 
     def _increase(self, key: tuple[Partition, str], totals: Mapping[str, int]) -> dict[str, int]:
         """The increase since the last call; the first sets the baseline: tasks' counts outlive processes."""

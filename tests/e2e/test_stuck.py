@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from daemon import Daemon, tapewatch
 from kafka import KafkaProducer
 from ruamel.yaml import YAML
 from scraping import Metrics
-from stores import ask, bodies
+from stores import ask, bodies, consumed
 
 STUCK_AFTER_S = 3
 POISON = 777.0
@@ -164,3 +166,73 @@ def test_a_model_that_never_returns_is_told_and_quarantined_and_all_else_goes_on
     assert len(at.journal("lift")) == 1
     assert at.metrics.value("tapewatch_scored_events_total", detector="mine", status="ready") > 0
     assert at.daemon.stop() == 0
+
+
+@pytest.mark.timeout(120)
+def test_neither_a_slow_model_nor_a_stopped_process_is_stuck(desk: Any) -> None:
+    """One step takes three times `stuck_after`, its calls half a second each; SIGSTOP takes twice as long."""
+    at: Desk = desk("Slow")
+    at.publish(*[float(n % 7 + 1) for n in range(50)])
+    at.daemon.start()
+    at.ready()
+    at.publish(*[POISON] * 18)
+    at.daemon.wait_until(lambda: at.metrics.value("tapewatch_lag_records") > 0, "a step that takes long", 20)
+    os.kill(at.daemon.pid, signal.SIGSTOP)
+    time.sleep(2 * STUCK_AFTER_S)
+    os.kill(at.daemon.pid, signal.SIGCONT)
+    at.folded(68)
+    assert at.daemon.stop() == 0
+    assert "detection is stuck" not in at.daemon.output()
+    assert not at.journal("quarantine")
+
+
+@pytest.mark.timeout(180)
+def test_a_model_that_exits_is_out_of_use_for_its_instrument(desk: Any) -> None:
+    exits: Desk = desk("Exits")
+    exits.publish(*[float(n % 7 + 1) for n in range(50)], POISON, 1.0)
+    with exits.daemon as daemon:
+        exits.ready()
+        exits.folded(52)
+        daemon.wait_until(lambda: "models quarantined" in daemon.output(), "a line in the log", 20)
+        (line,) = [json.loads(line) for line in daemon.output().splitlines() if "models quarantined" in line]
+        assert (line["detector"], line["instrument"], line["reason"]) == ("mine", "sim ALFA", "SystemExit: 3")
+        assert daemon.stop() == 0
+
+
+@pytest.mark.timeout(240)
+def test_a_model_that_kills_the_process_is_quarantined_in_the_end_and_stays_so(desk: Any) -> None:
+    at: Desk = desk("Dies")
+    at.publish(*[float(n % 7 + 1) for n in range(50)], POISON, 600.0)
+    for _ in range(3):
+        at.daemon.start()
+        assert at.ended() == 7
+    at.daemon.start()
+    at.ready()
+    at.folded(52)
+    at.daemon.kill()  # before or after it was journaled and checkpointed
+    at.publish(POISON, 900.0)
+    at.daemon.start()
+    at.ready()
+    at.daemon.wait_until(lambda: consumed(at.store) == 54, "everything consumed")
+    at.daemon.wait_until(lambda: at.told("detector_quarantined"), "a receiver that was told", 20)
+    assert at.daemon.stop() == 0
+    assert len(at.journal("quarantine")) == 1
+    assert at.daemon.output().count("the last process died inside a detector") == 3
+    posts = [post.headers["webhook-id"] for post in at.slack.of("webhook/ops")]
+    episodes = {f"{alert['id']}-{alert['number']}" for alert in map(json.loads, bodies(at.store))}
+    assert episodes <= set(posts)
+
+
+@pytest.mark.timeout(120)
+def test_stopping_while_stuck_ends_it_and_a_second_signal_at_once(desk: Any) -> None:
+    at: Desk = desk("Sleeps", engine={"stuck_after": "60s"})
+    at.publish(*[float(n % 7 + 1) for n in range(50)])
+    at.daemon.start()
+    at.ready()
+    at.publish(POISON)
+    at.daemon.wait_until(lambda: at.metrics.value("tapewatch_idle_seconds") >= 2, "a call that hangs", 30)
+    os.kill(at.daemon.pid, signal.SIGTERM)
+    time.sleep(1.0)
+    assert at.daemon.running, "it waits for the step at hand"
+    os.kill(at.daemon.pid, signal.SIGTERM)
+    assert at.ended(3.0) == -signal.SIGTERM
