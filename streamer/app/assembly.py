@@ -23,7 +23,7 @@ from streamer.pipeline.compile import compile_document
 from streamer.pipeline.detector_controls import Controls
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.progress import Progress
+from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.serve.observer import Broker, Observer
@@ -71,7 +71,7 @@ class Supervision:
         Whether a stop was asked for.
     """
 
-    progress: Progress
+    progress: WorkProgress
     controls: Controls
     stopped: Callable[[], bool]
 

@@ -25,7 +25,7 @@ from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import CompileView
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.progress import Progress
+from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
@@ -58,7 +58,7 @@ class DaemonOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Oversight:
-    progress: Progress
+    progress: WorkProgress
     desk: ControlDesk
 
 
@@ -110,7 +110,7 @@ def _working_on(database: Database, plan: Plan) -> Iterator[_Oversight]:
         desk = ControlDesk(StoreControls(database), clock)
         desk.settle(plan)
         try:
-            yield _Oversight(Progress(file), desk)
+            yield _Oversight(WorkProgress(file), desk)
         finally:
             file.finished()
 

@@ -17,7 +17,7 @@ import structlog
 
 from streamer.app.held_guard import start_held_guard
 from streamer.app.signals import STOP_SIGNALS, ServiceSignals, end_by
-from streamer.pipeline.progress import Progress
+from streamer.pipeline.progress import WorkProgress
 from streamer.store.work_file import BEATS, STOPPED, LeftWork
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ class Watchdog:
 
     def __init__(
         self,
-        progress: Progress,
+        progress: WorkProgress,
         signals: ServiceSignals,
         stuck_after_s: float,
         tell: Callable[[LeftWork], None],

@@ -14,7 +14,7 @@ SLOW_S = 15.0
 """Without work finished for this long, nobody is told that all is well; a step takes about 5 s."""
 
 
-class Progress:
+class WorkProgress:
     """Counts the work that the engine's thread finishes, and notes in a file what it is working on.
 
     Parameters

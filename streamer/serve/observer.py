@@ -17,7 +17,7 @@ from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.progress import SLOW_S, Progress
+from streamer.pipeline.progress import SLOW_S, WorkProgress
 from streamer.pipeline.runner import Runner, StepResult
 from streamer.pipeline.task import Task
 from streamer.serve.gauges import GaugeCollector, GaugeValues
@@ -77,14 +77,14 @@ class Observer:
         self._last_totals: dict[tuple[Partition, str], Mapping[str, int]] = {}
         self._plan = plan
         self._notifier: Notifier | None = None
-        self._progress: Progress | None = None
+        self._progress: WorkProgress | None = None
         self._quarantined: dict[tuple[Partition, str], set[int]] = {}
 
     def follow(self, notifier: Notifier) -> None:
         """Include this notifier in health checks and label values."""
         self._notifier = notifier
 
-    def follow_progress(self, progress: Progress) -> None:
+    def follow_progress(self, progress: WorkProgress) -> None:
         """Include in health checks, gauges and heartbeats whether detection goes on."""
         self._progress = progress
         self._gauges.idle_s = lambda: progress.idle_s
