@@ -31,7 +31,7 @@ _abort = types.ExternalFunction("abort", signature(types.void))
 def _watch(numbers, looks):  # type: ignore[no-untyped-def]
     seen, missed = numbers[BEATS], 0
     while numbers[STOPPED] == 0:
-        _usleep(_LOOK_US)
+        _usleep(_LOOK_US)  # type: ignore[call-overload]
         if numbers[BEATS] != seen:
             seen, missed = numbers[BEATS], 0
         else:

@@ -27,6 +27,9 @@ _LONGEST_LOOK_S = 2 * LOOK_S
 """A look that comes later than this was kept waiting with the whole process (suspend, SIGSTOP, a frozen
 container), so the time before it is no time in which work could have gone on."""
 
+_BROKER_WITHIN_S = 300.0
+"""Asking a broker that is away takes some time-outs, one after another; a restart would not help."""
+
 _STOP_WITHIN_S = 20.0
 """Once a stop was asked for, work that does not go on for this long is not waited for."""
 
@@ -94,6 +97,8 @@ class Watchdog:
                 self._end(idle_s)
 
     def _limit_s(self) -> float:
+        if self._progress.asks:
+            return max(self._stuck_after_s, _BROKER_WITHIN_S)
         stopping = self._signals.stopping.is_set() or self._stops_asked > 0
         return min(self._stuck_after_s, _STOP_WITHIN_S) if stopping else self._stuck_after_s
 

@@ -30,6 +30,8 @@ class WorkProgress:
         self._begun = False
         self.at_work = False
         """Whether there is anything to wait for: the engine runs, and no kernel is being compiled."""
+        self.asks = False
+        """Whether it waits for the broker, which may be away for a while."""
         self.idle_s = 0.0
         """For how long nothing has been finished; set by whoever watches."""
         self.problem: str | None = None
@@ -51,6 +53,17 @@ class WorkProgress:
     def reading(self, log: Partition, first: int, last: int, live: bool) -> None:
         """Records are about to be folded, new ones or those of a journal."""
         self.file.reading(log, first, last, live)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """The broker is asked meanwhile, and what it gives is taken over."""
+        self.finished += 1
+        self.asks = True
+        try:
+            yield
+        finally:
+            self.asks = False
+            self.finished += 1
 
     def begin(self) -> None:
         """From now on there is work to do: the source is open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -128,7 +129,8 @@ class Observer:
                 self._gauges_at = self._monotonic() + _GAUGES_EVERY_S
                 self.look(runners(), source.ends(), source.answers)
 
-        return WatchedSource(source, record_gauges, self._polled)
+        asking = nullcontext if self._progress is None else self._progress.asking
+        return WatchedSource(source, record_gauges, self._polled, asking)
 
     def watch(self, step: StepResult) -> None:
         """Count the results of a step; called after its commit."""
