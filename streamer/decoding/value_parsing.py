@@ -22,7 +22,6 @@ _ISO = re.compile(
     r"(?: ?(Z|z|UTC|[+-][0-9]{2}:?[0-9]{2}))"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXACT_IN_DOUBLE = 2**53
 
 
 def as_number(value: object, name: str) -> float | None:
