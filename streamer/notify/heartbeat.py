@@ -33,12 +33,15 @@ class Counts:
         How many were consumed, fired and refused.
     source
         State of the source, for people: ``reading``, ``not answering``, ``recovering``.
+    idle_s
+        For how long detection has finished nothing, where that is too long; else 0.
     """
 
     records: int = 0
     alerts: int = 0
     dead_letters: int = 0
     source: str = "reading"
+    idle_s: float = 0.0
 
 
 class HeartbeatSender:
@@ -102,7 +105,8 @@ class HeartbeatSender:
         said = (
             f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
         )
-        text = f"at work, source {counts.source}: {said} {since}"
+        state = f"nothing finished for {counts.idle_s:.0f} s" if counts.idle_s else "at work"
+        text = f"{state}, source {counts.source}: {said} {since}"
         if muted:
             text += f"; muted: {', '.join(muted)}"
         return service_alert(

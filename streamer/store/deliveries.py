@@ -219,6 +219,15 @@ class StoreDeliveries:
             )
             return connection.execute(query).scalar_one()
 
+    def told(self, alert_id: str) -> bool:
+        """Whether an alert is routed, and none of its deliveries waits to be sent or tried again."""
+        d = deliveries.c
+        waiting = exists().where(d.alert_id == alert_id, d.state.in_((PENDING, TRYING)))
+        query = select(outbox.c.routed, waiting).where(outbox.c.alert_id == alert_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return bool(rows) and all(routed and not waits for routed, waits in rows)
+
     def record_step(self, delivery: Delivery, step: str, result: str) -> None:
         """Keep the result of a step that is done; a step done again replaces its earlier result."""
         key = {"alert_id": delivery.alert_id, "number": delivery.number, "receiver": delivery.receiver}

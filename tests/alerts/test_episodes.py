@@ -177,7 +177,7 @@ HOLDS: list[tuple[str | None, tuple[int, int] | None, int]] = [
 CLEARS = [("0s", 0), ("1s", S), ("10s", 10 * S), ("60s", 60 * S)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(streams(), st.sampled_from(HOLDS), st.sampled_from(CLEARS), st.data())
 def test_steps_are_those_of_the_model_however_rows_are_cut(
     rows: list[Row],
