@@ -6,7 +6,6 @@ event is more than A behind the watermark, the watermark and each instrument's c
 
 # mypy: disable-error-code="no-untyped-def"
 
-
 from __future__ import annotations
 
 import numpy as np
