@@ -97,8 +97,8 @@ class Engine:
             opened()
             while not stopped():
                 chunks = self._source.poll(_POLL_S)
-                for chunk in chunks:
-                    self._feed(chunk)
+                if not all(self._feed(chunk) for chunk in chunks):
+                    break  # the rest is read again after the next start
                 if not chunks:
                     self._skip_compacted()
                     if self._source.exhausted():
@@ -138,14 +138,16 @@ class Engine:
         for runner in self._runners.values():
             runner.switch_to(plan)
 
-    def _feed(self, chunk: Chunk) -> None:
+    def _feed(self, chunk: Chunk) -> bool:
+        """Fold a chunk; False where a stop came before its end."""
         runner = self._runners.get(chunk.partition)
         if runner is None:
-            return  # revoked by a rebalance during this poll; its new owner reads these records again
-        if chunk.records:
-            runner.consume(chunk.records)
+            return True  # revoked by a rebalance during this poll; its new owner reads these records again
+        if chunk.records and not runner.consume(chunk.records):
+            return False
         if chunk.timer_ns is not None:
             runner.insert_timer(chunk.timer_ns, chunk.timer_number)
+        return True
 
     def _skip_compacted(self) -> None:
         """Let tasks continue whose journal refers to records compacted away at the end of the log."""

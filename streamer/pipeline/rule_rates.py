@@ -84,7 +84,7 @@ class Rates:
                 "fired": self._fired[rule.name],
                 "watched_s": (self.passed_ns - self._since[rule.name][0]) / _NS,
                 "lived_s": {
-                    name: self._calibrators[name].watched_s() - since
+                    name: max(self._calibrators[name].watched_s() - since, 0.0)  # a lie may be taken back
                     for name, since in self._since[rule.name][1].items()
                 },
             }

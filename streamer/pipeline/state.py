@@ -150,6 +150,9 @@ def quarantined(task: Task, limit: int = 5) -> dict[str, dict[str, str]]:
     """By detector and instrument, why the model is quarantined; the first `limit` instruments of each."""
     quarantined_by_detector = {}
     for detector in task.detectors:
+        if detector.control.reason is not None:
+            quarantined_by_detector[detector.name] = {"all instruments": detector.control.reason}
+            continue
         reasons = sorted(detector.quarantined().items())[:limit]
         if reasons:
             quarantined_by_detector[detector.name] = {
@@ -180,6 +183,11 @@ def status_document(task: Task) -> dict[str, Any]:
         },
         "rates": task.rates.status(),
         "quarantined": quarantined(task),
+        "controlled": {
+            detector.name: detector.control.reason
+            for detector in task.detectors
+            if detector.control.reason is not None
+        },
         "open": {
             rule.name: len(alerts) for rule, alerts in zip(task.plan.rules, task.open, strict=True) if alerts
         },

@@ -227,6 +227,7 @@ BEFORE, AFTER = 1, 2
 def copy_of(features: FeatureSet) -> FeatureSet:
     copy = FeatureSet(features.names)
     copy.restore(features.state())
+    copy.grow(3)
     return copy
 
 

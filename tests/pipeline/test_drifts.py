@@ -137,8 +137,18 @@ def raised(outcomes: Sequence[Outcome]) -> list[tuple[str, bytes, bytes]]:
     return [(each.alert_id, each.body, each.decision) for out in outcomes for each in out.transitions]
 
 
-@pytest.mark.parametrize("per_instrument", ["true", "false"])
-@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("size", "per_instrument"),
+    [
+        (1, "true"),
+        (7, "false"),
+        (100_000, "true"),
+        *(
+            pytest.param(size, each, marks=pytest.mark.long)
+            for size, each in ((1, "false"), (7, "true"), (100_000, "false"))
+        ),
+    ],
+)
 def test_batch_sizes_and_restores_change_no_bit(size: int, per_instrument: str, tmp_path: Path) -> None:
     plan = drift_plan(EVERYTHING, f", per_instrument: {per_instrument}")
     whole, outcomes = fold(plan, WITH_TIMERS)
