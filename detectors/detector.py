@@ -199,6 +199,11 @@ class Detector:
         _without_inputs(x, score)
         return DetectorScores(rows, score, status)
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns, since its clock was wrong: no time of it stays later."""
+        self._guard.rebase(slot, to)
+        self._model.rebase(slot, to)
+
     def counters(self) -> dict[str, int]:
         """Rows learnt, or not learnt and why (`input_guard.COUNTERS`), and quarantined instruments."""
         return {**self._guard.counters(), "quarantined": len(self._model.quarantined())}

@@ -163,6 +163,9 @@ class RiverModel:
         self._arrays["status"][s] = QUARANTINED
         return math.nan
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Nothing: models are given inputs, never times."""
+
     def quarantined(self) -> Mapping[int, str]:
         """The reason for each quarantined slot."""
         return dict(sorted(self._reasons.items()))

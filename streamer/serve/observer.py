@@ -171,6 +171,7 @@ class Observer:
                 self._increase((partition, "ignored"), task.ignored),
                 self._increase((partition, "drifts"), drifts),
                 self._increase((partition, "late"), {"": task.late}).get("", 0),
+                self._increase((partition, "clocks"), task.guard.counts),
             )
             for detector in task.detectors:
                 self._tell_quarantined(partition, task, detector)
