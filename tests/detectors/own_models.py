@@ -70,13 +70,13 @@ class GivesUp(Distance):
 
 
 class HasNoWords(Distance):
-    class Failure(Exception):
+    class SilentError(Exception):
         def __str__(self):
             raise ValueError
 
     def score_one(self, x):
         if x["a"] > 100:
-            raise self.Failure
+            raise self.SilentError
         return super().score_one(x)
 
 
