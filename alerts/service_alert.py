@@ -11,8 +11,20 @@ from alerts.severity import Severity
 
 SERVICE_ORIGIN: Final = "service"
 DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
+CLOCK_SET_BACK, TIME_FAR_OFF = "clock_set_back", "time_far_off"
 DELIVERY_SUMMARY, HEARTBEAT = "delivery_summary", "heartbeat"
-SERVICE_RULES: Final = (DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP, DELIVERY_SUMMARY, HEARTBEAT)
+DETECTION_STUCK, DETECTOR_QUARANTINED = "detection_stuck", "detector_quarantined"
+SERVICE_RULES: Final = (
+    DELIVERY_PARKED,
+    DEAD_LETTER_FLOOD,
+    LOG_GAP,
+    CLOCK_SET_BACK,
+    TIME_FAR_OFF,
+    DETECTION_STUCK,
+    DETECTOR_QUARANTINED,
+    DELIVERY_SUMMARY,
+    HEARTBEAT,
+)
 """The rule names of all alerts about the service."""
 
 _ID_HEX_DIGITS = 32

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.messages.floods import NO_MINUTE
 from streamer.messages.texts import LazyTexts, Texts, TextSource
 
 
@@ -137,6 +138,8 @@ class DeadLetter:
         All of the record's bytes (the store keeps the first 64 KB), None for a null value.
     record_ts
         The record's timestamp in ns, `NO_TIME` if it has none.
+    minute
+        Minutes since 1970 UTC of the log's time before the record; the fold sets it.
     """
 
     offset: int
@@ -145,6 +148,7 @@ class DeadLetter:
     detail: str
     value: bytes | None
     record_ts: int
+    minute: int = NO_MINUTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,16 @@ def _to_5(connection: Connection) -> None:
     connection.exec_driver_sql("DROP TABLE mutes")
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5})
+def _to_6(connection: Connection) -> None:
+    """Control inputs: detectors that are quarantined, and the lifting of that."""
+    connection.exec_driver_sql(
+        "CREATE TABLE control_inputs (n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, "
+        "kind TEXT NOT NULL, detector TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL, "
+        "author TEXT NOT NULL, created_at FLOAT NOT NULL, UNIQUE (key))"
+    )
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6})
 """By version: the step from a store of that version to the next."""
 
 _VERSION_KEY = "schema_version"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from streamer.messages.records import Chunk, Log, Partition, Record
 from streamer.sources.source import Assignments
@@ -30,8 +32,9 @@ class MemoryLog:
         return Log(self.partition, self.first, self.log_end, start)
 
     def read(self, position: int, count: int) -> list[Record]:
-        wanted = max(position, self.first)
-        return [record for record in self.records if wanted <= record.offset < self.log_end][:count]
+        begin = bisect_left(self.records, max(position, self.first), key=attrgetter("offset"))
+        end = bisect_left(self.records, self.log_end, begin, key=attrgetter("offset"))
+        return self.records[begin : min(end, begin + count)]
 
 
 @dataclass

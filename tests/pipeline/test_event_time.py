@@ -1,4 +1,4 @@
-"""The watermark, each instrument's clock, and timers: what time it is in the fold."""
+"""Timers: how time passes in the fold while nothing comes."""
 
 from __future__ import annotations
 
@@ -6,59 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, records, trade
 from pipeline_world import World, cycle, plan_of
-
-from streamer.messages.records import NO_TIME
-from streamer.pipeline.event_clocks import admit, advance
-
-MAX_AHEAD = 60 * S
-
-
-def admitted(rows: list[tuple[int, int]], watermark: int = int(NO_TIME)) -> tuple[list[bool], int]:
-    ts, record_ts = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    accepted = np.empty(len(rows), np.bool_)
-    return accepted, int(admit(ts, record_ts, watermark, MAX_AHEAD, accepted))  # type: ignore[return-value]
-
-
-def test_what_is_too_far_ahead_is_refused_and_moves_nothing() -> None:
-    accepted, watermark = admitted([(T0, T0), (T0 + 61 * S, T0), (T0 + 60 * S, T0), (T0 + 61 * S, T0)])
-    assert list(accepted) == [True, False, True, True], "the last is within reach of the watermark"
-    assert watermark == T0 + 61 * S
-
-
-def test_a_record_that_came_later_vouches_for_its_event() -> None:
-    accepted, watermark = admitted([(T0, T0), (T0 + 900 * S, T0 + 900 * S)])
-    assert list(accepted) == [True, True]
-    assert watermark == T0 + 900 * S
-
-
-def test_the_very_first_event_has_only_its_record_to_be_held_against() -> None:
-    assert list(admitted([(T0 + 61 * S, T0), (T0, T0)])[0]) == [False, True]
-
-
-def test_without_record_times_there_is_no_such_check() -> None:
-    assert list(admitted([(T0, int(NO_TIME)), (T0 + 9_000 * S, int(NO_TIME))])[0]) == [True, True]
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), max_size=40), st.integers(1, 7))
-def test_each_instrument_has_a_clock_that_never_runs_back(rows: list[tuple[int, int]], size: int) -> None:
-    last = np.full(4, NO_TIME, np.int64)
-    expected: dict[int, int] = {}
-    late = counted = 0
-    for at in range(0, len(rows), size):
-        some = rows[at : at + size]
-        slot, ts = np.array([r[0] for r in some], np.int32), np.array([r[1] for r in some], np.int64)
-        clock = np.empty(len(some), np.int64)
-        counted += advance(slot, ts, last, clock)
-        for (number, time), seen in zip(some, clock, strict=True):
-            late += time < expected.get(number, time)
-            expected[number] = max(expected.get(number, time), time)
-            assert seen == expected[number]
-    assert counted == late
 
 
 def run_with_timers(
@@ -152,6 +102,51 @@ def test_a_timer_finds_an_episode_due_and_another_one_over(tmp_path: Path) -> No
     assert [row[0] for row in rows] == ["fired", "resolved"]
     assert [(row[1] - T0) / S for row in rows] == [3.0, 11.0]
     assert all(b'"offset":null' in row[2] and b'"tick":' in row[2] for row in rows)
+
+
+QUIET = "\n  quiet: {when: silence_s > 30, on: timer, clear: 0s}\n"
+
+
+def test_a_backlog_of_long_steps_is_no_silence(tmp_path: Path) -> None:
+    """The running time stands still where all steps are longer than `max_ahead`; reading on is no silence."""
+    values = []
+    for bar in range(40):
+        ts = T0 + bar * 300 * S
+        values += [(ts, trade(ts, 100.0, 1.0, symbol)) for symbol in ("S0", "S1", "S2")]
+    world = World(tmp_path / "store", plan=plan_of(QUIET), timer_every_s=1.0)
+    source = ListSource([MemoryLog(LOG, records(values))], cycle([3]), endless=True)
+
+    def poll(number: int) -> None:
+        world.time.s += 1.0
+
+    source.on_poll = poll
+    world.run(source, polls=60)
+    assert source.positions[LOG] == len(values)
+    assert world.ask("SELECT count(*) FROM outbox") == [(0,)], "it is read to its end for twenty seconds"
+    world.run(ListSource([MemoryLog(LOG, records(values))], on_poll=poll, endless=True), polls=20)
+    rows = world.ask("SELECT transition, symbol, ts_event_ns FROM outbox ORDER BY n")
+    assert [row[:2] for row in rows] == [("fired", "S0"), ("fired", "S1"), ("fired", "S2")]
+    assert {(row[2] - values[-1][0]) // S for row in rows} <= {31, 32}, (
+        "the watermark, and what has passed since"
+    )
+
+
+def test_a_liar_makes_nobody_look_silent(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", plan=plan_of(QUIET), timer_every_s=1.0)
+    log = MemoryLog(LOG, [])
+
+    def poll(number: int) -> None:
+        world.time.s += 1.0
+        now = T0 + number * S
+        lied = now + 3_600 * S if 5 < number < 60 else now
+        some = [(now, trade(now, 100.0, 1.0, symbol)) for symbol in ("S0", "S1")]
+        liar = [(lied, trade(lied, 100.0, 1.0, "S2"))] if number < 60 else []
+        log.records += records([*some, *liar], first=len(log.records))
+
+    world.run(ListSource([log], on_poll=poll, endless=True), polls=110)
+    rows = world.ask("SELECT transition, symbol FROM outbox WHERE origin = 'detect' ORDER BY n")
+    assert rows[0] == ("fired", "S2"), "only the liar, once it is silent"
+    assert {row[1] for row in rows} == {"S2"}
 
 
 def test_instruments_beyond_the_limit_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
