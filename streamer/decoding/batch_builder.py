@@ -91,12 +91,12 @@ class BatchBuilder:
         rows = (self._kind, self._instrument, self._ts, self._record_ts, self._offset, self._index)
         for column in rows:
             del column[count:]
-        for columns in (self._numbers, self._texts):
-            for name, (at, values) in list(columns.items()):
-                kept = bisect_left(at, count)
-                del at[kept:], values[kept:]
-                if not at:
-                    del columns[name]
+        for at, values in self._numbers.values():
+            del values[bisect_left(at, count) :], at[bisect_left(at, count) :]
+        for at, codes in self._texts.values():
+            del codes[bisect_left(at, count) :], at[bisect_left(at, count) :]
+        self._numbers = {name: column for name, column in self._numbers.items() if column[0]}
+        self._texts = {name: column for name, column in self._texts.items() if column[0]}
 
     def refuse(self, record: Record, index: int, refusal: Refusal) -> None:
         """Append a dead letter."""

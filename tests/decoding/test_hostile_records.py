@@ -71,7 +71,7 @@ HOSTILE: Mapping[str, bytes] = {
     "escapes": filled(trade(b'"s":"')[:-1], b"\\n", b'"}'),
     "bad UTF-8 at last": filled(trade(b'"x":"')[:-1], b"\xc3\xa9", b'\xff"}'),
     "empty events": b"[" + b"{}," * 9_999 + b"{}]",
-    "bad events": b"[" + b",".join([TRADE + b',"price":-1,"p":"x"}'] * 9_000) + b"]",
+    "bad events": b"[" + b",".join([TRADE + b',"price":-1,"p":"x"}'] * 8_300) + b"]",
 }
 PLAIN = (
     b"["
@@ -86,7 +86,7 @@ def seconds(settings: object, value: bytes, *, block: bool) -> float:
     form, found = a_format(settings), records([value] + [b""] * (40 if block else 0))
     form.decode(found, DecodeContext("t", "here"))
     taken = []
-    for _ in range(3):
+    for _ in range(2):
         began = time.perf_counter()
         form.decode(found, DecodeContext("t", "here"))
         taken.append(time.perf_counter() - began)
@@ -98,9 +98,8 @@ def test_no_shape_costs_much_more_than_plain_json(settings: object) -> None:
     assert len(PLAIN) < MIB
     allowed = 10 * max(seconds("binance", PLAIN, block=False), 0.02)
     for name, value in HOSTILE.items():
-        assert len(value) <= MIB + 2
-        for block in (False, True):
-            assert seconds(settings, value, block=block) < allowed, name
+        assert len(value) <= MIB + 2, name
+        assert seconds(settings, value, block=True) < allowed, name  # kernels, then the slow path
 
 
 def test_hostile_records_raise_nothing_and_change_nothing() -> None:

@@ -92,6 +92,7 @@ class FileRecords:
         self._ns_per = 0 if file.receive_time is None else NS_PER[file.receive_time]
         self._blocks = FileBlocks(self._lines, self._ns_per, self._message, self._skip_blank, arena_bytes)
         self._csv_records: Iterator[Record] | None = None
+        self._damage: DamagedFileError | None = None
         self._any_taken = False
         self.size = self._lines.size
         self.skipped: dict[str, int] = {}
@@ -155,9 +156,9 @@ class FileRecords:
         except StopIteration:
             pass
         except DamagedFileError as error:
-            self._csv_records = _raising(error)
-            if not taken:
-                raise
+            self._damage = error
+        if self._damage is not None and not taken:
+            raise self._damage
         return tuple(taken)
 
     def _empty(self) -> TapewatchError:
@@ -206,12 +207,6 @@ class FileRecords:
                 f"{self._file.path}: the first row must name the columns, each with a different name"
             )
         return names
-
-
-def _raising(error: DamagedFileError) -> Iterator[Record]:
-    """The rest of a file that is damaged."""
-    raise error
-    yield
 
 
 def _connection_note(line: bytes) -> str | None:
