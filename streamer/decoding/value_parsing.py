@@ -144,8 +144,8 @@ def as_time(value: object, unit: str, name: str) -> int | None:
     """A time in the stated unit (``s ms us ns``, or ``iso``: a string with a zone) in ns since 1970 UTC.
 
     None for null and the empty string. Integers and strings are converted exactly; a JSON number with a
-    fraction counts as the shortest decimal that gives the same double. Digits beyond ns are cut off, unless
-    nothing else is left.
+    fraction counts as the shortest decimal that gives the same double. Digits beyond ns are cut off; of a
+    string, some must be left.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def as_time(value: object, unit: str, name: str) -> int | None:
         if number is None:
             return None
         ns, exact = _shifted(value if isinstance(value, str) else repr(number), _PLACES[unit])
-        if ns == 0 and not exact:
+        if ns == 0 and not exact and isinstance(value, str):
             raise _no_such_time(value, name)
     if not 0 <= ns <= TIME_MAX_NS:
         raise _no_such_time(value, name)

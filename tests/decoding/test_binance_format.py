@@ -128,7 +128,13 @@ def test_fuzzed_messages_become_what_they_must() -> None:
     assert not +wrong
     expected = {message.expected for message in messages}
     by_decoder = {reason.value for reason in Reason} - {"ts_ahead", "too_many_instruments"}
-    elsewhere = {"unknown_value", "no_time", "no_venue", "decoder_error"}  # not from a value, or not here
+    elsewhere = {
+        "unknown_value",
+        "no_time",
+        "no_venue",
+        "decoder_error",
+        "wrong_unit",
+    }  # not from a value, or not here
     assert by_decoder - expected == elsewhere
 
 

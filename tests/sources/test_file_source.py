@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -252,20 +254,31 @@ def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> 
     assert ".parquet files are not supported" in _opened(tmp_path / "some.parquet")
 
 
+def _damage(path: Path, least: int) -> str:
+    """What is told of a file that is damaged; all whole lines before that are records."""
+    source = FileSource([FileInput(path)], 1_000)
+    read = [record.value for chunk in _all(source) for record in chunk.records]
+    assert len(read) >= least
+    assert all(value is not None and value.endswith(b"}") for value in read[:-1])
+    (told,) = source.damages
+    assert f"after {len(read):,} whole records" in told
+    return told
+
+
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 def test_damaged_files_are_named_with_the_reason(tmp_path: Path, ending: str) -> None:
     whole = COMPRESSED[ending](b"\n".join(b'{"a":%d}' % (number * 7919) for number in range(20_000)))
     for name, data in {"plain": b'{"a":1}\n', "cut": whole[: len(whole) // 2], "tail": whole[:-2]}.items():
         path = tmp_path / f"{name}.jsonl{ending}"
         path.write_bytes(data)
-        assert "is damaged or not what its name says" in _opened(path)
+        assert "is damaged or not what its name says" in _damage(path, least=10_000 * (name == "tail"))
     middle = len(whole) // 2
     path = tmp_path / f"flipped.jsonl{ending}"
     path.write_bytes(
         whole[:middle] + bytes(byte ^ 0xFF for byte in whole[middle : middle + 20]) + whole[middle + 20 :]
     )
     if ending == ".gz":  # zstd has no checksum here unless its writer adds one
-        assert "is damaged" in _opened(path)
+        assert "is damaged" in _damage(path, least=1)
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -300,3 +313,29 @@ def test_settings_are_found_by_the_files_name(tmp_path: Path) -> None:
 def test_settings_are_checked(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         FileSourceSettings.model_validate({"match": "*", "format": "binance", **change})
+
+
+@pytest.mark.parametrize("ending", [".jsonl.gz", ".jsonl.zst", ".csv.zst"])
+def test_what_unpacks_to_very_much_takes_little_memory(tmp_path: Path, ending: str) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from streamer.sources.files.file_records import FileInput, FileRecords\n"
+        "def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "FileRecords(FileInput(Path(sys.argv[1]))).take(5000)\n"
+        "before, records = most(), FileRecords(FileInput(Path(sys.argv[2])))\n"
+        "count = 0\n"
+        "while taken := records.take(5000): count += len(taken)\n"
+        "print(count, most() - before)\n"
+    )
+    line = b"a" * ((1 << 24) - 1) + b"\n"
+    small, large = tmp_path / f"small{ending}", tmp_path / f"large{ending}"
+    pack = COMPRESSED[large.suffix]
+    small.write_bytes(pack(b"a\nb\n"))
+    large.write_bytes(pack(b"a\n") + pack(line) * 40)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(small), str(large)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    count, grown_mb = map(int, done.stdout.split())
+    assert count >= 40
+    assert grown_mb < 300
