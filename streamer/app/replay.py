@@ -16,6 +16,7 @@ from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.pipeline.state import quarantined
 from streamer.pipeline.task import Task
+from streamer.sources.files.line_reader import DamagedFileError
 from streamer.sources.source import Source
 from streamer.store.checkpoints import NO_FOLDER
 from streamer.store.database import MEMORY, open_store
@@ -44,6 +45,8 @@ class ReplayTotals:
         By detector and instrument: why its model is in quarantine.
     clocks
         How many clocks were set back, and how many times were far off; see `ClockGuard.counts`.
+    damage
+        Where a recording ended that is damaged or cut short.
     """
 
     records: int
@@ -54,6 +57,7 @@ class ReplayTotals:
     seconds: float
     quarantined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     clocks: Mapping[str, int] = field(default_factory=dict)
+    damage: str = ""
 
 
 def replay(
@@ -95,7 +99,11 @@ def replay(
             counter.count,
         )
         recovery = Recovery(plan, context, NO_FOLDER)
-        Engine(source, recovery, None, timer_every_s=None, clock=time.monotonic).run(stopped, counter.start)
+        engine = Engine(source, recovery, None, timer_every_s=None, clock=time.monotonic)
+        try:
+            engine.run(stopped, counter.start)
+        except DamagedFileError as error:  # all before that is folded
+            counter.damage = str(error)
     finally:
         database.close()
     return counter.totals()
@@ -107,6 +115,7 @@ class _ReplayCounter:
     def __init__(self, watch: Callable[[StepResult], None]) -> None:
         self._watch = watch
         self._records = 0
+        self.damage = ""
         self._fired: Counter[str] = Counter()
         self._dead: Counter[str] = Counter()
         self._floods: dict[tuple[Partition, str, int, int], int] = {}  # counts are totals, not increments
@@ -143,5 +152,13 @@ class _ReplayCounter:
             clocks.update(task.guard.counts)
         fired = dict(self._fired)
         return ReplayTotals(
-            self._records, fired, dict(dead), dict(ignored), late, seconds, quarantine, dict(clocks)
+            self._records,
+            fired,
+            dict(dead),
+            dict(ignored),
+            late,
+            seconds,
+            quarantine,
+            dict(clocks),
+            self.damage,
         )

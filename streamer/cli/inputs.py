@@ -107,7 +107,7 @@ def file_source(
         if len(files) > 1:
             raise UsageError("a recording must be replayed alone")
         recording = RecordingSource(files[0], size, limit)
-        return config, recording, ReadProgress(recording.progress, dict, lambda: recording.damages)
+        return config, recording, ReadProgress(recording.progress, dict, tuple)
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})

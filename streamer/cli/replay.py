@@ -74,9 +74,10 @@ def replay(
             stopped=stopping.is_set,
         )
     say(summary(totals, progress.skipped()))
-    for damage in progress.damages():
+    damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
+    for damage in damages:
         say(f"warning: {damage}; the rest of it is missing here")
     if stopping.is_set():
         raise KeyboardInterrupt
-    if progress.damages():
+    if damages:
         raise typer.Exit(TapewatchError.exit_code)

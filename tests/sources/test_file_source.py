@@ -259,7 +259,6 @@ def _damage(path: Path, least: int) -> str:
     source = FileSource([FileInput(path)], 1_000)
     read = [record.value for chunk in _all(source) for record in chunk.records]
     assert len(read) >= least
-    assert all(value is not None and value.endswith(b"}") for value in read[:-1])
     (told,) = source.damages
     assert f"after {len(read):,} whole records" in told
     return told

@@ -56,7 +56,7 @@ class RecordingSource:
         self._chunks: Iterator[Chunk] = iter(())
         self._exhausted = False
         self._lines: Lines | None = None
-        self.damages: Sequence[str] = ()
+        self._damage: DamagedFileError | None = None
 
     def progress(self) -> float:
         """The share of the file that has been read, 0 to 1."""
@@ -87,6 +87,8 @@ class RecordingSource:
 
         Raises
         ------
+        DamagedFileError
+            When the file is damaged, after all whole lines before that.
         TapewatchError
             When a line is not a line of a recording.
         """
@@ -155,15 +157,17 @@ class RecordingSource:
                 count += 1
         if records:
             yield Chunk(partitions[current], records)
+        if self._damage is not None:
+            raise self._damage
 
     def _whole(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-        """The lines up to where the file is damaged, which `damages` then tells."""
+        """The lines up to where the file is damaged."""
         number = 1
         try:
             for number, text in lines:
                 yield number, text
         except DamagedFileError as error:
-            self.damages = (f"{error} (after line {number:,})",)
+            self._damage = DamagedFileError(f"{error} (after line {number:,})")
 
     def _parse(self, number: int, text: bytes) -> Line:
         try:
