@@ -18,12 +18,14 @@ from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.util import calc_crc32c
 
-from streamer.sources.kafka.unpacking import LZ4, MAX_UNPACKED_BYTES, MissingCodecError, unpack
+from streamer.sources.kafka.kafka_settings import MAX_UNPACKED_BYTES
+from streamer.sources.kafka.unpacking import LZ4, MissingCodecError, unpack
 
 _FORMAT = 2  # the current one; older ones have other headers
 _HEADER = DefaultRecordBatch.HEADER_STRUCT
 _CRC_FROM = DefaultRecordBatch.ATTRIBUTES_OFFSET
 _MAGIC_AT = MemoryRecords.MAGIC_OFFSET
+_SEARCH_BYTES = 268_435_456  # checksummed in one search at most: hostile bytes are full of headers
 _BASE, _LENGTH = struct.Struct(">q"), struct.Struct(">i")
 
 
@@ -39,11 +41,15 @@ class BatchBounds:
         One past the log's last offset, None if unknown.
     max_unpacked
         How many bytes one batch may unpack to.
+    passes
+        Whether whatever lies before `offset` is passed over, damaged batches too, until a sound batch holds
+        that offset or a later one.
     """
 
     offset: int
     end: int | None = None
     max_unpacked: int = MAX_UNPACKED_BYTES
+    passes: bool = False
 
 
 class CheckedBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
@@ -110,7 +116,7 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         Where they may lie.
     """
 
-    __slots__ = ("_bounds", "_next_offset")
+    __slots__ = ("_bounds", "_next_at", "_next_offset", "_passes")
 
     kind: type[CheckedBatch] = CheckedBatch
     """The class of its batches of the current format."""
@@ -119,6 +125,7 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         super().__init__(data)
         self._bounds = bounds
         self._next_offset = bounds.offset
+        self._passes = bounds.passes
 
     def next_batch(self) -> Any:
         """The next batch, None at the end.
@@ -131,21 +138,31 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         kafka.errors.CorruptRecordError
             When the next batch is damaged.
         """
-        while (data := self._next_slice) is not None:
+        while (data := self._next_slice) is not None or (self._passes and self._find_sound(self._next_at)):
+            if data is None:
+                continue
+            at = self._next_at
             try:
                 batch = self._checked(data)
             except CorruptRecordError:
-                if not self._goes_on():
+                if not self._goes_on(at):
                     raise
                 continue
             if batch.magic != _FORMAT:
                 self._next_offset = max(self._next_offset, batch.base_offset + 1)
             elif batch.validate_crc():
                 self._next_offset = max(self._next_offset, batch.next_offset)
-            elif self._goes_on():
+            elif self._goes_on(at):
                 continue
+            if self._passes and self._next_offset == self._bounds.offset:
+                continue  # it lies before what is wanted
+            self._passes = False
             return batch
         return None
+
+    def _cache_next(self, *arguments: Any) -> None:
+        self._next_at = self._pos
+        super()._cache_next(*arguments)
 
     def _checked(self, data: memoryview) -> CheckedBatch | CheckedLegacyBatch:
         if len(data) < self.MIN_SLICE or len(data) != self.LOG_OVERHEAD + _LENGTH.unpack_from(data, 8)[0]:
@@ -176,7 +193,8 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         following = self._following_base()
         if first > wanted and following is not None and wanted <= following <= last:
             raise CorruptRecordError(
-                f"a record batch says that it holds offsets {first} to {last}, and the next one begins at {following}"
+                f"a record batch says that it holds offsets {first} to {last}, "
+                f"and the next one begins at {following}"
             )
 
     def _following_base(self) -> int | None:
@@ -189,11 +207,42 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         base: int = _BASE.unpack_from(following)[0]
         return base
 
-    def _goes_on(self) -> bool:
-        """Whether a sound batch follows that holds the offset that is wanted next."""
-        data = self._next_slice
-        if data is None or len(data) < _HEADER.size or data[_MAGIC_AT] != _FORMAT:
-            return False
+    def _goes_on(self, damaged_at: int) -> bool:
+        """Whether a sound batch follows a damaged one and nothing is missing between; makes it the next."""
+        if (last := self._sound(self._next_at)) is not None:
+            base: int = _BASE.unpack_from(self._buffer, self._next_at)[0]
+            if base <= self._next_offset <= last or (self._passes and last >= self._next_offset):
+                return True
+        return self._passes and self._find_sound(damaged_at + 1)
+
+    def _find_sound(self, start: int) -> bool:
+        """Make the first sound batch of these bytes the next one that holds what is wanted, or more."""
+        data, left = bytes(self._buffer), _SEARCH_BYTES
+        at = max(start, 0) + _MAGIC_AT
+        while left > 0 and (at := data.find(_FORMAT, at)) >= 0:
+            begin = at - _MAGIC_AT
+            if begin + _HEADER.size <= len(data):
+                size = _LENGTH.unpack_from(data, begin + 8)[0]
+                left -= size if _HEADER.size <= size <= len(data) - begin else 0
+            if (last := self._sound(begin)) is not None and last >= self._next_offset:
+                self._pos, self._remaining_bytes = begin, None
+                self._cache_next()
+                return True
+            at += 1
+        return False
+
+    def _sound(self, at: int) -> int | None:
+        """The last offset of the batch at a place, None where none with a right checksum begins."""
+        data = memoryview(self._buffer)[at:]
+        if len(data) < _HEADER.size or data[_MAGIC_AT] != _FORMAT:
+            return None
         header = _HEADER.unpack_from(data)
-        base, crc, span = header[0], header[4], header[6]
-        return base <= self._next_offset <= base + span and crc == calc_crc32c(data[_CRC_FROM:])
+        base, last, size = header[0], header[0] + header[6], self.LOG_OVERHEAD + header[1]
+        end = self._bounds.end
+        if (
+            not _HEADER.size <= size <= len(data)
+            or not 0 <= base <= last
+            or (end is not None and last >= end)
+        ):
+            return None
+        return last if header[4] == calc_crc32c(data[_CRC_FROM:size]) else None

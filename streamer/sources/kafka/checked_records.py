@@ -7,8 +7,8 @@ records before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,54 @@ from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 
 from streamer.sources.kafka.checked_batches import BatchBounds, CheckedBatches
-from streamer.sources.kafka.unpacking import MAX_UNPACKED_BYTES, MissingCodecError
+from streamer.sources.kafka.kafka_settings import MAX_UNPACKED_BYTES
+from streamer.sources.kafka.unpacking import MissingCodecError
 
 MAX_TAKE_BYTES = 67_108_864
-"""The fetcher takes no more records at once as soon as they have this many bytes: unpacked, a batch may be large."""
+"""The fetcher takes no more records at once as soon as they have this many bytes: batches may be large."""
 
-EndOf = Callable[[TopicPartition], int | None]
-"""One past the last offset of a partition's log, None if unknown."""
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """How an offset is read that a broker cannot find, because a header before it is damaged.
+
+    Parameters
+    ----------
+    fetch, offset
+        A fetch at `fetch` returns bytes in which a batch with `offset`, which is wanted, is found.
+    """
+
+    fetch: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """What a parser is told besides what the fetcher tells it.
+
+    Parameters
+    ----------
+    max_unpacked
+        How many bytes one batch may unpack to.
+    end_of
+        One past the last offset of a partition's log, None if unknown.
+    detours
+        Those that are in use, by partition.
+    """
+
+    max_unpacked: int = MAX_UNPACKED_BYTES
+    end_of: Callable[[TopicPartition], int | None] = lambda _: None
+    detours: Mapping[TopicPartition, Detour] = field(default_factory=dict)
+
+    def bounds(self, partition: TopicPartition, fetch_offset: int) -> BatchBounds:
+        """What the batches of a fetch are checked against."""
+        detour = self.detours.get(partition)
+        passes = detour is not None and detour.fetch == fetch_offset
+        offset = detour.offset if detour is not None and passes else fetch_offset
+        return BatchBounds(offset, self.end_of(partition), self.max_unpacked, passes)
+
+
+_NO_LIMITS = ReadLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +91,13 @@ class UnreadableBatch:
         """What a parser raised at an offset."""
         if isinstance(error, MissingCodecError):
             return cls(offset, str(error), error.remedy)
-        said = error.args[0] if isinstance(error, CorruptRecordError) and error.args else error
-        return cls(offset, str(said) or type(error).__name__)
+        return cls(offset, reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong with a batch, without the error's number and name."""
+    said = error.args[0] if isinstance(error, CorruptRecordError) and error.args else error
+    return str(said) or type(error).__name__
 
 
 class FewerRecords(list[Any]):
@@ -70,10 +116,8 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-p
     ----------
     fetch_offset, tp, records, configs
         As for the class that it replaces.
-    max_unpacked
-        How many bytes one batch may unpack to.
-    end_of
-        Where a partition's log ends.
+    limits
+        What else bounds them.
     """
 
     def __init__(
@@ -82,12 +126,12 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-p
         tp: TopicPartition,
         records: MemoryRecords,
         *,
-        max_unpacked: int = MAX_UNPACKED_BYTES,
-        end_of: EndOf = lambda _: None,
+        limits: ReadLimits = _NO_LIMITS,
         **configs: Any,
     ) -> None:
-        bounds = BatchBounds(fetch_offset, end_of(tp), max_unpacked)
-        super().__init__(fetch_offset, tp, CheckedBatches(records._buffer, bounds), **configs)
+        bounds = limits.bounds(tp, fetch_offset)
+        super().__init__(bounds.offset, tp, CheckedBatches(records._buffer, bounds), **configs)
+        self.next_fetch_offset = fetch_offset
 
     def take(self, n: int | None = None) -> Sequence[Any]:
         """The next records, at most `n`; empty at the end.
@@ -117,26 +161,25 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-p
         return records
 
 
-def reporting(parser: type, max_unpacked: int, end_of: EndOf) -> Callable[..., Any]:
+def reporting(parser: type, limits: ReadLimits) -> Callable[..., Any]:
     """A parser that returns an `UnreadableBatch` where another raises; the fetcher uses it in its place.
 
     Parameters
     ----------
     parser
         `CheckedRecords`, or one that reads batches as columns.
-    max_unpacked
-        How many bytes one batch may unpack to.
-    end_of
-        Where a partition's log ends.
+    limits
+        What it is told besides what the fetcher tells it.
     """
-    return partial(type(parser.__name__, (_Reporting, parser), {}), max_unpacked=max_unpacked, end_of=end_of)
+    return partial(type(parser.__name__, (_Reporting, parser), {}), limits=limits)
 
 
 class _Reporting(Fetcher.PartitionRecords):  # type: ignore[misc]
     def __init__(self, fetch_offset: int, tp: TopicPartition, records: MemoryRecords, **configs: Any) -> None:
         super().__init__(fetch_offset, tp, records, **configs)
         if records.size_in_bytes() and not records.has_next():
-            self.record_iterator = _cut_off()
+            if self.fetch_offset == fetch_offset:
+                self.record_iterator = _cut_off()
             records._buffer = b""  # else the fetcher, which looks at them next, raises an error of its own
 
     def take(self, n: int | None = None) -> Sequence[Any]:
@@ -146,7 +189,7 @@ class _Reporting(Fetcher.PartitionRecords):  # type: ignore[misc]
             raise
         except Exception as error:  # noqa: BLE001 - damaged bytes may raise anything
             self.drain()
-            return [UnreadableBatch.of(self.next_fetch_offset, error)]
+            return [UnreadableBatch.of(max(self.next_fetch_offset, self.fetch_offset), error)]
         return taken
 
 

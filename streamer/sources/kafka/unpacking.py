@@ -7,7 +7,6 @@ stops at the limit, so a batch takes no more memory than that.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import MappingProxyType
@@ -15,8 +14,7 @@ from typing import Any
 
 from kafka.errors import CorruptRecordError
 
-MAX_UNPACKED_BYTES = 268_435_456
-"""Default limit of one batch: 256 times what brokers allow it to have packed, by default."""
+from streamer.sources.kafka.kafka_settings import MAX_UNPACKED_BYTES
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 """The codecs, as a batch's attributes number them."""
@@ -32,9 +30,7 @@ class UnpackedTooLargeError(CorruptRecordError):  # type: ignore[misc]  # kafka-
     """A batch unpacks to more than the limit."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"the batch unpacks to more than {limit:,} bytes (source.kafka.max_unpacked_bytes)"
-        )
+        super().__init__(f"the batch unpacks to more than {limit:,} bytes (source.kafka.max_unpacked_bytes)")
 
 
 class MissingCodecError(Exception):

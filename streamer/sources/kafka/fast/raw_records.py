@@ -28,12 +28,13 @@ from numpy.typing import NDArray
 
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.sources.kafka.checked_batches import BatchBounds
-from streamer.sources.kafka.checked_records import MAX_TAKE_BYTES, EndOf
+from streamer.sources.kafka.checked_records import MAX_TAKE_BYTES, ReadLimits
 from streamer.sources.kafka.fast import batch_kernels as batches
 from streamer.sources.kafka.fast.batch_blocks import padded_view, read_block
 from streamer.sources.kafka.fast.fetched_parts import FetchPart, PartBuilder
 from streamer.sources.kafka.fast.unpacked_batches import UnsplitBatches
-from streamer.sources.kafka.unpacking import MAX_UNPACKED_BYTES
+
+_NO_LIMITS = ReadLimits()
 
 
 class FetchedRecords:
@@ -76,10 +77,8 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
         The partition.
     records
         The bytes, as kafka-python wraps them.
-    max_unpacked
-        How many bytes one batch may unpack to.
-    end_of
-        Where a partition's log ends.
+    limits
+        What else bounds them.
     configs
         As for the class that it replaces.
     """
@@ -90,17 +89,19 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
         tp: TopicPartition,
         records: MemoryRecords,
         *,
-        max_unpacked: int = MAX_UNPACKED_BYTES,
-        end_of: EndOf = lambda _: None,
+        limits: ReadLimits = _NO_LIMITS,
         **configs: Any,
     ) -> None:
-        super().__init__(fetch_offset, tp, records, **configs)
-        self._max_unpacked, self._end_of = max_unpacked, end_of
+        bounds = limits.bounds(tp, fetch_offset)
+        super().__init__(bounds.offset, tp, records, **configs)
+        self.next_fetch_offset = fetch_offset
+        self._limits = limits
         self._configs = {**configs, "metric_aggregator": None, "on_drain": lambda _: None}
         self._failure: Exception | None = None
         self._part: FetchPart | None = None
         self._done_rows = 0
-        self.record_iterator = self._parts(memoryview(records._buffer))
+        data = memoryview(records._buffer)
+        self.record_iterator = self._read_rest(data, bounds) if bounds.passes else self._parts(data)
 
     def take(self, n: int | None = None) -> FetchedRecords:
         """The next records, at most `n`; empty at the end.
@@ -160,7 +161,8 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
             self._set_position(int(last[batches.BASE] + last[batches.SPAN]) + 1, int(last[batches.EPOCH]))
             data = data[last[batches.END] :]
         if len(data):
-            yield from self._read_rest(data)
+            wanted = max(self.fetch_offset, self.next_fetch_offset)
+            yield from self._read_rest(data, self._limits.bounds(self.topic_partition, wanted))
 
     def _read_plain(self, data: memoryview) -> tuple[RecordBlock, NDArray[np.int64]]:
         """The plain batches that the data begins with, as one block, and their table."""
@@ -184,19 +186,21 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
         first = table[:, batches.BASE]
         last = first + table[:, batches.SPAN]
         after = int(table[-1, batches.END])
-        behind = int.from_bytes(data[after : after + 8], "big", signed=True) if after + 8 <= len(data) else None
+        behind = (
+            int.from_bytes(data[after : after + 8], "big", signed=True) if after + 8 <= len(data) else None
+        )
         following = np.append(first[1:], last[-1] + 1 if behind is None else behind)
         odd = following <= last
         odd[1:] |= first[1:] <= last[:-1]
-        end = self._end_of(self.topic_partition)
+        end = self._limits.end_of(self.topic_partition)
         if end is not None:
             odd |= last >= end
         return table[: np.argmax(odd)] if odd.any() else table
 
-    def _read_rest(self, data: memoryview) -> Iterator[FetchPart]:
+    def _read_rest(self, data: memoryview, bounds: BatchBounds) -> Iterator[FetchPart]:
         """The rest, through kafka-python's own parser."""
         inner = Fetcher.PartitionRecords(
-            self.fetch_offset, self.topic_partition, UnsplitBatches(data, self._bounds()), **self._configs
+            self.fetch_offset, self.topic_partition, UnsplitBatches(data, bounds), **self._configs
         )
         inner.next_fetch_offset, inner.leader_epoch = self.next_fetch_offset, self.leader_epoch
         builder = PartBuilder(self.fetch_offset)
@@ -211,6 +215,3 @@ class RawPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # ka
             raise
         yield from builder.flush()
         self._set_position(inner.next_fetch_offset, inner.leader_epoch)
-
-    def _bounds(self) -> BatchBounds:
-        return BatchBounds(self.next_fetch_offset, self._end_of(self.topic_partition), self._max_unpacked)
