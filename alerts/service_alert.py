@@ -11,8 +11,17 @@ from alerts.severity import Severity
 
 SERVICE_ORIGIN: Final = "service"
 DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
+DAMAGED_RANGE, PARTITION_PAUSED = "damaged_range", "partition_paused"
 DELIVERY_SUMMARY, HEARTBEAT = "delivery_summary", "heartbeat"
-SERVICE_RULES: Final = (DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP, DELIVERY_SUMMARY, HEARTBEAT)
+SERVICE_RULES: Final = (
+    DELIVERY_PARKED,
+    DEAD_LETTER_FLOOD,
+    LOG_GAP,
+    DAMAGED_RANGE,
+    PARTITION_PAUSED,
+    DELIVERY_SUMMARY,
+    HEARTBEAT,
+)
 """The rule names of all alerts about the service."""
 
 _ID_HEX_DIGITS = 32

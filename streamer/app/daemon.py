@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import structlog
 
 from streamer.app.assembly import ServiceSetup, running_service
+from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.app.signals import reload_signal, stop_signals
 from streamer.config.file import ConfigFile
@@ -68,6 +69,7 @@ def run_service(
             warm_up(plan, compiling, source.prepare, stopping.is_set)
             engine = service.engine(source, accept_rederivation=accept_rederivation)
             metrics = service.observer.metrics
+            paused = PausedPartitionAlerts(database, SystemClock(), service.notifier.wake)
             reloader = Reloader(
                 LoadedConfig(config, secrets, plan),
                 ReloadTargets(engine, service.notifier.turn_to, metrics.reload),
@@ -79,11 +81,12 @@ def run_service(
                 metrics.source(raw=source.raw)
                 log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
-            engine.run(
-                lambda: stopping.is_set() or service.notifier.failure is not None,
-                opened,
-                lambda: reloader.work(reload_requested),
-            )
+            def between() -> None:
+                reloader.work(reload_requested)
+                metrics.paused(source.paused)
+                paused.tell(source.paused)
+
+            engine.run(lambda: stopping.is_set() or service.notifier.failure is not None, opened, between)
             log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
         service.check()
     finally:

@@ -121,6 +121,10 @@ def _name_part(instruments: Sequence[Instrument], part: str, number: int) -> str
     return name
 
 
+DAMAGED_RANGE = "damaged_range"
+"""The reason of dead letters that stand for a range of records, which could not be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An event that could not be decoded, mapped or validated.
@@ -137,6 +141,8 @@ class DeadLetter:
         All of the record's bytes (the store keeps the first 64 KB), None for a null value.
     record_ts
         The record's timestamp in ns, `NO_TIME` if it has none.
+    last_offset
+        Where it stands for all records from `offset` on, the last of them; its index is -1 then.
     """
 
     offset: int
@@ -145,6 +151,7 @@ class DeadLetter:
     detail: str
     value: bytes | None
     record_ts: int
+    last_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

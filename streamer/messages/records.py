@@ -75,6 +75,11 @@ class DamagedRange:
     cause: str
 
 
+PAUSE_REASONS = ("codec", "damaged", "unreadable")
+"""Why a partition is not read on: a library is missing, the configuration says to stop at damage, or the
+broker returns nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class PausedPartition:
     """A partition that is not read on until somebody does something.
@@ -84,8 +89,7 @@ class PausedPartition:
     partition, offset
         The partition, and the first offset that is not read.
     reason
-        ``codec`` (a library is missing), ``damaged`` (the configuration says to stop there) or ``unreadable``
-        (the broker returns nothing here).
+        One of `PAUSE_REASONS`.
     cause, remedy
         For people: what is wrong, and what to do.
     """

@@ -143,6 +143,9 @@ class Engine:
             return  # revoked by a rebalance during this poll; its new owner reads these records again
         if chunk.records:
             runner.consume(chunk.records)
+        if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged):
+            self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)
+            self._anchors.pop(chunk.partition, None)
         if chunk.timer_ns is not None:
             runner.insert_timer(chunk.timer_ns, chunk.timer_number)
 

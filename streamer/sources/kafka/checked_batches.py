@@ -9,6 +9,7 @@ offsets.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,8 @@ class BatchBounds:
     offset
         The offset that is wanted next.
     end
-        One past the log's last offset, None if unknown.
+        Gives one past the log's last offset, None if unknown. It is called as late as possible: kafka-python
+        notes the end that a response states only after it has made the response's parser.
     max_unpacked
         How many bytes one batch may unpack to.
     passes
@@ -47,7 +49,7 @@ class BatchBounds:
     """
 
     offset: int
-    end: int | None = None
+    end: Callable[[], int | None] = lambda: None
     max_unpacked: int = MAX_UNPACKED_BYTES
     passes: bool = False
 
@@ -188,7 +190,8 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         started = wanted > self._bounds.offset
         if first < 0 or last < first or (started and first < wanted):
             raise CorruptRecordError(f"a record batch says that it holds offsets {first} to {last}")
-        if self._bounds.end is not None and last >= self._bounds.end:
+        end = self._bounds.end()
+        if end is not None and last >= end:
             raise CorruptRecordError(f"a record batch says that it ends at offset {last}, beyond the log")
         following = self._following_base()
         if first > wanted and following is not None and wanted <= following <= last:
@@ -238,11 +241,8 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
             return None
         header = _HEADER.unpack_from(data)
         base, last, size = header[0], header[0] + header[6], self.LOG_OVERHEAD + header[1]
-        end = self._bounds.end
-        if (
-            not _HEADER.size <= size <= len(data)
-            or not 0 <= base <= last
-            or (end is not None and last >= end)
-        ):
+        end = self._bounds.end()
+        beyond = end is not None and last >= end
+        if beyond or not _HEADER.size <= size <= len(data) or not 0 <= base <= last:
             return None
         return last if header[4] == calc_crc32c(data[_CRC_FROM:size]) else None

@@ -17,6 +17,7 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 
+from streamer.errors import TapewatchError
 from streamer.sources.kafka.checked_batches import BatchBounds, CheckedBatches
 from streamer.sources.kafka.kafka_settings import MAX_UNPACKED_BYTES
 from streamer.sources.kafka.unpacking import MissingCodecError
@@ -62,7 +63,7 @@ class ReadLimits:
         detour = self.detours.get(partition)
         passes = detour is not None and detour.fetch == fetch_offset
         offset = detour.offset if detour is not None and passes else fetch_offset
-        return BatchBounds(offset, self.end_of(partition), self.max_unpacked, passes)
+        return BatchBounds(offset, partial(self.end_of, partition), self.max_unpacked, passes)
 
 
 _NO_LIMITS = ReadLimits()
@@ -92,6 +93,22 @@ class UnreadableBatch:
         if isinstance(error, MissingCodecError):
             return cls(offset, str(error), error.remedy)
         return cls(offset, reason_of(error))
+
+    def error(self, partition: TopicPartition) -> TapewatchError:
+        """The error of a command that cannot go on without it."""
+        remedy = "" if self.remedy is None else f": {self.remedy}"
+        return TapewatchError(
+            f"{partition.topic}[{partition.partition}] cannot be read from offset {self.offset} on "
+            f"({self.cause}){remedy}"
+        )
+
+
+def split_unreadable(polled: Sequence[Any]) -> tuple[Sequence[Any], UnreadableBatch | None]:
+    """The records of one partition's share of a poll, and the batch behind them that cannot be read."""
+    for number, record in enumerate(polled):
+        if isinstance(record, UnreadableBatch):
+            return polled[:number], record
+    return polled, None
 
 
 def reason_of(error: Exception) -> str:

@@ -144,6 +144,12 @@ def take_missing_topics(consumer: KafkaConsumer) -> set[str]:
     return missing
 
 
+def log_end(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
+    """One past the last offset of an assigned partition, by the last fetch; None if unknown."""
+    state = consumer._subscription.assignment.get(partition)
+    return None if state is None else state.highwater
+
+
 def take_failed_reads(consumer: KafkaConsumer) -> set[TopicPartition]:
     """Partitions that a broker could not read at the offsets fetched since the last call."""
     noted: set[TopicPartition] = consumer._client._manager.failed_reads

@@ -68,7 +68,7 @@ class SurveyedLog:
     def look(self, offset: int, at: int | None = None, *, passes: bool = True) -> _Look:
         """Fetch at an offset, or at an earlier one, and look for the first sound batch there or behind."""
         data = self.fetch(offset if at is None else at)
-        return _Look(data, BatchBounds(offset, self.end, self.max_unpacked), passes=passes)
+        return _Look(data, BatchBounds(offset, lambda: self.end, self.max_unpacked), passes=passes)
 
 
 def survey(log: SurveyedLog, offset: int) -> Survey:

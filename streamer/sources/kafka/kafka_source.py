@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Partition, PausedPartition
 from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadLimits, reporting
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import use_parser
+from streamer.sources.kafka.client_internals import log_end, use_parser
 from streamer.sources.kafka.consumer_options import options_of
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
@@ -120,7 +121,7 @@ class KafkaSource:
         consumer = connect(KafkaConsumer, self._settings, self._environ, self._read_path.network, **options)
         parser = self._parser if self._read_path.raw else CheckedRecords
         detours: dict[TopicPartition, Detour] = {}
-        limits = ReadLimits(self._settings.max_unpacked_bytes, consumer.highwater, detours)
+        limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
         use_parser(consumer, reporting(parser, limits))
         member = GroupMember(consumer, self._settings, assignments)
         try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from kafka import KafkaConsumer, TopicPartition, errors
 
 from streamer.messages.records import Record
+from streamer.sources.kafka.checked_records import CheckedRecords, ReadLimits, reporting, split_unreadable
 from streamer.sources.kafka.client import connect, explain
+from streamer.sources.kafka.client_internals import log_end, use_parser
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.log_positions import OFFSETS_WITHIN_MS, find_partitions
 from streamer.sources.kafka.record_conversion import records_of
@@ -39,7 +42,7 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
     Raises
     ------
     TapewatchError
-        When Kafka cannot be reached, or the topic does not exist.
+        When Kafka cannot be reached, the topic does not exist, or its newest records cannot be read.
     """
     consumer = connect(
         KafkaConsumer,
@@ -51,6 +54,10 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
         isolation_level="read_committed",
         auto_offset_reset="none",
         max_poll_records=count,
+    )
+    use_parser(
+        consumer,
+        reporting(CheckedRecords, ReadLimits(settings.max_unpacked_bytes, partial(log_end, consumer))),
     )
     try:
         matching = find_partitions(consumer, [topic], ", ".join(settings.servers))
@@ -73,7 +80,10 @@ def _read(consumer: KafkaConsumer, partitions: list[TopicPartition], each: int) 
     give_up = time.monotonic() + GIVE_UP_AFTER_S
     while unread and time.monotonic() < give_up:
         for tp, polled in consumer.poll(timeout_ms=_POLL_MS).items():
-            records[tp] += [record for record in records_of(polled) if record.offset < end[tp]]
+            readable, unreadable = split_unreadable(polled)
+            if unreadable is not None:
+                raise unreadable.error(tp)
+            records[tp] += [record for record in records_of(readable) if record.offset < end[tp]]
         # A log may end in transaction markers, which are not records; the position passes them too.
         unread = {tp for tp in unread if (consumer.position(tp) or 0) < end[tp]}
     return [record for tp in partitions for record in records[tp]]

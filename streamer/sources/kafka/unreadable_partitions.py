@@ -11,7 +11,7 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition, errors
 
 from streamer.messages.records import Chunk, DamagedRange, PausedPartition
-from streamer.sources.kafka.checked_records import Detour, UnreadableBatch
+from streamer.sources.kafka.checked_records import Detour, UnreadableBatch, split_unreadable
 from streamer.sources.kafka.client_internals import fetch_at, resume, take_failed_reads
 from streamer.sources.kafka.damage_survey import Survey, SurveyedLog, survey
 from streamer.sources.kafka.group_member import GroupMember
@@ -80,11 +80,10 @@ class UnreadablePartitions:
 
     def readable(self, partition: TopicPartition, polled: Sequence[Any]) -> Sequence[Any]:
         """The records before the first batch that cannot be read; from there on the partition pauses."""
-        for number, record in enumerate(polled):
-            if isinstance(record, UnreadableBatch):
-                self._add(partition, record)
-                return polled[:number]
-        return polled
+        records, unreadable = split_unreadable(polled)
+        if unreadable is not None:
+            self._add(partition, unreadable)
+        return records
 
     def work(self) -> Iterator[Chunk]:
         """Survey what is due; gives the ranges that are skipped. Call it between polls."""
