@@ -128,10 +128,8 @@ class Metrics:
     def paused(self, partitions: Sequence[PausedPartition]) -> None:
         """Record the partitions that are not read on until somebody does something."""
         counts = Counts(each.reason for each in partitions)
-        if counts != self._paused_counts:
-            self._paused_counts = counts
-            for reason in PAUSE_REASONS:
-                self._paused.labels(reason).set(counts[reason])
+        for reason in PAUSE_REASONS:
+            self._paused.labels(reason).set(counts[reason])
 
     def checkpoint(self, size: int, took_s: float, now: float) -> None:
         """Record a completed checkpoint: bytes, seconds it took, and when (wall-clock seconds)."""
@@ -235,7 +233,6 @@ class Metrics:
         )
         for reason in PAUSE_REASONS:
             self._paused.labels(reason)
-        self._paused_counts: Counts[str] = Counts()
         self._rederived = Counter(
             "tapewatch_rederived_records",
             "Records consumed again after a start, replaying the journal.",

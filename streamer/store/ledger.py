@@ -132,11 +132,12 @@ class Ledger:
                 connection, row, f"records it rests on are {'damaged' if damaged else 'no longer'} in the log"
             )
             self._raise_gap(connection, row, lost, config_hash, detail)
-            if isinstance(lost, DamagedRange):
-                insert_absent(connection, t.dead_letters, [dead_row(row, dead_letter_of(lost))])
             incarnation = next_generation(row.partition.incarnation)
             partition = row.partition._replace(incarnation=incarnation)
-            return self._new_task(connection, partition, start, config_hash, code_version())
+            fresh = self._new_task(connection, partition, start, config_hash, code_version())
+            if isinstance(lost, DamagedRange):
+                insert_absent(connection, t.dead_letters, [dead_row(fresh, dead_letter_of(lost))])
+            return fresh
 
     def tasks(self) -> list[TaskRow]:
         """All tasks in the store, in the order in which they were created."""

@@ -57,7 +57,10 @@ class BatchBounds:
 class CheckedBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
     """A batch of the current format."""
 
-    __slots__ = ("max_unpacked",)
+    max_unpacked: int
+    _buffer: Any
+    _pos: int
+    _decompressed: bool
 
     def _maybe_uncompress(self) -> None:
         if not self._decompressed and self.compression_type:
@@ -70,7 +73,7 @@ class CheckedBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python ha
 class CheckedLegacyBatch(LegacyRecordBatch):  # type: ignore[misc]
     """A message of format 0 or 1, which may hold others compressed."""
 
-    __slots__ = ("max_unpacked",)
+    max_unpacked: int
 
     def _decompress(self, key_offset: int) -> bytearray:
         at = key_offset
@@ -118,7 +121,8 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         Where they may lie.
     """
 
-    __slots__ = ("_bounds", "_next_at", "_next_offset", "_passes")
+    _next_slice: memoryview | None
+    _pos: int
 
     kind: type[CheckedBatch] = CheckedBatch
     """The class of its batches of the current format."""
@@ -140,10 +144,8 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         kafka.errors.CorruptRecordError
             When the next batch is damaged.
         """
-        while (data := self._next_slice) is not None or (self._passes and self._find_sound(self._next_at)):
-            if data is None:
-                continue
-            at = self._next_at
+        while self._next_slice is not None or (self._passes and self._find_sound(self._next_at)):
+            at, data = self._next_at, self._next_slice or memoryview(b"")
             try:
                 batch = self._checked(data)
             except CorruptRecordError:

@@ -211,5 +211,8 @@ class _Reporting(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def _cut_off() -> Iterator[Any]:
-    raise CorruptRecordError("a record batch is cut off, or its length is damaged")
-    yield
+    yield from _fail(CorruptRecordError("a record batch is cut off, or its length is damaged"))
+
+
+def _fail(error: Exception) -> Iterator[Any]:
+    raise error

@@ -13,8 +13,6 @@ from streamer.sources.kafka.fast.batch_blocks import is_readable
 
 
 class _UnsplitBatch(CheckedBatch):
-    __slots__ = ()
-
     def __iter__(self) -> Iterator[Any]:
         self._maybe_uncompress()
         unpacked = UnpackedBatch(self, memoryview(self._buffer)[self._pos :])
@@ -23,8 +21,6 @@ class _UnsplitBatch(CheckedBatch):
 
 class UnsplitBatches(CheckedBatches):
     """Batches that iterate as a single `UnpackedBatch` where their records can be read as columns."""
-
-    __slots__ = ()
 
     kind = _UnsplitBatch
 
