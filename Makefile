@@ -1,8 +1,8 @@
 # Everything runs in a virtual environment of its own, made on first use.
 PYTHON ?= python3
 VENV   ?= .venv
-# two workers, a file to one of them: most of what takes long waits for something
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# two workers, a file to one of them, in the order of tests/conftest.py
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
@@ -11,7 +11,7 @@ RELEASE := $(VENV)/.release
 # what it is measured against
 PEERS  := .venv-peers/.ready
 
-.PHONY: help demo replay test lint quality bench fuzz pictures format clean schemas docs dist lock audit
+.PHONY: help demo replay test lint kernels faults quality bench fuzz pictures format clean schemas docs dist lock audit
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -22,9 +22,10 @@ $(RUNS): pyproject.toml
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
-$(READY): $(RUNS)
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[test]'
-	@touch $@
+	@touch $(RUNS) $@
 
 $(DOCS): $(RUNS)
 	$(BIN)/pip install --quiet --editable '.[docs]'
@@ -40,9 +41,19 @@ demo: $(RUNS)   ## A simulated market through the whole service, no broker neede
 replay: $(RUNS) ## Replay small captures; their alerts appear on the console
 	$(BIN)/tapewatch replay -c examples/binance.yaml tests/data/spot_btcusdt.gz tests/data/spot_ethusdt.gz tests/data/usdm_btcusdt.gz
 
+# processes that tests start import the same modules over and over: let Python keep what it compiles of them
+test faults: export PYTHONDONTWRITEBYTECODE =
+
 test: $(READY)   ## Linters, then all tests, those against a real Kafka broker included
-	$(MAKE) lint
+	$(MAKE) -j 2 lint kernels
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: $(READY) ## Tests in their long forms (kills, larger captures, storms), for half an hour
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m long tests
+
+# most of them, before tests run at the same time and each compiles its own
+kernels: $(READY)
+	$(BIN)/python tests/kernels.py
 
 lint: $(READY)   ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

@@ -12,6 +12,9 @@ One state machine per rule and instrument, on the instrument's own clock:
   evaluation; with ``clear: 0s`` on the first evaluation that is not true.
 * Then the state machine starts over, and remembers nothing.
 
+If an instrument's clock was wrong, `rebase` steps it back: what lies later counts as of now, and an episode
+that fired later is closed, since the time that it fired at has not come.
+
 A true evaluation that does not fire because `for` is not complete yet is a near miss. Near misses of an
 instrument are reported at most once in 10 s of its clock.
 """
@@ -54,7 +57,10 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "level": (np.int8, 0),  # severity: the highest of an open episode, else that of the last true evaluation
     "number": (np.int32, _CLOSED),  # number of the last transition
     "missed_at": (np.int64, _NEVER),  # clock at the last reported near miss
+    "fired_at": (np.int64, _NEVER),  # clock at which an open episode fired
 }
+
+_TIMES = ("since", "held_at", "told_at", "missed_at", "fired_at")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,6 +185,39 @@ class Episodes:
         """Number and severity code of the transition that would resolve an open episode."""
         return int(self._columns["number"][slot]) + 1, int(self._columns["level"][slot])
 
+    def rebase(self, slot: int, to: int) -> tuple[int, int] | None:
+        """Step one slot back in time: its clock was wrong, and no time of it stays later than `to`.
+
+        Evaluations since then stay counted, as of `to`. An episode that fired later is closed.
+
+        Parameters
+        ----------
+        slot
+            The slot, in use.
+        to
+            ns; the slot's rows go on at this time or later.
+
+        Returns
+        -------
+        tuple or None
+            Number and severity code of the transition that resolves the episode, if one was closed.
+        """
+        columns, closed = self._columns, None
+        was_busy = self._is_busy(slot)
+        if columns["number"][slot] != _CLOSED and columns["fired_at"][slot] > to:
+            closed = self.closing(slot)
+            columns["number"][slot], columns["history"][slot], columns["hits"][slot] = _CLOSED, 0, 0
+            columns["since"][slot] = columns["fired_at"][slot] = _NEVER
+        for name in _TIMES:
+            columns[name][slot] = min(columns[name][slot], to)
+        self._busy += self._is_busy(slot) - was_busy
+        return closed
+
+    def _is_busy(self, slot: int) -> bool:
+        columns = self._columns
+        is_open = columns["number"][slot] != _CLOSED
+        return bool(is_open or columns["history"][slot] != 0 or columns["since"][slot] != _NEVER)
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the state, with one entry per instrument in each column."""
         return self._columns.state()
@@ -186,10 +225,12 @@ class Episodes:
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Continue from a `state`; instruments beyond it start over.
 
-        The state of a version that did not report near misses has no `missed_at`.
+        The state of a version that did not report near misses has no `missed_at`, that of one without
+        `rebase` no `fired_at`: its open episodes count as fired at their last transition.
         """
         never = np.full(len(state["number"]), _NEVER, np.int64)
-        self._columns.restore({"missed_at": never, **state})
+        told_at = np.where(state["number"] != _CLOSED, state["told_at"], never)
+        self._columns.restore({"missed_at": never, "fired_at": told_at, **state})
         open_or_due = self._columns["number"] != _CLOSED
         open_or_due |= (self._columns["history"] != 0) | (self._columns["since"] != _NEVER)
         self._busy = int(open_or_due[: self._columns.n_slots].sum())
@@ -216,6 +257,7 @@ def _walk(
     level: NDArray[np.int8],
     number: NDArray[np.int32],
     missed_at: NDArray[np.int64],
+    fired_at: NDArray[np.int64],
     out_row: NDArray[np.intp],
     out_step: NDArray[np.int8],
     out_level: NDArray[np.int8],
@@ -270,7 +312,10 @@ def _walk(
             out_level[count] = level[slot]
             out_number[count] = number[slot]
             count += 1
-        if step == RESOLVED:
+        if step == FIRED:
+            fired_at[slot] = now
+        elif step == RESOLVED:
+            fired_at[slot] = _NEVER
             number[slot] = _CLOSED
             history[slot] = np.uint64(0)
             hits[slot] = 0

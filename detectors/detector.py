@@ -17,8 +17,10 @@ from detectors.event_columns import KIND_NAMES, Columns, State
 from detectors.features.names import UnknownFeatureError, parse_feature
 from detectors.fields import FIELDS, Shape
 from detectors.kernels import kernel
-from detectors.models import ModelError, build_model
+from detectors.models import QUARANTINED, ModelError, build_model
+from detectors.work_watch import inside
 
+_CONTROL = "control"
 _TREES = frozenset({"HalfSpaceTrees", "river.anomaly.HalfSpaceTrees", "river.anomaly.hst.HalfSpaceTrees"})
 
 
@@ -39,6 +41,41 @@ class DetectorScores:
     rows: NDArray[np.intp]
     score: NDArray[np.float64]
     status: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control input that a detector obeyed.
+
+    Parameters
+    ----------
+    number
+        Its number among all control inputs, 0 before the first.
+    reason
+        Why the detector is quarantined as a whole, None if it is not.
+
+    Examples
+    --------
+    >>> Control.of(Control(3, "it never returned").state())
+    Control(number=3, reason='it never returned')
+    >>> Control().state(), Control.of({})
+    ({}, Control(number=0, reason=None))
+    """
+
+    number: int = 0
+    reason: str | None = None
+
+    def state(self) -> State:
+        """An exact copy; nothing before the first control input."""
+        if not self.number:
+            return {}
+        document = json.dumps([self.number, self.reason])
+        return {_CONTROL: np.frombuffer(document.encode(), np.uint8).copy()}
+
+    @classmethod
+    def of(cls, state: State) -> Control:
+        """The control input that a detector's state holds."""
+        return cls(*json.loads(state[_CONTROL].tobytes())) if _CONTROL in state else cls()
 
 
 class Detector:
@@ -73,13 +110,10 @@ class Detector:
             inputs.append(_input(settings.target, ("target",)))
         self._inputs = tuple(inputs)
         self._width = len(settings.features)
-        squashed = _squashes(settings)
-        self._guard = input_guard.Guard(
-            [source.shape for source in inputs],
-            [squashed and i < self._width for i in range(len(inputs))],
-            settings.wild,
-        )
-        self._model = build_model(settings)
+        self._settings = settings
+        self._n_slots = 0
+        self._control = Control()
+        self._begin()
         self._version = _version(settings, [source.spec for source in inputs], self._model.version)
 
     @property
@@ -107,8 +141,33 @@ class Detector:
         """A short hash that changes whenever the same events could give different scores."""
         return self._version
 
+    @property
+    def control(self) -> Control:
+        """The last control input that it obeyed: whether it is quarantined as a whole, and why."""
+        return self._control
+
+    def obey(self, control: Control) -> None:
+        """Quarantine the whole detector, or lift that; either way it begins anew for every instrument.
+
+        While it is quarantined its model is not called: its rows have no score and the status quarantined.
+        """
+        with inside(self._name, self._version):
+            self._begin()
+        self._control = control
+
+    def _begin(self) -> None:
+        squashed = _squashes(self._settings)
+        self._guard = input_guard.Guard(
+            [source.shape for source in self._inputs],
+            [squashed and i < self._width for i in range(len(self._inputs))],
+            self._settings.wild,
+        )
+        self._model = build_model(self._settings)
+        self.grow(self._n_slots)
+
     def grow(self, n_slots: int) -> None:
         """Make room for `n_slots` slots."""
+        self._n_slots = max(n_slots, self._n_slots)
         self._guard.grow(n_slots)
         self._model.grow(n_slots)
 
@@ -124,6 +183,8 @@ class Detector:
         """
         self.grow(columns.n_slots)
         rows = self._is_scored.take(columns.kind).nonzero()[0]
+        if self._control.reason is not None:
+            return DetectorScores(rows, np.full(len(rows), np.nan), np.full(len(rows), QUARANTINED, np.int8))
         slot = columns.slot.take(rows)
         raw = np.empty((len(rows), len(self._inputs)))
         for position, source in enumerate(self._inputs):
@@ -133,9 +194,15 @@ class Detector:
         x = np.ascontiguousarray(prepared[:, : self._width])
         has_target = len(self._inputs) > self._width
         y = prepared[:, self._width].copy() if has_target else np.full(len(rows), np.nan)
-        score, status = self._model.step(slot, x, y, learn)
+        with inside(self._name, self._version):
+            score, status = self._model.step(slot, x, y, learn)
         _without_inputs(x, score)
         return DetectorScores(rows, score, status)
+
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns, since its clock was wrong: no time of it stays later."""
+        self._guard.rebase(slot, to)
+        self._model.rebase(slot, to)
 
     def counters(self) -> dict[str, int]:
         """Rows learnt, or not learnt and why (`input_guard.COUNTERS`), and quarantined instruments."""
@@ -148,10 +215,13 @@ class Detector:
     def state(self) -> State:
         """An exact copy of the state."""
         guard = {f"guard/{name}": array for name, array in self._guard.state().items()}
-        return {**guard, **{f"model/{name}": array for name, array in self._model.state().items()}}
+        with inside(self._name, self._version):
+            model = {f"model/{name}": array for name, array in self._model.state().items()}
+        return {**guard, **model, **self._control.state()}
 
     def restore(self, state: State) -> None:
         """Continue from the `state()` of a detector of the same version."""
+        self._control = Control.of(state)
         self._guard.restore(_under("guard/", state))
         self._model.restore(_under("model/", state))
 

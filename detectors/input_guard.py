@@ -228,6 +228,9 @@ class Guard:
         )
         return out, learn
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Nothing: scales have no times."""
+
     def counters(self) -> dict[str, int]:
         """Rows by fate, as named in `COUNTERS`."""
         return dict(zip(COUNTERS, self._counts.tolist(), strict=True))

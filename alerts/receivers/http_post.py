@@ -9,7 +9,7 @@ import urllib3
 from alerts.clock import Clock
 from alerts.receivers.http import HttpSettings
 from alerts.receivers.receiver import PermanentError, RetryableError
-from alerts.receivers.retry_after import retry_after_s
+from alerts.receivers.retry_after import asked_to_wait_s
 
 _RETRYABLE = frozenset({408, 425, 429})
 _READ_BYTES = 65_536  # a longer answer closes the connection instead of being read to its end
@@ -76,14 +76,12 @@ class HttpPost:
             raise RetryableError(_reason(error), everything=True) from error
         except urllib3.exceptions.HTTPError as error:
             raise RetryableError(_reason(error), in_doubt=True, everything=True) from error
-        status, after = response.status, response.headers.get("Retry-After")
+        status, wait_s = response.status, asked_to_wait_s(response.headers, self._clock.now())
         _finish(response)
         if 200 <= status < 300:
             return
         if status in _RETRYABLE or status >= 500:
-            raise RetryableError(
-                f"http_{status}", retry_after_s(after, self._clock.now()), in_doubt=status >= 500
-            )
+            raise RetryableError(f"http_{status}", wait_s, in_doubt=status >= 500)
         raise PermanentError(f"http_{status}")
 
 

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks.full import Tally
-from streamer.app.daemon import run_service
+from streamer.app.daemon import DaemonOptions, run_service
+from streamer.app.signals import ServiceSignals
 from streamer.config.load import load
 from streamer.config.secrets import resolve_secrets
 from streamer.pipeline.compiling import Unseen
@@ -41,7 +42,8 @@ def main(path: str, count: str) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     Observer.watch = watch  # type: ignore[method-assign]
-    run_service(config, resolve_secrets(config, os.environ), compiling=Unseen())
+    options = DaemonOptions(Unseen(), ServiceSignals())
+    run_service(config, resolve_secrets(config, os.environ), options)
     found = {"records": tally.records, "scored": tally.scored, "dead": tally.dead, "alerts": tally.alerts()}
     print(json.dumps({"rate": (tally.records - first) / (ended - began), **found}))
 

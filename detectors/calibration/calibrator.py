@@ -73,6 +73,13 @@ class Calibrator(Protocol):
             float64[m], higher is stranger; scores that are not finite are skipped and leave no trace.
         """
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns: its clock was wrong, and no time of it stays later.
+
+        The time that was counted up to its last score is taken back, an hour at most, as a silence counts;
+        what scores have taught stays.
+        """
+
     def ready(self) -> int:
         """How many slots have left warm-up."""
 

@@ -34,7 +34,9 @@ from detectors.calibration.return_periods import (
     NEVER,
     PERIOD_KNOTS,
     corrected_periods,
+    counted_part,
     decay_periods,
+    largest_part,
     observe_period,
     occasion_rates,
     raw_return_period,
@@ -68,9 +70,9 @@ from detectors.kernels import kernel
 from detectors.slot_arrays import SlotArrays, SlotColumn
 from detectors.time_units import NS_PER_SECOND
 
-_GAP, _READY_S, _PROBABILITIES_AT, _PERIODS_AT = range(4)
+_GAP, _READY_S, _PROBABILITIES_AT, _PERIODS_AT, _GAP_PART = range(5)
 _P_SCORES, _P_PROBABILITIES_AT, _P_READY_S, _P_PERIODS_AT, _P_EXCESS, _P_EXCESSES, _P_WATCHED = range(7)
-_RATES, _POOL = 4, 7
+_RATES, _POOL = 5, 7
 # as checkpoints name them: "knots" and "waits" are the corrections of probabilities and return periods, and
 # "spoke" holds the last occasions
 _OWN = ("body", "rings", "levels", "knots", "rates", "clusters", "waits", "reached", "spoke", "last")
@@ -125,9 +127,12 @@ def _judge(  # type: ignore[no-untyped-def]
     )
     observe_probability(smoothed, scores, prob_shifts, pool_prob_shifts)
 
-    own_passed, pool_passed = rates[_READY_S] - rates[_PERIODS_AT], pool[_P_READY_S] - pool[_P_PERIODS_AT]
+    # time that was taken back has passed already: corrections decay again once as much has passed since
+    own_passed = max(rates[_READY_S] - rates[_PERIODS_AT], 0.0)
+    pool_passed = max(pool[_P_READY_S] - pool[_P_PERIODS_AT], 0.0)
     decay_periods(own_passed, pool_passed, pool[_P_READY_S], period_shifts, pool_period_shifts)
-    rates[_PERIODS_AT], pool[_P_PERIODS_AT] = rates[_READY_S], pool[_P_READY_S]
+    rates[_PERIODS_AT] = max(rates[_READY_S], rates[_PERIODS_AT])
+    pool[_P_PERIODS_AT] = max(pool[_P_READY_S], pool[_P_PERIODS_AT])
     gap = rates[_GAP]
     occasion_rates(clusters, spare)
     period = raw_return_period(probability, gap, spare)
@@ -167,6 +172,7 @@ def _step_rows(  # type: ignore[no-untyped-def]
         if seen > 0.0:
             elapsed = min((clock[row] - last[s]) / _NS, LONGEST_GAP_S)
             rates[s, _GAP] = updated_gap(elapsed, seen, rates[s, _GAP])
+            rates[s, _GAP_PART] = largest_part(elapsed, seen, rates[s, _GAP_PART])
             pool[0, _P_WATCHED] += elapsed
             if seen >= WARMUP:
                 rates[s, _READY_S] += elapsed
@@ -197,6 +203,21 @@ def _step_rows(  # type: ignore[no-untyped-def]
         body[s, EDGE] = updated_edge(body[s, EDGE], body[s, SEEN], over, excess)
         if body[s, SCALED] != 0.0:
             update_scale(value, body[s])
+
+
+@kernel
+def _take_back(elapsed, seen, rates, pool):  # type: ignore[no-untyped-def]
+    # What was counted between scores, of which there are `seen`; the instrument may have been new, and so no
+    # more than it can have counted. The mean gap is plain while there are few scores, hence its product.
+    if seen > 1.0:
+        elapsed = min(elapsed, max(rates[_GAP] * (seen - 1.0), rates[_READY_S]))
+        pool[_P_WATCHED] = max(pool[_P_WATCHED] - elapsed, 0.0)
+        part = counted_part(elapsed, seen - 1.0, rates[_GAP_PART])
+        rates[_GAP] -= part
+        rates[_GAP_PART] -= part
+        ready = min(elapsed, rates[_READY_S])
+        rates[_READY_S] -= ready
+        pool[_P_READY_S] = max(pool[_P_READY_S] - ready, 0.0)
 
 
 class Cascade:
@@ -276,6 +297,21 @@ class Cascade:
         )
         return Rarity(probability, seconds)
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns; see `Calibrator.rebase`.
+
+        Scores up to `to` and after it belong to one occasion if they lie close together.
+        """
+        own = self._own
+        last = int(own["last"][slot])
+        if last > to:
+            elapsed = min((last - to) / _NS, LONGEST_GAP_S)
+            _take_back(elapsed, own["body"][slot, SEEN], own["rates"][slot], self._pool["body"][0])
+            own["last"][slot] = to
+        for name in ("reached", "spoke"):
+            times = own[name][slot]
+            np.minimum(times, to, out=times)
+
     def ready(self) -> int:
         """How many slots have left warm-up."""
         seen = self._own["body"][: self._own.n_slots, SEEN]
@@ -291,14 +327,17 @@ class Cascade:
         return {**own, **{f"pool/{name}": array for name, array in self._pool.state().items()}}
 
     def restore(self, state: State) -> None:
-        """Continue from a copy.
+        """Continue from a copy, or from one of a version that had no `rebase`.
 
         Raises
         ------
         StateMismatchError
             When it is not the state of a cascade.
         """
-        self._own.restore(_under("own/", state))
+        own = _under("own/", state)
+        if "rates" in own and own["rates"].shape[1:] == (_GAP_PART,):
+            own["rates"] = np.pad(own["rates"], ((0, 0), (0, 1)))
+        self._own.restore(own)
         self._pool.restore(_under("pool/", state))
 
 

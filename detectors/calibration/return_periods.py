@@ -54,6 +54,19 @@ def updated_gap(elapsed, scores, gap):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def largest_part(elapsed, scores, part):  # type: ignore[no-untyped-def]
+    """What one wait contributes to the running mean of `updated_gap`, of the wait that contributes most."""
+    gain = max(1.0 / scores, 1.0 / _MEMORY)
+    return max(part - gain * part, gain * elapsed)
+
+
+@kernel
+def counted_part(elapsed, scores, part):  # type: ignore[no-untyped-def]
+    """How much of the running mean goes when `elapsed` of it is taken back; `part` as in `largest_part`."""
+    return min(part, max(1.0 / scores, 1.0 / _MEMORY) * elapsed)
+
+
+@kernel
 def occasion_rates(clusters, rates):  # type: ignore[no-untyped-def]
     """Fill in `RINGS + 1` rates: occasions per score that reaches each ring, or would pass the last one."""
     index = 0.5

@@ -141,6 +141,10 @@ class DriftBank:
                 drifts.append(drift)
         return drifts
 
+    def set_back(self, second: int) -> None:
+        """Let what is open go on from an earlier second; see `Blocks.set_back`."""
+        self._blocks.set_back(second)
+
     def add(self, series: int, amount: float) -> None:
         """Add to the open second of a count."""
         self._blocks.add(series, amount)

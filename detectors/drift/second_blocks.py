@@ -1,9 +1,9 @@
 """One value per block of seconds: the mean, over the block's seconds, of each second's mean or sum.
 
-A row belongs to the second in which it arrives; the caller gives that second, which never decreases, so a
-late row counts where it arrives. A second is closed by the series' first row in a later second, a block by
-its first row in a later block; the passing of time alone closes nothing. Seconds without rows give no value,
-and blocks without values are skipped: a night is not a drift to zero.
+A row belongs to the second in which it arrives; the caller gives that second, which never decreases unless
+`set_back` says so, so a late row counts where it arrives. A second is closed by the series' first row in a
+later second, a block by its first row in a later block; the passing of time alone closes nothing. Seconds
+without rows give no value, and blocks without values are skipped: a night is not a drift to zero.
 """
 
 from __future__ import annotations
@@ -143,6 +143,18 @@ class Blocks:
         """Add an amount that has no row to the open second, if there is one."""
         if self._arrays["n"][series] > 0 and math.isfinite(amount):
             self._arrays["sum"][series] += amount
+
+    def set_back(self, second: int) -> None:
+        """Let the open seconds and blocks go on from an earlier second: the time that was reached was wrong.
+
+        Parameters
+        ----------
+        second
+            The rows that follow are of this second or a later one.
+        """
+        n, arrays = self._arrays.n_slots, self._arrays
+        for name, latest in (("second", second), ("block", second // self._block_s)):
+            np.minimum(arrays[name][:n], latest, out=arrays[name][:n])
 
     def state(self) -> State:
         """An exact copy of the state."""

@@ -210,3 +210,8 @@ class Baselines(Bank):
             self.arrays["at"],
             self.values,
         )
+
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns: last observations are no later, and what was learnt stays."""
+        last = self.arrays["counted"][slot, :, _LAST]
+        np.minimum(last, to, out=last)

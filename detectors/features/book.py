@@ -90,6 +90,9 @@ class _Carried:
         _carry_rows(self._quantity, rows.slot, rows.kind, bid, ask, self._arrays["last"], out)
         return out
 
+    def rebase(self, slot: int, to: int) -> None:
+        pass  # values only, no times
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
@@ -120,6 +123,9 @@ class _TradeToMid:
             out,
         )
         return out
+
+    def rebase(self, slot: int, to: int) -> None:
+        pass  # values only, no times
 
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)

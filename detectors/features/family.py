@@ -26,6 +26,9 @@ class Node(Protocol):
     def step(self, rows: FeatureRows) -> NDArray[np.float64]:
         """The value at each row, float64[n]; timer rows change nothing."""
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns; see `FeatureSet.rebase`."""
+
     def state(self, copies: SharedCopies) -> State:
         """An exact copy of the state; `copies` copies arrays that are shared."""
 

@@ -133,6 +133,37 @@ class FeatureSet:
             for name, feature in self._features.items()
         }
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back in time: its clock was wrong, and no time of it stays later than `to`.
+
+        A window that has moved past `to` begins anew, so its feature is NaN until known again, as for a new
+        instrument; one that has not stays. Baselines keep what they have learnt.
+
+        Parameters
+        ----------
+        slot
+            The slot; room is made for it.
+        to
+            ns; the slot's rows go on at this time or later.
+
+        Examples
+        --------
+        >>> features, two_trades = FeatureSet(["silence_s"]), (np.zeros(2, np.int32), np.zeros(2, np.int8))
+        >>> def silence(seconds):
+        ...     clock = np.array(seconds) * NS_PER_SECOND
+        ...     return features.step(Columns(*two_trades, clock, {}, 1))["silence_s"]
+        >>> silence([100, 3700])
+        array([  nan, 3600.])
+        >>> features.rebase(0, 102 * NS_PER_SECOND)
+        >>> silence([102, 103])
+        array([nan,  1.])
+        """
+        self.grow(slot + 1)
+        self._banks.rebase(slot, to)
+        for node in self._nodes.values():
+            node.rebase(slot, to)
+        self._bank.rebase(slot, to)
+
     def state(self) -> State:
         """An exact copy of the state, by part and array."""
         copies = SharedCopies()

@@ -43,6 +43,11 @@ class Quotient:
         np.divide(above, below, out=out, where=below > 0)
         return out
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns; see `FeatureSet.rebase`."""
+        for part in self._sums.values():
+            part.rebase(slot, to)
+
     def state(self, copies: SharedCopies) -> State:
         """An exact copy of the state."""
         return {

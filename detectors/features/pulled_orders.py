@@ -127,6 +127,11 @@ class _Pulled:
         )
         return out
 
+    def rebase(self, slot: int, to: int) -> None:
+        # Orders entered later are in the book all the same: they count as entered now.
+        entered_at = self._arrays["at"][slot]
+        np.minimum(entered_at, to, out=entered_at)
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 

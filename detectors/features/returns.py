@@ -123,6 +123,14 @@ class _LogReturns(ValueBank):
             self.values,
         )
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns: rings whose last price is later begin anew."""
+        at, prices = self.arrays["at"][slot], self.arrays["prices"][slot]
+        bucket = to // self._bucket_ns
+        moved_past, referred_past = at[:, _FILLING] > bucket, at[:, _REFERRED] > bucket
+        at[moved_past], prices[moved_past] = NEVER, np.nan
+        at[referred_past, _REFERRED], prices[referred_past, _REFERENCE] = NEVER, np.nan
+
 
 FAMILIES = (
     Family(

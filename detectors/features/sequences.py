@@ -65,6 +65,9 @@ class _Missing:
         _missing_rows(rows.slot, rows.kind, sequence, a["last"], a["run"], a["missing"], out)
         return out
 
+    def rebase(self, slot: int, to: int) -> None:
+        pass  # numbers only, no times
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 

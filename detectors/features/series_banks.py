@@ -56,6 +56,10 @@ class Bank:
         """Make room for `n_slots` slots."""
         self.arrays.grow(n_slots)
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot of all series back to `to`, in ns; see `FeatureSet.rebase`."""
+        raise NotImplementedError
+
     def _add(self, count: int) -> SeriesSpan:
         self._n_series += count
         return SeriesSpan(self._n_series - count, count)
@@ -126,6 +130,9 @@ class ValueSeries(Part):
         del rows
         return np.asarray(self._bank.values[self._span.first])
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Nothing: its bank steps back with all its series."""
+
 
 class Banks:
     """The banks of one feature set, one for each sort that its features need."""
@@ -143,6 +150,11 @@ class Banks:
         """Make room for `n_slots` slots."""
         for bank in self._banks.values():
             bank.grow(n_slots)
+
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot of all banks back to `to`, in ns; see `FeatureSet.rebase`."""
+        for bank in self._banks.values():
+            bank.rebase(slot, to)
 
     def step(self, rows: FeatureRows) -> None:
         """Compute all series of all banks at each row."""

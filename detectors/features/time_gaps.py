@@ -50,6 +50,12 @@ class _Gap:
         _gap_rows(rows.slot, rows.kind, rows.clock, self._kinds, self._running, last, gap, out)
         return out
 
+    def rebase(self, slot: int, to: int) -> None:
+        # When the last event was is unknown then, and so is the gap that was measured at it.
+        last, gap = self._arrays["last"], self._arrays["gap"]
+        if last[slot] > to:
+            last[slot], gap[slot] = NEVER, np.nan
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 

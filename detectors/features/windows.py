@@ -182,6 +182,13 @@ class WindowSums(ValueBank):
             self.values,
         )
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns: sums whose open bucket is later begin anew."""
+        at, sums = self.arrays["at"][slot], self.arrays["sums"][slot]
+        moved_past = at[:, _OPEN_BUCKET] > to // self._table[:, _BUCKET_NS]
+        at[moved_past], sums[moved_past] = NEVER, 0.0
+        np.minimum(at[:, _SINCE], to, out=at[:, _SINCE])
+
     def _number_of(self, weight: Weight | OneEach) -> int:
         if isinstance(weight, OneEach):
             return _COUNTED

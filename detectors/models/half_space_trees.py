@@ -250,6 +250,9 @@ class HalfSpaceTrees:
         )
         return score, status
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Nothing: windows are counted in rows."""
+
     def quarantined(self) -> Mapping[int, str]:
         """Always empty: this model cannot fail."""
         return {}

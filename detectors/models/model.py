@@ -69,6 +69,9 @@ class Model(Protocol):
             The slot's status before the row was learnt, a position in `STATUS_NAMES`.
         """
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Step one slot back to `to`, in ns: no time of it stays later, and what was learnt stays."""
+
     def quarantined(self) -> Mapping[int, str]:
         """The reason for each quarantined slot."""
 

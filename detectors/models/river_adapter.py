@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from detectors.detector_settings import DetectorSettings
 from detectors.event_columns import State
 from detectors.models.model import QUARANTINED, READY, WARMING
+from detectors.models.model_failure import failure
 from detectors.models.river_build import build as build_model
 from detectors.models.river_build import class_name, parts
-from detectors.models.river_calls import calls_of, failure
+from detectors.models.river_calls import calls_of
 from detectors.models.river_trial import check_by_trial
 from detectors.slot_arrays import SlotArrays, SlotColumn, StateMismatchError
+from detectors.work_watch import work_watch
 
 WARMUP = 100
 """Learnt rows before a score counts, unless it is set or the model has its own warm-up."""
@@ -90,6 +92,7 @@ class RiverModel:
         score, status = np.full(len(slot), np.nan), np.empty(len(slot), np.int8)
         rows = zip(slot.tolist(), x.tolist(), y.tolist(), learn.tolist(), strict=True)
         statuses = self._arrays["status"]
+        returned = work_watch().mark
         for row, (s, inputs, target, may_learn) in enumerate(rows):
             status[row] = statuses[s]
             if statuses[s] == QUARANTINED:
@@ -98,6 +101,7 @@ class RiverModel:
             if not self._is_complete(present, target):
                 continue
             number = self._row(s, present, target, may_learn)
+            returned()
             status[row] = QUARANTINED if s in self._reasons else status[row]
             if status[row] == READY:
                 score[row] = number
@@ -159,13 +163,16 @@ class RiverModel:
         self._arrays["status"][s] = QUARANTINED
         return math.nan
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Nothing: models are given inputs, never times."""
+
     def quarantined(self) -> Mapping[int, str]:
         """The reason for each quarantined slot."""
         return dict(sorted(self._reasons.items()))
 
     def state(self) -> State:
         """An exact copy of the state, with each slot's model as a pickle."""
-        pickles = [b"" if model is None else pickle.dumps(model) for model in self._models]
+        pickles = [b"" if model is None else _pickled(model) for model in self._models]
         return {
             **self._arrays.state(),
             "lengths": np.array([len(blob) for blob in pickles], np.int64),
@@ -188,12 +195,24 @@ class RiverModel:
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
         starts = [0, *ends[:-1]]
         self._models = [
-            pickle.loads(pickled_models[start:end]) if end > start else None  # noqa: S301  # our own checkpoint
+            _unpickled(pickled_models[start:end]) if end > start else None
             for start, end in zip(starts, ends, strict=True)
         ]
         self.grow(self._arrays.n_slots)
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): str(reason) for s, reason in reasons.items()}
+
+
+def _pickled(model: Any) -> bytes:
+    blob = pickle.dumps(model)
+    work_watch().mark()
+    return blob
+
+
+def _unpickled(blob: bytes) -> Any:
+    model = pickle.loads(blob)  # noqa: S301  # our own checkpoint
+    work_watch().mark()
+    return model
 
 
 def _finite(result: object) -> float:

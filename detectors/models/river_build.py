@@ -15,6 +15,7 @@ import numpy as np
 
 from detectors.detector_settings import DetectorSettings, ModelStep
 from detectors.models.model import ModelError
+from detectors.models.model_failure import failure, failure_text
 
 Path = tuple[str | int, ...]
 
@@ -107,6 +108,8 @@ def _import_class(name: str, path: Path) -> type:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise ModelError(f"cannot import {name!r}: {error}", path) from None
+    except BaseException as error:  # a module may raise anything
+        raise ModelError(f"cannot import {name!r}: {failure(error)}", path) from error
     imported = getattr(module, attribute, None)
     if imported is None:
         close = difflib.get_close_matches(attribute, dir(module), n=1)
@@ -134,8 +137,8 @@ def _instantiate(cls: type, name: str, params: Mapping[str, Any], seed: int, pat
         values["seed"] = seed
     try:
         return cls(**values)
-    except Exception as error:  # a constructor may raise anything
-        raise ModelError(f"{name} cannot be built: {error}", path) from error
+    except BaseException as error:  # a constructor may raise anything
+        raise ModelError(f"{name} cannot be built: {failure_text(error)}", path) from error
 
 
 def _value(value: Any, seed: int, path: Path) -> Any:
@@ -205,8 +208,8 @@ def _isolated_copy(model: Any) -> Any:
     """A copy that shares nothing with other models, not even a constructor's default arguments."""
     try:
         return pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes
-    except Exception as error:  # pickling may raise anything
-        raise ModelError(f"it cannot be stored in a checkpoint: {error}", ("model",)) from error
+    except BaseException as error:  # pickling may raise anything
+        raise ModelError(f"it cannot be stored in a checkpoint: {failure_text(error)}", ("model",)) from error
 
 
 def part_with_unordered_set(model: Any) -> str | None:

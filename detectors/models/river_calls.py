@@ -1,4 +1,4 @@
-"""Calls of River's methods, with or without a target, and a text for their failures."""
+"""Calls of River's methods, with or without a target."""
 
 from __future__ import annotations
 
@@ -69,17 +69,6 @@ def calls_of(model: Any, target: str | None) -> Calls:
     if target is not None and not (calls.score_y or calls.learn_y):
         raise ModelError(f"{type(scorer).__name__} takes no target", ("target",))
     return calls
-
-
-def failure(error: BaseException) -> str:
-    """A short text for a model's exception; anything that is not the model's failure is raised again.
-
-    River's parts in Rust panic with an exception that is not an `Exception` and that no module exports.
-    """
-    if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
-        raise error
-    text = str(error).splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 
 def _learns_y(model: Any) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from detectors.models.model import ModelError
+from detectors.models.model_failure import failure, failure_text
 from detectors.models.river_build import part_with_unordered_set
-from detectors.models.river_calls import Calls, failure
+from detectors.models.river_calls import Calls
 
 _ROWS = 48
 _PICKLED_AT = 24
@@ -69,7 +70,7 @@ def _outcome(model: Any, x: dict[str, float], y: float, calls: Calls) -> str:
 def _through_pickle(model: Any) -> Any:
     try:
         return pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes
-    except Exception as error:  # pickling may raise anything
+    except BaseException as error:  # pickling may raise anything
         raise ModelError(
-            f"it cannot be stored in a checkpoint once it has learnt: {error}", ("model",)
+            f"it cannot be stored in a checkpoint once it has learnt: {failure_text(error)}", ("model",)
         ) from error

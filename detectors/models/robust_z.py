@@ -163,6 +163,9 @@ class RobustZ:
         _step_rows(slot, x, learn, self._memory, a["count"], a["first"], a["at"], score, status)
         return score, status
 
+    def rebase(self, slot: int, to: int) -> None:
+        """Nothing: medians and spreads have no times."""
+
     def quarantined(self) -> Mapping[int, str]:
         """Always empty: this model cannot fail."""
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -20,8 +20,10 @@ from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.sender import SenderContext
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document
+from streamer.pipeline.detector_controls import Controls
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.serve.observer import Broker, Observer
@@ -56,6 +58,25 @@ class ServiceSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class Supervision:
+    """How a daemon's engine is watched and told what to do.
+
+    Parameters
+    ----------
+    progress
+        Told how the work goes on.
+    controls
+        The control inputs of detectors.
+    stopped
+        Whether a stop was asked for.
+    """
+
+    progress: WorkProgress
+    controls: Controls
+    stopped: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """The parts of a running service, without its source.
 
@@ -87,6 +108,7 @@ class Service:
         timers: bool = True,
         accept_rederivation: bool = False,
         watch: Callable[[StepResult], None] = lambda _: None,
+        supervision: Supervision | None = None,
     ) -> Engine:
         """An engine that reads a source.
 
@@ -100,6 +122,8 @@ class Service:
             See `Recovery`.
         watch
             Also called after every batch.
+        supervision
+            How it is watched; None where nobody does.
         """
         settings, folder = self.config.settings, checkpoint_folder(self.database)
         ledger = Ledger(
@@ -122,6 +146,14 @@ class Service:
             settings.engine.batch_size,
             watch_all,
         )
+        if supervision is not None:
+            self.observer.follow_progress(supervision.progress)
+            context = replace(
+                context,
+                controls=supervision.controls,
+                reading=supervision.progress.reading,
+                stopped=supervision.stopped,
+            )
         recovery = Recovery(self.plan, context, folder, accept_rederivation=accept_rederivation)
         every_s = settings.checkpoint.every_ns / NS_PER_SECOND
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)

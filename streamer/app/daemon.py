@@ -3,94 +3,176 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
-from streamer.app.assembly import ServiceSetup, running_service
+from streamer.app.assembly import Service, ServiceSetup, Supervision, running_service
+from streamer.app.controls import ControlDesk
+from streamer.app.held_guard import prepare_held_guard
+from streamer.app.last_end import heed_last_end, tell_of_stuck
 from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
-from streamer.app.signals import reload_signal, stop_signals
+from streamer.app.signals import ServiceSignals
+from streamer.app.watchdog import Watchdog
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.config.settings import Settings
-from streamer.errors import UsageError
+from streamer.errors import TapewatchError, UsageError
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import CompileView
+from streamer.pipeline.engine import Engine
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
-from streamer.store.database import open_store
+from streamer.store.control_inputs import StoreControls
+from streamer.store.database import Database, open_store
 from streamer.store.lock import only_daemon_of
+from streamer.store.work_file import WorkFile, left_work, work_path
 
 log = structlog.get_logger()
 
 
-def run_service(
-    config: ConfigFile, secrets: Secrets, *, compiling: CompileView, accept_rederivation: bool = False
-) -> None:
-    """Run until SIGTERM or SIGINT, then drain, checkpoint and stop.
+@dataclass(frozen=True, slots=True)
+class DaemonOptions:
+    """What a command says about a daemon, beside its configuration.
+
+    Parameters
+    ----------
+    compiling
+        Shows the user that kernels are being compiled.
+    signals
+        The signals of this process.
+    accept_rederivation
+        See `Recovery`.
+    """
+
+    compiling: CompileView
+    signals: ServiceSignals
+    accept_rederivation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Oversight:
+    progress: WorkProgress
+    desk: ControlDesk
+
+
+def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) -> None:
+    """Run until SIGTERM or SIGINT, then finish the step at hand, checkpoint and stop.
 
     Parameters
     ----------
     config, secrets
         The configuration and its resolved secrets.
-    compiling
-        Shows the user that kernels are being compiled.
-    accept_rederivation
-        See `Recovery`.
+    options
+        What the command says beside it.
 
     Raises
     ------
     TapewatchError
         When something outside the program prevents it from running.
+    StopRequested
+        When it was stopped before it was at work.
     """
     settings = config.settings
     kafka = settings.source.kafka
     if kafka is None or not settings.source.topics:
         raise UsageError(f"{config.path}: `run` reads Kafka: give source.kafka and source.topics")
     plan = compile_plan(config)
+    loaded = LoadedConfig(config, secrets, plan)
     database = open_store(settings.store)
     try:
-        path = database.path
-        with (
-            reload_signal() as reload_requested,
-            only_daemon_of(path) if path else nullcontext(),
-            running_service(
-                ServiceSetup(
-                    config, plan, build_receivers(config, secrets, SystemClock()), settings.serve.listen
-                ),
-                database,
-            ) as service,
-            stop_signals() as stopping,
-        ):
-            source = _source(settings, kafka)
-            warm_up(plan, compiling, source.prepare, stopping.is_set)
-            engine = service.engine(source, accept_rederivation=accept_rederivation)
-            metrics = service.observer.metrics
-            paused = PausedPartitionAlerts(database, SystemClock(), service.notifier.wake)
-            reloader = Reloader(
-                LoadedConfig(config, secrets, plan),
-                ReloadTargets(engine, service.notifier.turn_to, metrics.reload),
-                SystemClock(),
-                os.environ,
-            )
-
-            def opened() -> None:
-                metrics.source(raw=source.raw)
-                log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
-
-            def between() -> None:
-                reloader.work(reload_requested)
-                metrics.paused(source.paused)
-                paused.tell(source.paused)
-
-            engine.run(lambda: stopping.is_set() or service.notifier.failure is not None, opened, between)
-            log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
-        service.check()
+        with _working_on(database, plan) as oversight:
+            receivers = build_receivers(config, secrets, SystemClock())
+            setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
+            with running_service(setup, database) as service:
+                _detect(loaded, service, _source(settings, kafka), options, oversight)
+            service.check()
     finally:
         database.close()
+
+
+@contextmanager
+def _working_on(database: Database, plan: Plan) -> Iterator[_Oversight]:
+    """Hold the store, and heed what the last process left; what this one works on is noted in a file."""
+    store, clock = database.path, SystemClock()
+    if store is None:
+        raise TapewatchError("a daemon needs a store in a file: name one in `store`")
+    with only_daemon_of(store):
+        path = work_path(store)
+        deaths = heed_last_end(left_work(path), database, clock)
+        file = WorkFile(path, clock.now(), deaths)
+        desk = ControlDesk(StoreControls(database), clock)
+        desk.settle(plan)
+        try:
+            yield _Oversight(WorkProgress(file), desk)
+        finally:
+            file.finished()
+
+
+def _detect(
+    loaded: LoadedConfig,
+    service: Service,
+    source: KafkaSource,
+    options: DaemonOptions,
+    oversight: _Oversight,
+) -> None:
+    progress, desk = oversight.progress, oversight.desk
+    settings, plan, signals = loaded.config.settings, loaded.plan, options.signals
+    stopping = signals.stopping
+
+    def prepare() -> None:
+        source.prepare()
+        prepare_held_guard()
+
+    warm_up(plan, options.compiling, prepare, stopping.is_set)
+    engine = service.engine(
+        source,
+        accept_rederivation=options.accept_rederivation,
+        supervision=Supervision(progress, desk.controls, stopping.is_set),
+    )
+    reloader = _reloader(loaded, service, engine, oversight)
+
+    def opened() -> None:
+        service.observer.metrics.source(raw=source.raw)
+        signals.started()
+        progress.begin()
+        log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
+
+    paused = PausedPartitionAlerts(service.database, SystemClock(), service.notifier.wake)
+
+    def between() -> None:
+        reloader.work(signals.reload_requested)
+        desk.work(engine.runners.values())
+        service.observer.metrics.paused(source.paused)
+        paused.tell(source.paused)
+
+    watchdog = Watchdog(
+        progress,
+        signals,
+        settings.engine.stuck_after_s,
+        lambda left: tell_of_stuck(left, service.database, SystemClock(), service.notifier),
+    )
+    with watchdog.watching():
+        engine.run(lambda: stopping.is_set() or service.notifier.failure is not None, opened, between)
+    log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
+
+
+def _reloader(loaded: LoadedConfig, service: Service, engine: Engine, oversight: _Oversight) -> Reloader:
+    targets = ReloadTargets(
+        engine,
+        service.notifier.turn_to,
+        service.observer.metrics.reload,
+        oversight.progress.file.reloading,
+        oversight.desk.settle,
+    )
+    return Reloader(loaded, targets, SystemClock(), os.environ)
 
 
 def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:

@@ -129,11 +129,17 @@ class ReloadTargets:
         Switches to the new receivers and routes.
     watch
         Called after each reload with True if it was applied, False if it was refused.
+    preparing
+        Called with True before another thread prepares a reload, with False once it has.
+    settle
+        Called with the new plan before tasks switch to it.
     """
 
     engine: Engine
     notify: Callable[[ReceiverSet], None]
     watch: Callable[[bool], None] = lambda _: None
+    preparing: Callable[[bool], None] = lambda _: None
+    settle: Callable[[Plan], None] = lambda _: None
 
 
 class Reloader:
@@ -173,9 +179,11 @@ class Reloader:
         """
         if self._preparing is not None and self._preparing.done():
             prepared, self._preparing = self._preparing, None
+            self._targets.preparing(False)
             self._finish(prepared)
         if requested.is_set() and self._preparing is None:
             requested.clear()
+            self._targets.preparing(True)
             self._preparing = _run_in_thread(self._prepare)
 
     def _finish(self, preparing: Future[_PreparedReload]) -> None:
@@ -197,6 +205,7 @@ class Reloader:
         before, self._running = self._running, prepared.loaded
         for warning in prepared.loaded.config.warnings:
             log.warning("configuration", problem=str(warning))
+        self._targets.settle(prepared.loaded.plan)
         self._targets.engine.reload(prepared.loaded.plan)
         self._targets.notify(prepared.receivers)
         log.info(

@@ -42,6 +42,8 @@ class ReplayTotals:
         How long it took, from the first record on.
     quarantined
         By detector and instrument: why its model is in quarantine.
+    clocks
+        How many clocks were set back, and how many times were far off; see `ClockGuard.counts`.
     """
 
     records: int
@@ -51,6 +53,7 @@ class ReplayTotals:
     late: int
     seconds: float
     quarantined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    clocks: Mapping[str, int] = field(default_factory=dict)
 
 
 def replay(
@@ -135,5 +138,10 @@ class _ReplayCounter:
         for task in self._tasks.values():
             for detector, reasons in quarantined(task).items():
                 quarantine.setdefault(detector, {}).update(reasons)
+        clocks = Counter[str]()
+        for task in self._tasks.values():
+            clocks.update(task.guard.counts)
         fired = dict(self._fired)
-        return ReplayTotals(self._records, fired, dict(dead), dict(ignored), late, seconds, quarantine)
+        return ReplayTotals(
+            self._records, fired, dict(dead), dict(ignored), late, seconds, quarantine, dict(clocks)
+        )

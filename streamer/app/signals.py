@@ -1,12 +1,19 @@
-"""Signals that stop a service or reload its configuration, as events."""
+"""Signals that stop a service or reload its configuration, as events.
+
+The daemon imports this file before all others, so it must import nothing that takes time.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+from detectors.interruptions import Interruption
 
 
 @contextmanager
@@ -27,12 +34,57 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def reload_signal() -> Iterator[threading.Event]:
-    """An event that SIGHUP sets; without it SIGHUP would end the process."""
-    requested = threading.Event()
-    previous = signal.signal(signal.SIGHUP, lambda _number, _frame: requested.set())
-    try:
-        yield requested
-    finally:
-        signal.signal(signal.SIGHUP, previous)
+class StopRequested(Interruption):
+    """A signal asked the service to stop before it was at work."""
+
+
+class ServiceSignals:
+    """The signals of a daemon, from its first moment to its last.
+
+    SIGHUP asks for a reload, whenever it comes. SIGTERM and SIGINT ask for a stop: before the service is at
+    work they end whatever is going on, later they set `stopping`. The second one ends the process at once.
+    Handlers run on the main thread, between two steps of Python code; `wakeups` tells other threads of a
+    signal while that thread is kept from running any.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.reload_requested = threading.Event()
+        self._starting = True
+        self._asked = 0
+        self.wakeups, self._write_end = os.pipe()
+        """A file descriptor from which the number of each signal can be read, a byte each."""
+        for end in (self.wakeups, self._write_end):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+        for number in (signal.SIGHUP, *STOP_SIGNALS):
+            signal.signal(number, self._handle)
+
+    def started(self) -> None:
+        """From now on a stop is seen to by whoever looks at `stopping`."""
+        self._starting = False
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self.reload_requested.set()
+            return
+        if self.stopping.is_set():
+            end_by(number)
+        self.stopping.set()
+        if self._starting:
+            raise KeyboardInterrupt if number == signal.SIGINT else StopRequested
+
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def end_by(number: int) -> NoReturn:
+    """End this process at once by a signal, as if it had no handler."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(_KILLED_BY + number)  # where a handler cannot be removed, or the first process of a container
+
+
+_KILLED_BY = 128  # the exit code of shells for a process that was killed by a signal

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from streamer.errors import TapewatchError
+from streamer.messages.control_inputs import ControlInput
 from streamer.messages.journal_entries import JournalEntry
 from streamer.messages.records import Partition
 from streamer.sources.kafka.kafka_settings import KafkaSettings
@@ -88,13 +89,23 @@ def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:
 
 
 def _skip(row: TaskRow, entry: JournalEntry) -> None:
-    """Warn of a reload: a replay folds the whole recording with one configuration."""
+    """Warn of a control input: a replay folds the whole recording with one configuration, and without it."""
     if entry.kind == "reload":
         log.warning(
             "the configuration changed here; a replay uses one for the whole recording",
             topic=row.partition.topic,
             partition=row.partition.partition,
             config=entry.data,
+        )
+    elif entry.kind in ("quarantine", "lift"):
+        control = ControlInput.parse(entry.kind, entry.data)
+        log.warning(
+            "a detector was quarantined here, or that was lifted; a replay calls its model throughout",
+            topic=row.partition.topic,
+            partition=row.partition.partition,
+            detector=control.detector,
+            kind=control.kind,
+            reason=control.reason,
         )
     elif entry.kind != "gap":
         raise TapewatchError(

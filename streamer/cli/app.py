@@ -21,6 +21,7 @@ COMMANDS = (
     "alerts",
     "why",
     "mute",
+    "models",
     "dead-letters",
 )
 """In the order of the help text; each is a function of this name in a file of this name."""

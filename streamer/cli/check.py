@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from alerts.durations import spoken
+from streamer.cli.clock_counts import clock_lines
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, out, say
 from streamer.config.file import ConfigFile
@@ -31,9 +32,9 @@ def check(
     Receivers are built from their settings and secrets, but nothing is sent to them. A rule is active,
     warming (it waits for a detector or a field, by the daemon's last checkpoint), or inactive (it names
     fields that no topic can provide), with the reason; so is every name that is watched for drift. Once the
-    daemon has run, a table shows how often each rule has fired, and how often a rule on a rarity was expected
-    to. For each detector it shows the model, what is left of its warm-up, and the cost per event, measured on
-    this machine while you wait.
+    daemon has run, it says how many clocks of the input were wrong, and a table shows how often each rule has
+    fired, and how often a rule on a rarity was expected to. For each detector it shows the model, what is
+    left of its warm-up, and the cost per event, measured on this machine while you wait.
 
     Example: `tapewatch check -c binance.yaml`
     """
@@ -56,6 +57,9 @@ def check(
     for state in (*rule_states(plan, statuses, timers=timers), *drift_states(plan, statuses)):
         table.add_row(state.rule, state.state, state.reason)
     out(table)
+    for status in statuses:
+        for line in clock_lines(status.get("clocks", {})):
+            out(f"{status['topic']}[{status['partition']}]: {line}")
     rates = rule_rates(plan, statuses)
     if rates:
         out(_rate_table(rates))
@@ -105,7 +109,7 @@ def _detector_table(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _statuses(loaded: ConfigFile) -> list[dict[str, object]]:
+def _statuses(loaded: ConfigFile) -> list[dict[str, Any]]:
     from streamer.store.database import open_store
     from streamer.store.queries import task_statuses
 

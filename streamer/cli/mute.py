@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -18,6 +16,7 @@ from alerts.stages.matchers import Silence, until_text
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, load_config, open_named_store
 from streamer.cli.output import out, say
+from streamer.cli.people import login_name
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
 from streamer.store.database import Database
@@ -68,7 +67,7 @@ def mute(
         else:
             configured = [] if store is not None else list(load_config(config).settings.rules.enabled)
             _require_known(rule, configured, database)
-            silences.mute(rule, now + seconds, now, author=by or _login_name(), reason=reason)
+            silences.mute(rule, now + seconds, now, author=by or login_name(), reason=reason)
             say(f"{rule} is muted until {until_text(now + seconds)}")
     finally:
         database.close()
@@ -82,13 +81,6 @@ def _seconds(text: str) -> int:
     if not 1 <= seconds <= _MOST_S:
         raise UsageError(f"--for: '{text}' is not between 1s and 30d")
     return seconds
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
 
 
 def _require_known(rule: str, configured: list[str], database: Database) -> None:

@@ -12,9 +12,11 @@ from typing import Self, TextIO
 from alerts.receivers.console import alert_line
 from alerts.receivers.receiver import Delivery
 from streamer.app.replay import ReplayTotals
+from streamer.cli.clock_counts import clock_lines
 from streamer.cli.output import progress_bar
 from streamer.pipeline.export import ScoreFile, open_for_writing
 from streamer.pipeline.runner import StepResult
+from streamer.store.clock_alerts import notice_text
 
 
 class ReplayOutput:
@@ -62,6 +64,10 @@ class ReplayOutput:
             if not self._quiet:
                 delivery = Delivery(transition.alert_id, transition.number, "console", transition.body)
                 self._bar.console.print(alert_line(delivery), soft_wrap=True)
+        if not self._quiet:
+            for notice in step.outcome.notices:
+                line = f"{step.task.partition.topic}: {notice_text(notice)}"
+                self._bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
         self._bar.update(self._task, completed=self._share())
 
     def _open(self, path: Path | None) -> TextIO | None:
@@ -100,6 +106,7 @@ def summary(totals: ReplayTotals, skipped: Mapping[str, int]) -> str:
         lines.append(f"lines that are not records: {_listed(skipped)}")
     if totals.late:
         lines.append(f"{totals.late:,} events were late (behind their instrument's clock)")
+    lines += clock_lines(totals.clocks)
     lines += [
         f"quarantined: {detector} for {instrument}: {reason}"
         for detector, reasons in totals.quarantined.items()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from streamer.app.signals import ServiceSignals
 from streamer.cli.code_loading import loading
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, say
@@ -14,6 +15,7 @@ from streamer.config.secrets import resolve_secrets
 
 
 def run(
+    context: typer.Context,
     config: Config = DEFAULT_CONFIG,
     accept_rederivation: Annotated[
         bool,
@@ -25,15 +27,18 @@ def run(
 ) -> None:
     """Consume the configured topics, detect anomalies, and send alerts, until stopped.
 
-    SIGTERM or Ctrl-C stops it: records already read are processed, a checkpoint is written, and pending
-    alerts are delivered (for at most 10 seconds; the rest goes out after the next start). If it is killed in
-    any other way, it resumes exactly where it was: no alert is lost, and none is raised twice. SIGHUP
-    reloads the configuration.
+    SIGTERM or Ctrl-C stops it: the batch at hand is processed, a checkpoint is written, and pending
+    alerts are delivered (for at most 10 seconds; the rest goes out after the next start). A second one ends
+    it at once. If it is killed in any other way, it resumes exactly where it was: no alert is lost, and none
+    is raised twice. SIGHUP reloads the configuration.
+
+    Detection that goes on no more, such as in a model that never returns, ends it after `engine.stuck_after`,
+    for its supervisor to start it again; the next start quarantines that detector.
 
     Example: `SLACK_BOT_TOKEN=xoxb-… tapewatch run -c binance.yaml`
     """
     with loading():
-        from streamer.app.daemon import run_service
+        from streamer.app.daemon import DaemonOptions, run_service
         from streamer.cli.logs import set_up_logs
 
         loaded = load_config(config)
@@ -41,4 +46,5 @@ def run(
         say(f"warning: {warning}")
     secrets = resolve_secrets(loaded, os.environ)
     set_up_logs(loaded.settings.log)
-    run_service(loaded, secrets, compiling=CompileBar(), accept_rederivation=accept_rederivation)
+    signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
+    run_service(loaded, secrets, DaemonOptions(CompileBar(), signals, accept_rederivation))

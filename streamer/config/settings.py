@@ -35,6 +35,10 @@ def _timer_interval(value: str) -> str:
         raise ValueError(f"'{value}' is neither off nor a duration between 1s and 1h") from None
 
 
+def _stuck_after(value: str) -> str:
+    return _between("2s", "1h", value)
+
+
 def _checkpoint_every(value: str) -> str:
     return _between("1s", "1h", value)
 
@@ -96,6 +100,9 @@ class EngineSettings(_Section):
         Limit of instruments per partition; events of further ones are dead letters.
     flood
         Dead letters per reason and minute that are kept individually; further ones are only counted.
+    stuck_after
+        The daemon ends, to be started again, once detection has finished nothing for this long: no poll, no
+        batch, no call of a model.
     """
 
     batch_size: int = Field(default=10_000, ge=1, le=100_000, strict=True)
@@ -103,11 +110,17 @@ class EngineSettings(_Section):
     max_ahead: Annotated[str, AfterValidator(_max_ahead)] = "1m"
     max_instruments: int = Field(default=10_000, ge=1, le=1_000_000, strict=True)
     flood: int = Field(default=100, ge=1, le=1_000_000, strict=True)
+    stuck_after: Annotated[str, AfterValidator(_stuck_after)] = "60s"
 
     @property
     def timer_every_ns(self) -> int | None:
         """Time between timers in ns, None for no timers."""
         return None if self.ticks == "off" else duration_ns(self.ticks)
+
+    @property
+    def stuck_after_s(self) -> float:
+        """`stuck_after` in seconds."""
+        return duration_s(self.stuck_after)
 
     @property
     def max_ahead_ns(self) -> int:

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     OUT_OF_BOUNDS = "out_of_bounds", "a number, a time or a text's length is outside the schema's bounds"
     UNKNOWN_VALUE = "unknown_value", "a field holds a word that is none of those it can hold"
     NO_TIME = "no_time", "neither the event nor its record has a time"
+    WRONG_UNIT = "wrong_unit", "the event's time is in another unit than the one that is declared"
     NO_SYMBOL = "no_symbol", "the event names no instrument"
     NO_VENUE = "no_venue", "neither the event nor the configuration of its topic names a venue"
     TS_AHEAD = "ts_ahead", "the event's time is further ahead than max_ahead allows"

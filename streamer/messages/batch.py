@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.messages.floods import NO_MINUTE
 from streamer.messages.texts import LazyTexts, Texts, TextSource
 
 
@@ -143,6 +144,8 @@ class DeadLetter:
         The record's timestamp in ns, `NO_TIME` if it has none.
     last_offset
         Where it stands for all records from `offset` on, the last of them; its index is -1 then.
+    minute
+        Minutes since 1970 UTC of the log's time before the record; the fold sets it.
     """
 
     offset: int
@@ -151,6 +154,7 @@ class DeadLetter:
     detail: str
     value: bytes | None
     record_ts: int
+    minute: int = NO_MINUTE
     last_offset: int | None = None
 
 

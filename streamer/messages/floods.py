@@ -8,7 +8,7 @@ from streamer.messages.records import NO_TIME
 
 _MINUTE_NS = 60_000_000_000
 NO_MINUTE = -1
-"""Stands for the minute of a record without a timestamp."""
+"""Stands for the minute of all records before a log's first event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Flood:
     reason
         Their common reason.
     minute
-        Minutes since 1970 UTC of the records' timestamps, `NO_MINUTE` without one.
+        Minutes since 1970 UTC of the log's time before the records, `NO_MINUTE` before its first event.
     first_offset, last_offset
         Offsets of the first and the last of them.
     count
@@ -34,12 +34,14 @@ class Flood:
     count: int
 
 
-def minute_of(record_ts: int) -> int:
-    """The minute a record belongs to.
+def minute_of(log_time: int) -> int:
+    """The minute of a log's time, ns: the watermark, or the last timer where that is later.
+
+    A record's own timestamp is its producer's to choose, so it does not say how often there are such records.
 
     Examples
     --------
     >>> minute_of(120_000_000_000)
     2
     """
-    return NO_MINUTE if record_ts == NO_TIME else record_ts // _MINUTE_NS
+    return NO_MINUTE if log_time == NO_TIME else log_time // _MINUTE_NS

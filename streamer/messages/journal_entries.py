@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-EntryKind = Literal["batch", "tick", "gap", "idle", "reload", "promotion", "reset"]
+EntryKind = Literal["batch", "tick", "gap", "idle", "reload", "promotion", "reset", "quarantine", "lift"]
 
 _COVERS_OFFSETS = ("batch", "gap")
 
@@ -22,13 +22,14 @@ class JournalEntry:
     kind
         ``batch`` (offsets `first` to `last` were consumed), ``tick`` (a timer), ``gap`` (the log had lost
         `first` to `last`), ``idle`` (a join stopped waiting for a member), or a control input: ``reload``,
-        ``promotion``, ``reset``.
+        ``promotion``, ``reset``, ``quarantine``, ``lift``.
     topic, partition, first, last
         The records of a batch or a gap; both offsets are inclusive.
     timer_number, ts_ns
         The timer's number in its task, and its time.
     data
-        The content of a control input: for a reload the configuration hash.
+        The content of a control input: for a reload the configuration hash, for a quarantine and its lifting
+        a `ControlInput` as JSON.
     """
 
     seq: int

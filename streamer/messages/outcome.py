@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamer.messages.batch import DeadLetter, Instrument
 from streamer.messages.floods import Flood
+from streamer.messages.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,15 @@ class Outcome:
     transitions
         In the order of the events that caused them.
     scores
-        One entry for each detector that scored any row.
+        For each detector that scored any row an entry, or several where a clock was set back in between.
     dead, floods
         Dead letters to keep one by one, and counts of the rest.
     ignored
         Total counts, by name, of messages that the format knows but does not use.
     near_misses
         In the order of the events. They are not visible, so they wait for the next commit.
+    notices
+        What was noticed about clocks, in the order of the events.
     """
 
     transitions: tuple[Transition, ...] = ()
@@ -117,8 +120,9 @@ class Outcome:
     floods: tuple[Flood, ...] = ()
     ignored: Mapping[str, int] | None = None
     near_misses: tuple[NearMiss, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def visible(self) -> bool:
         """True if something must be committed before the next step."""
-        return bool(self.transitions or self.dead or self.floods)
+        return bool(self.transitions or self.dead or self.floods or self.notices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,12 +33,15 @@ class Counts:
         How many were consumed, fired and refused.
     source
         State of the source, for people: ``reading``, ``not answering``, ``recovering``.
+    idle_s
+        For how long detection has finished nothing, where that is too long; else 0.
     """
 
     records: int = 0
     alerts: int = 0
     dead_letters: int = 0
     source: str = "reading"
+    idle_s: float = 0.0
 
 
 class HeartbeatSender:
@@ -56,15 +60,23 @@ class HeartbeatSender:
         Wall-clock time.
     counts
         What it reports.
+    monotonic
+        Monotonic seconds, by which it is due: a clock that is set neither delays nor hastens it.
     """
 
     def __init__(
-        self, database: Database, settings: HeartbeatSettings, clock: Clock, counts: Callable[[], Counts]
+        self,
+        database: Database,
+        settings: HeartbeatSettings,
+        clock: Clock,
+        counts: Callable[[], Counts],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._settings = settings
         self._clock = clock
         self._counts = counts
+        self._monotonic = monotonic
         self._silences = StoreSilences(database)
         self._last = Counts()
         self._last_at: float | None = None
@@ -72,17 +84,16 @@ class HeartbeatSender:
 
     def beat(self) -> Sequence[str]:
         """Put one into the store if it is due; the receivers that it is for."""
-        now = self._clock.now()
-        # a clock that was set back must not delay it
-        if self._last_at is not None and 0 <= now - self._last_at < self._settings.every_s:
+        at = self._monotonic()
+        passed_s = None if self._last_at is None else at - self._last_at
+        if passed_s is not None and passed_s < self._settings.every_s:
             return ()
-        counts = self._counts()
-        alert = self._alert(counts, now)
-        self._owe(alert, now)
-        self._last, self._last_at = counts, now
+        counts, now = self._counts(), self._clock.now()
+        self._owe(self._alert(counts, now, passed_s), now)
+        self._last, self._last_at = counts, at
         return self._settings.to
 
-    def _alert(self, counts: Counts, now: float) -> Alert:
+    def _alert(self, counts: Counts, now: float, passed_s: float | None) -> Alert:
         before = self._last
         new = {
             "records": counts.records - before.records,
@@ -90,11 +101,12 @@ class HeartbeatSender:
             "dead_letters": counts.dead_letters - before.dead_letters,
         }
         muted = self._silences.muted_rules(now)
-        since = "so far" if self._last_at is None else f"in the last {now - self._last_at:.0f} s"
+        since = "so far" if passed_s is None else f"in the last {passed_s:.0f} s"
         said = (
             f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
         )
-        text = f"at work, source {counts.source}: {said} {since}"
+        state = f"nothing finished for {counts.idle_s:.0f} s" if counts.idle_s else "at work"
+        text = f"{state}, source {counts.source}: {said} {since}"
         if muted:
             text += f"; muted: {', '.join(muted)}"
         return service_alert(

@@ -58,6 +58,7 @@ class Notifier:
 
     def start(self) -> None:
         """Take over what an earlier process was delivering, and begin."""
+        self._deliveries.forget_waits(self._context.time.now(), self._context.pace.longest_s)
         doubtful = self._deliveries.recover()
         if doubtful:
             log.info("deliveries in doubt", count=doubtful)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.receivers.retry_after import LONGEST_RETRY_AFTER_S
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPace:
@@ -32,6 +34,17 @@ class RetryPace:
     longest_deferral_s: float = 300.0
     failures_in_a_row: int = 3
     look_s: float = 2.0
+
+    @property
+    def longest_s(self) -> float:
+        """The longest that a delivery waits for its next turn, Retry-After included.
+
+        Examples
+        --------
+        >>> RetryPace().longest_s
+        86400.0
+        """
+        return max(self.longest_deferral_s, LONGEST_RETRY_AFTER_S)
 
     def deferral(self, turns: int) -> float:
         """Seconds until the next turn after this many failed ones (at least 1).

@@ -16,6 +16,7 @@ from alerts.receivers.receiver import Delivery, PermanentError, Receiver, Retrya
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import HoldUntil, Joined, Pass
 from streamer.notify.attempt import Attempt, plain_traceback
+from streamer.notify.clock_watch import ClockWatch
 from streamer.notify.delivery_watch import DeliveryWatch, unwatched
 from streamer.notify.retry_pace import RetryPace
 from streamer.notify.sent_messages import SentMessages
@@ -48,6 +49,11 @@ class SenderContext:
     clock: Clock
     pace: RetryPace = field(default_factory=RetryPace)
     watch: DeliveryWatch = unwatched
+    time: ClockWatch = field(init=False)
+    """Wall-clock time, by which waits in the store are right however the clock is set."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", ClockWatch(self.database, self.clock))
 
 
 class Sender:
@@ -79,7 +85,7 @@ class Sender:
         self._receiver = receiver
         self._database = context.database
         self._deliveries = StoreDeliveries(context.database)
-        self._clock = context.clock
+        self._time = context.time
         self._pace = context.pace
         self._watch = context.watch
         self._messages = SentMessages(context.database, name, context.clock)
@@ -122,7 +128,7 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            self._deliveries.forget_holds(self.name, self._clock.now())
+            self._deliveries.forget_holds(self.name, self._time.now())
             while not self._stopping.is_set():
                 self._turn()
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
@@ -136,7 +142,7 @@ class Sender:
         if pause > 0:
             self._stopping.wait(pause)
             return
-        now = self._clock.now()
+        now = self._time.now()
         view = ClaimView(self._database, self._messages, now)
         due = self._deliveries.due(self.name, CLAIM, now)
         if not due:
@@ -155,7 +161,7 @@ class Sender:
         if passed:
             self._deliver_all(self._deliveries.claim(self.name, passed, now))
         elif held_until is not None:
-            self._stopping.wait(min(max(held_until - self._clock.now(), 0.0), self._pace.look_s))
+            self._stopping.wait(min(max(held_until - self._time.now(), 0.0), self._pace.look_s))
 
     def _judged(
         self, stages: StageChain, due: Sequence[DueDelivery], now: float, view: ClaimView
@@ -203,7 +209,7 @@ class Sender:
 
     def _until_due(self) -> float:
         due = self._deliveries.next_due(self.name)
-        wait = self._pace.look_s if due is None else due - self._clock.now()
+        wait = self._pace.look_s if due is None else due - self._time.now()
         return min(max(wait, 0.0), self._pace.look_s)
 
     def _deliver(self, delivery: Delivery) -> int:
@@ -226,7 +232,7 @@ class Sender:
             self._park(attempt.delivery, str(error))
         else:
             self._failures = 0
-            now = self._clock.now()
+            now = self._time.now()
             self._deliveries.delivered((delivery,), now)
             self._watch(self.name, "delivered", 1, max(now - delivery.created_at, 0.0))
         finally:
@@ -253,11 +259,11 @@ class Sender:
         log.warning(
             "delivery deferred", receiver=self.name, delivery=delivery.key, reason=str(error), wait_s=wait
         )
-        self._deliveries.retry(delivery, self._clock.now() + wait, str(error), error.in_doubt)
+        self._deliveries.retry(delivery, self._time.now() + wait, str(error), error.in_doubt)
         self._watch(self.name, "retried")
 
     def _park(self, delivery: Delivery, reason: str) -> None:
         self._failures = 0
         log.error("delivery parked", receiver=self.name, delivery=delivery.key, reason=reason)
-        self._deliveries.park(delivery, reason, self._clock.now())
+        self._deliveries.park(delivery, reason, self._time.now())
         self._watch(self.name, "parked")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detectors.slot_arrays import SlotArrays, all_arrays
+from detectors.work_watch import work_watch
 from streamer.messages.outcome import Outcome
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.runner import Runner
@@ -23,6 +24,7 @@ from streamer.store.ledger import Ledger
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
 _RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
+_STILL_WRITES_S = 1.0
 _INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time
 
 
@@ -150,7 +152,7 @@ class Checkpointer:
         pending, self._pending = self._pending, []
         began = self._clock()
         for each in pending:
-            written, took_s = each.written.result()
+            written, took_s = _waited_for(each.written)
             self._cost_s += took_s
             for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
                 remove_checkpoint(self._folder, stale)
@@ -158,6 +160,13 @@ class Checkpointer:
             self._on_completed(written.size, took_s)
         self._cost_s += self._clock() - began
         return bool(pending)
+
+
+def _waited_for(written: Future[tuple[WrittenCheckpoint, float]]) -> tuple[WrittenCheckpoint, float]:
+    """A large file on a slow disk takes long to write, and is no reason to end the process."""
+    while not wait((written,), _STILL_WRITES_S).done:
+        work_watch().mark()
+    return written.result()
 
 
 def _reserve(arrays: Iterable[SlotArrays]) -> None:

@@ -19,14 +19,15 @@ from typing import Any, Protocol
 
 from numba.core import event
 
+from detectors.interruptions import Interruption
 from detectors.kernels import kernel_folder
 
 _COMPILE = "numba:compile"
 _LOOK_S = 0.2
 
 
-class NotCompiledError(BaseException):
-    """A kernel is not kept. Not an `Exception`: nobody may take it for a fault of a model or a parser."""
+class NotCompiledError(Interruption):
+    """A kernel is not kept."""
 
 
 class CompileView(Protocol):

@@ -67,14 +67,15 @@ def detector_states(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[D
         states.append(
             DetectorState(
                 name,
-                _model_name(settings.model),
+                model_name(settings.model),
                 *(sum(each.get(state, 0) for each in counts) for state in STATUS_NAMES),
             )
         )
     return states
 
 
-def _model_name(model: str | ModelStep | tuple[str | ModelStep, ...]) -> str:
+def model_name(model: str | ModelStep | tuple[str | ModelStep, ...]) -> str:
+    """A model or a pipeline of models, as one text."""
     if isinstance(model, str):
         return model
-    return " | ".join(_model_name(step) for step in model) if isinstance(model, tuple) else model.model
+    return " | ".join(model_name(step) for step in model) if isinstance(model, tuple) else model.model

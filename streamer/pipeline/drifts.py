@@ -14,11 +14,12 @@ from detectors.detector import Detector
 from detectors.drift import DriftBank
 from detectors.event_columns import State
 from detectors.features import parse_feature
+from detectors.kernels import kernel
 from streamer.messages.outcome import Transition
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.drift_plan import Watch
 from streamer.pipeline.drift_report import DriftReporter
-from streamer.pipeline.event_clocks import running_seconds
 from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import EnrichedBatch
@@ -34,7 +35,9 @@ class Drifts:
     """Watches the plan's names for drift, on one-second aggregates of event time.
 
     A row belongs to the second of the highest event time up to it; timers do not advance that. So a file
-    gives the same drifts as the live run, and an outage is not a drift.
+    gives the same drifts as the live run, and an outage is not a drift. Where the watermark was wrong, what
+    is open is set back with it, and goes on: the highest time must not keep a second open until the log is
+    there. The running time would not do: it stands still in a series with longer steps than `max_ahead`.
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ class Drifts:
             self._count_alerts(rows, transitions)
             return []
         second = np.empty(len(rows.batch), np.int64)
-        self._highest_ts = int(running_seconds(rows.batch.ts, self._highest_ts, second))
+        self._highest_ts = int(_running_seconds(rows.batch.ts, self._highest_ts, second))
         series = self._series(rows)
         alerts: list[RowTransition] = []
         for number, watch in enumerate(self._plan.drift.watches, len(self._plan.rules)):
@@ -97,6 +100,13 @@ class Drifts:
                 for row, _, transition in transitions:
                     if transition.transition == "fired":
                         self._banks[watch.name].add(int(series[row]), _PER_MINUTE)
+
+    def set_back(self, to: int) -> None:
+        """The watermark was wrong, and is set back to this time, ns."""
+        if self._highest_ts > to:
+            self._highest_ts = to
+            for bank in self._banks.values():
+                bank.set_back(max(to, 0) // NS_PER_SECOND)
 
     def watched(self) -> dict[str, tuple[int, int, int]]:
         """By watched name: series with a complete reference, all series, and drifts so far."""
@@ -148,3 +158,15 @@ class Drifts:
             definition = parse_feature(watch.name).spec
         identity = [watch.name, definition, self._banks[watch.name].spec, self._per_instrument]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
+
+
+@kernel
+def _running_seconds(ts: NDArray[np.int64], highest: int, second: NDArray[np.int64]) -> int:
+    """Give each row the second of the highest event time up to it; returns the highest event time."""
+    last = -1
+    for i in range(ts.shape[0]):
+        highest = max(highest, int(ts[i]))
+        if last < 0 or not 0 <= highest - last * NS_PER_SECOND < NS_PER_SECOND:
+            last = max(highest // NS_PER_SECOND, 0)
+        second[i] = last
+    return highest

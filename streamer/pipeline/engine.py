@@ -19,10 +19,11 @@ _POLL_S = 0.1  # how long a poll waits for records; also how long a stop may tak
 
 @dataclass(slots=True)
 class _TimeAnchor:
-    """A task's event time (ns) at a monotonic time (s); timers count on from it."""
+    """A task's running time (ns) at a monotonic time (s), and its position then; timers count on from it."""
 
     ts_ns: int
     at_s: float
+    position: int
 
 
 class Engine:
@@ -96,8 +97,8 @@ class Engine:
             opened()
             while not stopped():
                 chunks = self._source.poll(_POLL_S)
-                for chunk in chunks:
-                    self._feed(chunk)
+                if not all(self._feed(chunk) for chunk in chunks):
+                    break  # the rest is read again after the next start
                 if not chunks:
                     self._skip_compacted()
                     if self._source.exhausted():
@@ -137,17 +138,19 @@ class Engine:
         for runner in self._runners.values():
             runner.switch_to(plan)
 
-    def _feed(self, chunk: Chunk) -> None:
+    def _feed(self, chunk: Chunk) -> bool:
+        """Fold a chunk; False where a stop came before its end."""
         runner = self._runners.get(chunk.partition)
         if runner is None:
-            return  # revoked by a rebalance during this poll; its new owner reads these records again
-        if chunk.records:
-            runner.consume(chunk.records)
+            return True  # revoked by a rebalance during this poll; its new owner reads these records again
+        if chunk.records and not runner.consume(chunk.records):
+            return False
         if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged):
             self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)
             self._anchors.pop(chunk.partition, None)
         if chunk.timer_ns is not None:
             runner.insert_timer(chunk.timer_ns, chunk.timer_number)
+        return True
 
     def _skip_compacted(self) -> None:
         """Let tasks continue whose journal refers to records compacted away at the end of the log."""
@@ -163,23 +166,31 @@ class Engine:
         self._next_timer_at = self._clock() + self._timer_every_s
         at_end = self._source.at_end()
         for partition, runner in self._runners.items():
-            anchor = self._anchor(partition, runner)
+            anchor = self._anchor(partition, runner, read=partition in at_end)
             if anchor is None or not runner.live or partition not in at_end:
                 continue
             ts_ns = anchor.ts_ns + int((self._clock() - anchor.at_s) * NS_PER_SECOND)
             if ts_ns > runner.task.last_timer.ts_ns:
                 runner.insert_timer(ts_ns)
 
-    def _anchor(self, partition: Partition, runner: Runner) -> _TimeAnchor | None:
-        """Where the task's timers count from: the watermark, or the last timer before a restart."""
-        watermark = runner.task.watermark
-        if watermark == NO_TIME:
+    def _anchor(self, partition: Partition, runner: Runner, *, read: bool) -> _TimeAnchor | None:
+        """Where the task's timers count from: its running time, or the last timer before a restart.
+
+        While there is more to read, time begins anew with all that is read: in a backlog whose steps are all
+        longer than `max_ahead` the running time stands still, and that is no silence.
+        """
+        task = runner.task
+        if task.watermark == NO_TIME:
             return None
         anchor = self._anchors.get(partition)
+        running = task.guard.running
         if anchor is None:
-            anchor = _TimeAnchor(max(watermark, runner.task.last_timer.ts_ns), self._clock())
-        elif watermark > anchor.ts_ns:
-            anchor = _TimeAnchor(watermark, self._clock())
+            running = max(running, task.last_timer.ts_ns)
+        elif running <= anchor.ts_ns and (read or runner.position == anchor.position):
+            return anchor
+        anchor = _TimeAnchor(
+            max(running, anchor.ts_ns if anchor else running), self._clock(), runner.position
+        )
         self._anchors[partition] = anchor
         return anchor
 

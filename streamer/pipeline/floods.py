@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from streamer.messages.batch import DeadLetter
@@ -25,15 +25,25 @@ class FloodGate:
         self._counts: dict[tuple[str, int], int] = {}
         self._floods: dict[tuple[str, int], Flood] = {}
 
-    def sort(self, dead: Sequence[DeadLetter]) -> tuple[tuple[DeadLetter, ...], tuple[Flood, ...]]:
-        """Split dead letters (in log order) into those to keep and the floods that count the rest."""
+    def sort(
+        self, dead: Sequence[DeadLetter], log_time: Callable[[int], int]
+    ) -> tuple[tuple[DeadLetter, ...], tuple[Flood, ...]]:
+        """Split dead letters into those to keep, in log order, and the floods that count the rest.
+
+        Parameters
+        ----------
+        dead
+            The dead letters, in any order.
+        log_time
+            Returns the log's time before the record at an offset, ns: its minute is the dead letters'.
+        """
         kept: list[DeadLetter] = []
         updated: dict[tuple[str, int, int], Flood] = {}
-        for letter in dead:
-            key = (letter.reason, minute_of(letter.record_ts))
+        for letter in sorted(dead, key=lambda letter: (letter.offset, letter.index)):
+            key = (letter.reason, minute_of(log_time(letter.offset)))
             count = self._count(key)
             if count <= self.limit:
-                kept.append(letter)
+                kept.append(replace(letter, minute=key[1]))
                 continue
             flood = self._floods.get(key)
             if flood is None:

@@ -30,41 +30,48 @@ class Slots:
         self._slot_of: dict[Instrument, int] = {}
         self._table_instruments: Sequence[Instrument] = ()
         self._table = np.empty(0, np.int32)
+        self._entered = 0
 
     def __len__(self) -> int:
         return len(self.instruments)
 
-    def assign(self, batch: Batch) -> NDArray[np.int32]:
-        """The slot of each row; new instruments get the next slots, or `OVER_LIMIT` beyond the limit."""
-        table = self.table(batch)
-        slots = table[batch.instrument]
-        unknown = np.flatnonzero(slots == _UNKNOWN)
-        if len(unknown):
-            codes, first_rows = np.unique(batch.instrument[unknown], return_index=True)
-            for code in codes[np.argsort(first_rows)]:
-                table[code] = self._assign_slot(batch.instruments[code])
-            slots = table[batch.instrument]
-        return slots
-
     def table(self, batch: Batch) -> NDArray[np.int32]:
-        """The slot of each of a batch's instruments, negative if it has none.
+        """The slot of each of a batch's instruments: `OVER_LIMIT`, or less if it has none yet.
 
-        The table is kept as long as batches come with the same list of instruments.
+        The table is kept as long as batches come with the same list of instruments, and is complete once all
+        of these have an entry.
         """
         instruments = batch.instruments
-        table = self._table if instruments is self._table_instruments else np.empty(0, np.int32)
+        same = instruments is self._table_instruments
+        if same and self._entered == len(instruments):
+            return self._table
+        table = self._table if same else np.empty(0, np.int32)
         if len(table) < len(instruments):
             grown = np.full(2 * len(instruments), _UNKNOWN, np.int32)
             grown[: len(table)] = table
             table = grown
         self._table_instruments, self._table = instruments, table
+        default = OVER_LIMIT if len(self.instruments) >= self.limit else _UNKNOWN
+        codes = batch.instrument
+        for code in np.unique(codes[table[codes] == _UNKNOWN]).tolist():
+            table[code] = self._slot_of.get(instruments[code], default)
+        self._entered = len(instruments) if (table[: len(instruments)] != _UNKNOWN).all() else 0
         return table
+
+    @property
+    def complete(self) -> bool:
+        """Whether all instruments of the last table have an entry."""
+        return self._entered == len(self._table_instruments)
+
+    def add(self, batch: Batch, code: int) -> None:
+        """Enter one instrument into the batch's table; a new one gets the next slot, or `OVER_LIMIT`."""
+        self._table[code] = self._assign_slot(batch.instruments[code])
 
     def restore(self, instruments: Iterable[tuple[str, str]]) -> None:
         """Set the instruments from a checkpoint, in slot order."""
         self.instruments = [Instrument(*pair) for pair in instruments]
         self._slot_of = {instrument: slot for slot, instrument in enumerate(self.instruments)}
-        self._table_instruments, self._table = (), np.empty(0, np.int32)
+        self._table_instruments, self._table, self._entered = (), np.empty(0, np.int32), 0
 
     def _assign_slot(self, instrument: Instrument) -> int:
         slot = self._slot_of.get(instrument)

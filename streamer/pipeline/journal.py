@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
+from streamer.messages.control_inputs import ControlInput
 from streamer.messages.journal_entries import JournalEntry, reach
 
 
@@ -46,6 +47,10 @@ class Journal:
     def reload(self, config_hash: str) -> None:
         """Append a change of configuration."""
         self._append(JournalEntry(self.seq + 1, "reload", data=config_hash))
+
+    def control(self, control: ControlInput) -> None:
+        """Append a control input of a detector."""
+        self._append(JournalEntry(self.seq + 1, control.kind, data=control.data))
 
     def written(self) -> None:
         """Clear the entries: a commit has written them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
 from streamer.messages.records import DamagedRange, Log
@@ -74,6 +75,7 @@ class Recovery:
         return [self._recover(bounds, row) for bounds, row in zip(logs, rows, strict=True)]
 
     def _recover(self, bounds: Log, row: TaskRow) -> Runner:
+        work_watch().mark()  # each log takes time of its own
         checkpoint, snapshot = self._newest_checkpoint(row)
         replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
         self._check_version(row, replay)

@@ -6,19 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from alerts.language.rarity_rates import RarityRate, rarity_rates
 from alerts.rules import Rule
 from detectors.calibration import Calibrator
 from detectors.detector import Detector
 from streamer.messages.outcome import Transition
-from streamer.messages.records import NO_TIME
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
 
-_LONGEST_GAP_NS = 3_600_000_000_000  # what was missed in a longer silence is unknown
 _DAY_S = 86_400.0
 _NS = float(NS_PER_SECOND)
 
@@ -30,7 +25,8 @@ class Rates:
     """Alerts by rule in one task, and the time they are related to.
 
     For a rule that is the event time since it was added, where a silence counts for an hour at most; for a
-    detector the total time of its instruments with rarities.
+    detector the total time of its instruments with rarities. What a watermark that was wrong had counted is
+    taken back when it is set back, an hour at most, too: else every lie would add an hour.
 
     Parameters
     ----------
@@ -48,29 +44,16 @@ class Rates:
             for detector, calibrator in zip(detectors, calibrators, strict=True)
         }
         self._keys = {rule.name: _key(rule, versions) for rule in plan.rules}
-        self._passed_ns = 0
+        self.passed_ns = 0
+        """Event time that has passed; `ClockGuard` counts it."""
         self._fired = {rule.name: 0 for rule in plan.rules}
         self._since: dict[str, tuple[int, dict[str, float]]] = {}
         self._begin(plan.rules)
 
-    def pass_time(self, before: int, after: int, ts: NDArray[np.int64]) -> None:
-        """Add the event time that admitted events have advanced.
-
-        Parameters
-        ----------
-        before, after
-            The watermark before and after them, ns.
-        ts
-            int64[n], ns, in arrival order.
-        """
-        if not len(ts):
-            return
-        before = int(ts[0]) if before == NO_TIME else before
-        passed = after - before
-        if passed > _LONGEST_GAP_NS:
-            marks = np.maximum.accumulate(np.concatenate(([before], ts)))
-            passed = int(np.minimum(np.diff(marks), _LONGEST_GAP_NS).sum())
-        self._passed_ns += passed
+    @property
+    def counted_from_ns(self) -> int:
+        """What had passed when the newest rule was added: a clock that is set back leaves so much."""
+        return max((since_ns for since_ns, _ in self._since.values()), default=0)
 
     def count(self, transitions: Iterable[Transition]) -> None:
         """Count alerts that fired."""
@@ -81,11 +64,11 @@ class Rates:
     def document(self) -> dict[str, Any]:
         """The counts as JSON values."""
         rules = {self._keys[name]: [self._fired[name], *self._since[name]] for name in self._fired}
-        return {"passed_ns": self._passed_ns, "rules": rules}
+        return {"passed_ns": self.passed_ns, "rules": rules}
 
     def restore(self, document: Mapping[str, Any]) -> None:
         """Continue from a document; rules that are new, changed, or on other detectors start at 0."""
-        self._passed_ns = int(document["passed_ns"])
+        self.passed_ns = int(document["passed_ns"])
         counts = document["rules"]
         self._begin(rule for rule in self._rules if self._keys[rule.name] not in counts)
         for name, key in self._keys.items():
@@ -99,9 +82,9 @@ class Rates:
             rule.name: {
                 "version": rule.version,
                 "fired": self._fired[rule.name],
-                "watched_s": (self._passed_ns - self._since[rule.name][0]) / _NS,
+                "watched_s": (self.passed_ns - self._since[rule.name][0]) / _NS,
                 "lived_s": {
-                    name: self._calibrators[name].watched_s() - since
+                    name: max(self._calibrators[name].watched_s() - since, 0.0)  # a lie may be taken back
                     for name, since in self._since[rule.name][1].items()
                 },
             }
@@ -112,7 +95,7 @@ class Rates:
         for rule in rules:
             requested = rarity_rates(rule.condition.predicate)
             instrument_s = {rate.detector: self._calibrators[rate.detector].watched_s() for rate in requested}
-            self._since[rule.name] = self._passed_ns, instrument_s
+            self._since[rule.name] = self.passed_ns, instrument_s
 
 
 @dataclass(frozen=True, slots=True)

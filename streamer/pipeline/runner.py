@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from streamer.decoding.formats import DecodeContext
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
+from streamer.messages.control_inputs import ControlInput
 from streamer.messages.outcome import NearMiss, Outcome
 from streamer.messages.record_block import RecordBlock
-from streamer.messages.records import DamagedRange, Record
+from streamer.messages.records import DamagedRange, Partition, Record
+from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
+from streamer.pipeline.step_size import StepSize
 from streamer.pipeline.task import Task, Timer
 from streamer.store.commits import Derivation, dead_letter_of
 from streamer.store.ledger import Ledger
@@ -58,15 +61,25 @@ class RunnerContext:
     plan_of
         Compiles the plan that the store has under a configuration hash.
     batch_size
-        Records per step; results do not depend on it.
+        Records per step at most; results do not depend on it.
     watch
         Called after every batch, timer and reload.
+    controls
+        The control inputs of detectors that every live task obeys.
+    reading
+        Called before records are folded: their partition, their first and last offset, and whether they are
+        new or replayed.
+    stopped
+        Whether to leave the rest of what was polled to the next start.
     """
 
     ledger: Ledger
     plan_of: Callable[[str], Plan]
     batch_size: int
     watch: Callable[[StepResult], None]
+    controls: Controls = field(default_factory=NoControls)
+    reading: Callable[[Partition, int, int, bool], None] = lambda *_: None
+    stopped: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +127,16 @@ class Runner:
         self._plan = plan
         self._context = context
         self._near_misses: list[NearMiss] = []
+        self._step_size = StepSize(context.batch_size)
+        self._newest_control = -1
 
     @property
     def live(self) -> bool:
         """True once the stored journal has been replayed to its end."""
         return not self._replay
 
-    def consume(self, records: Sequence[Record]) -> None:
-        """Fold records in batches, first those that the replay asks for.
+    def consume(self, records: Sequence[Record]) -> bool:
+        """Fold records in batches, first those that the replay asks for; False where a stop came first.
 
         Records before `position` have been folded already and are skipped.
         """
@@ -130,18 +145,22 @@ class Runner:
         while records and self._replay:
             last = self._replay.head.last
             end = _index_of(records, last + 1)
-            for batch in _batches(records[:end], self._context.batch_size):
+            for batch in self._step_size.cut(records[:end]):
+                if self._context.stopped():
+                    return False
                 self._fold(batch)
             records = records[end:]
             if records or self.position > last:
                 self._finish_range()
-                records = records[
-                    _index_of(records, self.position) :
-                ]  # a gap is skipped even if readable now
+                # a gap is skipped even if it can be read now
+                records = records[_index_of(records, self.position) :]
         topic, _, partition = self.task.partition
-        for batch in _batches(records, self._context.batch_size):
+        for batch in self._step_size.cut(records):
+            if self._context.stopped():
+                return False
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
             self._fold(batch)
+        return True
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
         """Insert a timer, in a live task.
@@ -195,6 +214,18 @@ class Runner:
         """One past the last offset consumed or skipped, by the journal still to be replayed too."""
         return self._replay.reach(self.position)
 
+    def obey_controls(self) -> None:
+        """In a live task, obey and journal the control inputs of its detectors that are new to it."""
+        controls = self._context.controls
+        if not self.live or controls.newest == self._newest_control:
+            return
+        self._newest_control = controls.newest
+        for control in new_to(self.task, controls):
+            self.journal.control(control)
+            obey(self.task, control)
+            self.commit(Outcome())
+            self._context.watch(StepResult(self.task, 0, Outcome(), True))
+
     def reload(self, plan: Plan) -> None:
         """Switch to another configuration, journaled together with the transitions it causes."""
         self.journal.reload(plan.config_hash)
@@ -216,6 +247,8 @@ class Runner:
                 self._finish_step(self.task.step(Timer(entry.timer_number, entry.ts_ns)), (), 0)
             elif entry.kind == "reload":
                 self._carry_over(self._context.plan_of(entry.data))
+            elif entry.kind in ("quarantine", "lift"):
+                obey(self.task, ControlInput.parse(entry.kind, entry.data))
             else:
                 raise TapewatchError(
                     f"this version cannot replay the journal: it has an entry of kind {entry.kind!r}"
@@ -223,6 +256,7 @@ class Runner:
             self._pop_head()
         if self.live:
             self._reload_if_changed()
+            self.obey_controls()
 
     def skip_missing(self) -> None:
         """Finish the replay without the records it still asks for: the log does not have them.
@@ -261,6 +295,7 @@ class Runner:
         task, outcome = reload(self.task, plan)
         self.commit(outcome)
         self.task = task
+        self._newest_control = -1
         self._context.watch(StepResult(task, 0, outcome, self.live))
 
     def _finish_range(self) -> None:
@@ -277,6 +312,7 @@ class Runner:
             raise TapewatchError(
                 f"no entry of source.topics or source.files matches {self.task.partition.topic!r}"
             )
+        self._context.reading(self.task.partition, batch[0].offset, batch[-1].offset, self.live)
         decoded = feed.format.decode(batch, DecodeContext(self.task.partition.topic, feed.venue))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
@@ -299,11 +335,6 @@ def _index_of(records: Sequence[Record], offset: int) -> int:
 
 def _offset(record: Record) -> int:
     return record.offset
-
-
-def _batches(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
-    for start in range(0, len(records), size):
-        yield records[start : start + size]
 
 
 def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[DeadLetter, ...]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from alerts.alert import Alert, AlertRule, Observation, log_source, over
-from alerts.severity import SEVERITIES
 from detectors.event_columns import State
 from detectors.models.model import STATUS_NAMES
 from streamer.messages.outcome import Outcome, Transition
@@ -17,6 +14,7 @@ from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import OpenAlert
+from streamer.pipeline.resolving import Cause, EndedEpisode, resolve
 from streamer.pipeline.rule_rates import NOTHING_COUNTED
 from streamer.pipeline.task import Task, Timer
 
@@ -24,7 +22,7 @@ from streamer.pipeline.task import Task, Timer
 def snapshot(task: Task) -> Snapshot:
     """A full copy of the task's state; the task can continue at once."""
     n = len(task.slots)
-    parts: dict[str, State] = {"task": {"clocks": task.clocks[:n].copy()}, "features": task.features.state()}
+    parts: dict[str, State] = {"task": task.guard.state(), "features": task.features.state()}
     for detector in task.detectors:
         parts[_detector_key(detector.name, detector.version)] = {
             **detector.state(),
@@ -38,7 +36,8 @@ def snapshot(task: Task) -> Snapshot:
     meta: dict[str, Any] = {
         "config_hash": task.plan.config_hash,
         "instruments": task.slots.instruments.copy(),
-        "watermark": task.watermark,
+        "clock_guard": task.guard.document(),
+        "clock_notices": task.clock_notices.document(),
         "tick": [task.last_timer.number, task.last_timer.ts_ns],
         "open": {
             _rule_key(rule.name, rule.version): [[slot, *alert] for slot, alert in alerts.items()]
@@ -48,7 +47,6 @@ def snapshot(task: Task) -> Snapshot:
         "rates": task.rates.document(),
         "seen": sorted(task.fields_seen),
         "ignored": task.ignored.copy(),
-        "late": task.late,
     }
     return Snapshot(meta, pack(parts))
 
@@ -64,13 +62,11 @@ def restore(plan: Plan, partition: Partition, snapshot: Snapshot) -> Task:
     task.slots.restore([(venue, symbol) for venue, symbol in meta["instruments"]])
     task.grow()
     n = len(task.slots)
-    task.clocks[:n] = parts["task"]["clocks"]
-    task.watermark = int(meta["watermark"])
     task.last_timer = Timer(*(int(part) for part in meta["tick"]))
+    _restore_clocks(task, meta, parts["task"])
     task.floods.restore(meta["floods"])
     task.fields_seen = set(meta["seen"])
     task.ignored = dict(meta["ignored"])
-    task.late = int(meta["late"])
     task.features.restore_known(parts.get("features", {}))
     for detector in task.detectors:
         kept = parts.get(_detector_key(detector.name, detector.version))
@@ -86,6 +82,16 @@ def restore(plan: Plan, partition: Partition, snapshot: Snapshot) -> Task:
     # checkpoints of older versions have no counts: counting starts here
     task.rates.restore(meta.get("rates", NOTHING_COUNTED))
     return task
+
+
+def _restore_clocks(task: Task, meta: Mapping[str, Any], kept: State) -> None:
+    if "clock_guard" in meta:
+        task.guard.restore(meta["clock_guard"], kept)
+        task.clock_notices.restore(meta["clock_notices"])
+    else:  # fold 3, in which nothing could refute a clock
+        task.guard.restore_maxima(
+            int(meta["watermark"]), task.last_timer.ts_ns, kept["clocks"], int(meta["late"])
+        )
 
 
 def reload(task: Task, plan: Plan) -> tuple[Task, Outcome]:
@@ -111,39 +117,10 @@ def reload(task: Task, plan: Plan) -> tuple[Task, Outcome]:
 
 
 def _resolved(task: Task, number: int, slot: int, opened: OpenAlert) -> Transition:
-    rule, instrument = task.plan.rules[number], task.slots.instruments[slot]
-    following, severity = task.episodes[number].closing(slot)
-    alert = Alert.detected(
-        opened.id,
-        "resolved",
-        following,
-        AlertRule(rule.name, rule.version, SEVERITIES[severity], task.plan.config_hash),
-        Observation(
-            ts_event_ns=max(task.watermark, task.last_timer.ts_ns, 0),
-            source=log_source(task.partition.topic, task.partition.partition),
-            text=over(opened.text, "the rule was changed or removed"),
-            venue=instrument.venue,
-            symbol=instrument.symbol,
-        ),
-    )
-    decision = {
-        "event": {"kind": "reload"},
-        "rule": {"when": rule.when, "settings": rule.summary},
-        "versions": {"config_hash": task.plan.config_hash, "rule_version": rule.version},
-    }
-    return Transition(
-        alert_id=opened.id,
-        number=following,
-        transition="resolved",
-        rule=rule.name,
-        severity=alert.severity,
-        instrument=instrument,
-        ts_event_ns=alert.ts_event_ns,
-        body=alert.to_json(),
-        decision=json.dumps(decision).encode(),
-        offset=None,
-        index=None,
-    )
+    cause = Cause("reload", "the rule was changed or removed", max(task.guard.now, 0))
+    instrument, closing = task.slots.instruments[slot], task.episodes[number].closing(slot)
+    episode = EndedEpisode(task.plan.rules[number], instrument, opened, closing)
+    return resolve(episode, task.partition, task.plan.config_hash, cause)
 
 
 def _restore_episodes(task: Task, alerts: Mapping[str, Any], parts: Mapping[str, State]) -> None:
@@ -173,6 +150,9 @@ def quarantined(task: Task, limit: int = 5) -> dict[str, dict[str, str]]:
     """By detector and instrument, why the model is quarantined; the first `limit` instruments of each."""
     quarantined_by_detector = {}
     for detector in task.detectors:
+        if detector.control.reason is not None:
+            quarantined_by_detector[detector.name] = {"all instruments": detector.control.reason}
+            continue
         reasons = sorted(detector.quarantined().items())[:limit]
         if reasons:
             quarantined_by_detector[detector.name] = {
@@ -203,9 +183,15 @@ def status_document(task: Task) -> dict[str, Any]:
         },
         "rates": task.rates.status(),
         "quarantined": quarantined(task),
+        "controlled": {
+            detector.name: detector.control.reason
+            for detector in task.detectors
+            if detector.control.reason is not None
+        },
         "open": {
             rule.name: len(alerts) for rule, alerts in zip(task.plan.rules, task.open, strict=True) if alerts
         },
         "ignored": dict(task.ignored),
         "late": task.late,
+        "clocks": task.guard.counts,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -19,17 +18,20 @@ from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
 from detectors.slot_arrays import SlotArrays, SlotColumn
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
-from streamer.messages.batch import INSTRUMENT_NAMES, Batch, DeadLetter, Decoded, InstrumentName
+from streamer.messages.batch import INSTRUMENT_NAMES, Batch, Decoded, InstrumentName
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.texts import ABSENT
+from streamer.pipeline.admission import Admitted, admit, digits_of
+from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep
+from streamer.pipeline.clock_notices import ClockNotices
 from streamer.pipeline.drifts import Drifts
-from streamer.pipeline.event_clocks import admit, admit_and_advance, advance
 from streamer.pipeline.floods import FloodGate
-from streamer.pipeline.instrument_slots import OVER_LIMIT, Slots
+from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.money import notional
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import EnrichedBatch, EpisodeStep, OpenAlert, Reporter, RowSource
+from streamer.pipeline.resolving import Cause, EndedEpisode, resolve
 from streamer.pipeline.rule_rates import Rates
 from streamer.pipeline.timer_rows import timer_batch
 
@@ -41,9 +43,22 @@ class _Growable(Protocol):
     def grow(self, n_slots: int) -> None: ...
 
 
+class _BySlot(Protocol):
+    def rebase(self, slot: int, to: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """An event that marks the passing of time: its number in the task and its event time in ns."""
+    """An event that marks the passing of time.
+
+    Parameters
+    ----------
+    number
+        Its number in the task.
+    ts_ns
+        The log's running time (`ClockGuard.running`), and what has passed since that last went on, ns. While
+        no event is more than `max_ahead` past the watermark, the running time is the watermark.
+    """
 
     number: int
     ts_ns: int
@@ -67,13 +82,14 @@ class Task:
         self.plan = plan
         self.partition = partition
         self.slots = Slots(plan.max_instruments)
-        self.watermark = int(NO_TIME)
+        self.guard = ClockGuard(plan.max_ahead_ns)
+        self.clock_notices = ClockNotices()
         self.last_timer = Timer(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
         self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
         self.calibrators = [build_calibrator() for _ in self.detectors]
         status = {f"status/{detector.name}": SlotColumn(np.int8, _WARMING) for detector in self.detectors}
-        self._by_slot = SlotArrays({"clocks": SlotColumn(np.int64, int(NO_TIME)), **status})
+        self._by_slot = SlotArrays(status)
         self.episodes = [Episodes(rule) for rule in plan.rules]
         self._conditions = Evaluation(plan.rules)
         self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
@@ -86,14 +102,25 @@ class Task:
         self.floods = FloodGate(plan.flood)
         self.fields_seen: set[str] = set()
         self.ignored: dict[str, int] = {}
-        self.late = 0
         self._grown_to = 0
+        feed = plan.feed(partition.topic)
+        self._time_digits = digits_of(None if feed is None else feed.format)
         self._coded_fields = tuple(name for name in CODED if name in self.features.needs)
 
     @property
+    def watermark(self) -> int:
+        """The log's clock, ns; `NO_TIME` before the first event."""
+        return self.guard.watermark
+
+    @property
     def clocks(self) -> NDArray[np.int64]:
-        """Each instrument's clock, int64 ns by slot; at least as long as there are slots."""
-        return self._by_slot["clocks"]
+        """Each instrument's clock, int64 ns by slot."""
+        return self.guard.clocks(len(self.slots))
+
+    @property
+    def late(self) -> int:
+        """How many events were behind their instrument's clock."""
+        return self.guard.late
 
     @property
     def status(self) -> dict[str, NDArray[np.int8]]:
@@ -118,20 +145,25 @@ class Task:
     def _fold_events(self, decoded: Decoded) -> Outcome:
         for name, count in decoded.ignored.items():
             self.ignored[name] = self.ignored.get(name, 0) + count
-        batch, slot, clock, rejected = self._admit(decoded.batch)
-        in_order = sorted((*decoded.dead, *rejected), key=lambda letter: (letter.offset, letter.index))
-        dead, floods = self.floods.sort(in_order)
-        transitions: tuple[Transition, ...] = ()
-        near_misses: tuple[NearMiss, ...] = ()
-        scores: tuple[Scores, ...] = ()
-        if len(batch):
-            self._note_fields(batch)
-            rows = self._rows(batch, slot, clock, RowSource(self.partition))
-            scores = self._score(rows, batch)
-            transitions, near_misses = self._judge(rows)
-            self.rates.count(transitions)
+        admitted = self._admit(decoded.batch)
+        dead, floods = self.floods.sort((*decoded.dead, *admitted.dead), admitted.times.before)
+        self._note_fields(admitted.batch)
+        transitions: list[Transition] = []
+        near_misses: list[NearMiss] = []
+        scores: list[Scores] = []
+        for steps, part in admitted.segments():
+            for step in steps:
+                transitions += self._set_back(step, admitted)
+            if len(part.batch):
+                rows = self._rows(part.batch, part.slot, part.clock, RowSource(self.partition))
+                scores += self._score(rows, part.batch)
+                caused, missed = self._judge(rows)
+                transitions += caused
+                near_misses += missed
+        self.rates.count(transitions)
+        notices = self.clock_notices.tell(admitted, self.slots.instruments)
         ignored = dict(self.ignored) if decoded.ignored else None
-        return Outcome(transitions, scores, dead, floods, ignored, near_misses)
+        return Outcome(tuple(transitions), tuple(scores), dead, floods, ignored, tuple(near_misses), notices)
 
     def _fold_timer(self, timer: Timer) -> Outcome:
         self.last_timer = timer
@@ -139,51 +171,45 @@ class Task:
         if n == 0:
             return Outcome()
         self.grow()
-        slot = np.arange(n, dtype=np.int32)
-        clock = np.maximum(self.clocks[:n], timer.ts_ns)
-        batch = timer_batch(self.slots.instruments, timer.ts_ns)
+        slot, clock = np.arange(n, dtype=np.int32), self.guard.timer(timer.ts_ns, n)
+        batch = timer_batch(self.slots.instruments, self.guard.now)
         transitions, near_misses = self._judge(
             self._rows(batch, slot, clock, RowSource(self.partition, timer.number))
         )
         self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)
 
-    def _admit(self, batch: Batch) -> tuple[Batch, NDArray[np.int32], NDArray[np.int64], list[DeadLetter]]:
-        """The admitted events with their slots and clocks, and dead letters for the rejected ones."""
+    def _admit(self, batch: Batch) -> Admitted:
         if len(self.slots) != self._grown_to:  # the last attempt ran out of memory
             self.grow()
-        n, previous = len(batch), self.watermark
-        slot, clock = np.empty(n, np.int32), np.empty(n, np.int64)
-        slots, max_ahead = self.slots.table(batch), self.plan.max_ahead_ns
-        admitted, watermark, late = admit_and_advance(
-            batch.ts, batch.record_ts, batch.instrument, slots, previous, max_ahead, self.clocks, slot, clock
-        )
-        if not admitted:
-            return self._admit_by_event(batch)
-        self.watermark, self.late = watermark, self.late + late
-        self.rates.pass_time(previous, watermark, batch.ts)
-        return batch, slot, clock, []
+        rates, guard = self.rates, self.guard
+        guard.passed_ns = rates.passed_ns
+        admitted = admit(batch, guard, self.slots, self._time_digits, rates.counted_from_ns)
+        try:
+            self.grow()
+        except MemoryError:
+            guard.undo()
+            raise
+        rates.passed_ns = guard.passed_ns
+        return admitted
 
-    def _admit_by_event(
-        self, batch: Batch
-    ) -> tuple[Batch, NDArray[np.int32], NDArray[np.int64], list[DeadLetter]]:
-        """The slower path of `_admit`: an event is rejected, or is the first of its instrument."""
-        accepted, previous = np.empty(len(batch), np.bool_), self.watermark
-        self.watermark = int(admit(batch.ts, batch.record_ts, previous, self.plan.max_ahead_ns, accepted))
-        rejected: list[DeadLetter] = []
-        if not accepted.all():
-            rejected += _dead_letters(batch, ~accepted, "ts_ahead", _AHEAD)
-            batch = batch.take(accepted)
-        self.rates.pass_time(previous, self.watermark, batch.ts)
-        slot = self.slots.assign(batch)
-        over_limit = slot == OVER_LIMIT
-        if over_limit.any():
-            rejected += _dead_letters(batch, over_limit, "too_many_instruments", _FULL)
-            batch, slot = batch.take(~over_limit), slot[~over_limit]
-        self.grow()
-        clock = np.empty(len(batch), np.int64)
-        self.late += advance(slot, batch.ts, self.clocks, clock)
-        return batch, slot, clock, rejected
+    def _set_back(self, step: ClockStep, admitted: Admitted) -> list[Transition]:
+        """Set a clock back, and resolve the instrument's episodes that fired after what it is set back to."""
+        if step.slot == NO_SLOT:
+            self.drifts.set_back(step.to)
+            return []
+        parts: tuple[_BySlot, ...] = (self.features, *self.detectors, *self.calibrators)
+        for part in parts:
+            part.rebase(step.slot, step.to)
+        instrument = self.slots.instruments[step.slot]
+        cause = Cause.clock_set_back(step, admitted.event(step))
+        resolved = []
+        for number, (rule, episodes) in enumerate(zip(self.plan.rules, self.episodes, strict=True)):
+            closing = episodes.rebase(step.slot, step.to)
+            if closing is not None:
+                ended = EndedEpisode(rule, instrument, self.open[number].pop(step.slot), closing)
+                resolved.append(resolve(ended, self.partition, self.plan.config_hash, cause))
+        return resolved
 
     def _note_fields(self, batch: Batch) -> None:
         """Record which fields have had a value; only fields without one so far are checked."""
@@ -201,6 +227,7 @@ class Task:
             return
         parts: tuple[_Growable, ...] = (
             self._by_slot,
+            self.guard,
             self.features,
             *self.detectors,
             *self.calibrators,
@@ -275,18 +302,6 @@ class Task:
         return RuleColumns(
             rows.numbers, texts, texts.strings, len(batch), code_of=texts.strings.code, text_of=texts.text
         )
-
-
-_AHEAD = "event time is further ahead of the watermark and of its record's timestamp than max_ahead allows"
-_FULL = "the task has as many instruments as max_instruments allows"
-
-
-def _dead_letters(
-    batch: Batch, rejected: NDArray[np.bool_], reason: str, detail: str
-) -> Iterator[DeadLetter]:
-    for row in np.flatnonzero(rejected):
-        offset, index = int(batch.offset[row]), int(batch.index[row])
-        yield DeadLetter(offset, index, reason, detail, None, int(batch.record_ts[row]))
 
 
 def _in_order(reported: list[tuple[int, int, _Reported]]) -> tuple[_Reported, ...]:

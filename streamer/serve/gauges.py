@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from prometheus_client.core import GaugeMetricFamily
@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from alerts.clock import Clock
 from detectors.models.model import STATUS_NAMES
-from streamer.messages.records import Partition
+from streamer.messages.records import Chunk, Partition
 from streamer.pipeline.runner import Runner
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
@@ -31,8 +31,10 @@ class GaugeValues:
         Partitions that read new records, and those that still replay their stored journal.
     source_up
         Whether the source can be reached.
-    lag, pending, instruments
-        By topic and partition: records not read yet, journal entries not written yet, instruments.
+    ends, runners
+        By topic and partition: one past the last known offset of the log, and who reads it.
+    pending, instruments
+        By topic and partition: journal entries not written yet, instruments.
     detectors
         By detector and status: instruments.
     episodes
@@ -44,7 +46,8 @@ class GaugeValues:
     live: int = 0
     recovering: int = 0
     source_up: bool = True
-    lag: Mapping[Labels, int] = field(default_factory=dict)
+    ends: Mapping[Labels, int] = field(default_factory=dict)
+    runners: Mapping[Labels, Runner] = field(default_factory=dict)
     pending: Mapping[Labels, int] = field(default_factory=dict)
     instruments: Mapping[Labels, int] = field(default_factory=dict)
     detectors: Mapping[Labels, int] = field(default_factory=dict)
@@ -79,17 +82,28 @@ class GaugeValues:
             live=live,
             recovering=len(runners) - live,
             source_up=source_up,
-            lag={
-                labels[partition]: max(ends[partition] - runner.position, 0)
-                for partition, runner in runners.items()
-                if partition in ends
-            },
+            ends={labels[partition]: ends[partition] for partition in runners if partition in ends},
+            runners={labels[partition]: runner for partition, runner in runners.items()},
             pending={labels[log]: len(runner.journal.pending) for log, runner in runners.items()},
             instruments={labels[log]: len(runner.task.slots) for log, runner in runners.items()},
             detectors=detectors,
             episodes=episodes,
             drifts=drifts,
         )
+
+    @property
+    def lag(self) -> Mapping[Labels, int]:
+        """Records not read yet, by topic and partition, by where their readers are now."""
+        return {place: max(end - self.runners[place].position, 0) for place, end in self.ends.items()}
+
+    def polled(self, chunks: Sequence[Chunk]) -> GaugeValues:
+        """The same values, now that the logs are known to hold these records."""
+        ends = dict(self.ends)
+        for chunk in chunks:
+            place = chunk.partition.topic, str(chunk.partition.partition)
+            if place in self.runners and len(chunk.records):
+                ends[place] = max(ends.get(place, 0), chunk.records[-1].offset + 1)
+        return replace(self, ends=ends)
 
 
 class GaugeCollector(Collector):
@@ -112,6 +126,8 @@ class GaugeCollector(Collector):
     ) -> None:
         self.values = GaugeValues()
         """Replaced as a whole by the engine's thread, read by the others."""
+        self.idle_s: Callable[[], float] = lambda: 0.0
+        """For how long detection has finished nothing."""
         self.receivers = tuple(receivers)
         self._deliveries = StoreDeliveries(database)
         self._silences = StoreSilences(database)
@@ -121,11 +137,13 @@ class GaugeCollector(Collector):
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """The families without samples, for registration."""
         yield from _of_tasks(GaugeValues())
+        yield _idle(0.0)
         yield from _of_store({}, {})
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families with their current values, for a scrape."""
         yield from _of_tasks(self.values)
+        yield _idle(self.idle_s())
         waiting = {name: self._deliveries.waiting(name) for name in self.receivers}
         yield from _of_store(waiting, self._silences.muted_rules(self._clock.now()))
 
@@ -159,6 +177,15 @@ def _of_tasks(values: GaugeValues) -> Iterator[GaugeMetricFamily]:
         "Series watched for drift, by whether the reference window is complete.",
         ("watched", "state"),
         values.drifts,
+    )
+
+
+def _idle(seconds: float) -> GaugeMetricFamily:
+    return _gauge(
+        "tapewatch_idle_seconds",
+        "For how long detection has finished nothing: no poll, no batch, no call of a model.",
+        (),
+        {(): seconds},
     )
 
 

@@ -210,13 +210,30 @@ class Metrics:
             registry=registry,
         )
 
-    def totals(self, ignored: Mapping[str, int], drifts: Mapping[str, int], late: int) -> None:
-        """Add what tasks count themselves: ignored messages and drifts, both by name, and late events."""
+    def totals(
+        self,
+        ignored: Mapping[str, int],
+        drifts: Mapping[str, int],
+        late: int,
+        clocks: Mapping[str, int],
+    ) -> None:
+        """Add what tasks count themselves: ignored messages and drifts by name, late events, clocks set back.
+
+        Parameters
+        ----------
+        ignored, drifts, late
+            Increases since the last time.
+        clocks
+            Those of `ClockGuard.counts`.
+        """
         for name, count in ignored.items():
             self._ignored.labels(name).inc(count)
         for name, count in drifts.items():
             self._drifts.labels(name).inc(count)
         self._late.inc(late)
+        self._steps_back.labels("instrument").inc(clocks.get("instrument_steps_back", 0))
+        self._steps_back.labels("log").inc(clocks.get("log_steps_back", 0))
+        self._far_off.inc(clocks.get("far_off", 0))
 
     def _operation(self, registry: CollectorRegistry) -> None:
         self._records = Counter("tapewatch_records", "Records consumed.", ["topic"], registry=registry)
@@ -255,6 +272,19 @@ class Metrics:
         )
         self._late = Counter(
             "tapewatch_late_events", "Events earlier than their instrument's latest one.", registry=registry
+        )
+        self._steps_back = Counter(
+            "tapewatch_clock_steps_back",
+            "Clocks that were wrong and were set back: of instruments, or of a log (its watermark).",
+            ["clock"],
+            registry=registry,
+        )
+        for clock in ("instrument", "log"):
+            self._steps_back.labels(clock)
+        self._far_off = Counter(
+            "tapewatch_far_off_events",
+            "Events dated a year or more from their record's time, or from their log's.",
+            registry=registry,
         )
 
     def _upkeep(self, registry: CollectorRegistry) -> None:

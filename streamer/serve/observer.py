@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
+import structlog
 from prometheus_client.registry import CollectorRegistry
 
 from alerts.clock import Clock
+from detectors.detector import Detector
+from detectors.work_watch import work_watch
 from streamer.messages.fold_version import code_version
 from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.progress import SLOW_S, WorkProgress
 from streamer.pipeline.runner import Runner, StepResult
+from streamer.pipeline.task import Task
 from streamer.serve.gauges import GaugeCollector, GaugeValues
 from streamer.serve.metrics import Metrics
 from streamer.serve.watched_source import WatchedSource
 from streamer.sources.source import Source
 from streamer.store.database import Database
+
+log = structlog.get_logger(__name__)
 
 _GAUGES_EVERY_S = 1.0
 
@@ -70,19 +78,30 @@ class Observer:
         self._last_totals: dict[tuple[Partition, str], Mapping[str, int]] = {}
         self._plan = plan
         self._notifier: Notifier | None = None
+        self._progress: WorkProgress | None = None
+        self._quarantined: dict[tuple[Partition, str], set[int]] = {}
 
     def follow(self, notifier: Notifier) -> None:
         """Include this notifier in health checks and label values."""
         self._notifier = notifier
 
+    def follow_progress(self, progress: WorkProgress) -> None:
+        """Include in health checks, gauges and heartbeats whether detection goes on."""
+        self._progress = progress
+        self._gauges.idle_s = lambda: progress.idle_s
+
     def healthy(self) -> str | None:
         """What is wrong with the process, None while it works; no details, since anyone can read the page."""
         failure = None if self._notifier is None else self._notifier.failure
-        return None if failure is None else f"delivery stopped: {type(failure).__name__}"
+        if failure is not None:
+            return f"delivery stopped: {type(failure).__name__}"
+        return None if self._progress is None else self._progress.problem
 
     def ready(self) -> str | None:
         """Why new records are not processed yet, None while they are."""
         gauges = self.gauges
+        if self._progress is not None and self._progress.problem is not None:
+            return self._progress.problem
         if gauges.recovering:
             return f"{gauges.recovering} partitions are replaying their journal"
         return None if gauges.live else "no partition is assigned"
@@ -94,12 +113,13 @@ class Observer:
 
     def counts(self) -> Counts:
         """Totals so far, for the heartbeat."""
-        gauges = self.gauges
+        gauges, idle_s = self.gauges, 0.0 if self._progress is None else self._progress.idle_s
+        counts = self._counts if idle_s < SLOW_S else replace(self._counts, idle_s=idle_s)
         if not gauges.source_up:
-            return replace(self._counts, source="not answering")
+            return replace(counts, source="not answering")
         if gauges.recovering or not gauges.live:
-            return replace(self._counts, source="not ready")
-        return self._counts
+            return replace(counts, source="not ready")
+        return counts
 
     def watching(self, source: Broker, runners: Callable[[], Mapping[Partition, Runner]]) -> WatchedSource:
         """Wrap the source, so that polls are timed and gauges recorded."""
@@ -109,11 +129,13 @@ class Observer:
                 self._gauges_at = self._monotonic() + _GAUGES_EVERY_S
                 self.look(runners(), source.ends(), source.answers)
 
-        return WatchedSource(source, record_gauges, self._polled)
+        asking = nullcontext if self._progress is None else self._progress.asking
+        return WatchedSource(source, record_gauges, self._polled, asking)
 
     def watch(self, step: StepResult) -> None:
         """Count the results of a step; called after its commit."""
         now = self._monotonic()
+        work_watch().mark()
         self.metrics.watch(step, self._clock.now())
         if not step.live:
             return
@@ -149,9 +171,33 @@ class Observer:
                 self._increase((partition, "ignored"), task.ignored),
                 self._increase((partition, "drifts"), drifts),
                 self._increase((partition, "late"), {"": task.late}).get("", 0),
+                self._increase((partition, "clocks"), task.guard.counts),
             )
+            for detector in task.detectors:
+                self._tell_quarantined(partition, task, detector)
         for key in [key for key in self._last_totals if key[0] not in runners]:
             del self._last_totals[key]
+
+    def _tell_quarantined(self, partition: Partition, task: Task, detector: Detector) -> None:
+        """Log that models have failed since the last look, with the first of the reasons."""
+        reasons = detector.quarantined()
+        known = self._quarantined.setdefault((partition, detector.name), set())
+        if len(reasons) == len(known):
+            return
+        new = sorted(reasons.keys() - known)
+        self._quarantined[partition, detector.name] = set(reasons)
+        if not new:
+            return
+        slot = new[0]
+        log.warning(
+            "models quarantined",
+            topic=partition.topic,
+            partition=partition.partition,
+            detector=detector.name,
+            count=len(new),
+            instrument=" ".join(task.slots.instruments[slot]),
+            reason=reasons[slot],
+        )
 
     def _increase(self, key: tuple[Partition, str], totals: Mapping[str, int]) -> dict[str, int]:
         """The increase since the last call; the first sets the baseline: tasks' counts outlive processes."""
@@ -161,5 +207,6 @@ class Observer:
             return {}
         return {name: max(count - last.get(name, 0), 0) for name, count in totals.items()}
 
-    def _polled(self, _: Sequence[Chunk]) -> None:
+    def _polled(self, chunks: Sequence[Chunk]) -> None:
         self._polled_at = self._monotonic()
+        self._gauges.values = self._gauges.values.polled(chunks)

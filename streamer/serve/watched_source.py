@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from streamer.messages.records import Chunk, Partition
 from streamer.sources.source import Assignments, Source
@@ -19,14 +20,21 @@ class WatchedSource:
         Called before each poll, on the polling thread.
     polled
         Called with the chunks of a poll that returned any, before they are processed.
+    asking
+        A context for what may take as long as whoever is asked takes to answer.
     """
 
     def __init__(
-        self, source: Source, before: Callable[[], None], polled: Callable[[Sequence[Chunk]], None]
+        self,
+        source: Source,
+        before: Callable[[], None],
+        polled: Callable[[Sequence[Chunk]], None],
+        asking: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._source = source
         self._before = before
         self._polled = polled
+        self._asking = asking
 
     def open(self, assignments: Assignments) -> None:
         """Open the wrapped source."""
@@ -35,14 +43,16 @@ class WatchedSource:
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
         """Poll the wrapped source."""
         self._before()
-        chunks = self._source.poll(timeout_s)
+        with self._asking():
+            chunks = self._source.poll(timeout_s)
         if chunks:
             self._polled(chunks)
         return chunks
 
     def at_end(self) -> frozenset[Partition]:
         """See the wrapped source."""
-        return self._source.at_end()
+        with self._asking():
+            return self._source.at_end()
 
     def exhausted(self) -> bool:
         """See the wrapped source."""

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, select
 
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DAMAGED_RANGE, DeadLetter
-from streamer.messages.floods import Flood, minute_of
+from streamer.messages.floods import Flood
 from streamer.messages.journal_entries import JournalEntry
 from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.records import NO_TIME, DamagedRange
 from streamer.store import tables as t
+from streamer.store.clock_alerts import clock_alert
 from streamer.store.database import insert_absent, insert_of
 from streamer.store.service_alerts import dead_letter_flood, raise_service_alert
 from streamer.store.task_rows import TaskRow
@@ -75,6 +76,9 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
     insert_absent(connection, t.dead_letters, [dead_row(commit.row, letter) for letter in outcome.dead])
     for flood in outcome.floods:
         _write_flood(connection, commit, flood)
+    for notice in outcome.notices:
+        alert = clock_alert(commit.row.partition, notice, commit.derivation.config_hash)
+        raise_service_alert(connection, alert, commit.now, commit.row.id)
     for name, count in (outcome.ignored or {}).items():
         upsert(connection, t.ignored, {"task_id": commit.row.id, "name": name, "count": count})
 
@@ -211,7 +215,9 @@ def _write_flood(connection: Connection, commit: Commit, flood: Flood) -> None:
 
 def dead_letter_of(damaged: DamagedRange) -> DeadLetter:
     """The dead letter that stands for all records of a damaged range; it has no value to replay."""
-    return DeadLetter(damaged.first, -1, DAMAGED_RANGE, damaged.cause, None, int(NO_TIME), damaged.last)
+    return DeadLetter(
+        damaged.first, -1, DAMAGED_RANGE, damaged.cause, None, int(NO_TIME), last_offset=damaged.last
+    )
 
 
 def dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
@@ -229,8 +235,8 @@ def dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
         "truncated": int(value is not None and len(value) > KEPT_VALUE_BYTES),
         "size": 0 if value is None else len(value),
         "record_ts": None if letter.record_ts == NO_TIME else letter.record_ts,
-        "minute": minute_of(letter.record_ts),
         "last_offset": letter.last_offset,
+        "minute": letter.minute,
     }
 
 

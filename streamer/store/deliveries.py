@@ -84,6 +84,25 @@ class StoreDeliveries:
                 .values(state=PENDING, in_doubt=1, next_at=0.0)
             ).rowcount
 
+    def move_waits(self, by_s: float) -> None:
+        """Move the times at which deliveries become due: the wall clock was set by this much."""
+        c = deliveries.c
+        waiting = and_(c.state.in_((PENDING, TRYING)), c.next_at > 0)
+        with self._database.write() as connection:
+            connection.execute(update(deliveries).where(waiting).values(next_at=c.next_at + by_s))
+
+    def forget_waits(self, now: float, longest_s: float) -> None:
+        """Make due, at a start, what waits longer than it was told to, as the wall clock was set meanwhile.
+
+        That is what was last tried at a time that has not come, and what is not due within `longest_s`. What
+        stages held is due as well: they are asked afresh.
+        """
+        c = deliveries.c
+        set_back = or_(c.tried_at > now, c.next_at > now + longest_s)
+        which = and_(c.state == PENDING, c.next_at > now, or_(set_back, c.held_by.is_not(None)))
+        with self._database.write() as connection:
+            connection.execute(update(deliveries).where(which).values(next_at=0.0))
+
     def due(self, receiver: str, limit: int, now: float) -> Sequence[DueDelivery]:
         """Deliveries whose time has come and whose episode's earlier transitions are done, oldest first."""
         d, o = deliveries.c, outbox.c
@@ -199,6 +218,15 @@ class StoreDeliveries:
                 deliveries.c.receiver.in_(receivers), or_(deliveries.c.state == TRYING, waiting)
             )
             return connection.execute(query).scalar_one()
+
+    def told(self, alert_id: str) -> bool:
+        """Whether an alert is routed, and none of its deliveries waits to be sent or tried again."""
+        d = deliveries.c
+        waiting = exists().where(d.alert_id == alert_id, d.state.in_((PENDING, TRYING)))
+        query = select(outbox.c.routed, waiting).where(outbox.c.alert_id == alert_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return bool(rows) and all(routed and not waits for routed, waits in rows)
 
     def record_step(self, delivery: Delivery, step: str, result: str) -> None:
         """Keep the result of a step that is done; a step done again replaces its earlier result."""

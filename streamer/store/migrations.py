@@ -59,11 +59,22 @@ def _to_5(connection: Connection) -> None:
 
 
 def _to_6(connection: Connection) -> None:
+    """Control inputs: detectors that are quarantined, and the lifting of that."""
+    connection.exec_driver_sql(
+        "CREATE TABLE control_inputs (n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, "
+        "kind TEXT NOT NULL, detector TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL, "
+        "author TEXT NOT NULL, created_at FLOAT NOT NULL, UNIQUE (key))"
+    )
+
+
+def _to_7(connection: Connection) -> None:
     """Dead letters that stand for a range of offsets."""
     connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN last_offset INTEGER")
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6})
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
+    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7}
+)
 """By version: the step from a store of that version to the next."""
 
 _VERSION_KEY = "schema_version"

@@ -65,7 +65,7 @@ def dead_letter_flood(
     reason
         What is wrong with them.
     minute
-        Minutes since 1970 UTC of the records' timestamps; negative where they have none.
+        Minutes since 1970 UTC of the log's time; negative before its first event.
     first_offset
         Offset of the first record that is only counted.
     config_hash

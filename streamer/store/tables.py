@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -68,7 +68,7 @@ journal = Table(
     metadata,
     Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
     Column("seq", _Long, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),  # batch, tick, gap, idle, reload, promotion, reset
+    Column("kind", Text, nullable=False),  # see `JournalEntry`
     Column("topic", Text),
     Column("partition", Integer),
     Column("first", _Long),
@@ -236,6 +236,21 @@ ignored = Table(
     Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
     Column("name", Text, primary_key=True),
     Column("count", _Long, nullable=False),
+)
+
+control_inputs = Table(
+    "control_inputs",  # each log journals those that concern its detectors
+    metadata,
+    Column("n", _Long, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False),  # what gave rise to it, so that it is written once
+    Column("kind", Text, nullable=False),  # quarantine, lift
+    Column("detector", Text, nullable=False),
+    Column("version", Text, nullable=False),  # the detector's; empty for any
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),  # login name; empty for the service itself
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("key"),
+    sqlite_autoincrement=True,
 )
 
 task_status = Table(

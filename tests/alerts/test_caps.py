@@ -30,7 +30,7 @@ from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries, outbox
 
 WINDOW_S = 1.5
-STORM = 10_000
+STORM = 2_000
 Start = Callable[..., Notifier]
 
 
@@ -99,7 +99,7 @@ def storm(database: Database) -> None:
         time.sleep(2 * WINDOW_S / 10)
 
 
-def test_a_storm_of_ten_thousand(database: Database, slack_server: FakeSlack, start: Start) -> None:
+def test_a_storm(database: Database, slack_server: FakeSlack, start: Start) -> None:
     running = start("desk ops", "20/m")
     storm(database)
     until(running.idle, 60)
@@ -118,7 +118,7 @@ def test_a_storm_of_ten_thousand(database: Database, slack_server: FakeSlack, st
         by_rule.update(each["values"])
         assert f"{each['source']['count']:,} more than ops takes at 20 messages a minute" in each["text"]
         assert all(rule in each["text"] for rule in each["values"])
-    assert by_rule == {"fat_finger": 3_340, "crossed_book": 3_330, "odd_tape": 3_330}
+    assert by_rule == {"fat_finger": 670, "crossed_book": 670, "odd_tape": 660}
 
     with database.read() as connection:
         kept = connection.execute(select(func.count()).where(outbox.c.origin == "detect")).scalar_one()

@@ -249,7 +249,7 @@ def part_of(columns: ExpressionColumns, start: int, end: int) -> ExpressionColum
 REFUSED = ("divides by zero", "logarithm of a number", "is out of range", "names no field")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(LOGICAL, tables())
 def test_a_condition_is_what_the_interpreter_says(
     expression: Logical, table: tuple[ExpressionColumns, list[Row]]

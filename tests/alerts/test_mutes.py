@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import claim_due, notifier, route_all
@@ -55,14 +54,7 @@ def config(tmp_path: Path, database: Database) -> Path:
 
 
 def tapewatch(*arguments: str | Path, expect: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "streamer", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = forked.tapewatch(*arguments, folder=ROOT)
     assert done.returncode == expect, done.stderr
     return done.stdout + done.stderr
 

@@ -181,6 +181,120 @@ def check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_h
     assert fresh(make).watched_s() == 0.0
 
 
+LIAR, HOUR_S = 1, 3_600
+BEFORE, AFTER = 1, 2
+
+
+def lie(seed=6):
+    """Honest scores, the same with a slot an hour ahead for a while, the row that ends it, its time."""
+    honest = stream(9_000, seed=seed, missing=0.0)
+    slot, clock = honest[:2]
+    end = int(np.flatnonzero(slot == LIAR)[np.flatnonzero(slot == LIAR) >= 4_000][0])
+    ahead = clock.copy()
+    ahead[3_900:end][slot[3_900:end] == LIAR] += HOUR_S * S
+    return honest, (slot, ahead, *honest[2:]), end, int(clock[end])
+
+
+def copy_of(make, calibrator):
+    copy = make()
+    copy.restore(calibrator.state())
+    return copy
+
+
+def stepped_back(make, size=9_000, restored=0):
+    """Rarities of scores with a lie that is taken back; the calibrator, and its state right after that."""
+    _, lying, end, to = lie()
+    calibrator = fresh(make)
+    before = fed(calibrator, [c[:end] for c in lying], [*range(0, end, size), end])
+    calibrator = copy_of(make, calibrator) if restored == BEFORE else calibrator
+    calibrator.rebase(LIAR, to)
+    state = {name: array.copy() for name, array in calibrator.state().items()}
+    calibrator = copy_of(make, calibrator) if restored == AFTER else calibrator
+    rest = 9_000 - end
+    after = fed(calibrator, [c[end:] for c in lying], [*range(0, rest, size), rest])
+    return [np.concatenate(both) for both in zip(before, after, strict=True)], calibrator, state
+
+
+def of_slots(state, slots):
+    return {name: array[slots] for name, array in state.items() if len(array) == 3}
+
+
+def check_a_clock_that_was_wrong_steps_back(make):
+    honest, lying, end, to = lie()
+    calibrator, other = fresh(make), fresh(make)
+    calibrator.step(*(c[:end] for c in lying))
+    before, watched = calibrator.state(), calibrator.watched_s()
+    before = {name: array.copy() for name, array in before.items()}
+    calibrator.rebase(LIAR, to)
+    after = calibrator.state()
+    assert same(of_slots(before, [0, 2]), of_slots(after, [0, 2])), "others have nothing to do with it"
+    assert all(array.max() <= to for array in of_slots(after, LIAR).values() if array.dtype == np.int64)
+    other.step(*(c[:end] for c in honest))
+    assert watched > other.watched_s() + HOUR_S - 300
+    assert calibrator.watched_s() == pytest.approx(other.watched_s(), abs=300)
+    again = calibrator.watched_s()
+    calibrator.rebase(LIAR, to)
+    assert calibrator.watched_s() == again
+    found = calibrator.step(*(c[end:] for c in lying)).seconds
+    expected = other.step(*(c[end:] for c in honest)).seconds
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    assert calibrator.watched_s() == pytest.approx(other.watched_s(), abs=300)
+    late = np.flatnonzero((found > 0) & (expected > 0))
+    off = np.log(found[late] / expected[late])
+    assert abs(np.median(off[lying[0][end:][late] == LIAR])) < 0.1
+    assert abs(np.median(off[lying[0][end:][late] != LIAR])) < 0.1
+
+
+def check_a_busy_instrument_is_as_rare_as_before_its_lie(make):
+    """An hour is thousands of its usual gaps; most of the lie's scores came after the one that jumped."""
+    n, end, lies = 12_000, 6_000, 1_000
+    score = np.random.default_rng(8).standard_normal(n)
+    clock = START + np.arange(n, dtype=np.int64) * (S // 20)
+    ahead = clock.copy()
+    ahead[end - lies : end] += HOUR_S * S
+    lying, honest = fresh(make, 1), fresh(make, 1)
+    lying.step(*(c[:end] for c in one(score, ahead)))
+    lying.rebase(0, int(clock[end]))
+    found = lying.step(*(c[end:] for c in one(score, clock))).seconds
+    expected = honest.step(*one(score, clock)).seconds[end:]
+    known = (found > 0) & (expected > 0)
+    assert known.sum() > 500
+    off = found[known] / expected[known]
+    assert 0.7 < np.quantile(off, 0.1) < np.quantile(off, 0.9) < 1.5
+
+
+def check_a_new_instrument_that_lied_takes_nothing_from_the_others(make):
+    columns = stream(3_000, slots=2, missing=0.0)
+    calibrator = fresh(make)
+    calibrator.step(*columns)
+    watched, at = calibrator.watched_s(), int(columns[1][-1])
+    for n in (1, 2, 300):
+        lies = one(np.random.default_rng(n).standard_normal(n), at + (HOUR_S + np.arange(n)) * S)
+        calibrator.step(np.full(n, 2, np.int32), *lies[1:])
+        calibrator.rebase(2, at)
+        assert calibrator.watched_s() >= watched - 1e-6
+        watched = min(calibrator.watched_s(), watched)
+
+
+def check_stepping_back_agrees_however_scores_are_cut_and_states_kept(make):
+    expected, calibrator, state = stepped_back(make)
+    for size, restored in ((7, BEFORE), (500, AFTER)):
+        found, other, after = stepped_back(make, size, restored)
+        assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
+        assert same(after, state)
+        assert same(other.state(), calibrator.state())
+
+
+def check_stepping_back_to_what_is_no_earlier_changes_nothing(make):
+    columns = stream(3_000, missing=0.0)
+    calibrator = fresh(make)
+    calibrator.step(*columns)
+    before = {name: array.copy() for name, array in calibrator.state().items()}
+    calibrator.rebase(LIAR, int(columns[1][columns[0] == LIAR][-1]))
+    assert same(calibrator.state(), before)
+
+
 def check_versions_tell_calibrators_apart(make):
     assert isinstance(make().spec, str)
     assert make().spec
@@ -207,4 +321,9 @@ CHECKS = (
     check_a_constant_is_common_and_its_first_change_bounded,
     check_scores_all_at_one_moment_do_no_harm,
     check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour,
+    check_a_clock_that_was_wrong_steps_back,
+    check_a_busy_instrument_is_as_rare_as_before_its_lie,
+    check_a_new_instrument_that_lied_takes_nothing_from_the_others,
+    check_stepping_back_agrees_however_scores_are_cut_and_states_kept,
+    check_stepping_back_to_what_is_no_earlier_changes_nothing,
 )

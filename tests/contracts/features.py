@@ -15,7 +15,7 @@ from typing import get_args
 import numpy as np
 from market_rows import batches, columns_of, part, random_columns, same, same_state
 
-from detectors.event_columns import TIMER
+from detectors.event_columns import TIMER, Columns, State
 from detectors.features import FeatureSet
 from detectors.features.baselines import STATISTICS
 from detectors.features.family import Family, Unit
@@ -23,6 +23,8 @@ from detectors.features.names import parse_feature
 from detectors.fields import FIELDS, Shape
 
 ROWS = 900
+HOUR_NS = 3_600_000_000_000
+LIAR = 1
 BYTES_AN_INSTRUMENT = 9_000
 
 
@@ -194,6 +196,79 @@ def check_memory_of_an_instrument_is_bounded(name: str) -> None:
     assert sizes[0] / 3 <= BYTES_AN_INSTRUMENT
 
 
+@cache
+def lie(seed: int, rows: int = 1500) -> tuple[Columns, Columns, int, int]:
+    """Honest rows, the same with a slot's clock an hour ahead for a while, the row that ends it, its time."""
+    honest = market(seed, rows)
+    own = np.flatnonzero((honest.slot == LIAR) & (honest.kind != TIMER))
+    end = int(own[own >= 800][0])
+    clock = honest.clock.copy()
+    clock[600:end][honest.slot[600:end] == LIAR] += HOUR_NS
+    return honest, replace(honest, clock=clock), end, int(honest.clock[end])
+
+
+def stepped_back(name: str, seed: int = 12, size: int = 10_000, restored: int = 0) -> Stepped:
+    """The values of a stream with a lie that is taken back; the states right after that and in the end."""
+    _, lying, end, to = lie(seed)
+    features = fresh(name)
+    values = [features.step(piece)[name] for piece in batches(part(lying, slice(0, end)), size)]
+    features = copy_of(features) if restored == BEFORE else features
+    features.rebase(LIAR, to)
+    after = {key: array.copy() for key, array in features.state().items()}
+    features = copy_of(features) if restored == AFTER else features
+    values += [features.step(piece)[name] for piece in batches(part(lying, slice(end, None)), size)]
+    return np.concatenate(values), after, features.state()
+
+
+Stepped = tuple[np.ndarray, State, State]
+BEFORE, AFTER = 1, 2
+
+
+def copy_of(features: FeatureSet) -> FeatureSet:
+    copy = FeatureSet(features.names)
+    copy.restore(features.state())
+    copy.grow(3)
+    return copy
+
+
+def own_entries(array: np.ndarray) -> np.ndarray:
+    return array.reshape(3, -1)[LIAR]
+
+
+def check_a_clock_that_was_wrong_steps_back(name: str) -> None:
+    honest, _, end, to = lie(12)
+    found, state, _ = stepped_back(name)
+    expected, others = fresh(name).step(honest)[name], honest.slot != LIAR
+    assert same(found[others], expected[others]), "other instruments have nothing to do with it"
+    for key, array in state.items():
+        assert array.dtype != np.int64 or own_entries(array).max() <= to, key
+    own = np.flatnonzero(~others & (np.arange(len(honest)) >= end))
+    new = fresh(name).step(part(honest, slice(end, None)))[name][own - end]
+    values = found[own]
+    assert not np.isinf(values).any()
+    assert np.isfinite(values[np.isfinite(new)]).all(), "it is known where that of a new instrument is"
+    assert parse_feature(name).shape != "positive" or not (values < 0).any()
+
+
+def check_stepping_back_agrees_however_rows_are_cut_and_states_kept(name: str) -> None:
+    values, after, last = stepped_back(name)
+    for size, restored in ((1, 0), (7, BEFORE), (500, AFTER)):
+        found = stepped_back(name, size=size, restored=restored)
+        assert same(found[0], values), size
+        assert same_state(found[1], after), size
+        assert same_state(found[2], last), size
+
+
+def check_stepping_back_to_what_is_no_earlier_changes_nothing(name: str) -> None:
+    features, columns = fresh(name), market(13)
+    features.step(columns)
+    before = {key: array.copy() for key, array in features.state().items()}
+    own = columns.clock[(columns.slot == LIAR) & (columns.kind != TIMER)]
+    for to in (int(own[-1]), int(own[-1]) + 1):
+        features.rebase(LIAR, to)
+        assert same_state(features.state(), before)
+
+
 Check = Callable[[str], None]
 
 CHECKS: tuple[Check, ...] = (
@@ -211,5 +286,8 @@ CHECKS: tuple[Check, ...] = (
     check_missing_columns_are_missing_values,
     check_an_empty_batch_is_no_trouble,
     check_memory_of_an_instrument_is_bounded,
+    check_a_clock_that_was_wrong_steps_back,
+    check_stepping_back_agrees_however_rows_are_cut_and_states_kept,
+    check_stepping_back_to_what_is_no_earlier_changes_nothing,
 )
 """For every feature, by name; `check_family` is for what is registered."""

@@ -176,6 +176,16 @@ def check_nothing_that_comes_quarantines_it(name: str, make: Factory) -> None:
     assert dict(model.quarantined()) == {}
 
 
+def check_a_clock_that_steps_back_takes_nothing_from_it(name: str, make: Factory) -> None:
+    first, rest = market().part(slice(0, 2_000)), market().part(slice(2_000, None))
+    model, other = made(name, make), made(name, make)
+    run(model, first)
+    run(other, first)
+    model.rebase(1, 1_700_000_000_000_000_000)
+    assert same_state(model.state(), other.state()), "a model has no times, only what it has learnt"
+    assert same(run(model, rest), run(other, rest))
+
+
 Check = Callable[[str, Factory], None]
 
 CHECKS: tuple[Check, ...] = (
@@ -192,4 +202,5 @@ CHECKS: tuple[Check, ...] = (
     check_more_room_changes_nothing,
     check_inputs_are_left_as_they_are,
     check_nothing_that_comes_quarantines_it,
+    check_a_clock_that_steps_back_takes_nothing_from_it,
 )

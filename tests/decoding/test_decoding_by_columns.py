@@ -104,7 +104,7 @@ seeds = st.integers(0, 2**32)
 venues = st.sampled_from(("here", "here", None))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds, venues)
 def test_events_of_the_public_schema(seed: int, venue: str | None) -> None:
     random = Random(seed)
@@ -112,7 +112,7 @@ def test_events_of_the_public_schema(seed: int, venue: str | None) -> None:
     check("tapewatch", found, random, DecodeContext("t", venue, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds, venues)
 def test_events_of_binance(seed: int, venue: str | None) -> None:
     random = Random(seed)
@@ -245,7 +245,7 @@ MAPPINGS: Mapping[str, tuple[Any, Mapping[str, Sequence[object]]]] = {
 
 
 @pytest.mark.parametrize("name", [*MAPPINGS, "s", "us", "ns"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds, venue=venues)
 def test_events_of_ones_own(name: str, seed: int, venue: str | None) -> None:
     if name in MAPPINGS:
@@ -286,7 +286,7 @@ def test_every_odd_value_in_every_field_of_a_mapping() -> None:
     check(mapping, each_odd([{"k": kind, **event} for kind in (1, "o", False, "x")], ()), Random(1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.floats(0, 1e16) | st.integers(0, 2**63) | st.decimals(0, 8 * 10**9, places=9), min_size=50)
 )
@@ -357,7 +357,7 @@ def _whole(preset: object, found: list[Record], topic: str, taken: float) -> Non
 
 @pytest.mark.parametrize("name", ["spot_btcusdt.gz", "usdm_btcusdt.gz"])
 def test_captures_of_binance_are_read_by_columns(captures: Path, name: str) -> None:
-    _whole("binance", _market(captures / name)[:4000], name, 0.99)
+    _whole("binance", _market(captures / name)[:2000], name, 0.99)
 
 
 def test_a_capture_in_the_public_schema_is_read_by_columns() -> None:
@@ -450,7 +450,7 @@ def test_real_captures_are_the_same_by_columns(data_dir: Path | None, name: str)
     if data_dir is None:
         pytest.skip("TAPEWATCH_DATA is not set; the committed captures are read in any case")
     preset, unit, taken = REAL[name]
-    found = list(FileRecords(FileInput(data_dir / name, unit)))[:30_000]
+    found = list(FileRecords(FileInput(data_dir / name, unit)))[:6_000]
     form, context = a_format(preset), DecodeContext(name, "here")
     parts = [form.decode(part, context) for part in cut(found, MIN_BLOCK - 1)]
     assert summed([form.decode(part, context) for part in cut(found, 5000)]) == summed(parts)

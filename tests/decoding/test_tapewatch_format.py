@@ -42,7 +42,7 @@ def test_columns_hold_what_was_written(documents: list[dict[str, Any]]) -> None:
     assert events(decoded.batch) == expected
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(strange_events())
 def test_a_record_is_taken_exactly_where_the_public_model_takes_it(document: dict[str, Any]) -> None:
     value = as_bytes(document)
@@ -58,7 +58,7 @@ def test_a_record_is_taken_exactly_where_the_public_model_takes_it(document: dic
         assert events(decoded.batch) == [_expected(model, (0, 0))]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(strange_events(), max_size=5))
 def test_a_list_is_as_good_as_records_of_their_own(documents: list[dict[str, Any]]) -> None:
     alone = decode("tapewatch", *documents)

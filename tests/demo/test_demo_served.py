@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import forked
 import pytest
 from fakes.exposition import fetch, lint, value
 
@@ -65,8 +66,7 @@ def test_metrics_and_health_are_up_while_it_runs_and_gone_after(tmp_path: Path) 
 def test_a_port_that_is_asked_for_and_taken_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "streamer", "demo", "--port", port]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = forked.tapewatch("demo", "--port", port)
     assert done.returncode == 1
     assert f"127.0.0.1:{port} is in use" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,7 +1,7 @@
-"""Run as a process of its own: `whole`, `first` or `second` half of the same rows, every model.
+"""Run as a process of its own: the `whole` of some rows or their `second` half, every model.
 
-Usage: continue_scoring.py whole|first|second FOLDER. `first` leaves its state there, `second`
-goes on from it; scores of the second half are left in FOLDER by `whole` and `second`.
+Usage: continue_scoring.py whole|second FOLDER. `whole` leaves its state there half way, `second`
+goes on from it; scores of the second half are left in FOLDER by both.
 """
 
 import pickle
@@ -47,10 +47,7 @@ def main(what, folder):
         features.restore(saved.pop("features"))
         for name, model in models.items():
             model.restore(saved[name])
-    rows = {"whole": [slice(0, HALF), slice(HALF, N)], "first": [slice(0, HALF)], "second": [slice(HALF, N)]}[
-        what
-    ]
-    for piece in rows:
+    for piece in [slice(0, HALF), slice(HALF, N)] if what == "whole" else [slice(HALF, N)]:
         batch = part(columns, piece)
         features.grow(2)
         values = features.step(batch)
@@ -58,10 +55,9 @@ def main(what, folder):
         for name, model in models.items():
             model.grow(2)
             scores[name] = model.step(batch, values)
-    if what == "first":
-        state = {name: model.state() for name, model in models.items()}
-        (folder / "state").write_bytes(pickle.dumps({"features": features.state(), **state}))
-        return
+        if piece.stop == HALF:
+            state = {name: model.state() for name, model in models.items()}
+            (folder / "state").write_bytes(pickle.dumps({"features": features.state(), **state}))
     assert (columns.kind[HALF:] == TRADE).sum() == len(scores["trees"].rows)
     out = {f"value {name}": array for name, array in values.items()}
     out |= {f"score {name}": said.score for name, said in scores.items()}

@@ -134,6 +134,59 @@ class WatchesTwice(Right):
         return 2 * super().watched_s()
 
 
+class NoWayBack(Right):
+    rebase = None
+
+
+class KeepsItsTimes(Right):
+    def rebase(self, slot, to):
+        pass
+
+
+class RebasesEverybody(Right):
+    def rebase(self, slot, to):
+        for each in range(3):
+            super().rebase(each, to - 60 * 10**9)
+
+
+class CountsTheLie(Right):
+    def rebase(self, slot, to):
+        watched = self._pool["body"].copy()
+        super().rebase(slot, to)
+        self._pool["body"][:] = watched
+
+
+class KeepsTheLongGap(Right):
+    def rebase(self, slot, to):
+        rates = self._own["rates"][slot].copy()
+        super().rebase(slot, to)
+        self._own["rates"][slot] = rates
+
+
+class TakesBackTooMuch(Right):
+    def rebase(self, slot, to):
+        super().rebase(slot, to)
+        self._pool["body"][0] = np.maximum(self._pool["body"][0] - 3_600, 0)
+
+
+class RebasesOutsideItsState(Right):
+    late = 0
+
+    def rebase(self, slot, to):
+        super().rebase(slot, to)
+        self.late = 1
+
+    def step(self, *columns):
+        found = super().step(*columns)
+        return replace(found, seconds=found.seconds + self.late)
+
+
+class ForgetsTheSlot(Right):
+    def rebase(self, slot, to):
+        for name in ("body", "rates", "last"):
+            self._own[name][slot] = 0
+
+
 @pytest.mark.parametrize(
     ("make", "check", "because"),
     [
@@ -151,6 +204,18 @@ class WatchesTwice(Right):
         (TakesMissingForZero, contract.check_what_is_missing_leaves_no_trace, None),
         (KnowsMoreThanThereAre, contract.check_unknown_instruments_change_nothing_for_those_there, None),
         (WritesIntoItsInputs, contract.check_inputs_are_left_as_they_are, None),
+        (NoWayBack, contract.check_a_clock_that_was_wrong_steps_back, TypeError),
+        (KeepsItsTimes, contract.check_a_clock_that_was_wrong_steps_back, None),
+        (RebasesEverybody, contract.check_a_clock_that_was_wrong_steps_back, None),
+        (CountsTheLie, contract.check_a_clock_that_was_wrong_steps_back, None),
+        (KeepsTheLongGap, contract.check_a_busy_instrument_is_as_rare_as_before_its_lie, None),
+        (TakesBackTooMuch, contract.check_a_new_instrument_that_lied_takes_nothing_from_the_others, None),
+        (
+            RebasesOutsideItsState,
+            contract.check_stepping_back_agrees_however_scores_are_cut_and_states_kept,
+            None,
+        ),
+        (ForgetsTheSlot, contract.check_stepping_back_to_what_is_no_earlier_changes_nothing, None),
         (
             WatchesTwice,
             contract.check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour,

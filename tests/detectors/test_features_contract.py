@@ -59,11 +59,67 @@ class LastSize:
         if rows.kind[row] == TRADE and math.isfinite(rows.column("size")[row]):
             self.last[slot] = rows.column("size")[row]
 
+    def rebase(self, slot, to):
+        pass
+
     def state(self, copies):
         return {"last": self.last.copy()}
 
     def restore(self, state):
         self.last = state["last"].copy()
+
+
+class WhenLast(LastSize):
+    """The time since the last trade: a feature with times that keeps to the contract."""
+
+    def __init__(self):
+        self.last = np.empty(0, np.int64)
+
+    def grow(self, n_slots):
+        self.last = np.append(self.last, np.zeros(n_slots - len(self.last), np.int64))
+
+    def step(self, rows):
+        out = np.empty(len(rows))
+        for row in range(len(rows)):
+            slot = int(rows.slot[row])
+            out[row] = rows.clock[row] - self.last[slot] if self.last[slot] else np.nan
+            if rows.kind[row] == TRADE:
+                self.last[slot] = rows.clock[row]
+        return out
+
+    def rebase(self, slot, to):
+        if self.last[slot] > to:
+            self.last[slot] = 0
+
+
+class KeepsItsTimes(WhenLast):
+    def rebase(self, slot, to):
+        pass
+
+
+class NoWayBack(WhenLast):
+    rebase = None
+
+
+class RebasesEverybody(WhenLast):
+    def rebase(self, slot, to):
+        self.last[:] = 0
+
+
+class RebasesWhatIsFine(WhenLast):
+    def rebase(self, slot, to):
+        self.last[slot] = 0
+
+
+class RebasesOutsideItsState(WhenLast):
+    late = 0
+
+    def rebase(self, slot, to):
+        super().rebase(slot, to)
+        self.late = 1
+
+    def step(self, rows):
+        return super().step(rows) + self.late
 
 
 class OutOfOrder(LastSize):
@@ -195,6 +251,15 @@ WRONG_NODES = [
     (CountsTimers, contract.check_timers_only_look, None),
     (TakesInfinity, contract.check_values_that_are_not_finite_never_enter, None),
     (KeepsEverything, contract.check_memory_of_an_instrument_is_bounded, None),
+    (NoWayBack, contract.check_a_clock_that_was_wrong_steps_back, TypeError),
+    (KeepsItsTimes, contract.check_a_clock_that_was_wrong_steps_back, None),
+    (RebasesEverybody, contract.check_a_clock_that_was_wrong_steps_back, None),
+    (
+        RebasesOutsideItsState,
+        contract.check_stepping_back_agrees_however_rows_are_cut_and_states_kept,
+        None,
+    ),
+    (RebasesWhatIsFine, contract.check_stepping_back_to_what_is_no_earlier_changes_nothing, None),
 ]
 
 
@@ -209,10 +274,11 @@ def register(monkeypatch):
     names.parse_feature.cache_clear()
 
 
+@pytest.mark.parametrize("node", [LastSize, WhenLast])
 @pytest.mark.parametrize("check", CHECKS, ids=called)
-def test_a_feature_that_is_right_passes(check, register):
+def test_a_feature_that_is_right_passes(check, node, register):
     contract.check_family("newest_size", RIGHT)
-    register(RIGHT)
+    register(replace(RIGHT, build=lambda _window, _banks: node()))
     check("newest_size")
 
 
@@ -284,6 +350,37 @@ def test_a_smaller_state_leaves_room_for_the_slots_there_are():
         assert same(expected[name], found[name]), name
     large.restore(small.state())
     assert {len(array) for array in large.state().values()} <= {5, 10}
+
+
+def test_a_lie_that_was_taken_back_is_forgotten_once_its_window_has_passed():
+    honest, lying, end, to = contract.lie(12)
+    features = fresh()
+    out = stepped(features, [part(lying, slice(0, end))])
+    features.rebase(contract.LIAR, to)
+    after = features.step(part(lying, slice(end, None)))
+    expected = fresh().step(honest)
+    past = np.flatnonzero((honest.slot == contract.LIAR) & (honest.clock > to + 130 * 10**9))
+    assert len(past) > 20
+    for name in ALL_FEATURES:
+        if parse_feature(name).family is not None:
+            assert same(np.concatenate([out[name], after[name]])[past], expected[name][past]), name
+
+
+def test_a_window_that_a_lie_moved_on_is_unknown_for_its_length():
+    clock = START + np.array([*range(30), 3_630, *range(31, 60)]) * 10**9
+    prices = {"price": np.full(60, 100.0), "size": np.ones(60)}
+    columns = columns_of(np.zeros(60), np.full(60, TRADE), clock, prices)
+    features = fresh(["volume_10s", "return_bps_10s", "interarrival_s", "size_mean_1h"], 1)
+    before = features.step(part(columns, slice(0, 31)))
+    assert before["interarrival_s"][-1] == 3_601.0
+    features.rebase(0, int(clock[31]))
+    after = features.step(part(columns, slice(31, None)))
+    assert np.flatnonzero(~np.isnan(after["volume_10s"]))[0] == 10
+    assert np.flatnonzero(~np.isnan(after["return_bps_10s"]))[0] == 11
+    assert set(after["volume_10s"][10:]) <= {10.0, 11.0}
+    assert np.isnan(after["interarrival_s"][0])
+    assert set(after["interarrival_s"][1:]) == {1.0}
+    assert set(after["size_mean_1h"]) == {1.0}, "what was learnt stays"
 
 
 def test_one_feature_does_not_change_another():

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +69,71 @@ def top(x):
 def aside(x):
     return x + 1
 """,
-    "run.py": """
-import json
-from made import kernels
-found = {}
-for name in ("top", "aside"):
-    each = getattr(kernels, name)
-    found[name] = [each(0), sum(each.stats.cache_misses.values())]
-print(json.dumps(found))
-""",
 }
+# Runs packages at the same time, each in a process of its own; the compiler is ready before.
+RUNS = """
+import json, os, sys
+from numba.core import config
+from numba.core.registry import cpu_target
+import detectors.kernels
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()
+for line in sys.stdin:
+    answers = []
+    for folder, environ in json.loads(line):
+        answer, say = os.pipe()
+        if os.fork() == 0:
+            os.environ.update(environ)
+            config.reload_config()
+            sys.path.insert(0, folder)
+            from made import kernels
+            found = {}
+            for name in ("top", "aside"):
+                each = getattr(kernels, name)
+                found[name] = [each(0), sum(each.stats.cache_misses.values())]
+            os.write(say, json.dumps(found).encode())
+            os._exit(0)
+        os.close(say)
+        answers.append(os.fdopen(answer))
+    found = [json.loads(each.read() or "null") for each in answers]
+    for _ in answers:
+        os.wait()
+    print(json.dumps(found), flush=True)
+"""
 UNCHANGED = 10 + 80 + 20 + 30 + 40 + 51 + 60 + 70 + 90
+
+
+class Processes:
+    """Processes that run kernels: each begins as one that has the compiler ready, and compiled nothing."""
+
+    def __init__(self, **environ: str) -> None:
+        # a file changed twice in a second would not be read again
+        own = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environ}
+        self._first = subprocess.Popen(
+            [sys.executable, "-c", RUNS],
+            env={**os.environ, **own},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, folders: Sequence[Path], environ: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What each kernel gives, and how many times it had to be compiled; for all folders at once."""
+        assert self._first.stdin is not None
+        assert self._first.stdout is not None
+        print(json.dumps([[str(folder), environ] for folder in folders]), file=self._first.stdin, flush=True)
+        found: list[dict[str, Any]] = json.loads(self._first.stdout.readline())
+        return found
+
+    def end(self) -> None:
+        self._first.communicate()
 
 
 class Package:
     """A package on disk that may be changed, whose kernels run in processes of their own."""
 
-    def __init__(self, folder: Path, kernels: Path) -> None:
-        self.folder, self.kernels = folder, kernels
+    def __init__(self, folder: Path, kernels: Path, processes: Processes) -> None:
+        self.folder, self.kernels, self._processes = folder, kernels, processes
         for name, text in FILES.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
@@ -97,35 +144,33 @@ class Package:
         (self.folder / name).write_text(text.replace(old, new))
 
     def run(self, **environ: str) -> dict[str, Any]:
-        """What each kernel gives, and how many times it had to be compiled."""
-        own = {"PYTHONPATH": f"{self.folder}:{ROOT}", "NUMBA_CACHE_DIR": str(self.kernels), **environ}
-        own["PYTHONDONTWRITEBYTECODE"] = "1"  # a file changed twice in a second would not be read again
-        done = subprocess.run(
-            [sys.executable, str(self.folder / "run.py")],
-            env={**os.environ, **own},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        (found,) = self.run_at_once(1, **environ)
         return found
+
+    def run_at_once(self, times: int, **environ: str) -> list[dict[str, Any]]:
+        return self._processes.run([self.folder] * times, {"NUMBA_CACHE_DIR": str(self.kernels), **environ})
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def processes() -> Iterator[Processes]:
+    found = Processes()
+    yield found
+    found.end()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory, processes: Processes) -> Path:
     """The folder in which the unchanged package's kernels are kept."""
     folder = tmp_path_factory.mktemp("kept")
-    package = Package(folder / "code", folder / "kernels")
+    package = Package(folder / "code", folder / "kernels", processes)
     assert package.run() == {"top": [UNCHANGED, 1], "aside": [1, 1]}
     return package.kernels
 
 
 @pytest.fixture
-def package(compiled: Path, tmp_path: Path) -> Package:
+def package(compiled: Path, tmp_path: Path, processes: Processes) -> Package:
     """The package elsewhere, as another checkout has it, with a copy of what is kept."""
-    return Package(tmp_path / "elsewhere", Path(shutil.copytree(compiled, tmp_path / "kernels")))
+    return Package(tmp_path / "elsewhere", Path(shutil.copytree(compiled, tmp_path / "kernels")), processes)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +211,10 @@ def test_kernels_are_kept_for_other_places_comments_and_times(package: Package) 
 
 
 def test_nothing_is_shared_between_processors(package: Package) -> None:
-    assert package.run(NUMBA_CPU_NAME="generic")["aside"] == [1, 1]
+    elsewhere = Processes(NUMBA_CPU_NAME="generic")
+    (found,) = elsewhere.run([package.folder], {"NUMBA_CACHE_DIR": str(package.kernels)})
+    elsewhere.end()
+    assert found["aside"] == [1, 1]
 
 
 def test_kernels_are_kept_in_the_users_cache(package: Package, tmp_path: Path) -> None:
@@ -215,18 +263,11 @@ def test_what_has_not_been_used_for_long_is_removed_when_something_is_added(pack
     assert used.exists()
 
 
-def test_processes_that_compile_at_the_same_time_do_not_disturb_one_another(tmp_path: Path) -> None:
-    package = Package(tmp_path / "code", tmp_path / "kernels")
-    environ = {
-        **os.environ,
-        "PYTHONPATH": f"{package.folder}:{ROOT}",
-        "NUMBA_CACHE_DIR": str(package.kernels),
-    }
-    command = [sys.executable, str(package.folder / "run.py")]
-    running = [subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    for each in running:
-        out, _ = each.communicate(timeout=200)
-        assert json.loads(out)["top"][0] == UNCHANGED
+def test_processes_that_compile_at_the_same_time_do_not_disturb_one_another(
+    tmp_path: Path, processes: Processes
+) -> None:
+    package = Package(tmp_path / "code", tmp_path / "kernels", processes)
+    assert all(found["top"][0] == UNCHANGED for found in package.run_at_once(3))
     assert package.run() == {"top": [UNCHANGED, 0], "aside": [1, 0]}
     assert not list(package.kernels.rglob("*.new"))
 

@@ -53,6 +53,9 @@ class Spread:
     def learns(self, learn):
         return learn
 
+    def rebase(self, slot, to):
+        pass
+
     def quarantined(self):
         return {}
 
@@ -137,6 +140,15 @@ class ForgetsWhenItGrows(Spread):
         self.seen = np.zeros((n_slots, *self.seen.shape[1:]))
 
 
+class NoWayBack(Spread):
+    rebase = None
+
+
+class BeginsAnew(Spread):
+    def rebase(self, slot, to):
+        self.seen[slot] = 0.0
+
+
 class GivesInfinity(Spread):
     def judge(self, seen, x):
         found = super().judge(seen, x)
@@ -179,6 +191,8 @@ def test_a_model_that_is_right_passes(check):
         (of(ForgetsWhenItGrows), contract.check_more_room_changes_nothing, None),
         (of(WritesIntoItsInputs), contract.check_inputs_are_left_as_they_are, None),
         (of(GivesInfinity), contract.check_nothing_that_comes_quarantines_it, None),
+        (of(NoWayBack), contract.check_a_clock_that_steps_back_takes_nothing_from_it, TypeError),
+        (of(BeginsAnew), contract.check_a_clock_that_steps_back_takes_nothing_from_it, None),
     ],
 )
 def test_a_model_that_is_wrong_is_caught(make, check, because):

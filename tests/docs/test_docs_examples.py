@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from doc_pages import NAMES, PAGES, ROOT, blocks, coded, section, table
 from standardwebhooks import Webhook
@@ -125,9 +124,8 @@ def test_webhooks_are_verified_as_shown(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_alerts_are_as_a_replay_raises_them() -> None:
     command = ["replay", "-c", "examples/binance.yaml", "tests/data/spot_btcusdt.gz", "--alerts", "-"]
-    done = subprocess.run(
-        [sys.executable, "-m", "streamer", *command], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = forked.tapewatch(*command, folder=ROOT)
+    assert done.returncode == 0, done.stderr
     assert json.loads(blocks("delivery", "json")[0]) in map(json.loads, done.stdout.splitlines())
     told = done.stderr.splitlines()
     shown = [*blocks("commands", "")[0].splitlines(), *blocks("delivery", "")[0].splitlines()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ class Captures:
     def files(self) -> tuple[Path, ...]:
         return (*self.spot, *self.perp)
 
-    @property
+    @cached_property
     def records(self) -> int:
         total = 0
         for path in self.files:
@@ -61,6 +62,15 @@ def all_captures() -> list[object]:
     if real is not None:
         found.append(real)
     return [pytest.param(captures, id=captures.name) for captures in found]
+
+
+def captures_in_length() -> list[object]:
+    """Parameters: the committed captures, and the real ones in the long form."""
+    real = _real()
+    found = [pytest.param(_committed(), id="committed")]
+    if real is not None:
+        found.append(pytest.param(real, id="real", marks=pytest.mark.long))
+    return found
 
 
 def best_captures() -> Captures:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import forked
 from daemon import SECRETS, Daemon, alerts_of, configure, tapewatch
 from kafka import KafkaConsumer, TopicPartition
 from stores import ask, consumed
@@ -52,15 +51,7 @@ def read(bootstrap: str, topic: str, partition: int) -> list[Any]:
 
 
 def interactive(config: Path, answer: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streamer", "dead-letters", "--replay", "-c", str(config)],
-        env={**os.environ, **SECRETS},
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked.tapewatch("dead-letters", "--replay", "-c", config, given=answer, environ=SECRETS)
 
 
 def test_they_go_back_whole_marked_and_once(broker: str, topic_factory: Any, tmp_path: Path) -> None:

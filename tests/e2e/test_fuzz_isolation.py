@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from captured import FILES, best_captures
 from daemon import Daemon, configure, tapewatch
 from stores import ask, consumed
@@ -20,25 +21,23 @@ from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 sys.path.insert(0, str(Path(__file__).parents[1] / "decoding"))
 from fuzz import AT_MS, IGNORED, fuzz_messages
 
-JUNK = 100_000
-GOOD = 20_000
 _NS_PER_MS = 1_000_000
 _BROKER_TAKES = 900_000  # bytes; larger ones never get into a log, and are left to the decoder's own tests
 _KEY = b"key"  # Kafka takes no null value without one
 _COMPARED = ("venue", "symbol", "ts_event_ns", "detector", "score", "status")
 
 
-def mixed(path: Path) -> tuple[list[Outgoing], dict[int, str | None]]:
+def mixed(path: Path, n_good: int, n_junk: int) -> tuple[list[Outgoing], dict[int, str | None]]:
     """Good records of a capture with junk between them, and what is expected of the junk, by offset."""
     random = Random(11)
-    good = [record for _, record in zip(range(GOOD), FileRecords(FileInput(path, "ns")), strict=False)]
-    junk = (message for message in fuzz_messages(seed=3, n=JUNK + 1_000) if _fits(message.value))
-    places = sorted(random.randrange(len(good) + 1) for _ in range(JUNK))
+    good = [record for _, record in zip(range(n_good), FileRecords(FileInput(path, "ns")), strict=False)]
+    junk = (message for message in fuzz_messages(seed=3, n=n_junk + 1_000) if _fits(message.value))
+    places = sorted(random.randrange(len(good) + 1) for _ in range(n_junk))
     records: list[Outgoing] = []
     expected: dict[int, str | None] = {}
     at = 0
     for number in range(len(good) + 1):
-        while at < JUNK and places[at] == number:
+        while at < n_junk and places[at] == number:
             message = next(junk)
             expected[len(records)] = message.expected
             records.append(Outgoing(AT_MS * _NS_PER_MS, _KEY, message.value))
@@ -58,8 +57,11 @@ def scores(config: Path, file: Path, out: Path, *options: str) -> list[tuple[str
         return [tuple(row[name] for name in _COMPARED) for row in csv.DictReader(rows)]
 
 
+@pytest.mark.parametrize(
+    ("good", "junk"), [(5_000, 20_000), pytest.param(20_000, 100_000, marks=pytest.mark.long)]
+)
 def test_good_messages_score_as_without_the_junk(
-    broker: str, topic_factory: Any, slack: Any, tmp_path: Path
+    good: int, junk: int, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:
     captures = best_captures()
     topic = topic_factory("spot", 1)
@@ -74,7 +76,7 @@ def test_good_messages_score_as_without_the_junk(
         checkpoint={"every": "1s"},
     )
     store = tmp_path / "tapewatch.db"
-    records, expected = mixed(captures.spot[0])
+    records, expected = mixed(captures.spot[0], good, junk)
     publish(records, PublishTarget(KafkaSettings(bootstrap=broker), topic))
     with Daemon(config) as daemon:
         daemon.wait_until(lambda: consumed(store) == len(records), "everything consumed")
@@ -86,9 +88,9 @@ def test_good_messages_score_as_without_the_junk(
     recording = tmp_path / "recorded.jsonl.zst"
     tapewatch("record", "-c", config, "-o", recording)
     among_junk = scores(config, recording, tmp_path / "junk.csv")
-    alone = scores(config, captures.spot[0], tmp_path / "alone.csv", "--limit", str(GOOD))
+    alone = scores(config, captures.spot[0], tmp_path / "alone.csv", "--limit", str(good))
     known = {row[:2] for row in alone}
-    assert len(alone) > 1_000
+    assert len(alone) > good / 20
     assert {row[:2] for row in among_junk} > known, "the junk holds well-formed events of strangers"
     assert [row for row in among_junk if row[:2] in known] == alone
 

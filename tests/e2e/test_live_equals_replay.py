@@ -7,17 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from captured import FILES, best_captures
+import pytest
+from captured import FILES, Captures, captures_in_length
 from daemon import Daemon, configure, tapewatch
 from stores import bodies, consumed, sorted_lines, undelivered
 
 IN_SOURCE_AND_ID = ("id", "source")
 
 
+@pytest.mark.parametrize("captures", captures_in_length())
 def test_live_run_replay_and_recording_agree(
-    broker: str, topic_factory: Any, slack: Any, tmp_path: Path
+    captures: Captures, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:
-    captures = best_captures()
     spot, perp = topic_factory("spot", 4), topic_factory("perp", 2)
     config = configure(
         "sensitive.yaml",
@@ -58,17 +59,17 @@ def test_live_run_replay_and_recording_agree(
         assert filecmp.cmp(alerts, others[0], shallow=False), name
         assert filecmp.cmp(scores, others[1], shallow=False), name
 
-    begun = replayed("begun", 500, "--limit", "10000")
+    begun = replayed("begun", 500, "--limit", "3000")
     for name, batch_size in (("single", 1), ("seven", 7)):
-        others = replayed(name, batch_size, "--limit", "10000")
+        others = replayed(name, batch_size, "--limit", "3000")
         assert filecmp.cmp(begun[0], others[0], shallow=False), name
         assert filecmp.cmp(begun[1], others[1], shallow=False), name
 
 
+@pytest.mark.parametrize("captures", captures_in_length())
 def test_a_file_replayed_equals_a_live_run_of_one_partition(
-    broker: str, topic_factory: Any, slack: Any, tmp_path: Path
+    captures: Captures, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:
-    captures = best_captures()
     spot = topic_factory("spot", 1)
     config = configure(
         "sensitive.yaml",

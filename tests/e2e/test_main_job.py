@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captured import FILES, Captures, all_captures
+from captured import FILES, Captures, all_captures, captures_in_length
 from daemon import WEBHOOK_SECRET, Daemon, alerts_of, configure, tapewatch
 from standardwebhooks import Webhook
 from stores import ask, consumed, undelivered
@@ -18,8 +18,8 @@ def published(config: Path, captures: Captures, spot: str, perp: str) -> None:
     tapewatch("publish", "-c", config, "--topic", perp, *captures.perp)
 
 
-@pytest.mark.parametrize("captures", all_captures())
-@pytest.mark.parametrize("example", ["binance.yaml", "sensitive.yaml"])
+@pytest.mark.parametrize("captures", captures_in_length())
+@pytest.mark.parametrize("example", ["sensitive.yaml", pytest.param("binance.yaml", marks=pytest.mark.long)])
 def test_captures_through_broker_and_daemon(
     captures: Captures, example: str, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:
@@ -51,6 +51,14 @@ def test_captures_through_broker_and_daemon(
         assert len(fired) >= captures.sensitive_at_least
         assert {alert["venue"] for alert in fired} == {"binance", "binance-perp"}
         assert_delivered(alerts, slack)
+
+
+@pytest.mark.parametrize("captures", all_captures())
+def test_the_shipped_example_is_quiet_on_captures(captures: Captures, tmp_path: Path) -> None:
+    config, alerts = configure("binance.yaml", tmp_path, files=FILES), tmp_path / "alerts.jsonl"
+    tapewatch("replay", "-q", "-c", config, *captures.files, "--alerts", alerts)
+    told = [json.loads(line) for line in alerts.read_bytes().splitlines()]
+    assert sum(alert["transition"] == "fired" for alert in told) <= captures.quiet_at_most
 
 
 def assert_delivered(alerts: list[dict[str, Any]], slack: Any) -> None:

@@ -13,6 +13,7 @@ from fakes.slack import Answer, hang, rate_limited, refuse, server_error
 from heard import assert_complete_and_in_order
 from stores import ask, bodies, consumed, undelivered
 
+RECORDS = 4_000
 POSTS = ("chat.postMessage", "chat.update")
 TROUBLES = {
     "429 with Retry-After": rate_limited(2),
@@ -35,7 +36,7 @@ def running(broker: str, topic_factory: Any, slack: Any, tmp_path: Path) -> Any:
         checkpoint={"every": "1s"},
     )
     config.write_text(config.read_text().replace("api_url:", "timeout: 1s, api_url:"))
-    tapewatch("publish", "-c", config, "-t", topic, "--limit", "8000", best_captures().spot[0])
+    tapewatch("publish", "-c", config, "-t", topic, "--limit", str(RECORDS), best_captures().spot[0])
     return config, Daemon(config)
 
 
@@ -47,7 +48,18 @@ def keys(store: Path) -> set[str]:
     return {f"{alert['id']}-{alert['number']}" for alert in map(json.loads, bodies(store))}
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+# how each of them ends for the receiver itself is in tests/alerts/test_delivery.py
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "500",
+        "hangs",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("429 with Retry-After", "ok: false for now")
+        ),
+    ],
+)
 def test_the_others_go_on_and_it_gets_everything_later(trouble: str, running: Any, slack: Any) -> None:
     config, daemon = running
     store = config.with_suffix(".db")
@@ -55,7 +67,7 @@ def test_the_others_go_on_and_it_gets_everything_later(trouble: str, running: An
     for method in POSTS:
         slack.always(method, answer)
     with daemon:
-        daemon.wait_until(lambda: consumed(store) == 8000, "everything consumed")
+        daemon.wait_until(lambda: consumed(store) == RECORDS, "everything consumed")
         daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver", 30)
         assert len(keys(store)) > 20
         assert not slack.workspace.messages(), "nothing has reached the receiver in trouble"
@@ -71,7 +83,7 @@ def test_a_permanent_error_is_parked_shown_and_told_to_another_receiver(running:
     store = config.with_suffix(".db")
     slack.always("chat.postMessage", refuse("channel_not_found"))
     with daemon:
-        daemon.wait_until(lambda: consumed(store) == 8000, "everything consumed")
+        daemon.wait_until(lambda: consumed(store) == RECORDS, "everything consumed")
         daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver", 30)
         daemon.wait_until(lambda: told_of_parking(slack), "the other receiver told of it", 30)
         assert daemon.stop() == 0

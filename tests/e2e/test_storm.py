@@ -70,6 +70,7 @@ def most_in_a_minute(received: list[Received]) -> int:
     return max(sum(first <= at < first + MINUTE_S - 0.5 for at in times) for first in times)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_ten_thousand_alerts_in_a_minute(running: Any, broker: str, slack: Any) -> None:
     config, daemon, topic = running

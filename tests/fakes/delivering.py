@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from alerts.clock import Clock
 from alerts.receivers.receiver import Delivery, Receiver
 from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.stages.cap import MINUTE_S
@@ -69,13 +70,14 @@ def notifier(
     routes: dict[str, Any],
     pace: RetryPace = QUICK,
     cap_window_s: float = MINUTE_S,
+    clock: Clock | None = None,
 ) -> Notifier:
     """A notifier over these settings; secrets come from the environment, `KEY` and `TOKEN` are set.
 
     Receivers have a cap only where their settings name one.
     """
     environ = {"KEY": KEY, "TOKEN": "xoxb-test", **os.environ}
-    clock = SystemClock()
+    clock = clock or SystemClock()
     checked = {name: ReceiverSettings.model_validate(settings) for name, settings in receivers.items()}
     built = {
         name: build_receiver(name, settings, lambda secret: secret.resolve(environ), clock)

@@ -35,9 +35,12 @@ def fetch(address: tuple[str, int], path: str) -> tuple[int, str]:
 
 def value(text: str, name: str, **labels: str) -> float | None:
     """One sample's value, or the sum over those that have these labels; None where there is none."""
+    of_this_name = "".join(
+        line for line in text.splitlines(keepends=True) if line.startswith((f"{name} ", f"{name}{{"))
+    )
     found = [
         sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(of_this_name)
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
     ]

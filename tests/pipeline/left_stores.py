@@ -3,12 +3,12 @@
 ``tests/data/left_by_VERSION`` holds, made by that version's own code:
 
 * ``config.yaml``: what it ran with; ``records.jsonl.xz``: all records of its two logs;
-* ``killed.tar.xz``: database, write-ahead log and checkpoint files at the moment of a SIGKILL, with open
-  episodes, a journal behind the newest checkpoint, a mute, and a backlog of deliveries: pending, one
-  parked, some in doubt, an alert not routed yet; ``drained.tar.xz``: the same, but detection had stopped
-  cleanly before, so that no journal is pending;
-* ``killed.json.xz`` and ``drained.json.xz``: every alert, decision, near miss, dead letter, delivery and
-  score after that version had recovered from there and read to the end of the same records.
+* ``drained.tar.xz``: database, write-ahead log and checkpoint files after detection had stopped cleanly, with
+  open episodes, a mute, and a backlog of deliveries: pending, one parked, some in doubt, an alert not routed
+  yet;
+* ``drained.json.xz``: every alert, decision, near miss, dead letter, delivery and score after that version
+  had recovered from there and read to the end of the same records;
+* ``killed.tar.xz``: a store at the moment of a SIGKILL, early on: a journal behind the newest checkpoint.
 
 For another version, write ``config.yaml`` into a new folder, and run with the Python of that version's
 environment, where CHECKOUT is its source tree:
@@ -16,7 +16,7 @@ environment, where CHECKOUT is its source tree:
     python tests/pipeline/left_stores.py CHECKOUT FOLDER
 
 Tapewatch itself and the neighbours imported below then come from the checkout. A change of `FOLD_VERSION`
-needs one made by the version before it: what was killed is then refused, what was drained is taken up.
+needs one made by the version before it: what was killed is refused, what was drained is taken up.
 
 Records are seeded, and the engine's time moves only with its polls, so running it again gives the same
 alerts. The notifier's threads run on real time: rows of deliveries differ in times and attempts.
@@ -58,7 +58,7 @@ MUTED = "big"
 
 _SECONDS, _WIDER_FROM = 1_600, 1_150
 _A_POLL_S, _RECORDS_A_POLL = 0.4, 14
-_NOTIFIED_FROM, _MUTED_FROM, _LEFT_FROM = 30, 75, 97  # polls
+_KILLED_FROM, _NOTIFIED_FROM, _MUTED_FROM, _LEFT_FROM = 25, 30, 75, 97  # polls
 _FOR_EVER = 4_102_444_800.0  # 2100-01-01: `mute` itself takes 30 days at most
 _READY_WITHIN_S = 60.0
 
@@ -183,14 +183,14 @@ def live_and_die(end: End, folder: Path, fixture: Path, url: str) -> None:
             until(lambda: world.ask("SELECT count(*) FROM outbox WHERE routed = 0") == [(0,)], "all routed")
             mute = ["mute", MUTED, "--for", "30d", "-c", str(fixture / "config.yaml")]
             tapewatch(*mute, "--store", str(world.store))
-            world.ask("UPDATE mutes SET until_at = ?", _FOR_EVER)
+            world.ask("UPDATE silences SET ends_at = ?", _FOR_EVER)
 
     def die() -> None:
         (folder.parent / "polls").write_text(str(source.polls))
         os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(step: Any) -> None:
-        if end == "killed" and source.polls >= _LEFT_FROM and step.outcome.transitions:
+        if end == "killed" and source.polls >= _KILLED_FROM and step.outcome.transitions:
             die()
         if step.outcome.visible:
             running.wake()
@@ -291,8 +291,8 @@ def unpacked(end: End, fixture: Path, folder: Path) -> Path:
     return folder
 
 
-def expected(end: End, fixture: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(lzma.decompress((fixture / f"{end}.json.xz").read_bytes()))
+def expected(fixture: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(lzma.decompress((fixture / "drained.json.xz").read_bytes()))
     return document
 
 
@@ -334,17 +334,19 @@ def tapewatch(*arguments: str) -> None:
 
 
 def make(end: End, fixture: Path) -> None:
-    """Let this checkout's code leave a store behind, and go on from a copy of it."""
+    """Let this checkout's code leave a store behind, and go on from a copy of what it had drained."""
     with tempfile.TemporaryDirectory() as room, FakeSlack() as server:
         folder = Path(room) / "store"
         server.fault = Trouble()
         done = python(__file__, str(CHECKOUT), str(fixture), end, str(folder), server.url)
         assert done.returncode == -signal.SIGKILL, done
         pack(folder, fixture / f"{end}.tar.xz")
+        if end == "killed":
+            return
         polls = int((Path(room) / "polls").read_text())
         on = gone_on(unpacked(end, fixture, Path(room) / "copy"), fixture, polls)
         document = json.dumps({"polls": polls, **on.document()})
-    (fixture / f"{end}.json.xz").write_bytes(lzma.compress(document.encode(), preset=9))
+    (fixture / "drained.json.xz").write_bytes(lzma.compress(document.encode(), preset=9))
 
 
 def main(fixture: Path, *child: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from streamer.messages.records import Chunk, DamagedRange, Log, Partition, Record
 from streamer.sources.source import Assignments
@@ -32,8 +34,10 @@ class MemoryLog:
 
     def read(self, position: int, count: int) -> list[Record]:
         wanted = max(position, self.first)
-        end = min([self.log_end, *(first for first, last in self.damaged if last >= wanted)])
-        return [record for record in self.records if wanted <= record.offset < end][:count]
+        last = min([self.log_end, *(first for first, last in self.damaged if last >= wanted)])
+        begin = bisect_left(self.records, wanted, key=attrgetter("offset"))
+        end = bisect_left(self.records, last, begin, key=attrgetter("offset"))
+        return self.records[begin : min(end, begin + count)]
 
     def damage_at(self, position: int) -> DamagedRange | None:
         """What is damaged from here on, where nothing else comes first."""

@@ -27,6 +27,7 @@ from streamer.pipeline.task import Task
 from streamer.sources.recording.recording_writer import RecordingWriter
 from streamer.sources.source import Source
 from streamer.store.checkpoints import write_checkpoint
+from streamer.store.control_inputs import StoreControls
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
 from streamer.store.near_misses import Keeping
@@ -139,11 +140,14 @@ class World:
 
         tell = clock or self.time.now
         try:
+            controls = StoreControls(database)
+            controls.refresh()
             context = RunnerContext(
                 ledger,
                 lambda config_hash: compile_document(ledger.config(config_hash)),
                 self.batch_size,
                 watched,
+                controls,
             )
             recovery = Recovery(self.plan, context, self.checkpoints, accept_rederivation=self.accept)
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)

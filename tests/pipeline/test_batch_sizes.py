@@ -246,21 +246,25 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
         assert bool(task.ignored) is (partition == SPOT)
         for name in ("watermark", "last_timer", "late", "fields_seen", "ignored", "open"):
             assert getattr(back, name) == getattr(task, name), name
+        assert back.guard.document() == task.guard.document()
+        assert back.clock_notices.document() == task.clock_notices.document()
         assert back.slots.instruments == task.slots.instruments
         assert back.floods.document() == task.floods.document()
         assert back.rates.document() == task.rates.document()
         n = len(task.slots)
-        assert np.array_equal(back.clocks[:n], task.clocks[:n])
+        for name, kept in task.guard.state().items():
+            assert np.array_equal(back.guard.state()[name], kept)
         for name, status in task.status.items():
             assert np.array_equal(back.status[name][:n], status[:n])
-        known = {"plan", "partition", "slots", "_by_slot", "watermark", "last_timer", "features", "detectors"}
+        known = {"plan", "partition", "slots", "_by_slot", "guard", "last_timer", "features", "detectors"}
         known |= {
             "episodes",
             "open",
             "floods",
             "fields_seen",
             "ignored",
-            "late",
+            "clock_notices",
+            "_time_digits",
             "_instrument_names",
             "_grown_to",
         }

@@ -24,6 +24,11 @@ LOGS = [
 ]
 
 
+def seeds(some: int, more: int) -> list[object]:
+    """Some for every run, and more for the long form."""
+    return [*range(some), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(some, more))]
+
+
 class Killer:
     """Raises at the n-th moment that the process asks for the time, polls, or ends a batch."""
 
@@ -96,7 +101,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(3, 12))
 def test_killed_at_random_moments_nothing_is_lost_added_or_changed(
     seed: int, undisturbed: World, tmp_path: Path
 ) -> None:
@@ -117,7 +122,7 @@ def test_killed_at_random_moments_nothing_is_lost_added_or_changed(
         assert state_bytes(ends[partition], tmp_path / "a") == state_bytes(task, tmp_path / "b")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(2, 8))
 def test_with_timers_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: Path) -> None:
     chance = random.Random(100 + seed)
     world = World(tmp_path / "store", timer_every_s=1.0, keep_all=True)
@@ -176,7 +181,7 @@ def test_a_copy_of_the_folder_taken_at_any_moment_can_be_gone_on_from(
 
     world.run(ListSource(LOGS, cycle([9]), poll), clock=moment, watch=moment)
     assert len(copies) > 8
-    for copy in copies[::2][:8]:
+    for copy in copies[::2][:4]:
         copy.run(ListSource(LOGS, cycle([33])))
         assert copy.alerts() == undisturbed.alerts()
         assert copy.dead() == undisturbed.dead()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import given
@@ -19,20 +20,29 @@ from streamer.pipeline.floods import FloodGate
 MINUTE = 60 * S
 
 
-def letter(offset: int, reason: str = "bad_json", minute: int | None = 7, index: int = 0) -> DeadLetter:
-    record_ts = int(NO_TIME) if minute is None else minute * MINUTE + offset * MS % MINUTE
-    return DeadLetter(offset, index, reason, "", None, record_ts)
+Letter = tuple[DeadLetter, int]
+"""A dead letter, and the log's time before it."""
+
+
+def letter(offset: int, reason: str = "bad_json", minute: int | None = 7) -> Letter:
+    log_time = int(NO_TIME) if minute is None else minute * MINUTE + offset * MS % MINUTE
+    return DeadLetter(offset, 0, reason, "", None, T0), log_time
+
+
+def sort(gate: FloodGate, letters: Sequence[Letter]) -> tuple[tuple[DeadLetter, ...], tuple[Flood, ...]]:
+    times = {each.offset: log_time for each, log_time in letters}
+    return gate.sort([each for each, _ in letters], times.__getitem__)
 
 
 def test_the_first_of_a_reason_and_minute_are_kept_and_the_rest_are_counted() -> None:
     gate = FloodGate(3)
-    kept, floods = gate.sort([letter(offset) for offset in range(5)])
+    kept, floods = sort(gate, [letter(offset) for offset in range(5)])
     assert [each.offset for each in kept] == [0, 1, 2]
     assert [(each.minute, each.first_offset, each.last_offset, each.count) for each in floods] == [
         (7, 3, 4, 2)
     ]
-    kept, floods = gate.sort(
-        [letter(9), letter(10, "missing_field"), letter(11, minute=8), letter(12, minute=None)]
+    kept, floods = sort(
+        gate, [letter(9), letter(10, "missing_field"), letter(11, minute=8), letter(12, minute=None)]
     )
     assert [each.offset for each in kept] == [10, 11, 12]
     assert [(each.first_offset, each.last_offset, each.count) for each in floods] == [(3, 9, 3)]
@@ -40,17 +50,17 @@ def test_the_first_of_a_reason_and_minute_are_kept_and_the_rest_are_counted() ->
 
 def test_a_late_record_still_counts_in_its_own_minute() -> None:
     gate = FloodGate(1)
-    gate.sort([letter(0, minute=7), letter(1, minute=8)])
-    kept, floods = gate.sort([letter(2, minute=7)])
+    sort(gate, [letter(0, minute=7), letter(1, minute=8)])
+    kept, floods = sort(gate, [letter(2, minute=7)])
     assert (kept, [each.count for each in floods]) == ((), [1])
 
 
 def test_memory_is_bounded_and_the_oldest_minute_is_forgotten() -> None:
     gate = FloodGate(1)
-    gate.sort([letter(0, minute=0), letter(1, minute=0)])
-    gate.sort([letter(10 + minute, minute=minute) for minute in range(1, 2_000)])
+    sort(gate, [letter(0, minute=0), letter(1, minute=0)])
+    sort(gate, [letter(10 + minute, minute=minute) for minute in range(1, 2_000)])
     assert len(gate.document()) == 1_000
-    kept, floods = gate.sort([letter(5_000, minute=0), letter(5_001, minute=0)])
+    kept, floods = sort(gate, [letter(5_000, minute=0), letter(5_001, minute=0)])
     assert [each.offset for each in kept] == [5_000]
     assert [(each.first_offset, each.count) for each in floods] == [(5_001, 1)], "a flood of its own"
 
@@ -64,7 +74,7 @@ LETTERS = st.lists(
 def test_cuts_and_restores_change_nothing(shape: list[tuple[str, int | None]], sizes: list[int]) -> None:
     letters = [letter(offset, reason, minute) for offset, (reason, minute) in enumerate(shape)]
     whole = FloodGate(4)
-    kept, floods = whole.sort(letters)
+    kept, floods = sort(whole, letters)
     cut = FloodGate(4)
     found: list[DeadLetter] = []
     last: dict[tuple[str, int, int], Flood] = {}
@@ -72,7 +82,7 @@ def test_cuts_and_restores_change_nothing(shape: list[tuple[str, int | None]], s
     for size in cycle(sizes):
         if at >= len(letters):
             break
-        some, flooding = cut.sort(letters[at : at + size])
+        some, flooding = sort(cut, letters[at : at + size])
         found += some
         last |= {(each.reason, each.minute, each.first_offset): each for each in flooding}
         at += size
@@ -92,7 +102,7 @@ def test_a_flood_is_one_row_with_a_range_and_one_alert(tmp_path: Path) -> None:
     world = World(tmp_path / "store", batch_size=4)
     world.run(ListSource([junk_log(40)], cycle([9])))
     assert [row[2] for row in world.dead() if len(row) == 11] == [0, 1, 2, 3, 4]
-    assert world.dead()[-1][2:] == ("bad_json", T0 // MINUTE, 5, 39, 35)
+    assert world.dead()[-1][2:] == ("bad_json", -1, 5, 39, 35), "no event has told what time it is"
     ((rule, body),) = world.service_alerts()
     told = json.loads(body)
     assert rule == "dead_letter_flood"
@@ -100,6 +110,38 @@ def test_a_flood_is_one_row_with_a_range_and_one_alert(tmp_path: Path) -> None:
         "topic": "trades", "partition": 0, "offset": 5, "index": None, "reason": "bad_json",
     }  # fmt: skip
     assert told["config_hash"] == world.plan.config_hash
+
+
+def test_a_flood_goes_by_the_logs_minute_and_not_by_what_its_records_say(tmp_path: Path) -> None:
+    good = [(T0 + at * MINUTE, trade(T0 + at * MINUTE, 100.0)) for at in range(3)]
+    stamped = [(T0 - 9_000 * MINUTE + at * MINUTE, b"{") for at in range(400)]
+    values = [good[0], *stamped[:200], good[1], *stamped[200:], good[2]]
+    found = []
+    for size in (1, 7, 500):
+        world = World(tmp_path / f"{size}", batch_size=size)
+        world.run(ListSource([MemoryLog(LOG, records(values))]))
+        found.append(world.dead())
+        letters = [row for row in world.dead() if len(row) == 11]
+        assert [row[2] for row in letters] == [1, 2, 3, 4, 5, 202, 203, 204, 205, 206]
+        assert {row[10] for row in letters} == {T0 // MINUTE, T0 // MINUTE + 1}
+        assert [row[2:4] + row[-1:] for row in world.dead() if len(row) != 11] == [
+            ("bad_json", T0 // MINUTE, 195),
+            ("bad_json", T0 // MINUTE + 1, 195),
+        ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_timer_begins_a_new_minute(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", timer_every_s=1.0)
+    log = MemoryLog(LOG, records([(T0, trade(T0, 100.0)), (T0, b"{")]))
+
+    def poll(number: int) -> None:
+        world.time.s += 20.0
+        if number == 5:
+            log.records += records([(T0, b"{")], first=2)
+
+    world.run(ListSource([log], on_poll=poll, endless=True), polls=8)
+    assert [row[10] for row in world.dead()] == [T0 // MINUTE, T0 // MINUTE + 1]
 
 
 def test_counts_of_a_flood_never_fall_while_it_is_derived_again(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from drift_market import DETECTORS, RULES, drift_plan, fold, hours
 from list_source import ListSource, MemoryLog
-from market_bytes import LOG, MS, T0, S, quote
+from market_bytes import LOG, MS, T0, S, quote, trade
 from pipeline_world import World, cycle, state_bytes
 
 from streamer.config.load import load_text
@@ -137,8 +137,18 @@ def raised(outcomes: Sequence[Outcome]) -> list[tuple[str, bytes, bytes]]:
     return [(each.alert_id, each.body, each.decision) for out in outcomes for each in out.transitions]
 
 
-@pytest.mark.parametrize("per_instrument", ["true", "false"])
-@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("size", "per_instrument"),
+    [
+        (1, "true"),
+        (7, "false"),
+        (100_000, "true"),
+        *(
+            pytest.param(size, each, marks=pytest.mark.long)
+            for size, each in ((1, "false"), (7, "true"), (100_000, "false"))
+        ),
+    ],
+)
 def test_batch_sizes_and_restores_change_no_bit(size: int, per_instrument: str, tmp_path: Path) -> None:
     plan = drift_plan(EVERYTHING, f", per_instrument: {per_instrument}")
     whole, outcomes = fold(plan, WITH_TIMERS)
@@ -163,11 +173,38 @@ def test_silence_and_timers_are_no_drift() -> None:
 def test_late_events_count_where_they_arrive() -> None:
     """An hour that arrives late is no new hour: all of it falls into the second that time has reached."""
     records = hours(1_200, trades=0.0)
-    reached = len(records)
-    late = [Record(reached + at, quote(T0 + at * S, 90.0, 110.0), T0 // MS * MS) for at in range(1_000)]
+    reached, now = len(records), records[-1].timestamp
+    late = [Record(reached + at, quote(T0 + at * S, 90.0, 110.0), now) for at in range(1_000)]
     task, outcomes = fold(drift_plan("spread_bps"), [*records, *late])
     assert told(outcomes) == []
     assert task.late >= 999
+
+
+LIES = [300, 600, 900, 1_000]
+
+
+def lied_to(records: Sequence[Record]) -> list[Record]:
+    """The same, with trades dated ten minutes to 150 years ahead, by their records too."""
+    found = []
+    for at, record in enumerate(records):
+        if at in LIES:
+            ahead = record.timestamp + [600, 3_600, 86_400, 150 * 365 * 86_400][LIES.index(at)] * S
+            found.append(Record(len(found), trade(ahead, 100.0, 1.0, "BTC"), ahead // MS * MS))
+        found.append(Record(len(found), record.value, record.timestamp))
+    return found
+
+
+def test_a_lie_neither_stops_drift_detection_nor_is_a_drift(tmp_path: Path) -> None:
+    plan, still = drift_plan("spread_bps, trade_rate_10s"), hours(2_400, trades=1.0)
+    assert told(fold(plan, lied_to(still))[1]) == []
+    drifting = hours(AT + 200, spread_from=AT, trades=1.0)
+    (expected,) = told(fold(drift_plan("spread_bps"), drifting)[1])
+    task, outcomes = fold(drift_plan("spread_bps"), lied_to(drifting))
+    (found,) = told(outcomes)
+    assert abs(found.ts_event_ns - expected.ts_event_ns) <= 60 * S
+    assert task.guard.counts["log_steps_back"] == len(LIES)
+    one_by_one, _ = fold(drift_plan("spread_bps"), lied_to(drifting), 1)
+    assert state_bytes(task, tmp_path / "a") == state_bytes(one_by_one, tmp_path / "b")
 
 
 class TestReload:

@@ -1,4 +1,4 @@
-"""The watermark, each instrument's clock, and timers: what time it is in the fold."""
+"""Timers: how time passes in the fold while nothing comes."""
 
 from __future__ import annotations
 
@@ -6,59 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, records, trade
 from pipeline_world import World, cycle, plan_of
-
-from streamer.messages.records import NO_TIME
-from streamer.pipeline.event_clocks import admit, advance
-
-MAX_AHEAD = 60 * S
-
-
-def admitted(rows: list[tuple[int, int]], watermark: int = int(NO_TIME)) -> tuple[list[bool], int]:
-    ts, record_ts = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    accepted = np.empty(len(rows), np.bool_)
-    return accepted, int(admit(ts, record_ts, watermark, MAX_AHEAD, accepted))  # type: ignore[return-value]
-
-
-def test_what_is_too_far_ahead_is_refused_and_moves_nothing() -> None:
-    accepted, watermark = admitted([(T0, T0), (T0 + 61 * S, T0), (T0 + 60 * S, T0), (T0 + 61 * S, T0)])
-    assert list(accepted) == [True, False, True, True], "the last is within reach of the watermark"
-    assert watermark == T0 + 61 * S
-
-
-def test_a_record_that_came_later_vouches_for_its_event() -> None:
-    accepted, watermark = admitted([(T0, T0), (T0 + 900 * S, T0 + 900 * S)])
-    assert list(accepted) == [True, True]
-    assert watermark == T0 + 900 * S
-
-
-def test_the_very_first_event_has_only_its_record_to_be_held_against() -> None:
-    assert list(admitted([(T0 + 61 * S, T0), (T0, T0)])[0]) == [False, True]
-
-
-def test_without_record_times_there_is_no_such_check() -> None:
-    assert list(admitted([(T0, int(NO_TIME)), (T0 + 9_000 * S, int(NO_TIME))])[0]) == [True, True]
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), max_size=40), st.integers(1, 7))
-def test_each_instrument_has_a_clock_that_never_runs_back(rows: list[tuple[int, int]], size: int) -> None:
-    last = np.full(4, NO_TIME, np.int64)
-    expected: dict[int, int] = {}
-    late = counted = 0
-    for at in range(0, len(rows), size):
-        some = rows[at : at + size]
-        slot, ts = np.array([r[0] for r in some], np.int32), np.array([r[1] for r in some], np.int64)
-        clock = np.empty(len(some), np.int64)
-        counted += advance(slot, ts, last, clock)
-        for (number, time), seen in zip(some, clock, strict=True):
-            late += time < expected.get(number, time)
-            expected[number] = max(expected.get(number, time), time)
-            assert seen == expected[number]
-    assert counted == late
 
 
 def run_with_timers(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from market_bytes import LOG, T0, S, records, trade
 from pipeline_world import plan_of
@@ -20,10 +22,11 @@ def trades(count: int) -> Decoded:
     return feed.format.decode(records(found), DecodeContext(LOG.topic, feed.venue))
 
 
-@pytest.mark.parametrize("next_one", [trades(600), trades(3), Timer(1, T0 + 700 * S)])
+@pytest.mark.parametrize("made", [lambda: trades(600), lambda: trades(3), lambda: Timer(1, T0 + 700 * S)])
 def test_room_is_made_before_anything_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch, next_one: Decoded | Timer
+    monkeypatch: pytest.MonkeyPatch, made: Callable[[], Decoded | Timer]
 ) -> None:
+    next_one = made()
     task, untroubled = Task(PLAN, LOG), Task(PLAN, LOG)
     for each in (task, untroubled):
         each.step(trades(4))
@@ -39,7 +42,10 @@ def test_room_is_made_before_anything_is_looked_at(
     monkeypatch.setattr(last, "grow", fails_once)
     with pytest.raises(MemoryError):
         task.step(trades(600))
-    untroubled.slots.assign(trades(600).batch)
+    more = trades(600).batch
+    untroubled.slots.table(more)
+    for code in range(600):
+        untroubled.slots.add(more, code)
     found, expected = task.step(next_one), untroubled.step(next_one)
     assert failed == [600]
     assert len(found.scores) == len(expected.scores)

@@ -67,6 +67,31 @@ def test_each_episode_in_order_one_at_a_time(store: Store) -> None:
     assert store.claimed() == [("a", 1)]
 
 
+def test_waits_move_with_the_clock_and_what_is_due_stays_so(store: Store) -> None:
+    store.owe(("a", 0), ("b", 0), ("c", 0))
+    for delivery, at in zip(claim_due(store.deliveries, "desk", 3, 1_000.0), (1_300.0, 990.0), strict=False):
+        store.deliveries.retry(delivery, at, "http_503", in_doubt=False)
+    store.deliveries.move_waits(-500.0)
+    assert store.claimed(now=500.0) == [("b", 0)]
+    assert store.claimed(now=799.0) == []
+    assert store.claimed(now=800.0) == [("a", 0)]
+
+
+def test_at_a_start_nothing_waits_longer_than_it_was_told_to(store: Store) -> None:
+    store.owe(*((name, 0) for name in "abcd"))
+    claimed = claim_due(store.deliveries, "desk", 3, 1_000.0)
+    for delivery, at in zip(claimed, (1_300.0, 1_000.0 + 90_000.0, 1_010.0), strict=True):
+        store.deliveries.retry(delivery, at, "http_503", in_doubt=False)
+    (held,) = store.deliveries.due("desk", 9, 1_001.0)
+    store.deliveries.hold(held.n, "rule", "not yet", 1_400.0)
+    store.deliveries.forget_waits(1_001.0, 86_400.0)
+    assert store.claimed(now=1_001.0) == [("b", 0), ("d", 0)], (
+        "too far off, and what a stage is to judge anew"
+    )
+    store.deliveries.forget_waits(999.0, 86_400.0)
+    assert store.claimed(now=999.0) == [("a", 0), ("c", 0)], "last tried at a time that has not come"
+
+
 def test_receivers_do_not_wait_for_each_other(store: Store) -> None:
     store.owe(("a", 0), ("a", 1), to=("desk", "ops"))
     (desk,) = claim_due(store.deliveries, "desk", 20, 1.0)

@@ -12,7 +12,7 @@ from urllib.error import URLError
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from alerts.receivers.receiver import PermanentError, RetryableError
-from alerts.receivers.retry_after import retry_after_s
+from alerts.receivers.retry_after import asked_to_wait_s
 
 RETRYABLE = frozenset(
     {
@@ -97,10 +97,7 @@ def error_for(
     30.0
     """
     if status == 429 or name in _RATE_ERRORS:
-        after = next(
-            (str(value) for header, value in headers.items() if header.lower() == "retry-after"), None
-        )
-        return RetryableError("ratelimited", retry_after_s(after, now), everything=True)
+        return RetryableError("ratelimited", asked_to_wait_s(headers, now), everything=True)
     if status >= 500 or status == 408:
         return RetryableError(f"http_{status}", in_doubt=True)
     if name is None:

@@ -156,6 +156,7 @@ class BinanceFormat:
             "quote": frozenset({"bid_price", "bid_size", "ask_price", "ask_size"}),
         }
     )
+    time_units: Mapping[str, str] = MappingProxyType({"trade": "ms", "quote": "ms"})
     needs_venue = True
 
     def __init__(self, settings: MappingSettings | None = None) -> None:

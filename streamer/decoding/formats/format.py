@@ -28,6 +28,13 @@ class Format(Protocol):
         """The kinds that can occur, with the fields that events of each kind can have."""
 
     @property
+    def time_units(self) -> Mapping[str, str]:
+        """By kind, the unit (``s``, ``ms``, ``us``, ``ns``) that event times are counted in.
+
+        Kinds whose events have no time, or have it as a text, are left out.
+        """
+
+    @property
     def needs_venue(self) -> bool:
         """True if events never name their venue, so that the topic's settings must."""
 

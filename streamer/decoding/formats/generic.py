@@ -33,7 +33,7 @@ from streamer.decoding.mapping_parts import (
 )
 from streamer.decoding.mapping_settings import EnvelopeMapping, MappingSettings
 from streamer.decoding.refusals import Refusal, brief, missing
-from streamer.decoding.value_parsing import as_number, as_text, as_time, as_whole
+from streamer.decoding.value_parsing import NS_PER, as_number, as_text, as_time, as_whole
 from streamer.messages.batch import Decoded
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Record
@@ -92,6 +92,14 @@ class GenericFormat:
         self._getters = {kind: tuple(_getters(fields)) for kind, fields in merged.items()}
         self.provides: Mapping[str, frozenset[str]] = MappingProxyType(
             {kind: frozenset(fields) & FIELDS.keys() for kind, fields in merged.items()}
+        )
+        times = {kind: fields.get("ts_event") for kind, fields in merged.items()}
+        self.time_units: Mapping[str, str] = MappingProxyType(
+            {
+                kind: time.unit
+                for kind, time in times.items()
+                if isinstance(time, TimeFrom) and time.unit in NS_PER
+            }
         )
         self.needs_venue = any("venue" not in fields for fields in merged.values())
         self._columns = generic_columns(settings.event_type, merged, listed=self._events is not None)

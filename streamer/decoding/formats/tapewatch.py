@@ -51,6 +51,7 @@ class TapewatchFormat:
     name = "tapewatch"
     spec = "tapewatch/1"
     provides = FIELDS_BY_KIND
+    time_units: Mapping[str, str] = MappingProxyType(dict.fromkeys(KIND_NAMES, "ns"))
     needs_venue = False
 
     def __init__(self, settings: MappingSettings | None = None) -> None:

@@ -1,0 +1,34 @@
+"""A text for what a model raised, where it is the model's fault."""
+
+from __future__ import annotations
+
+from detectors.interruptions import Interruption
+
+_MOST_CHARS = 200
+
+
+def failure(error: BaseException) -> str:
+    """A short text for a model's exception; what came from outside of the model is raised again.
+
+    A model may raise anything: `sys.exit` raises an exception that is no `Exception`, and River's parts in
+    Rust panic with another one, which no module exports.
+
+    Examples
+    --------
+    >>> failure(SystemExit(3)), failure(GeneratorExit())
+    ('SystemExit: 3', 'GeneratorExit')
+    """
+    if isinstance(error, (KeyboardInterrupt, Interruption)):
+        raise error
+    name = type(error).__name__
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # noqa: BLE001 - its text is the model's own code, too
+        return name
+    return f"{name}: {lines[0][:_MOST_CHARS]}" if lines else name
+
+
+def failure_text(error: BaseException) -> str:
+    """As `failure`, without the name of the exception's class where it is a usual one."""
+    text = failure(error)
+    return text.partition(": ")[2] or text if isinstance(error, Exception) else text

@@ -1,0 +1,210 @@
+"""Admits a batch's events by their times and instruments, and says why the others are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.alert import rfc3339
+from streamer.decoding.dead_letter_reasons import Reason
+from streamer.decoding.formats import Format
+from streamer.decoding.value_parsing import NS_PER
+from streamer.messages.batch import Batch, DeadLetter, Kind
+from streamer.messages.notices import FarOffTime
+from streamer.messages.records import NO_TIME
+from streamer.pipeline import clock_kernels as k
+from streamer.pipeline.clock_guard import ClockGuard, ClockStep
+from streamer.pipeline.instrument_slots import Slots
+
+_NO_UNIT = -1
+_DIGITS = {unit: len(str(ns)) - 1 for unit, ns in NS_PER.items()}
+_UNITS = {digits: unit for unit, digits in _DIGITS.items()}
+_RECENT_NS = 20 * k.YEAR_NS, 130 * k.YEAR_NS  # where nothing else tells a time's unit: from 1990 to 2100
+
+_AHEAD = "event time is further ahead of the watermark and of its record's timestamp than max_ahead allows"
+_FULL = "the task has as many instruments as max_instruments allows"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogTimes:
+    """The log's time in the course of a batch.
+
+    Parameters
+    ----------
+    offset
+        int64[n], the records' offsets, never decreasing.
+    now
+        int64[n] ns, the log's time after each row.
+    start
+        Its time before the first, ns; `NO_TIME` before the log's first event.
+
+    Examples
+    --------
+    >>> times = LogTimes(np.array([3, 3, 5]), np.array([70, 80, 90]), 60)
+    >>> times.before(3), times.before(4), times.before(6)
+    (60, 80, 90)
+    """
+
+    offset: NDArray[np.int64]
+    now: NDArray[np.int64]
+    start: int
+
+    def before(self, offset: int) -> int:
+        """The log's time before a record."""
+        row = int(np.searchsorted(self.offset, offset))
+        return int(self.now[row - 1]) if row else self.start
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Events of a batch that no clock is set back between, with their slots and their clocks (ns)."""
+
+    batch: Batch
+    slot: NDArray[np.int32]
+    clock: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Admitted:
+    """The admitted events of a batch.
+
+    Parameters
+    ----------
+    batch
+        The m events that are admitted.
+    slot, clock
+        int32[m], int64[m] ns: each event's instrument, and that instrument's clock.
+    steps
+        Clocks that were wrong; each is set back before its row of `batch`.
+    dead
+        Dead letters for the others.
+    far_off
+        The first event of the log whose time is a year or more off, if it is in this batch.
+    times
+        The log's time before each record.
+    """
+
+    batch: Batch
+    slot: NDArray[np.int32]
+    clock: NDArray[np.int64]
+    steps: Sequence[ClockStep]
+    dead: Sequence[DeadLetter]
+    far_off: FarOffTime | None
+    times: LogTimes
+
+    def event(self, step: ClockStep) -> tuple[int, int]:
+        """Offset and index of the event that an instrument's clock is set back to."""
+        return int(self.batch.offset[step.row]), int(self.batch.index[step.row])
+
+    def segments(self) -> Iterator[tuple[Sequence[ClockStep], Segment]]:
+        """The events in parts to be folded one after another, each with the clocks to set back before it."""
+        first, steps, n = 0, list[ClockStep](), len(self.batch)
+        for step in self.steps:
+            if step.row > first:
+                yield steps, self._cut(first, step.row)
+                first, steps = step.row, []
+            steps.append(step)
+        yield steps, self._cut(first, n)
+
+    def _cut(self, first: int, end: int) -> Segment:
+        if end - first == len(self.batch):
+            return Segment(self.batch, self.slot, self.clock)
+        batch = self.batch.take(np.arange(first, end))
+        return Segment(batch, self.slot[first:end], self.clock[first:end])
+
+
+def time_digits(time_units: Mapping[str, str]) -> NDArray[np.int8]:
+    """The units of event times, by kind, as `ClockGuard.fold` takes them.
+
+    Examples
+    --------
+    >>> time_digits({"trade": "ms", "status": "s"}).tolist()
+    [6, -1, -1, 9, -1, -1, -1]
+    """
+    digits = [_DIGITS.get(time_units.get(kind.name.lower(), ""), _NO_UNIT) for kind in Kind]
+    return np.array(digits, np.int8)
+
+
+def digits_of(format_: Format | None) -> NDArray[np.int8]:
+    """The units of a format's event times; without a format no unit is known."""
+    return time_digits({} if format_ is None else format_.time_units)
+
+
+def admit(
+    batch: Batch, guard: ClockGuard, slots: Slots, digits: NDArray[np.int8], least_passed_ns: int
+) -> Admitted:
+    """Fold a batch's times into the clocks, and part the admitted events from the others.
+
+    Parameters
+    ----------
+    batch
+        Decoded events in log order.
+    guard, slots
+        The task's.
+    digits
+        See `time_digits`.
+    least_passed_ns
+        See `ClockGuard.fold`.
+    """
+    before, known_far = guard.now, guard.counts["far_off"]
+    rows = guard.fold(batch, slots, digits, least_passed_ns)
+    times = LogTimes(batch.offset, rows.now, before)
+    far_off = None
+    if not known_far and guard.counts["far_off"]:
+        far_off = _far_off(batch, int(np.argmax(rows.verdict == k.FAR_OFF)), digits, times)
+    if not rows.refused:
+        return Admitted(batch, rows.slot, rows.clock, rows.steps, (), far_off, times)
+    accepted = (rows.verdict == k.ADMITTED) | (rows.verdict == k.FAR_OFF)
+    steps = [step._replace(row=int(np.count_nonzero(accepted[: step.row]))) for step in rows.steps]
+    refused = np.flatnonzero(~accepted).tolist()
+    dead = [_dead_letter(batch, row, int(rows.verdict[row]), digits) for row in refused]
+    kept = batch.take(accepted)
+    return Admitted(kept, rows.slot[accepted], rows.clock[accepted], steps, dead, far_off, times)
+
+
+def _dead_letter(batch: Batch, row: int, verdict: int, digits: NDArray[np.int8]) -> DeadLetter:
+    if verdict == k.AHEAD:
+        reason, detail = Reason.TS_AHEAD, _AHEAD
+    elif verdict == k.OVER_LIMIT:
+        reason, detail = Reason.TOO_MANY_INSTRUMENTS, _FULL
+    else:
+        declared, more = int(digits[batch.kind[row]]), verdict - k.WRONG_UNIT
+        reason, detail = Reason.WRONG_UNIT, _wrong_unit(batch, row, declared, more)
+    offset, index = int(batch.offset[row]), int(batch.index[row])
+    return DeadLetter(offset, index, reason.value, detail, None, int(batch.record_ts[row]))
+
+
+def _wrong_unit(batch: Batch, row: int, declared: int, more: int) -> str:
+    ts, fits = int(batch.ts[row]), _UNITS[declared + more]
+    by = "the watermark" if batch.record_ts[row] == NO_TIME else "its record's timestamp"
+    return (
+        f"ts_event: read in {_UNITS[declared]} the time is {rfc3339(ts)}; in {fits} it is "
+        f"{rfc3339(ts * 10**more)}, within a day of {by}: declare unit {fits}"
+    )
+
+
+def _far_off(batch: Batch, row: int, digits: NDArray[np.int8], times: LogTimes) -> FarOffTime:
+    ts, record_ts, offset = int(batch.ts[row]), int(batch.record_ts[row]), int(batch.offset[row])
+    declared = int(digits[batch.kind[row]])
+    reference = record_ts if record_ts != NO_TIME else times.before(offset)
+    return FarOffTime(
+        instrument=batch.instruments[int(batch.instrument[row])],
+        ts_ns=ts,
+        reference_ns=None if reference == NO_TIME else reference,
+        unit=_UNITS.get(declared, ""),
+        fits=_recent_in(ts, declared),
+        offset=offset,
+        index=int(batch.index[row]),
+    )
+
+
+def _recent_in(ts: int, declared: int) -> str:
+    """The unit in which a time in 1970 would be a recent one; empty if there is none."""
+    if declared == _NO_UNIT or ts >= k.YEAR_NS:
+        return ""
+    coarser = [digits for digits in sorted(_UNITS) if digits > declared]
+    fitting = (_UNITS[at] for at in coarser if _RECENT_NS[0] <= ts * 10 ** (at - declared) < _RECENT_NS[1])
+    return next(fitting, "")

@@ -1,0 +1,60 @@
+"""Tells that clocks were set back: one by one, and beyond a few in a minute only that there are more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamer.messages.batch import Instrument
+from streamer.messages.floods import minute_of
+from streamer.messages.notices import ClockSetBack, MoreClocksSetBack, Notice
+from streamer.pipeline.admission import Admitted
+from streamer.pipeline.clock_guard import NO_SLOT
+
+PER_MINUTE = 10
+"""Told one by one in a minute of the log's time: enough to recognise a producer by its instruments."""
+
+_KEPT_MINUTES = 100  # the oldest is dropped first; so bounded, a feed cannot fill the memory with minutes
+
+
+class ClockNotices:
+    """Counts clocks that were set back by minute of the log's time."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def tell(self, admitted: Admitted, instruments: Sequence[Instrument]) -> tuple[Notice, ...]:
+        """What is to be told of a batch's clocks, in the order of its events.
+
+        Parameters
+        ----------
+        admitted
+            The batch.
+        instruments
+            By slot.
+        """
+        notices: list[Notice] = [] if admitted.far_off is None else [admitted.far_off]
+        for step in admitted.steps:
+            if step.slot == NO_SLOT:
+                continue
+            offset, index = admitted.event(step)
+            minute = minute_of(admitted.times.before(offset))
+            count = self._count(minute)
+            if count <= PER_MINUTE:
+                notices.append(ClockSetBack(instruments[step.slot], step.before, step.to, offset, index))
+            elif count == PER_MINUTE + 1:
+                notices.append(MoreClocksSetBack(minute, offset, step.to))
+        return tuple(notices)
+
+    def _count(self, minute: int) -> int:
+        if minute not in self._counts and len(self._counts) >= _KEPT_MINUTES:
+            del self._counts[next(iter(self._counts))]
+        self._counts[minute] = self._counts.get(minute, 0) + 1
+        return self._counts[minute]
+
+    def document(self) -> list[list[int]]:
+        """The counts, for a checkpoint."""
+        return [[minute, count] for minute, count in self._counts.items()]
+
+    def restore(self, rows: list[list[int]]) -> None:
+        """Continue from what `document` returned."""
+        self._counts = {int(minute): int(count) for minute, count in rows}

@@ -1,0 +1,105 @@
+"""Resolves an episode that no event can resolve: its rule is gone, or its instrument's clock was wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from alerts.alert import Alert, AlertRule, Observation, log_source, over
+from alerts.durations import spoken
+from alerts.rules import Rule
+from alerts.severity import SEVERITIES
+from streamer.messages.batch import Instrument
+from streamer.messages.outcome import Transition
+from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
+from streamer.pipeline.clock_guard import ClockStep
+from streamer.pipeline.report import OpenAlert
+
+_NS = float(NS_PER_SECOND)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an episode resolves.
+
+    Parameters
+    ----------
+    kind
+        Its name in the record of the decision.
+    reason
+        The same for people.
+    ts_ns
+        The event time of the resolve, ns.
+    offset, index
+        The event that caused it; None if none did.
+    """
+
+    kind: str
+    reason: str
+    ts_ns: int
+    offset: int | None = None
+    index: int | None = None
+
+    @classmethod
+    def clock_set_back(cls, step: ClockStep, event: tuple[int, int]) -> Cause:
+        """The instrument's clock was wrong; an event, given by offset and index, has refuted it."""
+        reason = f"its clock was wrong: its times went back by {spoken((step.before - step.to) / _NS)}"
+        return cls("clock_set_back", reason, step.to, *event)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedEpisode:
+    """An episode that is to be resolved.
+
+    Parameters
+    ----------
+    rule, instrument
+        Whose it is.
+    opened
+        Its alert.
+    closing
+        The transition's number, and the code of its severity; see `Episodes.closing`.
+    """
+
+    rule: Rule
+    instrument: Instrument
+    opened: OpenAlert
+    closing: tuple[int, int]
+
+
+def resolve(episode: EndedEpisode, partition: Partition, config_hash: str, cause: Cause) -> Transition:
+    """The transition that resolves an episode, in this log and under this configuration."""
+    rule, instrument = episode.rule, episode.instrument
+    number, severity = episode.closing
+    alert = Alert.detected(
+        episode.opened.id,
+        "resolved",
+        number,
+        AlertRule(rule.name, rule.version, SEVERITIES[severity], config_hash),
+        Observation(
+            ts_event_ns=cause.ts_ns,
+            source=log_source(partition.topic, partition.partition, cause.offset, cause.index),
+            text=over(episode.opened.text, cause.reason),
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+        ),
+    )
+    decision = {
+        "event": {"kind": cause.kind},
+        "rule": {"when": rule.when, "settings": rule.summary},
+        "versions": {"config_hash": config_hash, "rule_version": rule.version},
+    }
+    return Transition(
+        alert_id=episode.opened.id,
+        number=number,
+        transition="resolved",
+        rule=rule.name,
+        severity=alert.severity,
+        instrument=instrument,
+        ts_event_ns=alert.ts_event_ns,
+        body=alert.to_json(),
+        decision=json.dumps(decision).encode(),
+        offset=cause.offset,
+        index=cause.index,
+    )

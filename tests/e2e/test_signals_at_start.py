@@ -1,0 +1,98 @@
+"""Signals that come while the daemon starts: on the real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from captured import FILES
+from daemon import Daemon, configure
+
+HUP, TERM = (1 << (number - 1) for number in (signal.SIGHUP, signal.SIGTERM))
+
+
+def catches(daemon: Daemon, signals: int) -> bool:
+    """Whether the process has handlers for these signals."""
+    status = Path(f"/proc/{daemon.pid}/status").read_text()
+    (mask,) = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt")]
+    return mask & signals == signals
+
+
+def loaded(daemon: Daemon, library: str) -> bool:
+    return library in Path(f"/proc/{daemon.pid}/maps").read_text()
+
+
+@pytest.fixture
+def config(broker: str, topic_factory: Any, tmp_path: Path) -> Path:
+    return configured(tmp_path, broker, topic_factory("spot", 1))
+
+
+def configured(folder: Path, bootstrap: str, topic: str) -> Path:
+    return configure(
+        "binance.yaml",
+        folder,
+        bootstrap=bootstrap,
+        topics={topic: "binance"},
+        files=FILES,
+        receivers={"tty": {"console": {}}},
+        route={"to": ["tty"]},
+    )
+
+
+def in_its_first_moment(daemon: Daemon) -> None:
+    """Wait for handlers; they are there before anything that takes long to load."""
+    while not catches(daemon, HUP | TERM):
+        assert daemon.running
+        time.sleep(0.001)
+    assert not loaded(daemon, "numpy")
+
+
+@pytest.mark.timeout(120)
+def test_a_reload_asked_for_in_the_first_moment_is_done_after_the_start(config: Path) -> None:
+    with Daemon(config) as daemon:
+        in_its_first_moment(daemon)
+        os.kill(daemon.pid, signal.SIGHUP)
+        daemon.wait_until(lambda: "reloaded" in daemon.output(), "a reload")
+        assert daemon.output().index("running") < daemon.output().index("reloaded")
+        assert daemon.stop() == 0
+
+
+def stopped_within(daemon: Daemon, seconds: float) -> int:
+    began = time.monotonic()
+    code = daemon.stop()
+    assert time.monotonic() - began < seconds
+    return code
+
+
+def test_a_stop_in_the_first_moment_is_a_clean_one(config: Path) -> None:
+    with Daemon(config) as daemon:
+        in_its_first_moment(daemon)
+        assert stopped_within(daemon, 5.0) == 0
+        assert "Traceback" not in daemon.output()
+
+
+def test_a_stop_while_it_waits_for_the_broker_is_a_clean_one(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = configured(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}", "spot.x")
+        with Daemon(config) as daemon:
+            silent.settimeout(60)
+            connection, _ = silent.accept()
+            assert stopped_within(daemon, 5.0) == 0
+            connection.close()
+            assert "Traceback" not in daemon.output()
+
+
+def test_a_stop_while_kernels_are_compiled_is_a_clean_one(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    with Daemon(config) as daemon:
+        daemon.wait_until(lambda: "preparing kernels" in daemon.output(), "compiling", 60)
+        time.sleep(1.0)
+        assert stopped_within(daemon, 5.0) == 0
+        assert "Traceback" not in daemon.output()
