@@ -29,7 +29,12 @@ def new_topic(
 def producing(broker: LocalBroker, codec: str | None = None) -> Iterator[KafkaProducer]:
     """A producer that sends what it has when it is flushed, as one batch a partition."""
     producer = KafkaProducer(
-        bootstrap_servers=broker.bootstrap, linger_ms=60_000, batch_size=4_000_000, compression_type=codec
+        bootstrap_servers=broker.bootstrap,
+        linger_ms=60_000,
+        batch_size=4_000_000,
+        max_request_size=1 << 30,
+        buffer_memory=1 << 30,
+        compression_type=codec,
     )
     yield producer
     producer.close()
