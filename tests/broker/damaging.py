@@ -33,7 +33,6 @@ def producing(broker: LocalBroker, codec: str | None = None) -> Iterator[KafkaPr
         linger_ms=60_000,
         batch_size=4_000_000,
         max_request_size=1 << 30,
-        buffer_memory=1 << 30,
         compression_type=codec,
     )
     yield producer

@@ -118,7 +118,7 @@ def test_a_missing_codec_pauses_its_partition_until_it_is_installed(
     monkeypatch.setenv("PYTHONPATH", f"{shim}:{path}" if path else str(shim))
     package = {"lz4": "lz4", "snappy": "python-snappy", "zstd": "zstandard"}[codec]
     with Daemon(config) as daemon:
-        daemon.wait_until(told(slack, "partition_paused", f"Pip install {package}"), "the pause", 60)
+        daemon.wait_until(told(slack, "partition_paused", f"Pip install {package}"), "the pause", 90)
         daemon.wait_until(told(slack, "big", sound), "an alert of the other topic", 60)
         assert not told(slack, "big", packed)()
         assert daemon.stop() == 0
