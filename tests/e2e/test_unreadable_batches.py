@@ -21,9 +21,9 @@ BOMB = b" " * 60_000_000
 
 def trade(number: int, size: float = 1.0) -> bytes:
     event = {
-        "kind": "trade",
+        "event_type": "trade",
         "symbol": "BTC",
-        "ts": (T0_MS + number * 1000) * 10**6,
+        "ts_event": (T0_MS + number * 1000) * 10**6,
         "price": 100.0,
         "size": size,
     }
