@@ -208,10 +208,11 @@ class FileRecords:
         return names
 
 
-def _raising(error: DamagedFileError) -> Iterator[Record]:
+def _raising(error: DamagedFileError | None) -> Iterator[Record]:
     """The rest of a file that is damaged."""
-    raise error
-    yield
+    if error is not None:
+        raise error
+    yield from ()
 
 
 def _connection_note(line: bytes) -> str | None:
