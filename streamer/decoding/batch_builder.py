@@ -15,7 +15,6 @@ from streamer.messages.batch import Batch, DeadLetter, Decoded, Instrument
 from streamer.messages.records import Record
 from streamer.messages.texts import ABSENT, Strings, Texts
 
-
 _Value = TypeVar("_Value")
 
 
