@@ -72,8 +72,9 @@ bench: $(READY) $(PEERS) ## What it costs, against River, peers and clients (doc
 $(PEERS): benchmarks/requirements-peers.txt
 	-$(PYTHON) -m venv $(dir $(PEERS)) && $(dir $(PEERS))bin/pip install --quiet -r $< && touch $@
 
-fuzz: $(READY)   ## A million inputs to the JSON kernels, against parsers; lines of TAPEWATCH_DATA too, where it is set
+fuzz: $(READY)   ## A million inputs to the JSON kernels, against parsers, and as many hostile records to every format
 	$(BIN)/python tests/json_kernels/scan_fuzz.py
+	$(BIN)/python tests/decoding/format_fuzz.py
 
 quality: $(READY) ## Rarities asked for against those that came; real trades too, where TAPEWATCH_DATA names them
 	$(BIN)/python -m benchmarks.quality

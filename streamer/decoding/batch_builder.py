@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from types import MappingProxyType
 from typing import NamedTuple
@@ -80,6 +81,22 @@ class BatchBuilder:
                     code_column = self._texts[name] = ([], [])
                 code_column[0].append(row)
                 code_column[1].append(codes.setdefault(text, len(codes)))
+
+    def __len__(self) -> int:
+        """The number of events so far."""
+        return len(self._kind)
+
+    def take_back(self, count: int) -> None:
+        """Take back all events but the first `count`, the last of which may be incomplete."""
+        rows = (self._kind, self._instrument, self._ts, self._record_ts, self._offset, self._index)
+        for column in rows:
+            del column[count:]
+        for columns in (self._numbers, self._texts):
+            for name, (at, values) in list(columns.items()):
+                kept = bisect_left(at, count)
+                del at[kept:], values[kept:]
+                if not at:
+                    del columns[name]
 
     def refuse(self, record: Record, index: int, refusal: Refusal) -> None:
         """Append a dead letter."""
