@@ -11,7 +11,7 @@ RELEASE := $(VENV)/.release
 # what it is measured against
 PEERS  := .venv-peers/.ready
 
-.PHONY: help demo replay test lint kernels faults quality bench fuzz pictures format clean schemas docs dist lock audit
+.PHONY: help demo replay test lint kernels faults quality clocks bench fuzz pictures format clean schemas docs dist lock audit
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
@@ -72,11 +72,15 @@ bench: $(READY) $(PEERS) ## What it costs, against River, peers and clients (doc
 $(PEERS): benchmarks/requirements-peers.txt
 	-$(PYTHON) -m venv $(dir $(PEERS)) && $(dir $(PEERS))bin/pip install --quiet -r $< && touch $@
 
-fuzz: $(READY)   ## A million inputs to the JSON kernels, against parsers; lines of TAPEWATCH_DATA too, where it is set
+fuzz: $(READY)   ## A million inputs to the JSON kernels, against parsers, and as many hostile records to every format
 	$(BIN)/python tests/json_kernels/scan_fuzz.py
+	$(BIN)/python tests/decoding/format_fuzz.py
 
 quality: $(READY) ## Rarities asked for against those that came; real trades too, where TAPEWATCH_DATA names them
 	$(BIN)/python -m benchmarks.quality
+
+clocks: $(READY)  ## What lying times do to clocks and to silence, by maxima and by the guard (docs/event-time.md)
+	$(BIN)/python -m benchmarks.lying_clocks
 
 pictures: $(RUNS) ## The pictures of the README, drawn anew from a real run; needs Chromium
 	$(BIN)/pip install --quiet --editable '.[pictures]'

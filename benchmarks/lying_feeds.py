@@ -40,7 +40,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class LyingFeed:
-    """A feed by name, and since when each instrument has truly been silent at its end."""
+    """A feed by name, its events in the order in which they come."""
 
     name: str
     events: tuple[Told, ...]
@@ -56,6 +56,8 @@ def feeds(seconds: int = 1_800) -> Iterator[LyingFeed]:
     yield LyingFeed("one event of 2036 in a file", tuple(_one_lie(seconds, third, 12 * YEAR, file=True)))
     yield LyingFeed("a day-old hour in between, records timed", tuple(_backfill(seconds, third, file=False)))
     yield LyingFeed("a day-old hour in between, in a file", tuple(_backfill(seconds, third, file=True)))
+    burst = "an older tape at once, in a file, then live again"
+    yield LyingFeed(burst, tuple(_burst(seconds, third)))
     yield LyingFeed("the end of daylight saving", tuple(_moved(_honest(seconds), third, -HOUR)))
     for liars in (1, 5, 10, 15, 19, 20):
         name = f"{liars} of {INSTRUMENTS} an hour ahead from some time on"
@@ -92,6 +94,15 @@ def _backfill(seconds: int, since: int, *, file: bool) -> Iterator[Told]:
         yield told
         if each.at >= since:
             yield replace(told, t=each.t - DAY, clock=each.t)
+
+
+def _burst(seconds: int, since: int) -> Iterator[Told]:
+    """What no rule can tell from a log that went back, until it is there again."""
+    honest = [replace(each, record_time=None) for each in _honest(seconds)]
+    yield from (each for each in honest if each.at < since)
+    for each in honest[: 3_600 * _EVENTS_A_SECOND]:
+        yield replace(each, at=since, t=each.t - DAY, clock=since)
+    yield from (each for each in honest if each.at >= since)
 
 
 def _moved(events: Iterator[Told], since: int, by: int) -> Iterator[Told]:

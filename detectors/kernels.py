@@ -132,14 +132,18 @@ class _KernelCache(NullCache):  # type: ignore[misc]
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         path = self._path(signature, context.codegen())
-        if path is None or not path.exists():
+        if path is None:
+            return None
+        try:
+            data = path.read_bytes()
+        except OSError:
             return None
         # `context.refresh` would import the whole compiler. Loaded code needs the memory of arrays and the
         # keys of hashes; all other symbols are known from the start, except for those of `parallel=True`.
         rtsys.initialize(context)
         import_module("numba.cpython.hashing")
         try:
-            result = CompileResult._rebuild(context, *_Unpickler(BytesIO(_opened(path.read_bytes()))).load())
+            result = CompileResult._rebuild(context, *_Unpickler(BytesIO(_opened(data))).load())
         except Exception:  # noqa: BLE001 - whatever has befallen the file, it can be compiled anew
             return None
         with suppress(OSError):
@@ -187,7 +191,7 @@ def _opened(data: bytes) -> bytes:
 @cache
 def _make(folder: Path) -> None:
     """Make the folder, and take out of it what has not been used for long."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)  # what root compiles into an image, others load
     for pattern, seconds in (("*.kernel", _UNUSED_S), ("*.new", _DAY_S)):
         for path in folder.glob(pattern):
             with suppress(OSError):

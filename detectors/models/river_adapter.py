@@ -238,7 +238,7 @@ def _version(model: Any) -> str:
         {type(part) for part in parts(model) if _is_users_own(part)}, key=lambda cls: cls.__qualname__
     )
     digest = hashlib.sha256()
-    for cls in sorted(users_classes, key=lambda cls: cls.__qualname__):
+    for cls in users_classes:
         digest.update(_source(cls).encode())
     return f"river {river.__version__}" + (f" with {digest.hexdigest()[:12]}" if users_classes else "")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
@@ -19,6 +19,9 @@ from streamer.errors import TapewatchError
 if TYPE_CHECKING:
     from streamer.pipeline.plan import Plan
     from streamer.pipeline.rule_rates import RuleRate
+    from streamer.store.database import Database
+
+_Answer = TypeVar("_Answer")
 
 
 def check(
@@ -61,6 +64,9 @@ def check(
     for status in statuses:
         for line in clock_lines(status.get("clocks", {})):
             out(f"{status['topic']}[{status['partition']}]: {line}")
+    unused = _unused(loaded)
+    if unused:
+        out(f"known but not used, and no dead letters: {unused}")
     rates = rule_rates(plan, statuses)
     if rates:
         out(_rate_table(rates))
@@ -111,15 +117,29 @@ def _detector_table(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _statuses(loaded: ConfigFile) -> list[dict[str, Any]]:
-    from streamer.store.database import open_store
     from streamer.store.queries import task_statuses
+
+    return _from_store(loaded, task_statuses, [])
+
+
+def _unused(loaded: ConfigFile) -> str:
+    """How many messages there were of each kind that is only counted, such as tombstones."""
+    from streamer.store.queries import unused
+
+    nothing: dict[str, int] = {}
+    counts = _from_store(loaded, unused, nothing)
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _from_store(loaded: ConfigFile, query: Callable[[Database], _Answer], otherwise: _Answer) -> _Answer:
+    from streamer.store.database import open_store
 
     try:
         database = open_store(loaded.settings.store, create=False)
     except TapewatchError:
-        return []  # no daemon has run with this store yet
+        return otherwise  # no daemon has run with this store yet
     try:
-        return task_statuses(database)
+        return query(database)
     finally:
         database.close()
 

@@ -11,7 +11,7 @@ import typer
 
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG
-from streamer.cli.output import out, say
+from streamer.cli.output import CompileBar, out, say
 from streamer.errors import TapewatchError, UsageError
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 
@@ -39,6 +39,7 @@ def init(
     """
     from alerts.receivers.slack.manifest import SLACK_MANIFEST
     from streamer.app.first_config import PRESETS, first_configuration, inspect_records
+    from streamer.pipeline.compiling import shown
     from streamer.sources.kafka.topic_sample import sample
 
     if preset == "generic":
@@ -55,7 +56,8 @@ def init(
         records = sample(_kafka(bootstrap), topic, _SAMPLE_RECORDS, os.environ)
         if not records:
             say(f"topic {topic} is empty, so the configuration assumes all fields of {preset}")
-    contents = inspect_records(preset, topic, venue, records)
+    with shown(CompileBar()):
+        contents = inspect_records(preset, topic, venue, records)
     _write(output, first_configuration(preset, topic, bootstrap, contents))
     _write(manifest, SLACK_MANIFEST)
     out(f"{output}: {_summary(contents.records, contents.kinds, len(contents.instruments))}")

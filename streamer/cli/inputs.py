@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -32,10 +32,21 @@ _UNITS = ("s", "ms", "us", "ns")
 
 @dataclass(frozen=True, slots=True)
 class ReadProgress:
-    """The share of a source that has been read, 0 to 1, and its lines that were not records, by kind."""
+    """How far a source has been read.
+
+    Parameters
+    ----------
+    share
+        The share of it that has been read, 0 to 1.
+    skipped
+        Its lines that were not records, by kind.
+    damages
+        Where files that are damaged or cut short ended.
+    """
 
     share: Callable[[], float]
     skipped: Callable[[], Mapping[str, int]]
+    damages: Callable[[], Sequence[str]]
 
 
 def option_settings(
@@ -96,7 +107,7 @@ def file_source(
         if len(files) > 1:
             raise UsageError("a recording must be replayed alone")
         recording = RecordingSource(files[0], size, limit)
-        return config, recording, ReadProgress(recording.progress, dict)
+        return config, recording, ReadProgress(recording.progress, dict, lambda: recording.damages)
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})
@@ -105,5 +116,9 @@ def file_source(
     return (
         config,
         source,
-        ReadProgress(lambda: source.bytes_read / max(source.bytes_total, 1), lambda: source.skipped),
+        ReadProgress(
+            lambda: source.bytes_read / max(source.bytes_total, 1),
+            lambda: source.skipped,
+            lambda: source.damages,
+        ),
     )

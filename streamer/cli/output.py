@@ -68,7 +68,14 @@ class CompileBar:
 
     def begin(self, processes: int) -> None:
         """Show it; see `streamer.pipeline.compiling.CompileView`."""
-        if self._bar.disable:
+        from streamer.pipeline.compiling import kernels_are_kept
+
+        if not kernels_are_kept():
+            say(
+                "preparing kernels, which takes about a minute at every start: they cannot be kept in "
+                "their folder; set NUMBA_CACHE_DIR to one that can be written to"
+            )
+        elif self._bar.disable:
             say("preparing kernels (the first start compiles them, which may take half a minute)")
         note = f"in {processes} processes" if processes > 1 else ""
         self._task = self._bar.add_task("preparing kernels", total=_KERNELS, note=note)

@@ -11,6 +11,7 @@ import typer
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, file_source, option_settings
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, say
+from streamer.errors import TapewatchError
 
 
 def replay(
@@ -41,7 +42,8 @@ def replay(
 
     It is the same code as `run`: what fires here would fire there on the same records. The format of a file
     comes from the first entry of `source.files` that matches its name, or from --format, --venue and
-    --receive-time. Nothing is sent to receivers, and nothing is stored.
+    --receive-time. Nothing is sent to receivers, and nothing is stored. A damaged file is read up to the
+    damage, and the exit code is 1.
 
     Examples: `tapewatch replay -c binance.yaml spot_btcusdt.gz`,
     `tapewatch replay -c mine.yaml day.jsonl.zst --alerts alerts.jsonl --scores scores.csv`
@@ -72,5 +74,9 @@ def replay(
             stopped=stopping.is_set,
         )
     say(summary(totals, progress.skipped()))
+    for damage in progress.damages():
+        say(f"warning: {damage}; the rest of it is missing here")
     if stopping.is_set():
         raise KeyboardInterrupt
+    if progress.damages():
+        raise typer.Exit(TapewatchError.exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamer.config.settings import Settings
@@ -28,11 +28,20 @@ def detect_document(settings: Settings) -> dict[str, Any]:
     document: dict[str, Any] = {
         "version": _VERSION,
         "topics": [
-            {"match": list(topic.globs), "format": topic.format.document(), "venue": topic.venue}
+            {
+                "match": list(topic.globs),
+                "format": topic.format.document(),
+                "venue": topic.venue,
+                **_where_set("ignore", topic.ignore),
+            }
             for topic in settings.source.topics
         ],
         "files": [
-            {**file.model_dump(mode="json", by_alias=True), "format": file.format.document()}
+            {
+                **file.model_dump(mode="json", by_alias=True, exclude={"ignore"}),
+                "format": file.format.document(),
+                **_where_set("ignore", file.ignore),
+            }
             for file in settings.source.files
         ],
         "detectors": [
@@ -52,6 +61,11 @@ def detect_document(settings: Settings) -> dict[str, Any]:
     if settings.drift.watch:  # a store's older documents have no such key
         document["drift"] = settings.drift.model_dump(mode="json")
     return document
+
+
+def _where_set(key: str, values: Sequence[str]) -> dict[str, list[str]]:
+    """A key that older documents do not have: it must not change the hash of those who do not use it."""
+    return {key: list(values)} if values else {}
 
 
 def canonical(document: Mapping[str, Any]) -> str:

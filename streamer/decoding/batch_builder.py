@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from streamer.decoding.refusals import Refusal
 from streamer.messages.batch import Batch, DeadLetter, Decoded, Instrument
 from streamer.messages.records import Record
 from streamer.messages.texts import ABSENT, Strings, Texts
+
+_Value = TypeVar("_Value")
 
 
 class EventHead(NamedTuple):
@@ -81,6 +84,18 @@ class BatchBuilder:
                 code_column[0].append(row)
                 code_column[1].append(codes.setdefault(text, len(codes)))
 
+    def __len__(self) -> int:
+        """The number of events so far."""
+        return len(self._kind)
+
+    def take_back(self, count: int) -> None:
+        """Take back all events but the first `count`, the last of which may be incomplete."""
+        rows = (self._kind, self._instrument, self._ts, self._record_ts, self._offset, self._index)
+        for column in rows:
+            del column[count:]
+        _take_back(self._numbers, count)
+        _take_back(self._texts, count)
+
     def refuse(self, record: Record, index: int, refusal: Refusal) -> None:
         """Append a dead letter."""
         self._dead.append(
@@ -121,3 +136,11 @@ class BatchBuilder:
             texts=Texts(Strings.of(list(self._codes)), codes),
         )
         return Decoded(batch, tuple(self._dead), MappingProxyType(self._ignored))
+
+
+def _take_back(columns: dict[str, tuple[list[int], list[_Value]]], count: int) -> None:
+    for name, (at, values) in list(columns.items()):
+        kept = bisect_left(at, count)
+        del at[kept:], values[kept:]
+        if not at:
+            del columns[name]

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS, NUMBER_FIELDS, TEXT_FIELDS
@@ -22,6 +23,8 @@ MIN_BLOCK = 16
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
+
+_log = structlog.get_logger(__name__)
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -119,10 +122,23 @@ def decode_records(
     """
     if len(records) >= min_block:
         block = records if isinstance(records, RecordBlock) else RecordBlock.of(records)
-        decoded = columns(block)
+        decoded = _read_columns(columns, block)
         if decoded is not None:
             return _with_slow_path(decoded, block, source, slow_path)
     return slow_path(records)
+
+
+def _read_columns(
+    columns: Callable[[RecordBlock], DecodedColumns | None], block: RecordBlock
+) -> DecodedColumns | None:
+    """The kernels' result; None if they fail, since record by record only the one at fault is refused."""
+    try:
+        return columns(block)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 (the last resort)
+        _log.exception("kernels_failed", records=len(block), until="decoded one by one")
+        return None
 
 
 def _with_slow_path(

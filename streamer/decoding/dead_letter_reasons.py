@@ -39,6 +39,7 @@ class Reason(StrEnum):
     WRONG_UNIT = "wrong_unit", "the event's time is in another unit than the one that is declared"
     NO_SYMBOL = "no_symbol", "the event names no instrument"
     NO_VENUE = "no_venue", "neither the event nor the configuration of its topic names a venue"
+    DECODER_ERROR = "decoder_error", "the decoder failed on the record, which is a bug of tapewatch to report"
     TS_AHEAD = "ts_ahead", "the event's time is further ahead than max_ahead allows"
     DAMAGED_RANGE = DAMAGED_RANGE, "the log holds these offsets, but they are damaged and cannot be read"
     TOO_MANY_INSTRUMENTS = "too_many_instruments", "the task already follows max_instruments instruments"

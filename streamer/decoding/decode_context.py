@@ -17,8 +17,11 @@ class DecodeContext:
         The venue of events that do not name one.
     source
         Index of the topic among the task's topics, for `Batch.source`.
+    ignored
+        Which records are only counted, see `streamer.decoding.ignored_records`.
     """
 
     topic: str
     venue: str | None = None
     source: int = 0
+    ignored: frozenset[str] = frozenset()

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from typing import Any
 
 import msgspec
 
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.event_fields import RECORD_MAX_BYTES
+from streamer.decoding.json.byte_checks import has_lone_surrogate, nested_deeper
 from streamer.decoding.refusals import Refusal
 
 MAX_DEPTH = 300
 """Deeper nesting is refused: parsers recurse, and their limit depends on the call depth so far."""
 
-_BRACKETS = b"[]{}"
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_INTEGER_DIGITS = 400  # more than any double has, fewer than int() accepts
+_STOPPED_AT = re.compile(r"\(byte ([0-9]+)\)$")
+_NOT_FINITE_AT = re.compile(rb"NaN|-?Infinity")
+_INTEGER_DIGITS = sys.int_info.default_max_str_digits  # int() refuses longer ones
+_LONG_INTEGER = re.compile(rb"(?<![.0-9eE])(?<![eE][+-])[1-9][0-9]{%d,}+(?![.eE])" % _INTEGER_DIGITS)
 
 _decode = msgspec.json.Decoder().decode
 
@@ -42,7 +42,8 @@ def admit(value: bytes | None) -> bytes:
     streamer.decoding.refusals.Refusal: nested more than 300 deep
     """
     if value is None:
-        raise Refusal(Reason.NULL_VALUE, "the value is null")
+        remedy = "of a compacted topic, tombstones: set ignore: [tombstone] beside its format"
+        raise Refusal(Reason.NULL_VALUE, f"the value is null; {remedy}")
     if len(value) > RECORD_MAX_BYTES:
         raise Refusal(Reason.TOO_LARGE, f"{len(value)} bytes, more than {RECORD_MAX_BYTES}")
     if not value.isascii():
@@ -50,20 +51,9 @@ def admit(value: bytes | None) -> bytes:
             value.decode()
         except UnicodeDecodeError as error:
             raise Refusal(Reason.BAD_UTF8, f"byte {error.start}: {error.reason}") from None
-    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and _too_deep(value):
+    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and nested_deeper(value, MAX_DEPTH):
         raise Refusal(Reason.TOO_DEEP, f"nested more than {MAX_DEPTH} deep")
     return value
-
-
-def _too_deep(value: bytes) -> bool:
-    depth = deepest = 0
-    for byte in _STRING.sub(b"", value).translate(None, _NO_BRACKETS):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest > MAX_DEPTH
 
 
 def parse(value: bytes) -> Any:
@@ -89,16 +79,32 @@ def parse(value: bytes) -> Any:
         return _decode(value)
     except msgspec.MsgspecError as error:
         message = str(error)
+        if not (isinstance(error, msgspec.ValidationError) or _NOT_FINITE_AT.match(value, _place(message))):
+            raise Refusal(Reason.BAD_JSON, message) from None
     try:
-        document = json.loads(value.decode(), parse_int=_integer)
-        if _SURROGATE.search(value):  # a lone one cannot be encoded
-            json.dumps(document, ensure_ascii=False).encode()
-    except (json.JSONDecodeError, UnicodeEncodeError):
+        document = _loads(value)
+    except json.JSONDecodeError:
         raise Refusal(Reason.BAD_JSON, message) from None
+    if has_lone_surrogate(value):
+        raise Refusal(Reason.BAD_JSON, "half of a surrogate pair is no text")
     return document
 
 
-def _integer(digits: str) -> int | float:
-    if len(digits) <= _INTEGER_DIGITS:
-        return int(digits)
-    return -math.inf if digits.startswith("-") else math.inf
+def _loads(value: bytes) -> Any:
+    try:
+        return json.loads(value.decode())
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of more digits than int() accepts
+        return json.loads(_LONG_INTEGER.sub(_as_infinite, value).decode())
+
+
+def _place(message: str) -> int:
+    """Where the parser stopped; beyond all bytes where it does not say so."""
+    found = _STOPPED_AT.search(message)
+    return RECORD_MAX_BYTES if found is None else int(found[1])
+
+
+def _as_infinite(digits: re.Match[bytes]) -> bytes:
+    """A number beyond a double's range, as long as the digits: those may be part of a text."""
+    return b"1e".ljust(len(digits[0]), b"9")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import reprlib
 import sys
-from collections.abc import Mapping
-from math import isfinite
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from math import isfinite, log10
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from streamer.decoding.event_schema import Envelope
 
+_T = TypeVar("_T")
+
 _SHOWN_CHARS = 60
+_SHOWN_ERROR_CHARS = 200
+_DIGITS_PER_BIT = log10(2)
 _DOUBLE_MAX = int(sys.float_info.max)
 
 
@@ -38,8 +42,44 @@ def brief(value: object) -> str:
     >>> brief("x" * 100)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
     """
-    text = repr(value[: _SHOWN_CHARS + 1]) if isinstance(value, str) else reprlib.repr(value)
+    if isinstance(value, dict):
+        text = "{" + ", ".join(f"{_part(key)}: {_part(part)}" for key, part in _first(value.items())) + "}"
+    elif isinstance(value, list):
+        text = "[" + ", ".join(_part(part) for part in _first(value)) + "]"
+    else:
+        text = _part(value)
     return text if len(text) <= _SHOWN_CHARS + 1 else text[: _SHOWN_CHARS - 2] + "..."
+
+
+def _first(parts: Iterable[_T]) -> Iterator[_T]:
+    """As many parts as can be shown; the rest is not looked at."""
+    return islice(parts, _SHOWN_CHARS)
+
+
+def _part(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value[: _SHOWN_CHARS + 1])
+    if isinstance(value, dict):
+        return "{...}" if value else "{}"
+    if isinstance(value, list):
+        return "[...]" if value else "[]"
+    if isinstance(value, int) and abs(value) > _DOUBLE_MAX:
+        return f"a number of about {int(value.bit_length() * _DIGITS_PER_BIT):,} digits"
+    return repr(value)
+
+
+def decoder_error(error: Exception) -> Refusal:
+    """The refusal of a record or event on which the decoder failed: it names the exception.
+
+    >>> str(decoder_error(OverflowError("int too large to convert to float")))
+    'OverflowError: int too large to convert to float'
+    """
+    try:
+        text = " ".join(str(error)[:_SHOWN_ERROR_CHARS].split())
+    except Exception:  # noqa: BLE001 (an exception that cannot say what is wrong)
+        text = ""
+    kind = type(error).__name__[:_SHOWN_CHARS]
+    return Refusal(Reason.DECODER_ERROR, f"{kind}: {text}" if text else kind)
 
 
 def validated(draft: Mapping[str, object]) -> Envelope:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
 from math import inf, isfinite, nan
 
 from streamer.decoding.dead_letter_reasons import Reason
-from streamer.decoding.event_fields import TEXT_MAX_CHARS, TIME_MAX_NS
+from streamer.decoding.event_fields import SEQUENCE_MAX, TEXT_MAX_CHARS, TIME_MAX_NS
 from streamer.decoding.refusals import Refusal, brief, too_long
 from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 
 NS_PER = {"s": NS_PER_SECOND, "ms": NS_PER_MS, "us": 1_000, "ns": 1}
 """Nanoseconds by time unit."""
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# possessive: what is no number is known to be none in one pass
+_NUMBER = re.compile(
+    r"([+-]?)(?:([0-9]++)(?:\.([0-9]*+))?|\.([0-9]++))(?:[eE]([+-]?)0*+([0-9]*+)(?<=[0-9]))?"
+)
 _NOT_FINITE = {"nan": nan, "inf": inf, "infinity": inf, "-inf": -inf, "-infinity": -inf, "+inf": inf}
 _ISO = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,9})[0-9]*)?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,9}+)[0-9]*+)?"
     r"(?: ?(Z|z|UTC|[+-][0-9]{2}:?[0-9]{2}))"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXACT_IN_DOUBLE = 2**53
+_PLACES = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimal places of a unit that a nanosecond is
+_MOST_EXPONENT_DIGITS = 9  # more than any record has digits
 
 
 def as_number(value: object, name: str) -> float | None:
@@ -79,17 +82,36 @@ def as_whole(value: object, name: str) -> int | None:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and len(value) < _MAX_DIGITS and value.isascii() and value.isdigit():
-        return int(value)
     number = as_number(value, name)
     if number is None:
         return None
-    if number != int(number):
+    if isinstance(value, str):
+        whole, exact = _shifted(value, 0)
+    else:
+        whole, exact = int(number), number.is_integer()
+        if abs(whole) >= SEQUENCE_MAX:  # the parser may have rounded digits off
+            message = f"{name}: {brief(value)} is not exact, and must be: write it without point and exponent"
+            raise Refusal(Reason.OUT_OF_BOUNDS, message)
+    if not exact:
         raise Refusal(Reason.WRONG_TYPE, f"{name}: {brief(value)} is not a whole number")
-    return int(number)
+    return whole
 
 
-_MAX_DIGITS = 400  # longer ones are beyond a double's range, which as_number reports
+def _shifted(text: str, places: int) -> tuple[int, bool]:
+    """A finite number times a power of ten, cut off to an integer, and whether nothing was cut off."""
+    matched = _NUMBER.fullmatch(text.strip())
+    if matched is None:
+        raise ValueError(text)
+    sign, whole, fraction, only_fraction, exponent_sign, exponent = matched.groups(default="")
+    fraction = fraction or only_fraction
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return 0, True
+    power = int(exponent or "0") if len(exponent) <= _MOST_EXPONENT_DIGITS else 10**_MOST_EXPONENT_DIGITS
+    point = len(digits) - len(fraction) + places + (-power if exponent_sign == "-" else power)
+    kept = digits[: max(point, 0)]
+    number = int(kept.ljust(point, "0")) if kept else 0
+    return -number if sign == "-" else number, not digits[len(kept) :].strip("0")
 
 
 def as_text(value: object, name: str) -> str | None:
@@ -122,7 +144,8 @@ def as_time(value: object, unit: str, name: str) -> int | None:
     """A time in the stated unit (``s ms us ns``, or ``iso``: a string with a zone) in ns since 1970 UTC.
 
     None for null and the empty string. Integers and strings are converted exactly; a JSON number with a
-    fraction counts as the shortest decimal that gives the same double. Digits beyond ns are cut off.
+    fraction counts as the shortest decimal that gives the same double. Digits beyond ns are cut off, unless
+    nothing else is left.
 
     Raises
     ------
@@ -146,10 +169,9 @@ def as_time(value: object, unit: str, name: str) -> int | None:
         number = as_number(value, name)
         if number is None:
             return None
-        if abs(number) > TIME_MAX_NS:
+        ns, exact = _shifted(value if isinstance(value, str) else repr(number), _PLACES[unit])
+        if ns == 0 and not exact:
             raise _no_such_time(value, name)
-        exact = Decimal(value.strip() if isinstance(value, str) else repr(number))
-        ns = int(exact * NS_PER[unit])
     if not 0 <= ns <= TIME_MAX_NS:
         raise _no_such_time(value, name)
     return ns

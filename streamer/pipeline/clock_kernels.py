@@ -5,7 +5,6 @@ event is more than A behind the watermark, the watermark and each instrument's c
 """
 
 # mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: PLR1714 (kernels compare one by one)
 
 from __future__ import annotations
 
@@ -77,23 +76,15 @@ def _verdict(t, r, digits, watermark, max_ahead):
 
 
 @kernel
-def _hold(log, held, record, t, watermark, max_ahead, jumped):
-    """An event at or after the watermark less A, once the watermark has followed it."""
-    if record != log[HELD_BY]:
-        log[HELD_BY] = record
-        held[log[HELD_AT]] = watermark
-        log[HELD_AT] = log[HELD_AT] + 1 if log[HELD_AT] + 1 < MANY else 0
-        log[HELD_N] = min(log[HELD_N] + 1, MANY)
-    refuted = log[REFUTED]
-    if refuted != _NO_TIME and t >= refuted - max_ahead:
-        if not jumped:  # by smaller steps: it was right to step back
-            log[NEED] = MANY
-        elif t <= refuted + max_ahead:  # at once: it was wrong, and must not happen again so soon
-            held[:] = watermark
-            log[HELD_N], log[HELD_AT] = MANY, 0
-            log[NEED] = min(4 * log[NEED], LONGEST)
-        log[REFUTED] = _NO_TIME
-    log[_RUN_N] = 0
+def _there_again(log, held, t, watermark, max_ahead, jumped):
+    """An event holds the watermark, and is at or after the one that was refuted, less A."""
+    if not jumped:  # by smaller steps: it was right to step back
+        log[NEED] = MANY
+    elif t <= log[REFUTED] + max_ahead:  # at once: it was wrong, and must not happen again so soon
+        held[:] = watermark
+        log[HELD_N], log[HELD_AT] = MANY, 0
+        log[NEED] = min(4 * log[NEED], LONGEST)
+    log[REFUTED] = _NO_TIME
 
 
 @kernel
@@ -129,10 +120,9 @@ def _is_refuted(log, held, max_ahead):
 
 
 @kernel
-def _step_back(log, held, record):
-    """Set the watermark back to the run's newest; of what held it, keep what does not contradict that."""
+def _step_back(log, held, watermark):
+    """The watermark that is set back to the run's newest; of what held it, keep what does not contradict."""
     newest = log[_RUN_NEWEST]
-    log[REFUTED], log[WATERMARK] = log[WATERMARK], newest
     kept = np.empty(MANY + 1, np.int64)
     n, n_held = 0, log[HELD_N]
     for back in range(n_held, 0, -1):
@@ -143,12 +133,12 @@ def _step_back(log, held, record):
     kept[n] = newest
     n += 1
     oldest = max(n - MANY, 0)
-    for at in range(oldest, n):
-        held[at - oldest] = kept[at]
+    held[: n - oldest] = kept[oldest:n]
     log[HELD_N] = n - oldest
     log[HELD_AT] = log[HELD_N] % MANY
-    log[HELD_BY], log[_RUN_N] = record, 0
+    log[REFUTED], log[_RUN_N] = watermark, 0
     log[LOG_STEPS_BACK] += 1
+    return newest
 
 
 @kernel
@@ -198,50 +188,60 @@ def fold_rows(
 
     Returns
     -------
-    row, n_steps, refused, passed : int
+    row, n_steps, n_refused, passed : int
         The first row that is not folded, how many steps and refused rows there are, and what has passed.
     """
     watermark, running, last_timer = log[WATERMARK], log[RUNNING], log[LAST_TIMER]
-    n_steps, refused, late, i = 0, 0, 0, start
+    holder, in_run, was_refuted = log[HELD_BY], log[_RUN_N] > 0, log[REFUTED] != _NO_TIME
+    n_steps, n_refused, late, i = 0, 0, 0, start
     while i < ts.shape[0] and n_steps + 2 <= steps.shape[0]:
         t, r = ts[i], record_ts[i]
         if r != _NO_TIME:
             plausible = t - r <= max_ahead and r - t <= YEAR_NS
         else:
             plausible = abs(t - watermark) <= YEAR_NS if watermark != _NO_TIME else t >= YEAR_NS
-        verdict[i] = ADMITTED if plausible else _verdict(t, r, digits[kind[i]], watermark, max_ahead)
-        if verdict[i] == AHEAD or verdict[i] >= WRONG_UNIT:
-            refused += 1
-            now[i] = watermark + max(last_timer - running, 0) if watermark != _NO_TIME else _NO_TIME
-            i += 1
-            continue
+        verdict[i] = ADMITTED
+        if not plausible:
+            verdict[i] = _verdict(t, r, digits[kind[i]], watermark, max_ahead)
+            if verdict[i] != FAR_OFF and verdict[i] != ADMITTED:
+                n_refused += 1
+                now[i] = watermark + max(last_timer - running, 0) if watermark != _NO_TIME else _NO_TIME
+                i += 1
+                continue
         s = slots[instrument[i]]
         if s < _NO_SLOT:
             break
         before, ran = watermark, running
-        is_late_record = before != _NO_TIME and r != _NO_TIME and abs(r - before) <= max_ahead
-        if before == _NO_TIME:
-            watermark, running = t, t
-            _hold(log, held, record[i], t, watermark, max_ahead, False)
-        elif t >= before - max_ahead:
-            went = t - before
-            if went > max_ahead:
-                watermark, running = t, max(running, last_timer)
-                passed += min(went, longest_gap)
-            elif went > 0:
+        first = before == _NO_TIME
+        if first or t >= before - max_ahead:
+            jumped = not first and t > before + max_ahead
+            if first:
+                watermark, running = t, t
+            elif t > before:
                 watermark = t
-                running += went
-                passed += min(went, longest_gap)
-            _hold(log, held, record[i], t, watermark, max_ahead, went > max_ahead)
-        elif is_late_record:
-            log[_RUN_N] = 0
+                running = max(running, last_timer) if jumped else running + (t - before)
+                passed += min(t - before, longest_gap)
+            if record[i] != holder:
+                holder = record[i]
+                at = log[HELD_AT]
+                held[at] = watermark
+                log[HELD_AT] = at + 1 if at + 1 < MANY else 0
+                if log[HELD_N] < MANY:
+                    log[HELD_N] += 1
+            if was_refuted and t >= log[REFUTED] - max_ahead:
+                _there_again(log, held, t, watermark, max_ahead, jumped)
+                was_refuted = False
+            if in_run:
+                log[_RUN_N], in_run = 0, False
+        elif r != _NO_TIME and abs(r - before) <= max_ahead:
+            log[_RUN_N], in_run = 0, False
         else:
             own_late = s >= 0 and clocks[s] != _NO_TIME and t < clocks[s] - max_ahead
             _add_witness(log, record[i], t, max_ahead, own_late)
+            in_run = True
             if _is_refuted(log, held, max_ahead):
-                log[WATERMARK] = watermark
-                _step_back(log, held, record[i])
-                watermark = log[WATERMARK]
+                watermark = _step_back(log, held, before)
+                holder, in_run, was_refuted = record[i], False, True
                 passed = max(passed - min(before - watermark, longest_gap), least)
                 steps[n_steps, 0], steps[n_steps, 1] = i, _NO_SLOT
                 steps[n_steps, 2], steps[n_steps, 3] = before, watermark
@@ -250,7 +250,7 @@ def fold_rows(
         slot[i] = s
         if s < 0:
             verdict[i] = OVER_LIMIT
-            refused += 1
+            n_refused += 1
             i += 1
             continue
         if verdict[i] == FAR_OFF:
@@ -262,7 +262,7 @@ def fold_rows(
             own[s, _N] = 0
         else:
             wrong = mine > watermark + max_ahead
-            if not wrong and not is_late_record:
+            if not wrong and (r == _NO_TIME or abs(r - before) > max_ahead):
                 wrong = _keeps_pace(own[s, :], record[i], t, watermark, max_ahead)
             if wrong:
                 steps[n_steps, 0], steps[n_steps, 1] = i, s
@@ -276,6 +276,6 @@ def fold_rows(
             mine = t
         clocks[s] = clock[i] = mine
         i += 1
-    log[WATERMARK], log[RUNNING] = watermark, running
+    log[WATERMARK], log[RUNNING], log[HELD_BY] = watermark, running, holder
     log[LATE] += late
-    return i, n_steps, refused, passed
+    return i, n_steps, n_refused, passed

@@ -119,11 +119,14 @@ def _model_problems(config: ConfigFile, name: str, settings: DetectorSettings) -
 
 def _feeds(settings: Settings) -> tuple[Feed, ...]:
     topics = [
-        Feed(glob, build_format(topic.format), topic.venue)
+        Feed(glob, build_format(topic.format), topic.venue, frozenset(topic.ignore))
         for topic in settings.source.topics
         for glob in topic.globs
     ]
-    files = [Feed(file.match, build_format(file.format), file.venue) for file in settings.source.files]
+    files = [
+        Feed(file.match, build_format(file.format), file.venue, frozenset(file.ignore))
+        for file in settings.source.files
+    ]
     return tuple(topics + files)
 
 

@@ -130,14 +130,16 @@ def shown(view: CompileView, stopped: Callable[[], bool] = lambda: False) -> Ite
 def processes_for(parts: Sequence[str]) -> int:
     """How many processes are worth starting: none where there is one core, or no place to share kernels."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, len(parts)) if cores > 1 and _is_shared(kernel_folder()) else 0
+    return min(cores, len(parts)) if cores > 1 and kernels_are_kept() else 0
 
 
-def _is_shared(folder: os.PathLike[str] | None) -> bool:
+def kernels_are_kept() -> bool:
+    """Whether compiled kernels can be kept for later starts; see `detectors.kernels.kernel_folder`."""
+    folder = kernel_folder()
     if folder is None:
         return False
     with suppress(OSError):
-        os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     return os.access(folder, os.W_OK)
 
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from alerts.rules import Rule
 from detectors.detector_settings import DetectorSettings
-from streamer.decoding.formats import Format
+from streamer.decoding.formats import DecodeContext, Format
 from streamer.pipeline.drift_plan import DriftPlan
 
 
@@ -24,11 +24,18 @@ class Feed:
         Turns records into events.
     venue
         The venue of events that name none.
+    ignored
+        Records that are only counted, see `streamer.decoding.ignored_records`.
     """
 
     match: str
     format: Format
     venue: str | None
+    ignored: frozenset[str] = frozenset()
+
+    def context(self, topic: str) -> DecodeContext:
+        """The origin of the records of a topic or file that matches."""
+        return DecodeContext(topic, self.venue, ignored=self.ignored)
 
 
 @dataclass(frozen=True, slots=True)

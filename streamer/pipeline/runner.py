@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from streamer.decoding.formats import DecodeContext
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
 from streamer.messages.control_inputs import ControlInput
@@ -313,7 +312,7 @@ class Runner:
                 f"no entry of source.topics or source.files matches {self.task.partition.topic!r}"
             )
         self._context.reading(self.task.partition, batch[0].offset, batch[-1].offset, self.live)
-        decoded = feed.format.decode(batch, DecodeContext(self.task.partition.topic, feed.venue))
+        decoded = feed.format.decode(batch, feed.context(self.task.partition.topic))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
         self._finish_step(outcome, batch, len(batch))

@@ -8,6 +8,7 @@ import numpy as np
 
 from streamer.decoding.formats import DecodeContext
 from streamer.decoding.json import Interner
+from streamer.decoding.json.byte_checks import has_lone_surrogate, nested_deeper
 from streamer.messages.batch import Batch, Decoded, Instrument, Kind
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.messages.records import Partition, Record
@@ -72,6 +73,8 @@ def _read(plan: Plan) -> None:
             RecordBlock.of(_RECORDS), DecodeContext(feed.match, feed.venue or _INSTRUMENT.venue)
         )
     _number_texts()
+    nested_deeper(b"[]", 1)
+    has_lone_surrogate(b'""')
 
 
 def _detect(plan: Plan) -> None:

@@ -64,7 +64,7 @@ def refused_or_loaded(text: str) -> None:
         assert "Input should" not in str(problem)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data(), st.sampled_from(TEXTS))
 def test_damaged_text(data: st.DataObject, text: str) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
@@ -74,7 +74,7 @@ def test_damaged_text(data: st.DataObject, text: str) -> None:
     refused_or_loaded(text)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.data(), st.sampled_from(TEXTS))
 def test_shuffled_lines(data: st.DataObject, text: str) -> None:
     lines = text.splitlines()
@@ -98,7 +98,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=130)
 @given(st.data(), st.sampled_from(TEXTS))
 def test_values_of_other_types(data: st.DataObject, text: str) -> None:
     root = parse(text)

@@ -57,11 +57,12 @@ def test_alerts_and_progress_are_plain_lines_where_there_is_no_terminal(
 
 
 def test_another_hash_seed_gives_the_same_alerts_and_verdict(
-    ran: subprocess.CompletedProcess[str], store: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    other = tmp_path / "other.db"
-    again = tapewatch("demo", "--store", str(other), hash_seed="1")
-    assert again.stdout == ran.stdout
+    store, other = tmp_path / "store.db", tmp_path / "other.db"
+    once = tapewatch("demo", "--minutes", "15", "--store", str(store))
+    again = tapewatch("demo", "--minutes", "15", "--store", str(other), hash_seed="1")
+    assert again.stdout == once.stdout
     listed = [
         tapewatch("alerts", "--store", str(each), "--json", "-n", "500").stdout for each in (store, other)
     ]

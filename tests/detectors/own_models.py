@@ -1,6 +1,7 @@
 """Models as a user might write them, good and bad."""
 
 import random
+import sys
 
 from river import stats
 
@@ -51,6 +52,31 @@ class Panics(Distance):
     def score_one(self, x):
         if x["a"] > 100:
             stats.RollingQuantile(0.5, 5).update(float("nan"))
+        return super().score_one(x)
+
+
+class Exits(Distance):
+    def score_one(self, x):
+        if x["a"] > 100:
+            sys.exit(3)
+        return super().score_one(x)
+
+
+class GivesUp(Distance):
+    def learn_one(self, x):
+        if x["a"] > 100:
+            raise GeneratorExit
+        super().learn_one(x)
+
+
+class HasNoWords(Distance):
+    class SilentError(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def score_one(self, x):
+        if x["a"] > 100:
+            raise self.SilentError
         return super().score_one(x)
 
 

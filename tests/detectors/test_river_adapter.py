@@ -170,6 +170,9 @@ def test_asking_about_a_wild_row_does_not_change_a_model_that_counts_questions()
         ("own_models.Raises", "KeyError: 'b\\nand more'"),
         ("own_models.RaisesInLearning", "ZeroDivisionError"),
         ("own_models.Panics", "PanicException: Value is NaN: FloatIsNan"),
+        ("own_models.Exits", "SystemExit: 3"),
+        ("own_models.GivesUp", "GeneratorExit"),
+        ("own_models.HasNoWords", "SilentError"),
     ],
 )
 def test_a_model_that_fails_is_quarantined_for_its_instrument_alone(model, reason):

@@ -11,7 +11,7 @@ from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 from streamer.sources.simulator import INSTRUMENTS, OPENS_NS, Anomaly, SimulatorSource, rules_for
 
-SECONDS = 180 * 60
+SECONDS = 390 * 60
 QUIET = INSTRUMENTS[-3:]
 
 

@@ -1,6 +1,6 @@
 """A day of operation, by simulation: the real process, a real broker, and what metrics tell of it.
 
-The events are those of a simulated day of three instruments, 13:30 to 16:30 by event time, with every kind of
+The events are those of a simulated day of three instruments, 13:30 to 20:00 by event time, with every kind of
 anomaly planted twice. They come in seven parts, and around each part something happens that happens in
 operation. Nothing may be lost by it: what the store has, receivers heard, but for what was muted.
 """

@@ -254,3 +254,18 @@ def test_time_that_passed_is_counted_as_before_and_taken_back_with_the_watermark
         honest, lied = passed(lie(0), [50]), passed(lie(hours), [50])
         assert passed(lie(hours), [7]) == lied
         assert abs(lied - honest) < 5 * S
+
+
+def test_a_state_of_fold_3_goes_on_and_a_clock_that_stood_ahead_is_refuted() -> None:
+    ahead, clocks = T0 + 3_600 * S, np.array([T0, T0 - 5 * S, T0 + 3_600 * S])
+    guarded = Guarded(3)
+    for number in range(3):
+        guarded.slots.table(batch_of([Event(number, 0, T0)], guarded.names))
+        guarded.slots.add(batch_of([Event(number, 0, T0)], guarded.names), number)
+    guarded.guard.restore_maxima(ahead, T0 + 3_700 * S, clocks, late=7)
+    assert (guarded.guard.watermark, guarded.guard.late) == (ahead, 7)
+    assert guarded.guard.timer(ahead + 30 * S, 3).tolist() == [ahead + 30 * S] * 3, "as it was"
+    events = [Event(number % 3, number, T0 + number * S) for number in range(30)]
+    guarded.fold(events)
+    assert guarded.guard.watermark == T0 + 29 * S
+    assert guarded.guard.clocks(3).tolist() == [T0 + 27 * S, T0 + 28 * S, T0 + 29 * S]

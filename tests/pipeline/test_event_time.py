@@ -104,6 +104,51 @@ def test_a_timer_finds_an_episode_due_and_another_one_over(tmp_path: Path) -> No
     assert all(b'"offset":null' in row[2] and b'"tick":' in row[2] for row in rows)
 
 
+QUIET = "\n  quiet: {when: silence_s > 30, on: timer, clear: 0s}\n"
+
+
+def test_a_backlog_of_long_steps_is_no_silence(tmp_path: Path) -> None:
+    """The running time stands still where all steps are longer than `max_ahead`; reading on is no silence."""
+    values = []
+    for bar in range(40):
+        ts = T0 + bar * 300 * S
+        values += [(ts, trade(ts, 100.0, 1.0, symbol)) for symbol in ("S0", "S1", "S2")]
+    world = World(tmp_path / "store", plan=plan_of(QUIET), timer_every_s=1.0)
+    source = ListSource([MemoryLog(LOG, records(values))], cycle([3]), endless=True)
+
+    def poll(number: int) -> None:
+        world.time.s += 1.0
+
+    source.on_poll = poll
+    world.run(source, polls=60)
+    assert source.positions[LOG] == len(values)
+    assert world.ask("SELECT count(*) FROM outbox") == [(0,)], "it is read to its end for twenty seconds"
+    world.run(ListSource([MemoryLog(LOG, records(values))], on_poll=poll, endless=True), polls=20)
+    rows = world.ask("SELECT transition, symbol, ts_event_ns FROM outbox ORDER BY n")
+    assert [row[:2] for row in rows] == [("fired", "S0"), ("fired", "S1"), ("fired", "S2")]
+    assert {(row[2] - values[-1][0]) // S for row in rows} <= {31, 32}, (
+        "the watermark, and what has passed since"
+    )
+
+
+def test_a_liar_makes_nobody_look_silent(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", plan=plan_of(QUIET), timer_every_s=1.0)
+    log = MemoryLog(LOG, [])
+
+    def poll(number: int) -> None:
+        world.time.s += 1.0
+        now = T0 + number * S
+        lied = now + 3_600 * S if 5 < number < 60 else now
+        some = [(now, trade(now, 100.0, 1.0, symbol)) for symbol in ("S0", "S1")]
+        liar = [(lied, trade(lied, 100.0, 1.0, "S2"))] if number < 60 else []
+        log.records += records([*some, *liar], first=len(log.records))
+
+    world.run(ListSource([log], on_poll=poll, endless=True), polls=110)
+    rows = world.ask("SELECT transition, symbol FROM outbox WHERE origin = 'detect' ORDER BY n")
+    assert rows[0] == ("fired", "S2"), "only the liar, once it is silent"
+    assert {row[1] for row in rows} == {"S2"}
+
+
 def test_instruments_beyond_the_limit_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
     values = [(T0 + at * S, trade(T0 + at * S, 100.0, symbol=f"S{at % 6}")) for at in range(30)]
     world = World(tmp_path / "store", plan=plan_of(max_instruments=4, flood=100), batch_size=7)

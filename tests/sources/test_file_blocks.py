@@ -91,7 +91,21 @@ def one_by_one(file: FileInput, count: int) -> list[Told]:
     """What reading record by record says, so many at a time."""
     records = FileRecords(file)
     each = iter(records)
-    return _told(records, lambda: tuple(islice(each, count)))
+    damage: list[TapewatchError] = []
+
+    def take() -> tuple[Record, ...]:
+        if damage:
+            raise damage[0]
+        taken: list[Record] = []
+        try:
+            taken.extend(islice(each, count))
+        except TapewatchError as error:
+            damage.append(error)
+            if not taken:
+                raise
+        return tuple(taken)
+
+    return _told(records, take)
 
 
 def by_blocks(file: FileInput, count: int, piece: int) -> list[Told]:

@@ -91,6 +91,13 @@ def test_it_says_what_has_happened_since_the_last() -> None:
     assert (body["origin"], body["severity"]) == ("service", "info")
 
 
+def test_it_does_not_say_at_work_where_nothing_is_finished() -> None:
+    world = World()
+    world.counts = Counts(1_000, idle_s=43.2)
+    world.beat(0.0)
+    assert world.told()[-1]["text"].startswith("nothing finished for 43 s, source reading: 1,000 records")
+
+
 def test_a_receiver_that_was_away_gets_one_and_not_hundreds() -> None:
     world = World()
     for _ in range(5):

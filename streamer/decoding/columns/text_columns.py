@@ -51,7 +51,9 @@ class RowTexts:
             self.arena, np.where(self.size >= 0, self.at, 0), np.maximum(self.size, NO_TEXT)
         )
         string_codes = [strings.code(text) for text in interner.texts]
-        codes = np.array([*string_codes, ABSENT], np.int32)[interned]
+        codes = np.array([*string_codes, ABSENT], np.int32)[np.maximum(interned, ABSENT)]
+        for row in np.flatnonzero(interned == Interner.BEYOND).tolist():
+            codes[row] = strings.code(self.text(row) or "")
         for special in (INTEGER_TEXT, MEANING_TEXT):
             rows = np.flatnonzero(self.size == special)
             if len(rows):

@@ -56,6 +56,8 @@ def decimal_ns(text, size, digits):
         if fraction < 0 or point + places > _MAX_DIGITS:
             return NO_NS
         ns += fraction * _TENS[digits - places] if places <= digits else fraction // _TENS[places - digits]
+        if ns == 0 and fraction > 0:
+            return NO_NS
     return ns if ns <= TIME_MAX_NS else NO_NS
 
 

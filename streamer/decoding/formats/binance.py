@@ -262,7 +262,8 @@ def _decode_any(value: bytes, record: Record, call: DecodeCall) -> None:
     document = parse(value)
     stream = ""
     if isinstance(document, dict) and "stream" in document and "data" in document:
-        stream, document = str(document["stream"]), document["data"]
+        given, document = document["stream"], document["data"]
+        stream = given if isinstance(given, str) else ""
 
     def decode_event(element: object, index: int) -> None:
         event = as_object(element)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +17,7 @@ from streamer.decoding.event_schema import Envelope
 from streamer.decoding.event_structs import LAYOUTS, AnyStruct, EventStruct
 from streamer.decoding.json_text import admit
 from streamer.decoding.name_rules import valid_names
-from streamer.decoding.refusals import Refusal, unprintable, validated
+from streamer.decoding.refusals import Refusal, decoder_error, unprintable, validated
 from streamer.messages.batch import Decoded
 from streamer.messages.records import NO_TIME, Record
 
@@ -30,6 +32,12 @@ class DecodeCall:
 
 EMPTY_LIST = "empty_list"
 """The name under which records that are empty lists are counted."""
+
+TOMBSTONE = "tombstone"
+"""The name under which null values are counted where they are ignored."""
+
+_JSON_NULL = b"null"  # how tools write a tombstone into a file
+_LARGE_BYTES = 1 << 16
 
 DecodeOne = Callable[[bytes, Record, DecodeCall], None]
 
@@ -47,13 +55,55 @@ def decode_each(records: Sequence[Record], context: DecodeContext, decode_one: D
         Adds a record's events to the builder, or raises `Refusal` if the whole record fails.
     """
     builder = BatchBuilder(context.source)
+    ignores_tombstones = TOMBSTONE in context.ignored
     call = DecodeCall(context, builder)
     for record in records:
-        try:
-            decode_one(admit(record.value), record, call)
-        except Refusal as refusal:
-            builder.refuse(record, 0, refusal)
+        if ignores_tombstones and (record.value is None or record.value.strip() == _JSON_NULL):
+            builder.ignore(TOMBSTONE)
+        elif record.value is None or len(record.value) < _LARGE_BYTES:
+            _decode_record(record, call, decode_one)
+        else:
+            with _no_cycle_search():
+                _decode_record(record, call, decode_one)
     return builder.finish()
+
+
+def _decode_record(record: Record, call: DecodeCall, decode_one: DecodeOne) -> None:
+    before = len(call.builder)
+    try:
+        decode_one(admit(record.value), record, call)
+    except Exception as error:  # noqa: BLE001 (the last resort)
+        _refuse(error, record, 0, call.builder, before)
+
+
+@contextmanager
+def _no_cycle_search() -> Iterator[None]:
+    """Keep Python from looking for cycles among all objects, which lists by the hundred thousand set off.
+
+    That would take a second for a record of 1 MiB; what is parsed of it has no cycles.
+    """
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
+
+
+def _refuse(error: Exception, record: Record, index: int, builder: BatchBuilder, before: int) -> None:
+    """Make a dead letter of a record or event that is refused, or on which the decoder failed.
+
+    Whatever the exception, no record may end the service, or take others with it. The events from `before`
+    on are taken back.
+    """
+    if isinstance(error, MemoryError):  # which says nothing about the record
+        raise error
+    if isinstance(error, Refusal):
+        builder.refuse(record, index, error)
+    else:
+        builder.take_back(before)
+        builder.refuse(record, index, decoder_error(error))
 
 
 def decode_events(
@@ -72,10 +122,11 @@ def decode_events(
     if len(events) > EVENTS_MAX:
         raise Refusal(Reason.TOO_MANY_EVENTS, f"{len(events)} events, more than {EVENTS_MAX}")
     for index, event in enumerate(events):
+        before = len(call.builder)
         try:
             decode_event(event, index)
-        except Refusal as refusal:
-            call.builder.refuse(record, index, refusal)
+        except Exception as error:  # noqa: BLE001 (the last resort)
+            _refuse(error, record, index, call.builder, before)
 
 
 def add_draft(draft: Mapping[str, object], record: Record, index: int, call: DecodeCall) -> None:

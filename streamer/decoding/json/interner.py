@@ -16,6 +16,7 @@ U = np.uint64
 _MIX = U(0x9E3779B97F4A7C15)
 _NO_CODE, _TOO_MANY = -1, -2
 _DONE, _OUTSIDE, _FULL = range(3)
+_MOST_PROBES = 64  # a table is at most a quarter full: only texts made to collide need more
 
 
 @kernel(error_model="numpy", forceinline=True)
@@ -66,14 +67,21 @@ def _intern_rows(arena, at, size, padding, row, slots, hashes, starts, kept, hel
         mixed = _hash(text, length)
         slot = np.int64(mixed >> U(8)) & last_slot
         code = slots[slot]
+        probes = 0
         # no two texts of up to eight bytes have the same hash
         while code >= 0 and not (
             hashes[code] == mixed
             and starts[code + 1] - starts[code] == length
             and (length <= 8 or _same(own + starts[code], text, length))
         ):
+            probes += 1
+            if probes == _MOST_PROBES:
+                break
             slot = (slot + 1) & last_slot
             code = slots[slot]
+        if probes == _MOST_PROBES:
+            codes[each] = _TOO_MANY
+            continue
         if code < 0:
             count = held[0]
             if count == limit:
@@ -124,6 +132,9 @@ class Interner:
     Notes
     -----
     Texts are bytes here; those of a `Scan` are valid UTF-8. Only one thread may use it at a time.
+
+    The hash is no secret, so texts can be made to collide. After 64 others in its place a text gets no
+    number, so that each costs a bounded time.
 
     Examples
     --------

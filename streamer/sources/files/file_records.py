@@ -7,19 +7,18 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from streamer.decoding.event_fields import TIME_MAX_NS
+from streamer.decoding.event_fields import RECORD_MAX_BYTES, TIME_MAX_NS
 from streamer.decoding.value_parsing import NS_PER
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Record
 from streamer.messages.time_units import NS_PER_MS
 from streamer.sources.files.file_settings import ReceiveUnit
-from streamer.sources.files.line_blocks import ARENA_BYTES, FileBlocks
-from streamer.sources.files.line_reader import Lines
+from streamer.sources.files.line_blocks import ARENA_BYTES, BLOCK_MAX_BYTES, FileBlocks
+from streamer.sources.files.line_reader import DamagedFileError, Lines
 
 _NUMBER = re.compile(rb"[0-9]{1,19}(?:\.[0-9]{1,12})?")
 _COMPRESSED = frozenset({".gz", ".zst"})
@@ -91,7 +90,7 @@ class FileRecords:
         self._file = file
         self._lines = Lines(file.path)
         self._ns_per = 0 if file.receive_time is None else NS_PER[file.receive_time]
-        self._blocks = FileBlocks(self._lines, self._ns_per, self._message, arena_bytes)
+        self._blocks = FileBlocks(self._lines, self._ns_per, self._message, self._skip_blank, arena_bytes)
         self._csv_records: Iterator[Record] | None = None
         self._any_taken = False
         self.size = self._lines.size
@@ -111,8 +110,10 @@ class FileRecords:
 
         Raises
         ------
+        DamagedFileError
+            When the file is damaged, after all whole lines before that.
         TapewatchError
-            When the file is damaged or holds no records.
+            When the file holds no records.
         """
         values = self._rows() if self._file.is_csv else self._messages()
         offset = -1
@@ -123,28 +124,51 @@ class FileRecords:
             raise self._empty()
 
     def take(self, count: int) -> Sequence[Record]:
-        """The next `count` records, fewer at the end of the file; as a block unless the file is CSV.
+        """The next `count` records; as a block unless the file is CSV.
+
+        They are fewer at the end of the file, and where they are large.
 
         Raises
         ------
+        DamagedFileError
+            When the file is damaged, after all whole lines before that.
         TapewatchError
-            When the file is damaged or holds no records.
+            When the file holds no records.
         """
         if self._file.is_csv:
-            if self._csv_records is None:
-                self._csv_records = iter(self)
-            return tuple(islice(self._csv_records, count))
+            return self._take_rows(count)
         block = self._blocks.take(count)
         self._any_taken = self._any_taken or len(block) > 0
         if not self._any_taken and count > 0:
             raise self._empty()
         return block
 
+    def _take_rows(self, count: int) -> Sequence[Record]:
+        if self._csv_records is None:
+            self._csv_records = iter(self)
+        taken: list[Record] = []
+        size = 0
+        try:
+            while len(taken) < count and size < BLOCK_MAX_BYTES:
+                taken.append(next(self._csv_records))
+                size += len(taken[-1].value or b"")
+        except StopIteration:
+            pass
+        except DamagedFileError as error:
+            self._csv_records = _raising(error)
+            if not taken:
+                raise
+        return tuple(taken)
+
     def _empty(self) -> TapewatchError:
         return TapewatchError(f"{self._file.path} holds no events")
 
-    def _skip(self, name: str) -> None:
-        self.skipped[name] = self.skipped.get(name, 0) + 1
+    def _skip(self, name: str, count: int = 1) -> None:
+        self.skipped[name] = self.skipped.get(name, 0) + count
+
+    def _skip_blank(self, count: int) -> None:
+        if count:
+            self._skip("blank", count)
 
     def _messages(self) -> Iterator[tuple[int, bytes]]:
         for line in self._lines:
@@ -184,6 +208,13 @@ class FileRecords:
         return names
 
 
+def _raising(error: DamagedFileError | None) -> Iterator[Record]:
+    """The rest of a file that is damaged."""
+    if error is not None:
+        raise error
+    yield from ()
+
+
 def _connection_note(line: bytes) -> str | None:
     """What kind of note about its connection a capture made, None for a message."""
     if line.startswith(_URLS):
@@ -204,16 +235,36 @@ def _split_receive_time(line: bytes, ns_per: int) -> tuple[int, bytes]:
     return ns // NS_PER_MS * NS_PER_MS, body
 
 
+class _RowLines:
+    """The lines of a file for the CSV parser, and those of the row that it is reading."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = iter(lines)
+        self._row: list[str] = []
+        self._size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._size += len(line)
+        self._row.append(line.decode("utf-8", "surrogateescape"))
+        if self._size > RECORD_MAX_BYTES:  # a quote that is never closed would fill the memory
+            raise csv.Error("the row is too long")
+        return f"{self._row[-1]}\n"
+
+    def end_row(self) -> str:
+        """The text of the row that has been read."""
+        text = "\n".join(self._row)
+        self._row, self._size = [], 0
+        return text
+
+
 def _csv_rows(lines: Iterable[bytes]) -> Iterator[tuple[list[str] | None, str]]:
     """Each row with its original text; None for a row that cannot be parsed."""
-    row_lines: list[str] = []
-
-    def decoded() -> Iterator[str]:
-        for line in lines:
-            row_lines.append(line.decode("utf-8", "surrogateescape"))
-            yield row_lines[-1] + "\n"
-
-    rows = csv.reader(decoded(), strict=True)
+    row_lines = _RowLines(lines)
+    rows = csv.reader(row_lines, strict=True)
     while True:
         try:
             row: list[str] | None = next(rows)
@@ -221,8 +272,7 @@ def _csv_rows(lines: Iterable[bytes]) -> Iterator[tuple[list[str] | None, str]]:
             return
         except csv.Error:
             row = None
-        yield row, "\n".join(row_lines)
-        row_lines.clear()
+        yield row, row_lines.end_row()
 
 
 def _row_value(header: list[str], row: list[str] | None, text: str) -> bytes:

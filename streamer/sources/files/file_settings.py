@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
 from streamer.decoding.event_fields import TEXT_MAX_CHARS
 from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.ignored_records import IgnoredRecords
 
 ReceiveUnit = Literal["s", "ms", "us", "ns"]
 """Unit of the receive time before each line, counted since 1970 UTC."""
@@ -27,6 +28,8 @@ class FileSourceSettings(BaseModel):
         The venue of events that name none.
     receive_time
         The unit of the receive time before each line of JSON; absent if there is none.
+    ignore
+        Records that are only counted: ``tombstone``, those without a value, as recordings may hold.
 
     Examples
     --------
@@ -41,6 +44,7 @@ class FileSourceSettings(BaseModel):
     format: FormatSettings
     venue: Annotated[StrictStr, Field(min_length=1, max_length=TEXT_MAX_CHARS)] | None = None
     receive_time: ReceiveUnit | None = None
+    ignore: IgnoredRecords = ()
 
     def matches(self, name: str) -> bool:
         """Whether the entry applies to a file of this name (without folders)."""

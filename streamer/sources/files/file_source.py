@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.messages.records import Chunk, Log, Partition
+from streamer.messages.records import Chunk, Log, Partition, Record
 from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.sources.files.line_reader import DamagedFileError
 from streamer.sources.source import Assignments
 
 INCARNATION = "file"
@@ -68,6 +70,7 @@ class FileSource:
         self._current: FileRecords | None = None
         self._finished_bytes = 0
         self._skipped: dict[str, int] = {}
+        self._damages: list[str] = []
         self.bytes_total = 0
 
     @property
@@ -83,13 +86,18 @@ class FileSource:
             counts[name] = counts.get(name, 0) + count
         return counts
 
+    @property
+    def damages(self) -> Sequence[str]:
+        """Where files that are damaged or cut short ended; what follows in them was not read."""
+        return tuple(self._damages)
+
     def open(self, assignments: Assignments) -> None:
         """Check every file, and get the offset to start at in each.
 
         Raises
         ------
         TapewatchError
-            When one is missing, unreadable, empty or damaged at its beginning, or two have the same name.
+            When one is missing, unreadable or empty, or two have the same name.
         """
         names: dict[str, Path] = {}
         self.bytes_total = 0
@@ -111,10 +119,7 @@ class FileSource:
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
         """The next chunk; a file never waits.
 
-        Raises
-        ------
-        TapewatchError
-            When the file turns out to be damaged.
+        A file that turns out to be damaged ends there, which `damages` tells.
         """
         del timeout_s
         chunk = next(self._chunks, None)
@@ -151,26 +156,37 @@ class FileSource:
             self._current = None
 
     def _chunks_of(self, partition: Partition, file: FileRecords, start: int) -> Iterator[Chunk]:
-        while start > 0:
-            skipped = len(file.take(min(self._batch_size, start)))
+        taken = 0
+        while taken < start:
+            skipped = len(self._take(file, min(self._batch_size, start - taken), taken))
             if not skipped:
                 return
-            start -= skipped
+            taken += skipped
         while self._remaining != 0:
             count = self._batch_size if self._remaining is None else min(self._batch_size, self._remaining)
-            records = file.take(count)
+            records = self._take(file, count, taken)
             if not records:
                 return
+            taken += len(records)
             if self._remaining is not None:
                 self._remaining -= len(records)
             yield Chunk(partition, records)
+
+    def _take(self, file: FileRecords, count: int, taken: int) -> Sequence[Record]:
+        try:
+            return file.take(count)
+        except DamagedFileError as error:
+            at = f"at {file.bytes_read:,} of {file.size:,} bytes, after {taken:,} whole records"
+            self._damages.append(f"{error} ({at})")
+            return ()
 
 
 def _checked_size(file: FileInput) -> int:
     """The size of a file, once it has been opened and its first record read."""
     records = FileRecords(file)
     try:
-        records.take(1)
+        with suppress(DamagedFileError):  # told where it is read
+            records.take(1)
         return records.size
     finally:
         records.close()

@@ -20,7 +20,7 @@ from streamer.sources.files.line_reader import LINE_MAX_BYTES
 
 _NUMBER_MAX = 19  # digits before the point
 _FRACTION_MAX = 9  # digits after the point: few enough for exact arithmetic with those before it
-_BLANK, _POINT, _COLON, _ZERO, _NEWLINE, _RETURN = (ord(character) for character in " .:0\n\r")
+_BLANK, _POINT, _COLON, _ZERO, _TAB, _NEWLINE, _RETURN = (ord(character) for character in " .:0\t\n\r")
 
 _TENS = np.array([10**power for power in range(_FRACTION_MAX)], np.int64)
 _ZEROS = np.uint64(_ZERO * 0x0101010101010101)
@@ -88,16 +88,26 @@ def _receive_time(at, end, ns_per, limit):
 
 
 @kernel
-def _split(data, newlines, at, end, last, ns_per, limit, longest, rows, doubtful, first):
+def _is_blank(at, end):
+    """Whether a line is nothing but whitespace."""
+    while at < end and (byte_at(at) == _BLANK or (byte_at(at) >= _TAB and byte_at(at) <= _RETURN)):
+        at += 1
+    return at == end
+
+
+@kernel
+def _split(data, newlines, at, end, searched, last, ns_per, limit, longest, rows, doubtful, first):
     base, newlines_at = data.ctypes.data, newlines.ctypes.data
     count = first
     while count < rows.shape[1] and at < end:
-        stop = _newline(base + at, base + end, newlines_at) - base
+        stop = _newline(base + max(at, searched), base + end, newlines_at) - base
         if stop == end and not last:
             break
         size = min(stop - at, longest)
         while size > 0 and data[at + size - 1] == _RETURN:
             size -= 1
+        if size > 0 and data[at] <= _BLANK and _is_blank(base + at, base + at + size):
+            size = 0
         value, time = at, 0
         if ns_per > 0:
             ns, rest = _receive_time(base + at, base + at + size, ns_per, limit)
@@ -124,10 +134,11 @@ def split(
     first: int,
     *,
     last: bool,
+    searched: int = 0,
 ) -> tuple[int, int]:
     r"""Split complete lines off a piece of a file.
 
-    A line longer than `LINE_MAX_BYTES` is cut to that length.
+    A line longer than `LINE_MAX_BYTES` is cut to that length; one of nothing but whitespace has size 0.
 
     Parameters
     ----------
@@ -146,6 +157,8 @@ def split(
         The first row to write; at most the rows from there on are filled.
     last
         Whether the file ends with this piece, so that its last line needs no newline.
+    searched
+        Up to where the first line is known to have no newline.
 
     Returns
     -------
@@ -170,6 +183,17 @@ def split(
         raise IndexError(f"bytes {at} to {end} of {len(data) - PADDING}")
     limit = np.uint64(TIME_MAX_NS // max(ns_per, 1))
     count, next_at = _split(
-        data, _NEWLINES, at, end, last, ns_per, limit, LINE_MAX_BYTES, rows, doubtful, first
+        data,
+        _NEWLINES,
+        at,
+        end,
+        min(searched, end),
+        last,
+        ns_per,
+        limit,
+        LINE_MAX_BYTES,
+        rows,
+        doubtful,
+        first,
     )
     return int(count), int(next_at)

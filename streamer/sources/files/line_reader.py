@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
-
-import zstandard
+from typing import Self
 
 from streamer.errors import TapewatchError
+from streamer.sources.unpacking import DamagedError, Unpacked, gzip_pieces, zstd_pieces
 
 LINE_MAX_BYTES = 1 << 24
-"""Longer lines are cut to this length; the rest is skipped."""
+"""Longer lines are cut to 16 MiB, and the rest is skipped: no format decodes records of more than 1 MiB."""
 
 _BUFFER_BYTES = 1 << 18
 _UNSUPPORTED = frozenset(
     {".parquet", ".arrow", ".feather", ".xlsx", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".lz4"}
 )
+
+
+class DamagedFileError(TapewatchError):
+    """A file is damaged or cut short; all its whole lines before that have been read."""
 
 
 class Lines:
@@ -31,15 +32,20 @@ class Lines:
     ----------
     path
         The file; ``.gz`` and ``.zst`` are decompressed.
+    longest
+        Longer lines are cut to so many bytes.
 
     Raises
     ------
     TapewatchError
-        When it is missing, cannot be read, or is of an unsupported kind; while iterating, when it is damaged.
+        When it is missing, cannot be read, or is of an unsupported kind.
+    DamagedFileError
+        While iterating, when it is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, longest: int = LINE_MAX_BYTES) -> None:
         self._path = path
+        self._longest = longest
         if path.suffix.lower() in _UNSUPPORTED:
             raise TapewatchError(f"{path}: {path.suffix} files are not supported; give .jsonl or .csv")
         try:
@@ -72,8 +78,8 @@ class Lines:
 
         Raises
         ------
-        TapewatchError
-            When the file is damaged.
+        DamagedFileError
+            When the file is damaged, after all whole lines before that.
         """
         with self._explained():
             yield from self._lines()
@@ -83,8 +89,8 @@ class Lines:
 
         Raises
         ------
-        TapewatchError
-            When the file is damaged.
+        DamagedFileError
+            When the file is damaged, after all bytes before that.
         """
         with self._explained():
             target = buffer if self._stream is self._raw else buffer[:_BUFFER_BYTES]
@@ -95,17 +101,16 @@ class Lines:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-            reason = str(error) or "unexpected end of file"
-            raise TapewatchError(f"{self._path} is damaged or not what its name says: {reason}") from error
+        except DamagedError as error:
+            raise DamagedFileError(f"{self._path} is damaged or not what its name says: {error}") from error
         except OSError as error:
             raise _unreadable(self._path, error) from error
 
     def _lines(self) -> Iterator[bytes]:
         readline = self._stream.readline
-        while line := readline(LINE_MAX_BYTES):
-            if len(line) == LINE_MAX_BYTES and not line.endswith(b"\n"):
-                while (rest := readline(LINE_MAX_BYTES)) and not rest.endswith(b"\n"):
+        while line := readline(self._longest):
+            if len(line) == self._longest and not line.endswith(b"\n"):
+                while (rest := readline(self._longest)) and not rest.endswith(b"\n"):
                     pass
             yield line.rstrip(b"\r\n")
 
@@ -119,38 +124,5 @@ def _unreadable(path: Path, error: OSError) -> TapewatchError:
 
 
 def _decompressed(raw: io.BufferedReader, suffix: str) -> io.BufferedReader:
-    if suffix == ".gz":
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), _BUFFER_BYTES)
-    if suffix == ".zst":
-        return io.BufferedReader(_Zstd(raw), _BUFFER_BYTES)
-    return raw
-
-
-class _Zstd(io.RawIOBase):
-    """Decompresses consecutive frames; unlike the library's own reader it notices a truncated last frame."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._compressed = b""
-        self._plain = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        while not self._plain:
-            compressed = self._compressed or self._raw.read(_BUFFER_BYTES)
-            if not compressed:
-                if self._frame is not None:
-                    raise EOFError
-                return 0
-            if self._frame is None:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._plain, self._compressed = memoryview(self._frame.decompress(compressed)), b""
-            if self._frame.eof:
-                self._compressed, self._frame = self._frame.unused_data, None
-        count = len(buffer) if len(buffer) < len(self._plain) else len(self._plain)
-        buffer[:count] = self._plain[:count]
-        self._plain = self._plain[count:]
-        return count
+    unpack = {".gz": gzip_pieces, ".zst": zstd_pieces}.get(suffix)
+    return raw if unpack is None else io.BufferedReader(Unpacked(unpack(raw.read)), _BUFFER_BYTES)

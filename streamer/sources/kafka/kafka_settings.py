@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from alerts.durations import duration_s
 from alerts.suggestions import did_you_mean
 from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.ignored_records import IgnoredRecords
 from streamer.sources.kafka.security import SecuritySettings
 from streamer.sources.start import Start, StartAt
 
@@ -190,11 +191,14 @@ class TopicSettings(_KafkaModel):
         How their records are decoded; by default as events of the public schema.
     venue
         The venue of events that name none.
+    ignore
+        Records that are only counted: ``tombstone``, those without a value.
     """
 
     match: str | tuple[str, ...]
     format: FormatSettings = Field(default_factory=lambda: FormatSettings.model_validate("tapewatch"))
     venue: str | None = Field(default=None, min_length=1)
+    ignore: IgnoredRecords = ()
 
     @field_validator("match")
     @classmethod

@@ -7,9 +7,8 @@ from itertools import groupby
 from typing import Any
 
 from streamer.messages.record_block import RecordBlock
-from streamer.messages.records import NO_TIME, Chunk, Partition, Record
-
-_NS_PER_MS = 1_000_000
+from streamer.messages.records import Chunk, Partition, Record
+from streamer.sources.record_times import record_time
 
 
 def records_of(polled: Sequence[Any]) -> list[Record]:
@@ -18,7 +17,7 @@ def records_of(polled: Sequence[Any]) -> list[Record]:
         Record(
             record.offset,
             record.value,
-            record.timestamp * _NS_PER_MS if record.timestamp >= 0 else NO_TIME,
+            record_time(record.timestamp),
             record.key,
             tuple(record.headers or ()),
         )

@@ -14,13 +14,14 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from streamer.messages.records import NO_TIME, Partition, Record
+from streamer.sources.record_times import record_time
 
 FORMAT_VERSION = 1
 """Incremented when older versions of tapewatch could not read the new format."""
 
 NS_PER_MS = 1_000_000
 _Count = Annotated[int, Meta(ge=0, le=2**62)]
-_Millis = Annotated[int, Meta(ge=-(2**63) // NS_PER_MS, le=2**63 // NS_PER_MS)]
+_Millis = Annotated[int, Meta(ge=-(2**63) // NS_PER_MS, le=2**63 // NS_PER_MS)]  # older ones go beyond 2200
 
 
 class PartitionStart(Struct, forbid_unknown_fields=True):
@@ -109,7 +110,7 @@ def record_of(line: Line) -> Record | None:
     return Record(
         offset=line.o,
         value=None if line.v is None else _bytes(line.v),
-        timestamp=int(NO_TIME) if line.t is UNSET else line.t * NS_PER_MS,
+        timestamp=int(NO_TIME) if line.t is UNSET else record_time(line.t),
         key=None if line.k is UNSET else _bytes(line.k),
         headers=tuple((name, None if value is None else _bytes(value)) for name, value in line.h),
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Log, Partition, Record
-from streamer.sources.files.line_reader import Lines
+from streamer.sources.files.line_reader import DamagedFileError, Lines
 from streamer.sources.recording.line_format import (
     FORMAT_VERSION,
     Header,
@@ -23,12 +23,17 @@ from streamer.sources.source import Assignments
 
 _MARK = b'{"tapewatch":"recording"'
 _UNKNOWN_END = 2**62
+_LINE_MAX_BYTES = 1 << 27  # the largest record of a broker, escaped
+_CHUNK_MAX_BYTES = 1 << 25  # of records' values; a chunk with more has fewer records
 
 
 def is_recording(path: Path) -> bool:
     """Whether the file begins like a recording."""
     with Lines(path) as lines:
-        return next(iter(lines), b"").startswith(_MARK)
+        try:
+            return next(iter(lines), b"").startswith(_MARK)
+        except DamagedFileError:
+            return False
 
 
 class RecordingSource:
@@ -51,6 +56,7 @@ class RecordingSource:
         self._chunks: Iterator[Chunk] = iter(())
         self._exhausted = False
         self._lines: Lines | None = None
+        self.damages: Sequence[str] = ()
 
     def progress(self) -> float:
         """The share of the file that has been read, 0 to 1."""
@@ -66,7 +72,7 @@ class RecordingSource:
         TapewatchError
             When the file is not a recording, or is of another version.
         """
-        self._lines = Lines(self._path)
+        self._lines = Lines(self._path, _LINE_MAX_BYTES)
         lines = iter(enumerate(self._lines, 1))
         header = self._header(next(lines, (1, b""))[1])
         logs = [
@@ -121,16 +127,18 @@ class RecordingSource:
         records: list[Record] = []
         current, count = -1, 0
         last_offset = [-1] * len(partitions)
-        for number, text in lines:
+        size = 0
+        for number, text in self._whole(lines):
             if self._limit is not None and count >= self._limit:
                 break
             line = self._parse(number, text)
             if line.p >= len(partitions):
                 raise self._line_error(number, f"partition {line.p} is not in the header")
             timer, record = timer_of(line), record_of(line)
-            if records and (line.p != current or timer is not None or len(records) >= self._batch_size):
+            full = len(records) >= self._batch_size or size >= _CHUNK_MAX_BYTES
+            if records and (line.p != current or timer is not None or full):
                 yield Chunk(partitions[current], records)
-                records = []
+                records, size = [], 0
             current = line.p
             if timer is not None:
                 yield Chunk(partitions[current], (), timer_ns=timer[1], timer_number=timer[0])
@@ -143,9 +151,19 @@ class RecordingSource:
             else:
                 last_offset[current] = record.offset
                 records.append(record)
+                size += len(record.value or b"")
                 count += 1
         if records:
             yield Chunk(partitions[current], records)
+
+    def _whole(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """The lines up to where the file is damaged, which `damages` then tells."""
+        number = 1
+        try:
+            for number, text in lines:
+                yield number, text
+        except DamagedFileError as error:
+            self.damages = (f"{error} (after line {number:,})",)
 
     def _parse(self, number: int, text: bytes) -> Line:
         try:

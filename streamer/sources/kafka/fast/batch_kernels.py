@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detectors.kernels import kernel
 from streamer.messages.record_block import NULL
 from streamer.messages.records import NO_TIME
+from streamer.sources import record_times
 
 HEADER_SIZE = 61
 """Bytes of a batch before its records."""
@@ -35,7 +36,7 @@ _PLAIN = LOG_APPEND_TIME | _TRANSACTIONAL  # no codec, no control batch, no attr
 _NULL = int(NULL)
 _NO_TIME = int(NO_TIME)
 _NS_PER_MS = 1_000_000
-_MAX_MS = (2**63 - 1) // _NS_PER_MS
+_MAX_MS = record_times.MAX_MS
 _MAX_SUM = 2**62  # two of these can be added
 
 
@@ -178,9 +179,7 @@ def _nanoseconds(batch: NDArray[np.int64], delta: int) -> int:
         if not (-_MAX_SUM < ms < _MAX_SUM and -_MAX_SUM < delta < _MAX_SUM):
             return -2
         ms += delta
-    if ms < 0:
-        return _NO_TIME
-    return ms * _NS_PER_MS if ms <= _MAX_MS else -2
+    return ms * _NS_PER_MS if 0 <= ms <= _MAX_MS else _NO_TIME
 
 
 @kernel
