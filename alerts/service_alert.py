@@ -11,6 +11,7 @@ from alerts.severity import Severity
 
 SERVICE_ORIGIN: Final = "service"
 DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
+DAMAGED_RANGE, PARTITION_PAUSED = "damaged_range", "partition_paused"
 CLOCK_SET_BACK, TIME_FAR_OFF = "clock_set_back", "time_far_off"
 DELIVERY_SUMMARY, HEARTBEAT = "delivery_summary", "heartbeat"
 DETECTION_STUCK, DETECTOR_QUARANTINED = "detection_stuck", "detector_quarantined"
@@ -18,6 +19,8 @@ SERVICE_RULES: Final = (
     DELIVERY_PARKED,
     DEAD_LETTER_FLOOD,
     LOG_GAP,
+    DAMAGED_RANGE,
+    PARTITION_PAUSED,
     CLOCK_SET_BACK,
     TIME_FAR_OFF,
     DETECTION_STUCK,

@@ -13,6 +13,7 @@ from streamer.app.assembly import Service, ServiceSetup, Supervision, running_se
 from streamer.app.controls import ControlDesk
 from streamer.app.held_guard import prepare_held_guard
 from streamer.app.last_end import heed_last_end, tell_of_stuck
+from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.app.signals import ServiceSignals
 from streamer.app.watchdog import Watchdog
@@ -144,9 +145,13 @@ def _detect(
         progress.begin()
         log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
+    paused = PausedPartitionAlerts(service.database, SystemClock(), service.notifier.wake)
+
     def between() -> None:
         reloader.work(signals.reload_requested)
         desk.work(engine.runners.values())
+        service.observer.metrics.paused(source.paused)
+        paused.tell(source.paused)
 
     watchdog = Watchdog(
         progress,

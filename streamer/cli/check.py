@@ -32,7 +32,8 @@ def check(
 ) -> None:
     """Check the configuration, its secrets, the broker and the topics, and list every rule's state.
 
-    Receivers are built from their settings and secrets, but nothing is sent to them. A rule is active,
+    Receivers are built from their settings and secrets, but nothing is sent to them. Of each partition the
+    oldest and the newest records are read; damaged ones, or a missing codec, are a problem. A rule is active,
     warming (it waits for a detector or a field, by the daemon's last checkpoint), or inactive (it names
     fields that no topic can provide), with the reason; so is every name that is watched for drift. Once the
     daemon has run, it says how many clocks of the input were wrong, and a table shows how often each rule has
@@ -151,6 +152,7 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
     from streamer.config.secrets import resolve_secrets
     from streamer.notify.clock import SystemClock
     from streamer.sources.kafka.cluster_survey import survey
+    from streamer.sources.kafka.topic_sample import unreadable_samples
 
     problems: list[str] = []
     try:
@@ -172,6 +174,7 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
         globs = [glob for topic in source.topics for glob in topic.globs]
         for topic, partitions in survey(source.kafka, globs, os.environ).items():
             out(f"topic {topic}: {partitions} partition{'' if partitions == 1 else 's'}")
+            problems += unreadable_samples(source.kafka, topic, os.environ)
     except TapewatchError as error:
         problems.append(str(error))
     return problems

@@ -49,7 +49,8 @@ def dead_letters(
     """List dead letters: records that could not be decoded, mapped, validated or accepted, and why.
 
     Dead letters never stop the daemon, and their bytes are kept (the first 64 KB). For each reason and minute
-    the first 100 (`engine.flood`) are kept individually, the rest as a range of offsets and a count.
+    the first 100 (`engine.flood`) are kept individually, the rest as a range of offsets and a count. A range
+    of offsets that Kafka holds damaged is one dead letter without a value.
 
     After fixing the cause (a mapping, a limit), --replay publishes their bytes as new records to the
     partitions they came from. Each has the header `tapewatch-dead-letter: topic/partition/offset` and its old
@@ -99,7 +100,7 @@ def _print(letters: Sequence[Row[Any]], counted: Sequence[Row[Any]]) -> None:
             str(letter.n),
             letter.topic,
             str(letter.partition),
-            str(letter.offset),
+            str(letter.offset) if letter.last_offset is None else f"{letter.offset} to {letter.last_offset}",
             letter.reason,
             letter.detail,
             "null" if letter.value is None else repr(letter.value[:_SHOWN_CHARACTERS])[2:-1],
@@ -142,6 +143,7 @@ def _say_not_replayed(left: Left) -> None:
         (left.empty, "without a value"),
         (left.replayed, "replayed before (use --id to replay one again)"),
         (left.counted, "only counted, because there were too many in a minute"),
+        (left.damaged, "ranges of damaged offsets, of which no bytes could be read"),
     ):
         if count:
             say(f"not replayed: {count:,} {reason}")

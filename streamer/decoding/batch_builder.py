@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from streamer.decoding.refusals import Refusal
 from streamer.messages.batch import Batch, DeadLetter, Decoded, Instrument
 from streamer.messages.records import Record
 from streamer.messages.texts import ABSENT, Strings, Texts
+
+_Value = TypeVar("_Value")
 
 
 class EventHead(NamedTuple):
@@ -91,12 +93,8 @@ class BatchBuilder:
         rows = (self._kind, self._instrument, self._ts, self._record_ts, self._offset, self._index)
         for column in rows:
             del column[count:]
-        for at, values in self._numbers.values():
-            del values[bisect_left(at, count) :], at[bisect_left(at, count) :]
-        for at, codes in self._texts.values():
-            del codes[bisect_left(at, count) :], at[bisect_left(at, count) :]
-        self._numbers = {name: column for name, column in self._numbers.items() if column[0]}
-        self._texts = {name: column for name, column in self._texts.items() if column[0]}
+        _take_back(self._numbers, count)
+        _take_back(self._texts, count)
 
     def refuse(self, record: Record, index: int, refusal: Refusal) -> None:
         """Append a dead letter."""
@@ -138,3 +136,11 @@ class BatchBuilder:
             texts=Texts(Strings.of(list(self._codes)), codes),
         )
         return Decoded(batch, tuple(self._dead), MappingProxyType(self._ignored))
+
+
+def _take_back(columns: dict[str, tuple[list[int], list[_Value]]], count: int) -> None:
+    for name, (at, values) in list(columns.items()):
+        kept = bisect_left(at, count)
+        del at[kept:], values[kept:]
+        if not at:
+            del columns[name]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from streamer.messages.batch import DAMAGED_RANGE
+
 
 class Reason(StrEnum):
     """A reason for a dead letter, with a one-line `explanation`.
@@ -39,4 +41,5 @@ class Reason(StrEnum):
     NO_VENUE = "no_venue", "neither the event nor the configuration of its topic names a venue"
     DECODER_ERROR = "decoder_error", "the decoder failed on the record, which is a bug of tapewatch to report"
     TS_AHEAD = "ts_ahead", "the event's time is further ahead than max_ahead allows"
+    DAMAGED_RANGE = DAMAGED_RANGE, "the log holds these offsets, but they are damaged and cannot be read"
     TOO_MANY_INSTRUMENTS = "too_many_instruments", "the task already follows max_instruments instruments"

@@ -122,6 +122,10 @@ def _name_part(instruments: Sequence[Instrument], part: str, number: int) -> str
     return name
 
 
+DAMAGED_RANGE = "damaged_range"
+"""The reason of dead letters that stand for a range of records, which could not be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An event that could not be decoded, mapped or validated.
@@ -138,6 +142,8 @@ class DeadLetter:
         All of the record's bytes (the store keeps the first 64 KB), None for a null value.
     record_ts
         The record's timestamp in ns, `NO_TIME` if it has none.
+    last_offset
+        Where it stands for all records from `offset` on, the last of them; its index is -1 then.
     minute
         Minutes since 1970 UTC of the log's time before the record; the fold sets it.
     """
@@ -149,6 +155,7 @@ class DeadLetter:
     value: bytes | None
     record_ts: int
     minute: int = NO_MINUTE
+    last_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

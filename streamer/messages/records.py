@@ -67,10 +67,56 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedRange:
+    """Offsets `first` to `last` (both included) that a log holds and that cannot be read, and why."""
+
+    first: int
+    last: int
+    cause: str
+
+
+PAUSE_REASONS = ("codec", "damaged", "unreadable")
+"""Why a partition is not read on: a library is missing, the configuration says to stop at damage, or the
+broker returns nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PausedPartition:
+    """A partition that is not read on until somebody does something.
+
+    Parameters
+    ----------
+    partition, offset
+        The partition, and the first offset that is not read.
+    reason
+        One of `PAUSE_REASONS`.
+    cause, remedy
+        For people: what is wrong, and what to do.
+    """
+
+    partition: Partition
+    offset: int
+    reason: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one partition, in order, and the time (ns) and number of a timer that follows them."""
+    """Records of one partition, in order, and what follows them.
+
+    Parameters
+    ----------
+    partition, records
+        The partition and its records.
+    timer_ns, timer_number
+        Time and number of a timer, if one follows.
+    damaged
+        The offsets behind them that cannot be read, if any; reading goes on behind those.
+    """
 
     partition: Partition
     records: Sequence[Record]
     timer_ns: int | None = None
     timer_number: int | None = None
+    damaged: DamagedRange | None = None

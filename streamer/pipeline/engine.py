@@ -145,6 +145,9 @@ class Engine:
             return True  # revoked by a rebalance during this poll; its new owner reads these records again
         if chunk.records and not runner.consume(chunk.records):
             return False
+        if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged):
+            self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)
+            self._anchors.pop(chunk.partition, None)
         if chunk.timer_ns is not None:
             runner.insert_timer(chunk.timer_ns, chunk.timer_number)
         return True

@@ -10,7 +10,7 @@ import structlog
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
-from streamer.messages.records import Log
+from streamer.messages.records import DamagedRange, Log
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
@@ -98,9 +98,15 @@ class Recovery:
             runner.skip_to(bounds.first)
         return runner
 
-    def _start_afresh(self, row: TaskRow, lost: tuple[int, int], start: int, detail: str) -> Runner:
+    def start_afresh(self, runner: Runner, damaged: DamagedRange) -> Runner:
+        """A new generation of a task whose journal cannot be replayed: offsets that it read are damaged."""
+        return self._start_afresh(runner.row, damaged, max(runner.reach, damaged.last + 1), _UNDERIVABLE)
+
+    def _start_afresh(
+        self, row: TaskRow, lost: tuple[int, int] | DamagedRange, start: int, detail: str
+    ) -> Runner:
         """A new generation of the task: its state does not match its log any more."""
-        _warn_of_loss(row, lost)
+        _warn_of_loss(row, (lost.first, lost.last) if isinstance(lost, DamagedRange) else lost)
         fresh = self._ledger.new_generation(row, start, lost, detail, self._plan.config_hash)
         remove_strays(self._folder, row.id, ())
         return self._runner(fresh, None, None, JournalReplay())

@@ -13,14 +13,14 @@ from streamer.messages.batch import DeadLetter
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.outcome import NearMiss, Outcome
 from streamer.messages.record_block import RecordBlock
-from streamer.messages.records import Partition, Record
+from streamer.messages.records import DamagedRange, Partition, Record
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.step_size import StepSize
 from streamer.pipeline.task import Task, Timer
-from streamer.store.commits import Derivation
+from streamer.store.commits import Derivation, dead_letter_of
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
 
@@ -139,8 +139,8 @@ class Runner:
 
         Records before `position` have been folded already and are skipped.
         """
-        records = records[_index_of(records, self.position) :]
         self.advance_replay()
+        records = records[_index_of(records, self.position) :]
         while records and self._replay:
             last = self._replay.head.last
             end = _index_of(records, last + 1)
@@ -151,6 +151,8 @@ class Runner:
             records = records[end:]
             if records or self.position > last:
                 self._finish_range()
+                # a gap is skipped even if it can be read now
+                records = records[_index_of(records, self.position) :]
         topic, _, partition = self.task.partition
         for batch in self._step_size.cut(records):
             if self._context.stopped():
@@ -181,6 +183,35 @@ class Runner:
         self.journal.gap(topic, partition, *lost)
         self.position = first
         self.commit(Outcome(), lost=lost)
+
+    def skip_damaged(self, damaged: DamagedRange) -> bool:
+        """Skip offsets that cannot be read, with a dead letter and an alert that name them.
+
+        Returns
+        -------
+        bool
+            False if some of them were read before, by the journal that is being replayed: what followed
+            from them cannot be derived again.
+        """
+        self.advance_replay()
+        while self._replay and self._replay.head.last < damaged.first:
+            self._finish_range()
+        if self._replay:
+            return self._replay.head.first > damaged.last  # then they are a gap in the journal already
+        if damaged.last >= self.position:
+            damaged = replace(damaged, first=max(damaged.first, self.position))
+            topic, _, partition = self.task.partition
+            self.journal.gap(topic, partition, damaged.first, damaged.last)
+            self.position = damaged.last + 1
+            outcome = Outcome(dead=(dead_letter_of(damaged),))
+            self.commit(outcome, lost=damaged)
+            self._context.watch(StepResult(self.task, 0, outcome, self.live))
+        return True
+
+    @property
+    def reach(self) -> int:
+        """One past the last offset consumed or skipped, by the journal still to be replayed too."""
+        return self._replay.reach(self.position)
 
     def obey_controls(self) -> None:
         """In a live task, obey and journal the control inputs of its detectors that are new to it."""
@@ -235,7 +266,10 @@ class Runner:
             self._finish_range()
 
     def commit(
-        self, outcome: Outcome, records: Sequence[Record] = (), lost: tuple[int, int] | None = None
+        self,
+        outcome: Outcome,
+        records: Sequence[Record] = (),
+        lost: tuple[int, int] | DamagedRange | None = None,
     ) -> None:
         """Commit the pending journal, the outcome, a gap's alert, and near misses since the last commit."""
         self._context.ledger.commit(
@@ -303,7 +337,10 @@ def _offset(record: Record) -> int:
 
 
 def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[DeadLetter, ...]:
-    """Add each dead letter's record value."""
-    if not dead:
-        return ()
-    return tuple(replace(letter, value=records[_index_of(records, letter.offset)].value) for letter in dead)
+    """Add each dead letter's record value; one that stands for a range has none."""
+    return tuple(
+        replace(letter, value=records[_index_of(records, letter.offset)].value)
+        if letter.last_offset is None
+        else letter
+        for letter in dead
+    )

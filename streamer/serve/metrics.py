@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from alerts.severity import SEVERITIES
 from detectors.models.model import STATUS_NAMES
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.messages.floods import Flood
-from streamer.messages.records import Partition
+from streamer.messages.records import PAUSE_REASONS, Partition, PausedPartition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import StepResult
@@ -123,6 +124,12 @@ class Metrics:
     def source(self, *, raw: bool) -> None:
         """Record whether Kafka's record batches are decoded as columns."""
         self._raw.set(int(raw))
+
+    def paused(self, partitions: Sequence[PausedPartition]) -> None:
+        """Record the partitions that are not read on until somebody does something."""
+        counts = Counts(each.reason for each in partitions)
+        for reason in PAUSE_REASONS:
+            self._paused.labels(reason).set(counts[reason])
 
     def checkpoint(self, size: int, took_s: float, now: float) -> None:
         """Record a completed checkpoint: bytes, seconds it took, and when (wall-clock seconds)."""
@@ -235,6 +242,14 @@ class Metrics:
             "1 if Kafka's record batches are decoded as columns, 0 if record by record.",
             registry=registry,
         )
+        self._paused = Gauge(
+            "tapewatch_paused_partitions",
+            "Partitions that are not read on until somebody does something, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in PAUSE_REASONS:
+            self._paused.labels(reason)
         self._rederived = Counter(
             "tapewatch_rederived_records",
             "Records consumed again after a start, replaying the journal.",

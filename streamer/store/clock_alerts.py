@@ -52,6 +52,7 @@ def clock_alert(partition: Partition, notice: Notice, config_hash: str = "") -> 
     """
     instrument = None if isinstance(notice, MoreClocksSetBack) else notice.instrument
     index = None if isinstance(notice, MoreClocksSetBack) else notice.index
+    identity: tuple[str | int, ...]
     if isinstance(notice, ClockSetBack):
         rule, ts, identity = CLOCK_SET_BACK, notice.to_ns, (*notice.instrument, notice.offset, notice.index)
     elif isinstance(notice, MoreClocksSetBack):

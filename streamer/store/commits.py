@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from streamer.errors import TapewatchError
-from streamer.messages.batch import DeadLetter
+from streamer.messages.batch import DAMAGED_RANGE, DeadLetter
 from streamer.messages.floods import Flood
 from streamer.messages.journal_entries import JournalEntry
 from streamer.messages.outcome import NearMiss, Outcome, Transition
-from streamer.messages.records import NO_TIME
+from streamer.messages.records import NO_TIME, DamagedRange
 from streamer.store import tables as t
 from streamer.store.clock_alerts import clock_alert
 from streamer.store.database import insert_absent, insert_of
@@ -73,7 +73,7 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
         When an alert was derived again with another body, or one was derived that had not been raised.
     """
     _write_decisions(connection, commit, outcome)
-    insert_absent(connection, t.dead_letters, [_dead_row(commit.row, letter) for letter in outcome.dead])
+    insert_absent(connection, t.dead_letters, [dead_row(commit.row, letter) for letter in outcome.dead])
     for flood in outcome.floods:
         _write_flood(connection, commit, flood)
     for notice in outcome.notices:
@@ -213,7 +213,15 @@ def _write_flood(connection: Connection, commit: Commit, flood: Flood) -> None:
     raise_service_alert(connection, alert, commit.now, commit.row.id)
 
 
-def _dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
+def dead_letter_of(damaged: DamagedRange) -> DeadLetter:
+    """The dead letter that stands for all records of a damaged range; it has no value to replay."""
+    return DeadLetter(
+        damaged.first, -1, DAMAGED_RANGE, damaged.cause, None, int(NO_TIME), last_offset=damaged.last
+    )
+
+
+def dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter as a row of the table `dead_letters`."""
     value = letter.value
     return {
         "task_id": row.id,
@@ -227,6 +235,7 @@ def _dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
         "truncated": int(value is not None and len(value) > KEPT_VALUE_BYTES),
         "size": 0 if value is None else len(value),
         "record_ts": None if letter.record_ts == NO_TIME else letter.record_ts,
+        "last_offset": letter.last_offset,
         "minute": letter.minute,
     }
 

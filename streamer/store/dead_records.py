@@ -68,12 +68,15 @@ class Left:
         They have been replayed before.
     counted
         Beyond the flood limit: only their number is kept.
+    damaged
+        They stand for ranges of offsets that could not be read.
     """
 
     truncated: int = 0
     empty: int = 0
     replayed: int = 0
     counted: int = 0
+    damaged: int = 0
 
 
 class DeadRecords:
@@ -107,11 +110,12 @@ class DeadRecords:
         """How many cannot be replayed, by cause."""
         c, flood = dead_letters.c, dead_letter_floods.c
         gone = c.replayed_at.is_not(None) if choice.ids is None else c.n.is_(None)
-        cut, null = and_(c.truncated == 1, ~gone), and_(c.value.is_(None), ~gone)
+        ranges = c.last_offset.is_not(None)
+        cut, null = and_(c.truncated == 1, ~gone), and_(c.value.is_(None), ~gone, ~ranges)
         with self._database.read() as connection:
-            truncated, empty, replayed = (
+            truncated, empty, replayed, damaged = (
                 connection.execute(select(func.count()).where(_meant(choice), which)).scalar_one()
-                for which in (cut, null, gone)
+                for which in (cut, null, gone, ranges)
             )
             counted = 0
             if choice.ids is None:
@@ -119,7 +123,7 @@ class DeadRecords:
                 if choice.reason is not None:
                     total = total.where(flood.reason == choice.reason)
                 counted = int(connection.execute(total).scalar_one())
-        return Left(truncated, empty, replayed, counted)
+        return Left(truncated, empty, replayed, counted, damaged)
 
     def records(self, choice: Choice, topic: str) -> Iterator[DeadRecord]:
         """The records of a topic that can be replayed, each once, in the order in which they came."""

@@ -14,14 +14,22 @@ from streamer.errors import TapewatchError
 from streamer.messages.fold_version import code_version
 from streamer.messages.journal_entries import JournalEntry
 from streamer.messages.outcome import Outcome
-from streamer.messages.records import Partition
+from streamer.messages.records import DamagedRange, Partition
 from streamer.store import tables as t
 from streamer.store.checkpoints import WrittenCheckpoint
-from streamer.store.commits import Commit, Derivation, entry_rows, upsert, write_outcome
+from streamer.store.commits import (
+    Commit,
+    Derivation,
+    dead_letter_of,
+    dead_row,
+    entry_rows,
+    upsert,
+    write_outcome,
+)
 from streamer.store.database import Database, insert_absent
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.orphaned_episodes import close_open
-from streamer.store.service_alerts import log_gap, log_replaced, raise_service_alert
+from streamer.store.service_alerts import damaged_range, log_gap, log_replaced, raise_service_alert
 from streamer.store.task_rows import (
     CheckpointRow,
     TaskRow,
@@ -110,20 +118,26 @@ class Ledger:
             ]
 
     def new_generation(
-        self, row: TaskRow, start: int, lost: tuple[int, int], detail: str, config_hash: str
+        self, row: TaskRow, start: int, lost: tuple[int, int] | DamagedRange, detail: str, config_hash: str
     ) -> TaskRow:
         """A new task for the same log that begins at `start`; its alerts get new ids.
 
         The old task's open episodes are resolved, its checkpoints are deleted, and the lost offsets
-        (both included) are named in a service alert.
+        (both included) are named in a service alert; damaged ones are a dead letter too.
         """
         with self._db.write() as connection:
             self._check_epoch(connection, row)
-            self._end(connection, row, "records it rests on are no longer in the log")
+            damaged = isinstance(lost, DamagedRange)
+            self._end(
+                connection, row, f"records it rests on are {'damaged' if damaged else 'no longer'} in the log"
+            )
             self._raise_gap(connection, row, lost, config_hash, detail)
             incarnation = next_generation(row.partition.incarnation)
             partition = row.partition._replace(incarnation=incarnation)
-            return self._new_task(connection, partition, start, config_hash, code_version())
+            fresh = self._new_task(connection, partition, start, config_hash, code_version())
+            if isinstance(lost, DamagedRange):
+                insert_absent(connection, t.dead_letters, [dead_row(fresh, dead_letter_of(lost))])
+            return fresh
 
     def tasks(self) -> list[TaskRow]:
         """All tasks in the store, in the order in which they were created."""
@@ -150,7 +164,7 @@ class Ledger:
         entries: Sequence[JournalEntry],
         outcome: Outcome,
         derivation: Derivation,
-        lost: tuple[int, int] | None = None,
+        lost: tuple[int, int] | DamagedRange | None = None,
     ) -> None:
         """Write journal entries and everything that an outcome makes visible, together or not at all.
 
@@ -161,7 +175,7 @@ class Ledger:
         derivation
             How the outcome was derived.
         lost
-            Offsets (both included) that the log has lost; a service alert names them.
+            Offsets (both included) that the log has lost, or that are damaged; a service alert names them.
 
         Raises
         ------
@@ -288,10 +302,19 @@ class Ledger:
             connection.execute(delete(t.journal).where(t.journal.c.task_id == row.id))
 
     def _raise_gap(
-        self, connection: Connection, row: TaskRow, lost: tuple[int, int], config_hash: str, detail: str
+        self,
+        connection: Connection,
+        row: TaskRow,
+        lost: tuple[int, int] | DamagedRange,
+        config_hash: str,
+        detail: str,
     ) -> None:
         now = self._clock.now()
-        raise_service_alert(connection, log_gap(row.partition, lost, now, config_hash, detail), now, row.id)
+        if isinstance(lost, DamagedRange):
+            alert = damaged_range(row.partition, lost, now, config_hash, detail)
+        else:
+            alert = log_gap(row.partition, lost, now, config_hash, detail)
+        raise_service_alert(connection, alert, now, row.id)
 
     def _check_epoch(self, connection: Connection, row: TaskRow) -> None:
         c = t.tasks.c

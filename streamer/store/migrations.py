@@ -67,7 +67,14 @@ def _to_6(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6})
+def _to_7(connection: Connection) -> None:
+    """Dead letters that stand for a range of offsets."""
+    connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN last_offset INTEGER")
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
+    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7}
+)
 """By version: the step from a store of that version to the next."""
 
 _VERSION_KEY = "schema_version"

@@ -1,4 +1,4 @@
-"""Alerts about the service that the store raises: refused deliveries, floods of dead letters, gaps.
+"""Alerts about the service that the store raises: refused deliveries, floods of dead letters, gaps, damage.
 
 Each is written once: its id follows from what happened, and an id that is already there is left alone.
 """
@@ -9,12 +9,20 @@ from sqlalchemy import Connection
 
 from alerts.alert import Alert, Observation, log_source
 from alerts.receivers.receiver import Delivery
-from alerts.service_alert import DEAD_LETTER_FLOOD, DELIVERY_PARKED, LOG_GAP, service_alert
-from streamer.messages.records import Partition
+from alerts.service_alert import (
+    DAMAGED_RANGE,
+    DEAD_LETTER_FLOOD,
+    DELIVERY_PARKED,
+    LOG_GAP,
+    PARTITION_PAUSED,
+    service_alert,
+)
+from streamer.messages.records import DamagedRange, Partition, PausedPartition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
+_HOUR_S = 3_600
 _NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 
@@ -107,6 +115,64 @@ def log_gap(
             f"before they were read{f'; {detail}' if detail else ''}",
         ),
         config_hash,
+    )
+
+
+def damaged_range(
+    partition: Partition, damaged: DamagedRange, now: float, config_hash: str = "", detail: str = ""
+) -> Alert:
+    """Records are in the log, but cannot be read.
+
+    Parameters
+    ----------
+    partition
+        Which log.
+    damaged
+        Which offsets, and why.
+    now
+        Wall-clock seconds.
+    config_hash
+        The configuration that runs.
+    detail
+        What follows from it, for people.
+    """
+    first, last = damaged.first, damaged.last
+    return service_alert(
+        DAMAGED_RANGE,
+        (*partition, first, last),
+        "critical",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(partition, first) | {"last_offset": last, "reason": damaged.cause},
+            text=f"{partition.topic}[{partition.partition}] is damaged: offsets {first} to {last} cannot be "
+            f"read ({damaged.cause}); {detail}. Look at the broker's disks; if another replica holds them "
+            "undamaged, make it the leader",
+        ),
+        config_hash,
+    )
+
+
+def partition_paused(paused: PausedPartition, now: float) -> Alert:
+    """A partition is not read on until somebody does something; another alert each hour.
+
+    Parameters
+    ----------
+    paused
+        Which partition, why, and what to do.
+    now
+        Wall-clock seconds.
+    """
+    partition = paused.partition
+    return service_alert(
+        PARTITION_PAUSED,
+        (*partition, paused.offset, paused.reason, int(now // _HOUR_S)),
+        "critical",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_log(partition, paused.offset) | {"reason": paused.reason},
+            text=f"{partition.topic}[{partition.partition}] is not read on from offset {paused.offset}: "
+            f"{paused.cause}. {paused.remedy[:1].upper()}{paused.remedy[1:]}",
+        ),
     )
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -214,6 +214,7 @@ dead_letters = Table(
     Column("record_ts", _Long),
     Column("minute", _Long),
     Column("replayed_at", Float),  # when it was last put back into its topic
+    Column("last_offset", _Long),  # of a range; null where it is about one record
     UniqueConstraint("task_id", "offset", "index_", "reason"),
     sqlite_autoincrement=True,
 )

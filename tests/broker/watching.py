@@ -10,7 +10,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from streamer.messages.records import Log, Partition, Record
+from streamer.messages.records import DamagedRange, Log, Partition, Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import KafkaSource
 
@@ -60,6 +60,7 @@ class Reading:
         self.watcher = watcher or Watcher()
         self.source = KafkaSource(settings, topics, **options)
         self.got: dict[Partition, list[Record]] = {}
+        self.damaged: dict[Partition, list[DamagedRange]] = {}
         self.source.open(self.watcher)
 
     def __enter__(self) -> Reading:
@@ -71,6 +72,10 @@ class Reading:
     def poll(self, timeout_s: float = 0.2) -> int:
         count = 0
         for chunk in self.source.poll(timeout_s):
+            if chunk.damaged is not None:
+                self.damaged.setdefault(chunk.partition, []).append(chunk.damaged)
+                self.watcher.positions[chunk.partition] = chunk.damaged.last + 1
+                continue
             self.got.setdefault(chunk.partition, []).extend(chunk.records)
             self.watcher.positions[chunk.partition] = chunk.records[-1].offset + 1
             count += len(chunk.records)

@@ -295,6 +295,7 @@ ONLY_THESE: Mapping[str, set[str]] = {
     "detectors/kernels.py": {"numba"},
     "detectors/fingerprints.py": {"numba"},
     "streamer/pipeline/compiling.py": {"event"},  # tells of each kernel that is compiled
+    "streamer/app/held_guard.py": {"types", "signature"},  # calls of the C library, made without the GIL
     # operations of the processor, which are no functions of Python
     "streamer/decoding/json/wide_loads.py": {"types", "cgutils", "intrinsic"},
 }

@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.records import Chunk, DamagedRange, Log, Partition, Record
 from streamer.sources.source import Assignments
 
 
 @dataclass
 class MemoryLog:
-    """One partition as the broker keeps it; offsets that no record has are holes."""
+    """One partition as the broker keeps it: with holes, and offsets that are damaged."""
 
     partition: Partition
     records: list[Record]
     first: int = 0
     end: int | None = None
     start: int | None = None
+    damaged: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def log_end(self) -> int:
@@ -32,9 +33,20 @@ class MemoryLog:
         return Log(self.partition, self.first, self.log_end, start)
 
     def read(self, position: int, count: int) -> list[Record]:
-        begin = bisect_left(self.records, max(position, self.first), key=attrgetter("offset"))
-        end = bisect_left(self.records, self.log_end, begin, key=attrgetter("offset"))
+        wanted = max(position, self.first)
+        last = min([self.log_end, *(first for first, last in self.damaged if last >= wanted)])
+        begin = bisect_left(self.records, wanted, key=attrgetter("offset"))
+        end = bisect_left(self.records, last, begin, key=attrgetter("offset"))
         return self.records[begin : min(end, begin + count)]
+
+    def damage_at(self, position: int) -> DamagedRange | None:
+        """What is damaged from here on, where nothing else comes first."""
+        for first, last in sorted(self.damaged):
+            if last >= position:
+                return (
+                    None if self.read(position, 1) else DamagedRange(max(first, position), last, "it is odd")
+                )
+        return None
 
 
 @dataclass
@@ -83,6 +95,11 @@ class ListSource:
             if position is None:
                 continue
             found = log.read(position, next(self.sizes) if self.sizes else 50)
+            if damaged := log.damage_at(found[-1].offset + 1 if found else position):
+                self.positions[log.partition] = damaged.last + 1
+                chunks.append(Chunk(log.partition, found))
+                chunks.append(Chunk(log.partition, (), damaged=damaged))
+                continue
             at_end = not log.read(position, 1)
             self.positions[log.partition] = (
                 found[-1].offset + 1 if found else log.log_end if at_end else position

@@ -221,17 +221,22 @@ def test_times_are_those_of_the_log_where_the_log_sets_them() -> None:
         ({27: (">q", 10**13)}, ""),  # a time that ns cannot tell
         ({21: (">h", LOG_APPEND_TIME), 35: (">q", 10**13)}, ""),
         ({21: (">h", LOG_APPEND_TIME), 35: (">q", -1)}, ""),
-        ({0: (">q", 2**63 - 1)}, ""),
-        ({0: (">q", -5)}, ""),
+        ({0: (">q", 2**63 - 1)}, "the next one begins at 50"),
+        ({0: (">q", 45)}, "the next one begins at 50"),
+        ({0: (">q", 5)}, "says that it holds offsets 5 to 14"),
+        ({0: (">q", -5)}, "says that it holds offsets -5 to 4"),
         ({23: (">i", 0)}, ""),
-        ({16: (">b", 3)}, ""),
+        ({23: (">i", -1)}, "says that it holds offsets 10 to 9"),
+        ({16: (">b", 3)}, "unknown format 3"),
+        ({16: (">b", 1)}, "failed crc check"),
         ({21: (">h", 0x40)}, ""),
-        ({8: (">i", 20)}, "error"),
-        ({8: (">i", -1)}, "Record size is less"),
+        ({8: (">i", 20)}, "shorter than its header"),
+        ({8: (">i", -1)}, "length in the header"),
+        ({8: (">i", -500)}, "length in the header"),
     ],
 )
 def test_header_fields_are_believed_in_nothing(fields: dict[int, tuple[str, int]], shown: str) -> None:
-    made = bytearray(batch(ROWS))
+    made = bytearray(batch(ROWS, base=10))
     for at, (form, number) in fields.items():
         struct.pack_into(form, made, at, number)
     if 8 not in fields:
@@ -298,8 +303,8 @@ def test_headers_in_any_script(name: str) -> None:
 
 def test_offsets_that_do_not_rise_are_left_to_the_other_parser() -> None:
     repeated = ((0, NOON_MS, None, b"a", []), (0, NOON_MS, None, b"b", []))
-    result = compare(batch(ROWS) + batch(repeated, base=20) + batch(ROWS, base=5) + batch(ROWS, base=30))
-    assert len(result.records) == 32
+    result = compare(batch(ROWS) + batch(repeated, base=20) + batch(ROWS, base=30))
+    assert len(result.records) == 22
 
 
 @pytest.mark.parametrize("most", [1, None])
@@ -409,7 +414,7 @@ class Lenient(RawPartitionRecords):
         (Behind, "parsers differ in position"),
         (Endless, "does not come to an end"),
         (Foreign, "TypeError: unexpected keyword"),
-        (Lenient, "BadGzipFile"),
+        (Lenient, "parsers differ in epoch"),
     ],
 )
 def test_the_check_at_start_finds_what_differs(parser: type, reason: str) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,12 @@ MISSING = frozenset(
 """Error codes for a topic that does not exist, also while it is deleted and created again."""
 
 
+UNREADABLE = frozenset(
+    error.errno for error in (errors.CorruptRecordError, errors.InvalidRecordError, errors.UnknownError)
+)
+"""Error codes by which a broker says that it cannot read its own log at an offset."""
+
+
 class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
     """The connections of a `Network`."""
 
@@ -46,17 +52,23 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has
     def __init__(self, *arguments: Any, **configs: Any) -> None:
         super().__init__(*arguments, **configs)
         self.missing_topics: set[str] = set()
+        self.failed_reads: set[TopicPartition] = set()
 
     def send(self, request: Any, node_id: Any = None, request_timeout_ms: float | None = None) -> Any:
         future = super().send(request, node_id=node_id, request_timeout_ms=request_timeout_ms)
         if isinstance(request, FetchRequest):
-            future.add_callback(self._note_missing_topics)
+            future.add_callback(self._note_errors)
         return future
 
-    def _note_missing_topics(self, response: Any) -> None:
+    def _note_errors(self, response: Any) -> None:
         for topic in response.responses:
             if any(partition.error_code in MISSING for partition in topic.partitions):
                 self.missing_topics.add(topic.topic)
+            for partition in topic.partitions:
+                if partition.error_code in UNREADABLE:
+                    self.failed_reads.add(TopicPartition(topic.topic, partition.partition_index))
+                    # The library would raise its own error in `poll`, which does not name the partition.
+                    partition.error_code = errors.RequestTimedOutError.errno
 
     def get_connection(self, node_id: int | str, **options: Any) -> Any:
         if self.refusal is not None:
@@ -86,6 +98,9 @@ class Network(KafkaNetClient):  # type: ignore[misc]
         # The library accepts this option but does not pass it on to its metadata requests.
         self.cluster.config["allow_auto_create_topics"] = False
 
+
+MAX_FETCH_VERSION = 12
+"""The newest fetch version of kafka-python, the last one with topic names."""
 
 _METADATA_BACKOFF_MS = 5
 """Pause between two metadata requests while a caller waits for the answer."""
@@ -127,6 +142,78 @@ def take_missing_topics(consumer: KafkaConsumer) -> set[str]:
     while noted:  # the network thread may add to it meanwhile
         missing.add(noted.pop())
     return missing
+
+
+def log_end(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
+    """One past the last offset of an assigned partition, by the last fetch; None if unknown."""
+    state = consumer._subscription.assignment.get(partition)
+    return None if state is None else state.highwater
+
+
+def take_failed_reads(consumer: KafkaConsumer) -> set[TopicPartition]:
+    """Partitions that a broker could not read at the offsets fetched since the last call."""
+    noted: set[TopicPartition] = consumer._client._manager.failed_reads
+    failed = set()
+    while noted:  # the network thread may add to it meanwhile
+        failed.add(noted.pop())
+    return failed
+
+
+def fetch_at(
+    consumer: KafkaConsumer, partition: TopicPartition, offset: int, max_bytes: int, within_ms: int
+) -> memoryview:
+    """Fetch from one partition at an offset, besides what the consumer fetches; its position stays.
+
+    Returns
+    -------
+    memoryview
+        Record batches; the last one may be cut off. Empty where the broker finds none, or cannot read them.
+
+    Raises
+    ------
+    kafka.errors.KafkaError
+        When the partition's leader does not answer in time, or refuses.
+    """
+    manager = consumer._client._manager
+    leader = consumer._cluster.leader_for_partition(partition)
+    if leader is None or leader < 0:
+        consumer._cluster.request_update()
+        raise errors.LeaderNotAvailableError(str(partition))
+    topic = FetchRequest.FetchTopic
+    wanted = topic.FetchPartition(
+        partition=partition.partition,
+        current_leader_epoch=-1,
+        fetch_offset=offset,
+        last_fetched_epoch=-1,
+        log_start_offset=-1,
+        partition_max_bytes=max_bytes,
+    )
+    request = FetchRequest(
+        max_wait_ms=0,
+        min_bytes=0,
+        max_bytes=max_bytes,
+        isolation_level=consumer._fetcher._isolation_level,
+        session_id=0,
+        session_epoch=-1,
+        topics=[topic(topic=partition.topic, partitions=[wanted])],
+        forgotten_topics_data=[],
+        min_version=4,
+        max_version=MAX_FETCH_VERSION,
+    )
+
+    async def fetch() -> Any:
+        return await manager.wait_for(manager.send(request, node_id=leader), within_ms)
+
+    response = manager.run(fetch)
+    if getattr(response, "error_code", 0):
+        raise errors.for_code(response.error_code)
+    (answered,) = response.responses
+    (part,) = answered.partitions
+    manager.failed_reads.discard(partition)
+    failed = part.error_code == errors.RequestTimedOutError.errno
+    if part.error_code and not failed:
+        raise errors.for_code(part.error_code)(str(partition))
+    return memoryview(b"" if failed or part.records is None else part.records)
 
 
 def assigned_counts(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] | None:
@@ -186,8 +273,8 @@ def resume(consumer: KafkaConsumer, partition: TopicPartition) -> None:
     consumer.resume(partition)
 
 
-def use_parser(consumer: KafkaConsumer, parser: type) -> None:
-    """Replace the fetcher's own parser of record batches (see `streamer.sources.kafka.fast.raw_records`).
+def use_parser(consumer: KafkaConsumer, parser: Callable[..., Any]) -> None:
+    """Replace the fetcher's own parser of record batches (see `streamer.sources.kafka.checked_records`).
 
     Call it before the first `poll`.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -57,6 +57,9 @@ OWNED_OPTIONS: Mapping[str, str] = {
 MAX_INSTANCE_LENGTH = 249
 """Kafka's limit for the name of a static member."""
 
+MAX_UNPACKED_BYTES = 268_435_456
+"""Default limit of what one batch unpacks to: 256 times what brokers allow it to have packed, by default."""
+
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\],]+)(:(\d{1,5}))?")
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _TOPIC_GLOB = re.compile(r"[A-Za-z0-9._\-*?\[\]!]+")
@@ -91,6 +94,10 @@ class KafkaSettings(_KafkaModel):
         The size limits of one fetch, in all and per partition, in bytes.
     raw
         Read record batches as columns; false for kafka-python's own parser, record by record.
+    damaged
+        ``skip`` damaged offsets, with an alert, and go on behind them; ``stop`` reading that partition there.
+    max_unpacked_bytes
+        How many bytes one compressed batch may unpack to; one that exceeds it counts as damaged.
 
     Examples
     --------
@@ -109,6 +116,8 @@ class KafkaSettings(_KafkaModel):
     fetch_max_bytes: int = Field(default=52_428_800, ge=1024, le=1 << 30)
     max_partition_fetch_bytes: int = Field(default=4_194_304, ge=1024, le=1 << 30)
     raw: bool = True
+    damaged: Literal["skip", "stop"] = "skip"
+    max_unpacked_bytes: int = Field(default=MAX_UNPACKED_BYTES, ge=1_048_576, le=1 << 31)
 
     @field_validator("bootstrap")
     @classmethod

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 
 from streamer.errors import TapewatchError
-from streamer.messages.records import Chunk, Partition
+from streamer.messages.records import Chunk, Partition, PausedPartition
+from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadLimits, reporting
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import use_parser
+from streamer.sources.kafka.client_internals import log_end, use_parser
 from streamer.sources.kafka.consumer_options import options_of
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
@@ -21,6 +23,7 @@ from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
+from streamer.sources.kafka.unreadable_partitions import UnreadablePartitions
 from streamer.sources.source import Assignments
 
 MAX_POLL_RECORDS = 10_000
@@ -90,10 +93,10 @@ class KafkaSource:
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
+        self._unreadable: UnreadablePartitions | None = None
         self._prefetch = Prefetch()
         self._polled_at = self._returned_at = 0.0
         self._polled_soon = False
-        self._pending_error: TapewatchError | None = None
         self._checked_at = 0.0
         self._outage = False
 
@@ -116,8 +119,10 @@ class KafkaSource:
         self.prepare()
         options = options_of(self._settings, self._max_poll_records)
         consumer = connect(KafkaConsumer, self._settings, self._environ, self._read_path.network, **options)
-        if self._read_path.raw:
-            use_parser(consumer, self._parser)
+        parser = self._parser if self._read_path.raw else CheckedRecords
+        detours: dict[TopicPartition, Detour] = {}
+        limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
+        use_parser(consumer, reporting(parser, limits))
         member = GroupMember(consumer, self._settings, assignments)
         try:
             member.subscribe(self._globs)
@@ -128,6 +133,7 @@ class KafkaSource:
             member.close()
             raise
         self._opened = consumer, member
+        self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
         self._checked_at = time.monotonic()
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
@@ -136,15 +142,13 @@ class KafkaSource:
         Raises
         ------
         TapewatchError
-            When reading cannot go on: this member was fenced, permissions are missing, a record is damaged.
+            When reading cannot go on: this member was fenced, permissions are missing.
         """
         _, member = self._connection
         start = time.monotonic()
         self._polled_soon = start - self._returned_at < PREFETCH_WITHIN_S
         deadline = start + timeout_s
         while not self._prefetch:
-            if self._pending_error is not None:
-                raise self._pending_error
             self._prefetch_records(member, min(max(0.0, deadline - time.monotonic()), SLICE_S))
             if time.monotonic() >= deadline:
                 break
@@ -178,6 +182,11 @@ class KafkaSource:
     def raw(self) -> bool:
         """Whether record batches are read as columns, and not record by record; known from `open` on."""
         return self._read_path.raw
+
+    @property
+    def paused(self) -> Sequence[PausedPartition]:
+        """The partitions that are not read on until somebody does something."""
+        return () if self._unreadable is None else self._unreadable.paused
 
     @property
     def answers(self) -> bool:
@@ -234,18 +243,21 @@ class KafkaSource:
         self._polled_at = time.monotonic()
         if polled:
             self._mark_answer()
-            for tp, records in polled.items():
-                self._prefetch.append(chunks_of(member.owned[tp], records))
+        self._queue(member, polled)
+
+    def _queue(self, member: GroupMember, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Queue records, and behind them the ranges that are skipped because they cannot be read."""
+        unreadable = self._unreadable
+        if unreadable is None:
+            raise RuntimeError("the source is not open")
+        for tp, records in polled.items():
+            self._prefetch.append(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
+        if not member.busy:
+            self._prefetch.append(unreadable.work())
 
     def _poll_group(self, member: GroupMember) -> None:
-        """Handle rebalances while records wait; a damaged record is raised after those before it."""
-        if self._pending_error is None:
-            try:
-                self._prefetch_records(member, 0.0)
-            except TapewatchError as error:
-                if not isinstance(error.__cause__, errors.CorruptRecordError):
-                    raise
-                self._pending_error = error
+        """Handle rebalances while records wait."""
+        self._prefetch_records(member, 0.0)
         self._prefetch.retain(member.owned.values())
 
     def _poll_once(

@@ -6,14 +6,16 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition, errors
 
 from streamer.errors import TapewatchError
 from streamer.messages.records import Partition, Record
+from streamer.sources.kafka.checked_records import CheckedRecords, ReadLimits, reporting, split_unreadable
 from streamer.sources.kafka.client import connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import incarnation, resume
+from streamer.sources.kafka.client_internals import incarnation, log_end, resume, use_parser
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.log_positions import OFFSETS_WITHIN_MS
 from streamer.sources.kafka.record_conversion import records_of
@@ -65,6 +67,8 @@ class RangeReader:
             "max_poll_records": 1_000_000,
         }
         self._consumer = connect(KafkaConsumer, settings, self._environ, **options)
+        limits = ReadLimits(settings.max_unpacked_bytes, partial(log_end, self._consumer))
+        use_parser(self._consumer, reporting(CheckedRecords, limits))
         self._buffered: dict[TopicPartition, deque[Record]] = {}
         self._next_offset: dict[TopicPartition, int] = {}
         self._bounds: dict[TopicPartition, tuple[int, int]] = {}
@@ -90,7 +94,7 @@ class RangeReader:
         Raises
         ------
         TapewatchError
-            When the log no longer holds the range, or the broker is gone.
+            When the log no longer holds the range or cannot be read there, or the broker is gone.
         """
         tp = TopicPartition(partition.topic, partition.partition)
         begin, end = self._bounds[tp]
@@ -150,7 +154,10 @@ class RangeReader:
         try:
             while self._position(tp) == before:
                 for polled in self._consumer.poll(timeout_ms=POLL_MS).values():
-                    self._buffered[tp].extend(records_of(polled))
+                    readable, unreadable = split_unreadable(polled)
+                    self._buffered[tp].extend(records_of(readable))
+                    if unreadable is not None and not readable:
+                        raise unreadable.error(tp)
                 if time.monotonic() > give_up:
                     raise TapewatchError(
                         f"Kafka sent nothing from {tp.topic}[{tp.partition}] for {GIVE_UP_AFTER_S:.0f} s"

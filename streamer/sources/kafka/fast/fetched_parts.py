@@ -66,7 +66,7 @@ class PartBuilder:
         if isinstance(record.value, UnpackedBatch):
             ascending = not self._batches or self._batches[-1].offset < record.value.row[0, batches.BASE]
             return ascending and self._size < BLOCK_BYTES
-        return not self._batches and len(self._singles) < MAX_SINGLES
+        return not self._batches and len(self._singles) < MAX_SINGLES and self._size < BLOCK_BYTES
 
     def add(self, record: Any) -> None:
         """Add a record or an unpacked batch."""
@@ -75,6 +75,7 @@ class PartBuilder:
             self._size += len(record.value)
         elif record.offset >= self._first_offset:
             self._singles.append(record)
+            self._size += max(record.serialized_value_size, 0)
 
     def flush(self) -> Iterator[FetchPart]:
         """The parts collected so far, if any; starts anew."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from kafka import TopicPartition
-from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.protocol.consumer import IsolationLevel
 from kafka.record import MemoryRecords
@@ -21,6 +20,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.util import calc_crc32c
 
 from streamer.messages.records import Partition, Record
+from streamer.sources.kafka.checked_records import CheckedRecords
 from streamer.sources.kafka.record_conversion import chunks_of
 
 LOG_APPEND_TIME, CONTROL = 0x08, 0x20
@@ -118,7 +118,7 @@ def find_difference(parser: type) -> str | None:
     for data, offset, aborted in _fetches():
         for take_size in (2, None):
             try:
-                expected = _run(Fetcher.PartitionRecords, data, offset, aborted, take_size)
+                expected = _run(CheckedRecords, data, offset, aborted, take_size)
                 actual = _run(parser, data, offset, aborted, take_size)
             except Exception as error:  # noqa: BLE001 - whatever no longer fits, kafka-python's parser is there
                 return f"{type(error).__name__}: {error}"

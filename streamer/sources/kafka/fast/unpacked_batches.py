@@ -6,30 +6,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from kafka.record import MemoryRecords
-from kafka.record.default_records import DefaultRecordBatch
 
+from streamer.sources.kafka.checked_batches import CheckedBatch, CheckedBatches
 from streamer.sources.kafka.fast import batch_kernels as batches
 from streamer.sources.kafka.fast.batch_blocks import is_readable
 
 
-class UnsplitBatches(MemoryRecords):  # type: ignore[misc]
-    """Batches that iterate as a single `UnpackedBatch` where their records can be read as columns."""
-
-    def next_batch(self) -> Any:
-        batch = super().next_batch()
-        if type(batch) is DefaultRecordBatch and batch.magic == 2:
-            batch.__class__ = _UnsplitBatch
-        return batch
-
-
-class _UnsplitBatch(DefaultRecordBatch):  # type: ignore[misc]
-    __slots__ = ()
-
+class _UnsplitBatch(CheckedBatch):
     def __iter__(self) -> Iterator[Any]:
         self._maybe_uncompress()
         unpacked = UnpackedBatch(self, memoryview(self._buffer)[self._pos :])
         return iter((unpacked,)) if unpacked.is_readable else super().__iter__()
+
+
+class UnsplitBatches(CheckedBatches):
+    """Batches that iterate as a single `UnpackedBatch` where their records can be read as columns."""
+
+    kind = _UnsplitBatch
 
 
 class UnpackedBatch:
@@ -39,7 +32,7 @@ class UnpackedBatch:
     headers = ()
     checksum = None
 
-    def __init__(self, batch: DefaultRecordBatch, data: memoryview) -> None:
+    def __init__(self, batch: CheckedBatch, data: memoryview) -> None:
         self.data = data
         self.offset = batch.last_offset
         self.timestamp = batch.max_timestamp
