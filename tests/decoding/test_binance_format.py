@@ -134,6 +134,7 @@ def test_fuzzed_messages_become_what_they_must() -> None:
         "no_venue",
         "decoder_error",
         "wrong_unit",
+        "damaged_range",
     }  # not from a value, or not here
     assert by_decoder - expected == elsewhere
 

@@ -11,7 +11,7 @@ from streamer.decoding.json_text import MAX_DEPTH
 
 METRIC: dict[str, Any] = {"event_type": "metric", "symbol": "X", "value": 1}
 
-OF_THE_TASK = {"ts_ahead", "too_many_instruments", "wrong_unit", "decoder_error"}
+OF_THE_TASK = {"ts_ahead", "too_many_instruments", "wrong_unit", "decoder_error", "damaged_range"}
 """Found where events meet the state (see the task's tests), and the last resort (test_hostile_records.py)."""
 
 CASES: list[tuple[str, Value, dict[str, Any]]] = [

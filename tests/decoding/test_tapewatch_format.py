@@ -113,7 +113,7 @@ def test_the_last_of_two_equal_keys_counts() -> None:
         ({"size": -0.5}, "out_of_bounds", "size: -0.5 is not in [0, 1e+15]"),
         ({"price": None}, "missing_field", "price is missing"),
         ({"price": "2.5"}, "wrong_type", "price: '2.5' is not a number"),
-        ({"price": 10**400}, "not_finite", "price: 1000"),
+        ({"price": 10**400}, "not_finite", "price: a number of about 400 digits"),
         ({"symbol": None}, "no_symbol", "symbol is missing"),
         ({"symbol": ""}, "no_symbol", "symbol is empty"),
         ({"symbol": 5}, "wrong_type", "symbol: 5 is not a text"),
