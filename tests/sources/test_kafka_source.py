@@ -3,16 +3,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pytest
 from broker.watching import Reading, Watcher, numbers, send, settings_for
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.record import util
 
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Log, Partition
-from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.kafka_source import KafkaSource
 
 NOON_MS = 1_723_118_400_000
@@ -296,31 +294,6 @@ def test_where_to_read_on_is_asked_once_all_that_waits_is_given_on(
     assert watcher.asked == [{}, {old: 100}]
     assert [record.value for record in reading.got[old]] == numbers(100)
     assert [record.value for record in reading.got[new]] == numbers(5, 100)
-
-
-class Damaged(RawPartitionRecords):
-    """Finds the last of 300 records damaged."""
-
-    def take(self, n: int | None = None) -> Any:
-        left = 299 - self.next_fetch_offset
-        if left <= 0:
-            raise errors.CorruptRecordError("offset 299")
-        return super().take(left if n is None else min(n, left))
-
-
-@pytest.mark.parametrize("at_once", [1, 1_000])
-def test_all_before_a_damaged_record_is_given_on(
-    broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch, at_once: int
-) -> None:
-    monkeypatch.setattr("streamer.sources.kafka.kafka_source.PREFETCH_FACTOR", at_once)
-    monkeypatch.setattr("streamer.sources.kafka.kafka_source.GROUP_POLL_EVERY_S", 0.0)
-    monkeypatch.setattr("streamer.sources.kafka.fast.read_path.parser_check.find_difference", lambda _: None)
-    topic = topic_factory()
-    send(broker, topic, numbers(300))
-    with Reading(settings_for(broker), topic, parser=Damaged, max_poll_records=7) as reading:
-        with pytest.raises(TapewatchError, match="damaged"):
-            reading.for_a_while(10)
-        assert reading.values == numbers(299)
 
 
 def test_a_failure_on_giving_up_partitions_is_not_swallowed(
