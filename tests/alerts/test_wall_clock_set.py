@@ -94,7 +94,7 @@ def test_a_retry_waits_as_long_as_it_was_to(
     until(lambda: StoreDeliveries(database).next_due("ops"))
     clock.set_by = set_by
     until(running.idle)
-    assert WAIT_S - 0.1 <= waited(slack_server) < WAIT_S + 1.5
+    assert WAIT_S - 0.1 <= waited(slack_server) < WAIT_S + 10  # not the hour that the clock was set by
 
 
 @pytest.mark.parametrize("set_by", [-HOUR_S, -YEARS_S, HOUR_S])
@@ -143,7 +143,7 @@ def test_a_cap_counts_the_same_messages(
     until(lambda: slack_server.of("webhook/ops"))
     clock.set_by = set_by
     until(running.idle)
-    assert WAIT_S - 0.1 <= waited(slack_server) < WAIT_S + 1.5
+    assert WAIT_S - 0.1 <= waited(slack_server) < WAIT_S + 10  # not the hour that the clock was set by
 
 
 @pytest.mark.parametrize("set_by", [-HOUR_S, HOUR_S])

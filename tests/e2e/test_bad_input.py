@@ -51,15 +51,12 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_replayed(tmp_path: Path) -> None:
     config = configure("binance.yaml", tmp_path, files=FILES)
-    damaged = tmp_path / "spot_damaged.gz"
-    damaged.write_bytes(CAPTURE.read_bytes()[:5000])
     empty = tmp_path / "spot_empty.gz"
     empty.write_bytes(b"")
     other = tmp_path / "other.jsonl"
     other.write_text("{}\n")
     cases = (
         (tmp_path / "spot_none.gz", FAILED, "there is no such file"),
-        (damaged, FAILED, "is damaged or not what its name says"),
         (empty, FAILED, "holds no events"),
         (tmp_path, FAILED, "is a folder"),
         (other, USAGE, "no entry of source.files matches 'other.jsonl'"),
@@ -67,6 +64,15 @@ def test_files_that_cannot_be_replayed(tmp_path: Path) -> None:
     for path, code, words in cases:
         done = tapewatch("replay", "-q", "-c", config, path, expect=code)
         assert words in said(done), path
+
+
+def test_a_file_cut_short_is_replayed_up_to_there(tmp_path: Path) -> None:
+    config = configure("binance.yaml", tmp_path, files=FILES)
+    damaged = tmp_path / "spot_damaged.gz"
+    damaged.write_bytes(CAPTURE.read_bytes()[:5000])
+    done = tapewatch("replay", "-q", "-c", config, damaged, expect=FAILED)
+    assert "307 records" in done.stderr
+    assert "it ends too early (at 5,000 of 5,000 bytes, after 307 whole records)" in done.stderr
 
 
 def test_a_broker_that_is_not_there(tmp_path: Path) -> None:

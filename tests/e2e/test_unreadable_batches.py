@@ -65,7 +65,7 @@ def send(broker: LocalBroker, topic: str, *batches: list[bytes], codec: str | No
             producer.flush(30)
 
 
-@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("raw", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_damage_and_a_bomb_are_told_and_passed(
     own_broker: Callable[..., LocalBroker], slack: FakeSlack, tmp_path: Path, raw: bool
 ) -> None:
@@ -97,7 +97,9 @@ def test_damage_and_a_bomb_are_told_and_passed(
     assert found == [(bomb, 1, 1), (flipped, 2, 3)]
 
 
-@pytest.mark.parametrize("codec", ["lz4", "snappy", "zstd"])
+@pytest.mark.parametrize(
+    "codec", ["lz4", *(pytest.param(codec, marks=pytest.mark.long) for codec in ("snappy", "zstd"))]
+)
 def test_a_missing_codec_pauses_its_partition_until_it_is_installed(
     own_broker: Callable[..., LocalBroker],
     slack: FakeSlack,

@@ -48,7 +48,7 @@ rules:
 receivers:
   console: {console: {}}
 """
-OF_EITHER_PART = ("read_names", "advance")  # quickly compiled
+OF_EITHER_PART = ("read_names", "notional")  # quickly compiled
 TWO_CORES = len(os.sched_getaffinity(0)) > 1
 
 
