@@ -198,6 +198,7 @@ class UnreadablePartitions:
     def _settle(self, partition: TopicPartition, trouble: _Trouble, found: Survey) -> Iterator[Chunk]:
         batch, owned = trouble.batch, self._member.owned[partition]
         if found.next_offset is None:
+            trouble.next_offset = None
             self._pause(partition, trouble, "unreadable", found.cause, _UNREADABLE)
         elif found.next_offset <= batch.offset or (trouble.suspected and not found.cause):
             self._retry(partition, trouble, found.fetch)
@@ -300,7 +301,9 @@ class UnreadablePartitions:
             return
         stall = self._stalls.get(partition)
         patience_s = STALLED_AFTER_S if stall is None else stall.patience_s
-        self._add(partition, UnreadableBatch(position, ""), suspected=True)
+        detour = self._detours.get(partition)
+        wanted = position if detour is None else max(position, detour.offset)
+        self._add(partition, UnreadableBatch(wanted, ""), suspected=True)
         # The next look is later, twice as late each time: the log may end in an open transaction.
         self._stalls[partition] = _Stall(position, patience_s=min(2 * patience_s, 12 * STALLED_AFTER_S))
 
