@@ -74,6 +74,7 @@ class Watchdog:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch meanwhile; the engine works on this thread."""
+        self._signals.on_stop = self._progress.file.asked
         start_held_guard(self._progress.file.numbers, math.ceil(self._stuck_after_s / LOOK_S) + 1)
         self._thread.start()
         try:
@@ -116,7 +117,10 @@ class Watchdog:
         """Signals that have come; the main thread may not be able to handle them."""
         with suppress(BlockingIOError):
             for number in os.read(self._signals.wakeups, 64):
-                self._stops_asked += number in STOP_SIGNALS
+                if number not in STOP_SIGNALS:
+                    continue
+                self._stops_asked += 1
+                self._progress.file.asked()
                 if self._stops_asked > 1:
                     end_by(number)
 

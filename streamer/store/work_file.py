@@ -35,10 +35,10 @@ STOPPED: Final = 9
 ENDED: Final = _ENDED
 """Place in `WorkFile.numbers` for how the process was ended."""
 
-STUCK, HELD = 1, 2
-"""Values at `ENDED`: work did not go on; no Python code could run any more."""
+STUCK, HELD, ASKED = 1, 2, 3
+"""Values at `ENDED`: work did not go on; no Python code could run any more; the process was asked to end."""
 
-Ended = Literal["", "stuck", "held"]
+Ended = Literal["", "stuck", "held", "asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class LeftWork:
         When that process started, wall-clock seconds.
     ended
         ``stuck`` or ``held`` where it was ended because work did not go on (``held``: no Python code could
-        run any more), else empty.
+        run any more), ``asked`` where it was asked to stop, however it then ended; else empty.
     stuck_s
         For how long no work had been finished then, seconds.
     detector, version
@@ -187,6 +187,11 @@ class WorkFile:
         self.numbers[_STUCK_S] = int(seconds)
         self.numbers[_ENDED] = STUCK
 
+    def asked(self) -> None:
+        """Note that this process was asked to end: wherever its work stands then, that is no fault of it."""
+        if self.numbers[_ENDED] == 0:
+            self.numbers[_ENDED] = ASKED
+
     def finished(self) -> None:
         """Take the file away: this process ends as it should. A watch on its memory may outlive it."""
         self.numbers[STOPPED] = 1
@@ -220,7 +225,7 @@ def _parse(data: bytes) -> LeftWork | None:
     numbers = np.frombuffer(data, np.int64, _NUMBERS)
     if numbers[_MAGIC_AT] != _MAGIC:
         return None
-    endings: dict[int, Ended] = {STUCK: "stuck", HELD: "held"}
+    endings: dict[int, Ended] = {STUCK: "stuck", HELD: "held", ASKED: "asked"}
     try:
         detector, version = _text(data, "detector") or ("", "")
         log = _text(data, "log")
