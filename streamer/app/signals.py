@@ -51,7 +51,7 @@ class ServiceSignals:
         self.stopping = threading.Event()
         self.reload_requested = threading.Event()
         self.on_stop: Callable[[], None] = lambda: None
-        """Called in the handler of each signal that asks for a stop, before anything else; it must be quick."""
+        """Called first in the handler of each signal that asks for a stop; it must be quick."""
         self._starting = True
         self._asked = 0
         self.wakeups, self._write_end = os.pipe()

@@ -95,7 +95,7 @@ class Watchdog:
                 idle_s += passed_s
             progress.idle_s = idle_s
             if idle_s >= self._limit_s():
-                self._end(idle_s)
+                self._end(idle_s, finished)
 
     def _limit_s(self) -> float:
         if self._progress.asks:
@@ -124,14 +124,16 @@ class Watchdog:
                 if self._stops_asked > 1:
                     end_by(number)
 
-    def _end(self, idle_s: float) -> None:
-        """Say that work does not go on, tell people, and abort."""
+    def _end(self, idle_s: float, finished: int) -> None:
+        """Say that work does not go on, tell people, and abort; do nothing where it has just gone on."""
         progress = self._progress
+        if not progress.file.freeze(lambda: progress.finished != finished):
+            return
         progress.problem = f"stuck: no work was finished for {idle_s:.0f} s"
         is_proof = idle_s >= self._stuck_after_s  # less is only enough not to wait for it when stopping
         if is_proof:
             progress.file.stuck(idle_s)
-        left = progress.file.freeze()
+        left = progress.file.left()
         log.error(
             "detection is stuck, the process ends",
             seconds=round(idle_s),

@@ -210,7 +210,8 @@ def next_start(world: World, left: Callable[[WorkFile, Plan], None], how: str) -
 def test_the_next_start_quarantines_what_hung_and_nothing_else(
     begun: World, left: Callable[[WorkFile, Plan], None], how: str, quarantined: list[str]
 ) -> None:
-    told = ([] if how in ("killed", "asked") else ["detection_stuck"]) + ["detector_quarantined"] * len(quarantined)
+    told = [] if how in ("killed", "asked") else ["detection_stuck"]
+    told += ["detector_quarantined"] * len(quarantined)
     assert next_start(begun, left, how) == (quarantined, told)
 
 
