@@ -35,7 +35,7 @@ _STOP_WITHIN_S = 20.0
 """Once a stop was asked for, work that does not go on for this long is not waited for."""
 
 _MAIN_THREAD_FIRST_S = 0.3
-"""Where the main thread can handle a second signal, it ends the process by that signal; others can only exit."""
+"""Where the main thread can handle a second signal, it ends the process by it; others can only exit."""
 
 _TELL_WITHIN_S = 30.0
 """How long receivers have to take the alert; the next process goes on telling those that did not."""
