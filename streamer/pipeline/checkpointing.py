@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from detectors.slot_arrays import SlotArrays, all_arrays
 from detectors.work_watch import work_watch
@@ -26,6 +26,7 @@ from streamer.store.task_rows import CheckpointRow, TaskRow
 _RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
 _STILL_WRITES_S = 1.0
 _INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class Checkpointer:
 
     def close(self) -> None:
         """Wait for the thread and stop it."""
+        _waited_for(self._thread.submit(lambda: None))
         self._thread.shutdown(wait=True)
 
     def _begin(self, runners: Iterable[Runner]) -> None:
@@ -154,15 +156,16 @@ class Checkpointer:
         for each in pending:
             written, took_s = _waited_for(each.written)
             self._cost_s += took_s
-            for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
-                remove_checkpoint(self._folder, stale)
+            with work_watch().asking():
+                for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
+                    remove_checkpoint(self._folder, stale)
             self._last_seq[each.row.task_id] = each.row.seq
             self._on_completed(written.size, took_s)
         self._cost_s += self._clock() - began
         return bool(pending)
 
 
-def _waited_for(written: Future[tuple[WrittenCheckpoint, float]]) -> tuple[WrittenCheckpoint, float]:
+def _waited_for(written: Future[_Result]) -> _Result:
     """A large file on a slow disk takes long to write, and is no reason to end the process."""
     while not wait((written,), _STILL_WRITES_S).done:
         work_watch().mark()
