@@ -292,4 +292,5 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
 def _integers(data: NDArray[np.uint8], at: NDArray[np.intp], size: int) -> NDArray[np.int64]:
     """Big-endian integers of `size` bytes at places, int64."""
     columns = data[at[:, None] + np.arange(size)]
-    return columns.view(f">i{size}").ravel().astype(np.int64)
+    integers: NDArray[np.int64] = columns.view(f">i{size}").ravel().astype(np.int64)
+    return integers
