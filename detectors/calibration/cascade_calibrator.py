@@ -304,10 +304,10 @@ class Cascade:
         """
         own = self._own
         last = int(own["last"][slot])
-        if last > to:
-            elapsed = min((last - to) / _NS, LONGEST_GAP_S)
+        if last > to or last == NEVER:  # from which nothing is taken back, but it is compiled before any lie
+            elapsed = min(max(last - to, 0) / _NS, LONGEST_GAP_S)
             _take_back(elapsed, own["body"][slot, SEEN], own["rates"][slot], self._pool["body"][0])
-            own["last"][slot] = to
+            own["last"][slot] = min(last, to)
         for name in ("reached", "spoke"):
             times = own[name][slot]
             np.minimum(times, to, out=times)

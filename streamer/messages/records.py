@@ -113,6 +113,8 @@ class Chunk:
         Time and number of a timer, if one follows.
     damaged
         The offsets behind them that cannot be read, if any; reading goes on behind those.
+    timer_by_watermark
+        Whether the timer's time counts from the log's watermark, as before `fold4`, not its running time.
     """
 
     partition: Partition
@@ -120,3 +122,4 @@ class Chunk:
     timer_ns: int | None = None
     timer_number: int | None = None
     damaged: DamagedRange | None = None
+    timer_by_watermark: bool = False

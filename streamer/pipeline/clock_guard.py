@@ -173,6 +173,7 @@ class ClockGuard:
         least_passed_ns
             What a step back leaves of `passed_ns` at least.
         """
+        self._undo = None
         n = len(batch)
         slot, clock, now = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
         verdict = np.empty(n, np.int8)
@@ -211,6 +212,9 @@ class ClockGuard:
     def timer(self, running_ns: int, n_slots: int) -> NDArray[np.int64]:
         """The instruments' clocks at a timer: each one's own, and what has run since it was heard.
 
+        One that was heard since the last timer, nobody knows when, counts as heard now: it seems silent for
+        less than it is, by one interval of timers at most, and never for longer.
+
         Parameters
         ----------
         running_ns
@@ -220,9 +224,11 @@ class ClockGuard:
         """
         self._log[k.LAST_TIMER] = max(int(self._log[k.LAST_TIMER]), running_ns)
         clocks, own = self.clocks(n_slots), self._slots["own"][:n_slots]
-        heard = np.maximum(own[:, k.HEARD], own[:, k.HEARD_AFTER])
+        untimed = own[:, k.UNTIMED] != 0
+        own[untimed, k.HEARD] = np.maximum(own[untimed, k.HEARD], running_ns)
+        own[untimed, k.UNTIMED] = 0
         silent = clocks == _NO_TIME  # there was no memory for the batch that it was in
-        return np.where(silent, self.now, clocks + np.maximum(running_ns - heard, 0))
+        return np.where(silent, self.now, clocks + np.maximum(running_ns - own[:, k.HEARD], 0))
 
     def state(self) -> State:
         """An exact copy of what is kept of the instruments."""

@@ -48,14 +48,16 @@ LOG = (
     LATE, STEPS_BACK, LOG_STEPS_BACK, FAR,
 ) = range(len(LOG))  # fmt: skip
 
-OWN = ("heard", "heard_after", "run_n", "run_first", "run_newest", "run_record", "run_watermark")
+OWN = ("heard", "untimed", "run_n", "run_first", "run_newest", "run_record", "run_watermark")
 """What is kept of an instrument besides its clock, by place in the array `own`.
 
-It was `heard` last at this running time; and, where that event did not move the running time, `heard_after`
-this timer: else it would seem silent for as long as another one's lie keeps the running time where it is.
+It was `heard` last at this running time; `untimed` is 1 where that stood still then, or went to the last
+timer, so that nobody knows when: the next timer takes its own time for it. Else it would seem silent for as
+long as another one's lie keeps the running time where it is, and for all of the interval between timers where
+the log's steps are longer than A. Here the kernels go beyond their reference, whose timers take the last one.
 """
 
-HEARD, HEARD_AFTER, _N, _FIRST, _NEWEST, _RECORD, _RUN_WATERMARK = range(len(OWN))
+HEARD, UNTIMED, _N, _FIRST, _NEWEST, _RECORD, _RUN_WATERMARK = range(len(OWN))
 
 
 @kernel
@@ -257,7 +259,7 @@ def fold_rows(
             log[FAR] += 1
         mine = clocks[s]
         own[s, HEARD] = running
-        own[s, HEARD_AFTER] = last_timer if running == ran else 0
+        own[s, UNTIMED] = int(running == ran) | int(running == last_timer)
         if mine == _NO_TIME or t >= mine - max_ahead:
             own[s, _N] = 0
         else:

@@ -11,13 +11,16 @@ from streamer.pipeline.admission import Admitted
 from streamer.pipeline.clock_guard import NO_SLOT
 
 PER_MINUTE = 10
-"""Told one by one in a minute of the log's time: enough to recognise a producer by its instruments."""
+"""Told one by one in a minute, enough to recognise a producer by its instruments."""
 
 _KEPT_MINUTES = 100  # the oldest is dropped first; so bounded, a feed cannot fill the memory with minutes
 
 
 class ClockNotices:
-    """Counts clocks that were set back by minute of the log's time."""
+    """Counts clocks that were set back by the minute that they are set back to.
+
+    That is the minute in which it happens: before, the log's time may be that of the lie, each lie's another.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
@@ -32,18 +35,21 @@ class ClockNotices:
         instruments
             By slot.
         """
-        notices: list[Notice] = [] if admitted.far_off is None else [admitted.far_off]
+        found: list[tuple[int, int, Notice]] = []
         for step in admitted.steps:
             if step.slot == NO_SLOT:
                 continue
             offset, index = admitted.event(step)
-            minute = minute_of(admitted.times.before(offset))
+            minute = minute_of(step.to)
             count = self._count(minute)
             if count <= PER_MINUTE:
-                notices.append(ClockSetBack(instruments[step.slot], step.before, step.to, offset, index))
+                told = ClockSetBack(instruments[step.slot], step.before, step.to, offset, index)
+                found.append((offset, index, told))
             elif count == PER_MINUTE + 1:
-                notices.append(MoreClocksSetBack(minute, offset, step.to))
-        return tuple(notices)
+                found.append((offset, index, MoreClocksSetBack(minute, offset, step.to)))
+        if (far_off := admitted.far_off) is not None:
+            found.append((far_off.offset, far_off.index, far_off))
+        return tuple(notice for _, _, notice in sorted(found, key=lambda each: each[:2]))
 
     def _count(self, minute: int) -> int:
         if minute not in self._counts and len(self._counts) >= _KEPT_MINUTES:

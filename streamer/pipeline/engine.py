@@ -149,7 +149,10 @@ class Engine:
             self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)
             self._anchors.pop(chunk.partition, None)
         if chunk.timer_ns is not None:
-            runner.insert_timer(chunk.timer_ns, chunk.timer_number)
+            guard, ts_ns = runner.task.guard, chunk.timer_ns
+            if chunk.timer_by_watermark and guard.watermark != NO_TIME:
+                ts_ns = guard.running + max(ts_ns - guard.watermark, 0)
+            runner.insert_timer(ts_ns, chunk.timer_number)
         return True
 
     def _skip_compacted(self) -> None:
@@ -176,8 +179,8 @@ class Engine:
     def _anchor(self, partition: Partition, runner: Runner, *, read: bool) -> _TimeAnchor | None:
         """Where the task's timers count from: its running time, or the last timer before a restart.
 
-        While there is more to read, time begins anew with all that is read: in a backlog whose steps are all
-        longer than `max_ahead` the running time stands still, and that is no silence.
+        While there is more to read, time begins anew with all that is read, at the last timer: in a backlog
+        whose steps are all longer than `max_ahead` the running time stands still, and that is no silence.
         """
         task = runner.task
         if task.watermark == NO_TIME:
@@ -186,11 +189,11 @@ class Engine:
         running = task.guard.running
         if anchor is None:
             running = max(running, task.last_timer.ts_ns)
-        elif running <= anchor.ts_ns and (read or runner.position == anchor.position):
-            return anchor
-        anchor = _TimeAnchor(
-            max(running, anchor.ts_ns if anchor else running), self._clock(), runner.position
-        )
+        elif running <= anchor.ts_ns:
+            if read or runner.position == anchor.position:
+                return anchor
+            running = max(anchor.ts_ns, task.last_timer.ts_ns)  # what was told to have passed has passed
+        anchor = _TimeAnchor(running, self._clock(), runner.position)
         self._anchors[partition] = anchor
         return anchor
 

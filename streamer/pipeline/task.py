@@ -17,6 +17,7 @@ from detectors.detector import Detector
 from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
 from detectors.slot_arrays import SlotArrays, SlotColumn
+from detectors.work_watch import work_watch
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
 from streamer.messages.batch import INSTRUMENT_NAMES, Batch, Decoded, InstrumentName
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
@@ -26,6 +27,7 @@ from streamer.pipeline.admission import Admitted, admit, digits_of
 from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep
 from streamer.pipeline.clock_notices import ClockNotices
 from streamer.pipeline.drifts import Drifts
+from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.money import notional
@@ -146,11 +148,16 @@ class Task:
         for name, count in decoded.ignored.items():
             self.ignored[name] = self.ignored.get(name, 0) + count
         admitted = self._admit(decoded.batch)
-        dead, floods = self.floods.sort((*decoded.dead, *admitted.dead), admitted.times.before)
+        refused = [
+            with_fitting_unit(letter, admitted.times.before(letter.offset)) if letter.finer else letter
+            for letter in decoded.dead
+        ]
+        dead, floods = self.floods.sort((*refused, *admitted.dead), admitted.times.before)
         self._note_fields(admitted.batch)
         transitions: list[Transition] = []
         near_misses: list[NearMiss] = []
         scores: list[Scores] = []
+        watch = work_watch()
         for steps, part in admitted.segments():
             for step in steps:
                 transitions += self._set_back(step, admitted)
@@ -160,6 +167,7 @@ class Task:
                 caused, missed = self._judge(rows)
                 transitions += caused
                 near_misses += missed
+            watch.mark()
         self.rates.count(transitions)
         notices = self.clock_notices.tell(admitted, self.slots.instruments)
         ignored = dict(self.ignored) if decoded.ignored else None
@@ -184,8 +192,8 @@ class Task:
             self.grow()
         rates, guard = self.rates, self.guard
         guard.passed_ns = rates.passed_ns
-        admitted = admit(batch, guard, self.slots, self._time_digits, rates.counted_from_ns)
         try:
+            admitted = admit(batch, guard, self.slots, self._time_digits, rates.counted_from_ns)
             self.grow()
         except MemoryError:
             guard.undo()
@@ -198,9 +206,7 @@ class Task:
         if step.slot == NO_SLOT:
             self.drifts.set_back(step.to)
             return []
-        parts: tuple[_BySlot, ...] = (self.features, *self.detectors, *self.calibrators)
-        for part in parts:
-            part.rebase(step.slot, step.to)
+        self.rebase(step.slot, step.to)
         instrument = self.slots.instruments[step.slot]
         cause = Cause.clock_set_back(step, admitted.event(step))
         resolved = []
@@ -210,6 +216,12 @@ class Task:
                 ended = EndedEpisode(rule, instrument, self.open[number].pop(step.slot), closing)
                 resolved.append(resolve(ended, self.partition, self.plan.config_hash, cause))
         return resolved
+
+    def rebase(self, slot: int, to: int) -> None:
+        """Let no time that detectors keep of an instrument be later than `to`, ns."""
+        parts: tuple[_BySlot, ...] = (self.features, *self.detectors, *self.calibrators)
+        for part in parts:
+            part.rebase(slot, to)
 
     def _note_fields(self, batch: Batch) -> None:
         """Record which fields have had a value; only fields without one so far are checked."""

@@ -81,6 +81,7 @@ def _detect(plan: Plan) -> None:
     task = Task(plan, Partition("warm-up", "", 0))
     task.step(Decoded(_one_of_each(), (), {}))
     task.step(Timer(1, 10 * NS_PER_SECOND))
+    task.rebase(0, 0)
 
 
 PARTS: Mapping[str, Callable[[Plan], None]] = {"detection": _detect, "decoding": _read}

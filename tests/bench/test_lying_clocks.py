@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.lying_clocks import PAGE, rows
+import json
+
+from benchmarks.lying_clocks import PAGE, RESULTS, Judged, Row, rows, table
 from benchmarks.lying_feeds import feeds
 
 SECONDS = 360
@@ -17,6 +19,14 @@ def test_lies_are_judged_as_documented() -> None:
         # going back an hour takes a minute to be believed: ten events a second
         assert row.guard.events <= (600 if name.startswith("the end of") else 0), name
         assert name == "honest" or row.maxima.events + row.maxima.false_silences > 100, name
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    found = [
+        Row(each["feed"], Judged(**each["maxima"]), Judged(**each["guard"]))
+        for each in json.loads(RESULTS.read_text())
+    ]
+    assert table(found) in PAGE.read_text()
 
 
 def test_the_page_has_a_row_for_every_feed() -> None:

@@ -33,7 +33,9 @@ class Witnesses:
 class Instrument:
     clock: int
     heard: int = 0
-    """The running time when it was last heard; or the last timer if later, and it moved nothing."""
+    """The running time when it was last heard."""
+    unknown: bool = False
+    """Whether that stood still then, or went to the last timer: then it counts as heard at the next timer."""
     run: Witnesses = field(default_factory=Witnesses)
 
 
@@ -76,14 +78,17 @@ class Model:
             self.running = max(self.running, self.last_timer)
         elif before is not None:
             self.running += max(self.watermark - before, 0)
-        moved = before is None or self.running > ran
-        heard = self.running if moved else max(self.running, self.last_timer)
-        self.instruments.setdefault(slot, Instrument(t)).heard = heard
+        instrument = self.instruments.setdefault(slot, Instrument(t))
+        instrument.heard = self.running
+        instrument.unknown = before is not None and self.running in (ran, self.last_timer)
         return self.own(slot, record, t, self.watermark, late_record)
 
     def timer(self, running: int) -> dict[int, int]:
         """Every instrument's clock at a timer."""
         self.last_timer = max(self.last_timer, running)
+        for each in self.instruments.values():
+            if each.unknown:
+                each.heard, each.unknown = max(each.heard, running), False
         return {slot: each.clock + max(running - each.heard, 0) for slot, each in self.instruments.items()}
 
     def holds(self, record: int, t: int, *, jumped: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, records, trade
 from pipeline_world import World, cycle, plan_of
+
+from streamer.messages.records import Partition
 
 
 def run_with_timers(
@@ -131,22 +134,63 @@ def test_a_backlog_of_long_steps_is_no_silence(tmp_path: Path) -> None:
     )
 
 
-def test_a_liar_makes_nobody_look_silent(tmp_path: Path) -> None:
+@dataclass
+class Busy(ListSource):
+    """A topic in which there is more to read at each so many looks."""
+
+    every: int = 0
+    looks: int = 0
+
+    def at_end(self) -> frozenset[Partition]:
+        self.looks += 1
+        return frozenset() if self.every and self.looks % self.every == 0 else super().at_end()
+
+
+@pytest.mark.parametrize("every", [0, 20, 5, 2])
+def test_a_liar_makes_nobody_look_silent(tmp_path: Path, every: int) -> None:
     world = World(tmp_path / "store", plan=plan_of(QUIET), timer_every_s=1.0)
     log = MemoryLog(LOG, [])
 
     def poll(number: int) -> None:
         world.time.s += 1.0
         now = T0 + number * S
-        lied = now + 3_600 * S if 5 < number < 60 else now
+        lied = now + 3_600 * S if 5 < number < 80 else now
         some = [(now, trade(now, 100.0, 1.0, symbol)) for symbol in ("S0", "S1")]
-        liar = [(lied, trade(lied, 100.0, 1.0, "S2"))] if number < 60 else []
+        liar = [(lied, trade(lied, 100.0, 1.0, "S2"))] if number < 80 else []
         log.records += records([*some, *liar], first=len(log.records))
 
-    world.run(ListSource([log], on_poll=poll, endless=True), polls=110)
+    source = Busy([log], on_poll=poll, endless=True, every=every)
+    world.run(source, polls=160)
     rows = world.ask("SELECT transition, symbol FROM outbox WHERE origin = 'detect' ORDER BY n")
-    assert rows[0] == ("fired", "S2"), "only the liar, once it is silent"
+    assert rows[:1] == [("fired", "S2")], "only the liar, once it is silent"
     assert {row[1] for row in rows} == {"S2"}
+
+
+def quiet_with_bars(folder: Path, timer_s: float, bars_s: int, silence_s: int) -> list[tuple[str]]:
+    """Who seems silent where three instruments have bars, for 4 hours, and then none but S0."""
+    rule = f"\n  quiet: {{when: silence_s > {silence_s}, on: timer, clear: 0s}}\n"
+    world, log = World(folder, plan=plan_of(rule, ""), timer_every_s=timer_s), MemoryLog(LOG, [])
+
+    def poll(number: int) -> None:
+        world.time.s += 10.0
+        now, symbols = T0 + number * 10 * S, ("S0", "S1", "S2") if number <= 1_440 else ("S0",)
+        if number * 10 % bars_s == 0:
+            bars = [(now, trade(now, 100.0, 1.0, symbol)) for symbol in symbols]
+            log.records += records(bars, first=len(log.records))
+
+    world.run(ListSource([log], on_poll=poll, endless=True), polls=1_440)
+    assert world.ask("SELECT symbol FROM outbox WHERE origin = 'detect'") == []
+    world.run(ListSource([log], on_poll=poll, endless=True), polls=1_440 + 2_000)
+    found = "SELECT DISTINCT symbol FROM outbox WHERE origin = 'detect' ORDER BY symbol"
+    return world.ask(found)
+
+
+@pytest.mark.parametrize("timer_s", [60.0, 600.0])
+def test_bars_further_apart_than_max_ahead_are_no_silence_whatever_the_interval_of_timers(
+    tmp_path: Path, timer_s: float
+) -> None:
+    assert quiet_with_bars(tmp_path / "five", timer_s, 300, 310) == [("S1",), ("S2",)]
+    assert quiet_with_bars(tmp_path / "seven", timer_s, 420, 430) == [("S1",), ("S2",)]
 
 
 def test_instruments_beyond_the_limit_are_refused_and_the_others_go_on(tmp_path: Path) -> None:

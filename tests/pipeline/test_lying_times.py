@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, MS, T0, S, trade
 from pipeline_world import World, cycle, plan_of, state_bytes
 
+from detectors.work_watch import NobodyWatches, watched_by
 from streamer.decoding.formats import DecodeContext
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Record
@@ -196,7 +198,53 @@ def test_more_clocks_than_a_few_in_a_minute_are_told_as_one() -> None:
     task, outcomes = fold(found, plan=plan)
     assert task.guard.counts["instrument_steps_back"] == 30
     kinds = [type(notice).__name__ for out in outcomes for notice in out.notices]
-    # the first comes in the minute in which the lie stands, ten in the one that the log is set back to
-    assert kinds == ["ClockSetBack"] * 11 + ["MoreClocksSetBack"]
+    assert kinds == ["ClockSetBack"] * 10 + ["MoreClocksSetBack"], "all are set back to the same minute"
     _, one_by_one = fold(found, 1, plan=plan)
     assert told(one_by_one) == told(outcomes)
+
+
+def test_lies_at_random_distances_are_no_more_than_a_few_alerts_in_a_minute() -> None:
+    chance, found = random.Random(1), list[Record]()
+    for number in range(1_200):
+        now = T0 + number * S // 20
+        ts = now + chance.randrange(2, 5_000) * 60 * S if number % 6 == 5 else now
+        found.append(Record(number, trade(ts, 100.0, 1.0, "BTC"), ts // MS * MS))
+    task, outcomes = fold(found, plan=plan_of(RULES, ""))
+    assert task.guard.counts["instrument_steps_back"] > 100
+    minutes = {(T0 + second * S) // (60 * S) for second in (0, 60)}
+    assert len([notice for out in outcomes for notice in out.notices]) <= 11 * len(minutes)
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_notices_come_in_the_order_of_events_in_any_batches(size: int) -> None:
+    found = []
+    for number in range(40):
+        now = T0 + number * S
+        ts = now + HOUR if number == 10 else now - 3 * 365 * 24 * HOUR if number == 30 else now
+        found.append(Record(number, trade(ts, 100.0), max(ts, now) // MS * MS))
+    _, outcomes = fold(found, size, plan=plan_of(RULES, ""))
+    kinds = [type(notice).__name__ for out in outcomes for notice in out.notices]
+    assert kinds == ["ClockSetBack", "FarOffTime"]
+
+
+class Marks(NobodyWatches):
+    """Counts pieces of work that are finished."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def mark(self) -> None:
+        self.count += 1
+
+
+def test_a_batch_in_which_many_clocks_are_set_back_is_no_hanging_detector() -> None:
+    symbols = [f"S{number}" for number in range(40)]
+    times = [(T0 + second * S, symbol) for second in range(10) for symbol in symbols]
+    times += [(T0 + HOUR, symbol) for symbol in symbols[:30]]
+    times += [(T0 + second * S, symbol) for second in (10, 11) for symbol in reversed(symbols)]
+    values = [(ts, trade(ts, 100.0, 1.0, symbol)) for ts, symbol in times]
+    found = [Record(at, value, ts // MS * MS) for at, (ts, value) in enumerate(values)]
+    with watched_by(marks := Marks()):
+        task, _ = fold(found, plan=plan_of(RULES, "", max_instruments=100))
+    assert task.guard.counts["instrument_steps_back"] == 30
+    assert marks.count > 30, "each part that is folded is one"

@@ -22,7 +22,7 @@ from pipeline_world import RULES, World, cycle, plan_of
 
 from alerts.receivers.receiver import RetryableError
 from streamer.errors import TapewatchError
-from streamer.messages.records import Partition
+from streamer.messages.records import NO_TIME, Partition, Record
 from streamer.notify.notifier import Notifier
 from streamer.notify.sender import SenderContext
 from streamer.pipeline.engine import Engine
@@ -118,6 +118,19 @@ def test_every_metric_is_written_down(service: Service) -> None:
     listed = re.findall(r"`(tapewatch_[a-z_]+)(?:\{([a-z,]*)\})?`(?=[, |])", page)
     exposed = re.findall(r"^# TYPE (\S+)", service.get("/metrics")[1], re.MULTILINE)
     assert {name for name, _ in listed} == set(exposed)
+
+
+def test_a_clock_that_lied_is_counted(tmp_path: Path) -> None:
+    times = [T0 + at * S + (12 * 365 * 86_400 * S if at == 20 else 0) for at in range(40)]
+    values = [trade(ts, 100.0) for ts in times]
+    found = [Record(at, value, int(NO_TIME)) for at, value in enumerate(values)]
+    with served(tmp_path / "store", Broker([MemoryLog(LOG, found)])) as service:
+        service.work()
+        assert service.value("tapewatch_clock_steps_back_total", clock="instrument") == 1
+        assert service.value("tapewatch_clock_steps_back_total", clock="log") == 1
+        far_off = service.value("tapewatch_far_off_events_total")
+        assert far_off is not None
+        assert 1 <= far_off <= 6, "the lie, and those that refute it"
 
 
 def test_labels_that_are_known_are_there_before_anything_happens(service: Service) -> None:

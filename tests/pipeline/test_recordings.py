@@ -140,6 +140,25 @@ def test_what_ran_live_is_what_its_recording_gives(tmp_path: Path) -> None:
         assert sorted(bodies) == sorted(live)
 
 
+def test_timers_of_a_recording_before_fold_4_show_nobody_silent_after_nights(tmp_path: Path) -> None:
+    """They count from the watermark, which has left the running time behind by whole nights."""
+    plan = plan_of("\n  quiet: {when: silence_s > 60, on: timer, clear: 0s}\n", "")
+    path = tmp_path / "r.jsonl"
+    with RecordingWriter(path, [(LOG, 0)]) as out:
+        for number in range(600):
+            ts = T0 + number // 200 * 86_400 * S + number % 200 * S
+            out.record(0, Record(number, trade(ts, 100.0, 1.0, f"S{number % 3}"), ts // MS * MS))
+            if number > 500:
+                out.timer(0, number, ts + S // 2)
+        for number in range(600, 700):
+            out.timer(0, number, ts + (number - 600) * S)
+    path.write_bytes(path.read_bytes().replace(b'"version":2', b'"version":1', 1))
+    found: list[StepResult] = []
+    replay(plan, RecordingSource(path, 50), batch_size=9, watch=found.append)
+    fired = [each for step in found for each in step.outcome.transitions if each.transition == "fired"]
+    assert [(each.ts_event_ns - ts) // S for each in fired] == [59, 60, 61]
+
+
 def test_a_limit_counts_records(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "r.jsonl", [(LOG, 0)]) as out:
         for record in records([(T0, b"{}")] * 10):
@@ -163,7 +182,10 @@ GOOD = b'{"p":0,"o":0,"v":"x"}'
         ([b"not json"], "is not a tapewatch recording"),
         ([b'{"tapewatch":"recording","version":1}'], "is not a tapewatch recording"),
         ([b'{"tapewatch":"recording","version":1,"partitions":[{}]}'], "is not a tapewatch recording"),
-        ([HEADER.replace(b'"version":1', b'"version":2')], "has recording version 2, this tapewatch reads 1"),
+        (
+            [HEADER.replace(b'"version":1', b'"version":3')],
+            "has recording version 3, this tapewatch reads 1 and 2",
+        ),
         ([HEADER, GOOD, b""], ":3: not a line of a recording"),
         ([HEADER, GOOD, GOOD[:-3]], ":3: not a line of a recording"),
         ([HEADER, b"[]"], ":2: not a line of a recording"),

@@ -15,8 +15,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from streamer.messages.records import NO_TIME, Partition, Record
 
-FORMAT_VERSION = 1
-"""Incremented when older versions of tapewatch could not read the new format."""
+FORMAT_VERSION = 2
+"""Incremented when older versions of tapewatch could not read the new format, or would misread it."""
+
+BY_WATERMARK = 1
+"""The version whose timers count from the log's watermark. Later ones count from its running time."""
+
+READABLE = (BY_WATERMARK, FORMAT_VERSION)
 
 NS_PER_MS = 1_000_000
 _Count = Annotated[int, Meta(ge=0, le=2**62)]

@@ -11,7 +11,8 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Log, Partition, Record
 from streamer.sources.files.line_reader import DamagedFileError, Lines
 from streamer.sources.recording.line_format import (
-    FORMAT_VERSION,
+    BY_WATERMARK,
+    READABLE,
     Header,
     Line,
     read_header,
@@ -55,6 +56,7 @@ class RecordingSource:
         self._limit = limit
         self._chunks: Iterator[Chunk] = iter(())
         self._exhausted = False
+        self._by_watermark = False
         self._lines: Lines | None = None
         self._damage: DamagedFileError | None = None
 
@@ -119,10 +121,12 @@ class RecordingSource:
             header = read_header(line)
         except msgspec.MsgspecError as error:
             raise TapewatchError(f"{self._path} is not a tapewatch recording ({error})") from error
-        if header.version != FORMAT_VERSION:
+        if header.version not in READABLE:
+            readable = " and ".join(str(version) for version in READABLE)
             raise TapewatchError(
-                f"{self._path} has recording version {header.version}, this tapewatch reads {FORMAT_VERSION}"
+                f"{self._path} has recording version {header.version}, this tapewatch reads {readable}"
             )
+        self._by_watermark = header.version == BY_WATERMARK
         return header
 
     def _read(self, partitions: Sequence[Partition], lines: Iterable[tuple[int, bytes]]) -> Iterator[Chunk]:
@@ -143,7 +147,14 @@ class RecordingSource:
                 records, size = [], 0
             current = line.p
             if timer is not None:
-                yield Chunk(partitions[current], (), timer_ns=timer[1], timer_number=timer[0])
+                ts_ns, by_watermark = timer[1], self._by_watermark
+                yield Chunk(
+                    partitions[current],
+                    (),
+                    timer_ns=ts_ns,
+                    timer_number=timer[0],
+                    timer_by_watermark=by_watermark,
+                )
             elif record is None:
                 raise self._line_error(number, "neither a record nor a timer")
             elif record.offset <= last_offset[current]:
