@@ -44,6 +44,8 @@ def heed_last_end(left: LeftWork | None, database: Database, clock: Clock) -> De
     """
     if left is None:
         return None
+    if left.ended == "asked":
+        return left.deaths  # whoever asked did not wait: it neither counts as a death, nor ends their row
     deaths = None if left.ended else _deaths(left)
     reason = _reason(left, deaths)
     now = clock.now()

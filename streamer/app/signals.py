@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -50,6 +50,8 @@ class ServiceSignals:
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self.reload_requested = threading.Event()
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called first in the handler of each signal that asks for a stop; it must be quick."""
         self._starting = True
         self._asked = 0
         self.wakeups, self._write_end = os.pipe()
@@ -68,6 +70,7 @@ class ServiceSignals:
         if number == signal.SIGHUP:
             self.reload_requested.set()
             return
+        self.on_stop()
         if self.stopping.is_set():
             end_by(number)
         self.stopping.set()

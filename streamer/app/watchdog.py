@@ -74,6 +74,7 @@ class Watchdog:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch meanwhile; the engine works on this thread."""
+        self._signals.on_stop = self._progress.file.asked
         start_held_guard(self._progress.file.numbers, math.ceil(self._stuck_after_s / LOOK_S) + 1)
         self._thread.start()
         try:
@@ -94,7 +95,7 @@ class Watchdog:
                 idle_s += passed_s
             progress.idle_s = idle_s
             if idle_s >= self._limit_s():
-                self._end(idle_s)
+                self._end(idle_s, finished)
 
     def _limit_s(self) -> float:
         if self._progress.asks:
@@ -116,18 +117,23 @@ class Watchdog:
         """Signals that have come; the main thread may not be able to handle them."""
         with suppress(BlockingIOError):
             for number in os.read(self._signals.wakeups, 64):
-                self._stops_asked += number in STOP_SIGNALS
+                if number not in STOP_SIGNALS:
+                    continue
+                self._stops_asked += 1
+                self._progress.file.asked()
                 if self._stops_asked > 1:
                     end_by(number)
 
-    def _end(self, idle_s: float) -> None:
-        """Say that work does not go on, tell people, and abort."""
+    def _end(self, idle_s: float, finished: int) -> None:
+        """Say that work does not go on, tell people, and abort; do nothing where it has just gone on."""
         progress = self._progress
+        if not progress.file.freeze(lambda: progress.finished != finished):
+            return
         progress.problem = f"stuck: no work was finished for {idle_s:.0f} s"
         is_proof = idle_s >= self._stuck_after_s  # less is only enough not to wait for it when stopping
         if is_proof:
             progress.file.stuck(idle_s)
-        left = progress.file.freeze()
+        left = progress.file.left()
         log.error(
             "detection is stuck, the process ends",
             seconds=round(idle_s),

@@ -100,7 +100,13 @@ class BatchBuilder:
         """Append a dead letter."""
         self._dead.append(
             DeadLetter(
-                record.offset, index, refusal.reason.value, str(refusal), record.value, record.timestamp
+                record.offset,
+                index,
+                refusal.reason.value,
+                str(refusal),
+                record.value,
+                record.timestamp,
+                finer=refusal.finer,
             )
         )
 

@@ -29,11 +29,20 @@ _DOUBLE_MAX = int(sys.float_info.max)
 
 
 class Refusal(Exception):  # noqa: N818
-    """An event is refused: `reason` is counted, `str()` says what is wrong."""
+    """An event is refused: `reason` is counted, `str()` says what is wrong.
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    Parameters
+    ----------
+    reason, detail
+        What is counted, and what is said.
+    finer
+        Of a time that is too late: units that it may be in, and its ns since 1970 in each.
+    """
+
+    def __init__(self, reason: Reason, detail: str, finer: tuple[tuple[str, int], ...] = ()) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.finer = finer
 
 
 def brief(value: object) -> str:

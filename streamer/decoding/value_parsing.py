@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf, isfinite, nan
 
 from streamer.decoding.dead_letter_reasons import Reason
@@ -24,6 +24,8 @@ _ISO = re.compile(
     r"(?: ?(Z|z|UTC|[+-][0-9]{2}:?[0-9]{2}))"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_NS = 31_556_952 * NS_PER_SECOND
+_RECENT_NS = 20 * _YEAR_NS, 130 * _YEAR_NS  # from 1990 to 2100: what a time in a wrong unit may mean
 _PLACES = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimal places of a unit that a nanosecond is
 _MOST_EXPONENT_DIGITS = 9  # more than any record has digits
 
@@ -163,22 +165,41 @@ def as_time(value: object, unit: str, name: str) -> int | None:
         return None
     if unit == "iso":
         ns = _iso(value, name)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        ns = value * NS_PER[unit]
-    else:
+        if not 0 <= ns <= TIME_MAX_NS:
+            raise _no_such_time(value, name)
+        return ns
+    if isinstance(value, bool) or not isinstance(value, int):
         number = as_number(value, name)
         if number is None:
             return None
-        ns, exact = _shifted(value if isinstance(value, str) else repr(number), _PLACES[unit])
-        if ns == 0 and not exact and isinstance(value, str):
-            raise _no_such_time(value, name)
-    if not 0 <= ns <= TIME_MAX_NS:
+        count: int | str = value if isinstance(value, str) else repr(number)
+    else:
+        count = value
+    ns, exact = _in_ns(count, unit)
+    if ns < 0 or (ns == 0 and not exact and isinstance(value, str)):
         raise _no_such_time(value, name)
+    if ns > TIME_MAX_NS:
+        raise _too_late(value, name, unit, count)
     return ns
+
+
+def _in_ns(count: int | str, unit: str) -> tuple[int, bool]:
+    return (count * NS_PER[unit], True) if isinstance(count, int) else _shifted(count, _PLACES[unit])
 
 
 def _no_such_time(value: object, name: str) -> Refusal:
     return Refusal(Reason.OUT_OF_BOUNDS, f"{name}: {brief(value)} is not between 1970 and 2200 in its unit")
+
+
+def _too_late(value: object, name: str, unit: str, count: int | str) -> Refusal:
+    """The refusal of a time beyond 2200, with what it would be in finer units."""
+    units = list(NS_PER)
+    times = [(finer, _in_ns(count, finer)[0]) for finer in units[units.index(unit) + 1 :]]
+    possible = tuple((finer, ns) for finer, ns in times if _RECENT_NS[0] <= ns <= _RECENT_NS[1])
+    detail = f"{name}: {brief(value)} is past 2200 in {unit}"
+    for finer, ns in possible:
+        detail += f"; in {finer} it is of {(_EPOCH + timedelta(microseconds=ns // 1000)).date()}"
+    return Refusal(Reason.OUT_OF_BOUNDS, detail, possible)
 
 
 def _iso(value: object, name: str) -> int:

@@ -146,6 +146,8 @@ class DeadLetter:
         Where it stands for all records from `offset` on, the last of them; its index is -1 then.
     minute
         Minutes since 1970 UTC of the log's time before the record; the fold sets it.
+    finer
+        Of a time that is too late: units that it may be in, and its ns since 1970 in each.
     """
 
     offset: int
@@ -156,6 +158,7 @@ class DeadLetter:
     record_ts: int
     minute: int = NO_MINUTE
     last_offset: int | None = None
+    finer: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class WorkProgress:
         """That work does not go on, once that is certain; the process is then about to end."""
 
     def enter(self, detector: str, version: str) -> None:
-        """A detector is about to call its model."""
+        """A detector is about to call its model; so whatever came before, such as decoding, is done."""
+        self.finished += 1
         self.file.enter(detector, version)
 
     def mark(self) -> None:
@@ -47,8 +48,8 @@ class WorkProgress:
 
     def leave(self) -> None:
         """The model has returned."""
+        self.finished += 1  # before anything is noted: what is noted belongs to work that is not finished
         self.file.leave()
-        self.finished += 1
 
     def reading(self, log: Partition, first: int, last: int, live: bool) -> None:
         """Records are about to be folded, new ones or those of a journal."""

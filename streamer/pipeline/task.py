@@ -27,6 +27,7 @@ from streamer.pipeline.admission import Admitted, admit, digits_of
 from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep
 from streamer.pipeline.clock_notices import ClockNotices
 from streamer.pipeline.drifts import Drifts
+from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.money import notional
@@ -147,7 +148,11 @@ class Task:
         for name, count in decoded.ignored.items():
             self.ignored[name] = self.ignored.get(name, 0) + count
         admitted = self._admit(decoded.batch)
-        dead, floods = self.floods.sort((*decoded.dead, *admitted.dead), admitted.times.before)
+        refused = [
+            with_fitting_unit(letter, admitted.times.before(letter.offset)) if letter.finer else letter
+            for letter in decoded.dead
+        ]
+        dead, floods = self.floods.sort((*refused, *admitted.dead), admitted.times.before)
         self._note_fields(admitted.batch)
         transitions: list[Transition] = []
         near_misses: list[NearMiss] = []

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import mmap
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,11 +21,13 @@ from numpy.typing import NDArray
 from streamer.errors import TapewatchError
 from streamer.messages.records import Partition
 
-_SIZE = 8192
+_SIZE = 16384
 _MAGIC = 0x7461706577617431
 _NUMBERS = 16
-_TEXTS = {"detector": 512, "log": 2560, "process": 4608, "deaths": 6656}
-_TEXT_BYTES = 2000
+_TEXTS = {"detector": 512, "log": 3584, "process": 6656, "deaths": 9728}
+_NAME_CHARS = 250
+"""Longer names are cut short. A topic's is never, and a character takes up to 12 bytes of JSON, so each text
+fits into the 3,072 bytes it has, and the deaths, which have two names, into the 6,656 at the end."""
 (_MAGIC_AT, _INSIDE, _LIVE, _FIRST, _LAST, _ENDED, _RELOADING, _STUCK_S) = range(8)
 
 BEATS: Final = 8
@@ -35,10 +39,11 @@ STOPPED: Final = 9
 ENDED: Final = _ENDED
 """Place in `WorkFile.numbers` for how the process was ended."""
 
-STUCK, HELD = 1, 2
-"""Values at `ENDED`: work did not go on; no Python code could run any more."""
+STUCK, HELD, ASKED = 1, 2, 3
+"""Values at `ENDED`: work did not go on; no Python code could run any more; the process was asked to end."""
 
-Ended = Literal["", "stuck", "held"]
+Ended = Literal["", "stuck", "held", "asked"]
+_ENDINGS: dict[int, Ended] = {STUCK: "stuck", HELD: "held", ASKED: "asked"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class LeftWork:
         When that process started, wall-clock seconds.
     ended
         ``stuck`` or ``held`` where it was ended because work did not go on (``held``: no Python code could
-        run any more), else empty.
+        run any more), ``asked`` where it was asked to stop, however it then ended; else empty.
     stuck_s
         For how long no work had been finished then, seconds.
     detector, version
@@ -140,6 +145,8 @@ class WorkFile:
         self._path = path
         self._detector: tuple[str, str] | None = None
         self._log: Partition | None = None
+        self._started_at = started_at
+        self._noting = threading.Lock()
         self._frozen = False
         self._write("process", {"started_at": started_at})
         self._write("deaths", None if deaths is None else asdict(deaths))
@@ -147,45 +154,78 @@ class WorkFile:
 
     def enter(self, detector: str, version: str) -> None:
         """A detector is about to call its model."""
-        if self._frozen:
-            return
-        if self._detector != (detector, version):
-            self._write("detector", [detector, version])
-            self._detector = detector, version
-        self.numbers[_INSIDE] = 1
+        with self._noting:
+            if self._frozen:
+                return
+            if self._detector != (detector, version):
+                self._write("detector", [detector[:_NAME_CHARS], version])
+                self._detector = detector, version
+            self.numbers[_INSIDE] = 1
 
     def leave(self) -> None:
         """The model has returned."""
-        if not self._frozen:
-            self.numbers[_INSIDE] = 0
+        with self._noting:
+            if not self._frozen:
+                self.numbers[_INSIDE] = 0
 
     def reading(self, log: Partition, first: int, last: int, live: bool) -> None:
         """Records are about to be folded; no detector is at work yet."""
-        if self._frozen:
-            return
-        numbers = self.numbers
-        numbers[_INSIDE] = 0
-        if self._log != log:
-            self._write("log", list(log))
-            self._log = log
-        numbers[_LIVE], numbers[_FIRST], numbers[_LAST] = live, first, last
+        with self._noting:
+            if self._frozen:
+                return
+            numbers = self.numbers
+            numbers[_INSIDE] = 0
+            if self._log != log:
+                self._write("log", [log.topic[:_NAME_CHARS], log.incarnation, log.partition])
+                self._log = log
+            numbers[_LIVE], numbers[_FIRST], numbers[_LAST] = live, first, last
 
     def reloading(self, at_it: bool) -> None:
         """Another thread prepares a configuration, or has finished."""
         self.numbers[_RELOADING] = at_it
 
-    def freeze(self) -> LeftWork:
-        """Note nothing more about detectors and records, and return what is noted."""
-        self._frozen = True
-        left = _parse(bytes(self._memory))
-        if left is None:
-            raise RuntimeError("the file of this process was overwritten")
-        return left
+    def freeze(self, going_on: Callable[[], bool] = lambda: False) -> bool:
+        """Note nothing more about detectors and records.
+
+        Parameters
+        ----------
+        going_on
+            Whether work goes on after all, asked while nothing can be noted.
+
+        Returns
+        -------
+        bool
+            False, with nothing frozen, where work goes on.
+        """
+        with self._noting:
+            self._frozen = not going_on()
+            return self._frozen
+
+    def left(self) -> LeftWork:
+        """What is noted so far; blames nobody where the file was damaged from outside."""
+        return _parse(bytes(self._memory)) or LeftWork(
+            started_at=self._started_at,
+            ended=_ENDINGS.get(int(self.numbers[_ENDED]), ""),
+            stuck_s=int(self.numbers[_STUCK_S]),
+            detector="",
+            version="",
+            log=None,
+            first=-1,
+            last=-1,
+            live=False,
+            reloading=False,
+            deaths=None,
+        )
 
     def stuck(self, seconds: float) -> None:
         """Note that this process is ended since work does not go on."""
         self.numbers[_STUCK_S] = int(seconds)
         self.numbers[_ENDED] = STUCK
+
+    def asked(self) -> None:
+        """Note that this process was asked to end: wherever its work stands then, that is no fault of it."""
+        if self.numbers[_ENDED] == 0:
+            self.numbers[_ENDED] = ASKED
 
     def finished(self) -> None:
         """Take the file away: this process ends as it should. A watch on its memory may outlive it."""
@@ -194,7 +234,7 @@ class WorkFile:
 
     def _write(self, name: str, value: Any) -> None:
         """Write a text; the length comes last, and 0 in between, so that half of one is never read."""
-        data = json.dumps(value).encode()[:_TEXT_BYTES]
+        data = json.dumps(value).encode()
         at = _TEXTS[name]
         self._memory[at : at + 4] = bytes(4)
         self._memory[at + 4 : at + 4 + len(data)] = data
@@ -220,14 +260,13 @@ def _parse(data: bytes) -> LeftWork | None:
     numbers = np.frombuffer(data, np.int64, _NUMBERS)
     if numbers[_MAGIC_AT] != _MAGIC:
         return None
-    endings: dict[int, Ended] = {STUCK: "stuck", HELD: "held"}
     try:
         detector, version = _text(data, "detector") or ("", "")
         log = _text(data, "log")
         deaths = _text(data, "deaths")
         return LeftWork(
             started_at=float(_text(data, "process")["started_at"]),
-            ended=endings.get(int(numbers[_ENDED]), ""),
+            ended=_ENDINGS.get(int(numbers[_ENDED]), ""),
             stuck_s=int(numbers[_STUCK_S]),
             detector=detector if numbers[_INSIDE] else "",
             version=version if numbers[_INSIDE] else "",

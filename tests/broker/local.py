@@ -183,6 +183,16 @@ class LocalBroker:
             self._process.communicate()
             self._process = None
 
+    def freeze(self) -> None:
+        """Keep it from answering; connections stay open."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
+
     def restart(self) -> None:
         """Kill it and start it again on its data."""
         self.kill()

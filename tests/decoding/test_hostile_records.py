@@ -15,6 +15,8 @@ from hostile_values import hostile
 from streamer.config.load import load_text
 from streamer.decoding.batch_builder import EventHead
 from streamer.decoding.decode_context import DecodeContext
+from streamer.decoding.format_settings import FormatSettings
+from streamer.decoding.formats.generic import GenericFormat
 from streamer.decoding.formats.record_decoding import DecodeCall, decode_each, decode_events
 from streamer.messages.records import Partition, Record
 from streamer.pipeline.compile import compile_plan
@@ -249,3 +251,26 @@ def test_ignoring_is_part_of_the_document_only_where_it_is_set() -> None:
     feed = ignoring.feed("t")
     assert feed is not None
     assert feed.context("t").ignored == {"tombstone"}
+
+
+def test_what_all_events_of_a_record_share_is_read_once() -> None:
+    settings = FormatSettings.model_validate(
+        {
+            "event_type": "trade",
+            "events": "e",
+            "symbol": {"from": "key"},
+            "ts_event": {"path": "^.t", "unit": "ms"},
+            "trade": {"price": "p", "size": "^.q"},
+        }
+    )
+
+    def seconds(q: str, key: bytes) -> float:
+        value = b'{"q":"%s","t":1722510000000,"e":[%s]}' % (q.encode(), b",".join([b'{"p":1}'] * 10_000))
+        began = time.process_time()
+        GenericFormat(settings).decode([Record(0, value, key=key)], DecodeContext("t", "v"))
+        return time.process_time() - began
+
+    plain = seconds("1", b"A")
+    assert seconds("9" * 800_000, b"A") < 10 * plain
+    assert seconds("0" * 800_000 + "1", b"A") < 10 * plain
+    assert seconds("1", "\u00e9".encode() * 400_000) < 10 * plain

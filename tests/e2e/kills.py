@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon import Daemon
 
-_GIVE_UP_S = 12.0  # starting up takes some of it
+_GIVE_UP_S = 25.0  # starting up takes some of it
 
 
 class Killer:

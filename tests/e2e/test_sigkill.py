@@ -17,7 +17,7 @@ from kills import Killer
 from stores import bodies, consumed, sorted_lines, undelivered
 
 EVENTS_A_KILL = 5_000
-SECONDS_A_KILL = 6  # a restart and the way to the next moment; the events are throttled to outlast them all
+SECONDS_A_KILL = 12  # a restart and the way to the next moment; the events are throttled to outlast them all
 
 
 class Flow:
@@ -49,16 +49,17 @@ class Flow:
 
 def run_with_kills(config: Path, store: Path, topic: str, slack: Any, kills: int, records: int) -> Killer:
     captures = best_captures()
-    with (
-        Daemon(config) as daemon,
-        Flow(config, topic, captures.files, records, records / (kills * SECONDS_A_KILL)) as flow,
-    ):
-        killer = Killer(daemon, store, slack, seed=7)
-        for _ in range(kills):
-            daemon.wait_until(lambda: daemon.running, "a start")
-            killer.kill_once()
-            assert flow.flowing, f"the events ran out after {killer.phases.total()} kills: {killer.phases}"
-        flow.finish()
+    with Daemon(config) as daemon:
+        daemon.wait_until(lambda: " running " in daemon.output(), "a start with compiled kernels", 300)
+        with Flow(config, topic, captures.files, records, records / (kills * SECONDS_A_KILL)) as flow:
+            killer = Killer(daemon, store, slack, seed=7)
+            for _ in range(kills):
+                daemon.wait_until(lambda: daemon.running, "a start")
+                killer.kill_once()
+                assert flow.flowing, (
+                    f"the events ran out after {killer.phases.total()} kills: {killer.phases}"
+                )
+            flow.finish()
         daemon.wait_until(lambda: consumed(store) == records, "everything consumed", 180)
         daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered", 180)
         assert daemon.stop() == 0, daemon.output()[-3000:]

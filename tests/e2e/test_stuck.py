@@ -18,6 +18,8 @@ from ruamel.yaml import YAML
 from scraping import Metrics
 from stores import ask, bodies, consumed
 
+from streamer.store.work_file import left_work, work_path
+
 STUCK_AFTER_S = 3
 POISON = 777.0
 WAITING = 500
@@ -236,3 +238,6 @@ def test_stopping_while_stuck_ends_it_and_a_second_signal_at_once(desk: Any) -> 
     assert at.daemon.running, "it waits for the step at hand"
     os.kill(at.daemon.pid, signal.SIGTERM)
     assert at.ended(3.0) == -signal.SIGTERM
+    left = left_work(work_path(at.store))
+    assert left is not None
+    assert (left.detector, left.live, left.ended) == ("mine", True, "asked"), "no death, for the next start"

@@ -21,7 +21,7 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import status_document
 from streamer.store.control_inputs import ControlOrder, StoreControls
 from streamer.store.database import open_store
-from streamer.store.work_file import HELD, WorkFile, left_work, work_path
+from streamer.store.work_file import ENDED, HELD, WorkFile, left_work, work_path
 
 OTHER = Partition("trades", "t1", 1)
 LOGS = [MemoryLog(LOG, market(400, seed=41)), MemoryLog(OTHER, market(300, seed=42))]
@@ -178,7 +178,15 @@ def next_start(world: World, left: Callable[[WorkFile, Plan], None], how: str) -
         if how == "stuck":
             file.stuck(61)
         elif how == "held":
-            file.numbers[5] = HELD
+            file.numbers[ENDED] = HELD
+        elif how == "asked":
+            file.asked()
+        elif how == "asked, then stuck":
+            file.asked()
+            file.stuck(61)
+        elif how == "stuck, then asked":
+            file.stuck(61)
+            file.asked()
         left_behind = left_work(path)
         heed_last_end(left_behind, database, world.time)
         heed_last_end(left_behind, database, world.time)  # killed before it had replaced the file
@@ -194,12 +202,16 @@ def next_start(world: World, left: Callable[[WorkFile, Plan], None], how: str) -
         (replaying, "stuck", []),
         (outside, "stuck", []),
         (hung, "killed", []),
+        (hung, "asked", []),
+        (hung, "asked, then stuck", ["tape"]),
+        (hung, "stuck, then asked", ["tape"]),
     ],
 )
 def test_the_next_start_quarantines_what_hung_and_nothing_else(
     begun: World, left: Callable[[WorkFile, Plan], None], how: str, quarantined: list[str]
 ) -> None:
-    told = ([] if how == "killed" else ["detection_stuck"]) + ["detector_quarantined"] * len(quarantined)
+    told = [] if how in ("killed", "asked") else ["detection_stuck"]
+    told += ["detector_quarantined"] * len(quarantined)
     assert next_start(begun, left, how) == (quarantined, told)
 
 
@@ -207,3 +219,11 @@ def test_a_model_that_ends_the_process_again_and_again_is_quarantined(begun: Wor
     for _ in range(DEATHS - 1):
         assert next_start(begun, hung, "killed")[0] == []
     assert next_start(begun, hung, "killed") == (["tape"], ["detector_quarantined"])
+
+
+def test_ends_that_were_asked_for_are_no_deaths(begun: World) -> None:
+    for _ in range(DEATHS):
+        assert next_start(begun, hung, "asked") == ([], [])
+    for how in ["killed", "asked"] * (DEATHS - 1):
+        assert next_start(begun, hung, how) == ([], [])
+    assert next_start(begun, hung, "killed")[0] == ["tape"]

@@ -122,3 +122,28 @@ def test_a_backfill_of_years_goes_through_and_is_told_once() -> None:
 def test_times_less_than_a_year_off_are_nobodys_business() -> None:
     outcomes = fold("ms", [(T0 - 300 * DAY) // MS + at for at in range(40)], [T0] * 40)
     assert (dead(outcomes), notices(outcomes)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent"), [("s", "ms"), ("s", "us"), ("s", "ns"), ("ms", "us"), ("ms", "ns"), ("us", "ns")]
+)
+def test_a_time_too_late_in_its_unit_names_the_finer_one_that_fits(declared: str, sent: str) -> None:
+    times = [T0 + at * S for at in range(40)]
+    counts = [t // PER[sent] for t in times]
+    for size in (1, 500):
+        letters = [letter for out in fold(declared, counts, times, size) for letter in out.dead]
+        assert [letter.reason for letter in letters] == ["wrong_unit"] * 40
+        assert letters[0].detail.startswith(
+            f"ts_event: {counts[0]} is past 2200 in {declared}; in {sent} it is 2"
+        )
+        assert letters[0].detail.endswith(f"within a day of its record's timestamp: declare unit {sent}")
+
+
+def test_in_a_file_the_watermark_tells_which_finer_unit_fits() -> None:
+    good, wrong = T0 // PER["ms"], T0 // PER["us"]
+    outcomes = fold("ms", [wrong, good, wrong], [NO] * 3)
+    (first, second) = [letter for out in outcomes for letter in out.dead]
+    assert (first.offset, first.reason) == (0, "out_of_bounds")
+    assert "in us it is of 20" in first.detail
+    assert (second.offset, second.reason) == (2, "wrong_unit")
+    assert second.detail.endswith("within a day of the watermark: declare unit us")

@@ -8,6 +8,9 @@ import pytest
 from broker.damaging import HEADER_BYTES, batches_in, flip, new_topic, producing, segment_of
 from broker.local import LocalBroker
 from broker.watching import Reading, settings_for
+from kafka import KafkaAdminClient, TopicPartition
+
+from streamer.sources.kafka import unreadable_partitions
 
 PER_BATCH, BATCHES, DAMAGED = 3, 5, 2  # the batch with offsets 6, 7 and 8
 GOOD = [offset for offset in range(PER_BATCH * BATCHES) if offset // PER_BATCH != DAMAGED]
@@ -45,3 +48,30 @@ def test_whichever_byte_of_a_batch_is_damaged(own_broker: Callable[..., LocalBro
         if (offsets, skipped) != expected or not values:
             wrong[place, partition.partition % 2] = offsets, reading.damaged.get(partition, []), values
     assert not wrong
+
+
+def test_a_paused_partition_goes_on_once_retention_has_removed_what_it_waits_for(
+    own_broker: Callable[..., LocalBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreadable_partitions, "STALLED_AFTER_S", 1.0)
+    monkeypatch.setattr(unreadable_partitions, "SURVEY_AGAIN_AFTER_S", 1.0)
+    broker = own_broker()
+    topic = new_topic(broker, "cut")
+    with producing(broker) as producer:
+        for _ in range(BATCHES):
+            for _ in range(PER_BATCH):
+                producer.send(topic, b"." * 5_000)  # so large that a broker's index has each batch
+            producer.flush(30)
+    segment = segment_of(broker, topic)
+    flip(segment, batches_in(segment)[DAMAGED][0] + 8, 0x40)  # its length: the broker returns nothing there
+    with Reading(settings_for(broker.bootstrap, damaged="stop"), topic) as reading:
+        reading.until(lambda: bool(reading.source.paused))
+        assert [(one.offset, one.reason) for one in reading.source.paused] == [(6, "damaged")]
+        admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        admin.delete_records({TopicPartition(topic, 0): 10})
+        admin.close()
+        reading.until_end()
+        assert not reading.source.paused
+        assert not reading.damaged
+        (records,) = reading.got.values()
+        assert [record.offset for record in records] == [*range(6), *range(10, 15)]

@@ -166,16 +166,44 @@ def _merged(settings: MappingSettings, section: EnvelopeMapping | None) -> dict[
 def _getters(fields: Mapping[str, object]) -> list[tuple[str, _Getter]]:
     getters: list[tuple[str, _Getter]] = []
     for name, source in fields.items():
-        if isinstance(source, TimeFrom):
-            getters.append((name, _time_getter(name, source)))
-        elif isinstance(source, NameFrom):
-            getters.append((name, _name_getter(name, source)))
-        elif isinstance(source, NumberFrom):
-            bounds = FIELDS[name].bounds
-            getters.append((name, _number_getter(name, source, bounds is not None and bounds.whole)))
-        elif isinstance(source, TextFrom):
-            getters.append((name, _text_getter(name, source)))
+        get = _getter(name, source)
+        if get is not None:
+            path = getattr(source, "path", None)
+            outside = path is None or path.startswith(f"{OUTSIDE}.")
+            getters.append((name, _once_a_record(get) if outside else get))
     return getters
+
+
+def _getter(name: str, source: object) -> _Getter | None:
+    if isinstance(source, TimeFrom):
+        return _time_getter(name, source)
+    if isinstance(source, NameFrom):
+        return _name_getter(name, source)
+    if isinstance(source, NumberFrom):
+        bounds = FIELDS[name].bounds
+        return _number_getter(name, source, bounds is not None and bounds.whole)
+    return _text_getter(name, source) if isinstance(source, TextFrom) else None
+
+
+def _once_a_record(get: _Getter) -> _Getter:
+    """Read what all events of a record share once: a long text would cost its length for each of them."""
+    last: tuple[object, object, object, Refusal | None] = (None, None, None, None)
+
+    def get_once(site: _EventSite) -> object:
+        nonlocal last
+        record, root, value, refusal = last
+        if site.record is not record or site.root is not root:
+            value, refusal = None, None
+            try:
+                value = get(site)
+            except Refusal as error:
+                refusal = error
+            last = site.record, site.root, value, refusal
+        if refusal is not None:
+            raise refusal.with_traceback(None)
+        return value
+
+    return get_once
 
 
 def _at(value: object, path: Sequence[str]) -> object:

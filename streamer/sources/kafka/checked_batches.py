@@ -46,12 +46,15 @@ class BatchBounds:
     passes
         Whether whatever lies before `offset` is passed over, damaged batches too, until a sound batch holds
         that offset or a later one.
+    holds
+        Whether that batch must hold `offset` itself.
     """
 
     offset: int
     end: Callable[[], int | None] = lambda: None
     max_unpacked: int = MAX_UNPACKED_BYTES
     passes: bool = False
+    holds: bool = False
 
 
 class CheckedBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
@@ -160,9 +163,17 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
                 continue
             if self._passes and self._next_offset == self._bounds.offset:
                 continue  # it lies before what is wanted
+            if self._passes and self._bounds.holds and batch.magic == _FORMAT:
+                self._require_wanted(batch)
             self._passes = False
             return batch
         return None
+
+    def _require_wanted(self, batch: CheckedBatch) -> None:
+        first, wanted = batch.base_offset, self._bounds.offset
+        if first > wanted:
+            self._passes, self._next_slice = False, None
+            raise CorruptRecordError(f"no sound batch with offset {wanted} is found before offset {first}")
 
     def _cache_next(self, *arguments: Any) -> None:
         self._next_at = self._pos

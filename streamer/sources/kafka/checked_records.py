@@ -63,7 +63,7 @@ class ReadLimits:
         detour = self.detours.get(partition)
         passes = detour is not None and detour.fetch == fetch_offset
         offset = detour.offset if detour is not None and passes else fetch_offset
-        return BatchBounds(offset, partial(self.end_of, partition), self.max_unpacked, passes)
+        return BatchBounds(offset, partial(self.end_of, partition), self.max_unpacked, passes, holds=passes)
 
 
 _NO_LIMITS = ReadLimits()

@@ -150,6 +150,41 @@ def log_end(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
     return None if state is None else state.highwater
 
 
+def position_of(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
+    """The next offset to read of an assigned partition, None if unknown.
+
+    Sends no request, and raises nothing; the consumer's own `position` may do both.
+    """
+    state = consumer._subscription.assignment.get(partition)
+    position = None if state is None else state.position
+    return None if position is None else int(position.offset)
+
+
+def held_partitions(consumer: KafkaConsumer) -> set[TopicPartition]:
+    """Partitions with fetched records that `poll` has not returned yet."""
+    fetcher = consumer._fetcher
+    held = {fetch.topic_partition for fetch in fetcher._completed_fetches.copy()}
+    current = fetcher._next_partition_records
+    if current:
+        held.add(current.topic_partition)
+    return held
+
+
+def leader_of(consumer: KafkaConsumer, partition: TopicPartition) -> Any:
+    """The node that leads a partition, by cached metadata.
+
+    Raises
+    ------
+    kafka.errors.LeaderNotAvailableError
+        When none is known; metadata is requested then.
+    """
+    leader = consumer._cluster.leader_for_partition(partition)
+    if leader is None or leader < 0:
+        consumer._cluster.request_update()
+        raise errors.LeaderNotAvailableError(str(partition))
+    return leader
+
+
 def take_failed_reads(consumer: KafkaConsumer) -> set[TopicPartition]:
     """Partitions that a broker could not read at the offsets fetched since the last call."""
     noted: set[TopicPartition] = consumer._client._manager.failed_reads
@@ -157,6 +192,9 @@ def take_failed_reads(consumer: KafkaConsumer) -> set[TopicPartition]:
     while noted:  # the network thread may add to it meanwhile
         failed.add(noted.pop())
     return failed
+
+
+_FETCH_WAIT_MS = 500  # as of every other fetch: a broker may read from remote storage
 
 
 def fetch_at(
@@ -172,13 +210,10 @@ def fetch_at(
     Raises
     ------
     kafka.errors.KafkaError
-        When the partition's leader does not answer in time, or refuses.
+        When the partition's leader does not answer in time, refuses, or returns no part for it.
     """
     manager = consumer._client._manager
-    leader = consumer._cluster.leader_for_partition(partition)
-    if leader is None or leader < 0:
-        consumer._cluster.request_update()
-        raise errors.LeaderNotAvailableError(str(partition))
+    leader = leader_of(consumer, partition)
     topic = FetchRequest.FetchTopic
     wanted = topic.FetchPartition(
         partition=partition.partition,
@@ -189,8 +224,8 @@ def fetch_at(
         partition_max_bytes=max_bytes,
     )
     request = FetchRequest(
-        max_wait_ms=0,
-        min_bytes=0,
+        max_wait_ms=min(_FETCH_WAIT_MS, within_ms),
+        min_bytes=1,
         max_bytes=max_bytes,
         isolation_level=consumer._fetcher._isolation_level,
         session_id=0,
@@ -207,8 +242,10 @@ def fetch_at(
     response = manager.run(fetch)
     if getattr(response, "error_code", 0):
         raise errors.for_code(response.error_code)
-    (answered,) = response.responses
-    (part,) = answered.partitions
+    parts = [part for answered in response.responses for part in answered.partitions]
+    if not parts:  # so a broker answers a client that it throttles
+        raise errors.RequestTimedOutError(f"the broker's response has no part for {partition}")
+    (part,) = parts
     manager.failed_reads.discard(partition)
     failed = part.error_code == errors.RequestTimedOutError.errno
     if part.error_code and not failed:

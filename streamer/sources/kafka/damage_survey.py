@@ -36,11 +36,15 @@ class Survey:
         The offset to fetch at in order to read it; the broker may not find `next_offset` itself.
     cause
         What is wrong at the offset; empty if it can be read.
+    seen
+        Whether one fetch returned both the damage and the sound batch behind it. Else fetches that returned
+        nothing count as proof, and a broker that is only slow returns nothing too.
     """
 
     next_offset: int | None
     fetch: int = 0
     cause: str = ""
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,18 @@ def survey(log: SurveyedLog, offset: int) -> Survey:
     if offset >= log.end:
         return Survey(offset, offset)
     here = log.look(offset)
-    if here.sound is not None:
-        after = max(here.sound, offset)
-        direct = after == offset or log.first_sound(after, passes=False) == after
-        return Survey(after, after if direct else offset, here.cause)
+    if here.sound is None:
+        found = _without(log, offset, here)
+        here = here if here.any else log.look(offset)
+        if here.sound is None:
+            return found
+    after = max(here.sound, offset)
+    direct = after == offset or log.first_sound(after, passes=False) == after
+    return Survey(after, after if direct else offset, here.cause, seen=True)
+
+
+def _without(log: SurveyedLog, offset: int, here: _Look) -> Survey:
+    """Survey a log of which a fetch at the offset returns nothing sound."""
     cause = here.cause or "the broker returns no records here, although the log goes on"
     before = None if here.any else _look_before(log, offset)
     if before is not None:

@@ -125,6 +125,11 @@ class GroupMember:
         unplaced = self._poller.unplaced
         return [tp for tp in self.owned if tp not in unplaced and tp.topic not in self._deleted]
 
+    @property
+    def placed(self) -> set[TopicPartition]:
+        """The partitions that are read from an offset of the store; those of a topic that is gone too."""
+        return self.owned.keys() - self._poller.unplaced
+
     def close(self) -> None:
         """Close the consumer without leaving the group; nothing is revoked."""
         self._poller.close()

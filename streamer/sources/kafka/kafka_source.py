@@ -253,7 +253,7 @@ class KafkaSource:
         for tp, records in polled.items():
             self._prefetch.append(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
         if not member.busy:
-            self._prefetch.append(unreadable.work())
+            self._prefetch.append(unreadable.work(answers=self.answers))
 
     def _poll_group(self, member: GroupMember) -> None:
         """Handle rebalances while records wait."""

@@ -79,7 +79,7 @@ def unreadable_samples(settings: KafkaSettings, topic: str, environ: Mapping[str
         problems = []
         for tp in sorted(tp for tp in partitions if first[tp] < end[tp]):
             for offset in sorted({first[tp], max(first[tp], end[tp] - _NEWEST)}):
-                if (problem := _problem_at(consumer, tp, offset)) is not None:
+                if (problem := _problem_at(consumer, tp, offset, end[tp])) is not None:
                     problems.append(problem)
                     break
     except errors.KafkaError as error:
@@ -90,8 +90,8 @@ def unreadable_samples(settings: KafkaSettings, topic: str, environ: Mapping[str
         consumer.close(autocommit=False, timeout_ms=2_000)
 
 
-def _problem_at(consumer: KafkaConsumer, tp: TopicPartition, offset: int) -> str | None:
-    """What cannot be read in one fetch at an offset; None if all of it can."""
+def _problem_at(consumer: KafkaConsumer, tp: TopicPartition, offset: int, end: int) -> str | None:
+    """What cannot be read in one fetch at an offset; None if all of it can, up to where it may be read."""
     consumer.assign([tp])
     consumer.seek(tp, offset)
     give_up = time.monotonic() + GIVE_UP_AFTER_S
@@ -100,7 +100,7 @@ def _problem_at(consumer: KafkaConsumer, tp: TopicPartition, offset: int) -> str
             unreadable = split_unreadable(polled)[1]
             if unreadable is not None:
                 return str(unreadable.error(tp))
-        if (consumer.position(tp) or 0) >= min(offset + _NEWEST, log_end(consumer, tp) or offset + 1):
+        if (consumer.position(tp) or 0) >= min(offset + _NEWEST, end):
             return None
     return f"{tp.topic}[{tp.partition}] returns no records from offset {offset} on, although its log goes on"
 
