@@ -203,20 +203,15 @@ class Episodes:
             Number and severity code of the transition that resolves the episode, if one was closed.
         """
         columns, closed = self._columns, None
-        was_busy = self._is_busy(slot)
         if columns["number"][slot] != _CLOSED and columns["fired_at"][slot] > to:
             closed = self.closing(slot)
             columns["number"][slot], columns["history"][slot], columns["hits"][slot] = _CLOSED, 0, 0
             columns["since"][slot] = columns["fired_at"][slot] = _NEVER
+            self._busy -= 1
         for name in _TIMES:
-            columns[name][slot] = min(columns[name][slot], to)
-        self._busy += self._is_busy(slot) - was_busy
+            times = columns[name]
+            times[slot] = min(times[slot], to)
         return closed
-
-    def _is_busy(self, slot: int) -> bool:
-        columns = self._columns
-        is_open = columns["number"][slot] != _CLOSED
-        return bool(is_open or columns["history"][slot] != 0 or columns["since"][slot] != _NEVER)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the state, with one entry per instrument in each column."""

@@ -2,6 +2,9 @@
 
 The rules are in docs/event-time.md. A is `max_ahead`, what events of the log may be out of order by. While no
 event is more than A behind the watermark, the watermark and each instrument's clock are plain maxima.
+
+The rules say when the running time goes on, but not when an instrument was heard that did not move it: the
+next timer decides that in favour of the instrument (`OWN`).
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -54,7 +57,7 @@ OWN = ("heard", "untimed", "run_n", "run_first", "run_newest", "run_record", "ru
 It was `heard` last at this running time; `untimed` is 1 where that stood still then, or went to the last
 timer, so that nobody knows when: the next timer takes its own time for it. Else it would seem silent for as
 long as another one's lie keeps the running time where it is, and for all of the interval between timers where
-the log's steps are longer than A. Here the kernels go beyond their reference, whose timers take the last one.
+the log's steps are longer than A.
 """
 
 HEARD, UNTIMED, _N, _FIRST, _NEWEST, _RECORD, _RUN_WATERMARK = range(len(OWN))

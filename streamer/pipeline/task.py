@@ -208,11 +208,11 @@ class Task:
             return []
         self.rebase(step.slot, step.to)
         instrument = self.slots.instruments[step.slot]
-        cause = Cause.clock_set_back(step, admitted.event(step))
         resolved = []
         for number, (rule, episodes) in enumerate(zip(self.plan.rules, self.episodes, strict=True)):
             closing = episodes.rebase(step.slot, step.to)
             if closing is not None:
+                cause = Cause.clock_set_back(step, admitted.event(step))
                 ended = EndedEpisode(rule, instrument, self.open[number].pop(step.slot), closing)
                 resolved.append(resolve(ended, self.partition, self.plan.config_hash, cause))
         return resolved
