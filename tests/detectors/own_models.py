@@ -156,3 +156,24 @@ class NoDetector:
 
 def a_function(x):
     return 0.0
+
+
+class KeepsAFunction(Distance):
+    """It can be pickled until it has seen something unusual."""
+
+    def learn_one(self, x):
+        super().learn_one(x)
+        if x["a"] > 100:
+            self.kept = lambda: 0
+
+
+class ComesNotBack(Distance):
+    def learn_one(self, x):
+        super().learn_one(x)
+        if x["a"] > 100:
+            self.seen = True
+
+    def __setstate__(self, state):
+        if state.get("seen"):
+            raise RuntimeError("cannot come back")
+        self.__dict__.update(state)

@@ -9,6 +9,7 @@ from river_cases import NINE, river_cases
 
 from detectors.detector_settings import DetectorSettings
 from detectors.models import QUARANTINED, READY, WARMING, ModelError, build_model
+from detectors.models.model import ModelStateError
 from detectors.slot_arrays import StateMismatchError
 
 CASES = river_cases()
@@ -422,3 +423,26 @@ def test_a_damaged_state_is_refused():
     for damage in ({"pickles": state["pickles"][:-1]}, {"lengths": state["lengths"][:0]}):
         with pytest.raises(StateMismatchError, match="incomplete"):
             build_model(settings_of(model="river.anomaly.OneClassSVM")).restore({**state, **damage})
+
+
+def unusual(model):
+    slot, x, y = rows(n_slots=2)
+    x[200, 0] = 1000.0
+    built = build_model(settings_of(model=model, warmup=1))
+    stepped(built, slot, x, y)
+    return built, slot[200]
+
+
+def test_a_model_that_cannot_be_copied_says_why():
+    model, _ = unusual("own_models.KeepsAFunction")
+    with pytest.raises(ModelStateError, match="what its model has learnt cannot be pickled: .*lambda"):
+        model.state()
+
+
+def test_a_model_that_cannot_be_loaded_is_quarantined_for_its_instrument():
+    model, slot = unusual("own_models.ComesNotBack")
+    again = build_model(settings_of(model="own_models.ComesNotBack", warmup=1))
+    again.restore(model.state())
+    assert again.quarantined() == {
+        slot: "what it had learnt cannot be loaded: RuntimeError: cannot come back"
+    }
