@@ -18,6 +18,7 @@ from detectors.features.names import UnknownFeatureError, parse_feature
 from detectors.fields import FIELDS, Shape
 from detectors.kernels import kernel
 from detectors.models import QUARANTINED, ModelError, build_model
+from detectors.models.model import ModelStateError
 from detectors.work_watch import inside
 
 _CONTROL = "control"
@@ -213,10 +214,19 @@ class Detector:
         return self._model.quarantined()
 
     def state(self) -> State:
-        """An exact copy of the state."""
+        """An exact copy of the state.
+
+        Raises
+        ------
+        ModelStateError
+            When the model's state cannot be copied.
+        """
         guard = {f"guard/{name}": array for name, array in self._guard.state().items()}
-        with inside(self._name, self._version):
-            model = {f"model/{name}": array for name, array in self._model.state().items()}
+        try:
+            with inside(self._name, self._version):
+                model = {f"model/{name}": array for name, array in self._model.state().items()}
+        except ModelStateError as error:
+            raise ModelStateError(error.reason, self._name, self._version) from None
         return {**guard, **model, **self._control.state()}
 
     def restore(self, state: State) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -20,6 +20,9 @@ class WorkWatch(Protocol):
     def leave(self) -> None:
         """The detector is done with its model for now."""
 
+    def asking(self) -> AbstractContextManager[None]:
+        """A context for waiting on what is outside, such as a broker or a disk, which may take a while."""
+
 
 class NobodyWatches:
     """The `WorkWatch` that does nothing."""
@@ -32,6 +35,10 @@ class NobodyWatches:
 
     def leave(self) -> None:
         """See `WorkWatch.leave`."""
+
+    def asking(self) -> AbstractContextManager[None]:
+        """See `WorkWatch.asking`."""
+        return nullcontext()
 
 
 _watch: ContextVar[WorkWatch] = ContextVar("work watch", default=NobodyWatches())  # noqa: B039 - it has no state

@@ -31,6 +31,24 @@ class ModelError(ValueError):
         self.path = path
 
 
+class ModelStateError(Exception):
+    """A model's state cannot be copied: what it has learnt cannot be pickled.
+
+    Parameters
+    ----------
+    reason
+        Why, for a person.
+    detector, version
+        Whose model it is; empty where that is not known.
+    """
+
+    def __init__(self, reason: str, detector: str = "", version: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detector = detector
+        self.version = version
+
+
 class Model(Protocol):
     """A model for each slot; all slots are stepped together, in arrival order."""
 

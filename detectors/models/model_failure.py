@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from detectors.interruptions import Interruption
 
 _MOST_CHARS = 200
@@ -18,14 +20,21 @@ def failure(error: BaseException) -> str:
     >>> failure(SystemExit(3)), failure(GeneratorExit())
     ('SystemExit: 3', 'GeneratorExit')
     """
-    if isinstance(error, (KeyboardInterrupt, Interruption)):
+    if isinstance(error, Interruption) or (isinstance(error, KeyboardInterrupt) and _ctrl_c_raises()):
         raise error
     name = type(error).__name__
     try:
         lines = str(error).splitlines()
-    except Exception:  # noqa: BLE001 - its text is the model's own code, too
+    except BaseException as another:
+        if isinstance(another, Interruption):
+            raise
         return name
     return f"{name}: {lines[0][:_MOST_CHARS]}" if lines else name
+
+
+def _ctrl_c_raises() -> bool:
+    """Whether Ctrl-C raises `KeyboardInterrupt`; in a daemon only a model can have raised it."""
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def failure_text(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from detectors.detector_settings import DetectorSettings
 from detectors.event_columns import State
-from detectors.models.model import QUARANTINED, READY, WARMING
+from detectors.models.model import QUARANTINED, READY, WARMING, ModelStateError
 from detectors.models.model_failure import failure
 from detectors.models.river_build import build as build_model
 from detectors.models.river_build import class_name, parts
@@ -194,25 +194,32 @@ class RiverModel:
             raise StateMismatchError("the models' pickles are incomplete")
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
         starts = [0, *ends[:-1]]
-        self._models = [
-            _unpickled(pickled_models[start:end]) if end > start else None
-            for start, end in zip(starts, ends, strict=True)
-        ]
-        self.grow(self._arrays.n_slots)
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): str(reason) for s, reason in reasons.items()}
+        self._models = [None] * len(starts)
+        self.grow(self._arrays.n_slots)
+        for s, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            if end > start:
+                self._load(s, pickled_models[start:end])
+
+    def _load(self, s: int, blob: bytes) -> None:
+        try:
+            self._models[s] = pickle.loads(blob)  # noqa: S301  # our own checkpoint
+        except BaseException as error:  # noqa: BLE001  # failure() re-raises what is not the model's
+            self._quarantine(s, f"what it had learnt cannot be loaded: {failure(error)}")
+        work_watch().mark()
 
 
 def _pickled(model: Any) -> bytes:
-    blob = pickle.dumps(model)
+    try:
+        blob = pickle.dumps(model)
+    except MemoryError:
+        raise
+    except BaseException as error:  # noqa: BLE001  # failure() re-raises what is not the model's
+        reason = f"what its model has learnt cannot be pickled: {failure(error)}"
+        raise ModelStateError(reason) from None
     work_watch().mark()
     return blob
-
-
-def _unpickled(blob: bytes) -> Any:
-    model = pickle.loads(blob)  # noqa: S301  # our own checkpoint
-    work_watch().mark()
-    return model
 
 
 def _finite(result: object) -> float:

@@ -54,8 +54,6 @@ class ControlDesk:
         if time.monotonic() < self._next_look_at:
             return
         self._next_look_at = time.monotonic() + _LOOK_S
-        before = self.controls.newest
         self.controls.refresh()
-        if self.controls.newest != before:
-            for runner in runners:
-                runner.obey_controls()
+        for runner in runners:
+            runner.obey_controls()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import structlog
 
+from alerts.alert import Alert
 from alerts.clock import Clock
 from streamer.notify.notifier import Notifier
 from streamer.store.control_inputs import ControlOrder, add_control_input
@@ -56,9 +57,13 @@ def heed_last_end(left: LeftWork | None, database: Database, clock: Clock) -> De
             key = f"process of {left.started_at}: {left.detector} {left.version}"
             order = ControlOrder("quarantine", left.detector, key, left.version, reason)
             add_control_input(connection, order, now)
-            raise_service_alert(connection, detector_quarantined(left, reason, now), now)
+            raise_service_alert(connection, _quarantined(left, reason, now), now)
     _say(left, deaths, reason)
     return deaths
+
+
+def _quarantined(left: LeftWork, reason: str, now: float) -> Alert:
+    return detector_quarantined((left.detector, left.version), left.started_at, reason, now, left.where)
 
 
 def tell_of_stuck(left: LeftWork, database: Database, clock: Clock, notifier: Notifier) -> None:

@@ -27,11 +27,15 @@ _LONGEST_LOOK_S = 2 * LOOK_S
 """A look that comes later than this was kept waiting with the whole process (suspend, SIGSTOP, a frozen
 container), so the time before it is no time in which work could have gone on."""
 
-_BROKER_WITHIN_S = 300.0
-"""Asking a broker that is away takes some time-outs, one after another; a restart would not help."""
+_OUTSIDE_WITHIN_S = 300.0
+"""Asking a broker that is away takes some time-outs, one after another, and a disk may stall for a while; a
+restart would not help."""
 
 _STOP_WITHIN_S = 20.0
 """Once a stop was asked for, work that does not go on for this long is not waited for."""
+
+_MAIN_THREAD_FIRST_S = 0.3
+"""Where the main thread can handle a second signal, it ends the process by it; others can only exit."""
 
 _TELL_WITHIN_S = 30.0
 """How long receivers have to take the alert; the next process goes on telling those that did not."""
@@ -94,12 +98,14 @@ class Watchdog:
             else:
                 idle_s += passed_s
             progress.idle_s = idle_s
-            if idle_s >= self._limit_s():
+            if idle_s >= self.limit_s:
                 self._end(idle_s, finished)
 
-    def _limit_s(self) -> float:
+    @property
+    def limit_s(self) -> float:
+        """After so many seconds without work finished it would end the process, as things are."""
         if self._progress.asks:
-            return max(self._stuck_after_s, _BROKER_WITHIN_S)
+            return max(self._stuck_after_s, _OUTSIDE_WITHIN_S)
         stopping = self._signals.stopping.is_set() or self._stops_asked > 0
         return min(self._stuck_after_s, _STOP_WITHIN_S) if stopping else self._stuck_after_s
 
@@ -122,12 +128,13 @@ class Watchdog:
                 self._stops_asked += 1
                 self._progress.file.asked()
                 if self._stops_asked > 1:
+                    time.sleep(_MAIN_THREAD_FIRST_S)
                     end_by(number)
 
     def _end(self, idle_s: float, finished: int) -> None:
         """Say that work does not go on, tell people, and abort; do nothing where it has just gone on."""
         progress = self._progress
-        if not progress.file.freeze(lambda: progress.finished != finished):
+        if not progress.file.freeze(lambda: progress.finished != finished or not progress.at_work):
             return
         progress.problem = f"stuck: no work was finished for {idle_s:.0f} s"
         is_proof = idle_s >= self._stuck_after_s  # less is only enough not to wait for it when stopping

@@ -101,8 +101,8 @@ class EngineSettings(_Section):
     flood
         Dead letters per reason and minute that are kept individually; further ones are only counted.
     stuck_after
-        The daemon ends, to be started again, once detection has finished nothing for this long: no poll, no
-        batch, no call of a model.
+        The daemon ends, to be started again, once detection has finished nothing for this long: no batch, no
+        call of a model. The broker and the disk have five minutes, or this long if that is more.
     """
 
     batch_size: int = Field(default=10_000, ge=1, le=100_000, strict=True)

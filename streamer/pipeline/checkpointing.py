@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import structlog
+
+from detectors.models.model import ModelStateError
 from detectors.slot_arrays import SlotArrays, all_arrays
 from detectors.work_watch import work_watch
 from streamer.messages.outcome import Outcome
@@ -23,9 +26,12 @@ from streamer.store.checkpoints import (
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
+log = structlog.get_logger()
+
 _RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
 _STILL_WRITES_S = 1.0
 _INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +127,23 @@ class Checkpointer:
 
     def close(self) -> None:
         """Wait for the thread and stop it."""
+        _waited_for(self._thread.submit(lambda: None))
         self._thread.shutdown(wait=True)
 
     def _begin(self, runners: Iterable[Runner]) -> None:
         began = self._clock()
         for runner in runners:
             if runner.live and self._last_seq.get(runner.row.id) != runner.journal.seq:
-                self._pending.append(self._start_write(runner))
+                pending = self._start_write(runner)
+                if pending is not None:
+                    self._pending.append(pending)
         self._cost_s = self._clock() - began
 
-    def _start_write(self, runner: Runner) -> _PendingWrite:
+    def _start_write(self, runner: Runner) -> _PendingWrite | None:
         runner.commit(Outcome(ignored=runner.task.ignored))
+        state = self._snapshot(runner)
+        if state is None:
+            return None
         row = CheckpointRow(
             task_id=runner.row.id,
             seq=runner.journal.seq,
@@ -140,8 +152,19 @@ class Checkpointer:
             config_hash=runner.task.plan.config_hash,
         )
         name = checkpoint_name(row.task_id, row.seq, runner.row.epoch)
-        written = self._thread.submit(self._write, name, snapshot(runner.task))
+        written = self._thread.submit(self._write, name, state)
         return _PendingWrite(runner.row, row, status_document(runner.task), written)
+
+    def _snapshot(self, runner: Runner) -> Snapshot | None:
+        """The task's state; a detector that cannot be copied is quarantined first, None where that fails."""
+        while True:
+            try:
+                return snapshot(runner.task)
+            except ModelStateError as error:
+                log.warning("detector cannot be checkpointed", detector=error.detector, reason=error.reason)
+                self._ledger.quarantine(error.detector, error.version, error.reason)
+                if not runner.look_for_controls():
+                    return None
 
     def _write(self, name: str, state: Snapshot) -> tuple[WrittenCheckpoint, float]:
         began = self._clock()
@@ -154,15 +177,16 @@ class Checkpointer:
         for each in pending:
             written, took_s = _waited_for(each.written)
             self._cost_s += took_s
-            for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
-                remove_checkpoint(self._folder, stale)
+            with work_watch().asking():
+                for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
+                    remove_checkpoint(self._folder, stale)
             self._last_seq[each.row.task_id] = each.row.seq
             self._on_completed(written.size, took_s)
         self._cost_s += self._clock() - began
         return bool(pending)
 
 
-def _waited_for(written: Future[tuple[WrittenCheckpoint, float]]) -> tuple[WrittenCheckpoint, float]:
+def _waited_for(written: Future[_Result]) -> _Result:
     """A large file on a slow disk takes long to write, and is no reason to end the process."""
     while not wait((written,), _STILL_WRITES_S).done:
         work_watch().mark()

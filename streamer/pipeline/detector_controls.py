@@ -21,6 +21,9 @@ class Controls(Protocol):
     def last_of_each(self) -> Sequence[ControlInput]:
         """The last one of each detector, in order."""
 
+    def refresh(self) -> None:
+        """Look for new ones."""
+
 
 class NoControls:
     """There are none."""
@@ -30,6 +33,9 @@ class NoControls:
     def last_of_each(self) -> Sequence[ControlInput]:
         """See `Controls.last_of_each`."""
         return ()
+
+    def refresh(self) -> None:
+        """See `Controls.refresh`."""
 
 
 def new_to(task: Task, controls: Controls) -> list[ControlInput]:

@@ -31,7 +31,7 @@ class WorkProgress:
         self.at_work = False
         """Whether there is anything to wait for: the engine runs, and no kernel is being compiled."""
         self.asks = False
-        """Whether it waits for the broker, which may be away for a while."""
+        """Whether it waits for the broker or the disk, which may be away for a while."""
         self.idle_s = 0.0
         """For how long nothing has been finished; set by whoever watches."""
         self.problem: str | None = None
@@ -57,13 +57,13 @@ class WorkProgress:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """The broker is asked meanwhile, and what it gives is taken over."""
+        """The broker or the disk is asked meanwhile, and what it gives is taken over."""
+        asks, self.asks = self.asks, True
         self.finished += 1
-        self.asks = True
         try:
             yield
         finally:
-            self.asks = False
+            self.asks = asks
             self.finished += 1
 
     def begin(self) -> None:

@@ -213,17 +213,24 @@ class Runner:
         """One past the last offset consumed or skipped, by the journal still to be replayed too."""
         return self._replay.reach(self.position)
 
-    def obey_controls(self) -> None:
+    def look_for_controls(self) -> bool:
+        """Look for new control inputs of detectors now, and obey them; returns whether there were any."""
+        self._context.controls.refresh()
+        return self.obey_controls()
+
+    def obey_controls(self) -> bool:
         """In a live task, obey and journal the control inputs of its detectors that are new to it."""
         controls = self._context.controls
         if not self.live or controls.newest == self._newest_control:
-            return
+            return False
         self._newest_control = controls.newest
-        for control in new_to(self.task, controls):
+        obeyed = new_to(self.task, controls)
+        for control in obeyed:
             self.journal.control(control)
             obey(self.task, control)
             self.commit(Outcome())
             self._context.watch(StepResult(self.task, 0, Outcome(), True))
+        return bool(obeyed)
 
     def reload(self, plan: Plan) -> None:
         """Switch to another configuration, journaled together with the transitions it causes."""

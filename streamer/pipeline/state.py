@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from detectors.detector import Detector
 from detectors.event_columns import State
-from detectors.models.model import STATUS_NAMES
+from detectors.models.model import STATUS_NAMES, ModelStateError
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack
@@ -20,12 +22,22 @@ from streamer.pipeline.task import Task, Timer
 
 
 def snapshot(task: Task) -> Snapshot:
-    """A full copy of the task's state; the task can continue at once."""
+    """A full copy of the task's state; the task can continue at once.
+
+    Raises
+    ------
+    detectors.models.model.ModelStateError
+        When the state of a detector's model cannot be copied.
+    """
+    return _snapshot(task, [(detector, detector.state()) for detector in task.detectors])
+
+
+def _snapshot(task: Task, states: Sequence[tuple[Detector, State]]) -> Snapshot:
     n = len(task.slots)
     parts: dict[str, State] = {"task": task.guard.state(), "features": task.features.state()}
-    for detector in task.detectors:
+    for detector, state in states:
         parts[_detector_key(detector.name, detector.version)] = {
-            **detector.state(),
+            **state,
             "seen_status": task.status[detector.name][:n].copy(),
         }
     for detector, calibrator in zip(task.detectors, task.calibrators, strict=True):
@@ -105,7 +117,7 @@ def reload(task: Task, plan: Plan) -> tuple[Task, Outcome]:
     tuple
         The task under the new plan, and the transitions that the change causes.
     """
-    fresh = restore(plan, task.partition, snapshot(task))
+    fresh = restore(plan, task.partition, _snapshot(task, _copied(task.detectors)))
     unchanged = {_rule_key(rule.name, rule.version) for rule in plan.rules}
     resolved: list[Transition] = []
     for number, rule in enumerate(task.plan.rules):
@@ -121,6 +133,15 @@ def _resolved(task: Task, number: int, slot: int, opened: OpenAlert) -> Transiti
     instrument, closing = task.slots.instruments[slot], task.episodes[number].closing(slot)
     episode = EndedEpisode(task.plan.rules[number], instrument, opened, closing)
     return resolve(episode, task.partition, task.plan.config_hash, cause)
+
+
+def _copied(detectors: Sequence[Detector]) -> list[tuple[Detector, State]]:
+    """The states of detectors that can be copied; the others begin anew."""
+    states = []
+    for detector in detectors:
+        with suppress(ModelStateError):
+            states.append((detector, detector.state()))
+    return states
 
 
 def _restore_episodes(task: Task, alerts: Mapping[str, Any], parts: Mapping[str, State]) -> None:

@@ -64,4 +64,5 @@ class WatchedSource:
 
     def close(self) -> None:
         """Close the wrapped source."""
-        self._source.close()
+        with self._asking():
+            self._source.close()

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.store.migrations import migrate
 
@@ -65,7 +66,8 @@ class Database:
         StoreError
             When the store does not answer.
         """
-        with self._reading, self._translated(), self.engine.connect() as connection, connection.begin():
+        asking, reading = work_watch().asking(), self._reading
+        with asking, reading, self._translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -85,7 +87,7 @@ class Database:
             When the store is locked, full, read-only, damaged, or was moved; the transaction is rolled back.
         """
         self._require_file()
-        with self._writing, self._translated(), self.engine.connect() as connection:
+        with work_watch().asking(), self._writing, self._translated(), self.engine.connect() as connection:
             immediate = connection.execution_options(**{_IMMEDIATE: True, _SYNCED: synced})
             with immediate.begin():
                 yield immediate

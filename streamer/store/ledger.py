@@ -26,6 +26,7 @@ from streamer.store.commits import (
     upsert,
     write_outcome,
 )
+from streamer.store.control_inputs import ControlOrder, StoreControls, add_control_input
 from streamer.store.database import Database, insert_absent
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.orphaned_episodes import close_open
@@ -39,6 +40,7 @@ from streamer.store.task_rows import (
     next_generation,
     reached,
 )
+from streamer.store.work_alerts import detector_quarantined
 
 _KEPT_CHECKPOINTS = 2
 _KEEPING = Keeping()
@@ -116,6 +118,16 @@ class Ledger:
                 or self._new_task(connection, partition, start, config_hash, version)
                 for partition, start in starts
             ]
+
+    def quarantine(self, detector: str, version: str, reason: str) -> None:
+        """Quarantine a detector as a whole in all logs, with an alert, unless it is already."""
+        now = self._clock.now()
+        if detector in StoreControls(self._db).quarantined():
+            return
+        with self._db.write() as connection:
+            order = ControlOrder("quarantine", detector, f"state at {now}: {detector}", version, reason)
+            add_control_input(connection, order, now)
+            raise_service_alert(connection, detector_quarantined((detector, version), now, reason, now), now)
 
     def new_generation(
         self, row: TaskRow, start: int, lost: tuple[int, int] | DamagedRange, detail: str, config_hash: str

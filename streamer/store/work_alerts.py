@@ -32,27 +32,34 @@ def detection_stuck(left: LeftWork, now: float) -> Alert:
     )
 
 
-def detector_quarantined(left: LeftWork, reason: str, now: float) -> Alert:
+def detector_quarantined(
+    detector: tuple[str, str], cause_at: float, reason: str, now: float, where: str = ""
+) -> Alert:
     """A detector as a whole is out of use.
 
     Parameters
     ----------
-    left
-        What the process before was working on.
+    detector
+        Its name and version.
+    cause_at
+        When the cause came up, or the process began that died of it, in seconds; part of the identity.
     reason
         Why, for people.
     now
         Wall-clock seconds.
+    where
+        The records at which it happened.
     """
+    name, version = detector
     return service_alert(
         DETECTOR_QUARANTINED,
-        (left.started_at, left.detector, left.version),
+        (cause_at, name, version),
         "critical",
         Observation(
             ts_event_ns=int(now * NS_PER_SECOND),
-            source={"detector": left.detector, "records": left.where or None},
-            text=f"detector {left.detector} is quarantined in all logs: {reason}. It has no scores, all else "
+            source={"detector": name, "records": where or None},
+            text=f"detector {name} is quarantined in all logs: {reason}. It has no scores, all else "
             "goes on. Change its specification or its code, or lift it: "
-            f"tapewatch models lift {left.detector}",
+            f"tapewatch models lift {name}",
         ),
     )

@@ -60,7 +60,7 @@ def test_a_paused_partition_goes_on_once_retention_has_removed_what_it_waits_for
     with producing(broker) as producer:
         for _ in range(BATCHES):
             for _ in range(PER_BATCH):
-                producer.send(topic, b"." * 5_000)  # so large that a broker's index has each batch
+                producer.send(topic, b"." * 2_000)  # so large that the index of the broker has each batch
             producer.flush(30)
     segment = segment_of(broker, topic)
     flip(segment, batches_in(segment)[DAMAGED][0] + 8, 0x40)  # its length: the broker returns nothing there
@@ -68,10 +68,10 @@ def test_a_paused_partition_goes_on_once_retention_has_removed_what_it_waits_for
         reading.until(lambda: bool(reading.source.paused))
         assert [(one.offset, one.reason) for one in reading.source.paused] == [(6, "damaged")]
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
-        admin.delete_records({TopicPartition(topic, 0): 10})
+        admin.delete_records({TopicPartition(topic, 0): 13})
         admin.close()
         reading.until_end()
         assert not reading.source.paused
         assert not reading.damaged
         (records,) = reading.got.values()
-        assert [record.offset for record in records] == [*range(6), *range(10, 15)]
+        assert [record.offset for record in records] == [*range(6), 13, 14]

@@ -9,15 +9,17 @@ offsets.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.util import calc_crc32c
+from numpy.typing import NDArray
 
 from streamer.sources.kafka.kafka_settings import MAX_UNPACKED_BYTES
 from streamer.sources.kafka.unpacking import LZ4, MissingCodecError, unpack
@@ -27,6 +29,9 @@ _HEADER = DefaultRecordBatch.HEADER_STRUCT
 _CRC_FROM = DefaultRecordBatch.ATTRIBUTES_OFFSET
 _MAGIC_AT = MemoryRecords.MAGIC_OFFSET
 _SEARCH_BYTES = 268_435_456  # checksummed in one search at most: hostile bytes are full of headers
+_SEARCHED_AT_ONCE = 131_072
+_MOST_OFFSET = 2**61
+_PLACES = (0, 8), (8, 4), (23, 4)  # of the base offset, the length and the last offset's delta: at, bytes
 _BASE, _LENGTH = struct.Struct(">q"), struct.Struct(">i")
 
 
@@ -64,6 +69,19 @@ class CheckedBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python ha
     _buffer: Any
     _pos: int
     _decompressed: bool
+    _last_read: int | None = None
+
+    def _read_msg(self, *arguments: Any) -> Any:
+        """A record; a broker takes batches from producers whose records claim other offsets than theirs."""
+        record = super()._read_msg(*arguments)
+        before = self.base_offset - 1 if self._last_read is None else self._last_read
+        if not before < record.offset <= self.last_offset:
+            raise CorruptRecordError(
+                f"a record says that its offset is {record.offset}, in a batch of offsets "
+                f"{self.base_offset} to {self.last_offset}, behind offset {before}"
+            )
+        self._last_read = record.offset
+        return record
 
     def _maybe_uncompress(self) -> None:
         if not self._decompressed and self.compression_type:
@@ -233,19 +251,29 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
 
     def _find_sound(self, start: int) -> bool:
         """Make the first sound batch of these bytes the next one that holds what is wanted, or more."""
-        data, left = bytes(self._buffer), _SEARCH_BYTES
-        at = max(start, 0) + _MAGIC_AT
-        while left > 0 and (at := data.find(_FORMAT, at)) >= 0:
-            begin = at - _MAGIC_AT
-            if begin + _HEADER.size <= len(data):
-                size = _LENGTH.unpack_from(data, begin + 8)[0]
-                left -= size if _HEADER.size <= size <= len(data) - begin else 0
+        data, left = np.frombuffer(self._buffer, np.uint8), _SEARCH_BYTES
+        for begin, size in self._likely_headers(data, max(start, 0)):
+            left -= size
+            if left < 0:
+                return False
             if (last := self._sound(begin)) is not None and last >= self._next_offset:
                 self._pos, self._remaining_bytes = begin, None
                 self._cache_next()
                 return True
-            at += 1
         return False
+
+    def _likely_headers(self, data: NDArray[np.uint8], start: int) -> Iterator[tuple[int, int]]:
+        """Where headers may begin, and the sizes they state; by columns, as bytes may be full of them."""
+        end, stop = self._bounds.end(), len(data) - _HEADER.size + 1
+        most = _MOST_OFFSET if end is None else min(end - 1, _MOST_OFFSET)
+        for first in range(start, stop, _SEARCHED_AT_ONCE):
+            formats = data[first + _MAGIC_AT : min(first + _SEARCHED_AT_ONCE, stop) + _MAGIC_AT]
+            begins = np.flatnonzero(formats == _FORMAT) + first
+            base, size, span = (_integers(data, begins + at, of) for at, of in _PLACES)
+            size += self.LOG_OVERHEAD
+            likely = (_HEADER.size <= size) & (size <= len(data) - begins) & (base >= 0) & (base <= most)
+            likely &= (span >= 0) & (self._next_offset <= base + span) & (base + span <= most)
+            yield from zip(begins[likely].tolist(), size[likely].tolist(), strict=True)
 
     def _sound(self, at: int) -> int | None:
         """The last offset of the batch at a place, None where none with a right checksum begins."""
@@ -259,3 +287,10 @@ class CheckedBatches(MemoryRecords):  # type: ignore[misc]
         if beyond or not _HEADER.size <= size <= len(data) or not 0 <= base <= last:
             return None
         return last if header[4] == calc_crc32c(data[_CRC_FROM:size]) else None
+
+
+def _integers(data: NDArray[np.uint8], at: NDArray[np.intp], size: int) -> NDArray[np.int64]:
+    """Big-endian integers of `size` bytes at places, int64."""
+    columns = data[at[:, None] + np.arange(size)]
+    integers: NDArray[np.int64] = columns.view(f">i{size}").ravel().astype(np.int64)
+    return integers
