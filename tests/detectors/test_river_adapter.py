@@ -435,7 +435,7 @@ def unusual(model):
 
 def test_a_model_that_cannot_be_copied_says_why():
     model, _ = unusual("own_models.KeepsAFunction")
-    with pytest.raises(ModelStateError, match="what its model has learnt cannot be pickled: .*lambda"):
+    with pytest.raises(ModelStateError, match=r"what its model has learnt cannot be pickled: .*lambda"):
         model.state()
 
 
