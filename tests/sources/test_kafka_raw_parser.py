@@ -301,10 +301,10 @@ def test_headers_in_any_script(name: str) -> None:
     assert compare(batch(rows)).records[0].headers == ((name, b"v"),)
 
 
-def test_offsets_that_do_not_rise_are_left_to_the_other_parser() -> None:
+def test_offsets_that_do_not_rise_are_damage_to_either_parser() -> None:
     repeated = ((0, NOON_MS, None, b"a", []), (0, NOON_MS, None, b"b", []))
     result = compare(batch(ROWS) + batch(repeated, base=20) + batch(ROWS, base=30))
-    assert len(result.records) == 22
+    assert len(result.records) == len(ROWS)
 
 
 @pytest.mark.parametrize("most", [1, None])
