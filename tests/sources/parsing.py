@@ -75,7 +75,7 @@ def compare(data: bytes, **how: Any) -> ParserResult:
     wanted, got = parse(CheckedRecords, data, **how), parse(RawPartitionRecords, data, **how)
     own = parse(Fetcher.PartitionRecords, data, **how)
     if not (wanted.error or own.error):
-        assert wanted == own
+        assert [record for record in own.records if record in wanted.records] == wanted.records
     offset = how.get("offset", 0)
     assert got.records == [record for record in wanted.records if record.offset >= offset]
     assert got.error == wanted.error
