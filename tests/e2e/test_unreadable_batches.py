@@ -87,7 +87,7 @@ def test_damage_and_a_bomb_are_told_and_passed(
         assert time.monotonic() - began < 120  # a minute, on a machine that does nothing else
         daemon.kill()
         daemon.start()
-        send(broker, flipped, [trade(9, 96.0)])
+        send(broker, flipped, [trade(100, 96.0)])  # long enough after the last to be told
         daemon.wait_until(lambda: sum(body["rule"] == "big" for body in bodies(slack)) >= 4, "one more", 120)
         assert daemon.stop() == 0
     letters = tapewatch(
