@@ -72,8 +72,22 @@ def _to_7(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN last_offset INTEGER")
 
 
+def _to_8(connection: Connection) -> None:
+    """Deliveries by importance, what receivers answered, how far alerts were behind, logs that have ended."""
+    for table, column in (
+        ("tasks", "ended_at FLOAT"),
+        ("tasks", "ended_why TEXT"),
+        ("outbox", "behind_s FLOAT"),
+        ("deliveries", "rank INTEGER NOT NULL DEFAULT 0"),
+        ("deliveries", "ready INTEGER NOT NULL DEFAULT 1"),
+        ("deliveries", "answer TEXT"),
+        ("silences", "ended_by TEXT"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
-    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7}
+    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8}
 )
 """By version: the step from a store of that version to the next."""
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -59,6 +59,8 @@ tasks = Table(
     Column("config_hash", Text, nullable=False),
     Column("code_version", Text, nullable=False),
     Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),  # an ended log's row is never taken up again
+    Column("ended_why", Text),
     UniqueConstraint("topic", "incarnation", "partition"),
     sqlite_autoincrement=True,
 )
@@ -111,6 +113,7 @@ outbox = Table(
     Column("config_hash", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("routed", Integer, nullable=False, default=0, server_default="0"),
+    Column("behind_s", Float),  # the newest record time of its log when it was fetched, less its own
     UniqueConstraint("alert_id", "number"),
     sqlite_autoincrement=True,
 )
@@ -166,6 +169,9 @@ deliveries = Table(
     Column("in_doubt", Integer, nullable=False, default=0, server_default="0"),
     Column("error", Text),
     Column("held_by", Text),  # what a stage said: the silence, the summary's key, or why it waits
+    Column("rank", Integer, nullable=False, default=0, server_default="0"),  # importance, the least first
+    Column("ready", Integer, nullable=False, default=1, server_default="1"),  # 0 behind one of its episode
+    Column("answer", Text),  # the beginning of what the receiver answered to the last failed attempt
     UniqueConstraint("alert_id", "number", "receiver"),
     Index("deliveries_due", "receiver", "state", "next_at"),
     Index("deliveries_outbox", "outbox_n"),
@@ -183,6 +189,7 @@ silences = Table(
     Column("starts_at", Float, nullable=False),  # 0 from its creation on, whatever becomes of the clock
     Column("ends_at", Float, nullable=False),
     Column("ended_at", Float),  # when somebody ended it early
+    Column("ended_by", Text),
     sqlite_autoincrement=True,
 )
 Index("silences_by_end", silences.c.ends_at)
