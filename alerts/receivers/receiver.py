@@ -29,6 +29,12 @@ class Delivery:
         Steps of the episode's earlier transitions at this receiver, oldest first.
     created_at
         When the transition was committed; wall-clock seconds.
+    behind_s
+        How far its record was behind the newest one of its log when it was fetched, where that is known.
+    why
+        The purpose of the rule, as the configuration that runs gives it; empty without one.
+    note
+        What else its reader should know, such as deliveries that could not be made; empty for nothing.
     """
 
     alert_id: str
@@ -40,6 +46,9 @@ class Delivery:
     steps: Mapping[str, str] = field(default_factory=dict)
     earlier: Sequence[Mapping[str, str]] = ()
     created_at: float = 0.0
+    behind_s: float | None = None
+    why: str = ""
+    note: str = ""
 
     @property
     def key(self) -> str:

@@ -30,7 +30,7 @@ def transition_of(row: Any) -> AlertTransition:
 def claimed_deliveries(connection: Connection, receiver: str, chosen: ColumnElement[bool]) -> list[Delivery]:
     """The chosen deliveries, which have just been claimed, with the steps done so far; oldest first."""
     rows = connection.execute(
-        select(deliveries, outbox.c.body, outbox.c.created_at)
+        select(deliveries, outbox.c.body, outbox.c.created_at, outbox.c.behind_s)
         .join(outbox, outbox.c.n == deliveries.c.outbox_n)
         .where(chosen)
         .order_by(deliveries.c.n)
@@ -90,4 +90,5 @@ def _delivery(row: Row[Any], steps: Mapping[int, Mapping[str, str]]) -> Delivery
         steps=dict(steps.get(row.number, {})),
         earlier=tuple(dict(done) for number, done in sorted(steps.items()) if number < row.number),
         created_at=row.created_at,
+        behind_s=row.behind_s,
     )
