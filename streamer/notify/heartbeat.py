@@ -16,6 +16,7 @@ from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.delivery_rows import PARKED, PENDING, TRYING
+from streamer.store.parked_deliveries import ParkedGroup
 from streamer.store.service_alerts import raise_service_alert
 from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries, delivery_steps, outbox
@@ -35,6 +36,8 @@ class Counts:
         State of the source, for people: ``reading``, ``not answering``, ``recovering``.
     idle_s
         For how long detection has finished nothing, where that is too long; else 0.
+    parked
+        What receivers have refused, and nobody has retried.
     """
 
     records: int = 0
@@ -42,6 +45,7 @@ class Counts:
     dead_letters: int = 0
     source: str = "reading"
     idle_s: float = 0.0
+    parked: Sequence[ParkedGroup] = ()
 
 
 class HeartbeatSender:
@@ -109,6 +113,9 @@ class HeartbeatSender:
         text = f"{state}, source {counts.source}: {said} {since}"
         if muted:
             text += f"; muted: {', '.join(muted)}"
+        refused = [f"{group.shown} to {group.receiver} ({group.code})" for group in counts.parked]
+        if refused:
+            text += f"; parked: {', '.join(refused)}"
         return service_alert(
             HEARTBEAT,
             (now,),

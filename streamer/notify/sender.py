@@ -15,9 +15,10 @@ from alerts.clock import Clock
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import HoldUntil, Joined, Pass
-from streamer.notify.attempt import Attempt, plain_traceback
+from streamer.notify.attempt import Attempt, answered, plain_traceback
 from streamer.notify.clock_watch import ClockWatch
 from streamer.notify.delivery_watch import DeliveryWatch, unwatched
+from streamer.notify.parked_notes import ParkedNotes, retry_command
 from streamer.notify.retry_pace import RetryPace
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView
@@ -51,9 +52,12 @@ class SenderContext:
     watch: DeliveryWatch = unwatched
     time: ClockWatch = field(init=False)
     """Wall-clock time, by which waits in the store are right however the clock is set."""
+    parked: ParkedNotes = field(init=False)
+    """What is parked, for the messages that do get through."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "time", ClockWatch(self.database, self.clock))
+        object.__setattr__(self, "parked", ParkedNotes(self.database))
 
 
 class Sender:
@@ -88,6 +92,7 @@ class Sender:
         self._time = context.time
         self._pace = context.pace
         self._watch = context.watch
+        self._parked = context.parked
         self._messages = SentMessages(context.database, name, context.clock)
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -214,7 +219,7 @@ class Sender:
 
     def _deliver(self, delivery: Delivery) -> int:
         """Deliver it if the receiver takes it; the number of messages that went out for it."""
-        attempt = Attempt(self._receiver, self._deliveries, delivery)
+        attempt = Attempt(self._receiver, self._deliveries, delivery, self._parked)
         try:
             for turn in stamina.retry_context(
                 on=self._backoff,
@@ -257,13 +262,25 @@ class Sender:
         elif error.everything or self._failures >= self._pace.failures_in_a_row:
             self._paused_until = time.monotonic() + self._pace.deferral(self._failures)
         log.warning(
-            "delivery deferred", receiver=self.name, delivery=delivery.key, reason=str(error), wait_s=wait
+            "delivery deferred",
+            receiver=self.name,
+            delivery=delivery.key,
+            reason=str(error),
+            wait_s=wait,
+            **answered(delivery),
         )
         self._deliveries.retry(delivery, self._time.now() + wait, str(error), error.in_doubt)
         self._watch(self.name, "retried")
 
     def _park(self, delivery: Delivery, reason: str) -> None:
         self._failures = 0
-        log.error("delivery parked", receiver=self.name, delivery=delivery.key, reason=reason)
+        log.error(
+            "delivery parked",
+            receiver=self.name,
+            delivery=delivery.key,
+            reason=reason,
+            retry=retry_command(self.name),
+            **answered(delivery),
+        )
         self._deliveries.park(delivery, reason, self._time.now())
         self._watch(self.name, "parked")

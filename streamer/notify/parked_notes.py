@@ -1,0 +1,131 @@
+"""Tells readers of messages that do get through what could not be delivered elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from alerts.receivers.receiver import Delivery
+from streamer.store.database import Database
+from streamer.store.parked_deliveries import ParkedGroup, parked_groups
+
+_FRESH_S = 5.0  # another process may retry what is parked; what this one parks is noticed at once
+_MOST_GROUPS = 3  # named in one note
+
+
+def retry_command(receiver: str) -> str:
+    """What to type once the cause is put right."""
+    return f"tapewatch alerts --retry-parked {receiver}"
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedNote:
+    """A note for one message.
+
+    Parameters
+    ----------
+    text
+        For its reader; empty where there is nothing new.
+    receiver
+        Who gets the message.
+    groups
+        What it tells, with the counts.
+    """
+
+    text: str = ""
+    receiver: str = ""
+    groups: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+class ParkedNotes:
+    """What is parked, told once to the readers of each receiver.
+
+    The first new message that gets through at a receiver carries the note (not an edit, which notifies
+    nobody). It is told there again only when twice as many are parked for the same reason, or after they
+    were retried and refused again; and once after a start. The store is asked at most every few seconds, and
+    after this process parked something.
+
+    Parameters
+    ----------
+    database
+        The open store.
+    monotonic
+        Monotonic seconds.
+    """
+
+    def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._receivers: tuple[str, ...] = ()
+        self._groups: Sequence[ParkedGroup] = ()
+        self._asked_at: float | None = None
+        self._told: dict[str, dict[tuple[str, str], int]] = {}
+
+    def watch(self, receivers: Sequence[str]) -> None:
+        """Look at these receivers from now on."""
+        with self._lock:
+            self._receivers = tuple(receivers)
+            self._asked_at = None
+
+    def changed(self) -> None:
+        """Ask the store anew: something is being parked."""
+        with self._lock:
+            self._asked_at = None
+
+    def groups(self) -> Sequence[ParkedGroup]:
+        """What is parked, as of a few seconds ago at most."""
+        with self._lock:
+            return self._fresh()
+
+    def note_for(self, delivery: Delivery) -> ParkedNote:
+        """The note that a message is to carry."""
+        if delivery.number:
+            return ParkedNote()
+        with self._lock:
+            told = self._told.get(delivery.receiver, {})
+            new = [
+                group
+                for group in self._fresh()
+                if group.count >= 2 * told.get((group.receiver, group.code), 0)
+            ]
+        if not new:
+            return ParkedNote()
+        counts = {(group.receiver, group.code): group.count for group in new}
+        return ParkedNote(note_text(new), delivery.receiver, counts)
+
+    def told(self, note: ParkedNote) -> None:
+        """A message with this note got through."""
+        if note.text:
+            with self._lock:
+                self._told.setdefault(note.receiver, {}).update(note.groups)
+
+    def _fresh(self) -> Sequence[ParkedGroup]:
+        now = self._monotonic()
+        if self._asked_at is None or now - self._asked_at >= _FRESH_S:
+            self._asked_at = now
+            self._groups = parked_groups(self._database, self._receivers)
+            present = {(group.receiver, group.code) for group in self._groups}
+            for told in self._told.values():
+                for gone in told.keys() - present:
+                    del told[gone]
+        return self._groups
+
+
+def note_text(groups: Sequence[ParkedGroup]) -> str:
+    """What could not be delivered, and what to type.
+
+    Examples
+    --------
+    >>> note_text([ParkedGroup("desk", "http_400", 1)])
+    '1 alert could not be delivered to desk (http_400): tapewatch alerts --retry-parked desk'
+    """
+    parts = [
+        f"{group.shown} alert{'' if group.count == 1 else 's'} could not be delivered to "
+        f"{group.receiver} ({group.code}): {retry_command(group.receiver)}"
+        for group in groups[:_MOST_GROUPS]
+    ]
+    more = len(groups) - _MOST_GROUPS
+    return "; ".join([*parts, f"and {more} more"] if more > 0 else parts)
