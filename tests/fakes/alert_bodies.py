@@ -41,7 +41,7 @@ def delivery(alert_id: str = "a1", number: int = 0, receiver: str = "desk", **mo
     """A delivery of such an alert; fields of `Delivery` by name, anything else goes into the body."""
     known = {
         name: more.pop(name)
-        for name in ("attempts", "in_doubt", "steps", "earlier", "created_at")
+        for name in ("attempts", "in_doubt", "steps", "earlier", "created_at", "behind_s", "why", "note")
         if name in more
     }
     return Delivery(alert_id, number, receiver, alert_body(alert_id, number, **more), **known)

@@ -96,7 +96,9 @@ def checked_hook_answer(answer: HttpAnswer, shown: str, now: float) -> None:
     if succeeded and (text.lower() == "ok" or _says_success(data)):
         return
     named = _name(data.get("error")) if isinstance(data, Mapping) else _name(text)
-    if succeeded and (named is None or (named == text and "_" not in text)):
+    if named == text and "_" not in text and named not in RETRYABLE:
+        named = None  # a word that is not one of Slack's errors
+    if succeeded and named is None:
         what = f"{answer.status} without `ok`" if answer.complete else f"{answer.status}, never to its end"
         raise PermanentError(
             f"unexpected_answer: it answered {what}; {_PARKED}: is it a Slack webhook? Else use `webhook`",
