@@ -173,6 +173,8 @@ class HttpClient:
                 if deadline.connected:
                     return f"timeout: no answer within {self._timeout_s:g} s"
                 return f"timeout: not connected within {self._timeout_s:g} s"
+            if isinstance(cause, ssl.SSLEOFError):
+                return "no_answer: the server closed the connection"
             if isinstance(cause, ssl.SSLError):
                 return tls_failure(cause)
             if isinstance(cause, socket.gaierror):
@@ -243,13 +245,13 @@ def _read(response: urllib3.BaseHTTPResponse, most: int) -> HttpAnswer:
     body, complete = bytearray(), False
     try:
         while len(body) < most:
-            part = response.read1(most - len(body), decode_content=False)  # type: ignore[attr-defined]
+            part = response.read1(most - len(body), decode_content=False)
             if not part:
                 complete = True
                 break
             body += part
         else:
-            complete = not response.read1(1, decode_content=False)  # type: ignore[attr-defined]
+            complete = not response.read1(1, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError, HTTPException, ValueError):
         complete = False
     if complete:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
 class Deadline:
@@ -133,7 +133,11 @@ class BoundedTlsSocket(ssl.SSLSocket):
     def send(self, data: Any, flags: int = 0) -> int:
         """Send, for as long as is left; `sendall` calls it for each part."""
         _bound(self)
-        return super().send(data, flags)
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLEOFError, ConnectionError):
+            self.read(1)  # raises why, where a server of TLS 1.3 refuses this client after the handshake
+            raise
 
 
 def connected_socket(host: str, port: int, options: Sequence[tuple[Any, ...]]) -> BoundedSocket:
@@ -207,4 +211,4 @@ def _settle(lookup: Future[list[_Address]], host: str, port: int) -> None:
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> list[_Address]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))

@@ -30,7 +30,7 @@ class Redaction:
 
     Examples
     --------
-    >>> Redaction(["Bearer xoxb-1-abc"]).shown('unknown token "xoxb-1-abc",\\n try again')
+    >>> Redaction(["Bearer xoxb-1-abc"]).shown('unknown token "xoxb-1-abc",\n try again')
     'unknown token "[secret]", try again'
     """
 

@@ -78,7 +78,6 @@ class Attempt:
             raise
         except PermanentError as error:
             self._failed(error)
-            self._parked.changed()
             raise
         except Exception as error:
             if self._unrecorded:
@@ -86,7 +85,6 @@ class Attempt:
             # a bug in a receiver must neither end the thread nor be retried for ever
             log.error("receiver failed", delivery=self.delivery.key, traceback=plain_traceback())  # noqa: TRY400
             self.delivery = replace(self.delivery, answer="")
-            self._parked.changed()
             raise PermanentError(f"internal_{type(error).__name__}") from error
 
     def _failed(self, error: RetryableError | PermanentError) -> None:

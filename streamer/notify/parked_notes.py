@@ -71,7 +71,7 @@ class ParkedNotes:
             self._asked_at = None
 
     def changed(self) -> None:
-        """Ask the store anew: something is being parked."""
+        """Ask the store anew: something was parked."""
         with self._lock:
             self._asked_at = None
 

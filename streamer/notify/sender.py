@@ -283,4 +283,5 @@ class Sender:
             **answered(delivery),
         )
         self._deliveries.park(delivery, reason, self._time.now())
+        self._parked.changed()
         self._watch(self.name, "parked")

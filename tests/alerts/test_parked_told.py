@@ -117,6 +117,7 @@ def test_every_receiver_is_told_and_a_start_says_it_again(
 
 
 def test_asking_what_is_parked_costs_the_same_however_much_is(database: Database) -> None:
+    commit(database, ("first", 0))
     with database.write() as connection:
         row = {"outbox_n": 1, "number": 0, "receiver": "ops", "state": "parked", "error": "http_400"}
         connection.execute(insert(deliveries), [{**row, "alert_id": f"a{n}"} for n in range(3_000)])

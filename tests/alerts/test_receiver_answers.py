@@ -14,13 +14,12 @@ import pytest
 from fakes.alert_bodies import commit, delivery
 from fakes.delivering import KEY, notifier
 from fakes.slack import INCOMING, Answer, FakeSlack, refuse, server_error
+from forked import tapewatch
 from sqlalchemy import select
 from structlog.testing import capture_logs
-from typer.testing import CliRunner
 
 from alerts.receivers.receiver import PermanentError, Receiver, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
-from streamer.cli.app import app
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.store.database import Database, open_store
@@ -203,10 +202,10 @@ def test_an_answer_is_in_the_store_the_log_and_the_commands(
     assert parked["retry"] == "tapewatch alerts --retry-parked ops"
     deferred = next(line for line in logged if line["event"] == "delivery deferred")
     assert deferred["answer"] == "<html>oops</html>"
-    store = ["--store", str(tmp_path / "tapewatch.db")]
-    listed = CliRunner().invoke(app, ["alerts", *store]).output
+    store = ("--store", tmp_path / "tapewatch.db")
+    listed = tapewatch("alerts", *store).stderr
     assert "ops: 1 parked: http_400\n  it answered: no such [2J tenant" in listed
-    explained = CliRunner().invoke(app, ["why", "e0", *store]).output
+    explained = tapewatch("why", "e0", *store).stdout
     assert "ops: parked after 1 attempt (http_400)\n  answer     no such [2J tenant" in explained
 
 

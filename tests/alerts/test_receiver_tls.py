@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,14 @@ def test_the_reason_says_what_is_wrong_with_a_certificate(authority: Authority, 
         assert problem in reason
         assert remedy in reason
         assert len(reason) <= 200
-    with raw_server(answering(FINE)) as server:  # no TLS at all
+    with raw_server(complaining) as server:
         assert "does not speak TLS on this port" in str(refused(hook(server.port)))
+
+
+def complaining(connection: socket.socket) -> None:
+    """A server without TLS, to which a handshake is no HTTP."""
+    connection.recv(100)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_a_client_logs_in_with_its_certificate(authority: Authority, tmp_path: Path) -> None:
@@ -146,7 +153,7 @@ def test_files_that_cannot_be_used_are_told_when_they_are_loaded(
 
 def configured(path: Path, ca: Path) -> LoadedConfig:
     path.write_text(
-        "receivers:\n  ops:\n    webhook:\n      url: https://ops.example/\n"
+        "source: {files: [{match: a.jsonl, format: tapewatch}]}\nreceivers:\n  ops:\n    webhook:\n      url: https://ops.example/\n"
         f"      secret: {{env: KEY}}\n      ca: {ca}\n"
     )
     config = load(str(path))
@@ -158,4 +165,4 @@ def test_a_missing_file_is_an_error_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         build_receivers(loaded.config, loaded.secrets, SystemClock())
     (problem,) = raised.value.problems
-    assert str(problem).startswith(f"{tmp_path}/tapewatch.yaml:6:11: receivers.ops.webhook.ca: no such file")
+    assert str(problem).startswith(f"{tmp_path}/tapewatch.yaml:7:11: receivers.ops.webhook.ca: no such file")

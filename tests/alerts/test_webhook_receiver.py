@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from alerts.receivers.receiver import PermanentError, Receiver, RetryableError
+from alerts.receivers.receiver import Receiver, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
 from alerts.receivers.retry_after import retry_after_s
 from alerts.secrets import SecretError
