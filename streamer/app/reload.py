@@ -99,13 +99,19 @@ def build_receivers(
         try:
             built[name] = build_receiver(name, settings, secrets, clock)
         except (ReceiverError, SecretError) as error:
-            option = (settings.kind, *error.option) if isinstance(error, ReceiverError) else ()
-            problems.append(config.problem(("receivers", name, *option), str(error)))
+            problems.append(receiver_problem(config, name, error))
     if problems:
         config.fail(problems)
     names = tuple(config.settings.receivers)
     caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
     return ReceiverSet(names, built, build_stages(StageSettings(Router(config.settings.route, names), caps)))
+
+
+def receiver_problem(config: ConfigFile, name: str, error: ReceiverError | SecretError) -> Problem:
+    """Why a receiver cannot be built, at the setting that is at fault."""
+    kind = config.settings.receivers[name].kind
+    option = (kind, *error.option) if isinstance(error, ReceiverError) and error.option else ()
+    return config.problem(("receivers", name, *option), str(error))
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from fakes.raw_server import answering, raw_server
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.receiver import Receiver, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
-from streamer.app.reload import LoadedConfig, build_receivers
+from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.config.errors import ConfigError
 from streamer.config.load import load
 from streamer.config.secrets import resolve_secrets
 from streamer.notify.clock import SystemClock
+from streamer.pipeline.compile import compile_plan
 
 ENVIRON = {"KEY": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "TOKEN": "xoxb-test", "PASSWORD": "s3cret"}
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -151,13 +154,14 @@ def test_files_that_cannot_be_used_are_told_when_they_are_loaded(
         hook(9, client_key=key)
 
 
-def configured(path: Path, ca: Path) -> LoadedConfig:
+def configured(path: Path, ca: Path, url: str = "https://ops.example/") -> LoadedConfig:
     path.write_text(
-        "source: {files: [{match: a.jsonl, format: tapewatch}]}\nreceivers:\n  ops:\n    webhook:\n      url: https://ops.example/\n"
-        f"      secret: {{env: KEY}}\n      ca: {ca}\n"
+        "source: {files: [{match: a.jsonl, format: tapewatch}]}\n"
+        "receivers:\n  ops:\n    webhook:\n"
+        f"      url: {url}\n      secret: {{env: KEY}}\n      ca: {ca}\n"
     )
     config = load(str(path))
-    return LoadedConfig(config, resolve_secrets(config, ENVIRON), None)  # type: ignore[arg-type]
+    return LoadedConfig(config, resolve_secrets(config, ENVIRON), compile_plan(config))
 
 
 def test_a_missing_file_is_an_error_with_its_place(tmp_path: Path) -> None:
@@ -166,3 +170,34 @@ def test_a_missing_file_is_an_error_with_its_place(tmp_path: Path) -> None:
         build_receivers(loaded.config, loaded.secrets, SystemClock())
     (problem,) = raised.value.problems
     assert str(problem).startswith(f"{tmp_path}/tapewatch.yaml:7:11: receivers.ops.webhook.ca: no such file")
+
+
+class Detecting:
+    """In an engine's place: nothing here changes what is detected."""
+
+    def reload(self, plan: object) -> None:
+        """Go on."""
+
+
+def test_a_reload_reads_renewed_files_and_leaves_the_rest_alone(tmp_path: Path) -> None:
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    ca, taken = tmp_path / "ca.pem", []
+    ca.write_bytes(old.ca.read_bytes())
+    with raw_server(answering(FINE), new.issue("server").context()) as server:
+        config = tmp_path / "tapewatch.yaml"
+        running = configured(config, ca, f"https://127.0.0.1:{server.port}/")
+        before = build_receivers(running.config, running.secrets, SystemClock())
+        refused(before.built["ops"])
+        targets = ReloadTargets(Detecting(), taken.append)  # type: ignore[arg-type]
+        reloader = Reloader(running, targets, SystemClock(), ENVIRON)
+        for renewed in (False, True, False):
+            if renewed:
+                ca.write_bytes(new.ca.read_bytes())
+            hang_up = threading.Event()
+            hang_up.set()
+            asked = len(taken)
+            while len(taken) == asked:
+                reloader.work(hang_up)
+                time.sleep(0.01)
+            assert set(taken[-1].built) == ({"ops"} if renewed else set())
+        send(taken[1].built["ops"])
