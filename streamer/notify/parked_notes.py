@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from alerts.receivers.receiver import Delivery
@@ -62,6 +63,7 @@ class ParkedNotes:
         self._receivers: tuple[str, ...] = ()
         self._groups: Sequence[ParkedGroup] = ()
         self._asked_at: float | None = None
+        self._parking = 0
         self._told: dict[str, dict[tuple[str, str], int]] = {}
 
     def watch(self, receivers: Sequence[str]) -> None:
@@ -70,10 +72,17 @@ class ParkedNotes:
             self._receivers = tuple(receivers)
             self._asked_at = None
 
-    def changed(self) -> None:
-        """Ask the store anew: something was parked."""
+    @contextmanager
+    def parking(self) -> Iterator[None]:
+        """Within it something is parked: what was asked before that is not relied on."""
         with self._lock:
-            self._asked_at = None
+            self._parking += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._parking -= 1
+                self._asked_at = None
 
     def groups(self) -> Sequence[ParkedGroup]:
         """What is parked, as of a few seconds ago at most."""
@@ -104,7 +113,7 @@ class ParkedNotes:
 
     def _fresh(self) -> Sequence[ParkedGroup]:
         now = self._monotonic()
-        if self._asked_at is None or now - self._asked_at >= _FRESH_S:
+        if self._parking or self._asked_at is None or now - self._asked_at >= _FRESH_S:
             self._asked_at = now
             self._groups = parked_groups(self._database, self._receivers)
             present = {(group.receiver, group.code) for group in self._groups}

@@ -282,6 +282,6 @@ class Sender:
             retry=retry_command(self.name),
             **answered(delivery),
         )
-        self._deliveries.park(delivery, reason, self._time.now())
-        self._parked.changed()
+        with self._parked.parking():
+            self._deliveries.park(delivery, reason, self._time.now())
         self._watch(self.name, "parked")
