@@ -27,7 +27,7 @@ def http_url(text: str) -> str:
     Raises
     ------
     ValueError
-        When it is not http(s), names no host, or carries a password.
+        When it is not http(s), names no host, carries a password, or has characters that need encoding.
 
     Examples
     --------
@@ -38,6 +38,8 @@ def http_url(text: str) -> str:
         ...
     ValueError: an address starts with https:// or http:// and names a host
     """
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("an address is plain ASCII without spaces; a name in other letters is written xn--…")
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an address starts with https:// or http:// and names a host")

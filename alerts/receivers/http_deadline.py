@@ -211,4 +211,7 @@ def _settle(lookup: Future[list[_Address]], host: str, port: int) -> None:
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> list[_Address]:
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
+    except UnicodeError as error:  # an empty part, or one that is too long
+        raise socket.gaierror(socket.EAI_NONAME, "not the name of a host") from error

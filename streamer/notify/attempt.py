@@ -68,6 +68,7 @@ class Attempt:
             self._parked.told(note)
         except RetryableError as error:
             self._failed(error)
+            self._parked.failed(self.delivery.receiver, str(error))
             log.info(
                 "attempt failed",
                 receiver=self.delivery.receiver,

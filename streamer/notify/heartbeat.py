@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Row, delete, insert, select, update
 
@@ -38,6 +38,8 @@ class Counts:
         For how long detection has finished nothing, where that is too long; else 0.
     parked
         What receivers have refused, and nobody has retried.
+    failing
+        Receivers that nothing gets through to, and why.
     """
 
     records: int = 0
@@ -46,6 +48,7 @@ class Counts:
     source: str = "reading"
     idle_s: float = 0.0
     parked: Sequence[ParkedGroup] = ()
+    failing: Mapping[str, str] = field(default_factory=dict)
 
 
 class HeartbeatSender:
@@ -116,6 +119,9 @@ class HeartbeatSender:
         refused = [f"{group.shown} to {group.receiver} ({group.code})" for group in counts.parked]
         if refused:
             text += f"; parked: {', '.join(refused)}"
+        if counts.failing:
+            away = [f"{name} ({code})" for name, code in counts.failing.items()]
+            text += f"; nothing gets through to: {', '.join(away)}"
         return service_alert(
             HEARTBEAT,
             (now,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -116,6 +116,11 @@ class Notifier:
     def parked(self) -> Sequence[ParkedGroup]:
         """What receivers have refused, and nobody has retried; as of a few seconds ago at most."""
         return self._context.parked.groups()
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Receivers that nothing gets through to, for minutes or until somebody does something, and why."""
+        return self._context.parked.failing()
 
     @property
     def failure(self) -> BaseException | None:

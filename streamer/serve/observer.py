@@ -100,12 +100,14 @@ class Observer:
         return None if self._progress is None else self._progress.problem
 
     def detail(self) -> Mapping[str, object]:
-        """What receivers have refused for good, and nobody has retried; the process works all the same."""
+        """What receivers have refused for good, and those that nothing gets through to."""
         parked = [
             {"receiver": group.receiver, "count": group.count, "reason": group.code}
             for group in self._parked()
         ]
-        return {"parked": parked} if parked else {}
+        failing = {} if self._notifier is None else self._notifier.failing
+        away = [{"receiver": receiver, "reason": code} for receiver, code in failing.items()]
+        return {**({"parked": parked} if parked else {}), **({"failing": away} if away else {})}
 
     def ready(self) -> str | None:
         """Why new records are not processed yet, None while they are."""
@@ -124,7 +126,12 @@ class Observer:
     def counts(self) -> Counts:
         """Totals so far, for the heartbeat."""
         gauges, idle_s = self.gauges, 0.0 if self._progress is None else self._progress.idle_s
-        counts = replace(self._counts, idle_s=idle_s if idle_s >= SLOW_S else 0.0, parked=self._parked())
+        counts = replace(
+            self._counts,
+            idle_s=idle_s if idle_s >= SLOW_S else 0.0,
+            parked=self._parked(),
+            failing={} if self._notifier is None else self._notifier.failing,
+        )
         if not gauges.source_up:
             return replace(counts, source="not answering")
         if gauges.recovering or not gauges.live:

@@ -105,8 +105,7 @@ def test_every_receiver_is_told_and_a_start_says_it_again(
     running = start("ops", "risk")
     put(database, running, ("bad", 0), ("next", 0))
     assert notes(slack_server, "ops") == [("next", 0, NOTE)]
-    at_risk = [note for _, _, note in notes(slack_server, "risk")]
-    assert sorted(at_risk, key=str) == [NOTE, None]  # in the same alert's message, where that came later
+    assert [note for _, _, note in notes(slack_server, "risk") if note] == [NOTE]
     running.stop(1.0)
     with capture_logs() as logged:
         again = start("ops", "risk")
@@ -115,6 +114,27 @@ def test_every_receiver_is_told_and_a_start_says_it_again(
     put(database, again, ("restarted", 0))
     assert notes(slack_server, "risk")[-1] == ("restarted", 0, NOTE)
     assert [(group.receiver, group.count) for group in again.parked] == [("ops", 1)]
+
+
+def test_a_receiver_that_nothing_gets_through_to_is_told_at_the_others(database: Database) -> None:
+    passed = 0.0
+    found = ParkedNotes(database, monotonic=lambda: passed)
+    found.watch(["ops", "risk"])
+    found.failed("ops", "http_503")
+    assert found.note_for(delivery("a", receiver="risk")).text == ""  # it may pass
+    found.failed("ops", "certificate verify failed: self-signed certificate: name it in ca")
+    note = found.note_for(delivery("b", receiver="risk"))
+    assert note.text == "nothing gets through to ops (certificate verify failed): tapewatch alerts"
+    found.told(note)
+    assert found.note_for(delivery("c", receiver="risk")).text == ""
+    found.failed("ops", "http_503")
+    passed = 301.0
+    assert found.failing() == {"ops": "http_503"}
+    assert found.note_for(delivery("d", receiver="risk")).text.startswith(
+        "nothing gets through to ops (http_503)"
+    )
+    found.told(found.note_for(delivery("e", receiver="ops")))  # something did
+    assert found.failing() == {}
 
 
 def test_asking_what_is_parked_costs_the_same_however_much_is(database: Database) -> None:

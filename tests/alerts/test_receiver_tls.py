@@ -6,13 +6,14 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.alert_bodies import delivery
 from fakes.certificates import Authority
-from fakes.raw_server import answering, raw_server
+from fakes.raw_server import answering, raw_server, request
 
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.receiver import Receiver, RetryableError
@@ -152,6 +153,40 @@ def test_files_that_cannot_be_used_are_told_when_they_are_loaded(
         assert raised.value.option == (option,)
     with pytest.raises(ValueError, match="a key needs its certificate: give client_cert too"):
         hook(9, client_key=key)
+
+
+def passing_on(connection: socket.socket) -> None:
+    """A proxy: takes CONNECT, then passes bytes on in both directions."""
+    line = request(connection).split(b"\r\n")[0]
+    host, _, port = line.split(b" ")[1].decode().partition(":")
+    with socket.create_connection((host, int(port))) as server:
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=pumped, args=(server, connection), daemon=True)
+        back.start()
+        pumped(connection, server)
+
+
+def pumped(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while part := one.recv(65_536):
+            other.sendall(part)
+
+
+def test_a_proxy_is_passed_with_tls_of_its_own_or_without(authority: Authority, tmp_path: Path) -> None:
+    private = authority.issue("server").context()
+    with raw_server(answering(FINE), private) as server:
+        with raw_server(passing_on) as proxy:
+            send(hook(server.port, ca=str(authority.ca), proxy=f"http://127.0.0.1:{proxy.port}"))
+            assert not refused(hook(server.port, proxy=f"http://127.0.0.1:{proxy.port}")).in_doubt
+        with raw_server(passing_on, private) as proxy:
+            send(hook(server.port, ca=str(authority.ca), proxy=f"https://127.0.0.1:{proxy.port}"))
+            error = refused(hook(server.port, proxy=f"https://127.0.0.1:{proxy.port}"))
+    assert str(error).startswith("certificate verify failed: ")
+    assert "of the proxy" in str(error)
+    busy = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    with raw_server(answering(busy)) as proxy:
+        told = refused(hook(9, proxy=f"http://127.0.0.1:{proxy.port}"))
+    assert str(told) == "proxy: unreachable: tunnel connection failed: 407 proxy authentication required"
 
 
 def configured(path: Path, ca: Path, url: str = "https://ops.example/") -> LoadedConfig:
