@@ -185,6 +185,13 @@ def rules_seen(database: Database) -> list[str]:
         return list(connection.scalars(select(t.outbox.c.rule).distinct().order_by(t.outbox.c.rule)))
 
 
+def instruments_seen(database: Database) -> Sequence[tuple[str | None, str | None]]:
+    """Venue and symbol of every instrument that alerts have been about, each pair once."""
+    c = t.outbox.c
+    with database.read() as connection:
+        return [(venue, symbol) for venue, symbol in connection.execute(select(c.venue, c.symbol).distinct())]
+
+
 def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     c = t.outbox.c
     if wanted.rule is None:
