@@ -141,9 +141,7 @@ def _check_names(
 def _warn_unseen(what: str, name: str | None, seen: Iterable[str | None]) -> None:
     known = {each for each in seen if each is not None}
     if name is not None and name not in known:
-        say(
-            f"no alert has been about {what} '{name}' so far{did_you_mean(name, known)}; it is muted as you say"
-        )
+        say(f"no alert has been about {what} '{name}' so far{did_you_mean(name, known)}; it is muted")
 
 
 def _require_known(rule: str, configured: Sequence[str], database: Database) -> None:

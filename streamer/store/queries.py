@@ -207,8 +207,12 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.since_ns is not None:
         query = query.where(c.ts_event_ns >= wanted.since_ns)
     if wanted.only_open:
-        later = t.outbox.alias("later")
-        resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
+        last, later = t.outbox.alias("last"), t.outbox.alias("later")
+        after = select(later.c.n).where(later.c.alert_id == last.c.alert_id, later.c.number > last.c.number)
+        # an episode may come back after its end: open is what its last transition says
+        over = select(last.c.n).where(
+            last.c.alert_id == c.alert_id, last.c.transition == "resolved", ~after.exists()
+        )
         # alerts about the service and drifts fire once and are never resolved
-        query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~resolved.exists())
+        query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~over.exists())
     return query

@@ -125,7 +125,7 @@ class StoreSilences:
     def muted_rules(self, now: float) -> Mapping[str, float]:
         """Rules that are muted as a whole at a time, and until when, by name."""
         ends = [(each.silence.rule, each.silence.ends_at) for each in self.mutes(now)]
-        return {rule: until for rule, until in sorted((r, at) for r, at in ends if r is not None)}
+        return dict(sorted((rule, at) for rule, at in ends if rule is not None))
 
 
 def silences_in_force(connection: Connection, now: float) -> list[Silence]:

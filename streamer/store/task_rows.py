@@ -33,6 +33,8 @@ class TaskRow:
         The configuration it began with.
     code_version
         The version that wrote its journal.
+    ended
+        True for a task that is never folded again.
     """
 
     id: int
@@ -41,6 +43,7 @@ class TaskRow:
     position: int
     first_config_hash: str
     code_version: str
+    ended: bool = False
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> TaskRow:
@@ -52,6 +55,7 @@ class TaskRow:
             position=row["position"],
             first_config_hash=row["config_hash"],
             code_version=row["code_version"],
+            ended=row["ended_at"] is not None,
         )
 
     def __str__(self) -> str:
@@ -126,3 +130,13 @@ def reached(connection: Connection, row: TaskRow) -> int:
     newest = next(iter(checkpoints_of(connection, row.id)), None)
     position, seq = (row.position, 0) if newest is None else (newest.position, newest.seq)
     return reach(entries_after(connection, row.id, seq), position)
+
+
+def newest_tasks(connection: Connection) -> list[TaskRow]:
+    """The newest task of each partition of each topic, in the order in which they were created."""
+    newest: dict[tuple[str, int], TaskRow] = {}
+    for values in connection.execute(select(t.tasks).order_by(t.tasks.c.id)).mappings():
+        row = TaskRow.of(values)
+        newest.pop(place := (row.partition.topic, row.partition.partition), None)
+        newest[place] = row
+    return list(newest.values())
