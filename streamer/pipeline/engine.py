@@ -66,6 +66,11 @@ class Engine:
         """The running tasks, by partition."""
         return self._runners
 
+    @property
+    def config_hash(self) -> str:
+        """The configuration that tasks switch to, once they have replayed their journals."""
+        return self._recovery.config_hash
+
     def run(
         self,
         stopped: Callable[[], bool],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from streamer.messages.journal_entries import JournalEntry, reach
 from streamer.messages.records import Partition
@@ -134,9 +134,7 @@ def reached(connection: Connection, row: TaskRow) -> int:
 
 def newest_tasks(connection: Connection) -> list[TaskRow]:
     """The newest task of each partition of each topic, in the order in which they were created."""
-    newest: dict[tuple[str, int], TaskRow] = {}
-    for values in connection.execute(select(t.tasks).order_by(t.tasks.c.id)).mappings():
-        row = TaskRow.of(values)
-        newest.pop(place := (row.partition.topic, row.partition.partition), None)
-        newest[place] = row
-    return list(newest.values())
+    c = t.tasks.c
+    newest = select(func.max(c.id)).group_by(c.topic, c.partition)
+    query = select(t.tasks).where(c.id.in_(newest)).order_by(c.id)
+    return [TaskRow.of(row) for row in connection.execute(query).mappings()]

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.net.compat import KafkaNetClient
@@ -16,6 +17,7 @@ from kafka.net.selector import NetworkSelector
 from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer import FetchRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
+from kafka.protocol.metadata import MetadataRequest
 
 REFUSED = (
     errors.SaslAuthenticationFailedError,
@@ -130,6 +132,49 @@ def incarnation(consumer: KafkaConsumer, topic: str) -> str:
 def partition_count(consumer: KafkaConsumer, topic: str) -> int:
     """How many partitions a topic has by cached metadata; sends no request."""
     return len(consumer._cluster.partitions_for_topic(topic) or ())
+
+
+class TopicAnswer(NamedTuple):
+    """What a broker says of a topic: an error code (0 for none) and the topic's id, empty where it gives none."""
+
+    error_code: int
+    incarnation: str
+
+
+_ANSWER_WITHIN_MS = 3_000
+_NO_ID = uuid.UUID(int=0)
+
+
+def ask_of_topics(consumer: KafkaConsumer, topics: Iterable[str]) -> Any:
+    """Ask a broker whether topics exist, by their names, so that a missing permission is told from absence.
+
+    Returns
+    -------
+    kafka.future.Future
+        Its value will be a dict of `TopicAnswer` by topic. It is done within a few seconds, and fails where the
+        broker does not answer. Nothing waits for it.
+    """
+    manager = consumer._client._manager
+    request = MetadataRequest(
+        topics=[MetadataRequest.MetadataRequestTopic(name=topic) for topic in sorted(topics)],
+        allow_auto_topic_creation=False,
+        include_cluster_authorized_operations=False,
+        include_topic_authorized_operations=False,
+        min_version=4,  # before, asking for a topic may create it
+    )
+
+    async def ask() -> dict[str, TopicAnswer]:
+        response = await manager.wait_for(manager.send(request), _ANSWER_WITHIN_MS)
+        if not response.brokers:
+            raise errors.MetadataEmptyBrokerList("the broker knows of no broker yet")
+        return {
+            topic.name: TopicAnswer(
+                topic.error_code, "" if topic.topic_id in (None, _NO_ID) else str(topic.topic_id)
+            )
+            for topic in response.topics
+        }
+
+    return manager.call_soon(ask)
 
 
 def take_missing_topics(consumer: KafkaConsumer) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadL
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
 from streamer.sources.kafka.client_internals import log_end, use_parser
 from streamer.sources.kafka.consumer_options import options_of
+from streamer.sources.kafka.deleted_topics import DeletedTopics
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
 from streamer.sources.kafka.group_member import GroupMember
@@ -74,6 +75,8 @@ class KafkaSource:
     parser
         Reads record batches as columns. `open` compares it with kafka-python's own parser, which is used
         instead where they differ or the settings say so.
+    read_before
+        Topics that need not exist at `open`: they did once, and are read when they are there again.
     """
 
     def __init__(
@@ -84,16 +87,19 @@ class KafkaSource:
         max_poll_records: int = MAX_POLL_RECORDS,
         environ: Mapping[str, str] | None = None,
         parser: type = RawPartitionRecords,
+        read_before: Collection[str] = (),
     ) -> None:
         self._settings = settings
         self._globs = tuple(topics)
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
         self._parser = parser
+        self._read_before = read_before
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
         self._unreadable: UnreadablePartitions | None = None
+        self._deleted: DeletedTopics | None = None
         self._prefetch = Prefetch()
         self._polled_at = self._returned_at = 0.0
         self._polled_soon = False
@@ -123,7 +129,7 @@ class KafkaSource:
         detours: dict[TopicPartition, Detour] = {}
         limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
         use_parser(consumer, reporting(parser, limits))
-        member = GroupMember(consumer, self._settings, assignments)
+        member = GroupMember(consumer, self._settings, assignments, self._read_before)
         try:
             member.subscribe(self._globs)
         except errors.KafkaError as error:
@@ -134,6 +140,7 @@ class KafkaSource:
             raise
         self._opened = consumer, member
         self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
+        self._deleted = DeletedTopics(consumer)
         self._checked_at = time.monotonic()
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
@@ -187,6 +194,17 @@ class KafkaSource:
     def paused(self) -> Sequence[PausedPartition]:
         """The partitions that are not read on until somebody does something."""
         return () if self._unreadable is None else self._unreadable.paused
+
+    def gone(self, logs: Collection[Partition]) -> frozenset[Partition]:
+        """Those of these logs that do not exist any more, once that is sure; it never waits."""
+        if self._opened is None or self._deleted is None or self._opened[1].busy:
+            return frozenset()
+        return self._deleted.among(logs)
+
+    def leave(self, logs: Collection[Partition]) -> None:
+        """Stop reading logs that have ended; one that is back is assigned like a new one."""
+        _, member = self._connection
+        member.leave(logs)
 
     @property
     def answers(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 
 import structlog
@@ -33,8 +33,19 @@ def topic_pattern(globs: Iterable[str]) -> str:
     return "|".join(f"(?:{translate(glob)})" for glob in globs)
 
 
-def find_partitions(consumer: KafkaConsumer, globs: Sequence[str], servers: str) -> frozenset[Partition]:
+def find_partitions(
+    consumer: KafkaConsumer, globs: Sequence[str], servers: str, read_before: Collection[str] = ()
+) -> frozenset[Partition]:
     """The partitions of all topics that match now.
+
+    Parameters
+    ----------
+    consumer
+        Connected.
+    globs, servers
+        Names and patterns; the brokers, for messages.
+    read_before
+        Topics that did exist once: those of them that match may be missing.
 
     Raises
     ------
@@ -46,6 +57,9 @@ def find_partitions(consumer: KafkaConsumer, globs: Sequence[str], servers: str)
         if any(fnmatchcase(name, glob) for name in names):
             continue
         if not is_pattern(glob):
+            if glob in read_before:
+                _log.warning("a topic is gone", topic=glob, servers=servers)
+                continue
             raise TapewatchError(
                 f"topic '{glob}' does not exist at {servers}, or this user may not see it"
                 f"{did_you_mean(glob, names)}: create it, or change source.topics"
@@ -57,7 +71,8 @@ def find_partitions(consumer: KafkaConsumer, globs: Sequence[str], servers: str)
         if any(fnmatchcase(name, glob) for glob in globs)
         for number in consumer.partitions_for_topic(name)
     )
-    if not partitions:
+    gone = any(fnmatchcase(name, glob) for name in read_before for glob in globs)
+    if not partitions and not gone:
         existing = ", ".join(sorted(names)[:10]) or "none at all"
         raise TapewatchError(f"no topic at {servers} matches {', '.join(globs)} (there are: {existing})")
     return partitions
