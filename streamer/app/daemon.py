@@ -93,7 +93,8 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
             receivers = build_receivers(config, secrets, SystemClock())
             setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
             with running_service(setup, database) as service:
-                source = _source(settings, kafka, topics_read(service.ledger().newest_tasks()))
+                source = _source(settings, kafka)
+                source.read_before = topics_read(service.ledger().newest_tasks())
                 _detect(loaded, service, source, options, oversight)
             service.check()
     finally:
@@ -180,9 +181,9 @@ def _reloader(loaded: LoadedConfig, service: Service, engine: Engine, oversight:
     return Reloader(loaded, targets, SystemClock(), os.environ)
 
 
-def _source(settings: Settings, kafka: KafkaSettings, read_before: frozenset[str]) -> KafkaSource:
+def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
     at_once = max(MAX_POLL_RECORDS, settings.engine.batch_size)
-    return KafkaSource(kafka, _globs(settings), max_poll_records=at_once, read_before=read_before)
+    return KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
 
 
 def _globs(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +34,7 @@ class DeletableLogs(Protocol):
         """Stop reading logs that have ended."""
 
 
+@dataclass
 class EndedLogs:
     """Ends the tasks of a store whose logs are not there any more, or not to be read any more.
 
@@ -51,29 +53,20 @@ class EndedLogs:
         Called after an alert is in the store.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        folder: Path,
-        source: DeletableLogs,
-        engine: Engine,
-        globs: Sequence[str],
-        raised: Callable[[], None],
-    ) -> None:
-        self._ledger = ledger
-        self._folder = folder
-        self._source = source
-        self._engine = engine
-        self._globs = globs
-        self._raised = raised
-        self._next_look_at = 0.0
+    ledger: Ledger
+    folder: Path
+    source: DeletableLogs
+    engine: Engine
+    globs: Sequence[str]
+    raised: Callable[[], None]
+    _next_look_at: float = field(default=0.0, init=False)
 
     def opened(self) -> None:
         """End the logs that the configuration does not name any more; call it before any is taken over."""
-        tasks = self._ledger.newest_tasks()
+        tasks = self.ledger.newest_tasks()
         for row in tasks:
             if row.ended:
-                remove_strays(self._folder, row.id, ())
+                remove_strays(self.folder, row.id, ())
         left_out = [row for row in _current(tasks) if not self._is_named(row.partition.topic)]
         self._end(left_out, LEFT_OUT)
 
@@ -82,26 +75,25 @@ class EndedLogs:
         if time.monotonic() < self._next_look_at:
             return
         self._next_look_at = time.monotonic() + _LOOK_S
-        rows = {_log_of(row): row for row in _current(self._ledger.newest_tasks())}
-        gone = self._source.gone(rows.keys())
+        rows = {_log_of(row): row for row in _current(self.ledger.newest_tasks())}
+        gone = self.source.gone(rows.keys())
         if not gone:
             return
-        self._engine.revoked([row for row in self._engine.runners if row in gone])
-        self._source.leave(gone)
-        # with their newest checkpoints, which `revoked` has taken
+        self.engine.revoked([at for at in self.engine.runners if at in gone])  # with a last checkpoint
+        self.source.leave(gone)
         self._end([row for at, row in rows.items() if at in gone], DELETED)
 
     def _is_named(self, topic: str) -> bool:
-        return any(fnmatchcase(topic, glob) for glob in self._globs)
+        return any(fnmatchcase(topic, glob) for glob in self.globs)
 
     def _end(self, rows: Sequence[TaskRow], end: LogEnd) -> None:
         if not rows:
             return
-        resolved = self._ledger.end_logs(rows, end, self._engine.config_hash)
+        resolved = self.ledger.end_logs(rows, end, self.engine.config_hash)
         for row in rows:
-            remove_strays(self._folder, row.id, ())
+            remove_strays(self.folder, row.id, ())
         log.warning("logs ended", logs=", ".join(map(str, rows)), reason=end.why, resolved=resolved)
-        self._raised()
+        self.raised()
 
 
 def topics_read(tasks: Iterable[TaskRow]) -> frozenset[str]:

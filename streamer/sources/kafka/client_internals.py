@@ -135,7 +135,7 @@ def partition_count(consumer: KafkaConsumer, topic: str) -> int:
 
 
 class TopicAnswer(NamedTuple):
-    """What a broker says of a topic: an error code (0 for none) and the topic's id, empty where it gives none."""
+    """What a broker says of a topic: an error code (0 for none), and its id, empty where it gives none."""
 
     error_code: int
     incarnation: str
@@ -151,8 +151,8 @@ def ask_of_topics(consumer: KafkaConsumer, topics: Iterable[str]) -> Any:
     Returns
     -------
     kafka.future.Future
-        Its value will be a dict of `TopicAnswer` by topic. It is done within a few seconds, and fails where the
-        broker does not answer. Nothing waits for it.
+        Its value will be a dict of `TopicAnswer` by topic. It is done within a few seconds, and fails where
+        the broker does not answer. Nothing waits for it.
     """
     manager = consumer._client._manager
     request = MetadataRequest(

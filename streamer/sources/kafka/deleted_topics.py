@@ -28,9 +28,9 @@ ASK_EVERY_S = 5.0
 class DeletedTopics:
     """Follows the logs that seem to be gone, and says when that is sure.
 
-    It is sure where each answer over `GONE_AFTER_S` said that the topic does not exist, or that the one of its
-    name has another id. No answer, a refusal or any other error proves nothing, and begins the while anew;
-    so does an answer without the partition of a topic that is there.
+    It is sure where each answer over `GONE_AFTER_S` said that the topic does not exist, or that the one of
+    its name has another id. No answer, a refusal or any other error proves nothing, and the while begins
+    anew; so it does where the topic is there with fewer partitions.
 
     Parameters
     ----------

@@ -75,8 +75,6 @@ class KafkaSource:
     parser
         Reads record batches as columns. `open` compares it with kafka-python's own parser, which is used
         instead where they differ or the settings say so.
-    read_before
-        Topics that need not exist at `open`: they did once, and are read when they are there again.
     """
 
     def __init__(
@@ -87,14 +85,14 @@ class KafkaSource:
         max_poll_records: int = MAX_POLL_RECORDS,
         environ: Mapping[str, str] | None = None,
         parser: type = RawPartitionRecords,
-        read_before: Collection[str] = (),
     ) -> None:
         self._settings = settings
         self._globs = tuple(topics)
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
         self._parser = parser
-        self._read_before = read_before
+        self.read_before: Collection[str] = ()
+        """Topics that need not exist at `open`: they did once, and are read when they are there again."""
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
@@ -129,7 +127,7 @@ class KafkaSource:
         detours: dict[TopicPartition, Detour] = {}
         limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
         use_parser(consumer, reporting(parser, limits))
-        member = GroupMember(consumer, self._settings, assignments, self._read_before)
+        member = GroupMember(consumer, self._settings, assignments, self.read_before)
         try:
             member.subscribe(self._globs)
         except errors.KafkaError as error:
