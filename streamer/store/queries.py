@@ -53,20 +53,31 @@ class Explained:
         Event, features, scores, rule and versions; empty for a service alert.
     deliveries
         One row per receiver: state, attempts, error, and what a stage said (`held_by`).
+    behind_s
+        How far behind the newest record of its log it was found, in seconds; None where that is unknown.
     """
 
     alert: Mapping[str, Any]
     decision: Mapping[str, Any]
     deliveries: Sequence[Mapping[str, Any]]
+    behind_s: float | None = None
 
 
 def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
     """Bodies of the newest `limit` transitions, oldest first; heartbeats only if their rule is selected."""
-    query = _filtered(select(t.outbox.c.body), wanted).order_by(t.outbox.c.n.desc())
+    return [body for body, _ in alerts_and_lag(database, wanted, limit)]
+
+
+def alerts_and_lag(
+    database: Database, wanted: AlertFilter, limit: int | None
+) -> list[tuple[dict[str, Any], float | None]]:
+    """As `alerts`, with how far behind the newest record of its log each was found, in seconds, if known."""
+    query = _filtered(select(t.outbox.c.body, t.outbox.c.behind_s), wanted).order_by(t.outbox.c.n.desc())
     if limit is not None:
         query = query.limit(limit)
     with database.read() as connection:
-        return [json.loads(body) for body in reversed(connection.execute(query).scalars().all())]
+        rows = connection.execute(query).all()
+    return [(json.loads(body), behind_s) for body, behind_s in reversed(rows)]
 
 
 def delivery_counts(database: Database) -> list[dict[str, Any]]:
@@ -112,7 +123,7 @@ def find_alert_id(database: Database, prefix: str) -> str:
 def explain(database: Database, alert_id: str) -> list[Explained]:
     """All transitions of one alert, in order."""
     o, d, v = t.outbox.c, t.decisions.c, t.deliveries.c
-    transitions = select(o.number, o.body).where(o.alert_id == alert_id).order_by(o.number)
+    transitions = select(o.number, o.body, o.behind_s).where(o.alert_id == alert_id).order_by(o.number)
     decisions = select(d.number, d.body).where(d.alert_id == alert_id, d.kind == "transition")
     deliveries = (
         select(v.number, v.receiver, v.state, v.attempts, v.error, v.held_by)
@@ -125,7 +136,7 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
         for row in connection.execute(deliveries).mappings():
             sent.setdefault(row["number"], []).append(dict(row))
         return [
-            Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()))
+            Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()), row.behind_s)
             for row in connection.execute(transitions)
         ]
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -259,26 +260,8 @@ def fetch_at(
     """
     manager = consumer._client._manager
     leader = leader_of(consumer, partition)
-    topic = FetchRequest.FetchTopic
-    wanted = topic.FetchPartition(
-        partition=partition.partition,
-        current_leader_epoch=-1,
-        fetch_offset=offset,
-        last_fetched_epoch=-1,
-        log_start_offset=-1,
-        partition_max_bytes=max_bytes,
-    )
-    request = FetchRequest(
-        max_wait_ms=min(_FETCH_WAIT_MS, within_ms),
-        min_bytes=1,
-        max_bytes=max_bytes,
-        isolation_level=consumer._fetcher._isolation_level,
-        session_id=0,
-        session_epoch=-1,
-        topics=[topic(topic=partition.topic, partitions=[wanted])],
-        forgotten_topics_data=[],
-        min_version=4,
-        max_version=MAX_FETCH_VERSION,
+    request = _fetch_request(
+        {partition: offset}, max_bytes, min(_FETCH_WAIT_MS, within_ms), consumer._fetcher._isolation_level
     )
 
     async def fetch() -> Any:
@@ -296,6 +279,92 @@ def fetch_at(
     if part.error_code and not failed:
         raise errors.for_code(part.error_code)(str(partition))
     return memoryview(b"" if failed or part.records is None else part.records)
+
+
+def fetch_ends(
+    consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], max_bytes: int, within_ms: int
+) -> dict[TopicPartition, memoryview]:
+    """Fetch the ends of several logs, from an offset of each on, besides what the consumer fetches.
+
+    Parameters
+    ----------
+    consumer
+        Connected.
+    offsets
+        Where to begin in each.
+    max_bytes
+        Of each; the first batch of a log may be cut off by it.
+    within_ms
+        How long to wait for all answers together.
+
+    Returns
+    -------
+    dict
+        Record batches, those of open and aborted transactions too; without the logs whose leader did not
+        answer, or refused.
+    """
+    manager = consumer._client._manager
+    by_leader: dict[Any, dict[TopicPartition, int]] = {}
+    for partition, offset in offsets.items():
+        leader = consumer._cluster.leader_for_partition(partition)
+        if leader is not None and leader >= 0:
+            by_leader.setdefault(leader, {})[partition] = offset
+    deadline = time.monotonic() + within_ms / 1000
+
+    async def fetch() -> dict[TopicPartition, memoryview]:
+        sent = [
+            manager.send(_fetch_request(wanted, max_bytes, 0, _UNCOMMITTED_TOO), node_id=leader)
+            for leader, wanted in by_leader.items()
+        ]
+        ends: dict[TopicPartition, memoryview] = {}
+        for future in sent:
+            try:
+                left_ms = max(1, int((deadline - time.monotonic()) * 1000))
+                response = await manager.wait_for(future, left_ms)
+            except errors.KafkaError:
+                continue
+            for topic in response.responses:
+                for part in topic.partitions:
+                    partition = TopicPartition(topic.topic, part.partition_index)
+                    manager.failed_reads.discard(partition)
+                    if not part.error_code and part.records is not None:
+                        ends[partition] = memoryview(part.records)
+        return ends
+
+    fetched: dict[TopicPartition, memoryview] = manager.run(fetch)
+    return fetched
+
+
+_UNCOMMITTED_TOO = 0  # the isolation level by which all that a log has is read
+
+
+def _fetch_request(
+    offsets: Mapping[TopicPartition, int], max_bytes: int, max_wait_ms: int, isolation_level: int
+) -> Any:
+    topic = FetchRequest.FetchTopic
+    by_topic: dict[str, list[Any]] = {}
+    for partition, offset in offsets.items():
+        wanted = topic.FetchPartition(
+            partition=partition.partition,
+            current_leader_epoch=-1,
+            fetch_offset=offset,
+            last_fetched_epoch=-1,
+            log_start_offset=-1,
+            partition_max_bytes=max_bytes,
+        )
+        by_topic.setdefault(partition.topic, []).append(wanted)
+    return FetchRequest(
+        max_wait_ms=max_wait_ms,
+        min_bytes=min(1, max_wait_ms),
+        max_bytes=max_bytes * len(offsets),
+        isolation_level=isolation_level,
+        session_id=0,
+        session_epoch=-1,
+        topics=[topic(topic=name, partitions=parts) for name, parts in by_topic.items()],
+        forgotten_topics_data=[],
+        min_version=4,
+        max_version=MAX_FETCH_VERSION,
+    )
 
 
 def assigned_counts(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] | None:

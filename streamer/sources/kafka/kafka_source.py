@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
 from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.log_tails import LogTails
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
 from streamer.sources.kafka.unreadable_partitions import UnreadablePartitions
@@ -98,6 +100,7 @@ class KafkaSource:
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
         self._unreadable: UnreadablePartitions | None = None
         self._deleted: DeletedTopics | None = None
+        self._tails: LogTails | None = None
         self._prefetch = Prefetch()
         self._polled_at = self._returned_at = 0.0
         self._polled_soon = False
@@ -139,6 +142,7 @@ class KafkaSource:
         self._opened = consumer, member
         self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
         self._deleted = DeletedTopics(consumer)
+        self._tails = LogTails(consumer)
         self._checked_at = time.monotonic()
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
@@ -267,7 +271,11 @@ class KafkaSource:
         if unreadable is None:
             raise RuntimeError("the source is not open")
         for tp, records in polled.items():
-            self._prefetch.append(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
+            chunks = list(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
+            if chunks and self._tails is not None:
+                newest_ns = self._tails.newest(tp, chunks, lambda: member.readable)
+                chunks = [replace(chunk, newest_ns=newest_ns) for chunk in chunks]
+            self._prefetch.append(chunks)
         if not member.busy:
             self._prefetch.append(unreadable.work(answers=self.answers))
 
