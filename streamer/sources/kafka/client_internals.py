@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition, errors
@@ -281,10 +280,11 @@ def fetch_at(
     return memoryview(b"" if failed or part.records is None else part.records)
 
 
-def fetch_ends(
-    consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], max_bytes: int, within_ms: int
-) -> dict[TopicPartition, memoryview]:
+def ask_for_ends(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], max_bytes: int) -> Any:
     """Fetch the ends of several logs, from an offset of each on, besides what the consumer fetches.
+
+    A broker answers the requests of a connection one after another, so this one may wait behind a fetch that
+    waits for records.
 
     Parameters
     ----------
@@ -294,14 +294,12 @@ def fetch_ends(
         Where to begin in each.
     max_bytes
         Of each; the first batch of a log may be cut off by it.
-    within_ms
-        How long to wait for all answers together.
 
     Returns
     -------
-    dict
-        Record batches, those of open and aborted transactions too; without the logs whose leader did not
-        answer, or refused.
+    kafka.future.Future
+        Its value will be a dict of record batches by partition, those of open and aborted transactions too;
+        without the logs whose leader did not answer, or refused.
     """
     manager = consumer._client._manager
     by_leader: dict[Any, dict[TopicPartition, int]] = {}
@@ -309,7 +307,6 @@ def fetch_ends(
         leader = consumer._cluster.leader_for_partition(partition)
         if leader is not None and leader >= 0:
             by_leader.setdefault(leader, {})[partition] = offset
-    deadline = time.monotonic() + within_ms / 1000
 
     async def fetch() -> dict[TopicPartition, memoryview]:
         sent = [
@@ -319,8 +316,7 @@ def fetch_ends(
         ends: dict[TopicPartition, memoryview] = {}
         for future in sent:
             try:
-                left_ms = max(1, int((deadline - time.monotonic()) * 1000))
-                response = await manager.wait_for(future, left_ms)
+                response = await manager.wait_for(future, _ENDS_WITHIN_MS)
             except errors.KafkaError:
                 continue
             for topic in response.responses:
@@ -331,10 +327,17 @@ def fetch_ends(
                         ends[partition] = memoryview(part.records)
         return ends
 
-    fetched: dict[TopicPartition, memoryview] = manager.run(fetch)
-    return fetched
+    return manager.call_soon(fetch)
 
 
+def wait_for(consumer: KafkaConsumer, future: Any, within_ms: int) -> None:
+    """Wait until a future is done, or the time is over."""
+    manager = consumer._client._manager
+    with suppress(errors.KafkaError):
+        manager.run(manager.wait_for, future, within_ms)
+
+
+_ENDS_WITHIN_MS = 10_000
 _UNCOMMITTED_TOO = 0  # the isolation level by which all that a log has is read
 
 

@@ -64,6 +64,7 @@ class GroupMember:
         self._deleted: set[str] = set()
         self._partition_counts: dict[str, int] | None = None
         self._place_at = 0.0
+        self._ends: dict[TopicPartition, int] = {}
 
     def subscribe(self, globs: Sequence[str]) -> None:
         """Join the group for these topics.
@@ -143,6 +144,11 @@ class GroupMember:
         return [tp for tp in self.owned if tp not in unplaced and tp.topic not in self._deleted]
 
     @property
+    def ends(self) -> dict[TopicPartition, int]:
+        """The partitions that are being read, with one past the last offset each had when that began."""
+        return {tp: self._ends.get(tp, 0) for tp in self.readable}
+
+    @property
     def placed(self) -> set[TopicPartition]:
         """The partitions that are read from an offset of the store; those of a topic that is gone too."""
         return self.owned.keys() - self._poller.unplaced
@@ -163,6 +169,7 @@ class GroupMember:
             offsets = self._assignments.assigned(list(logs.values()))
             for tp, log in logs.items():
                 self.owned[tp] = log.partition
+                self._ends[tp] = log.end
                 self._poller.release(tp, offsets[log.partition])
 
     def _give_up(self, partitions: set[TopicPartition]) -> None:

@@ -174,13 +174,15 @@ class KafkaSource:
         if member.busy:
             return frozenset()
         try:
-            read = frozenset(
-                member.owned[tp]
+            read = [
+                tp
                 for tp, end in self._ends().items()
                 if (position := consumer.position(tp, timeout_ms=END_WITHIN_MS)) is not None
                 and position >= end
-            )
-            return read - self._prefetch.partitions
+            ]
+            if self._tails is not None:
+                self._tails.at_end(read)
+            return frozenset(member.owned[tp] for tp in read) - self._prefetch.partitions
         except errors.LogTruncationError as error:
             member.place_again(error.divergent_offsets)
         except TRANSIENT as error:
@@ -273,7 +275,7 @@ class KafkaSource:
         for tp, records in polled.items():
             chunks = list(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
             if chunks and self._tails is not None:
-                newest_ns = self._tails.newest(tp, chunks, lambda: member.readable)
+                newest_ns = self._tails.newest(tp, chunks, lambda: member.ends)
                 chunks = [replace(chunk, newest_ns=newest_ns) for chunk in chunks]
             self._prefetch.append(chunks)
         if not member.busy:

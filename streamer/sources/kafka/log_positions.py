@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from alerts.suggestions import did_you_mean
 from streamer.errors import TapewatchError
 from streamer.messages.records import Log, Partition
-from streamer.sources.kafka.client_internals import incarnation
+from streamer.sources.kafka.client_internals import incarnation, partition_count
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
 
 OFFSETS_WITHIN_MS = 5_000
@@ -94,7 +94,7 @@ def describe(
     Returns
     -------
     list of Log
-        Sorted; without the partitions of topics that are gone.
+        Sorted; without partitions that do not exist any more.
 
     Raises
     ------
@@ -105,7 +105,8 @@ def describe(
     existing = {
         tp: Partition(tp.topic, incarnation(consumer, tp.topic), tp.partition)
         for tp in sorted(partitions)
-        if tp.topic in names
+        # a topic that was created anew may have fewer partitions than the one before
+        if tp.topic in names and tp.partition < partition_count(consumer, tp.topic)
     }
     if not existing:
         return []

@@ -8,33 +8,41 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import structlog
-from kafka import KafkaConsumer, TopicPartition, errors
+from kafka import KafkaConsumer, TopicPartition
 from numpy.typing import NDArray
 
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Chunk
 from streamer.messages.time_units import NS_PER_SECOND
-from streamer.sources.kafka.client_internals import fetch_ends, log_end, position_of
+from streamer.sources.kafka.client_internals import ask_for_ends, log_end, position_of, wait_for
 from streamer.sources.record_times import record_time
 
 LAST_RECORDS = 100
 """How many records at the end of a log are looked at: enough that one with a wrong time is not alone."""
 
 REFRESH_S = 5.0
-"""How old the time of the newest record of a log may be that is not read to its end."""
+"""Time between two looks at the end of a log that is not read to its end; nothing waits for them."""
+
+USABLE_S = 30.0
+"""What was known of the end of a log longer ago than this is not used; then the next look is waited for."""
+
+WAIT_MS = 1_000
+"""Longest wait for it; nothing is read meanwhile."""
 
 _TAIL_BYTES = 65_536
-_WITHIN_MS = 500  # nothing is read meanwhile; an answer takes some ms
-_SLOW_S = 0.1
-_PAUSE_PER_COST = 20  # a slow broker is asked less often: it costs 5 % of the time at most
-_USABLE_S = 60.0
+_BUDGET_S = 2.0  # for the waits of a start; where a broker is slow, there are fewer of them
+_BUDGET_SHARE = 0.05  # of the time, later
 
 _log = structlog.get_logger(__name__)
+
+Ends = Mapping[TopicPartition, int]
+"""One past the last offset of logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,62 +73,82 @@ class LogTails:
         self._now = now
         self._tails: dict[TopicPartition, _Tail] = {}
         self._asked_at: dict[TopicPartition, float] = {}
-        self._not_before = 0.0
+        self._asked: tuple[Any, float] | None = None
+        self._budget_s = _BUDGET_S
+        self._budget_at = time.monotonic()
 
-    def newest(
-        self,
-        partition: TopicPartition,
-        chunks: Sequence[Chunk],
-        owned: Callable[[], Collection[TopicPartition]],
-    ) -> int:
+    def at_end(self, partitions: Iterable[TopicPartition]) -> None:
+        """Note that all that these logs hold has been read."""
+        now = time.monotonic()
+        for tp in partitions:
+            if (tail := self._tails.get(tp)) is not None:
+                self._tails[tp] = replace(tail, at=now)
+
+    def newest(self, partition: TopicPartition, chunks: Sequence[Chunk], ends: Callable[[], Ends]) -> int:
         """Time of the newest record that a log had when these records of it were fetched, in ns.
 
         Parameters
         ----------
         partition, chunks
             The log, and its records as they were polled, in order; at least one.
-        owned
-            Gives all logs that are read: others that are behind are looked up together with this one.
+        ends
+            Gives the logs that are read, with their ends when reading began: others that are behind are
+            looked up together with this one.
 
         Returns
         -------
         int
             `NO_TIME` where it is unknown: the broker did not answer, or the records have no times.
         """
-        now_ns = int(self._now() * NS_PER_SECOND)
-        own = _newest(_last_times(chunks), now_ns)
+        began = time.monotonic()
+        own = _newest(_last_times(chunks), int(self._now() * NS_PER_SECOND))
         end = log_end(self._consumer, partition)
         if end is None or chunks[-1].records[-1].offset + 1 >= end:
+            self._tails[partition] = _Tail(own, began)
             return own
-        began = time.monotonic()
-        if began >= self._not_before and self._is_due(partition, began):
-            self._refresh({partition, *owned()}, began)
+        self._look(partition, ends, began)
         tail = self._tails.get(partition)
-        if tail is None or time.monotonic() - tail.at > _USABLE_S:
+        if tail is None or time.monotonic() - tail.at > USABLE_S:
             return int(NO_TIME)
         return max(own, tail.newest_ns)
 
-    def _refresh(self, partitions: Collection[TopicPartition], began: float) -> None:
-        wanted = {}
-        for tp in partitions:
-            end, position = log_end(self._consumer, tp), position_of(self._consumer, tp)
-            if end is not None and position is not None and position < end and self._is_due(tp, began):
-                wanted[tp] = max(end - LAST_RECORDS, position)
-        self._asked_at |= dict.fromkeys(wanted, began)
-        try:
-            ends = fetch_ends(self._consumer, wanted, _TAIL_BYTES, _WITHIN_MS)
-        except errors.KafkaError as error:
-            _log.debug("the ends of logs cannot be fetched", reason=str(error))
+    def _look(self, partition: TopicPartition, ends: Callable[[], Ends], now: float) -> None:
+        """Take what has been answered, and ask again where that is due; wait only if nothing is known."""
+        self._budget_s = min(self._budget_s + _BUDGET_SHARE * (now - self._budget_at), _BUDGET_S)
+        self._budget_at = now
+        self._take_answer()
+        tail = self._tails.get(partition)
+        if tail is not None and now - tail.at < REFRESH_S:
             return
-        finally:
-            took_s = time.monotonic() - began
-            if took_s > _SLOW_S:
-                self._not_before = began + _PAUSE_PER_COST * took_s
+        if self._asked is None and self._is_due(partition, now):
+            self._ask(ends(), now)
+        if (tail is None or now - tail.at > USABLE_S) and self._asked is not None and self._budget_s > 0:
+            wait_for(self._consumer, self._asked[0], WAIT_MS)
+            self._budget_s -= time.monotonic() - now
+            self._take_answer()
+
+    def _ask(self, ends: Ends, now: float) -> None:
+        wanted = {}
+        for tp, known in ends.items():
+            end, position = log_end(self._consumer, tp) or known, position_of(self._consumer, tp)
+            if position is not None and position < end and self._is_due(tp, now):
+                wanted[tp] = max(end - LAST_RECORDS, position)
+        if wanted:
+            self._asked_at |= dict.fromkeys(wanted, now)
+            self._asked = ask_for_ends(self._consumer, wanted, _TAIL_BYTES), now
+
+    def _take_answer(self) -> None:
+        if self._asked is None or not self._asked[0].is_done:
+            return
+        (answer, asked_at), self._asked = self._asked, None
+        if answer.exception is not None:
+            _log.debug("the ends of logs cannot be fetched", reason=str(answer.exception))
+            return
         now_ns = int(self._now() * NS_PER_SECOND)
-        for tp, data in ends.items():
+        for tp, data in answer.value.items():
             newest = _newest(np.fromiter(batch_times(data), np.int64), now_ns)
             if newest != NO_TIME:
-                self._tails[tp] = _Tail(newest, began)
+                self._tails[tp] = _Tail(newest, asked_at)
 
     def _is_due(self, partition: TopicPartition, now: float) -> bool:
         asked_at = self._asked_at.get(partition)
