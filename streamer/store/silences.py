@@ -136,7 +136,12 @@ def silences_in_force(connection: Connection, now: float) -> list[Silence]:
 def _in_force(connection: Connection, now: float) -> list[StoredSilence]:
     c = silences.c
     in_force = (c.starts_at <= now, c.ends_at > now, c.ended_at.is_(None))
-    return _read(connection.execute(select(silences).where(*in_force).order_by(c.n)))
+    rows = connection.execute(select(silences).where(*in_force)).all()
+    return _read(sorted(rows, key=_number))  # asked for an order, SQLite would read all that ever were
+
+
+def _number(row: Row[Any]) -> int:
+    return int(row.n)
 
 
 def _read(rows: Iterable[Row[Any]]) -> list[StoredSilence]:
