@@ -40,6 +40,7 @@ RELOADABLE = frozenset(
         ("rules",),
         ("receivers",),
         ("route",),
+        ("late_after",),
         ("drift",),
         ("engine", "max_ahead"),
         ("engine", "max_instruments"),
@@ -104,7 +105,8 @@ def build_receivers(
         config.fail(problems)
     names = tuple(config.settings.receivers)
     caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    return ReceiverSet(names, built, build_stages(StageSettings(Router(config.settings.route, names), caps)))
+    router, late_after_s = Router(config.settings.route, names), config.settings.late_after_s
+    return ReceiverSet(names, built, build_stages(StageSettings(router, caps, late_after_s=late_after_s)))
 
 
 def receiver_problem(config: ConfigFile, name: str, error: ReceiverError | SecretError) -> Problem:
@@ -303,7 +305,7 @@ def _differences(old: Any, new: Any, path: Path) -> Iterator[Path]:
 
 def _changed(before: Settings, after: Settings, kept: frozenset[str]) -> Iterator[str]:
     """The changed parts, for the log."""
-    for section in ("detectors", "engine", "drift", "route"):
+    for section in ("detectors", "engine", "drift", "route", "late_after"):
         if getattr(before, section, None) != getattr(after, section, None):
             yield section
     old, new = before.rules.enabled, after.rules.enabled
