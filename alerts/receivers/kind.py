@@ -14,6 +14,10 @@ from alerts.secrets import Resolve
 
 USUAL_CAP = 20
 """Default messages a minute: more than a person reads, fewer than Slack's rate limit."""
+USUAL_PARALLEL = 4
+"""Default deliveries at a time: a slow answer holds up nothing important, and no server minds four."""
+MOST_PARALLEL = 16
+"""Deliveries at a time, at most: each takes a thread and a connection."""
 
 
 class KindSettings(BaseModel):
@@ -44,6 +48,8 @@ class ReceiverKind:
         Builds a receiver from them.
     usual_cap
         Messages a minute where the configuration sets no `cap`; None for no limit.
+    most_parallel
+        The most deliveries that the configuration may set as `parallel`; 1 for what takes one at a time.
 
     Examples
     --------
@@ -56,3 +62,4 @@ class ReceiverKind:
     settings: type[KindSettings]
     build: Build
     usual_cap: int | None = USUAL_CAP
+    most_parallel: int = MOST_PARALLEL

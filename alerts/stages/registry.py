@@ -12,6 +12,9 @@ from alerts.stages.route import Router, RouteStage
 from alerts.stages.silence import SilenceStage
 from alerts.stages.stage import Stage
 
+LATE_AFTER_S: Final = 300.0
+"""The default: after a restart of a minute or two, what is found is still news."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageSettings:
@@ -25,11 +28,14 @@ class StageSettings:
         Messages a minute by receiver; one that is not named has no cap.
     cap_window_s
         What a cap counts messages in; tests shorten it.
+    late_after_s
+        An alert that was raised further behind the end of its log than this, in seconds, is late.
     """
 
     router: Router
     caps: Mapping[str, int | None] = field(default_factory=dict)
     cap_window_s: float = MINUTE_S
+    late_after_s: float = LATE_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +63,4 @@ STAGES: Final = (
 
 def build_stages(settings: StageSettings) -> StageChain:
     """All registered stages, in their order."""
-    return StageChain(each.build(settings) for each in STAGES)
+    return StageChain((each.build(settings) for each in STAGES), settings.late_after_s)

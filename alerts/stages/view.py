@@ -68,9 +68,7 @@ class EpisodeAtReceiver:
             return replace(self, heard=True, over=over, told_severity=self._worst(severity))
         rank = max(self.held_severity, severity_rank(severity))
         told = self._worst(severity) if state == SUMMARISED else self.told_severity
-        return replace(
-            self, held_state=state, held_reason=reason, held_severity=rank, told_severity=told
-        )
+        return replace(self, held_state=state, held_reason=reason, held_severity=rank, told_severity=told)
 
     def _worst(self, severity: str) -> str:
         told = self.told_severity
@@ -152,7 +150,18 @@ class WaitingDelivery:
     @property
     def subject(self) -> str:
         """Venue and symbol, or the rule's name where it is about no instrument."""
-        return " ".join(part for part in (self.venue, self.symbol) if part) or self.rule
+        return subject_of(self.venue, self.symbol, self.rule)
+
+
+def subject_of(venue: str | None, symbol: str | None, rule: str) -> str:
+    """What an alert is about: venue and symbol, or the rule's name where it is about no instrument.
+
+    Examples
+    --------
+    >>> subject_of("XNAS", "ACME", "fat_finger"), subject_of(None, None, "log_gap")
+    ('XNAS ACME', 'log_gap')
+    """
+    return " ".join(part for part in (venue, symbol) if part) or rule
 
 
 class StageView(Protocol):

@@ -92,7 +92,9 @@ def build_receivers(
         config.fail(problems)
     names = tuple(config.settings.receivers)
     caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    return ReceiverSet(names, built, build_stages(StageSettings(Router(config.settings.route, names), caps)))
+    stages = build_stages(StageSettings(Router(config.settings.route, names), caps))
+    parallel = {name: settings.at_once for name, settings in config.settings.receivers.items()}
+    return ReceiverSet(names, built, stages, parallel=parallel)
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:
