@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from alerts.stages.stage import AlertTransition, Joined, Pass, Phase, Stage, Verdict
-from alerts.stages.view import StageView
+from alerts.stages.view import StageView, WaitingDelivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,12 @@ class StageChain:
                 break
         return judgement
 
-    def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
+    def join(self, receiver: str, now: float, view: StageView) -> Sequence[Joined]:
         """What the first stage that joins deliveries gives; see `Stage.join`."""
         joined = (stage.join(receiver, now, view) for stage in self._stages)
-        return next((each for each in joined if each is not None), None)
+        return next((each for each in joined if each), ())
+
+    def first(self, receiver: str, now: float, view: StageView) -> Sequence[WaitingDelivery]:
+        """What the first stage that puts some before others gives; see `Stage.first`."""
+        first = (stage.first(receiver, now, view) for stage in self._stages)
+        return next((each for each in first if each), ())
