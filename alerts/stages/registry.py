@@ -8,8 +8,9 @@ from typing import Final
 
 from alerts.stages.cap import MINUTE_S, CapStage
 from alerts.stages.chain import StageChain
+from alerts.stages.digest import DigestStage
 from alerts.stages.route import Router, RouteStage
-from alerts.stages.silence import SilenceStage
+from alerts.stages.silence import LATE_AFTER_S, SilenceStage
 from alerts.stages.stage import Stage
 
 
@@ -25,11 +26,17 @@ class StageSettings:
         Messages a minute by receiver; one that is not named has no cap.
     cap_window_s
         What a cap counts messages in; tests shorten it.
+    edits
+        Edits a minute by receiver; one that is not named cannot edit.
+    late_after_s
+        How far behind its log a record is that is late, in seconds.
     """
 
     router: Router
     caps: Mapping[str, int | None] = field(default_factory=dict)
     cap_window_s: float = MINUTE_S
+    edits: Mapping[str, int] = field(default_factory=dict)
+    late_after_s: float = LATE_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,11 @@ class RegisteredStage:
 
 STAGES: Final = (
     RegisteredStage("route", lambda settings: RouteStage(settings.router)),
-    RegisteredStage("silence", lambda _: SilenceStage()),
-    RegisteredStage("cap", lambda settings: CapStage(settings.caps, settings.cap_window_s)),
+    RegisteredStage("silence", lambda settings: SilenceStage(settings.late_after_s)),
+    RegisteredStage(
+        "digest", lambda settings: DigestStage(settings.caps, settings.cap_window_s, settings.edits)
+    ),
+    RegisteredStage("cap", lambda settings: CapStage(settings.caps, settings.cap_window_s, settings.edits)),
 )
 
 

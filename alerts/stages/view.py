@@ -68,9 +68,7 @@ class EpisodeAtReceiver:
             return replace(self, heard=True, over=over, told_severity=self._worst(severity))
         rank = max(self.held_severity, severity_rank(severity))
         told = self._worst(severity) if state == SUMMARISED else self.told_severity
-        return replace(
-            self, held_state=state, held_reason=reason, held_severity=rank, told_severity=told
-        )
+        return replace(self, held_state=state, held_reason=reason, held_severity=rank, told_severity=told)
 
     def _worst(self, severity: str) -> str:
         told = self.told_severity
