@@ -30,6 +30,10 @@ needs are imported here rather than at the top of the file: every command loads 
 """
 
 
+def _cannot_edit(_: Any) -> int | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverKind:
     """One kind of receiver, as its file registers it under the name `RECEIVER`.
@@ -44,6 +48,9 @@ class ReceiverKind:
         Builds a receiver from them.
     usual_cap
         Messages a minute where the configuration sets no `cap`; None for no limit.
+    edits
+        Edits a minute under these settings, None where it cannot edit what it has sent: then each transition
+        is a message.
 
     Examples
     --------
@@ -56,3 +63,4 @@ class ReceiverKind:
     settings: type[KindSettings]
     build: Build
     usual_cap: int | None = USUAL_CAP
+    edits: Callable[[Any], int | None] = _cannot_edit

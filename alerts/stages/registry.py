@@ -10,8 +10,11 @@ from alerts.stages.cap import MINUTE_S, CapStage
 from alerts.stages.chain import StageChain
 from alerts.stages.digest import DigestStage
 from alerts.stages.route import Router, RouteStage
-from alerts.stages.silence import LATE_AFTER_S, SilenceStage
+from alerts.stages.silence import SilenceStage
 from alerts.stages.stage import Stage
+
+LATE_AFTER_S: Final = 300.0
+"""The default: after a restart of a minute or two, what is found is still news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class StageSettings:
     edits
         Edits a minute by receiver; one that is not named cannot edit.
     late_after_s
-        How far behind its log a record is that is late, in seconds.
+        An alert that was raised further behind the end of its log than this, in seconds, is late.
     """
 
     router: Router

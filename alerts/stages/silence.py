@@ -7,9 +7,6 @@ from alerts.stages.matchers import until_text
 from alerts.stages.stage import AlertTransition, Pass, Stage, Stop, Verdict
 from alerts.stages.view import DIGESTED, MUTED, SUMMARISED, EpisodeAtReceiver, StageView
 
-LATE_AFTER_S = 300.0
-"""How far behind its log a record is that is late, in seconds, where nothing else is set."""
-
 
 class SilenceStage(Stage):
     """Stops what a silence matches.
@@ -31,7 +28,7 @@ class SilenceStage(Stage):
     name = "silence"
     phase = "routing"
 
-    def __init__(self, late_after_s: float = LATE_AFTER_S) -> None:
+    def __init__(self, late_after_s: float) -> None:
         self._late_after_s = late_after_s
 
     def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:

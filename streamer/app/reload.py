@@ -91,8 +91,13 @@ def build_receivers(
     if problems:
         config.fail(problems)
     names = tuple(config.settings.receivers)
-    caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    return ReceiverSet(names, built, build_stages(StageSettings(Router(config.settings.route, names), caps)))
+    of_all = config.settings.receivers
+    stages = StageSettings(
+        Router(config.settings.route, names),
+        caps={name: settings.messages_per_minute for name, settings in of_all.items()},
+        edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
+    )
+    return ReceiverSet(names, built, build_stages(stages))
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:
