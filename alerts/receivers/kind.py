@@ -34,6 +34,10 @@ needs are imported here rather than at the top of the file: every command loads 
 """
 
 
+def _cannot_edit(_: Any) -> int | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverKind:
     """One kind of receiver, as its file registers it under the name `RECEIVER`.
@@ -50,6 +54,9 @@ class ReceiverKind:
         Messages a minute where the configuration sets no `cap`; None for no limit.
     most_parallel
         The most deliveries that the configuration may set as `parallel`; 1 for what takes one at a time.
+    edits
+        Edits a minute under these settings, None where it cannot edit what it has sent: then each transition
+        is a message.
 
     Examples
     --------
@@ -63,3 +70,4 @@ class ReceiverKind:
     build: Build
     usual_cap: int | None = USUAL_CAP
     most_parallel: int = MOST_PARALLEL
+    edits: Callable[[Any], int | None] = _cannot_edit

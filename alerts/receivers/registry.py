@@ -35,7 +35,8 @@ class ReceiverChoice(BaseModel):
     ----------
     cap
         Messages a minute, ``20/m``, or ``off``. Alerts beyond it wait up to a minute, and one message then
-        counts and names them. The default is that of the kind: 20 a minute, and no cap for a file.
+        stands for them. Critical ones do not count, up to 30 a minute or the cap, if that is higher. The
+        default is that of the kind: 20 a minute, and no cap for a file.
     parallel
         Deliveries that may be on their way at once, 4 by default; a file and a console take one at a time.
         Transitions of one alert never overtake each other.
@@ -98,6 +99,17 @@ class ReceiverChoice(BaseModel):
         20
         """
         return RECEIVERS[self.kind].usual_cap if self.cap is None else cap_per_minute(self.cap)
+
+    @property
+    def edits_per_minute(self) -> int | None:
+        """How many of its messages it can edit in a minute, None where it cannot.
+
+        Examples
+        --------
+        >>> ReceiverSettings.model_validate({"console": {}}).edits_per_minute is None
+        True
+        """
+        return RECEIVERS[self.kind].edits(self.of_kind)
 
 
 def _has_settings(kind: str) -> bool:

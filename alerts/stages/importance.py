@@ -11,12 +11,22 @@ LATE: Final = 100
 
 CRITICAL_BEGINNING: Final = 0
 RISE_TO_CRITICAL: Final = 1
-RESOLVED: Final = 5
-"""From this rank on a message is about an episode that the receiver knows of."""
+CRITICALS_SUMMARY: Final = -1
+"""The rank of a summary that names criticals: before all else."""
+SERVICE_NEWS: Final = 11
+"""The rank of heartbeats and of the other summaries."""
+LATE_DIGEST: Final = LATE - 1
+"""The rank of a digest of what is late."""
+
+CRITICAL: Final = (CRITICAL_BEGINNING, RISE_TO_CRITICAL)
+BEGINNINGS: Final = (2, 3, 4)
+"""Ranks of beginnings, and rises, that are not critical."""
+ENDS: Final = (5, 6, 7)
+UPDATES: Final = (8, 9, 10)
 
 _BEGINNING = {"critical": CRITICAL_BEGINNING, "warning": 2, "info": 4}
 _RISE = {"critical": RISE_TO_CRITICAL, "warning": 3}
-_RESOLVED = {"critical": RESOLVED, "warning": 6, "info": 7}
+_RESOLVED = {"critical": 5, "warning": 6, "info": 7}
 _UPDATED = {"critical": 8, "warning": 9, "info": 10}
 
 

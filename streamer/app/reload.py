@@ -91,10 +91,14 @@ def build_receivers(
     if problems:
         config.fail(problems)
     names = tuple(config.settings.receivers)
-    caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    stages = build_stages(StageSettings(Router(config.settings.route, names), caps))
-    parallel = {name: settings.at_once for name, settings in config.settings.receivers.items()}
-    return ReceiverSet(names, built, stages, parallel=parallel)
+    of_all = config.settings.receivers
+    stages = StageSettings(
+        Router(config.settings.route, names),
+        caps={name: settings.messages_per_minute for name, settings in of_all.items()},
+        edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
+    )
+    parallel = {name: settings.at_once for name, settings in of_all.items()}
+    return ReceiverSet(names, built, build_stages(stages), parallel=parallel)
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -138,6 +139,8 @@ class ClaimView(StoreView):
         self._monotonic = time.monotonic()
         self._messages = messages
         self._passed: list[Sent] = []
+        self._passed_keys: set[str] = set()
+        self._waiting: dict[Any, Sequence[WaitingDelivery]] = {}
 
     def sent_since(self, receiver: str, since: float, ranks: Collection[int]) -> Sequence[Sent]:
         """Messages of these ranks after `since`; what has passed in this claim counts as sent now."""
@@ -158,8 +161,29 @@ class ClaimView(StoreView):
         """The ranks of which the stage of this name holds all that is due there."""
         return [rank for rank, (holder, _) in self._held.items() if holder == stage]
 
+    def waiting(
+        self,
+        receiver: str,
+        limit: int,
+        *,
+        ranks: Collection[int] | None = None,
+        episodes: Collection[str] | None = None,
+        bodies: bool = False,
+    ) -> Sequence[WaitingDelivery]:
+        """What waits there; read once in a claim, what has passed in it waits no longer."""
+        asked = limit, None if ranks is None else tuple(ranks), None if episodes is None else tuple(episodes)
+        key = receiver, bodies, *asked
+        if key not in self._waiting:
+            self._waiting[key] = super().waiting(
+                receiver, limit, ranks=ranks, episodes=episodes, bodies=bodies
+            )
+        if not self._passed_keys:
+            return self._waiting[key]
+        return [each for each in self._waiting[key] if each.key not in self._passed_keys]
+
     def add(self, transition: AlertTransition) -> None:
         """Count a delivery that has passed in this claim."""
+        self._passed_keys.add(transition.key)
         self._passed.append(message_of(transition, self._now))
 
 

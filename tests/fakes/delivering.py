@@ -88,7 +88,8 @@ def notifier(
         for name, settings in checked.items()
     }
     caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
-    known = receiver_set(built, routes, caps=caps, cap_window_s=cap_window_s)
+    edits = {name: edits for name, settings in checked.items() if (edits := settings.edits_per_minute)}
+    known = receiver_set(built, routes, caps=caps, cap_window_s=cap_window_s, edits=edits)
     known = replace(known, parallel={name: settings.at_once for name, settings in checked.items()})
     return Notifier(known, SenderContext(database, clock, pace))
 
