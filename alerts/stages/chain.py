@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,14 +33,17 @@ class StageChain:
     ----------
     stages
         In that order, those of both phases.
+    late_after_s
+        What was raised further behind its log than this is late, and comes after all that is not.
     """
 
-    def __init__(self, stages: Iterable[Stage]) -> None:
+    def __init__(self, stages: Iterable[Stage], late_after_s: float = math.inf) -> None:
         self._stages = tuple(stages)
+        self.late_after_s = late_after_s
 
     def prepare(self, transitions: Sequence[AlertTransition]) -> StageChain:
         """The same stages, quicker for these transitions; see `Stage.prepare`."""
-        return StageChain(stage.prepare(transitions) for stage in self._stages)
+        return StageChain((stage.prepare(transitions) for stage in self._stages), self.late_after_s)
 
     def judge(
         self, phase: Phase, transition: AlertTransition, receiver: str, now: float, view: StageView

@@ -70,4 +70,4 @@ STAGES: Final = (
 
 def build_stages(settings: StageSettings) -> StageChain:
     """All registered stages, in their order."""
-    return StageChain(each.build(settings) for each in STAGES)
+    return StageChain((each.build(settings) for each in STAGES), settings.late_after_s)

@@ -44,6 +44,11 @@ class AlertTransition:
     rank: int = 0
     behind_s: float | None = None
 
+    @property
+    def key(self) -> str:
+        """The idempotency key of its deliveries."""
+        return f"{self.alert_id}-{self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:

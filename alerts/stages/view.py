@@ -150,7 +150,18 @@ class WaitingDelivery:
     @property
     def subject(self) -> str:
         """Venue and symbol, or the rule's name where it is about no instrument."""
-        return " ".join(part for part in (self.venue, self.symbol) if part) or self.rule
+        return subject_of(self.venue, self.symbol, self.rule)
+
+
+def subject_of(venue: str | None, symbol: str | None, rule: str) -> str:
+    """What an alert is about: venue and symbol, or the rule's name where it is about no instrument.
+
+    Examples
+    --------
+    >>> subject_of("XNAS", "ACME", "fat_finger"), subject_of(None, None, "log_gap")
+    ('XNAS ACME', 'log_gap')
+    """
+    return " ".join(part for part in (venue, symbol) if part) or rule
 
 
 class StageView(Protocol):

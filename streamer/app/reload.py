@@ -97,7 +97,8 @@ def build_receivers(
         caps={name: settings.messages_per_minute for name, settings in of_all.items()},
         edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
     )
-    return ReceiverSet(names, built, build_stages(stages))
+    parallel = {name: settings.at_once for name, settings in of_all.items()}
+    return ReceiverSet(names, built, build_stages(stages), parallel=parallel)
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from alerts.receivers.receiver import Receiver
 from alerts.stages.chain import StageChain
@@ -21,8 +22,11 @@ class ReceiverSet:
         Those that are new or whose settings changed; on a reload the others go on as they are.
     stages
         Decide who gets what, and when.
+    parallel
+        How many deliveries may be on their way to a receiver at once; 1 for one that is not named.
     """
 
     names: tuple[str, ...]
     built: Mapping[str, Receiver]
     stages: StageChain
+    parallel: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

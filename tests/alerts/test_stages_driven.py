@@ -25,7 +25,7 @@ from alerts.stages.view import StageView
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.store.database import Database, open_store
 from streamer.store.queries import explain
 

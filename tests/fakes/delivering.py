@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -26,12 +27,14 @@ from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.retry_pace import RetryPace
 from streamer.notify.routing import RoutedBatch, route
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 
-QUICK = RetryPace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05)
+QUICK = RetryPace(
+    first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05, calm_s=0.2
+)
 """A sender's pace with everything shorter, so that tests are quick."""
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -61,7 +64,8 @@ def route_all(database: Database, receivers: Sequence[str], now: float, limit: i
 
 def claim_due(deliveries: StoreDeliveries, receiver: str, limit: int, now: float) -> Sequence[Delivery]:
     """Claim what is due, whatever stages would say."""
-    return deliveries.claim(receiver, deliveries.due(receiver, limit, now), now)
+    deliveries.make_due(receiver, now)
+    return deliveries.claim(receiver, deliveries.due(receiver, limit), now)
 
 
 def notifier(
@@ -86,6 +90,7 @@ def notifier(
     caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
     edits = {name: edits for name, settings in checked.items() if (edits := settings.edits_per_minute)}
     known = receiver_set(built, routes, caps=caps, cap_window_s=cap_window_s, edits=edits)
+    known = replace(known, parallel={name: settings.at_once for name, settings in checked.items()})
     return Notifier(known, SenderContext(database, clock, pace))
 
 
