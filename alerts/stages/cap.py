@@ -114,7 +114,7 @@ class CapStage(Stage):
             return HoldUntil(f"{most} edits a minute were made, it waits for the next", free_at, True)
         if rank == SERVICE_NEWS or rank not in self._messages(receiver):
             return Pass("it is never held")
-        free_at = self._free_at(cap, self._messages(receiver), receiver, now, view)
+        free_at = self._place_at(cap, receiver, now, view)
         if free_at is None and rank in BEGINNINGS:
             free_at = self._kept_for_ends(cap, receiver, now, view)
         if free_at is None:
@@ -134,7 +134,7 @@ class CapStage(Stage):
         plan = self._plan(receiver, cap, now, view)
         if plan.overflow and plan.until is None:
             return self._of_criticals(plan.overflow, receiver, now, view)
-        if self._free_at(cap, self._messages(receiver), receiver, now, view) is not None:
+        if self._place_at(cap, receiver, now, view) is not None:
             return ()
         joined_at = view.joined_at(receiver, SERVICE_NEWS)
         if joined_at is not None and joined_at > now - self._window_s:
@@ -194,6 +194,16 @@ class CapStage(Stage):
     def _messages(self, receiver: str) -> tuple[int, ...]:
         return message_ranks(receiver in self._edits)
 
+    def _place_at(self, cap: int, receiver: str, now: float, view: StageView) -> float | None:
+        """When one more message may be sent; None for now. A summary that waits has a place already."""
+        ranks = self._messages(receiver)
+        free_at = self._free_at(cap - 1, ranks, receiver, now, view)
+        if free_at is None:
+            return None
+        waiting = view.waiting(receiver, cap, ranks=(SERVICE_NEWS,))
+        owed = sum(each.rule == DELIVERY_SUMMARY and not each.in_doubt for each in waiting)
+        return self._free_at(cap - owed, ranks, receiver, now, view)
+
     def _kept_for_ends(self, cap: int, receiver: str, now: float, view: StageView) -> float | None:
         """When a beginning may be sent, if ends that have waited a window have some of its places."""
         kept = cap // _KEPT_FOR_ENDS
@@ -213,7 +223,7 @@ class CapStage(Stage):
         sent = view.sent_since(receiver, now - window_s, ranks)
         if len(sent) < most:
             return None
-        free_at = sent[len(sent) - most].at + window_s
+        free_at = sent[len(sent) - most].at + window_s if most > 0 else now + window_s
         return free_at if free_at > now else None
 
 
