@@ -28,7 +28,6 @@ from streamer.store.delivery_rows import (
     claimed_deliveries,
     in_state,
     is_delivery,
-    is_open,
     transition_of,
 )
 from streamer.store.receiver_holds import hold_rank, hold_text, release_ranks
@@ -94,9 +93,7 @@ class StoreDeliveries(DeliveryCounts):
         """
         with self._database.write() as connection:
             return connection.execute(
-                update(deliveries)
-                .where(is_open(), in_state(TRYING))
-                .values(state=PENDING, in_doubt=1, next_at=0.0)
+                update(deliveries).where(in_state(TRYING)).values(state=PENDING, in_doubt=1, next_at=0.0)
             ).rowcount
 
     def move_waits(self, by_s: float) -> None:

@@ -126,11 +126,12 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
             *(heard.label("heard"), type_coerce(body, LargeBinary).label("body")),
         )
         .join(outbox, o.n == d.outbox_n)
-        .where(d.receiver == receiver, is_open())
         .order_by(d.n)
         .limit(limit)
     )
-    if ranks is not None:
+    if ranks is None:
+        query = query.where(d.receiver == receiver, is_open())
+    else:
         query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit)))
     if episodes is not None:
         query = query.where(d.alert_id.in_(sorted(episodes)))
