@@ -120,7 +120,9 @@ class StoreDeliveries(DeliveryCounts):
             with self._database.write(synced=False) as connection:
                 make_due(connection, receiver, now)
 
-    def due(self, receiver: str, limit: int, after: tuple[int, int] | None = None) -> Sequence[DueDelivery]:
+    def due(
+        self, receiver: str, limit: int, after: tuple[int, int | None] | None = None
+    ) -> Sequence[DueDelivery]:
         """The most important deliveries that could be sent now, in the order in which they should be.
 
         Their time has come, and their episode's earlier transitions are done or held back for good.
@@ -130,7 +132,7 @@ class StoreDeliveries(DeliveryCounts):
         receiver, limit
             Where to, and how many.
         after
-            Only those after this rank and row.
+            Only those after this rank and row; after all of the rank where the row is None.
         """
         with self._database.read() as connection:
             return _due(connection, most_important(connection, receiver, limit, after))
