@@ -90,17 +90,24 @@ class Chooser:
         """
         claim = _Claim(stages, now, view, free)
         first = [each.n for each in stages.first(self._receiver, now, view) if each.due]
-        for due in self._deliveries.due_of(first[:_MOST_JUDGED]):
-            if not self._full(claim):
-                self._judge(claim, due)
-        named = set(first)
-        while page and not self._full(claim):
+        for start in range(0, len(first), _PAGE):
+            if self._full(claim):
+                break
+            for due in self._deliveries.due_of(first[start : start + _PAGE]):
+                if not self._full(claim):
+                    self._judge(claim, due)
+        named, alike = set(first), len(claim.choice.passed)
+        while page:
             for due in page:
-                if due.n not in named and not self._full(claim):
-                    self._judge_by_rank(claim, due)
+                held = due.transition.rank in claim.choice.ranks
+                if due.n not in named and not held and not self._full(claim):
+                    self._judge(claim, due)
+            if self._full(claim):
+                break
             page = self._deliveries.due(self._receiver, _PAGE, claim.behind(page[-1]))
-        if not page and not self._full(claim):
-            self.release(self._held.keys() - claim.seen)
+        going = {due.transition.rank for due in claim.choice.passed[alike:]}
+        gone = set() if page else self._held.keys() - claim.seen
+        self.release((going | gone) - claim.choice.ranks.keys())
         if claim.choice.held:
             self._deliveries.hold(claim.choice.held)
         return claim.choice
@@ -116,17 +123,10 @@ class Chooser:
     def _full(self, claim: _Claim) -> bool:
         return claim.full() or self._stopped()
 
-    def _judge_by_rank(self, claim: _Claim, due: DueDelivery) -> None:
-        rank, passed = due.transition.rank, len(claim.choice.passed)
-        claim.seen.add(rank)
-        if rank not in claim.choice.ranks:
-            self._judge(claim, due)
-        if len(claim.choice.passed) > passed:
-            self.release({rank})
-
     def _judge(self, claim: _Claim, due: DueDelivery) -> None:
         choice, rank = claim.choice, due.transition.rank
         choice.judged += 1
+        claim.seen.add(rank)
         judgement = claim.stages.judge("claim", due.transition, self._receiver, claim.now, claim.view)
         stage, verdict = judgement.stage, judgement.verdict
         if self._stopped():

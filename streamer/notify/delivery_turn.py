@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import stamina
 import structlog
@@ -58,7 +59,7 @@ class DeliveryTurns:
         attempt = Attempt(self._receiver, self._deliveries, delivery)
         try:
             for turn in stamina.retry_context(
-                on=self._tries_again,
+                on=partial(self._tries_again, began=began),
                 attempts=self._pace.attempts,
                 timeout=None,
                 wait_initial=self._pace.first_wait_s,
@@ -78,11 +79,13 @@ class DeliveryTurns:
             self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
         return attempt.messages
 
-    def _tries_again(self, error: Exception) -> bool:
+    def _tries_again(self, error: Exception, began: float) -> bool:
         """Whether to try again at once; longer waits are kept in the store, and others get their turn."""
         if not isinstance(error, RetryableError) or error.retry_after_s is not None:
             return False
-        return not self._stopping.is_set() and self._throttle.pause_s() == 0
+        # a receiver that takes its time to fail must not keep what is more important from being tried
+        soon = time.monotonic() - began < self._pace.longest_wait_s
+        return soon and not self._stopping.is_set() and self._throttle.pause_s() == 0
 
     def _defer(self, delivery: Delivery, error: RetryableError, began: float) -> None:
         wait = error.retry_after_s

@@ -16,8 +16,8 @@ class RetryPace:
     attempts
         Attempts at one delivery before the next one gets its turn.
     first_wait_s, longest_wait_s
-        Shortest and longest wait between those attempts. A Retry-After is kept in the store as the time of
-        the next turn.
+        Shortest and longest wait between those attempts; a turn that has taken longer than the longest gets
+        no further attempt. A Retry-After is kept in the store as the time of the next turn.
     deferral_s, longest_deferral_s
         Wait until the next turn after all attempts failed: doubles each time, up to the longest.
     failures_in_a_row

@@ -28,7 +28,7 @@ from streamer.store.queries import explain
 
 STEPS = 100  # instructions of SQLite's machine that are counted at once
 LITTLE, MUCH = 20, 2_000
-LATER = 4_000_000_000.0
+LATER = time.time() + 3_600.0
 KINDS = (  # receiver, state, ready, rank, next_at, number, count
     ("desk", "pending", 1, 10, 0.0, 0),
     ("desk", "pending", 1, 2, 0.0, 0),
