@@ -71,7 +71,7 @@ def episode_deliveries(connection: Connection, alert_ids: Sequence[str]) -> list
         .where(d.alert_id.in_(sorted(set(alert_ids))))
         .order_by(d.alert_id, d.number)
     )
-    return [EpisodeDelivery(*row) for row in connection.execute(query)]
+    return [EpisodeDelivery(**row) for row in connection.execute(query).mappings()]
 
 
 def episodes_at_receivers(rows: Iterable[EpisodeDelivery]) -> dict[tuple[str, str], EpisodeAtReceiver]:
@@ -158,7 +158,7 @@ def _next_of_ranks(receiver: str, ranks: Sequence[int], limit: int) -> CompoundS
     return union_all(*selects)
 
 
-def _waiting(row: Row[Any]) -> WaitingDelivery:
+def _waiting(row: Row[*tuple[Any, ...]]) -> WaitingDelivery:
     return WaitingDelivery(
         n=row.n,
         alert_id=row.alert_id,
