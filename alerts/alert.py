@@ -13,6 +13,7 @@ from alerts.durations import NS_PER_SECOND
 from alerts.severity import Severity
 
 _SOURCE_ORDER = ("topic", "partition", "offset", "index", "tick")
+_OVER = " (over: "
 
 
 def rfc3339(ns: int) -> str:
@@ -248,4 +249,16 @@ def over(said: str, why: str) -> str:
     >>> over("BTCUSDT moved +26.6 bps in 10 s", "not true for 60s")
     'BTCUSDT moved +26.6 bps in 10 s (over: not true for 60s)'
     """
-    return f"{said} (over: {why})"
+    return f"{said}{_OVER}{why})"
+
+
+def over_parts(text: str) -> tuple[str, str]:
+    """What `over` has joined: what was said, and why it ended; nothing there where no reason is given.
+
+    Examples
+    --------
+    >>> over_parts(over("BTCUSDT moved +26.6 bps in 10 s", "not true for 60s"))
+    ('BTCUSDT moved +26.6 bps in 10 s', 'not true for 60s')
+    """
+    said, mark, why = text.rpartition(_OVER)
+    return (said, why[:-1]) if mark and why.endswith(")") else (text, "")

@@ -17,6 +17,7 @@ from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
+from alerts.rounding import rounded
 from alerts.rule_settings import RuleSettings
 from alerts.severity import SEVERITIES
 from alerts.text_template import TextTemplate, compile_text
@@ -98,7 +99,11 @@ class Rule:
 
     def render(self, values: Mapping[str, float | str | None]) -> str:
         """The text of an alert with these values."""
-        return self.condition.explain(values) if self.text is None else self.text.format(values)
+        return self.condition.explain(values, _for_people) if self.text is None else self.text.format(values)
+
+
+def _for_people(value: float | str | None, name: str) -> str:
+    return rounded(value, name=name)
 
 
 def rows_of(kinds: frozenset[int], kind: NDArray[np.int8]) -> NDArray[np.bool_]:

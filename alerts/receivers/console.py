@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from alerts.clock import Clock
 from alerts.receivers.body import one_line, read_body
 from alerts.receivers.kind import KindSettings, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError
+from alerts.receivers.wording import course, headline
 from alerts.secrets import Resolve
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _STYLES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _RESOLVED_STYLE = "green"
+_INDENT = "    "
+_WORD = re.compile(r"\S+")
 
 
 class ConsoleSettings(KindSettings):
@@ -44,24 +48,85 @@ class ConsoleReceiver:
             When the output has been closed.
         """
         try:
-            self._console.print(alert_line(delivery), soft_wrap=True)
+            print_alert(self._console, delivery)
         except (OSError, ValueError) as error:  # ValueError: the stream is closed
             raise PermanentError("console_closed") from error
 
 
-def alert_line(delivery: Delivery) -> Text:
-    """One transition as a line for a terminal."""
+def print_alert(console: Console, delivery: Delivery) -> None:
+    """Print a transition: on a terminal wrapped between words to its width, elsewhere as one line.
+
+    Parameters
+    ----------
+    console
+        Where to print.
+    delivery
+        The transition.
+    """
+    line = alert_line(delivery, whole_time=not console.is_terminal)
+    if console.is_terminal:
+        for part in wrapped(line, console.width):
+            console.print(part, soft_wrap=True)
+    else:
+        console.print(line, soft_wrap=True)
+
+
+def alert_line(delivery: Delivery, *, whole_time: bool = True) -> Text:
+    """One transition as a line: time (UTC), what it is, what it says, short id.
+
+    Parameters
+    ----------
+    delivery
+        The transition.
+    whole_time
+        RFC 3339 to the millisecond; False for month, day and seconds.
+    """
     from rich.text import Text
 
     alert = read_body(delivery)
-    style = _RESOLVED_STYLE if alert.transition == "resolved" else _STYLES[alert.severity]
-    line = Text(one_line(f"{alert.ts_event}  "))
-    goes_on = " (goes on)" if alert.transition == "updated" else ""
-    line.append(one_line(alert.headline + goes_on), style=style)
-    if alert.text:
-        line.append(one_line(f"  {alert.text}"))
-    line.append(one_line(f"  {delivery.key}"), style="dim")
+    time = alert.ts_event if whole_time else f"{alert.ts_event[5:10]} {alert.ts_event[11:19]}Z"
+    line = Text(f"{time} ", style="" if whole_time else "dim")
+    line.append(
+        f" {headline(alert, delivery)}", _RESOLVED_STYLE if alert.is_over else _STYLES[alert.severity]
+    )
+    for said in (*alert.text.split("\n"), course(alert), one_line(delivery.note)):
+        if said:
+            line.append(f"  {said}", "default")
+    line.append(f"  {alert.short_id}", "dim")
     return line
+
+
+def wrapped(line: Text, width: int) -> list[Text]:
+    """A line as several that fit the width: parted between words, all but the first indented.
+
+    A word wider than that is parted itself.
+
+    Examples
+    --------
+    >>> from rich.text import Text
+    >>> [part.plain for part in wrapped(Text("01-05  CRITICAL fat_finger  one trade of 69"), 25)]
+    ['01-05  CRITICAL', '    fat_finger  one trade', '    of 69']
+    """
+    from rich.cells import cell_len, chop_cells
+    from rich.text import Text
+
+    room = max(width - len(_INDENT), 1)
+    lines, at = [Text()], 0
+    for found in _WORD.finditer(line.plain):
+        space = line[at : found.start()]
+        at = found.end()
+        fits = lines[-1].cell_len + space.cell_len + cell_len(found[0]) <= width
+        if fits or not lines[-1].plain.strip():
+            lines[-1] = lines[-1] + space if lines[-1].plain.strip() else lines[-1]
+        else:
+            lines.append(Text(_INDENT))
+        start = found.start()
+        for number, piece in enumerate(chop_cells(found[0], room)):
+            if number:
+                lines.append(Text(_INDENT))
+            lines[-1] = lines[-1] + line[start : start + len(piece)]
+            start += len(piece)
+    return lines
 
 
 def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> ConsoleReceiver:

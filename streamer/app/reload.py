@@ -24,6 +24,7 @@ from streamer.config.load import load
 from streamer.config.secrets import Secrets, resolve_secrets, secrets_of
 from streamer.config.settings import Settings
 from streamer.errors import TapewatchError
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.engine import Engine
@@ -92,7 +93,15 @@ def build_receivers(
         config.fail(problems)
     names = tuple(config.settings.receivers)
     caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    return ReceiverSet(names, built, build_stages(StageSettings(Router(config.settings.route, names), caps)))
+    router = Router(config.settings.route, names)
+    stages = build_stages(StageSettings(router, caps))
+    return ReceiverSet(names, built, stages, delivery_details(config, router))
+
+
+def delivery_details(config: ConfigFile, router: Router) -> DeliveryDetails:
+    """What a configuration says of deliveries beside what their alerts say."""
+    purposes = {name: rule.why for name, rule in config.settings.rules.enabled.items()}
+    return DeliveryDetails.of(purposes, router)
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from alerts.severity import SEVERITIES
+from alerts.short_id import short_id
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
 from streamer.cli.output import out, say
@@ -118,7 +119,7 @@ def _print_alerts(rows: list[dict[str, Any]]) -> None:
             alert["rule"],
             " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
             alert["text"],
-            alert["id"][:12],
+            short_id(alert["id"]),
         )
     out(table)
 
@@ -138,7 +139,7 @@ def _print_near_misses(rows: list[dict[str, Any]]) -> None:
             f"{miss['venue']} {miss['symbol']}",
             f"for: {miss['for']}",
             miss["decision"]["rule"]["explained"],
-            miss["id"][:12],
+            short_id(miss["id"]),
         )
     out(table)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from alerts.durations import spoken
+from alerts.short_id import short_id
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
 from streamer.cli.output import out
 from streamer.store.delivery_rows import PENDING
@@ -74,7 +75,7 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
         if value is not None
     )
     lines = [
-        f"  id         {alert['id']}",
+        f"  id         {short_id(alert['id'])}",
         f"  text       {alert['text']}",
         f"  source     {where}",
     ]

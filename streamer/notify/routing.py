@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection
 
+from alerts.short_id import short_id
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import HoldUntil, Stop, Verdict
 from streamer.notify.stage_views import RoutingView
@@ -67,7 +68,7 @@ def route(
                     view.add(row.alert_id, receiver, delivery.state, delivery.held_by, row.severity)
                     new.append(delivery)
             if len(new) == before:
-                log.warning("alert goes to nobody", alert=row.alert_id, rule=row.rule)
+                log.warning("alert goes to nobody", alert=short_id(row.alert_id), rule=row.rule)
         return new
 
     new = outbox.route(rows, decide)

@@ -17,12 +17,14 @@ from alerts.stages.chain import StageChain
 from alerts.stages.stage import HoldUntil, Joined, Pass
 from streamer.notify.attempt import Attempt, plain_traceback
 from streamer.notify.clock_watch import ClockWatch
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.delivery_watch import DeliveryWatch, unwatched
 from streamer.notify.retry_pace import RetryPace
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView
 from streamer.store.database import Database
 from streamer.store.deliveries import DueDelivery, StoreDeliveries
+from streamer.store.told_severities import told_severity
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +82,8 @@ class Sender:
         self.name = name
         self.stages = stages
         """Replaced on a reload; the next claim asks the new ones."""
+        self.details = DeliveryDetails()
+        """What each delivery is completed with; replaced on a reload."""
         self.failure: BaseException | None = None
         """What ended the thread before it was told to stop, None while all is well."""
         self._receiver = receiver
@@ -202,7 +206,8 @@ class Sender:
             return False
         self._messages.add_joined(joined.alert.rule)
         count = len(joined.members)
-        log.warning(f"deliveries {joined.state}", receiver=self.name, count=count, delivery=delivery.key)
+        key = delivery.short_key
+        log.warning(f"deliveries {joined.state}", receiver=self.name, count=count, delivery=key)
         self._watch(self.name, joined.state, count)
         self._deliver(delivery)
         return True
@@ -214,6 +219,7 @@ class Sender:
 
     def _deliver(self, delivery: Delivery) -> int:
         """Deliver it if the receiver takes it; the number of messages that went out for it."""
+        delivery = self.details.completed(delivery, told_severity(self._database, delivery))
         attempt = Attempt(self._receiver, self._deliveries, delivery)
         try:
             for turn in stamina.retry_context(
@@ -257,13 +263,17 @@ class Sender:
         elif error.everything or self._failures >= self._pace.failures_in_a_row:
             self._paused_until = time.monotonic() + self._pace.deferral(self._failures)
         log.warning(
-            "delivery deferred", receiver=self.name, delivery=delivery.key, reason=str(error), wait_s=wait
+            "delivery deferred",
+            receiver=self.name,
+            delivery=delivery.short_key,
+            reason=str(error),
+            wait_s=wait,
         )
         self._deliveries.retry(delivery, self._time.now() + wait, str(error), error.in_doubt)
         self._watch(self.name, "retried")
 
     def _park(self, delivery: Delivery, reason: str) -> None:
         self._failures = 0
-        log.error("delivery parked", receiver=self.name, delivery=delivery.key, reason=reason)
+        log.error("delivery parked", receiver=self.name, delivery=delivery.short_key, reason=reason)
         self._deliveries.park(delivery, reason, self._time.now())
         self._watch(self.name, "parked")

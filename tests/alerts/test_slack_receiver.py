@@ -10,7 +10,8 @@ from fakes.slack import INCOMING, FakeSlack, cut, fine, rate_limited, refuse, se
 
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
-from alerts.receivers.slack.message import escape, message
+from alerts.receivers.slack.message import message
+from alerts.receivers.slack.sections import escape
 from streamer.notify.clock import SystemClock
 
 

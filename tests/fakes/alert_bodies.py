@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 from alerts.receivers.receiver import Delivery
@@ -41,7 +42,7 @@ def delivery(alert_id: str = "a1", number: int = 0, receiver: str = "desk", **mo
     """A delivery of such an alert; fields of `Delivery` by name, anything else goes into the body."""
     known = {
         name: more.pop(name)
-        for name in ("attempts", "in_doubt", "steps", "earlier", "created_at")
+        for name in [field.name for field in fields(Delivery)][4:]
         if name in more
     }
     return Delivery(alert_id, number, receiver, alert_body(alert_id, number, **more), **known)
