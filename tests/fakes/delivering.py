@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from alerts.stages.cap import MINUTE_S
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router, RouteSettings
 from streamer.notify.clock import SystemClock
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.retry_pace import RetryPace
@@ -41,6 +43,7 @@ def receiver_set(
     built: Mapping[str, Receiver],
     routes: dict[str, Any] | None = None,
     names: Sequence[str] = (),
+    purposes: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> ReceiverSet:
     """Receivers and the registered stages over them; by default everybody gets everything.
@@ -49,7 +52,8 @@ def receiver_set(
     """
     all_names = tuple(names or built)
     router = Router(RouteSettings.model_validate(routes or {}), all_names)
-    return ReceiverSet(all_names, built, build_stages(StageSettings(router, **settings)))
+    details = DeliveryDetails.of(purposes, router)
+    return ReceiverSet(all_names, built, build_stages(StageSettings(router, **settings)), details)
 
 
 def route_all(database: Database, receivers: Sequence[str], now: float, limit: int = 1_000) -> RoutedBatch:
@@ -71,10 +75,11 @@ def notifier(
     pace: RetryPace = QUICK,
     cap_window_s: float = MINUTE_S,
     clock: Clock | None = None,
+    purposes: Mapping[str, str] = MappingProxyType({}),
 ) -> Notifier:
     """A notifier over these settings; secrets come from the environment, `KEY` and `TOKEN` are set.
 
-    Receivers have a cap only where their settings name one.
+    Receivers have a cap only where their settings name one. `purposes` is the rules' `why`.
     """
     environ = {"KEY": KEY, "TOKEN": "xoxb-test", **os.environ}
     clock = clock or SystemClock()
@@ -84,7 +89,7 @@ def notifier(
         for name, settings in checked.items()
     }
     caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
-    known = receiver_set(built, routes, caps=caps, cap_window_s=cap_window_s)
+    known = receiver_set(built, routes, purposes=purposes, caps=caps, cap_window_s=cap_window_s)
     return Notifier(known, SenderContext(database, clock, pace))
 
 
