@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from alerts.receivers.body import one_line, read_body
 from alerts.receivers.kind import KindSettings, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.receivers.wording import course, headline
+from alerts.receivers.wrapping import wrapped
 from alerts.secrets import Resolve
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _STYLES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _RESOLVED_STYLE = "green"
-_INDENT = "    "
-_WORD = re.compile(r"\S+")
 
 
 class ConsoleSettings(KindSettings):
@@ -79,7 +77,8 @@ def alert_line(delivery: Delivery, *, whole_time: bool = True) -> Text:
     delivery
         The transition.
     whole_time
-        RFC 3339 to the millisecond; False for month, day and seconds.
+        RFC 3339 to the millisecond, and all on one line; False for month, day and seconds, and the lines of the
+        text as they are.
     """
     from rich.text import Text
 
@@ -89,44 +88,13 @@ def alert_line(delivery: Delivery, *, whole_time: bool = True) -> Text:
     line.append(
         f" {headline(alert, delivery)}", _RESOLVED_STYLE if alert.is_over else _STYLES[alert.severity]
     )
-    for said in (*alert.text.split("\n"), course(alert), one_line(delivery.note)):
+    first, *others = alert.text.split("\n")
+    for said in (first, *others, course(alert), one_line(delivery.note)):
         if said:
-            line.append(f"  {said}", "default")
+            apart = "\n" if others and not whole_time else "  "
+            line.append(f"{apart}{said}", "default")
     line.append(f"  {alert.short_id}", "dim")
     return line
-
-
-def wrapped(line: Text, width: int) -> list[Text]:
-    """A line as several that fit the width: parted between words, all but the first indented.
-
-    A word wider than that is parted itself.
-
-    Examples
-    --------
-    >>> from rich.text import Text
-    >>> [part.plain for part in wrapped(Text("01-05  CRITICAL fat_finger  one trade of 69"), 25)]
-    ['01-05  CRITICAL', '    fat_finger  one trade', '    of 69']
-    """
-    from rich.cells import cell_len, chop_cells
-    from rich.text import Text
-
-    room = max(width - len(_INDENT), 1)
-    lines, at = [Text()], 0
-    for found in _WORD.finditer(line.plain):
-        space = line[at : found.start()]
-        at = found.end()
-        fits = lines[-1].cell_len + space.cell_len + cell_len(found[0]) <= width
-        if fits or not lines[-1].plain.strip():
-            lines[-1] = lines[-1] + space if lines[-1].plain.strip() else lines[-1]
-        else:
-            lines.append(Text(_INDENT))
-        start = found.start()
-        for number, piece in enumerate(chop_cells(found[0], room)):
-            if number:
-                lines.append(Text(_INDENT))
-            lines[-1] = lines[-1] + line[start : start + len(piece)]
-            start += len(piece)
-    return lines
 
 
 def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> ConsoleReceiver:
