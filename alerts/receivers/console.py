@@ -77,8 +77,8 @@ def alert_line(delivery: Delivery, *, whole_time: bool = True) -> Text:
     delivery
         The transition.
     whole_time
-        RFC 3339 to the millisecond, and all on one line; False for month, day and seconds, and the lines of the
-        text as they are.
+        RFC 3339 to the millisecond, and all on one line; False for month, day and seconds, and for a text of
+        several lines as such.
     """
     from rich.text import Text
 
