@@ -33,6 +33,8 @@ def read(text: str, unit: str) -> float:
         (-5.0, "%", "imbalance", "-5%"),
         (999_999.7, "", "size", "1.00M"),
         (999.96, "", "size", "1,000"),
+        (0.987654, "", "tape.score", "0.988"),
+        (0.99996, "", "tape.score", "0.99996"),
         (-0.0, "", "size", "0"),
         (67_123.45, "", "price", "67,123.45"),
         (1.08455, "", "bid_price", "1.08455"),
@@ -48,7 +50,7 @@ def test_a_value_is_as_people_write_it(value: float | str | None, unit: str, nam
     assert rounded(value, unit, name) == shown
 
 
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.floats(-1e300, 1e300)
 
 
 @given(NUMBERS, st.sampled_from(UNITS), st.sampled_from(["size", "price", "mid_mean_5m"]))
@@ -56,16 +58,14 @@ def test_sign_and_unit_are_never_lost_and_it_is_short(value: float, unit: str, n
     shown = rounded(value, unit, name)
     assert shown.startswith("-") == (value < 0)
     assert len(shown) <= 24
-    if unit != "s":
+    if unit != "s" or abs(value) >= 1e9:
         assert shown.endswith(unit)
         assert abs(read(shown, unit) - value) <= 0.005 * abs(value) + 1e-300
-    elif abs(value) < 1e9:
+    else:
         assert abs(read(shown, unit) - value) <= max(0.05 * abs(value), 1.0)
 
 
 @given(NUMBERS, NUMBERS, st.sampled_from(UNITS), st.sampled_from(["size", "price"]))
 def test_a_larger_value_never_reads_as_a_smaller_one(a: float, b: float, unit: str, name: str) -> None:
     small, large = sorted((a, b))
-    if unit == "s" and max(abs(a), abs(b)) >= 1e9:
-        return  # thirty years: days alone are counted
     assert read(rounded(small, unit, name), unit) <= read(rounded(large, unit, name), unit)

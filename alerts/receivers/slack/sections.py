@@ -53,7 +53,7 @@ def parts(text: str) -> list[str]:
     ['a &lt; b']
     >>> many = parts("\n".join(f"line {n:04} " + "x" * 90 for n in range(200)))
     >>> len(many), many[-1].rsplit("\n", 1)[1]
-    (4, '… and 83 more lines, all in `tapewatch alerts`')
+    (4, '… and 84 more lines, all in `tapewatch alerts`')
     """
     lines = [piece for line in text.split("\n") for piece in _pieces(line)] if text else []
     sections: list[str] = []
@@ -73,7 +73,7 @@ def parts(text: str) -> list[str]:
 
 def _pieces(line: str) -> list[str]:
     """A line, escaped, in pieces that fit into a section; one that is too long is parted between words."""
-    pieces = []
+    pieces: list[str] = []
     while True:
         cut = escape(line, _PIECE)
         if not cut.endswith(_ELLIPSIS) or line.endswith(_ELLIPSIS):
