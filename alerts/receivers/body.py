@@ -70,6 +70,8 @@ class ReadableAlert:
         What the rule names, as text, in the body's order, where `text` does not show it.
     episode
         The episode so far; None for alerts about the service, and in bodies of earlier versions.
+    title
+        The first line of an alert about the service that has several; `text` then has the others.
     """
 
     alert_id: str
@@ -84,6 +86,7 @@ class ReadableAlert:
     at: float
     values: Mapping[str, str]
     episode: ReadableEpisode | None = None
+    title: str = ""
 
     @property
     def short_id(self) -> str:
@@ -97,8 +100,8 @@ class ReadableAlert:
 
     @property
     def name(self) -> str:
-        """Rule and subject."""
-        return " ".join(part for part in (self.rule, self.subject) if part)
+        """Rule and subject, or the title."""
+        return self.title or " ".join(part for part in (self.rule, self.subject) if part)
 
     @property
     def lasted_s(self) -> float | None:
@@ -121,6 +124,8 @@ def read_body(delivery: Delivery) -> ReadableAlert:
     body: dict[str, Any] = json.loads(delivery.body)
     subject = " ".join(one_line(part) for part in (body["venue"], body["symbol"]) if part)
     said, why_over = _text_of(body)
+    is_list = body.get("origin") == "service" and "\n" in said
+    title, _, said = said.partition("\n") if is_list else ("", "", said)
     return ReadableAlert(
         alert_id=delivery.alert_id,
         number=delivery.number,
@@ -134,6 +139,7 @@ def read_body(delivery: Delivery) -> ReadableAlert:
         at=_seconds(body["ts_event"]),
         values=_values(body, said),
         episode=_episode(body.get("episode")),
+        title=title.removesuffix(":"),
     )
 
 

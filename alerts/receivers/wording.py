@@ -14,7 +14,7 @@ MARKS = {"info": "ℹ️", "warning": "⚠️", "critical": "🚨"}
 
 RESOLVED_MARK = "✅"
 
-_WHY_LENGTH = 240  # characters, about two lines of a channel
+_WHY_LENGTH = 120  # characters, about one line of a channel
 _SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 
 
@@ -103,7 +103,7 @@ def in_a_line(why: str) -> str:
     --------
     >>> in_a_line("Market makers\n  have stepped back.")
     'Market makers have stepped back.'
-    >>> len(in_a_line("word " * 100)) <= 240
+    >>> len(in_a_line("word " * 100)) <= 120
     True
     """
     first, *others = _SENTENCE_END.split(one_line(" ".join(why.split())))

@@ -27,6 +27,7 @@ from typing import Any
 
 import pyte
 import situations
+from PIL import Image
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.style import Style
@@ -43,7 +44,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 COLOURS = {"brown": "yellow"}  # by the names of pyte, where those of rich are others
 WIDTH, HEIGHT, SCALE = 760, 560, 1.5
 PHONE_WIDTH = 420
-DATE = re.compile(r"<!date\^(\d+)\^[^|]*\|[^>]*>")
+DATE = re.compile(r"<!date\^(\d+)\^([^|]*)\|[^>]*>")
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; font: 15px/1.47 "Noto Sans", "DejaVu Sans", sans-serif; color: #1d1c1d; background: #fff }}
@@ -68,7 +69,7 @@ MESSAGE = """<article class="{kind}"><div class="face">tw</div><div><div class="
 
 PHONE = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 18px; font: 14px/1.35 "Noto Sans", "DejaVu Sans", sans-serif; color: #111;
-  background: linear-gradient(160deg, #274060, #5b3a63) }}
+  background: #3d4663 }}
 article {{ background: rgba(255, 255, 255, .92); border-radius: 16px; padding: 10px 14px;
   margin-bottom: 10px }}
 .app {{ display: flex; justify-content: space-between; font-size: 12px; color: #555 }}
@@ -93,9 +94,9 @@ def main() -> int:
         page.write_text(PAGE.format(messages="".join(chat(alerts_in(store)))))
         photograph(browser, page, HERE / "slack-alert.png")
         page.write_text(PAGE.format(messages="".join(situations_chat())))
-        photograph(browser, page, HERE / "slack-messages.png", height=1_290)
+        photograph(browser, page, HERE / "slack-messages.png", height=1_285)
         page.write_text(PHONE.format(cards="".join(map(card, situations.announced()))))
-        photograph(browser, page, HERE / "slack-phone.png", PHONE_WIDTH, 560)
+        photograph(browser, page, HERE / "slack-phone.png", PHONE_WIDTH, 470)
     return 0
 
 
@@ -207,8 +208,14 @@ def _shown(text: Mapping[str, Any]) -> str:
     shown = text["text"].replace("\n", "<br>")
     if text["type"] == "plain_text":
         return shown
-    shown = DATE.sub(lambda found: f"{datetime.fromtimestamp(int(found[1]), UTC):%b %-d, %Y %H:%M:%S}", shown)
+    shown = DATE.sub(_time, shown)
     return re.sub(r"<!(here|channel|everyone)>", r'<span class="call">@\1</span>', shown)
+
+
+def _time(found: re.Match[str]) -> str:
+    """A time as Slack shows it on its day, to a reader in Coordinated Universal Time."""
+    at = datetime.fromtimestamp(int(found[1]), UTC)
+    return found[2].replace("{date_short_pretty}", "Today at").replace("{time_secs}", f"{at:%H:%M:%S}")
 
 
 def photograph(browser: str, page: Path, picture: Path, width: int = WIDTH, height: int = HEIGHT) -> None:
@@ -217,6 +224,7 @@ def photograph(browser: str, page: Path, picture: Path, width: int = WIDTH, heig
     options += [f"--window-size={width},{height}", f"--force-device-scale-factor={SCALE}"]
     command = [browser, *options, f"--screenshot={picture}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True)
+    Image.open(picture).convert("RGB").quantize(96).save(picture, optimize=True)  # a third of the size
 
 
 if __name__ == "__main__":

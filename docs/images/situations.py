@@ -77,7 +77,7 @@ def _episode(after: int, peak: tuple[float, int], last: float) -> dict[str, Any]
 def _delivery(
     number: int, severity: str, episode: dict[str, Any], told: str | None, *, is_over: bool = False
 ) -> Delivery:
-    moved = episode["peak"] if is_over else episode["last"]
+    moved = episode["peak"]
     usual = moved / 3.9
     text = f"BTCUSDT moved {moved:+.1f} bps in 10 s, {usual:+.1f} of its usual deviations"
     body = {
@@ -96,8 +96,9 @@ def _delivery(
 
 
 def _summary() -> Delivery:
-    named = "\n".join(f"CRITICAL price_spike binance {symbol} {what}" for symbol, what in STORM)
+    named = "\n".join(f"• price_spike binance {symbol}: {symbol} {what}" for symbol, what in STORM)
     body = {
+        "origin": "service",
         "transition": "fired",
         "severity": "critical",
         "rule": "delivery_summary",
@@ -106,7 +107,7 @@ def _summary() -> Delivery:
         "ts_event": _time(200),
         "values": {},
         "text": f"31 more than desk takes at 20 messages a minute\n{named}\n"
-        "warning: price_band 19, volume_spike 8",
+        "price_band 19 (binance BTCUSDT 12, 4 more), volume_spike 8 (binance ETHUSDT 8)",
     }
     return Delivery("b07c55d2a1904ad3", 0, "desk", json.dumps(body).encode())
 

@@ -33,7 +33,7 @@ BIG: dict[str, Any] = {
     "why": WHY,
 }
 LATER: dict[str, Any] = {**BIG, "ts_event": "2026-01-05T14:38:12.000000000Z", "episode": EPISODE}
-DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time_secs\}\|([^>]+)>")
+DATE = re.compile(r"<!date\^\d+\^(?:\{date_short_pretty\} )?\{time_secs\}\|([^>]+)>")
 
 
 def lines(sent: SlackMessage) -> list[str]:
@@ -66,7 +66,7 @@ def test_an_alert_that_goes_on() -> None:
         "One trade of 69 (4,200,000 in money), the hour's mean is 1.2",
         "size began at 69, peaked at 1.00M after 40s, and is now 12.2.",
         WHY,
-        "since 2026-01-05 14:30:00 UTC as of 2026-01-05 14:38:12 UTC · id 3f9a0c12",
+        "2026-01-05 14:30:00 UTC · now 14:38:12 UTC · id 3f9a0c12",
     ]
 
 
@@ -86,7 +86,7 @@ def test_an_alert_that_is_over_says_what_woke_the_reader() -> None:
         "One trade of 69 (4,200,000 in money), the hour's mean is 1.2",
         "size began at 69, peaked at 1.00M after 40s, and was last 12.2. It is over: not true for 60s.",
         WHY,
-        "2026-01-05 14:30:00 UTC to 2026-01-05 14:38:12 UTC · was critical · id 3f9a0c12",
+        "2026-01-05 14:30:00 UTC to 14:38:12 UTC · was critical · id 3f9a0c12",
     ]
     assert lines(reply(sent))[0] == "✅ RESOLVED fat_finger XNAS ACME after 8m 12s, peak 1.00M"
 
@@ -216,13 +216,13 @@ def test_slack_is_told_to_parse_nothing(slack_server: FakeSlack) -> None:
 
 
 def test_why_is_one_line_whose_address_is_a_link() -> None:
-    why = "The book & the tape disagree; see https://wiki.example/runbooks?a=1&b=2.\n\n" + "More of it. " * 40
+    why = "The book & the tape disagree; see https://wiki.example/runbooks?a=1&b=2.\n\n" + "More. " * 40
     shown = lines(message(delivery(why=why)))
     (line,) = [line for line in shown if "disagree" in line]
     assert "see <https://wiki.example/runbooks?a=1&amp;b=2>." in line
     assert line.startswith("The book &amp; the tape")
-    assert len(line) < 260
-    assert line.endswith("More of it.")
+    assert len(line) < 140
+    assert line.endswith("More.")
 
 
 def test_a_note_is_shown() -> None:
@@ -239,6 +239,10 @@ def summary(count: int, width: int) -> Delivery:
 
 def test_a_summary_names_all_of_sixty(slack_server: FakeSlack) -> None:
     shown = message(summary(60, 120))
+    assert shown.text.startswith(
+        "🚨 CRITICAL 60 more than desk takes at 20 messages a minute: CRITICAL fat_finger"
+    )
+    assert lines(shown)[0] == "🚨 CRITICAL 60 more than desk takes at 20 messages a minute"
     assert len([line for line in lines(shown) if line.startswith("CRITICAL fat_finger")]) == 60
     slack_server.workspace.call("chat.postMessage", {"channel": "desk", **shown.arguments})
 

@@ -26,6 +26,7 @@ METADATA_EVENT = "tapewatch_alert"
 _CONTEXT_LENGTH = 2_000  # characters of one context element
 _FALLBACK_LENGTH = 3_000  # characters of the text that notifications show
 _VALUES_SHOWN = 12
+_DAY_S = 86_400.0
 _LINK = re.compile(r"https?://[^\s<>|]+[^\s<>|.,;:!?)\]]")
 _LATEST = 253_402_300_799.0  # the last second of the year 9999: what a date can be made of
 
@@ -185,19 +186,22 @@ def _ending(alert: ReadableAlert, delivery: Delivery) -> Iterator[dict[str, Any]
 
 
 def _footer(alert: ReadableAlert) -> str:
-    times = [_date(alert.at)]
+    time = _date(alert.at)
     if alert.episode is not None and alert.transition != "fired":
-        joint = "to" if alert.is_over else "as of"
-        times = [f"since {_date(alert.episode.began)}" if joint == "as of" else _date(alert.episode.began)]
-        times.append(f"{joint} {_date(alert.at)}")
+        began, joint = alert.episode.began, "to" if alert.is_over else "· now"
+        time = f"{_date(began)} {joint} {_date(alert.at, with_day=began // _DAY_S != alert.at // _DAY_S)}"
     severity = [f"was {alert.severity}"] if alert.is_over else []
-    return " · ".join([" ".join(times), *severity, f"id {escape(alert.short_id, 100)}"])
+    rule = [escape(alert.rule, 100)] if alert.title else []
+    return " · ".join([time, *severity, *rule, f"id {escape(alert.short_id, 100)}"])
 
 
-def _date(at: float) -> str:
+def _date(at: float, *, with_day: bool = True) -> str:
     """A time that Slack shows in the reader's zone."""
     shown = datetime.fromtimestamp(min(max(at, 0.0), _LATEST), UTC)
-    return f"<!date^{int(at)}^{{date_short_pretty}} {{time_secs}}|{shown:%Y-%m-%d %H:%M:%S} UTC>"
+    tokens, otherwise = ("{date_short_pretty} {time_secs}", "%Y-%m-%d %H:%M:%S UTC")
+    if not with_day:
+        tokens, otherwise = ("{time_secs}", "%H:%M:%S UTC")
+    return f"<!date^{int(at)}^{tokens}|{shown:{otherwise}}>"
 
 
 def _notification(alert: ReadableAlert, delivery: Delivery) -> str:
