@@ -40,7 +40,7 @@ def headline(alert: ReadableAlert, delivery: Delivery) -> str:
     elif alert.transition == "updated":
         if delivery.rises_to(alert.severity):
             line += f", was {delivery.told}"
-        line += "" if duration is None else f", open for {duration}"
+        line += ", still open" if duration is None else f", open for {duration}"
     if alert.episode is not None and alert.episode.reopened:
         times = alert.episode.reopened
         line += f", reopened {'once' if times == 1 else f'{times} times'}"

@@ -123,7 +123,7 @@ def _print_alerts(rows: list[dict[str, Any]]) -> None:
             alert["transition"],
             alert["rule"],
             " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
-            alert["text"],
+            " ".join(alert["text"].split("\n")),
             short_id(alert["id"]),
         )
     out(table)
