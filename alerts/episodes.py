@@ -15,8 +15,8 @@ One state machine per rule and instrument, on the instrument's own clock:
   complete again within `flap` of the resolve, the episode goes on, which is reported as an update. From then
   on it resolves after the longer of `clear` and `flap`. A reopening takes no interval of `updates` either.
 
-An episode has a measure, such as the size of a trade, whose first, worst and last values it keeps. That is the
-rule's measure on the row that fired it; where a timer fired it, on the last true evaluation.
+An episode has a measure, such as the size of a trade, whose first, worst and last values it keeps. That is
+the rule's measure on the row that fired it; where a timer fired it, on the last true evaluation.
 
 If an instrument's clock was wrong, `rebase` steps it back: what lies later counts as of now, and an episode
 that fired later is closed, since the time that it fired at has not come.
@@ -83,7 +83,7 @@ class Extremes(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """The transition that would resolve an open episode: its number, its severity's code, what it has been."""
+    """The transition that would resolve an open episode: number, code of the severity, what it has been."""
 
     number: int
     severity: int
@@ -242,6 +242,16 @@ class Episodes:
             int(column["reopened"][slot]),
         )
         return Closing(int(column["number"][slot]) + 1, int(column["level"][slot]), extremes)
+
+    def fired_at(self, slot: int) -> int:
+        """The instrument's clock, ns, at which its episode fired."""
+        return int(self._columns["fired_at"][slot])
+
+    def forget_measures(self) -> None:
+        """The rule has other measures than its episodes so far: those go on without one."""
+        n = self._columns.n_slots
+        for name in ("which", "due_which"):
+            self._columns[name][:n] = UNMEASURED
 
     def rebase(self, slot: int, to: int) -> Closing | None:
         """Step one slot back in time: its clock was wrong, and no time of it stays later than `to`.

@@ -1,4 +1,4 @@
-"""Times of a rule: how long or how often its condition must be true (`for`), when it may come back (`flap`)."""
+"""The `for` of a rule: how long or how often its condition must be true before it fires; and its `flap`."""
 
 from __future__ import annotations
 

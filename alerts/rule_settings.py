@@ -67,15 +67,15 @@ class RuleSettings(BaseModel):
     escalate
         Higher severities, each with the condition under which the alert has it.
     flap
-        An alert whose condition completes ``for`` again within this time of its resolve goes on under the same
-        id. From then on it resolves after the longer of ``clear`` and ``flap``.
+        An alert whose condition completes ``for`` again within this time of its resolve goes on under the
+        same id. From then on it resolves after the longer of ``clear`` and ``flap``.
     updates
-        How often an open alert is told again: an interval, ``off``, or ``backoff``, the default: after 30s, 1m,
-        2m, 4m and so on, up to 1h.
+        How often an open alert is told again: an interval, ``off``, or ``backoff``, the default: after 30s,
+        1m, 2m, 4m and so on, up to 1h.
     measure
-        The number that says how bad it is, of which an alert tells the first, the worst and the last value; by
-        default the left side of the condition's first comparison. ``highest`` or ``lowest`` before it says
-        which is the worst.
+        The number that says how bad it is, of which an alert tells the first, the worst and the last value;
+        by default the left side of the condition's first comparison. ``highest`` or ``lowest`` before it
+        says which is the worst.
     text
         The text of the alert, with names in braces: ``"{symbol} moved {return_bps_10s:+.1f} bps"``.
     why

@@ -17,7 +17,7 @@ RAREST_UPDATE_NS = 3_600 * NS_PER_SECOND
 """How far apart updates get: a shift is hours long, and nobody should doubt that an old alert still holds."""
 
 OFF, BACKOFF = "off", "backoff"
-_HOW = "write an interval such as 5m, 'off' for none, or 'backoff' for 30s, 1m, 2m, 4m … 1h"
+_HOW = "write 5m for a fixed one, 'off' for no updates, or 'backoff' for 30s, 1m, 2m … 1h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ def parse_updates(text: object) -> Updates:
     True
     >>> parse_updates("off").first_ns
     0
-    >>> parse_updates("never")
+    >>> parse_updates("never")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: 'never' is no interval: write an interval such as 5m, 'off' for none, or 'backoff' for 30s, 1m, 2m, 4m … 1h
+    ValueError: 'never' is no interval: write 5m for a fixed one, 'off' for no updates, or 'backoff' for ...
     """
     if text is None or text == BACKOFF:
         return Updates()

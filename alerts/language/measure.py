@@ -68,7 +68,7 @@ class Measure:
     beside: Operation | None = None
 
     def evaluate(self, columns: ExpressionColumns) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Its value on each row, and how bad that is: of two rows the larger is the worse; float64[n] both."""
+        """Its value on each row, and how bad that is, where larger is worse; float64[n] both."""
         value = self._column(self.operation, columns)
         if self.beside is not None:
             return value, np.abs(value - self._column(self.beside, columns))
@@ -243,7 +243,7 @@ class _Side(NamedTuple):
 
 def _sides(text: str, symbols: Symbols) -> Iterator[_Side]:
     checker = Checker(text, symbols)
-    for node, operator, always in _comparisons(parse(text), negated=False, always=True):
+    for node, holding, always in _comparisons(parse(text), negated=False, always=True):
         parts = checker.sides(node.left, node.right)
         if not all(isinstance(part, Quantity) for part in parts):
             continue
@@ -251,9 +251,9 @@ def _sides(text: str, symbols: Symbols) -> Iterator[_Side]:
         both = alike(left, right)  # type: ignore[arg-type]
         if both is None or (both[0].constant is not None and both[1].constant is not None):
             continue
-        own, other = node.left, node.right
+        own, other, operator = node.left, node.right, holding
         if both[0].constant is not None:
-            both, operator, own, other = (both[1], both[0]), _MIRRORED[operator], other, own
+            both, own, other, operator = (both[1], both[0]), other, own, _MIRRORED[holding]
         yield _Side(
             Compare(operator, both[0].operation, both[1].operation),
             _measure(own, other, operator, both),
