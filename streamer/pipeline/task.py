@@ -188,9 +188,11 @@ class Task:
         self.grow()
         slot, clock = np.arange(n, dtype=np.int32), self.guard.timer(timer.ts_ns, n)
         batch = timer_batch(self.slots.instruments, self.guard.now)
-        transitions, near_misses = self._judge(
-            self._rows(batch, slot, clock, RowSource(self.partition, timer.number))
-        )
+        rows = self._rows(batch, slot, clock, RowSource(self.partition, timer.number))
+        silence_ns = clock - self.clocks
+        for feature in self.plan.log_features:
+            rows.numbers[feature.name] = np.full(n, feature.value(silence_ns))
+        transitions, near_misses = self._judge(rows)
         self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)
 
