@@ -58,73 +58,18 @@ TIMES = tuple(name for name, (dtype, _) in LAYOUT.items() if dtype is np.int64)
 """Columns that are times, none of which stays later than what a clock is set back to."""
 
 
-class Rows(NamedTuple):
-    """What the state machine reads: n rows."""
-
-    slot: NDArray[np.int32]
-    clock: NDArray[np.int64]
-    ts: NDArray[np.int64]
-    kind: NDArray[np.int8]
-    evaluated: NDArray[np.bool_]
-    holds: NDArray[np.bool_]
-    severity: NDArray[np.int8]
-    value: NDArray[np.float64]
-    badness: NDArray[np.float64]
-    which: NDArray[np.int8]
-
-
-class Timing(NamedTuple):
-    """The rule: m of n, or a duration; when it clears, may come back, and is told again (ns)."""
-
-    m: int
-    oldest: np.uint64
-    window: np.uint64
-    duration: int
-    clear: int
-    flap: int
-    first_update: int
-    most_update: int
-
-
-class State(NamedTuple):
-    """The columns of `LAYOUT`, in its order."""
-
-    history: NDArray[np.uint64]
-    hits: NDArray[np.int32]
-    since: NDArray[np.int64]
-    held_at: NDArray[np.int64]
-    told_at: NDArray[np.int64]
-    level: NDArray[np.int8]
-    number: NDArray[np.int32]
-    missed_at: NDArray[np.int64]
-    fired_at: NDArray[np.int64]
-    resolved_at: NDArray[np.int64]
-    highest: NDArray[np.int8]
-    updates: NDArray[np.int32]
-    reopened: NDArray[np.int32]
-    which: NDArray[np.int8]
-    first: NDArray[np.float64]
-    peak: NDArray[np.float64]
-    peak_ts: NDArray[np.int64]
-    last: NDArray[np.float64]
-    worst: NDArray[np.float64]
-    told_worst: NDArray[np.float64]
-    due_which: NDArray[np.int8]
-    due_value: NDArray[np.float64]
-    due_badness: NDArray[np.float64]
-    due_ts: NDArray[np.int64]
-
-
 class Told(NamedTuple):
-    """Room for the transitions of n rows, and for near misses; `more` holds measure, reopenings, news."""
+    """Room for the transitions of n rows, and for near misses."""
 
     row: NDArray[np.intp]
     step: NDArray[np.int8]
     level: NDArray[np.int8]
     number: NDArray[np.int32]
     peak_ts: NDArray[np.int64]
-    values: NDArray[np.float64]  # first, peak, last
+    values: NDArray[np.float64]
+    """float64[n, 3]: first, peak, last."""
     more: NDArray[np.int32]
+    """int32[n, 3]: the measure, how often it has come back, whether it is news."""
     missed: NDArray[np.intp]
 
     @classmethod
@@ -143,142 +88,190 @@ class Told(NamedTuple):
 
 
 @kernel
-def walk(rows: Rows, timing: Timing, state: State, told: Told) -> tuple[int, int, int]:
+def walk(  # type: ignore[no-untyped-def]
+    # n rows
+    slots,
+    clock,
+    ts,
+    kind,
+    evaluated,
+    holds,
+    severity,
+    # their measures
+    value,
+    badness,
+    row_which,
+    # the rule: m of n, or a duration; when it clears, may come back, and is told again (ns)
+    m,
+    oldest,
+    window,
+    duration,
+    clear,
+    flap,
+    first_update,
+    most_update,
+    # the columns of `LAYOUT`
+    history,
+    hits,
+    since,
+    held_at,
+    told_at,
+    level,
+    number,
+    missed_at,
+    fired_at,
+    resolved_at,
+    highest,
+    updates,
+    reopened,
+    which,
+    first,
+    peak,
+    peak_ts,
+    last,
+    worst,
+    told_worst,
+    due_which,
+    due_value,
+    due_badness,
+    due_ts,
+    # `Told`
+    out_row,
+    out_step,
+    out_level,
+    out_number,
+    out_peak_ts,
+    out_values,
+    out_more,
+    out_missed,
+):
     """Go through rows in order; returns how many transitions, near misses, and more busy instruments."""
     one = np.uint64(1)
     count = 0
     misses = 0
     more_busy = 0
-    for i in range(len(rows.slot)):
-        slot, now = rows.slot[i], rows.clock[i]
-        evaluated = rows.evaluated[i]
-        true = evaluated and rows.holds[i]
+    for i in range(slots.shape[0]):
+        slot, now = slots[i], clock[i]
+        true = evaluated[i] and holds[i]
+        was_open = number[slot] != CLOSED and resolved_at[slot] == NEVER
+        was_busy = was_open or history[slot] != 0 or since[slot] != NEVER
+        if not true and not was_busy:
+            continue  # nothing changes
         step = -1
         rises = False
         reopens = False
-        was_open = state.number[slot] != CLOSED and state.resolved_at[slot] == NEVER
-        more_busy -= was_open or state.history[slot] != 0 or state.since[slot] != NEVER
+        more_busy -= was_busy
         if true:
-            state.held_at[slot] = now
+            held_at[slot] = now
             if not was_open:
-                place = rows.which[i]
-                state.due_which[slot] = place
+                place = row_which[i]
+                due_which[slot] = place
                 if place != UNMEASURED:
-                    state.due_value[slot] = rows.value[place, i]
-                    state.due_badness[slot] = rows.badness[place, i]
-                    state.due_ts[slot] = rows.ts[i]
-        if not was_open and timing.duration > 0:
-            if true and state.since[slot] == NEVER:
-                state.since[slot] = now
-            elif evaluated and not rows.holds[i]:
-                state.since[slot] = NEVER
-            may_fire = evaluated or rows.kind[i] == _TIMER
-            if may_fire and state.since[slot] != NEVER and now - state.since[slot] >= timing.duration:
+                    due_value[slot] = value[place, i]
+                    due_badness[slot] = badness[place, i]
+                    due_ts[slot] = ts[i]
+        if not was_open and duration > 0:
+            if true and since[slot] == NEVER:
+                since[slot] = now
+            elif evaluated[i] and not holds[i]:
+                since[slot] = NEVER
+            may_fire = evaluated[i] or kind[i] == _TIMER
+            if may_fire and since[slot] != NEVER and now - since[slot] >= duration:
                 step = FIRED
-                state.held_at[slot] = now
-        elif not was_open and evaluated:
-            leaving = (state.history[slot] >> timing.oldest) & one
-            state.history[slot] = ((state.history[slot] << one) | np.uint64(true)) & timing.window
-            state.hits[slot] += np.int32(true) - np.int32(leaving)
-            if true and state.hits[slot] >= timing.m:
+                held_at[slot] = now
+        elif not was_open and evaluated[i]:
+            leaving = (history[slot] >> oldest) & one
+            history[slot] = ((history[slot] << one) | np.uint64(true)) & window
+            hits[slot] += np.int32(true) - np.int32(leaving)
+            if true and hits[slot] >= m:
                 step = FIRED
         elif was_open and true:
-            rises = rows.severity[i] > state.level[slot]
+            rises = severity[i] > level[slot]
             if rises:
                 step = UPDATED
-            elif timing.first_update > 0:
-                doublings = min(state.updates[slot], _MOST_DOUBLINGS)
-                every = timing.most_update
-                if timing.first_update < timing.most_update:
-                    every = min(timing.first_update << doublings, timing.most_update)
-                if now - state.told_at[slot] >= every:
+            elif first_update > 0:
+                doublings = min(updates[slot], _MOST_DOUBLINGS)
+                every = most_update
+                if first_update < most_update:
+                    every = min(first_update << doublings, most_update)
+                if now - told_at[slot] >= every:
                     step = UPDATED
-                    state.updates[slot] += 1
+                    updates[slot] += 1
         elif was_open:
-            clear = timing.clear
-            if state.reopened[slot] > 0:
-                clear = max(clear, timing.flap)
-            if evaluated if clear == 0 else now - state.held_at[slot] >= clear:
+            wait = clear if reopened[slot] == 0 else max(clear, flap)
+            if evaluated[i] if wait == 0 else now - held_at[slot] >= wait:
                 step = RESOLVED
         if true and not was_open and step != FIRED:
-            missed = state.missed_at[slot]
-            if missed == NEVER or now - missed >= NEAR_MISS_EVERY_NS:
-                state.missed_at[slot] = now
-                told.missed[misses] = i
+            told_miss = missed_at[slot]
+            if told_miss == NEVER or now - told_miss >= NEAR_MISS_EVERY_NS:
+                missed_at[slot] = now
+                out_missed[misses] = i
                 misses += 1
-        if true and not (was_open and rows.severity[i] < state.level[slot]):
-            state.level[slot] = rows.severity[i]
+        if true and not (was_open and severity[i] < level[slot]):
+            level[slot] = severity[i]
         if step == FIRED:
-            closed_at = state.resolved_at[slot]
-            reopens = closed_at != NEVER and now - closed_at <= timing.flap
-            state.resolved_at[slot] = NEVER
+            closed_at = resolved_at[slot]
+            reopens = closed_at != NEVER and now - closed_at <= flap
+            resolved_at[slot] = NEVER
             if reopens:
                 step = UPDATED
-                state.reopened[slot] += 1
-                rises = state.level[slot] > state.highest[slot]
-                state.level[slot] = max(state.level[slot], state.highest[slot])
+                reopened[slot] += 1
+                rises = level[slot] > highest[slot]
+                level[slot] = max(level[slot], highest[slot])
             else:
-                state.number[slot] = CLOSED
-                state.fired_at[slot] = now
-                state.updates[slot] = 0
-                state.reopened[slot] = 0
-                state.which[slot] = state.due_which[slot]
-                state.first[slot] = state.peak[slot] = state.last[slot] = np.nan
-                state.worst[slot] = state.told_worst[slot] = np.nan
-                state.peak_ts[slot] = NEVER
-        badness = _measure(rows, state, i, slot, true, was_open or reopens, step == FIRED or reopens)
+                number[slot] = CLOSED
+                fired_at[slot] = now
+                updates[slot] = 0
+                reopened[slot] = 0
+                which[slot] = due_which[slot]
+                first[slot] = peak[slot] = last[slot] = np.nan
+                worst[slot] = told_worst[slot] = np.nan
+                peak_ts[slot] = NEVER
+        seen = bad = np.nan
+        at = NEVER
+        of = which[slot] if was_open or step >= 0 else UNMEASURED
+        if of != UNMEASURED and true and (was_open or reopens):
+            seen, bad, at = value[of, i], badness[of, i], ts[i]
+        elif of != UNMEASURED and not was_open and due_which[slot] == of:
+            # where a timer completes what an event began, that event's
+            seen, bad, at = due_value[slot], due_badness[slot], due_ts[slot]
+        known = math.isfinite(seen) and math.isfinite(bad)
+        if known:
+            last[slot] = seen
+            if math.isnan(first[slot]):
+                first[slot] = seen
+            if not bad <= worst[slot]:
+                worst[slot] = bad
+                peak[slot] = seen
+                peak_ts[slot] = at
         if step >= 0:
-            beyond = not math.isnan(badness) and not badness <= state.told_worst[slot]
+            beyond = known and not bad <= told_worst[slot]
             if beyond:
-                state.told_worst[slot] = badness
-            state.told_at[slot] = now
-            state.number[slot] += 1
-            told.row[count] = i
-            told.step[count] = step
-            told.level[count] = state.level[slot]
-            told.number[count] = state.number[slot]
-            told.peak_ts[count] = state.peak_ts[slot]
-            told.values[count, 0] = state.first[slot]
-            told.values[count, 1] = state.peak[slot]
-            told.values[count, 2] = state.last[slot]
-            told.more[count, 0] = state.which[slot]
-            told.more[count, 1] = state.reopened[slot]
-            told.more[count, 2] = step == FIRED or (step == UPDATED and (rises or beyond))
+                told_worst[slot] = bad
+            told_at[slot] = now
+            number[slot] += 1
+            out_row[count] = i
+            out_step[count] = step
+            out_level[count] = level[slot]
+            out_number[count] = number[slot]
+            out_peak_ts[count] = peak_ts[slot]
+            out_values[count, 0] = first[slot]
+            out_values[count, 1] = peak[slot]
+            out_values[count, 2] = last[slot]
+            out_more[count, 0] = which[slot]
+            out_more[count, 1] = reopened[slot]
+            out_more[count, 2] = step == FIRED or (step == UPDATED and (rises or beyond))
             count += 1
         if step == RESOLVED:
-            state.highest[slot] = state.level[slot]
-            state.history[slot] = np.uint64(0)
-            state.hits[slot] = 0
-            state.since[slot] = NEVER
-            if timing.flap > 0:
-                state.resolved_at[slot] = now
+            highest[slot] = level[slot]
+            history[slot] = np.uint64(0)
+            hits[slot] = 0
+            since[slot] = NEVER
+            if flap > 0:
+                resolved_at[slot] = now
             else:
-                state.fired_at[slot] = NEVER
-                state.number[slot] = CLOSED
-        is_open = state.number[slot] != CLOSED and state.resolved_at[slot] == NEVER
-        more_busy += is_open or state.history[slot] != 0 or state.since[slot] != NEVER
+                fired_at[slot] = NEVER
+                number[slot] = CLOSED
+        is_open = number[slot] != CLOSED and resolved_at[slot] == NEVER
+        more_busy += is_open or history[slot] != 0 or since[slot] != NEVER
     return count, misses, more_busy
-
-
-@kernel
-def _measure(rows: Rows, state: State, i: int, slot: int, true: bool, goes_on: bool, begins: bool) -> float:
-    """Take a row's value into its episode; returns how bad it is, NaN where the row has none."""
-    which = state.which[slot]
-    if which == UNMEASURED:
-        return np.nan
-    if true and goes_on:
-        value, badness, ts = rows.value[which, i], rows.badness[which, i], rows.ts[i]
-    elif begins and state.due_which[slot] == which:  # a timer completes what an event began
-        value, badness, ts = state.due_value[slot], state.due_badness[slot], state.due_ts[slot]
-    else:
-        return np.nan
-    if not (math.isfinite(value) and math.isfinite(badness)):
-        return np.nan
-    state.last[slot] = value
-    if math.isnan(state.first[slot]):
-        state.first[slot] = value
-    if not badness <= state.worst[slot]:
-        state.worst[slot] = badness
-        state.peak[slot] = value
-        state.peak_ts[slot] = ts
-    return float(badness)

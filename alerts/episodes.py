@@ -42,9 +42,6 @@ from alerts.episode_kernel import (
     RESOLVED,
     TIMES,
     UPDATED,
-    Rows,
-    State,
-    Timing,
     Told,
     walk,
 )
@@ -139,7 +136,7 @@ class Episodes:
 
     def __init__(self, rule: Rule) -> None:
         hold, updates = rule.hold, rule.updates
-        self._timing = Timing(
+        self._timing = (
             hold.m,
             np.uint64(hold.n - 1),
             np.uint64((1 << hold.n) - 1),
@@ -199,7 +196,7 @@ class Episodes:
         told = Told.room(len(slot))
         value, badness, which = Measured.nothing(len(slot)) if measured is None else measured
         clock = np.ascontiguousarray(clock)
-        rows = Rows(
+        count, misses, more_busy = walk(
             np.ascontiguousarray(slot),
             clock,
             clock if ts is None else np.ascontiguousarray(ts),
@@ -210,8 +207,10 @@ class Episodes:
             value,
             badness,
             which,
+            *self._timing,
+            *self._columns.arrays,
+            *told,
         )
-        count, misses, more_busy = walk(rows, self._timing, State(*self._columns.arrays), told)
         self._busy += more_busy
         row, more = told.row[:count].copy(), told.more[:count]
         return Steps(
