@@ -144,7 +144,7 @@ def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = N
     if on is None:
         on = _kinds(named)
     else:
-        _check_carried_on(text, mentions, on)
+        check_carried_on(text, mentions, on)
     return Condition(text, render(node), named, on, mentions, predicate)
 
 
@@ -158,7 +158,14 @@ def _kinds(symbols: tuple[Symbol, ...]) -> frozenset[int]:
     return kinds
 
 
-def _check_carried_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
+def check_carried_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
+    """Refuse a field or a detector's output that no event of these kinds carries.
+
+    Raises
+    ------
+    ExpressionError
+        At the first of them in the text.
+    """
     for mention in mentions:
         symbol = mention.symbol
         if symbol.source != "feature" and not symbol.kinds & on:

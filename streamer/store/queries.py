@@ -33,7 +33,7 @@ class AlertFilter:
     since_ns
         Event time at or after this, ns.
     only_open
-        True for episodes that have not resolved.
+        True for episodes whose last transition is not their end.
     """
 
     rule: str | None = None
@@ -211,8 +211,12 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.since_ns is not None:
         query = query.where(c.ts_event_ns >= wanted.since_ns)
     if wanted.only_open:
-        later = t.outbox.alias("later")
-        resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
+        end, later = t.outbox.alias("end"), t.outbox.alias("later")
+        goes_on = select(later.c.n).where(later.c.alert_id == end.c.alert_id, later.c.number > end.c.number)
+        # an alert that comes back goes on after its resolve
+        resolved = select(end.c.n).where(
+            end.c.alert_id == c.alert_id, end.c.transition == "resolved", ~goes_on.exists()
+        )
         # alerts about the service and drifts fire once and are never resolved
         query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~resolved.exists())
     return query
