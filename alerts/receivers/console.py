@@ -108,4 +108,4 @@ def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock)
     return ConsoleReceiver(StderrConsole(stderr=True))
 
 
-RECEIVER = ReceiverKind("console", ConsoleSettings, _build)
+RECEIVER = ReceiverKind("console", ConsoleSettings, _build, most_parallel=1)

@@ -8,6 +8,7 @@ import urllib3
 
 from alerts.clock import Clock
 from alerts.receivers.http import HttpSettings
+from alerts.receivers.kind import MOST_PARALLEL
 from alerts.receivers.receiver import PermanentError, RetryableError
 from alerts.receivers.retry_after import asked_to_wait_s
 
@@ -40,9 +41,9 @@ class HttpPost:
         self._clock = clock
         timeout = urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s)
         self._http: urllib3.PoolManager = (
-            urllib3.PoolManager(timeout=timeout, retries=False)
+            urllib3.PoolManager(timeout=timeout, retries=False, maxsize=MOST_PARALLEL)
             if settings.proxy is None
-            else urllib3.ProxyManager(settings.proxy, timeout=timeout, retries=False)
+            else urllib3.ProxyManager(settings.proxy, timeout=timeout, retries=False, maxsize=MOST_PARALLEL)
         )
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> None:

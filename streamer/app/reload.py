@@ -92,10 +92,16 @@ def build_receivers(
     if problems:
         config.fail(problems)
     names = tuple(config.settings.receivers)
-    caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
+    of_all = config.settings.receivers
     router = Router(config.settings.route, names)
-    stages = build_stages(StageSettings(router, caps))
-    return ReceiverSet(names, built, stages, delivery_details(config, router))
+    stages = StageSettings(
+        router,
+        caps={name: settings.messages_per_minute for name, settings in of_all.items()},
+        edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
+    )
+    parallel = {name: settings.at_once for name, settings in of_all.items()}
+    details = delivery_details(config, router)
+    return ReceiverSet(names, built, build_stages(stages), parallel=parallel, details=details)
 
 
 def delivery_details(config: ConfigFile, router: Router) -> DeliveryDetails:

@@ -90,7 +90,7 @@ def run_demo(
     names = tuple(setup.receivers)
     router = Router(config.settings.route, names)
     stages = build_stages(StageSettings(router))
-    receivers = ReceiverSet(names, setup.receivers, stages, delivery_details(config, router))
+    receivers = ReceiverSet(names, setup.receivers, stages, details=delivery_details(config, router))
     service = ServiceSetup(config, setup.plan, receivers, setup.listen)
     with running_service(service, setup.database, _not_delivered) as parts:
         served(parts.address)

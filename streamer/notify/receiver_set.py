@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from alerts.receivers.receiver import Receiver
 from alerts.stages.chain import StageChain
@@ -24,9 +25,12 @@ class ReceiverSet:
         Decide who gets what, and when.
     details
         What the configuration says of deliveries beside what their alerts say.
+    parallel
+        How many deliveries may be on their way to a receiver at once; 1 for one that is not named.
     """
 
     names: tuple[str, ...]
     built: Mapping[str, Receiver]
     stages: StageChain
     details: DeliveryDetails = field(default_factory=DeliveryDetails)
+    parallel: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,4 +1,4 @@
-"""Rows of deliveries: their states, the ones that wait behind others, and what is read from them."""
+"""Rows of deliveries: their states, and what is read from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, literal_column, select
 
 from alerts.receivers.receiver import Delivery
 from alerts.stages.stage import AlertTransition
@@ -17,26 +17,42 @@ from streamer.store.tables import deliveries, delivery_steps, outbox
 PENDING, TRYING, DONE, PARKED = SENT_STATES
 """States of deliveries; any other was said by the stage that stopped it."""
 
-_earlier = deliveries.alias("earlier")
-
 
 def transition_of(row: Any) -> AlertTransition:
     """The transition in a row of the outbox, as stages see it."""
     return AlertTransition(
-        row.alert_id, row.number, row.rule, row.severity, row.transition, json.loads(row.body)
+        row.alert_id,
+        row.number,
+        row.rule,
+        row.severity,
+        row.transition,
+        json.loads(row.body),
+        behind_s=row.behind_s,
     )
 
 
 def claimed_deliveries(connection: Connection, receiver: str, chosen: ColumnElement[bool]) -> list[Delivery]:
-    """The chosen deliveries, which have just been claimed, with the steps done so far; oldest first."""
+    """The chosen deliveries, which have just been claimed, with the steps done so far, in their order."""
     rows = connection.execute(
         select(deliveries, outbox.c.body, outbox.c.created_at, outbox.c.behind_s)
         .join(outbox, outbox.c.n == deliveries.c.outbox_n)
         .where(chosen)
-        .order_by(deliveries.c.n)
+        .order_by(deliveries.c.rank, deliveries.c.n)
     ).all()
     steps = _steps(connection, receiver, [row.alert_id for row in rows])
     return [_delivery(row, steps[row.alert_id]) for row in rows]
+
+
+def in_state(*states: str, table: FromClause = deliveries) -> ColumnElement[bool]:
+    """Selects deliveries in these states, written out: partial indexes are found by the text."""
+    written = [literal_column(f"'{state}'") for state in states]
+    column = table.c.state
+    return column == written[0] if len(written) == 1 else column.in_(written)
+
+
+def is_open(table: FromClause = deliveries) -> ColumnElement[bool]:
+    """Selects deliveries that are neither done nor held back for good."""
+    return in_state(PENDING, TRYING, PARKED, table=table)
 
 
 def is_delivery(delivery: Delivery) -> ColumnElement[bool]:
@@ -45,23 +61,6 @@ def is_delivery(delivery: Delivery) -> ColumnElement[bool]:
         deliveries.c.alert_id == delivery.alert_id,
         deliveries.c.number == delivery.number,
         deliveries.c.receiver == delivery.receiver,
-    )
-
-
-def blocked(by: Sequence[str] = (PENDING, TRYING, PARKED)) -> ColumnElement[bool]:
-    """Selects deliveries that wait behind an earlier one of their episode, in one of these states."""
-    return exists().where(
-        _earlier.c.alert_id == deliveries.c.alert_id,
-        _earlier.c.receiver == deliveries.c.receiver,
-        _earlier.c.number < deliveries.c.number,
-        _earlier.c.state.in_(by),
-    )
-
-
-def select_open(receiver: str, *columns: Any) -> Select[Any]:
-    """Selects the pending deliveries to a receiver that wait behind no other."""
-    return select(*columns).where(
-        deliveries.c.receiver == receiver, deliveries.c.state == PENDING, ~blocked()
     )
 
 

@@ -15,6 +15,7 @@ from alerts.service_alert import HEARTBEAT, SERVICE_ORIGIN
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
+from streamer.store.receiver_holds import held_by_of
 
 _NUMBER = re.compile(r"-[0-9]+$")
 
@@ -132,9 +133,11 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
     )
     with database.read() as connection:
         why = {row.number: json.loads(row.body) for row in connection.execute(decisions)}
+        held = held_by_of(connection, alert_id)
         sent: dict[int, list[Mapping[str, Any]]] = {}
         for row in connection.execute(deliveries).mappings():
-            sent.setdefault(row["number"], []).append(dict(row))
+            held_by = row["held_by"] or held.get((row["number"], row["receiver"]))
+            sent.setdefault(row["number"], []).append({**row, "held_by": held_by})
         return [
             Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()))
             for row in connection.execute(transitions)

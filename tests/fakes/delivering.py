@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -28,12 +29,14 @@ from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.retry_pace import RetryPace
 from streamer.notify.routing import RoutedBatch, route
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 
-QUICK = RetryPace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05)
+QUICK = RetryPace(
+    first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05, calm_s=0.2
+)
 """A sender's pace with everything shorter, so that tests are quick."""
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -53,7 +56,7 @@ def receiver_set(
     all_names = tuple(names or built)
     router = Router(RouteSettings.model_validate(routes or {}), all_names)
     details = DeliveryDetails.of(purposes, router)
-    return ReceiverSet(all_names, built, build_stages(StageSettings(router, **settings)), details)
+    return ReceiverSet(all_names, built, build_stages(StageSettings(router, **settings)), details=details)
 
 
 def route_all(database: Database, receivers: Sequence[str], now: float, limit: int = 1_000) -> RoutedBatch:
@@ -65,7 +68,8 @@ def route_all(database: Database, receivers: Sequence[str], now: float, limit: i
 
 def claim_due(deliveries: StoreDeliveries, receiver: str, limit: int, now: float) -> Sequence[Delivery]:
     """Claim what is due, whatever stages would say."""
-    return deliveries.claim(receiver, deliveries.due(receiver, limit, now), now)
+    deliveries.make_due(receiver, now)
+    return deliveries.claim(receiver, deliveries.due(receiver, limit), now)
 
 
 def notifier(
@@ -89,7 +93,11 @@ def notifier(
         for name, settings in checked.items()
     }
     caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
-    known = receiver_set(built, routes, purposes=purposes, caps=caps, cap_window_s=cap_window_s)
+    edits = {name: edits for name, settings in checked.items() if (edits := settings.edits_per_minute)}
+    known = receiver_set(
+        built, routes, purposes=purposes, caps=caps, cap_window_s=cap_window_s, edits=edits
+    )
+    known = replace(known, parallel={name: settings.at_once for name, settings in checked.items()})
     return Notifier(known, SenderContext(database, clock, pace))
 
 

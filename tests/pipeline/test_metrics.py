@@ -24,7 +24,7 @@ from alerts.receivers.receiver import RetryableError
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Partition, Record
 from streamer.notify.notifier import Notifier
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer
