@@ -13,7 +13,6 @@ from streamer.store.deliveries import DueDelivery, HeldDelivery, StoreDeliveries
 
 _PAGE = 20  # deliveries read at once where the stages hold or stop the first
 _MOST_JUDGED = 200  # in one claim, so that a newer and more important one never waits long
-_LAST = 2**63 - 1  # above any row
 
 
 @dataclass(slots=True)
@@ -161,7 +160,7 @@ class _Claim:
     def full(self) -> bool:
         return len(self.choice.passed) >= self.free or self.choice.judged >= _MOST_JUDGED
 
-    def behind(self, last: DueDelivery) -> tuple[int, int]:
+    def behind(self, last: DueDelivery) -> tuple[int, int | None]:
         """What comes after this one: of a rank that is held, all the others are skipped."""
         rank = last.transition.rank
-        return rank, _LAST if rank in self.choice.ranks else last.n
+        return rank, None if rank in self.choice.ranks else last.n

@@ -28,7 +28,6 @@ from streamer.store.delivery_rows import (
     claimed_deliveries,
     in_state,
     is_delivery,
-    is_open,
     transition_of,
 )
 from streamer.store.receiver_holds import hold_rank, hold_text, release_ranks
@@ -94,9 +93,7 @@ class StoreDeliveries(DeliveryCounts):
         """
         with self._database.write() as connection:
             return connection.execute(
-                update(deliveries)
-                .where(is_open(), in_state(TRYING))
-                .values(state=PENDING, in_doubt=1, next_at=0.0)
+                update(deliveries).where(in_state(TRYING)).values(state=PENDING, in_doubt=1, next_at=0.0)
             ).rowcount
 
     def move_waits(self, by_s: float) -> None:
@@ -123,7 +120,9 @@ class StoreDeliveries(DeliveryCounts):
             with self._database.write(synced=False) as connection:
                 make_due(connection, receiver, now)
 
-    def due(self, receiver: str, limit: int, after: tuple[int, int] | None = None) -> Sequence[DueDelivery]:
+    def due(
+        self, receiver: str, limit: int, after: tuple[int, int | None] | None = None
+    ) -> Sequence[DueDelivery]:
         """The most important deliveries that could be sent now, in the order in which they should be.
 
         Their time has come, and their episode's earlier transitions are done or held back for good.
@@ -133,7 +132,7 @@ class StoreDeliveries(DeliveryCounts):
         receiver, limit
             Where to, and how many.
         after
-            Only those after this rank and row.
+            Only those after this rank and row; after all of the rank where the row is None.
         """
         with self._database.read() as connection:
             return _due(connection, most_important(connection, receiver, limit, after))

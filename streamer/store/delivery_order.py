@@ -18,7 +18,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    tuple_,
     update,
 )
 
@@ -43,16 +42,24 @@ def is_deferred() -> ColumnElement[bool]:
 
 
 def most_important(
-    connection: Connection, receiver: str, limit: int, after: tuple[int, int] | None = None
+    connection: Connection, receiver: str, limit: int, after: tuple[int, int | None] | None = None
 ) -> Sequence[int]:
     """Rows of the deliveries that could be sent to a receiver now, the most important first.
 
-    Those after a rank and row, where these are given.
+    Those after a rank and row, where these are given; after all of that rank where the row is None.
     """
     query = select(_c.n).where(_c.receiver == receiver, in_state(PENDING), _is_ready)
-    if after is not None:
-        query = query.where(tuple_(_c.rank, _c.n) > after)
-    return connection.scalars(query.order_by(_c.rank, _c.n).limit(limit)).all()
+    ordered = query.order_by(_c.rank, _c.n)
+    if after is None:
+        return connection.scalars(ordered.limit(limit)).all()
+    rank, n = after
+    found: list[int] = []
+    if n is not None:  # two seeks: a comparison of pairs would look at all of the rank
+        same = query.where(_c.rank == rank, _c.n > n).order_by(_c.n)
+        found += connection.scalars(same.limit(limit))
+    if len(found) < limit:
+        found += connection.scalars(ordered.where(_c.rank > rank).limit(limit - len(found)))
+    return found
 
 
 def make_due(connection: Connection, receiver: str, now: float) -> int:

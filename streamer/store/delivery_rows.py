@@ -45,7 +45,7 @@ def claimed_deliveries(connection: Connection, receiver: str, chosen: ColumnElem
 
 def in_state(*states: str, table: FromClause = deliveries) -> ColumnElement[bool]:
     """Selects deliveries in these states, written out: partial indexes are found by the text."""
-    written = [literal_column(f"'{state}'") for state in states]
+    written: list[ColumnElement[Any]] = [literal_column(f"'{state}'") for state in states]
     column = table.c.state
     return column == written[0] if len(written) == 1 else column.in_(written)
 

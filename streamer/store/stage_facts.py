@@ -72,7 +72,7 @@ def episode_deliveries(connection: Connection, alert_ids: Sequence[str]) -> list
         .where(d.alert_id.in_(sorted(set(alert_ids))))
         .order_by(d.alert_id, d.number)
     )
-    return [EpisodeDelivery(*row) for row in connection.execute(query)]
+    return [EpisodeDelivery(**row) for row in connection.execute(query).mappings()]
 
 
 def episodes_at_receivers(rows: Iterable[EpisodeDelivery]) -> dict[tuple[str, str], EpisodeAtReceiver]:
@@ -127,11 +127,12 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
             *(heard.label("heard"), type_coerce(body, LargeBinary).label("body")),
         )
         .join(outbox, o.n == d.outbox_n)
-        .where(d.receiver == receiver, is_open())
         .order_by(d.n)
         .limit(limit)
     )
-    if ranks is not None:
+    if ranks is None:
+        query = query.where(d.receiver == receiver, is_open())
+    else:
         query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit)))
     if episodes is not None:
         query = query.where(d.alert_id.in_(sorted(episodes)))
@@ -158,7 +159,7 @@ def _next_of_ranks(receiver: str, ranks: Sequence[int], limit: int) -> CompoundS
     return union_all(*selects)
 
 
-def _waiting(row: Row[Any]) -> WaitingDelivery:
+def _waiting(row: Row[*tuple[Any, ...]]) -> WaitingDelivery:
     return WaitingDelivery(
         n=row.n,
         alert_id=row.alert_id,
