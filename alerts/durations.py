@@ -68,7 +68,7 @@ def lasting(seconds: float) -> str:
     left = int(seconds)
     if left < 1:
         return "under 1s"
-    parts = []
+    parts: list[tuple[int, str]] = []
     for unit, in_seconds in reversed(_UNIT_S.items()):
         amount, left = divmod(left, in_seconds)
         if amount or parts:

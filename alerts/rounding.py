@@ -11,10 +11,13 @@ from alerts.durations import lasting
 _SUFFIXES = ((12, "T"), (9, "G"), (6, "M"))
 _LARGEST = 1e15  # from here on, and below the smallest, an exponent is shorter
 _SMALLEST = 1e-6
+_NEARLY_ONE = 0.999
+_SHARE_DIGITS = 9
 _PRICE_DIGITS = 10  # of a price as it was traded or quoted
 _DERIVED_DIGITS = 7  # of a mean of prices, whose further digits nobody quotes
 _SMALLEST_PRICE = 1e-12
 _MINUTE_S = 60.0
+_DECADES_S = 1e9  # longer than anything lasts: a value that is none, to be seen as such
 _PRICE = re.compile(r"(?:[a-z0-9]+_)*price|mid|vwap")
 _DERIVED_PRICE = re.compile(
     r"(?:(?:[a-z0-9]+_)*price|mid|vwap)(?:_(?:mean|min|max|median|ewm|ema))?_[0-9]+[smhd]"
@@ -50,8 +53,8 @@ def rounded(value: float | str | None, unit: str = "", name: str = "") -> str:
     if value is None or not math.isfinite(value):
         return "n/a"
     sign, size = ("-" if value < 0 else ""), abs(value)
-    if unit == "s" and round(size) >= _MINUTE_S:
-        return sign + lasting(size)
+    if unit == "s" and _MINUTE_S <= round(size) < _DECADES_S:
+        return sign + lasting(round(size))
     digits = _PRICE_DIGITS if _PRICE.fullmatch(name) else _DERIVED_DIGITS
     is_price = not unit and (digits == _PRICE_DIGITS or _DERIVED_PRICE.fullmatch(name) is not None)
     number = _price(size, digits) if is_price else _few_digits(size)
@@ -62,6 +65,9 @@ def rounded(value: float | str | None, unit: str = "", name: str = "") -> str:
 def _few_digits(size: float) -> str:
     if size == 0.0:
         return "0"
+    if _NEARLY_ONE <= size < 1.0:  # a score or a share: what is left to 1 matters
+        left = f"{1.0 - size:.1e}"
+        return _trimmed(f"{size:.{min(1 - int(left.partition('e')[2]), _SHARE_DIGITS)}f}")
     mantissa, _, written = f"{size:.2e}".partition("e")  # rounded first: 999.6 is a thousand
     exponent = int(written)
     if size >= _LARGEST or size < _SMALLEST:

@@ -24,6 +24,7 @@ from streamer.config.load import load
 from streamer.config.secrets import Secrets, resolve_secrets, secrets_of
 from streamer.config.settings import Settings
 from streamer.errors import TapewatchError
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.engine import Engine
@@ -92,13 +93,21 @@ def build_receivers(
         config.fail(problems)
     names = tuple(config.settings.receivers)
     of_all = config.settings.receivers
+    router = Router(config.settings.route, names)
     stages = StageSettings(
-        Router(config.settings.route, names),
+        router,
         caps={name: settings.messages_per_minute for name, settings in of_all.items()},
         edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
     )
     parallel = {name: settings.at_once for name, settings in of_all.items()}
-    return ReceiverSet(names, built, build_stages(stages), parallel=parallel)
+    details = delivery_details(config, router)
+    return ReceiverSet(names, built, build_stages(stages), parallel=parallel, details=details)
+
+
+def delivery_details(config: ConfigFile, router: Router) -> DeliveryDetails:
+    """What a configuration says of deliveries beside what their alerts say."""
+    purposes = {name: rule.why for name, rule in config.settings.rules.enabled.items()}
+    return DeliveryDetails.of(purposes, router)
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:

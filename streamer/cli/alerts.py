@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from alerts.severity import SEVERITIES
+from alerts.short_id import short_id
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
-from streamer.cli.output import out, say
+from streamer.cli.output import on_terminal, out, out_alert, out_lines, say
 from streamer.errors import UsageError
 from streamer.sources.start import StartAt
 from streamer.store.database import Database
@@ -107,6 +109,10 @@ def _print_alerts(rows: list[dict[str, Any]]) -> None:
     if not rows:
         out("no alerts")
         return
+    if on_terminal():
+        for alert in rows:
+            out_alert(alert)
+        return
     table = Table(box=None, pad_edge=False)
     for column in ("event time", "severity", "", "rule", "instrument", "text", "id"):
         table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
@@ -117,8 +123,8 @@ def _print_alerts(rows: list[dict[str, Any]]) -> None:
             alert["transition"],
             alert["rule"],
             " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
-            alert["text"],
-            alert["id"][:12],
+            " ".join(alert["text"].split("\n")),
+            short_id(alert["id"]),
         )
     out(table)
 
@@ -126,6 +132,9 @@ def _print_alerts(rows: list[dict[str, Any]]) -> None:
 def _print_near_misses(rows: list[dict[str, Any]]) -> None:
     if not rows:
         out("no near misses")
+        return
+    if on_terminal():
+        out_lines([_near_miss_line(miss) for miss in rows], 4)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("event time", "severity", "rule", "instrument", "held back by", "with", "id"):
@@ -138,9 +147,16 @@ def _print_near_misses(rows: list[dict[str, Any]]) -> None:
             f"{miss['venue']} {miss['symbol']}",
             f"for: {miss['for']}",
             miss["decision"]["rule"]["explained"],
-            miss["id"][:12],
+            short_id(miss["id"]),
         )
     out(table)
+
+
+def _near_miss_line(miss: Mapping[str, Any]) -> str:
+    time = f"{miss['ts_event'][5:10]} {miss['ts_event'][11:19]}Z"
+    what = f"{miss['severity']} {miss['rule']} {miss['venue']} {miss['symbol']}"
+    held = f"for: {miss['for']}  {miss['decision']['rule']['explained']}"
+    return f"{time}  {what}  {held}  {short_id(miss['id'])}"
 
 
 def _print_deliveries(database: Database) -> None:

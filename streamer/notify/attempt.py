@@ -64,7 +64,7 @@ class Attempt:
             if self._unrecorded:
                 raise
             # a bug in a receiver must neither end the thread nor be retried for ever
-            log.error("receiver failed", delivery=self.delivery.key, traceback=plain_traceback())  # noqa: TRY400
+            log.error("receiver failed", delivery=self.delivery.short_key, traceback=plain_traceback())  # noqa: TRY400
             raise PermanentError(f"internal_{type(error).__name__}") from error
 
     def _record(self, step: str, result: str) -> None:

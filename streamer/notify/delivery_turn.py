@@ -92,7 +92,11 @@ class DeliveryTurns:
         if wait is None:
             wait = self._pace.deferral(delivery.attempts + 1)
         log.warning(
-            "delivery deferred", receiver=self._name, delivery=delivery.key, reason=str(error), wait_s=wait
+            "delivery deferred",
+            receiver=self._name,
+            delivery=delivery.short_key,
+            reason=str(error),
+            wait_s=wait,
         )
         self._deliveries.retry(delivery, self._time.now() + wait, str(error), error.in_doubt)
         self._throttle.failed(error, began)
@@ -100,6 +104,6 @@ class DeliveryTurns:
 
     def _park(self, delivery: Delivery, reason: str) -> None:
         self._throttle.succeeded()
-        log.error("delivery parked", receiver=self._name, delivery=delivery.key, reason=reason)
+        log.error("delivery parked", receiver=self._name, delivery=delivery.short_key, reason=reason)
         self._deliveries.park(delivery, reason, self._time.now())
         self._watch(self._name, "parked")

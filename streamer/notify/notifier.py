@@ -49,6 +49,7 @@ class Notifier:
         self._senders = {
             name: self._sender(name, receivers.built[name], receivers) for name in receivers.names
         }
+        self._give_details(receivers)
         self._leaving: list[Sender] = []
         self._routing = threading.Lock()  # held while rows are routed, so that a reload comes between batches
         self._failure: BaseException | None = None
@@ -82,6 +83,7 @@ class Notifier:
                 name: self._kept_or_new(name, receivers.built.get(name), receivers)
                 for name in receivers.names
             }
+            self._give_details(receivers)
             self._stages = receivers.stages
         for name, sender in before.items():
             if self._senders.get(name) is not sender:
@@ -134,6 +136,10 @@ class Notifier:
 
     def _sender(self, name: str, receiver: Receiver, receivers: ReceiverSet) -> Sender:
         return Sender(name, receiver, receivers.stages, self._context, receivers.parallel.get(name, 1))
+
+    def _give_details(self, receivers: ReceiverSet) -> None:
+        for sender in self._senders.values():
+            sender.details = receivers.details
 
     def _kept_or_new(self, name: str, built: Receiver | None, receivers: ReceiverSet) -> Sender:
         if built is not None:

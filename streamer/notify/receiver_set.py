@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from alerts.receivers.receiver import Receiver
 from alerts.stages.chain import StageChain
+from streamer.notify.delivery_details import DeliveryDetails
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class ReceiverSet:
         Those that are new or whose settings changed; on a reload the others go on as they are.
     stages
         Decide who gets what, and when.
+    details
+        What the configuration says of deliveries beside what their alerts say.
     parallel
         How many deliveries may be on their way to a receiver at once; 1 for one that is not named.
     """
@@ -29,4 +32,5 @@ class ReceiverSet:
     names: tuple[str, ...]
     built: Mapping[str, Receiver]
     stages: StageChain
+    details: DeliveryDetails = field(default_factory=DeliveryDetails)
     parallel: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
+from alerts.short_id import short_id
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import HoldUntil, Stop, Verdict
 from alerts.stages.view import SUPERSEDED
@@ -74,7 +75,7 @@ def route(
                     view.add(row, receiver, delivery.state, delivery.held_by)
                     kept.add(delivery)
             if len(kept.new) == before:
-                log.warning("alert goes to nobody", alert=row.alert_id, rule=row.rule)
+                log.warning("alert goes to nobody", alert=short_id(row.alert_id), rule=row.rule)
         return kept.routing()
 
     routing = outbox.route(rows, decide)

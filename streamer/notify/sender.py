@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import structlog
 
 from alerts.receivers.receiver import Delivery, Receiver
+from alerts.short_id import short_id
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import Joined
 from streamer.notify.attempt import plain_traceback
 from streamer.notify.choosing import Choice, Chooser
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.delivery_pool import DeliveryPool
 from streamer.notify.delivery_turn import DeliveryTurns
 from streamer.notify.sender_context import SenderContext
@@ -20,6 +22,7 @@ from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView, message_of
 from streamer.notify.throttle import Throttle
 from streamer.store.deliveries import DueDelivery, StoreDeliveries
+from streamer.store.told_severities import told_severity
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,8 @@ class Sender:
         self.name = name
         self.stages = stages
         """Replaced on a reload; the next claim asks the new ones."""
+        self.details = DeliveryDetails()
+        """What each delivery is completed with; replaced on a reload."""
         self.failure: BaseException | None = None
         """What ended the thread before it was told to stop, None while all is well."""
         self._database = context.database
@@ -162,7 +167,7 @@ class Sender:
             done = True
             self._messages.add_joined(each.rank)
             self._chooser.release({member.rank for member in each.members})
-            count, key = len(each.members), f"{each.alert.id}-{each.alert.number}"
+            count, key = len(each.members), f"{short_id(each.alert.id)}-{each.alert.number}"
             log.warning(f"deliveries {each.state}", receiver=self.name, count=count, delivery=key)
             self._watch(self.name, each.state, count)
         return done
@@ -176,7 +181,8 @@ class Sender:
     def _take(self, delivery: Delivery) -> None:
         sent = 0
         try:
-            sent = self._turns.take(delivery)
+            told = told_severity(self._database, delivery)
+            sent = self._turns.take(self.details.completed(delivery, told))
         except BaseException as error:  # noqa: BLE001 - as in `_run`
             self._fail(error)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
 from streamer.store.receiver_holds import held_by_of
+
+_NUMBER = re.compile(r"-[0-9]+$")
 
 NEAR_MISS = "near_miss"
 """The kind of a decision that raised no alert."""
@@ -31,7 +34,7 @@ class AlertFilter:
     since_ns
         Event time at or after this, ns.
     only_open
-        True for episodes that have not resolved.
+        True for episodes whose last transition is not their end.
     """
 
     rule: str | None = None
@@ -85,16 +88,24 @@ def delivery_counts(database: Database) -> list[dict[str, Any]]:
 def find_alert_id(database: Database, prefix: str) -> str:
     """The id of the alert or near miss that begins with `prefix`.
 
+    Parameters
+    ----------
+    database
+        The open store.
+    prefix
+        As messages and tables show it, or all of it; what logs append, the transition's number, is left out.
+
     Raises
     ------
     TapewatchError
         When there is none, or more than one.
     """
+    wanted = _NUMBER.sub("", prefix.strip().lower())
     o, d = t.outbox.c.alert_id, t.decisions.c.alert_id
     near = t.decisions.c.kind == NEAR_MISS
     query = union(
-        select(o).where(o.startswith(prefix, autoescape=True)),
-        select(d).where(near, d.startswith(prefix, autoescape=True)),
+        select(o).where(o.startswith(wanted, autoescape=True)),
+        select(d).where(near, d.startswith(wanted, autoescape=True)),
     ).limit(3)
     with database.read() as connection:
         ids = connection.execute(query).scalars().all()
@@ -203,8 +214,12 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.since_ns is not None:
         query = query.where(c.ts_event_ns >= wanted.since_ns)
     if wanted.only_open:
-        later = t.outbox.alias("later")
-        resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
+        end, later = t.outbox.alias("end"), t.outbox.alias("later")
+        goes_on = select(later.c.n).where(later.c.alert_id == end.c.alert_id, later.c.number > end.c.number)
+        # an alert that comes back goes on after its resolve
+        resolved = select(end.c.n).where(
+            end.c.alert_id == c.alert_id, end.c.transition == "resolved", ~goes_on.exists()
+        )
         # alerts about the service and drifts fire once and are never resolved
         query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~resolved.exists())
     return query

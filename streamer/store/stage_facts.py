@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     case,
     exists,
+    func,
     null,
     or_,
     select,
@@ -89,13 +90,13 @@ def sent_since(connection: Connection, receiver: str, since: float) -> list[Sent
     d, o = deliveries.c, outbox.c
     arrived = or_(d.state == DONE, d.in_doubt == 1)
     query = (
-        select(d.tried_at, d.rank, o.rule, o.venue, o.symbol)
+        select(func.coalesce(d.done_at, d.tried_at).label("at"), d.rank, o.rule, o.venue, o.symbol)
         .join(outbox, o.n == d.outbox_n)
         .where(d.receiver == receiver, d.tried_at > since, arrived)
         .order_by(d.tried_at)
     )
     return [
-        Sent(float(row.tried_at), row.rank, row.rule, subject_of(row.venue, row.symbol, row.rule))
+        Sent(float(row.at), row.rank, row.rule, subject_of(row.venue, row.symbol, row.rule))
         for row in connection.execute(query)
     ]
 

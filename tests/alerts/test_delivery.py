@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
-from fakes.delivering import KEY, QUICK, notifier
+from fakes.delivering import KEY, QUICK, notifier, receiver_set
 from fakes.slack import Answer, FakeSlack, cut, hang, rate_limited, refuse, server_error, slow
 from sqlalchemy import select, text
 from standardwebhooks import Webhook
 
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.notifier import Notifier
 from streamer.notify.retry_pace import RetryPace
 from streamer.store.database import Database, open_store
@@ -115,8 +116,47 @@ def test_everything_arrives_everywhere_in_order(
     assert in_order(at_ops(slack_server))
     assert_desk_has_everything_once(slack_server)
     replies = [message for message in slack_server.workspace.messages("desk") if message.thread_ts]
-    assert len(replies) == len(EPISODES)
+    assert [message.broadcast for message in replies].count(True) == len(EPISODES)  # each rise to critical
+    assert len(replies) == 2 * len(EPISODES)
     assert StoreDeliveries(database).summary() == {"desk": {"done": 12}, "ops": {"done": 12}}
+
+
+def test_a_rise_is_told_by_what_the_receiver_was_told_and_calls_whom_the_route_names(
+    database: Database, slack_server: FakeSlack, start: Start
+) -> None:
+    route = {"routes": [{"when": 'severity == critical and venue == "XNAS"', "mention": ["@here"]}]}
+    running = start(route)
+    for number, severity in enumerate(("warning", "warning", "critical", "critical")):
+        commit(database, ("e1", number), severity=severity)
+        until(running.idle)
+    commit(database, ("e2", 0), severity="critical", venue="XLON")
+    commit(database, ("e3", 0), severity="critical")
+    until(running.idle)
+    first, risen, elsewhere, begun = slack_server.workspace.messages("desk")
+    assert (first.edits, risen.broadcast, risen.thread_ts) == (3, True, first.ts)
+    calling = [message for message in (first, risen, elsewhere, begun) if "<!here>" in str(message.blocks)]
+    assert calling == [risen, begun]
+
+
+def test_why_and_the_border_of_late_come_from_the_configuration_that_runs(
+    database: Database, slack_server: FakeSlack
+) -> None:
+    bot = {"desk": {"slack": receivers(slack_server)["desk"]["slack"]}}
+    running = notifier(database, bot, {}, purposes={"fat_finger": "An order far too large."})
+    running.start()
+    commit(database, ("e1", 0))
+    until(running.idle)
+    later = DeliveryDetails({"fat_finger": "Now in other words."}, late_after_s=60.0)
+    running.turn_to(replace(receiver_set({}, names=("desk",)), details=later))
+    commit(database, ("e2", 0))
+    with database.write() as connection:
+        connection.execute(outbox.update().where(outbox.c.alert_id == "e2").values(behind_s=90.0))
+    until(running.idle)
+    running.stop(0.0)
+    before, after = slack_server.workspace.messages("desk")
+    assert "An order far too large." in str(before.blocks)
+    assert "Now in other words." in str(after.blocks)
+    assert "late by 1m 30s" in after.text
 
 
 FAULTS = {

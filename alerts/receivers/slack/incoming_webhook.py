@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from slack_sdk.webhook import WebhookClient
 
@@ -11,7 +11,7 @@ from alerts.clock import Clock
 from alerts.receivers.http import http_url
 from alerts.receivers.receiver import Delivery
 from alerts.receivers.slack.answers import error_for, quiet_logger, translated
-from alerts.receivers.slack.message import message
+from alerts.receivers.slack.message import called, message
 from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve, SecretError
 
@@ -28,11 +28,14 @@ class SlackWebhookReceiver:
         Slack's webhook client, without retry handlers: the sender retries.
     clock
         Wall-clock time.
+    mention
+        Whom it calls where a critical alert begins, as Slack's tokens.
     """
 
-    def __init__(self, client: WebhookClient, clock: Clock) -> None:
+    def __init__(self, client: WebhookClient, clock: Clock, mention: Sequence[str] = ()) -> None:
         self._client = client
         self._clock = clock
+        self._mention = tuple(mention)
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         """Post it; no steps are recorded.
@@ -44,13 +47,10 @@ class SlackWebhookReceiver:
         PermanentError
             On any answer but ``ok``; the reason is Slack's name for it.
         """
-        content = message(delivery)
+        content = message(delivery, called(delivery, self._mention)).arguments
         with translated(self._clock.now):
-            answer = self._client.send(
-                text=content.text,
-                blocks=[dict(block) for block in content.blocks],
-                unfurl_links=False,
-                unfurl_media=False,
+            answer = self._client.send_dict(
+                {**content, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
             )
         if answer.status_code == 200 and answer.body.strip() == "ok":
             return
@@ -76,7 +76,7 @@ def incoming_webhook_receiver(
         raise SecretError(f"the incoming_webhook of Slack receiver {name} is not an address") from None
     client = WebhookClient(address, timeout=settings.timeout_s, retry_handlers=[], logger=quiet_logger())
     client.proxy = settings.proxy  # else the client would use the environment's proxy for any host
-    return SlackWebhookReceiver(client, clock)
+    return SlackWebhookReceiver(client, clock, settings.mention)
 
 
 def _error(body: str) -> str | None:
