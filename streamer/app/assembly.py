@@ -207,7 +207,11 @@ def running_service(
     )
     observer.follow(notifier)
     with serving(
-        setup.listen, observer.registry, health=observer.healthy, readiness=observer.ready
+        setup.listen,
+        observer.registry,
+        health=observer.healthy,
+        readiness=observer.ready,
+        detail=observer.detail,
     ) as address:
         notifier.start()
         try:

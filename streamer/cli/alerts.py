@@ -164,3 +164,5 @@ def _print_deliveries(database: Database) -> None:
         if row["state"] != "done":
             reason = f": {row['error']}" if row["error"] else ""
             say(f"{row['receiver']}: {row['count']} {row['state']}{reason}")
+            if row["answer"]:
+                say(f"  it answered: {row['answer']}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Row, delete, insert, select, update
 
@@ -17,6 +17,7 @@ from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.delivery_rows import PARKED, PENDING, TRYING
+from streamer.store.parked_deliveries import ParkedGroup
 from streamer.store.service_alerts import raise_service_alert
 from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries, delivery_steps, outbox
@@ -36,6 +37,10 @@ class Counts:
         State of the source, for people: ``reading``, ``not answering``, ``recovering``.
     idle_s
         For how long detection has finished nothing, where that is too long; else 0.
+    parked
+        What receivers have refused, and nobody has retried.
+    failing
+        Receivers that nothing gets through to, and why.
     """
 
     records: int = 0
@@ -43,6 +48,8 @@ class Counts:
     dead_letters: int = 0
     source: str = "reading"
     idle_s: float = 0.0
+    parked: Sequence[ParkedGroup] = ()
+    failing: Mapping[str, str] = field(default_factory=dict)
 
 
 class HeartbeatSender:
@@ -110,6 +117,12 @@ class HeartbeatSender:
         text = f"{state}, source {counts.source}: {said} {since}"
         if muted:
             text += f"; muted: {', '.join(muted)}"
+        refused = [f"{group.shown} to {group.receiver} ({group.code})" for group in counts.parked]
+        if refused:
+            text += f"; parked: {', '.join(refused)}"
+        if counts.failing:
+            away = [f"{name} ({code})" for name, code in counts.failing.items()]
+            text += f"; nothing gets through to: {', '.join(away)}"
         return service_alert(
             HEARTBEAT,
             (now,),

@@ -238,14 +238,14 @@ class StoreDeliveries(DeliveryCounts):
 
     def delivered(self, deliveries: Sequence[Delivery], now: float) -> None:
         """Deliveries have arrived."""
-        values = {"state": DONE, "done_at": now, "in_doubt": 0, "error": None}
+        values = {"state": DONE, "done_at": now, "in_doubt": 0, "error": None, "answer": None}
         self._set([(delivery, values) for delivery in deliveries], ends=True)
 
     def retry(self, delivery: Delivery, at: float, reason: str, in_doubt: bool) -> None:
         """Try again, not before `at`; what was in doubt stays in doubt."""
         doubt = int(in_doubt or delivery.in_doubt)
         values = {"state": PENDING, "next_at": at, "in_doubt": doubt, "error": reason[:_REASON_LENGTH]}
-        self._set([(delivery, {**values, "ready": DEFERRED})])
+        self._set([(delivery, {**values, "ready": DEFERRED, "answer": delivery.answer or None})])
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give back claimed deliveries that were not tried."""
@@ -268,7 +268,12 @@ class StoreDeliveries(DeliveryCounts):
             connection.execute(
                 update(deliveries)
                 .where(is_delivery(delivery))
-                .values(state=PARKED, error=reason, in_doubt=int(delivery.in_doubt))
+                .values(
+                    state=PARKED,
+                    error=reason,
+                    in_doubt=int(delivery.in_doubt),
+                    answer=delivery.answer or None,
+                )
             )
             if not told:
                 raise_service_alert(connection, parked(delivery, reason, now), now)

@@ -56,7 +56,8 @@ class Explained:
     decision
         Event, features, scores, rule and versions; empty for a service alert.
     deliveries
-        One row per receiver: state, attempts, error, and what a stage said (`held_by`).
+        One row per receiver: state, attempts, error, what a stage said (`held_by`), and the beginning of
+        what the receiver answered to the last attempt that failed (`answer`).
     """
 
     alert: Mapping[str, Any]
@@ -74,10 +75,16 @@ def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[d
 
 
 def delivery_counts(database: Database) -> list[dict[str, Any]]:
-    """How many deliveries each receiver has in each state, with an error of those not done."""
+    """How many deliveries each receiver has in each state, with an error and an answer of those not done."""
     c = t.deliveries.c
     query = (
-        select(c.receiver, c.state, func.count().label("count"), func.max(c.error).label("error"))
+        select(
+            c.receiver,
+            c.state,
+            func.count().label("count"),
+            func.max(c.error).label("error"),
+            func.max(c.answer).label("answer"),
+        )
         .group_by(c.receiver, c.state)
         .order_by(c.receiver, c.state)
     )
@@ -127,7 +134,7 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
     transitions = select(o.number, o.body).where(o.alert_id == alert_id).order_by(o.number)
     decisions = select(d.number, d.body).where(d.alert_id == alert_id, d.kind == "transition")
     deliveries = (
-        select(v.number, v.receiver, v.state, v.attempts, v.error, v.held_by)
+        select(v.number, v.receiver, v.state, v.attempts, v.error, v.held_by, v.answer)
         .where(v.alert_id == alert_id)
         .order_by(v.number, v.receiver)
     )

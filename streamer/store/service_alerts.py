@@ -23,6 +23,7 @@ from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
 _HOUR_S = 3_600
+_ANSWER_LENGTH = 200  # characters of an answer that an alert repeats; all that is kept is in the store
 _NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 
@@ -39,6 +40,7 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
         Wall-clock seconds.
     """
     receiver = delivery.receiver
+    said = f" It answered: {delivery.answer[:_ANSWER_LENGTH]}" if delivery.answer else ""
     return service_alert(
         DELIVERY_PARKED,
         # with attempts: a parked delivery that is retried and refused again raises another alert
@@ -48,7 +50,7 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
             ts_event_ns=int(now * NS_PER_SECOND),
             source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
             text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
-            "and they are retried",
+            f"and they are retried (tapewatch alerts --retry-parked {receiver}).{said}",
         ),
     )
 
