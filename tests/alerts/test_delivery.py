@@ -409,9 +409,7 @@ def test_alerts_that_nobody_is_to_get_are_done_with(database: Database, start: S
         assert connection.execute(select(outbox.c.n).where(outbox.c.routed == 0)).all() == []
 
 
-def test_many_alerts_are_delivered(
-    database: Database, slack_server: FakeSlack, start: Start
-) -> None:
+def test_many_alerts_are_delivered(database: Database, slack_server: FakeSlack, start: Start) -> None:
     alerts = [(f"e{n}", 0) for n in range(300)]
     commit(database, *alerts)
     running = start({"to": ["ops"]}, replace(QUICK, look_s=5.0))
