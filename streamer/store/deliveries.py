@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, exists, func, insert, or_, select, update
 
 from alerts.receivers.receiver import Delivery
 from alerts.stages.stage import AlertTransition, Joined
@@ -28,6 +29,7 @@ from streamer.store.delivery_rows import (
     claimed_deliveries,
     in_state,
     is_delivery,
+    key_of,
     transition_of,
 )
 from streamer.store.receiver_holds import hold_rank, hold_text, release_ranks
@@ -154,16 +156,10 @@ class StoreDeliveries(DeliveryCounts):
         """
         if not due:
             return ()
-        c = deliveries.c
         with self._database.write() as connection:
-            pending = and_(c.n.in_([each.n for each in due]), c.state == PENDING)
-            chosen = c.n.in_(connection.scalars(select(c.n).where(pending)).all())
-            connection.execute(
-                update(deliveries)
-                .where(chosen)
-                .values(state=TRYING, tried_at=now, attempts=c.attempts + 1, held_by=None)
-            )
-            return claimed_deliveries(connection, receiver, chosen)
+            numbers = connection.scalars(_STILL_PENDING, {"numbers": [each.n for each in due]}).all()
+            connection.execute(_TRY, {"numbers": numbers, "now": now})
+            return claimed_deliveries(connection, receiver, numbers)
 
     def hold(self, held: Sequence[HeldDelivery]) -> None:
         """Keep why stages hold pending deliveries, each of which is not due before its `until`."""
@@ -267,13 +263,14 @@ class StoreDeliveries(DeliveryCounts):
             told = connection.execute(select(exists().where(same))).scalar_one()
             connection.execute(
                 update(deliveries)
-                .where(is_delivery(delivery))
+                .where(is_delivery())
                 .values(
                     state=PARKED,
                     error=reason,
                     in_doubt=int(delivery.in_doubt),
                     answer=delivery.answer or None,
-                )
+                ),
+                key_of(delivery),
             )
             if not told:
                 raise_service_alert(connection, parked(delivery, reason, now), now)
@@ -298,16 +295,39 @@ class StoreDeliveries(DeliveryCounts):
         # if the machine loses this, the claim before it is still there: they are tried again, in doubt
         with self._database.write(synced=False) as connection:
             for delivery, values in changes:
-                connection.execute(update(deliveries).where(is_delivery(delivery)).values(**values))
+                given = {f"new_{name}": value for name, value in values.items()}
+                connection.execute(_setting(tuple(values)), {**given, **key_of(delivery)})
                 if ends:
                     advance(connection, delivery.receiver, [delivery.alert_id])
+
+
+# made once: building a statement costs more than running it
+_numbers = deliveries.c.n.in_(bindparam("numbers", expanding=True))
+_STILL_PENDING = select(deliveries.c.n).where(_numbers, in_state(PENDING))
+_TRY = (
+    update(deliveries)
+    .where(_numbers)
+    .values(state=TRYING, tried_at=bindparam("now"), attempts=deliveries.c.attempts + 1, held_by=None)
+)
+_DUE = (
+    select(
+        *(deliveries.c.n, deliveries.c.rank, outbox.c.alert_id, outbox.c.number, outbox.c.rule),
+        *(outbox.c.severity, outbox.c.transition, outbox.c.body, outbox.c.behind_s),
+    )
+    .join_from(deliveries, outbox, outbox.c.n == deliveries.c.outbox_n)
+    .where(_numbers, in_state(PENDING))
+    .order_by(deliveries.c.rank, deliveries.c.n)
+)
+
+
+@cache
+def _setting(names: tuple[str, ...]) -> Update:
+    values = {name: bindparam(f"new_{name}") for name in names}
+    return update(deliveries).where(is_delivery()).values(**values)
 
 
 def _due(connection: Connection, numbers: Sequence[int]) -> list[DueDelivery]:
     if not numbers:
         return []
-    d, o = deliveries.c, outbox.c
-    columns = (d.n, d.rank, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body, o.behind_s)
-    query = select(*columns).join_from(deliveries, outbox, o.n == d.outbox_n)
-    rows = connection.execute(query.where(d.n.in_(numbers), d.state == PENDING).order_by(d.rank, d.n))
+    rows = connection.execute(_DUE, {"numbers": numbers})
     return [DueDelivery(row.n, replace(transition_of(row), rank=row.rank)) for row in rows]
