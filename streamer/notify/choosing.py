@@ -9,7 +9,8 @@ from alerts.stages.chain import StageChain
 from alerts.stages.stage import HoldUntil, Pass
 from streamer.notify.delivery_watch import DeliveryWatch
 from streamer.notify.stage_views import ClaimView
-from streamer.store.deliveries import DueDelivery, HeldDelivery, StoreDeliveries
+from streamer.store.deliveries import HeldDelivery, StoreDeliveries
+from streamer.store.due_deliveries import DueDelivery
 
 _PAGE = 20  # deliveries read at once where the stages hold or stop the first
 _MOST_JUDGED = 200  # in one claim, so that a newer and more important one never waits long

@@ -21,7 +21,8 @@ from streamer.notify.sender_context import SenderContext
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView, message_of
 from streamer.notify.throttle import Throttle
-from streamer.store.deliveries import DueDelivery, StoreDeliveries
+from streamer.store.deliveries import StoreDeliveries
+from streamer.store.due_deliveries import DueDelivery
 from streamer.store.told_severities import told_severity
 
 log = structlog.get_logger(__name__)

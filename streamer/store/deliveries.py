@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Update, and_, bindparam, exists, func, insert, or_, select, update
 
 from alerts.receivers.receiver import Delivery
-from alerts.stages.stage import AlertTransition, Joined
+from alerts.stages.stage import Joined
 from streamer.store.delivery_counts import DeliveryCounts
 from streamer.store.delivery_order import (
     DEFERRED,
@@ -30,30 +30,14 @@ from streamer.store.delivery_rows import (
     in_state,
     is_delivery,
     key_of,
-    transition_of,
 )
+from streamer.store.due_deliveries import DueDelivery, due_deliveries
 from streamer.store.receiver_holds import hold_rank, hold_text, release_ranks
 from streamer.store.service_alerts import parked, raise_service_alert
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 _REASON_LENGTH = 200  # characters; a reason is a short code, so a receiver's page of HTML is cut
 _CHUNK = 500  # rows a statement; SQLite limits the values of one statement
-
-
-@dataclass(frozen=True, slots=True)
-class DueDelivery:
-    """A delivery that could be sent now, as far as the store knows.
-
-    Parameters
-    ----------
-    n
-        Its row.
-    transition
-        What it delivers.
-    """
-
-    n: int
-    transition: AlertTransition
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +121,12 @@ class StoreDeliveries(DeliveryCounts):
             Only those after this rank and row; after all of the rank where the row is None.
         """
         with self._database.read() as connection:
-            return _due(connection, most_important(connection, receiver, limit, after))
+            return due_deliveries(connection, most_important(connection, receiver, limit, after))
 
     def due_of(self, numbers: Sequence[int]) -> Sequence[DueDelivery]:
         """These rows, in their order, where they are pending."""
         with self._database.read() as connection:
-            found = {each.n: each for each in _due(connection, numbers)}
+            found = {each.n: each for each in due_deliveries(connection, numbers)}
         return [found[n] for n in numbers if n in found]
 
     def claim(self, receiver: str, due: Sequence[DueDelivery], now: float) -> Sequence[Delivery]:
@@ -309,25 +293,9 @@ _TRY = (
     .where(_numbers)
     .values(state=TRYING, tried_at=bindparam("now"), attempts=deliveries.c.attempts + 1, held_by=None)
 )
-_DUE = (
-    select(
-        *(deliveries.c.n, deliveries.c.rank, outbox.c.alert_id, outbox.c.number, outbox.c.rule),
-        *(outbox.c.severity, outbox.c.transition, outbox.c.body, outbox.c.behind_s),
-    )
-    .join_from(deliveries, outbox, outbox.c.n == deliveries.c.outbox_n)
-    .where(_numbers, in_state(PENDING))
-    .order_by(deliveries.c.rank, deliveries.c.n)
-)
 
 
 @cache
 def _setting(names: tuple[str, ...]) -> Update:
     values = {name: bindparam(f"new_{name}") for name in names}
     return update(deliveries).where(is_delivery()).values(**values)
-
-
-def _due(connection: Connection, numbers: Sequence[int]) -> list[DueDelivery]:
-    if not numbers:
-        return []
-    rows = connection.execute(_DUE, {"numbers": numbers})
-    return [DueDelivery(row.n, replace(transition_of(row), rank=row.rank)) for row in rows]
