@@ -94,9 +94,7 @@ def notifier(
     }
     caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
     edits = {name: edits for name, settings in checked.items() if (edits := settings.edits_per_minute)}
-    known = receiver_set(
-        built, routes, purposes=purposes, caps=caps, cap_window_s=cap_window_s, edits=edits
-    )
+    known = receiver_set(built, routes, purposes=purposes, caps=caps, cap_window_s=cap_window_s, edits=edits)
     known = replace(known, parallel={name: settings.at_once for name, settings in checked.items()})
     return Notifier(known, SenderContext(database, clock, pace))
 
