@@ -17,7 +17,7 @@ _MOST_JUDGED = 200  # in one claim, so that a newer and more important one never
 
 
 @dataclass(slots=True)
-class Choice:
+class ClaimChoice:
     """What the stages said in one claim.
 
     Parameters
@@ -76,7 +76,7 @@ class Chooser:
 
     def choose(
         self, stages: StageChain, now: float, view: ClaimView, free: int, page: Sequence[DueDelivery]
-    ) -> Choice:
+    ) -> ClaimChoice:
         """The deliveries that pass, at most `free`; what the stages say of others is kept.
 
         Parameters
@@ -155,7 +155,7 @@ class _Claim:
     now: float
     view: ClaimView
     free: int
-    choice: Choice = field(default_factory=Choice)
+    choice: ClaimChoice = field(default_factory=ClaimChoice)
     seen: set[int] = field(default_factory=set)  # ranks of which something is due
 
     def full(self) -> bool:
