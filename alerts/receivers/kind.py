@@ -15,6 +15,10 @@ from alerts.secrets import Resolve
 
 USUAL_CAP = 20
 """Default messages a minute: more than a person reads, fewer than Slack's rate limit."""
+USUAL_PARALLEL = 4
+"""Default deliveries at a time: a slow answer holds up nothing important, and no server minds four."""
+MOST_PARALLEL = 16
+"""Deliveries at a time, at most: each takes a thread and a connection."""
 
 
 class KindSettings(BaseModel):
@@ -36,6 +40,10 @@ needs are imported here rather than at the top of the file: every command loads 
 """
 
 
+def _cannot_edit(_: Any) -> int | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverKind:
     """One kind of receiver, as its file registers it under the name `RECEIVER`.
@@ -50,6 +58,11 @@ class ReceiverKind:
         Builds a receiver from them.
     usual_cap
         Messages a minute where the configuration sets no `cap`; None for no limit.
+    most_parallel
+        The most deliveries that the configuration may set as `parallel`; 1 for what takes one at a time.
+    edits
+        Edits a minute under these settings, None where it cannot edit what it has sent: then each transition
+        is a message.
 
     Examples
     --------
@@ -62,3 +75,5 @@ class ReceiverKind:
     settings: type[KindSettings]
     build: Build
     usual_cap: int | None = USUAL_CAP
+    most_parallel: int = MOST_PARALLEL
+    edits: Callable[[Any], int | None] = _cannot_edit

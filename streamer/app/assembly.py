@@ -17,7 +17,7 @@ from streamer.notify.clock import SystemClock
 from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document
 from streamer.pipeline.detector_controls import Controls

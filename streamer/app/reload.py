@@ -26,6 +26,7 @@ from streamer.config.load import load
 from streamer.config.secrets import Secrets, resolve_secrets, secrets_of
 from streamer.config.settings import Settings
 from streamer.errors import TapewatchError
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.engine import Engine
@@ -104,9 +105,23 @@ def build_receivers(
     if problems:
         config.fail(problems)
     names = tuple(config.settings.receivers)
-    caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    router, late_after_s = Router(config.settings.route, names), config.settings.late_after_s
-    return ReceiverSet(names, built, build_stages(StageSettings(router, caps, late_after_s=late_after_s)))
+    of_all = config.settings.receivers
+    router = Router(config.settings.route, names)
+    stages = StageSettings(
+        router,
+        caps={name: settings.messages_per_minute for name, settings in of_all.items()},
+        edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
+        late_after_s=config.settings.late_after_s,
+    )
+    parallel = {name: settings.at_once for name, settings in of_all.items()}
+    details = delivery_details(config, router)
+    return ReceiverSet(names, built, build_stages(stages), parallel=parallel, details=details)
+
+
+def delivery_details(config: ConfigFile, router: Router) -> DeliveryDetails:
+    """What a configuration says of deliveries beside what their alerts say."""
+    purposes = {name: rule.why for name, rule in config.settings.rules.enabled.items()}
+    return DeliveryDetails.of(purposes, router)
 
 
 def receiver_problem(config: ConfigFile, name: str, error: ReceiverError | SecretError) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +11,10 @@ from rich.table import Table
 
 from alerts.durations import spoken
 from alerts.severity import SEVERITIES
+from alerts.short_id import short_id
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
-from streamer.cli.output import out, say
+from streamer.cli.output import on_terminal, out, out_alert, out_lines, say
 from streamer.errors import UsageError
 from streamer.sources.start import StartAt
 from streamer.store.database import Database
@@ -113,6 +115,10 @@ def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> Non
     if not rows:
         out("no alerts")
         return
+    if on_terminal():
+        for alert in rows:
+            out_alert(alert)
+        return
     table = Table(box=None, pad_edge=False)
     late = any((behind_s or 0) >= _BEHIND_SHOWN_S for behind_s in behind)
     for column in ("event time", "severity", "", "rule", "instrument", "text", *late * ["behind"], "id"):
@@ -124,9 +130,9 @@ def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> Non
             alert["transition"],
             alert["rule"],
             " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
-            alert["text"],
+            " ".join(alert["text"].split("\n")),
             *late * [spoken(behind_s) if behind_s and behind_s >= _BEHIND_SHOWN_S else ""],
-            alert["id"][:12],
+            short_id(alert["id"]),
         )
     out(table)
 
@@ -134,6 +140,9 @@ def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> Non
 def _print_near_misses(rows: list[dict[str, Any]]) -> None:
     if not rows:
         out("no near misses")
+        return
+    if on_terminal():
+        out_lines([_near_miss_line(miss) for miss in rows], 4)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("event time", "severity", "rule", "instrument", "held back by", "with", "id"):
@@ -146,9 +155,16 @@ def _print_near_misses(rows: list[dict[str, Any]]) -> None:
             f"{miss['venue']} {miss['symbol']}",
             f"for: {miss['for']}",
             miss["decision"]["rule"]["explained"],
-            miss["id"][:12],
+            short_id(miss["id"]),
         )
     out(table)
+
+
+def _near_miss_line(miss: Mapping[str, Any]) -> str:
+    time = f"{miss['ts_event'][5:10]} {miss['ts_event'][11:19]}Z"
+    what = f"{miss['severity']} {miss['rule']} {miss['venue']} {miss['symbol']}"
+    held = f"for: {miss['for']}  {miss['decision']['rule']['explained']}"
+    return f"{time}  {what}  {held}  {short_id(miss['id'])}"
 
 
 def _print_deliveries(database: Database) -> None:

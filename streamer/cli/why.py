@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from alerts.durations import spoken
+from alerts.short_id import short_id
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
-from streamer.cli.output import out
+from streamer.cli.output import out, out_lines
 from streamer.store.delivery_rows import PENDING
 from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
 
 _TIMER = "tick"  # the stored name of a timer
+_INDENT = 13  # columns before what a line says
 
 
 def why(
@@ -38,12 +40,15 @@ def why(
     full_id = find_alert_id(database, alert_id)
     miss = near_miss(database, full_id)
     if miss is not None:
-        out(json.dumps(miss, ensure_ascii=False) if as_json else "\n".join(_near_miss_lines(miss)))
+        if as_json:
+            out(json.dumps(miss, ensure_ascii=False))
+        else:
+            out_lines(_near_miss_lines(miss), _INDENT)
     for transition in explain(database, full_id):
         if as_json:
             out(json.dumps(asdict(transition), ensure_ascii=False))
         else:
-            out("\n".join(_transition_lines(transition)))
+            out_lines(_transition_lines(transition), _INDENT)
 
 
 def _transition_lines(transition: Explained) -> list[str]:
@@ -82,7 +87,7 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
         if value is not None
     )
     lines = [
-        f"  id         {alert['id']}",
+        f"  id         {short_id(alert['id'])}",
         f"  text       {alert['text']}",
         f"  source     {where}",
     ]

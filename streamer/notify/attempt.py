@@ -72,7 +72,7 @@ class Attempt:
             log.info(
                 "attempt failed",
                 receiver=self.delivery.receiver,
-                delivery=self.delivery.key,
+                delivery=self.delivery.short_key,
                 reason=str(error),
                 **answered(self.delivery),
             )
@@ -84,7 +84,7 @@ class Attempt:
             if self._unrecorded:
                 raise
             # a bug in a receiver must neither end the thread nor be retried for ever
-            log.error("receiver failed", delivery=self.delivery.key, traceback=plain_traceback())  # noqa: TRY400
+            log.error("receiver failed", delivery=self.delivery.short_key, traceback=plain_traceback())  # noqa: TRY400
             self.delivery = replace(self.delivery, answer="")
             raise PermanentError(f"internal_{type(error).__name__}") from error
 

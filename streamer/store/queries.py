@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from alerts.service_alert import HEARTBEAT, SERVICE_ORIGIN
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
+from streamer.store.receiver_holds import held_by_of
+
+_NUMBER = re.compile(r"-[0-9]+$")
 
 NEAR_MISS = "near_miss"
 """The kind of a decision that raised no alert."""
@@ -30,7 +34,7 @@ class AlertFilter:
     since_ns
         Event time at or after this, ns.
     only_open
-        True for episodes that have not resolved.
+        True for episodes whose last transition is not their end.
     """
 
     rule: str | None = None
@@ -102,16 +106,24 @@ def delivery_counts(database: Database) -> list[dict[str, Any]]:
 def find_alert_id(database: Database, prefix: str) -> str:
     """The id of the alert or near miss that begins with `prefix`.
 
+    Parameters
+    ----------
+    database
+        The open store.
+    prefix
+        As messages and tables show it, or all of it; what logs append, the transition's number, is left out.
+
     Raises
     ------
     TapewatchError
         When there is none, or more than one.
     """
+    wanted = _NUMBER.sub("", prefix.strip().lower())
     o, d = t.outbox.c.alert_id, t.decisions.c.alert_id
     near = t.decisions.c.kind == NEAR_MISS
     query = union(
-        select(o).where(o.startswith(prefix, autoescape=True)),
-        select(d).where(near, d.startswith(prefix, autoescape=True)),
+        select(o).where(o.startswith(wanted, autoescape=True)),
+        select(d).where(near, d.startswith(wanted, autoescape=True)),
     ).limit(3)
     with database.read() as connection:
         ids = connection.execute(query).scalars().all()
@@ -139,9 +151,11 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
     )
     with database.read() as connection:
         why = {row.number: json.loads(row.body) for row in connection.execute(decisions)}
+        held = held_by_of(connection, alert_id)
         sent: dict[int, list[Mapping[str, Any]]] = {}
         for row in connection.execute(deliveries).mappings():
-            sent.setdefault(row["number"], []).append(dict(row))
+            held_by = row["held_by"] or held.get((row["number"], row["receiver"]))
+            sent.setdefault(row["number"], []).append({**row, "held_by": held_by})
         return [
             Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()), row.behind_s)
             for row in connection.execute(transitions)

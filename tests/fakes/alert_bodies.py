@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 from alerts.receivers.receiver import Delivery
@@ -39,11 +40,7 @@ def alert_body(alert_id: str = "a1", number: int = 0, **changes: Any) -> bytes:
 
 def delivery(alert_id: str = "a1", number: int = 0, receiver: str = "desk", **more: Any) -> Delivery:
     """A delivery of such an alert; fields of `Delivery` by name, anything else goes into the body."""
-    known = {
-        name: more.pop(name)
-        for name in ("attempts", "in_doubt", "steps", "earlier", "created_at", "behind_s", "why", "note")
-        if name in more
-    }
+    known = {name: more.pop(name) for name in [field.name for field in fields(Delivery)][4:] if name in more}
     return Delivery(alert_id, number, receiver, alert_body(alert_id, number, **more), **known)
 
 

@@ -26,7 +26,7 @@ from streamer.messages.records import NO_TIME, Partition, Record
 from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.notify.notifier import Notifier
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer

@@ -160,7 +160,7 @@ def test_a_mute_does_not_silence_it_and_a_summary_does_not_take_it() -> None:
     assert world.states() == ["pending"]
     commit(world.database, ("a", 0), ("b", 0))
     route_all(world.database, ("ops",), world.time)
-    view = StoreView(world.database.read, world.time)
+    view = StoreView(world.database.read)
     assert [each.rule for each in replaceable(view.waiting("ops", 9))] == ["fat_finger", "fat_finger"]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from alerts.clock import Clock
 from alerts.receivers.http import http_url
 from alerts.receivers.receiver import Delivery
 from alerts.receivers.slack.clients import BoundedWebhookClient
-from alerts.receivers.slack.message import message
+from alerts.receivers.slack.message import called, message
 from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve, SecretError
 
@@ -23,10 +23,13 @@ class SlackWebhookReceiver:
     ----------
     client
         The webhook, which raises what the sender handles.
+    mention
+        Whom it calls where a critical alert begins, as Slack's tokens.
     """
 
-    def __init__(self, client: BoundedWebhookClient) -> None:
+    def __init__(self, client: BoundedWebhookClient, mention: Sequence[str] = ()) -> None:
         self._client = client
+        self._mention = tuple(mention)
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         """Post it; no steps are recorded.
@@ -39,13 +42,8 @@ class SlackWebhookReceiver:
             On any answer but success, redirects included; the reason is Slack's name for it. It is in doubt
             after a 2xx that says neither success nor an error: sent again, it might be there twice.
         """
-        content = message(delivery)
-        self._client.send(
-            text=content.text,
-            blocks=[dict(block) for block in content.blocks],
-            unfurl_links=False,
-            unfurl_media=False,
-        )
+        content = message(delivery, called(delivery, self._mention)).arguments
+        self._client.send_dict({**content, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False})
 
 
 def incoming_webhook_receiver(
@@ -67,4 +65,4 @@ def incoming_webhook_receiver(
     except ValueError:
         # without its cause, whose text holds the address: that is the secret
         raise SecretError(f"the incoming_webhook of Slack receiver {name} is not an address") from None
-    return SlackWebhookReceiver(BoundedWebhookClient(address, settings, clock))
+    return SlackWebhookReceiver(BoundedWebhookClient(address, settings, clock), settings.mention)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from alerts.mentions import Mentions
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.secrets import Secret
 
@@ -28,6 +29,9 @@ class SlackSettings(HttpSettings):
         The whole address of an incoming webhook, which is a secret.
     api_url
         Slack's Web API, or a server that speaks it.
+    mention
+        Whom it calls where a critical alert begins, or an alert becomes critical: ``@here``, ``@channel``,
+        ``@everyone``, ``<!subteam^S...>`` for a user group, ``<@U...>`` for a person.
     timeout
         For the whole of each call: connecting, sending, and the answer to its end. A delivery takes one or
         two calls, and more where it looks for an earlier one.
@@ -42,6 +46,7 @@ class SlackSettings(HttpSettings):
     token: Secret | None = None
     incoming_webhook: Secret | None = None
     api_url: HttpUrl = SLACK_API
+    mention: Mentions = ()
 
     @model_validator(mode="after")
     def _one_way(self) -> SlackSettings:
