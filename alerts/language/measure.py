@@ -21,7 +21,7 @@ from alerts.language.check import Checker
 from alerts.language.condition import Condition, check_carried_on
 from alerts.language.errors import ExpressionError
 from alerts.language.expression_columns import ExpressionColumns
-from alerts.language.operations import Operation
+from alerts.language.operations import NumberColumn, Operation
 from alerts.language.parse import parse
 from alerts.language.predicates import OPPOSITES, Compare
 from alerts.language.quantities import Quantity, alike
@@ -133,6 +133,14 @@ class Measures:
     choices: tuple[tuple[Compare | None, int], ...] = ()
 
     @property
+    def _plain(self) -> str | None:
+        measure = self.measures[0]
+        if len(self.choices) == 1 and self.choices[0][0] is None and measure.worse == HIGHEST:
+            operation = measure.operation
+            return operation.name if isinstance(operation, NumberColumn) and measure.factor == 1.0 else None
+        return None
+
+    @property
     def identity(self) -> list[list[str | int]]:
         """What the values that an episode keeps depend on, in JSON types."""
         return [[measure.name, measure.unit, measure.worse] for measure in self.measures]
@@ -148,6 +156,10 @@ class Measures:
         n = columns.n
         if not self.measures:
             return Measured.nothing(n)
+        if self._plain is not None:
+            column = columns.numbers.get(self._plain)
+            if column is not None and column.flags.c_contiguous:  # what most rules compare needs no computing
+                return Measured(column.reshape(1, n), column.reshape(1, n), np.zeros(n, np.int8))
         with np.errstate(all="ignore"):
             evaluated = [measure.evaluate(columns) for measure in self.measures]
             which = np.full(n, UNMEASURED, np.int8)
