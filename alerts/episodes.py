@@ -130,9 +130,13 @@ class Steps:
         """The steps of one batch that were found in parts."""
         if not parts:
             return _NO_STEPS
-        columns = ("row", "slot", "kind", "severity", "number", "news")
         return cls(
-            *(np.concatenate([getattr(part, column) for part in parts]) for column in columns),
+            np.concatenate([part.row for part in parts]),
+            np.concatenate([part.slot for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+            np.concatenate([part.severity for part in parts]),
+            np.concatenate([part.number for part in parts]),
+            np.concatenate([part.news for part in parts]),
             [each for part in parts for each in part.extremes],
             np.concatenate([part.missed for part in parts]),
         )
