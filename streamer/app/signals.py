@@ -41,8 +41,9 @@ class StopRequested(Interruption):
 class ServiceSignals:
     """The signals of a daemon, from its first moment to its last.
 
-    SIGHUP asks for a reload, whenever it comes. SIGTERM and SIGINT ask for a stop: before the service is at
-    work they end whatever is going on, later they set `stopping`. The second one ends the process at once.
+    SIGHUP asks for a reload, whenever it comes. SIGTERM and SIGINT ask for a stop: while modules load they
+    end the process at once, then until the service is at work they end whatever is going on, later they set
+    `stopping`. The second one ends the process at once.
     Handlers run on the main thread, between two steps of Python code; `wakeups` tells other threads of a
     signal while that thread is kept from running any.
     """
@@ -52,8 +53,9 @@ class ServiceSignals:
         self.reload_requested = threading.Event()
         self.on_stop: Callable[[], None] = lambda: None
         """Called first in the handler of each signal that asks for a stop; it must be quick."""
-        self._starting = True
-        self._asked = 0
+        self.interrupted = False
+        """Whether Ctrl-C asked for a stop."""
+        self._loading = self._starting = True
         self.wakeups, self._write_end = os.pipe()
         """A file descriptor from which the number of each signal can be read, a byte each."""
         for end in (self.wakeups, self._write_end):
@@ -61,6 +63,15 @@ class ServiceSignals:
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in (signal.SIGHUP, *STOP_SIGNALS):
             signal.signal(number, self._handle)
+
+    @property
+    def stopped_at_start(self) -> bool:
+        """Whether a stop was asked for before the service was at work: it explains any error since then."""
+        return self._starting and self.stopping.is_set()
+
+    def loaded(self) -> None:
+        """From now on there is something to put in order at a stop."""
+        self._loading = False
 
     def started(self) -> None:
         """From now on a stop is seen to by whoever looks at `stopping`."""
@@ -73,12 +84,21 @@ class ServiceSignals:
         self.on_stop()
         if self.stopping.is_set():
             end_by(number)
+        self.interrupted = number == signal.SIGINT
         self.stopping.set()
+        if self._loading:  # modules written in C turn what is raised while they load into errors of their own
+            os.write(2, STOPPED_AT_START.encode())
+            os._exit(INTERRUPTED if self.interrupted else 0)
         if self._starting:
-            raise KeyboardInterrupt if number == signal.SIGINT else StopRequested
+            raise KeyboardInterrupt if self.interrupted else StopRequested
 
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+STOPPED_AT_START = "stopped before it was at work\n"
+
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ended."""
 
 
 def end_by(number: int) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from streamer.app.signals import ServiceSignals, StopRequested
+from streamer.app.signals import INTERRUPTED, STOPPED_AT_START, ServiceSignals
 from streamer.cli.code_loading import loading
 
 
@@ -17,5 +17,9 @@ def main() -> None:
 
             app = application(sys.argv[1:])
         app(obj=signals)
-    except StopRequested:
-        sys.stderr.write("stopped before it was at work\n")
+    except BaseException:
+        # what a signal raises may arrive as another error, having passed through code that is not Python
+        if signals is None or not signals.stopped_at_start:
+            raise
+        sys.stderr.write(STOPPED_AT_START)
+        sys.exit(INTERRUPTED if signals.interrupted else 0)

@@ -10,12 +10,11 @@ from typing import ParamSpec
 
 import typer
 
+from streamer.app.signals import INTERRUPTED
 from streamer.cli.logs import set_up_logs
 from streamer.cli.output import say
 from streamer.config.settings import LogSettings
 from streamer.errors import TapewatchError
-
-INTERRUPTED = 130
 
 _UNTIL_CONFIGURED = LogSettings(level="warning")
 

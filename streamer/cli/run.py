@@ -47,4 +47,5 @@ def run(
     secrets = resolve_secrets(loaded, os.environ)
     set_up_logs(loaded.settings.log)
     signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
+    signals.loaded()
     run_service(loaded, secrets, DaemonOptions(CompileBar(), signals, accept_rederivation))

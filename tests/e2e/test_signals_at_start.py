@@ -72,7 +72,7 @@ def stopped_within(daemon: Daemon, seconds: float) -> int:
 def test_a_stop_in_the_first_moment_is_a_clean_one(config: Path) -> None:
     with Daemon(config) as daemon:
         in_its_first_moment(daemon)
-        assert stopped_within(daemon, 5.0) == 0
+        assert stopped_within(daemon, 5.0) == 0, daemon.output()
         assert "Traceback" not in daemon.output()
 
 
@@ -82,7 +82,7 @@ def test_a_stop_while_it_waits_for_the_broker_is_a_clean_one(tmp_path: Path) -> 
         with Daemon(config) as daemon:
             silent.settimeout(60)
             connection, _ = silent.accept()
-            assert stopped_within(daemon, 5.0) == 0
+            assert stopped_within(daemon, 5.0) == 0, daemon.output()
             connection.close()
             assert "Traceback" not in daemon.output()
 
@@ -94,5 +94,5 @@ def test_a_stop_while_kernels_are_compiled_is_a_clean_one(
     with Daemon(config) as daemon:
         daemon.wait_until(lambda: "preparing kernels" in daemon.output(), "compiling", 60)
         time.sleep(1.0)
-        assert stopped_within(daemon, 5.0) == 0
+        assert stopped_within(daemon, 5.0) == 0, daemon.output()
         assert "Traceback" not in daemon.output()
