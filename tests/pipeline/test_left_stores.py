@@ -1,7 +1,7 @@
 """A store that the fold version before left cleanly is taken up, and goes on to the same (`left_stores`).
 
-Open episodes go on under their ids, and end as they did: only their updates differ, which back off now, and what
-the bodies say of the episode.
+Open episodes go on under their ids, and end as they did: only their updates differ, which back off now, and
+what the bodies say of the episode.
 """
 
 from __future__ import annotations
