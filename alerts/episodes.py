@@ -247,7 +247,7 @@ class Episodes:
         given = (
             np.ascontiguousarray(slot),
             clock,
-            clock if ts is None else np.ascontiguousarray(ts),
+            clock if ts is None else ts if ts.flags.c_contiguous and ts.flags.writeable else ts.copy(),
             np.ascontiguousarray(kind),
             np.ascontiguousarray(evaluated),
             np.ascontiguousarray(holds),

@@ -78,8 +78,7 @@ class Measure:
         column = operation.evaluate(columns)
         if self.factor != 1.0:
             column = column * self.factor
-        whole = column if column.shape == (columns.n,) else np.broadcast_to(column, columns.n)
-        return np.ascontiguousarray(whole)
+        return _own(column if column.shape == (columns.n,) else np.broadcast_to(column, columns.n))
 
 
 class Measured(NamedTuple):
@@ -158,8 +157,9 @@ class Measures:
             return Measured.nothing(n)
         if self._plain is not None:
             column = columns.numbers.get(self._plain)
-            if column is not None and column.flags.c_contiguous:  # what most rules compare needs no computing
-                return Measured(column.reshape(1, n), column.reshape(1, n), np.zeros(n, np.int8))
+            if column is not None:  # what most rules compare needs no computing
+                row = _own(column).reshape(1, n)
+                return Measured(row, row, np.zeros(n, np.int8))
         with np.errstate(all="ignore"):
             evaluated = [measure.evaluate(columns) for measure in self.measures]
             which = np.full(n, UNMEASURED, np.int8)
@@ -170,6 +170,11 @@ class Measures:
                     which[np.broadcast_to(comparison.yes(columns), n)] = measure
         values, badness = zip(*evaluated, strict=True)
         return Measured(_rows_of(values, n), _rows_of(badness, n), which)
+
+
+def _own(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A column as kernels were compiled for: read-only ones and views are other types to them."""
+    return column if column.flags.c_contiguous and column.flags.writeable else column.copy()
 
 
 def _rows_of(columns: Sequence[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
