@@ -183,7 +183,7 @@ class Sender:
         sent = 0
         try:
             told = told_severity(self._database, delivery)
-            sent = self._turns.take(self.details.completed(delivery, told))
+            sent = self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
         except BaseException as error:  # noqa: BLE001 - as in `_run`
             self._fail(error)
         finally:

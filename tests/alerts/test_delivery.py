@@ -16,7 +16,6 @@ from fakes.slack import Answer, FakeSlack, cut, hang, rate_limited, refuse, serv
 from sqlalchemy import select, text
 from standardwebhooks import Webhook
 
-from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.notifier import Notifier
 from streamer.notify.retry_pace import RetryPace
 from streamer.store.database import Database, open_store
@@ -146,11 +145,9 @@ def test_why_and_the_border_of_late_come_from_the_configuration_that_runs(
     running.start()
     commit(database, ("e1", 0))
     until(running.idle)
-    later = DeliveryDetails({"fat_finger": "Now in other words."}, late_after_s=60.0)
-    running.turn_to(replace(receiver_set({}, names=("desk",)), details=later))
-    commit(database, ("e2", 0))
-    with database.write() as connection:
-        connection.execute(outbox.update().where(outbox.c.alert_id == "e2").values(behind_s=90.0))
+    purposes = {"fat_finger": "Now in other words."}
+    running.turn_to(receiver_set({}, names=("desk",), purposes=purposes, late_after_s=60.0))
+    commit(database, ("e2", 0), behind_s=90.0)
     until(running.idle)
     running.stop(0.0)
     before, after = slack_server.workspace.messages("desk")
