@@ -117,12 +117,13 @@ class CriticalBudget:
         beginnings = [each for each in joinable if each.rank != RISE_TO_CRITICAL]
         rises = [each for each in joinable if each.rank == RISE_TO_CRITICAL]
         overflow: list[WaitingDelivery] = []
-        if self._too_long(beginnings, joinable, now):
+        may_join = joined_at is None or joined_at + self.pace_s <= now  # else those with room go on meanwhile
+        if may_join and self._too_long(beginnings, joinable, now):
             lone = self._lone(beginnings, told, now)
             rest = [each for each in joinable if each not in lone]
             if len(rest) > 1:
                 overflow, beginnings, rises = rest, lone, []
-        elif self._too_long(rises, joinable, now) and len(rises) > 1:
+        elif may_join and self._too_long(rises, joinable, now) and len(rises) > 1:
             overflow, rises = rises, []
         own += self._with_room(beginnings, told, overflow)
         own += self._with_room(rises, told, overflow)
