@@ -181,9 +181,8 @@ class CriticalBudget:
         free_at = now if joined_at is None else joined_at + self.pace_s
         if len(overflow) > 1:
             return CriticalPlan(own, overflow, free_at if free_at > now else None)
-        # alone it needs no summary
-        if sent:
-            free_at = max(free_at, sent[-1].at + self.pace_s)
+        if sent:  # alone it needs no summary: it waits a little for others
+            free_at = max(free_at, min(sent[-1].at, due[0].since) + self.pace_s)
         return CriticalPlan([*own, *due], (), None) if free_at <= now else CriticalPlan(own, due, free_at)
 
 
