@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +25,11 @@ class KindSettings(BaseModel):
     """Base of a receiver's settings: unknown keys are refused, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a receiver reads when it is built; a reload builds it anew if one has changed."""
+        return ()
 
 
 Build = Callable[[str, Any, Resolve, Clock], Receiver]

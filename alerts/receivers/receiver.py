@@ -44,6 +44,8 @@ class Delivery:
         Whom the route calls where a critical alert begins, as Slack's tokens.
     late_after_s
         From how far behind on it counts as late.
+    answer
+        The beginning of what the receiver answered to the last attempt that failed, safe to be shown.
     """
 
     alert_id: str
@@ -61,6 +63,7 @@ class Delivery:
     told: str | None = None
     mention: Sequence[str] = ()
     late_after_s: float = 300.0
+    answer: str = ""
 
     @property
     def key(self) -> str:
@@ -95,13 +98,15 @@ class RetryableError(Exception):
     Parameters
     ----------
     reason
-        Short and bounded, such as ``http_503``.
+        Short and bounded: a code such as ``http_503``, where it helps with ``: `` and what to do after it.
     retry_after_s
         Seconds to wait, as the receiver asked; None if it did not.
     in_doubt
         True when it may have arrived although there was no answer.
     everything
         True when nothing would get through now: the receiver cannot be reached, or asks for a pause.
+    answer
+        The beginning of what it answered, safe to be shown; empty where there was no answer.
     """
 
     def __init__(
@@ -111,15 +116,43 @@ class RetryableError(Exception):
         *,
         in_doubt: bool = False,
         everything: bool = False,
+        answer: str = "",
     ) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.in_doubt = in_doubt
         self.everything = everything
+        self.answer = answer
 
 
 class PermanentError(Exception):
-    """The delivery fails until somebody changes something; `str()` is a short bounded reason."""
+    """The delivery fails until somebody changes something.
+
+    Parameters
+    ----------
+    reason
+        Short and bounded: a code such as ``http_400``, where it helps with ``: `` and what to do after it.
+    in_doubt
+        True when it may have arrived all the same.
+    answer
+        The beginning of what the receiver answered, safe to be shown; empty where there was no answer.
+    """
+
+    def __init__(self, reason: str, *, in_doubt: bool = False, answer: str = "") -> None:
+        super().__init__(reason)
+        self.in_doubt = in_doubt
+        self.answer = answer
+
+
+def reason_code(reason: str) -> str:
+    """The code that a reason begins with.
+
+    Examples
+    --------
+    >>> reason_code("http_302: it redirects to https://login.example"), reason_code("invalid_auth")
+    ('http_302', 'invalid_auth')
+    """
+    return reason.partition(":")[0]
 
 
 class Receiver(Protocol):

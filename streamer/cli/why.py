@@ -54,8 +54,16 @@ def why(
 def _transition_lines(transition: Explained) -> list[str]:
     alert = transition.alert
     headline = f"{alert['transition']} #{alert['number']}  {_headline(alert)}"
-    deliveries = [f"  delivery   {_delivery(row)}" for row in transition.deliveries]
-    return [headline, *_body(alert, transition.decision), *deliveries, ""]
+    deliveries = [line for row in transition.deliveries for line in _delivery_lines(row)]
+    return [headline, *_body(alert, transition.decision), *_behind(transition.behind_s), *deliveries, ""]
+
+
+def _behind(behind_s: float | None) -> list[str]:
+    if behind_s is None:
+        return []
+    if behind_s < 1:
+        return ["  behind     nothing: it was found at the end of its log"]
+    return [f"  behind     its log had records {spoken(behind_s)} newer when it was found"]
 
 
 def _near_miss_lines(miss: Mapping[str, Any]) -> list[str]:
@@ -117,6 +125,11 @@ def _with_timer_kind(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _subject(alert: Mapping[str, Any]) -> str:
     return " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch"
+
+
+def _delivery_lines(row: Mapping[str, Any]) -> list[str]:
+    lines = [f"  delivery   {_delivery(row)}"]
+    return [*lines, f"  answer     {row['answer']}"] if row["answer"] else lines
 
 
 def _delivery(row: Mapping[str, Any]) -> str:

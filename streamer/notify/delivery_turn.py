@@ -10,7 +10,8 @@ import stamina
 import structlog
 
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
-from streamer.notify.attempt import Attempt
+from streamer.notify.attempt import Attempt, answered
+from streamer.notify.parked_notes import retry_command
 from streamer.notify.sender_context import SenderContext
 from streamer.notify.throttle import Throttle
 from streamer.store.deliveries import StoreDeliveries
@@ -46,6 +47,7 @@ class DeliveryTurns:
         self._deliveries = StoreDeliveries(context.database)
         self._time = context.time
         self._pace = context.pace
+        self._parked = context.parked
         self._watch = context.watch
         self._throttle = throttle
         self._stopping = stopping
@@ -56,7 +58,7 @@ class DeliveryTurns:
             self._deliveries.release((delivery,))
             return 0
         began = time.monotonic()
-        attempt = Attempt(self._receiver, self._deliveries, delivery)
+        attempt = Attempt(self._receiver, self._deliveries, delivery, self._parked)
         try:
             for turn in stamina.retry_context(
                 on=partial(self._tries_again, began=began),
@@ -97,6 +99,7 @@ class DeliveryTurns:
             delivery=delivery.short_key,
             reason=str(error),
             wait_s=wait,
+            **answered(delivery),
         )
         self._deliveries.retry(delivery, self._time.now() + wait, str(error), error.in_doubt)
         self._throttle.failed(error, began)
@@ -104,6 +107,14 @@ class DeliveryTurns:
 
     def _park(self, delivery: Delivery, reason: str) -> None:
         self._throttle.succeeded()
-        log.error("delivery parked", receiver=self._name, delivery=delivery.short_key, reason=reason)
-        self._deliveries.park(delivery, reason, self._time.now())
+        log.error(
+            "delivery parked",
+            receiver=self._name,
+            delivery=delivery.short_key,
+            reason=reason,
+            retry=retry_command(self._name),
+            **answered(delivery),
+        )
+        with self._parked.parking():
+            self._deliveries.park(delivery, reason, self._time.now())
         self._watch(self._name, "parked")

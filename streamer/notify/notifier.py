@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from alerts.receivers.receiver import Receiver
 from streamer.notify.attempt import plain_traceback
 from streamer.notify.heartbeat import HeartbeatSender
+from streamer.notify.parked_notes import retry_command
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.routing import route
 from streamer.notify.sender import Sender
 from streamer.notify.sender_context import SenderContext
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
+from streamer.store.parked_deliveries import ParkedGroup
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +49,7 @@ class Notifier:
         self._deliveries = StoreDeliveries(context.database)
         self._outbox = StoreOutbox(context.database)
         self._stages = receivers.stages
+        context.parked.watch(receivers.names)
         self._senders = {
             name: self._sender(name, receivers.built[name], receivers) for name in receivers.names
         }
@@ -63,6 +67,14 @@ class Notifier:
         doubtful = self._deliveries.recover()
         if doubtful:
             log.info("deliveries in doubt", count=doubtful)
+        for group in self.parked:
+            log.warning(
+                "deliveries are parked",
+                receiver=group.receiver,
+                count=group.shown,
+                reason=group.code,
+                retry=retry_command(group.receiver),
+            )
         for sender in self._senders.values():
             sender.start()
         self._thread.start()
@@ -85,6 +97,7 @@ class Notifier:
             }
             self._give_details(receivers)
             self._stages = receivers.stages
+        self._context.parked.watch(receivers.names)
         for name, sender in before.items():
             if self._senders.get(name) is not sender:
                 sender.stop(0.0)  # ends by itself after its current delivery
@@ -100,6 +113,16 @@ class Notifier:
     def receivers(self) -> tuple[str, ...]:
         """Names of all receivers, in the order of the configuration."""
         return tuple(self._senders)
+
+    @property
+    def parked(self) -> Sequence[ParkedGroup]:
+        """What receivers have refused, and nobody has retried; as of a few seconds ago at most."""
+        return self._context.parked.groups()
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Receivers that nothing gets through to, for minutes or until somebody does something, and why."""
+        return self._context.parked.failing()
 
     @property
     def failure(self) -> BaseException | None:

@@ -25,6 +25,7 @@ from streamer.notify.stage_views import StoreView
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
+from streamer.store.parked_deliveries import parked_groups
 from streamer.store.queries import explain
 
 STEPS = 100  # instructions of SQLite's machine that are counted at once
@@ -184,6 +185,7 @@ def test_questions_of_the_store_cost_the_same_whatever_waits(tmp_path: Path) -> 
             "held": lambda: view.held("desk", "cap"),
             "told": lambda: deliveries.told("x1"),
             "in doubt": deliveries.recover,
+            "what is parked elsewhere": lambda: parked_groups(database, ("ops",)),
             "parked": lambda: deliveries.park(
                 deliveries.claim("desk", deliveries.due("desk", 1), 2.0)[0], "http_404", 2.0
             ),

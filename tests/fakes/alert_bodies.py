@@ -45,7 +45,8 @@ def delivery(alert_id: str = "a1", number: int = 0, receiver: str = "desk", **mo
 
 
 def commit(database: Database, *alerts: tuple[str, int], **changes: Any) -> None:
-    """Put transitions into the outbox, as a commit of detection does."""
+    """Put transitions into the outbox, as a commit of detection does; `behind_s` is no part of the body."""
+    behind_s = changes.pop("behind_s", None)
     with database.write() as connection:
         for alert_id, number in alerts:
             body = alert_body(alert_id, number, **changes)
@@ -56,6 +57,7 @@ def commit(database: Database, *alerts: tuple[str, int], **changes: Any) -> None
                     number=number,
                     body=body,
                     created_at=42.0,
+                    behind_s=behind_s,
                     **{
                         name: shown[name]
                         for name in ("origin", "transition", "rule", "severity", "venue", "symbol")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
-from slack_sdk import WebClient
 
 from alerts.clock import Clock
 from alerts.receivers.body import read_body
 from alerts.receivers.receiver import Delivery, PermanentError
-from alerts.receivers.slack.answers import quiet_logger, translated
+from alerts.receivers.slack.answers import UnexpectedAnswerError
+from alerts.receivers.slack.clients import BoundedWebClient
 from alerts.receivers.slack.message import SlackMessage, called, message, metadata, reply, rise
 from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve, SecretError
@@ -20,6 +20,7 @@ from alerts.secrets import Resolve, SecretError
 log = structlog.get_logger(__name__)
 
 POST, EDIT, RISE, REPLY = "post", "edit", "rise", "reply"
+_ANSWERED = "answered"  # status 200 without an answer of Slack's: what was sent has probably arrived
 
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{8,}")
 _PAGE = 200  # messages or channels a page, as Slack recommends at most
@@ -37,24 +38,21 @@ class SlackReceiver:
 
     A message that may have been posted before (a timeout, a crash) is searched for by its metadata, and
     posted again only where it is not found. Where the token may not read the channel it is posted again,
-    and may appear twice.
+    and may appear twice; it is parked instead after an answer that is not Slack's, which would repeat itself.
 
     Parameters
     ----------
     client
-        Slack's Web API, without retry handlers: the sender retries.
+        Slack's Web API, which raises what the sender handles.
     channel
         Name or id.
-    clock
-        Wall-clock time.
     mention
         Whom it calls where a critical alert begins, as Slack's tokens.
     """
 
-    def __init__(self, client: WebClient, channel: str, clock: Clock, mention: Sequence[str] = ()) -> None:
+    def __init__(self, client: BoundedWebClient, channel: str, mention: Sequence[str] = ()) -> None:
         self._client = client
         self._channel = channel
-        self._clock = clock
         self._mention = tuple(mention)
         self._id = channel if _CHANNEL_ID.fullmatch(channel) else None
 
@@ -68,6 +66,13 @@ class SlackReceiver:
         PermanentError
             On any other error; the reason is Slack's name for it.
         """
+        try:
+            self._do_steps(delivery, record)
+        except UnexpectedAnswerError:
+            record(_ANSWERED, "200")
+            raise
+
+    def _do_steps(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         posts = [steps[POST] for steps in delivery.earlier if POST in steps]
         if POST in delivery.steps:
             return
@@ -184,8 +189,7 @@ class SlackReceiver:
                 return
 
     def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
-        with translated(self._clock.now):
-            answer: Mapping[str, Any] = getattr(self._client, method)(**arguments).data
+        answer: Mapping[str, Any] = getattr(self._client, method)(**arguments).data
         return answer
 
 
@@ -196,6 +200,8 @@ def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Cl
     ------
     SecretError
         When the token is missing, or cannot be sent as a header.
+    ReceiverError
+        When it cannot work as it is configured.
     """
     assert settings.token is not None  # noqa: S101 - held by the settings' validator
     assert settings.channel is not None  # noqa: S101 - likewise
@@ -204,15 +210,7 @@ def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Cl
         raise SecretError(
             f"the token of Slack receiver {name} is not a token: it holds spaces or odd characters"
         )
-    client = WebClient(
-        token=token,
-        base_url=settings.api_url,
-        timeout=settings.timeout_s,
-        retry_handlers=[],
-        logger=quiet_logger(),
-    )
-    client.proxy = settings.proxy  # else the client would use the environment's proxy for any host
-    return SlackReceiver(client, settings.channel, clock, settings.mention)
+    return SlackReceiver(BoundedWebClient(token, settings, clock), settings.channel, settings.mention)
 
 
 def _place(channel: str, messages: Iterator[Mapping[str, Any]], wanted: Mapping[str, Any]) -> str | None:
@@ -226,6 +224,12 @@ def _place(channel: str, messages: Iterator[Mapping[str, Any]], wanted: Mapping[
 
 
 def _cannot_search(delivery: Delivery, error: PermanentError) -> None:
+    if _ANSWERED in delivery.steps:
+        raise PermanentError(
+            f"unexpected_answer: the message has probably arrived, and cannot be looked up ({error}): "
+            "give the token the scope, or look yourself",
+            in_doubt=True,
+        ) from error
     log.warning(
         "cannot look for an earlier post, posting again", delivery=delivery.short_key, reason=str(error)
     )

@@ -33,9 +33,13 @@ class SlackSettings(HttpSettings):
         Whom it calls where a critical alert begins, or an alert becomes critical: ``@here``, ``@channel``,
         ``@everyone``, ``<!subteam^S...>`` for a user group, ``<@U...>`` for a person.
     timeout
-        How long to wait for an answer.
+        For the whole of each call: connecting, sending, and the answer to its end. A delivery takes one or
+        two calls, and more where it looks for an earlier one.
     proxy
         An HTTP proxy; without it the environment's proxy settings apply.
+    ca
+        PEM file of the certificates to trust, in place of the system's: for a server of your own, or a proxy
+        that inspects TLS.
     """
 
     channel: str | None = Field(default=None, min_length=1)
