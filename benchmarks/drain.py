@@ -21,10 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from alerts.alert import Observation
-from alerts.durations import NS_PER_SECOND
 from alerts.receivers.registry import ReceiverSettings, build_receiver
-from alerts.service_alert import LOG_GAP, service_alert
 from alerts.stages.chain import StageChain
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
@@ -34,7 +31,8 @@ from streamer.store.database import Database, open_store
 
 _FIRST = 200  # posts before the measurement: connections, caches, threads
 _LOOK_S = 0.005
-_NAME = "desk"
+_NAME, _SECRET = "desk", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+_BODY_BYTES = 700  # as an alert has
 _OUTBOX = """
     INSERT INTO outbox (
         n, alert_id, number, origin, transition, rule, severity, ts_event_ns, body, config_hash, created_at,
@@ -88,9 +86,13 @@ def measure(pending: int, posts: int, answer_s: float, parallel: int | None, fol
     _fill(database, pending)
     with _server(answer_s) as (port, received):
         settings = ReceiverSettings.model_validate(
-            {"webhook": {"url": f"http://127.0.0.1:{port}/"}, "cap": "off", "parallel": parallel}
+            {
+                "webhook": {"url": f"http://127.0.0.1:{port}/", "secret": {"env": "BENCHMARK_SECRET"}},
+                "cap": "off",
+                "parallel": parallel,
+            }
         )
-        receiver = build_receiver(_NAME, settings, lambda _: "", SystemClock())
+        receiver = build_receiver(_NAME, settings, lambda _: _SECRET, SystemClock())
         known = ReceiverSet((_NAME,), {_NAME: receiver}, StageChain(()), parallel={_NAME: settings.at_once})
         running = Notifier(known, SenderContext(database, SystemClock()))
         running.start()
@@ -111,8 +113,7 @@ def _wait_for(received: Synchronized[int], count: int) -> None:
 
 def _fill(database: Database, pending: int) -> None:
     """Rows of one alert each, written as a commit and its routing would."""
-    seen = Observation(ts_event_ns=NS_PER_SECOND, source={"topic": "spot", "partition": 0}, text="a gap")
-    body = service_alert(LOG_GAP, ("drain",), "warning", seen).to_json()
+    body = json.dumps({"rule": "log_gap", "severity": "warning", "text": "x" * _BODY_BYTES}).encode()
     with database.write() as connection:
         connection.exec_driver_sql(_OUTBOX, (pending, body))
         connection.exec_driver_sql(_DELIVERIES, (_NAME,))

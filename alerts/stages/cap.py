@@ -124,7 +124,9 @@ class CapStage(Stage):
     def first(self, receiver: str, now: float, view: StageView) -> Sequence[WaitingDelivery]:
         """Criticals that have room, each instrument's first before any instrument's second."""
         cap = self._caps.get(receiver)
-        return () if cap is None else self._plan(receiver, cap, now, view).own
+        own = () if cap is None else self._plan(receiver, cap, now, view).own
+        # a summary stands for several that have waited
+        return (*view.waiting(receiver, len(own), ranks=(CRITICALS_SUMMARY,)), *own) if own else ()
 
     def join(self, receiver: str, now: float, view: StageView) -> Sequence[Joined]:
         """Summaries of the criticals beyond their budget, or of what the cap has held."""

@@ -116,7 +116,7 @@ class WaitingDelivery:
     rank
         Its importance, see `alerts.stages.importance`.
     since
-        When it was committed; wall-clock seconds.
+        When it was committed, or the sender began, if that is later; wall-clock seconds.
     due
         True when it could be sent now: it waits neither for its time nor for another of its episode.
     behind_s

@@ -41,8 +41,8 @@ class StopRequested(Interruption):
 class ServiceSignals:
     """The signals of a daemon, from its first moment to its last.
 
-    SIGHUP asks for a reload, whenever it comes. SIGTERM and SIGINT ask for a stop: while modules load they end
-    the process at once, then until the service is at work they end whatever is going on, later they set
+    SIGHUP asks for a reload, whenever it comes. SIGTERM and SIGINT ask for a stop: while modules load they
+    end the process at once, then until the service is at work they end whatever is going on, later they set
     `stopping`. The second one ends the process at once.
     Handlers run on the main thread, between two steps of Python code; `wakeups` tells other threads of a
     signal while that thread is kept from running any.

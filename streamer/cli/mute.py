@@ -11,7 +11,7 @@ from rich.table import Table
 
 from alerts.durations import NS_PER_SECOND, duration_ns
 from alerts.one_shot import DRIFT
-from alerts.service_alert import DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
+from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
 from alerts.stages.matchers import Silence, until_text
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, load_config, open_named_store
@@ -24,7 +24,7 @@ from streamer.store.queries import rules_seen
 from streamer.store.silences import StoreSilences
 
 _MOST_S = 30 * 86_400
-_NEVER_MUTED = (DELIVERY_SUMMARY, HEARTBEAT)
+_NEVER_MUTED = (DELIVERY_SUMMARY, DELIVERY_DIGEST, HEARTBEAT)
 
 
 def mute(

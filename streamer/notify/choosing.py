@@ -9,15 +9,15 @@ from alerts.stages.chain import StageChain
 from alerts.stages.stage import HoldUntil, Pass
 from streamer.notify.delivery_watch import DeliveryWatch
 from streamer.notify.stage_views import ClaimView
-from streamer.store.deliveries import DueDelivery, HeldDelivery, StoreDeliveries
+from streamer.store.deliveries import HeldDelivery, StoreDeliveries
+from streamer.store.due_deliveries import DueDelivery
 
 _PAGE = 20  # deliveries read at once where the stages hold or stop the first
 _MOST_JUDGED = 200  # in one claim, so that a newer and more important one never waits long
-_LAST = 2**63 - 1  # above any row
 
 
 @dataclass(slots=True)
-class Choice:
+class ClaimChoice:
     """What the stages said in one claim.
 
     Parameters
@@ -76,7 +76,7 @@ class Chooser:
 
     def choose(
         self, stages: StageChain, now: float, view: ClaimView, free: int, page: Sequence[DueDelivery]
-    ) -> Choice:
+    ) -> ClaimChoice:
         """The deliveries that pass, at most `free`; what the stages say of others is kept.
 
         Parameters
@@ -155,13 +155,13 @@ class _Claim:
     now: float
     view: ClaimView
     free: int
-    choice: Choice = field(default_factory=Choice)
+    choice: ClaimChoice = field(default_factory=ClaimChoice)
     seen: set[int] = field(default_factory=set)  # ranks of which something is due
 
     def full(self) -> bool:
         return len(self.choice.passed) >= self.free or self.choice.judged >= _MOST_JUDGED
 
-    def behind(self, last: DueDelivery) -> tuple[int, int]:
+    def behind(self, last: DueDelivery) -> tuple[int, int | None]:
         """What comes after this one: of a rank that is held, all the others are skipped."""
         rank = last.transition.rank
-        return rank, _LAST if rank in self.choice.ranks else last.n
+        return rank, None if rank in self.choice.ranks else last.n

@@ -13,7 +13,7 @@ from alerts.short_id import short_id
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import Joined
 from streamer.notify.attempt import plain_traceback
-from streamer.notify.choosing import Choice, Chooser
+from streamer.notify.choosing import Chooser, ClaimChoice
 from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.delivery_pool import DeliveryPool
 from streamer.notify.delivery_turn import DeliveryTurns
@@ -21,7 +21,8 @@ from streamer.notify.sender_context import SenderContext
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView, message_of
 from streamer.notify.throttle import Throttle
-from streamer.store.deliveries import DueDelivery, StoreDeliveries
+from streamer.store.deliveries import StoreDeliveries
+from streamer.store.due_deliveries import DueDelivery
 from streamer.store.told_severities import told_severity
 
 log = structlog.get_logger(__name__)
@@ -153,7 +154,7 @@ class Sender:
         waits = [at - now for at in times if at is not None]
         return min(max(min(waits, default=self._pace.look_s), 0.0), self._pace.look_s)
 
-    def _until_held(self, choice: Choice) -> float:
+    def _until_held(self, choice: ClaimChoice) -> float:
         return self._until(*choice.ranks.values(), self._deliveries.next_due(self.name))
 
     def _join(self, joined: Sequence[Joined], now: float) -> bool:

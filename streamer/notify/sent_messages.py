@@ -46,6 +46,10 @@ class SentMessages:
         self._on_way: dict[str, Sent] = {}
         self._joined: dict[int, float] = {}
 
+    def age(self, now: float) -> float:
+        """How long before then it began; monotonic seconds."""
+        return now - self._began
+
     def start(self, key: str, message: Sent) -> None:
         """A delivery is on its way; `key` is its own."""
         with self._lock:

@@ -170,13 +170,18 @@ class ClaimView(StoreView):
         episodes: Collection[str] | None = None,
         bodies: bool = False,
     ) -> Sequence[WaitingDelivery]:
-        """What waits there; read once in a claim, what has passed in it waits no longer."""
+        """What waits there; read once in a claim, what has passed in it waits no longer.
+
+        What an earlier process left has waited since the sender began: that is no sign of a slow receiver.
+        """
         asked = limit, None if ranks is None else tuple(ranks), None if episodes is None else tuple(episodes)
         key = receiver, bodies, *asked
         if key not in self._waiting:
-            self._waiting[key] = super().waiting(
-                receiver, limit, ranks=ranks, episodes=episodes, bodies=bodies
-            )
+            found = super().waiting(receiver, limit, ranks=ranks, episodes=episodes, bodies=bodies)
+            began_at = self._now - self._messages.age(self._monotonic)
+            self._waiting[key] = [
+                each if each.since >= began_at else replace(each, since=began_at) for each in found
+            ]
         if not self._passed_keys:
             return self._waiting[key]
         return [each for each in self._waiting[key] if each.key not in self._passed_keys]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Update, and_, bindparam, exists, func, insert, or_, select, update
 
 from alerts.receivers.receiver import Delivery
-from alerts.stages.stage import AlertTransition, Joined
+from alerts.stages.stage import Joined
 from streamer.store.delivery_counts import DeliveryCounts
 from streamer.store.delivery_order import (
     DEFERRED,
@@ -28,31 +29,15 @@ from streamer.store.delivery_rows import (
     claimed_deliveries,
     in_state,
     is_delivery,
-    is_open,
-    transition_of,
+    key_of,
 )
+from streamer.store.due_deliveries import DueDelivery, due_deliveries
 from streamer.store.receiver_holds import hold_rank, hold_text, release_ranks
 from streamer.store.service_alerts import parked, raise_service_alert
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 _REASON_LENGTH = 200  # characters; a reason is a short code, so a receiver's page of HTML is cut
 _CHUNK = 500  # rows a statement; SQLite limits the values of one statement
-
-
-@dataclass(frozen=True, slots=True)
-class DueDelivery:
-    """A delivery that could be sent now, as far as the store knows.
-
-    Parameters
-    ----------
-    n
-        Its row.
-    transition
-        What it delivers.
-    """
-
-    n: int
-    transition: AlertTransition
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +79,7 @@ class StoreDeliveries(DeliveryCounts):
         """
         with self._database.write() as connection:
             return connection.execute(
-                update(deliveries)
-                .where(is_open(), in_state(TRYING))
-                .values(state=PENDING, in_doubt=1, next_at=0.0)
+                update(deliveries).where(in_state(TRYING)).values(state=PENDING, in_doubt=1, next_at=0.0)
             ).rowcount
 
     def move_waits(self, by_s: float) -> None:
@@ -123,7 +106,9 @@ class StoreDeliveries(DeliveryCounts):
             with self._database.write(synced=False) as connection:
                 make_due(connection, receiver, now)
 
-    def due(self, receiver: str, limit: int, after: tuple[int, int] | None = None) -> Sequence[DueDelivery]:
+    def due(
+        self, receiver: str, limit: int, after: tuple[int, int | None] | None = None
+    ) -> Sequence[DueDelivery]:
         """The most important deliveries that could be sent now, in the order in which they should be.
 
         Their time has come, and their episode's earlier transitions are done or held back for good.
@@ -133,15 +118,15 @@ class StoreDeliveries(DeliveryCounts):
         receiver, limit
             Where to, and how many.
         after
-            Only those after this rank and row.
+            Only those after this rank and row; after all of the rank where the row is None.
         """
         with self._database.read() as connection:
-            return _due(connection, most_important(connection, receiver, limit, after))
+            return due_deliveries(connection, most_important(connection, receiver, limit, after))
 
     def due_of(self, numbers: Sequence[int]) -> Sequence[DueDelivery]:
         """These rows, in their order, where they are pending."""
         with self._database.read() as connection:
-            found = {each.n: each for each in _due(connection, numbers)}
+            found = {each.n: each for each in due_deliveries(connection, numbers)}
         return [found[n] for n in numbers if n in found]
 
     def claim(self, receiver: str, due: Sequence[DueDelivery], now: float) -> Sequence[Delivery]:
@@ -155,16 +140,10 @@ class StoreDeliveries(DeliveryCounts):
         """
         if not due:
             return ()
-        c = deliveries.c
         with self._database.write() as connection:
-            pending = and_(c.n.in_([each.n for each in due]), c.state == PENDING)
-            chosen = c.n.in_(connection.scalars(select(c.n).where(pending)).all())
-            connection.execute(
-                update(deliveries)
-                .where(chosen)
-                .values(state=TRYING, tried_at=now, attempts=c.attempts + 1, held_by=None)
-            )
-            return claimed_deliveries(connection, receiver, chosen)
+            numbers = connection.scalars(_STILL_PENDING, {"numbers": [each.n for each in due]}).all()
+            connection.execute(_TRY, {"numbers": numbers, "now": now})
+            return claimed_deliveries(connection, receiver, numbers)
 
     def hold(self, held: Sequence[HeldDelivery]) -> None:
         """Keep why stages hold pending deliveries, each of which is not due before its `until`."""
@@ -268,13 +247,14 @@ class StoreDeliveries(DeliveryCounts):
             told = connection.execute(select(exists().where(same))).scalar_one()
             connection.execute(
                 update(deliveries)
-                .where(is_delivery(delivery))
+                .where(is_delivery())
                 .values(
                     state=PARKED,
                     error=reason,
                     in_doubt=int(delivery.in_doubt),
                     answer=delivery.answer or None,
-                )
+                ),
+                key_of(delivery),
             )
             if not told:
                 raise_service_alert(connection, parked(delivery, reason, now), now)
@@ -299,16 +279,23 @@ class StoreDeliveries(DeliveryCounts):
         # if the machine loses this, the claim before it is still there: they are tried again, in doubt
         with self._database.write(synced=False) as connection:
             for delivery, values in changes:
-                connection.execute(update(deliveries).where(is_delivery(delivery)).values(**values))
+                given = {f"new_{name}": value for name, value in values.items()}
+                connection.execute(_setting(tuple(values)), {**given, **key_of(delivery)})
                 if ends:
                     advance(connection, delivery.receiver, [delivery.alert_id])
 
 
-def _due(connection: Connection, numbers: Sequence[int]) -> list[DueDelivery]:
-    if not numbers:
-        return []
-    d, o = deliveries.c, outbox.c
-    columns = (d.n, d.rank, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body, o.behind_s)
-    query = select(*columns).join_from(deliveries, outbox, o.n == d.outbox_n)
-    rows = connection.execute(query.where(d.n.in_(numbers), d.state == PENDING).order_by(d.rank, d.n))
-    return [DueDelivery(row.n, replace(transition_of(row), rank=row.rank)) for row in rows]
+# made once: building a statement costs more than running it
+_numbers = deliveries.c.n.in_(bindparam("numbers", expanding=True))
+_STILL_PENDING = select(deliveries.c.n).where(_numbers, in_state(PENDING))
+_TRY = (
+    update(deliveries)
+    .where(_numbers)
+    .values(state=TRYING, tried_at=bindparam("now"), attempts=deliveries.c.attempts + 1, held_by=None)
+)
+
+
+@cache
+def _setting(names: tuple[str, ...]) -> Update:
+    values = {name: bindparam(f"new_{name}") for name in names}
+    return update(deliveries).where(is_delivery()).values(**values)

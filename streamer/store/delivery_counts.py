@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, select
 
 from streamer.store.database import Database
-from streamer.store.delivery_order import BEHIND, next_deferred
-from streamer.store.delivery_rows import PARKED, PENDING, TRYING, in_state, is_open
+from streamer.store.delivery_order import DEFERRED, READY, next_deferred
+from streamer.store.delivery_rows import PARKED, PENDING, TRYING, in_state
 from streamer.store.tables import deliveries, outbox
 
 
@@ -35,14 +35,15 @@ class DeliveryCounts:
 
         Not counted is what waits behind a parked delivery: it is sent only after a person retries that.
         """
-        query = select(func.count()).where(_is_unfinished(receivers))
         with self._database.read() as connection:
-            return connection.execute(query).scalar_one()
+            counts = [select(func.count()).where(which) for which in _unfinished(receivers)]
+            return sum(connection.execute(count).scalar_one() for count in counts)
 
     def finished(self, receivers: Sequence[str]) -> bool:
         """True when nothing to these receivers is `unfinished`."""
         with self._database.read() as connection:
-            return not connection.execute(select(exists().where(_is_unfinished(receivers)))).scalar_one()
+            found = [select(exists().where(which)) for which in _unfinished(receivers)]
+            return not any(connection.execute(exist).scalar_one() for exist in found)
 
     def told(self, alert_id: str) -> bool:
         """Whether an alert is routed, and none of its deliveries waits to be sent or tried again."""
@@ -55,12 +56,15 @@ class DeliveryCounts:
 
     def waiting(self, receiver: str) -> Mapping[str, int]:
         """How many deliveries to a receiver are ``pending`` or being tried, and how many ``parked``."""
-        c = deliveries.c
-        query = select(c.state, func.count()).where(c.receiver == receiver, is_open())
+        of_receiver = deliveries.c.receiver == receiver
         with self._database.read() as connection:
-            counts = {state: int(count) for state, count in connection.execute(query.group_by(c.state))}
-        pending = counts.get(PENDING, 0) + counts.get(TRYING, 0)
-        return {PENDING: pending, PARKED: counts.get(PARKED, 0)}
+            counts = {
+                state: connection.execute(
+                    select(func.count()).where(of_receiver, in_state(state))
+                ).scalar_one()
+                for state in (PENDING, TRYING, PARKED)
+            }
+        return {PENDING: counts[PENDING] + counts[TRYING], PARKED: counts[PARKED]}
 
     def summary(self) -> Mapping[str, Mapping[str, int]]:
         """How many deliveries each receiver has in each state; receivers and states by name."""
@@ -76,7 +80,8 @@ class DeliveryCounts:
         return dict(counts)
 
 
-def _is_unfinished(receivers: Sequence[str]) -> ColumnElement[bool]:
+def _unfinished(receivers: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    """Selects what is being tried, and what waits behind none of its episode: each by an index of its own."""
     c = deliveries.c
-    waiting = and_(in_state(PENDING), c.ready != BEHIND)
-    return and_(c.receiver.in_(receivers), is_open(), or_(in_state(TRYING), waiting))
+    to = c.receiver.in_(receivers)
+    return and_(to, in_state(TRYING)), and_(to, in_state(PENDING), c.ready.in_((READY, DEFERRED)))

@@ -18,7 +18,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    tuple_,
     update,
 )
 
@@ -42,17 +41,44 @@ def is_deferred() -> ColumnElement[bool]:
     return and_(in_state(PENDING), _c.ready == literal_column(str(DEFERRED)))
 
 
+# made once: building a statement costs more than running it
+_READY_THERE = select(_c.n).where(_c.receiver == bindparam("to"), in_state(PENDING), _is_ready)
+_FIRST = _READY_THERE.order_by(_c.rank, _c.n).limit(bindparam("most"))
+_OF_RANK = _READY_THERE.where(_c.rank == bindparam("level"), _c.n > bindparam("after"))
+_OF_RANK = _OF_RANK.order_by(_c.n).limit(bindparam("most"))
+_BELOW_RANK = _FIRST.where(_c.rank > bindparam("level"))
+_NEXT_DEFERRED = select(func.min(_c.next_at)).where(_c.receiver == bindparam("to"), is_deferred())
+_HEAD = (
+    select(_c.n)
+    .where(_c.receiver == bindparam("to"), _c.alert_id == bindparam("episode"), is_open())
+    .order_by(_c.number)
+    .limit(1)
+    .scalar_subquery()
+)
+_ADVANCE = (
+    update(deliveries)
+    .where(_c.n == _HEAD, _c.ready == BEHIND)
+    .values(ready=case((_c.next_at > 0, DEFERRED), else_=READY))
+)
+
+
 def most_important(
-    connection: Connection, receiver: str, limit: int, after: tuple[int, int] | None = None
+    connection: Connection, receiver: str, limit: int, after: tuple[int, int | None] | None = None
 ) -> Sequence[int]:
     """Rows of the deliveries that could be sent to a receiver now, the most important first.
 
-    Those after a rank and row, where these are given.
+    Those after a rank and row, where these are given; after all of that rank where the row is None.
     """
-    query = select(_c.n).where(_c.receiver == receiver, in_state(PENDING), _is_ready)
-    if after is not None:
-        query = query.where(tuple_(_c.rank, _c.n) > after)
-    return connection.scalars(query.order_by(_c.rank, _c.n).limit(limit)).all()
+    if after is None:
+        return connection.scalars(_FIRST, {"to": receiver, "most": limit}).all()
+    rank, n = after
+    given = {"to": receiver, "level": rank}
+    found: list[int] = []
+    if n is not None:  # two seeks: a comparison of pairs would look at all of the rank
+        found += connection.scalars(_OF_RANK, {**given, "after": n, "most": limit})
+    if len(found) < limit:
+        found += connection.scalars(_BELOW_RANK, {**given, "most": limit - len(found)})
+    return found
 
 
 def make_due(connection: Connection, receiver: str, now: float) -> int:
@@ -67,24 +93,14 @@ def make_due(connection: Connection, receiver: str, now: float) -> int:
 
 def next_deferred(connection: Connection, receiver: str) -> float | None:
     """When the next delivery to a receiver that waits for its time is due; None where none does."""
-    query = select(func.min(_c.next_at)).where(_c.receiver == receiver, is_deferred())
-    return connection.execute(query).scalar()
+    return connection.execute(_NEXT_DEFERRED, {"to": receiver}).scalar()
 
 
 def advance(connection: Connection, receiver: str, alert_ids: Iterable[str]) -> None:
     """Make the next delivery of each episode ready, after one before it was done or held back for good."""
-    head = (
-        select(_c.n)
-        .where(_c.receiver == bindparam("to"), _c.alert_id == bindparam("episode"), is_open())
-        .order_by(_c.number)
-        .limit(1)
-        .scalar_subquery()
-    )
-    ready = case((_c.next_at > 0, DEFERRED), else_=READY)
-    statement = update(deliveries).where(_c.n == head, _c.ready == BEHIND).values(ready=ready)
     keys: list[dict[str, Any]] = [{"to": receiver, "episode": alert_id} for alert_id in alert_ids]
     if keys:
-        connection.execute(statement, keys)
+        connection.execute(_ADVANCE, keys)
 
 
 def with_more_open(connection: Connection, receiver: str, alert_ids: Sequence[str]) -> list[str]:

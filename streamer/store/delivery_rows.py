@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, literal_column, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, bindparam, literal_column, select
 
 from alerts.receivers.receiver import Delivery
 from alerts.stages.stage import AlertTransition
@@ -31,21 +31,9 @@ def transition_of(row: Any) -> AlertTransition:
     )
 
 
-def claimed_deliveries(connection: Connection, receiver: str, chosen: ColumnElement[bool]) -> list[Delivery]:
-    """The chosen deliveries, which have just been claimed, with the steps done so far, in their order."""
-    rows = connection.execute(
-        select(deliveries, outbox.c.body, outbox.c.created_at, outbox.c.behind_s)
-        .join(outbox, outbox.c.n == deliveries.c.outbox_n)
-        .where(chosen)
-        .order_by(deliveries.c.rank, deliveries.c.n)
-    ).all()
-    steps = _steps(connection, receiver, [row.alert_id for row in rows])
-    return [_delivery(row, steps[row.alert_id]) for row in rows]
-
-
 def in_state(*states: str, table: FromClause = deliveries) -> ColumnElement[bool]:
     """Selects deliveries in these states, written out: partial indexes are found by the text."""
-    written = [literal_column(f"'{state}'") for state in states]
+    written: list[ColumnElement[Any]] = [literal_column(f"'{state}'") for state in states]
     column = table.c.state
     return column == written[0] if len(written) == 1 else column.in_(written)
 
@@ -55,25 +43,47 @@ def is_open(table: FromClause = deliveries) -> ColumnElement[bool]:
     return in_state(PENDING, TRYING, PARKED, table=table)
 
 
-def is_delivery(delivery: Delivery) -> ColumnElement[bool]:
-    """Selects the row of a delivery."""
+def is_delivery() -> ColumnElement[bool]:
+    """Selects the row of a delivery; its values are those of `key_of`."""
+    c = deliveries.c
     return and_(
-        deliveries.c.alert_id == delivery.alert_id,
-        deliveries.c.number == delivery.number,
-        deliveries.c.receiver == delivery.receiver,
+        c.alert_id == bindparam("episode"), c.number == bindparam("place"), c.receiver == bindparam("to")
     )
+
+
+def key_of(delivery: Delivery) -> dict[str, Any]:
+    """The values for `is_delivery`."""
+    return {"episode": delivery.alert_id, "place": delivery.number, "to": delivery.receiver}
+
+
+_CLAIMED = (
+    select(deliveries, outbox.c.body, outbox.c.created_at, outbox.c.behind_s)
+    .join(outbox, outbox.c.n == deliveries.c.outbox_n)
+    .where(deliveries.c.n.in_(bindparam("numbers", expanding=True)))
+    .order_by(deliveries.c.rank, deliveries.c.n)
+)
+_STEPS = (
+    select(delivery_steps)
+    .where(
+        delivery_steps.c.receiver == bindparam("to"),
+        delivery_steps.c.alert_id.in_(bindparam("episodes", expanding=True)),
+    )
+    .order_by(delivery_steps.c.number)
+)
+
+
+def claimed_deliveries(connection: Connection, receiver: str, numbers: Sequence[int]) -> list[Delivery]:
+    """The chosen deliveries, which have just been claimed, with the steps done so far, in their order."""
+    rows = connection.execute(_CLAIMED, {"numbers": numbers}).all()
+    steps = _steps(connection, receiver, [row.alert_id for row in rows])
+    return [_delivery(row, steps[row.alert_id]) for row in rows]
 
 
 def _steps(
     connection: Connection, receiver: str, alert_ids: Sequence[str]
 ) -> Mapping[str, dict[int, dict[str, str]]]:
     steps: dict[str, dict[int, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    query = (
-        select(delivery_steps)
-        .where(delivery_steps.c.receiver == receiver, delivery_steps.c.alert_id.in_(alert_ids))
-        .order_by(delivery_steps.c.number)
-    )
-    for row in connection.execute(query):
+    for row in connection.execute(_STEPS, {"to": receiver, "episodes": alert_ids}):
         steps[row.alert_id][row.number][row.step] = row.result
     return steps
 

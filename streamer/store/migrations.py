@@ -74,11 +74,12 @@ def _to_7(connection: Connection) -> None:
 
 _OPEN = "state IN ('pending', 'trying', 'parked')"
 _ORDER_DELIVERIES = (
-    "CREATE INDEX deliveries_tried ON deliveries (receiver, tried_at)",
+    "CREATE INDEX deliveries_tried ON deliveries (tried_at)",
     "CREATE INDEX deliveries_pending ON deliveries (receiver, ready, rank, n) WHERE state = 'pending'",
     "CREATE INDEX deliveries_deferred ON deliveries (receiver, next_at) "
     "WHERE state = 'pending' AND ready = 2",
     f"CREATE INDEX deliveries_open ON deliveries (receiver, alert_id, number) WHERE {_OPEN}",
+    "CREATE INDEX deliveries_trying ON deliveries (receiver) WHERE state = 'trying'",
     "CREATE INDEX deliveries_parked ON deliveries (receiver, error) WHERE state = 'parked'",
     "CREATE INDEX outbox_unrouted_by_importance ON outbox (severity, transition, n) WHERE routed = 0",
     "DROP INDEX deliveries_due",

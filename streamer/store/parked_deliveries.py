@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from alerts.receivers.receiver import reason_code
 from streamer.store.database import Database
-from streamer.store.delivery_rows import PARKED
+from streamer.store.delivery_rows import PARKED, in_state
 from streamer.store.tables import deliveries
 
 MOST_COUNTED = 1_000
@@ -52,7 +52,7 @@ def parked_groups(database: Database, receivers: Sequence[str]) -> list[ParkedGr
     c, groups = deliveries.c, []
     with database.read() as connection:
         for receiver in receivers:
-            query = select(c.error).where(c.receiver == receiver, c.state == PARKED).limit(MOST_COUNTED)
+            query = select(c.error).where(c.receiver == receiver, in_state(PARKED)).limit(MOST_COUNTED)
             codes = Counter(reason_code(error or "") for error in connection.scalars(query))
             groups += [
                 ParkedGroup(receiver, code, count)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     case,
     exists,
+    func,
     null,
     or_,
     select,
@@ -71,7 +72,7 @@ def episode_deliveries(connection: Connection, alert_ids: Sequence[str]) -> list
         .where(d.alert_id.in_(sorted(set(alert_ids))))
         .order_by(d.alert_id, d.number)
     )
-    return [EpisodeDelivery(*row) for row in connection.execute(query)]
+    return [EpisodeDelivery(**row) for row in connection.execute(query).mappings()]
 
 
 def episodes_at_receivers(rows: Iterable[EpisodeDelivery]) -> dict[tuple[str, str], EpisodeAtReceiver]:
@@ -89,13 +90,13 @@ def sent_since(connection: Connection, receiver: str, since: float) -> list[Sent
     d, o = deliveries.c, outbox.c
     arrived = or_(d.state == DONE, d.in_doubt == 1)
     query = (
-        select(d.tried_at, d.rank, o.rule, o.venue, o.symbol)
+        select(func.coalesce(d.done_at, d.tried_at).label("at"), d.rank, o.rule, o.venue, o.symbol)
         .join(outbox, o.n == d.outbox_n)
         .where(d.receiver == receiver, d.tried_at > since, arrived)
         .order_by(d.tried_at)
     )
     return [
-        Sent(float(row.tried_at), row.rank, row.rule, subject_of(row.venue, row.symbol, row.rule))
+        Sent(float(row.at), row.rank, row.rule, subject_of(row.venue, row.symbol, row.rule))
         for row in connection.execute(query)
     ]
 
@@ -126,11 +127,12 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
             *(heard.label("heard"), type_coerce(body, LargeBinary).label("body")),
         )
         .join(outbox, o.n == d.outbox_n)
-        .where(d.receiver == receiver, is_open())
         .order_by(d.n)
         .limit(limit)
     )
-    if ranks is not None:
+    if ranks is None:
+        query = query.where(d.receiver == receiver, is_open())
+    else:
         query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit)))
     if episodes is not None:
         query = query.where(d.alert_id.in_(sorted(episodes)))
@@ -157,7 +159,7 @@ def _next_of_ranks(receiver: str, ranks: Sequence[int], limit: int) -> CompoundS
     return union_all(*selects)
 
 
-def _waiting(row: Row[Any]) -> WaitingDelivery:
+def _waiting(row: Row[*tuple[Any, ...]]) -> WaitingDelivery:
     return WaitingDelivery(
         n=row.n,
         alert_id=row.alert_id,

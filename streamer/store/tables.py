@@ -179,7 +179,7 @@ deliveries = Table(
     Column("answer", Text),  # the beginning of what the receiver answered to the last failed attempt
     UniqueConstraint("alert_id", "number", "receiver"),
     Index("deliveries_outbox", "outbox_n"),
-    Index("deliveries_tried", "receiver", "tried_at"),
+    Index("deliveries_tried", "tried_at"),
     sqlite_autoincrement=True,
 )
 # what is done is in none of these, so that what a sender asks costs the same however much there is
@@ -197,6 +197,11 @@ Index(
     "deliveries_open",  # what else of an episode is to be sent to a receiver
     *(deliveries.c[name] for name in ("receiver", "alert_id", "number")),
     sqlite_where=text("state IN ('pending', 'trying', 'parked')"),
+)
+Index(
+    "deliveries_trying",
+    deliveries.c.receiver,
+    sqlite_where=text("state = 'trying'"),
 )
 Index(
     "deliveries_parked",

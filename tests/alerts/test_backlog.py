@@ -21,9 +21,11 @@ from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.sender_context import SenderContext
+from streamer.notify.stage_views import StoreView
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
+from streamer.store.parked_deliveries import parked_groups
 from streamer.store.queries import explain
 
 STEPS = 100  # instructions of SQLite's machine that are counted at once
@@ -161,6 +163,42 @@ def test_a_sender_does_as_much_for_a_post_whatever_waits(tmp_path: Path) -> None
         return (at[30] - at[0]) / 30
 
     assert steps_of_criticals(MUCH) < 1.5 * steps_of_criticals(LITTLE) + 2 * STEPS
+
+
+def test_questions_of_the_store_cost_the_same_whatever_waits(tmp_path: Path) -> None:
+    def steps_of_questions(count: int) -> dict[str, int]:
+        database = open_store(str(tmp_path / f"{count}.db"))
+        fill(database, count)
+        counted, found = Counted(database), {}
+        deliveries = StoreDeliveries(database)
+        view = StoreView(database.read)
+        commit(database, ("p", 0))
+        route_all(database, ("desk",), 1.0)
+        questions: dict[str, Callable[[], object]] = {
+            "due": lambda: deliveries.due("desk", 4),
+            "due behind a rank": lambda: deliveries.due("desk", 4, (2, None)),
+            "next due": lambda: deliveries.next_due("desk"),
+            "finished": lambda: deliveries.finished(("desk",)),
+            "criticals": lambda: view.waiting("desk", 9, ranks=(0, 1)),
+            "an episode's": lambda: view.waiting("desk", 9, episodes=("x1",)),
+            "sent": lambda: view.sent_since("desk", 1.0, (0, 1)),
+            "held": lambda: view.held("desk", "cap"),
+            "told": lambda: deliveries.told("x1"),
+            "in doubt": deliveries.recover,
+            "what is parked elsewhere": lambda: parked_groups(database, ("ops",)),
+            "parked": lambda: deliveries.park(
+                deliveries.claim("desk", deliveries.due("desk", 1), 2.0)[0], "http_404", 2.0
+            ),
+        }
+        for name, ask in questions.items():
+            before = counted.steps
+            ask()
+            found[name] = counted.steps - before
+        database.close()
+        return found
+
+    little, much = steps_of_questions(LITTLE), steps_of_questions(MUCH)
+    assert {name: steps for name, steps in much.items() if steps > 1.5 * little[name] + 3 * STEPS} == {}
 
 
 def test_a_hold_of_everything_writes_no_row_of_what_waits(

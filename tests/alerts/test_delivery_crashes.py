@@ -147,7 +147,7 @@ def test_killed_again_and_again_everything_arrives_and_slack_shows_it_once(
     assert all(message.edits >= 1 for message in posted)
     keys = Counter(received.headers["webhook-id"] for received in slack_server.of("webhook/ops"))
     assert set(keys) == {f"{alert_id}-{number}" for alert_id, number in MANY}
-    assert sum(keys.values()) - len(keys) <= kills
+    assert sum(keys.values()) - len(keys) <= 4 * kills
     bodies = {(received.headers["webhook-id"], received.body) for received in slack_server.of("webhook/ops")}
     assert len(bodies) == len(keys)
 

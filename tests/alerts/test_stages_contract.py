@@ -125,7 +125,7 @@ WRONG_JOINS = {
     ),
     "too few": (
         wrong_join(lambda j, _: dataclasses.replace(j, members=j.members[1:])),
-        r"it joins \\[Joined",
+        r"it joins \[Joined",
     ),
     "one that does not wait": (
         wrong_join(

@@ -7,6 +7,7 @@ question looks at every row. Nothing waits, so that thousands of storms are gone
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Stop
 from alerts.stages.view import SUPERSEDED, EpisodeAtReceiver, Sent, WaitingDelivery
 
 LATE_AFTER_S = 300.0
+KEPT_S = 120.0
+NEVER = 1_000  # the rank of what is stopped when it is routed
 FOREVER = float("inf")
 
 
@@ -46,7 +49,7 @@ class Told:
         }
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """One delivery: `done_at` is when it arrived, `instead` the row that stands for it."""
 
@@ -87,6 +90,9 @@ class SimulatedReceiver:
     muted: Sequence[Silence] = ()
     now: float = 0.0
     rows: list[Row] = field(default_factory=list)
+    episodes: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    open: dict[int, Row] = field(default_factory=dict)
+    sent: list[Row] = field(default_factory=list)
     joined: dict[int, float] = field(default_factory=dict)
     holding: set[int] = field(default_factory=set)
     free_at: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
@@ -95,14 +101,8 @@ class SimulatedReceiver:
 
     def episode(self, alert_id: str, receiver: str) -> EpisodeAtReceiver:
         found = EpisodeAtReceiver()
-        for row in self.rows:
-            if row.told.alert_id == alert_id:
-                found = found.after(
-                    "done" if row.state == "trying" else row.state,
-                    row.reason,
-                    row.told.severity,
-                    row.told.transition,
-                )
+        for row in self.episodes[alert_id]:
+            found = found.after(row.state, row.reason, row.told.severity, row.told.transition)
         return found
 
     def silences(self, now: float) -> Sequence[Silence]:
@@ -111,8 +111,8 @@ class SimulatedReceiver:
     def sent_since(self, receiver: str, since: float, ranks: Collection[int]) -> Sequence[Sent]:
         sent = [
             Sent(min(row.done_at, self.now), row.rank, row.told.rule, row.told.symbol)
-            for row in self.rows
-            if row.state in ("trying", "done") and row.rank in ranks
+            for row in self.sent
+            if row.rank in ranks
         ]
         return sorted((each for each in sent if each.at > since), key=lambda each: each.at)
 
@@ -131,7 +131,7 @@ class SimulatedReceiver:
         episodes: Collection[str] | None = None,
         bodies: bool = False,
     ) -> Sequence[WaitingDelivery]:
-        rows = [row for row in self.rows if row.state in ("pending", "trying")]
+        rows = list(self.open.values())
         if ranks is not None:
             rows = [row for row in rows if row.rank in ranks and row.state == "pending" and self._ready(row)]
         if episodes is not None:
@@ -140,10 +140,8 @@ class SimulatedReceiver:
 
     def _waiting(self, row: Row, bodies: bool) -> WaitingDelivery:
         told = row.told
-        heard = any(
-            each.state == "done" and each.told.alert_id == told.alert_id and each.told.number < told.number
-            for each in self.rows
-        )
+        earlier = self.episodes[told.alert_id]
+        heard = any(each.state == "done" and each.told.number < told.number for each in earlier)
         return WaitingDelivery(
             *(row.n, told.alert_id, told.number, told.rule, told.severity, told.transition),
             symbol=told.symbol,
@@ -158,10 +156,8 @@ class SimulatedReceiver:
 
     def _ready(self, row: Row) -> bool:
         return not any(
-            each.told.alert_id == row.told.alert_id
-            and each.told.number < row.told.number
-            and each.state in ("pending", "trying")
-            for each in self.rows
+            each.told.number < row.told.number and each.state in ("pending", "trying")
+            for each in self.episodes[row.told.alert_id]
         )
 
     # ---- routing
@@ -171,47 +167,56 @@ class SimulatedReceiver:
         verdict = self.stages.judge("routing", row.transition, self.name, self.now, self).verdict
         if isinstance(verdict, Stop):
             if verdict.state is not None:
-                row.state, row.reason = verdict.state, verdict.reason
-                self.rows.append(row)
+                row.state, row.reason, row.rank = verdict.state, verdict.reason, NEVER
+                self._keep(row)
             return
         late = told.behind_s > LATE_AFTER_S
         before = self.episode(told.alert_id, self.name).told_severity
         row.rank = importance(told.transition, told.severity, before, late)
-        queue = [
-            each for each in self.rows if each.told.alert_id == told.alert_id and each.state == "pending"
-        ]
-        for each in queue:
-            known = self._told_before(each)
+        known: str | None = None
+        found = EpisodeAtReceiver()
+        for each in self.episodes[told.alert_id]:
+            known = found.told_severity
+            found = found.after(each.state, each.reason, each.told.severity, each.told.transition)
+            if each.state != "pending":
+                continue
             rises = known is None or severity_rank(each.told.severity) > severity_rank(known)
             if each.told.transition == "updated" and not rises:
-                each.state = SUPERSEDED
+                self._close(each, SUPERSEDED)
             elif row.rank < each.rank and (
                 each.rank < LATE or row.rank >= LATE or row.rank <= RISE_TO_CRITICAL
             ):
                 each.rank = row.rank
-        self.rows.append(row)
+        self._keep(row)
 
-    def _told_before(self, row: Row) -> str | None:
-        found = EpisodeAtReceiver()
-        for each in self.rows[: row.n]:
-            if each.told.alert_id == row.told.alert_id:
-                state = "done" if each.state == "trying" else each.state
-                found = found.after(state, each.reason, each.told.severity, each.told.transition)
-        return found.told_severity
+    def _keep(self, row: Row) -> None:
+        self.rows.append(row)
+        self.episodes[row.told.alert_id].append(row)
+        if row.state == "pending":
+            self.open[row.n] = row
+
+    def _close(self, row: Row, state: str) -> None:
+        row.state = state
+        del self.open[row.n]
 
     # ---- claiming
 
     def turn(self) -> float:
         """Do all that can be done now; when to look again, `FOREVER` where nothing is left."""
-        for row in self.rows:
-            if row.state == "trying" and row.done_at <= self.now:
-                row.state = "done"
-        while self._join():
-            pass
-        until = self._start()
-        ends = [row.done_at for row in self.rows if row.state == "trying"]
-        waits = [until] if any(row.state == "pending" for row in self.rows) else []
+        for row in [row for row in self.open.values() if row.done_at <= self.now]:
+            self._close(row, "done")
+        self.sent = [row for row in self.sent if row.done_at > self.now - KEPT_S]
+        until = FOREVER
+        while self._free():
+            if not self._join():
+                until = self._start()
+                break
+        ends = [row.done_at for row in self.open.values() if row.state == "trying"]
+        waits = [until] if any(row.state == "pending" for row in self.open.values()) else []
         return min([*ends, *waits], default=FOREVER)
+
+    def _free(self) -> bool:
+        return sum(row.state == "trying" for row in self.open.values()) < self.parallel
 
     def _join(self) -> bool:
         joined = self.stages.join(self.name, self.now, self)
@@ -219,33 +224,22 @@ class SimulatedReceiver:
             alert = each.alert
             told = Told(self.now, alert.id, 0, alert.rule, alert.severity, "fired", alert.rule, 0.0)
             one = Row(len(self.rows), told, each.rank, text=alert.text)
-            self.rows.append(one)
+            self._keep(one)
             for member in each.members:
                 row = self.rows[member.n]
                 assert row.state == "pending", "only what waits is joined"
-                row.state, row.reason, row.instead = each.state, each.reason, one
+                row.reason, row.instead = each.reason, one
+                self._close(row, each.state)
             self.joined[each.rank] = self.now
         return bool(joined)
 
     def _start(self) -> float:
         held: set[int] = set()
-        until = FOREVER
         asked: set[int] = set()
+        until = FOREVER
         self.holding.clear()
-        while sum(row.state == "trying" for row in self.rows) < self.parallel:
-            first = [each.n for each in self.stages.first(self.name, self.now, self)]
-            others = sorted(
-                (row for row in self.rows if row.rank not in held), key=lambda row: (row.rank, row.n)
-            )
-            offered = [*(self.rows[n] for n in first), *others]
-            row = next(
-                (
-                    each
-                    for each in offered
-                    if each.state == "pending" and each.n not in asked and self._ready(each)
-                ),
-                None,
-            )
+        while self._free():
+            row = self._next(held, asked)
             if row is None:
                 return until
             judgement = self.stages.judge("claim", row.transition, self.name, self.now, self)
@@ -264,14 +258,20 @@ class SimulatedReceiver:
                     self.holding.add(row.rank)
         return FOREVER  # the end of one on its way is waited for
 
+    def _next(self, held: Collection[int], asked: Collection[int]) -> Row | None:
+        waiting = [row for row in self.open.values() if row.state == "pending" and row.n not in asked]
+        first = [self.rows[each.n] for each in self.stages.first(self.name, self.now, self)]
+        by_rank = sorted((row for row in waiting if row.rank not in held), key=lambda row: (row.rank, row.n))
+        offered = [*(row for row in first if row in waiting), *by_rank]
+        return next((row for row in offered if self._ready(row)), None)
+
     def _send(self, row: Row) -> None:
-        known = any(
-            each.state in ("done", "trying") and each.told.alert_id == row.told.alert_id for each in self.rows
-        )
+        known = any(each.state == "done" for each in self.episodes[row.told.alert_id])
         is_edit = self.edits and known and row.told.transition != "fired"
         row.state, row.reason, row.started_at = "trying", None, self.now
         row.done_at = max(self.free_at[is_edit], self.now) + self.takes_s
         self.free_at[is_edit] = row.done_at
+        self.sent.append(row)
 
 
 def run(receiver: SimulatedReceiver, told: Sequence[Told]) -> None:
