@@ -48,7 +48,7 @@ class Redaction:
         """The text on one line, without control characters and secrets, cut to this many characters."""
         if self._pattern is not None:
             text = self._pattern.sub(_HIDDEN, text)
-        line = " ".join(one_line(text).split())
+        line = one_line(" ".join(text.split()))
         return line if len(line) <= length else line[: length - 1] + "…"
 
 
