@@ -58,8 +58,12 @@ TIMES = tuple(name for name, (dtype, _) in LAYOUT.items() if dtype is np.int64)
 """Columns that are times, none of which stays later than what a clock is set back to."""
 
 
+ROOM = 64
+"""How many transitions, and near misses, `walk` finds at a time: few batches have more than a handful."""
+
+
 class Told(NamedTuple):
-    """Room for the transitions of n rows, and for near misses."""
+    """Room for `ROOM` transitions and near misses."""
 
     row: NDArray[np.intp]
     step: NDArray[np.int8]
@@ -67,29 +71,30 @@ class Told(NamedTuple):
     number: NDArray[np.int32]
     peak_ts: NDArray[np.int64]
     values: NDArray[np.float64]
-    """float64[n, 3]: first, peak, last."""
+    """float64[room, 3]: first, peak, last."""
     more: NDArray[np.int32]
-    """int32[n, 3]: the measure, how often it has come back, whether it is news."""
+    """int32[room, 3]: the measure, how often it has come back, whether it is news."""
     missed: NDArray[np.intp]
 
     @classmethod
-    def room(cls, n: int) -> Told:
-        """Room for n rows."""
+    def room(cls) -> Told:
+        """Room that is empty."""
         return cls(
-            np.empty(n, np.intp),
-            np.empty(n, np.int8),
-            np.empty(n, np.int8),
-            np.empty(n, np.int32),
-            np.empty(n, np.int64),
-            np.empty((n, 3)),
-            np.empty((n, 3), np.int32),
-            np.empty(n, np.intp),
+            np.empty(ROOM, np.intp),
+            np.empty(ROOM, np.int8),
+            np.empty(ROOM, np.int8),
+            np.empty(ROOM, np.int32),
+            np.empty(ROOM, np.int64),
+            np.empty((ROOM, 3)),
+            np.empty((ROOM, 3), np.int32),
+            np.empty(ROOM, np.intp),
         )
 
 
 @kernel
 def walk(  # type: ignore[no-untyped-def]
-    # n rows
+    # the first of n rows to go through
+    start,
     slots,
     clock,
     ts,
@@ -145,12 +150,17 @@ def walk(  # type: ignore[no-untyped-def]
     out_more,
     out_missed,
 ):
-    """Go through rows in order; returns how many transitions, near misses, and more busy instruments."""
+    """Go through rows in order while there is room.
+
+    Returns the row to go on with, and how many transitions, near misses, and more busy instruments it found.
+    """
     one = np.uint64(1)
     count = 0
     misses = 0
     more_busy = 0
-    for i in range(slots.shape[0]):
+    for i in range(start, slots.shape[0]):
+        if max(count, misses) == ROOM:
+            return i, count, misses, more_busy
         slot, now = slots[i], clock[i]
         true = evaluated[i] and holds[i]
         was_open = number[slot] != CLOSED and resolved_at[slot] == NEVER
@@ -274,4 +284,4 @@ def walk(  # type: ignore[no-untyped-def]
                 number[slot] = CLOSED
         is_open = number[slot] != CLOSED and resolved_at[slot] == NEVER
         more_busy += is_open or history[slot] != 0 or since[slot] != NEVER
-    return count, misses, more_busy
+    return slots.shape[0], count, misses, more_busy

@@ -28,6 +28,7 @@ instrument are reported at most once in 10 s of its clock.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -124,6 +125,54 @@ class Steps:
     def __len__(self) -> int:
         return len(self.row)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Steps]) -> Steps:
+        """The steps of one batch that were found in parts."""
+        if not parts:
+            return _NO_STEPS
+        return cls(
+            np.concatenate([part.row for part in parts]),
+            np.concatenate([part.slot for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+            np.concatenate([part.severity for part in parts]),
+            np.concatenate([part.number for part in parts]),
+            np.concatenate([part.news for part in parts]),
+            [each for part in parts for each in part.extremes],
+            np.concatenate([part.missed for part in parts]),
+        )
+
+
+_NO_STEPS = Steps(
+    np.empty(0, np.intp),
+    np.empty(0, np.int32),
+    np.empty(0, np.int8),
+    np.empty(0, np.int8),
+    np.empty(0, np.int32),
+    np.empty(0, np.bool_),
+    [],
+    np.empty(0, np.intp),
+)
+
+
+def _told(slot: NDArray[np.int32], told: Told, count: int, misses: int) -> Steps:
+    row, more = told.row[:count].copy(), told.more[:count]
+    values, peak_ts = told.values[:count].tolist(), told.peak_ts[:count].tolist()
+    return Steps(
+        row,
+        slot[row],
+        told.step[:count].copy(),
+        told.level[:count].copy(),
+        told.number[:count].copy(),
+        more[:, 2] != 0,
+        [
+            Extremes(which, first, peak, at, last, reopened)
+            for (which, reopened, _), (first, peak, last), at in zip(
+                more.tolist(), values, peak_ts, strict=True
+            )
+        ],
+        told.missed[:misses].copy(),
+    )
+
 
 class Episodes:
     """The episodes of one rule, for all instruments of a task.
@@ -147,6 +196,7 @@ class Episodes:
             updates.most_ns,
         )
         self._columns = SlotColumns(LAYOUT)
+        self._told = Told.room()
         self._busy = 0  # instruments with an episode that is open or about to fire
 
     @property
@@ -193,41 +243,27 @@ class Episodes:
         Steps
             The transitions, which do not depend on how rows are divided into batches.
         """
-        told = Told.room(len(slot))
-        value, badness, which = Measured.nothing(len(slot)) if measured is None else measured
         clock = np.ascontiguousarray(clock)
-        count, misses, more_busy = walk(
+        given = (
             np.ascontiguousarray(slot),
             clock,
-            clock if ts is None else np.ascontiguousarray(ts),
+            clock if ts is None else ts if ts.flags.c_contiguous and ts.flags.writeable else ts.copy(),
             np.ascontiguousarray(kind),
             np.ascontiguousarray(evaluated),
             np.ascontiguousarray(holds),
             np.ascontiguousarray(severity),
-            value,
-            badness,
-            which,
+            *(Measured.nothing(len(slot)) if measured is None else measured),
             *self._timing,
             *self._columns.arrays,
-            *told,
+            *self._told,
         )
-        self._busy += more_busy
-        row, more = told.row[:count].copy(), told.more[:count]
-        return Steps(
-            row,
-            slot[row],
-            told.step[:count].copy(),
-            told.level[:count].copy(),
-            told.number[:count].copy(),
-            more[:, 2] != 0,
-            [
-                Extremes(which, *values[:2], peak_ts, values[2], reopened)
-                for (which, reopened, _), values, peak_ts in zip(
-                    more.tolist(), told.values[:count].tolist(), told.peak_ts[:count].tolist(), strict=True
-                )
-            ],
-            told.missed[:misses].copy(),
-        )
+        row, parts = 0, list[Steps]()
+        while row < len(slot):
+            row, count, misses, more_busy = walk(row, *given)
+            self._busy += more_busy
+            if count or misses:
+                parts.append(_told(slot, self._told, count, misses))
+        return parts[0] if len(parts) == 1 else Steps.joined(parts)
 
     def closing(self, slot: int) -> Closing:
         """The transition that would resolve an open episode."""

@@ -21,7 +21,7 @@ from alerts.language.check import Checker
 from alerts.language.condition import Condition, check_carried_on
 from alerts.language.errors import ExpressionError
 from alerts.language.expression_columns import ExpressionColumns
-from alerts.language.operations import Operation
+from alerts.language.operations import NumberColumn, Operation
 from alerts.language.parse import parse
 from alerts.language.predicates import OPPOSITES, Compare
 from alerts.language.quantities import Quantity, alike
@@ -78,8 +78,7 @@ class Measure:
         column = operation.evaluate(columns)
         if self.factor != 1.0:
             column = column * self.factor
-        whole = column if column.shape == (columns.n,) else np.broadcast_to(column, columns.n)
-        return np.ascontiguousarray(whole)
+        return _own(column if column.shape == (columns.n,) else np.broadcast_to(column, columns.n))
 
 
 class Measured(NamedTuple):
@@ -133,6 +132,14 @@ class Measures:
     choices: tuple[tuple[Compare | None, int], ...] = ()
 
     @property
+    def _plain(self) -> str | None:
+        measure = self.measures[0]
+        if len(self.choices) == 1 and self.choices[0][0] is None and measure.worse == HIGHEST:
+            operation = measure.operation
+            return operation.name if isinstance(operation, NumberColumn) and measure.factor == 1.0 else None
+        return None
+
+    @property
     def identity(self) -> list[list[str | int]]:
         """What the values that an episode keeps depend on, in JSON types."""
         return [[measure.name, measure.unit, measure.worse] for measure in self.measures]
@@ -148,6 +155,11 @@ class Measures:
         n = columns.n
         if not self.measures:
             return Measured.nothing(n)
+        if self._plain is not None:
+            column = columns.numbers.get(self._plain)
+            if column is not None:  # what most rules compare needs no computing
+                row = _own(column).reshape(1, n)
+                return Measured(row, row, np.zeros(n, np.int8))
         with np.errstate(all="ignore"):
             evaluated = [measure.evaluate(columns) for measure in self.measures]
             which = np.full(n, UNMEASURED, np.int8)
@@ -158,6 +170,11 @@ class Measures:
                     which[np.broadcast_to(comparison.yes(columns), n)] = measure
         values, badness = zip(*evaluated, strict=True)
         return Measured(_rows_of(values, n), _rows_of(badness, n), which)
+
+
+def _own(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A column as kernels were compiled for: read-only ones and views are other types to them."""
+    return column if column.flags.c_contiguous and column.flags.writeable else column.copy()
 
 
 def _rows_of(columns: Sequence[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
