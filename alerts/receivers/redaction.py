@@ -16,6 +16,7 @@ ANSWER_LENGTH = 500
 """Characters of an answer that are kept."""
 
 _HIDDEN = "[secret]"
+_LOOKED_AT = 65_536  # characters of a long answer
 _PART_LENGTH = 8  # characters; a shorter part of a secret is a word such as Bearer
 
 
@@ -37,6 +38,7 @@ class Redaction:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
         longest_first = sorted(forms, key=lambda form: (-len(form), form))
+        self._longest = len(longest_first[0]) if longest_first else 0
         pattern = "|".join(map(re.escape, longest_first))
         self._pattern = re.compile(pattern, re.IGNORECASE) if pattern else None
 
@@ -46,8 +48,12 @@ class Redaction:
 
     def shown(self, text: str, length: int = ANSWER_LENGTH) -> str:
         """The text on one line, without control characters and secrets, cut to this many characters."""
+        whole = len(text) <= _LOOKED_AT
+        text = text[:_LOOKED_AT]
         if self._pattern is not None:
             text = self._pattern.sub(_HIDDEN, text)
+        if not whole:
+            text = text[: len(text) - self._longest]  # a secret may have been cut through there
         line = one_line(" ".join(text.split()))
         return line if len(line) <= length else line[: length - 1] + "…"
 

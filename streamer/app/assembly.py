@@ -101,6 +101,17 @@ class Service:
     notifier: Notifier
     address: tuple[str, int] | None
 
+    def ledger(self, *, accept_rederivation: bool = False) -> Ledger:
+        """The store as detection uses it, kept as the configuration says."""
+        settings = self.config.settings
+        return Ledger(
+            self.database,
+            SystemClock(),
+            keep_all=settings.journal.keep == "all",
+            accept_rederivation=accept_rederivation,
+            keeping=Keeping(settings.near_misses.keep_s, settings.near_misses.at_most),
+        )
+
     def engine(
         self,
         source: Broker,
@@ -126,13 +137,7 @@ class Service:
             How it is watched; None where nobody does.
         """
         settings, folder = self.config.settings, checkpoint_folder(self.database)
-        ledger = Ledger(
-            self.database,
-            SystemClock(),
-            keep_all=settings.journal.keep == "all",
-            accept_rederivation=accept_rederivation,
-            keeping=Keeping(settings.near_misses.keep_s, settings.near_misses.at_most),
-        )
+        ledger = self.ledger(accept_rederivation=accept_rederivation)
 
         def watch_all(step: StepResult) -> None:
             if step.outcome.visible:

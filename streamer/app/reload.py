@@ -41,6 +41,7 @@ RELOADABLE = frozenset(
         ("rules",),
         ("receivers",),
         ("route",),
+        ("late_after",),
         ("drift",),
         ("engine", "max_ahead"),
         ("engine", "max_instruments"),
@@ -110,6 +111,7 @@ def build_receivers(
         router,
         caps={name: settings.messages_per_minute for name, settings in of_all.items()},
         edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
+        late_after_s=config.settings.late_after_s,
     )
     parallel = {name: settings.at_once for name, settings in of_all.items()}
     details = delivery_details(config, router)
@@ -318,7 +320,7 @@ def _differences(old: Any, new: Any, path: Path) -> Iterator[Path]:
 
 def _changed(before: Settings, after: Settings, kept: frozenset[str]) -> Iterator[str]:
     """The changed parts, for the log."""
-    for section in ("detectors", "engine", "drift", "route"):
+    for section in ("detectors", "engine", "drift", "route", "late_after"):
         if getattr(before, section, None) != getattr(after, section, None):
             yield section
     old, new = before.rules.enabled, after.rules.enabled

@@ -55,7 +55,15 @@ def _transition_lines(transition: Explained) -> list[str]:
     alert = transition.alert
     headline = f"{alert['transition']} #{alert['number']}  {_headline(alert)}"
     deliveries = [line for row in transition.deliveries for line in _delivery_lines(row)]
-    return [headline, *_body(alert, transition.decision), *deliveries, ""]
+    return [headline, *_body(alert, transition.decision), *_behind(transition.behind_s), *deliveries, ""]
+
+
+def _behind(behind_s: float | None) -> list[str]:
+    if behind_s is None:
+        return []
+    if behind_s < 1:
+        return ["  behind     nothing: it was found at the end of its log"]
+    return [f"  behind     its log had records {spoken(behind_s)} newer when it was found"]
 
 
 def _near_miss_lines(miss: Mapping[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 _OPEN = (PENDING, TRYING, PARKED)
+_MUTES_NAMED = 20  # a message must stay one that somebody reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class HeartbeatSender:
             "alerts": counts.alerts - before.alerts,
             "dead_letters": counts.dead_letters - before.dead_letters,
         }
-        muted = self._silences.muted_rules(now)
+        muted = dict.fromkeys(each.text for each in self._silences.mutes(now))
         since = "so far" if passed_s is None else f"in the last {passed_s:.0f} s"
         said = (
             f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
@@ -116,7 +117,8 @@ class HeartbeatSender:
         state = f"nothing finished for {counts.idle_s:.0f} s" if counts.idle_s else "at work"
         text = f"{state}, source {counts.source}: {said} {since}"
         if muted:
-            text += f"; muted: {', '.join(muted)}"
+            more = f" and {len(muted) - _MUTES_NAMED} more" if len(muted) > _MUTES_NAMED else ""
+            text += f"; muted: {', '.join(list(muted)[:_MUTES_NAMED])}{more}"
         refused = [f"{group.shown} to {group.receiver} ({group.code})" for group in counts.parked]
         if refused:
             text += f"; parked: {', '.join(refused)}"

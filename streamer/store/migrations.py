@@ -141,6 +141,8 @@ def _to_8(connection: Connection) -> None:
         ("silences", "ended_by TEXT"),
     ):
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.exec_driver_sql("DROP INDEX silences_by_end")
+    connection.exec_driver_sql("CREATE INDEX silences_by_end ON silences (ends_at) WHERE ended_at IS NULL")
     for statement in _ORDER_DELIVERIES:
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql(

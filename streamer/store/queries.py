@@ -58,20 +58,31 @@ class Explained:
     deliveries
         One row per receiver: state, attempts, error, what a stage said (`held_by`), and the beginning of
         what the receiver answered to the last attempt that failed (`answer`).
+    behind_s
+        How far behind the newest record of its log it was found, in seconds; None where that is unknown.
     """
 
     alert: Mapping[str, Any]
     decision: Mapping[str, Any]
     deliveries: Sequence[Mapping[str, Any]]
+    behind_s: float | None = None
 
 
 def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
     """Bodies of the newest `limit` transitions, oldest first; heartbeats only if their rule is selected."""
-    query = _filtered(select(t.outbox.c.body), wanted).order_by(t.outbox.c.n.desc())
+    return [body for body, _ in alerts_and_lag(database, wanted, limit)]
+
+
+def alerts_and_lag(
+    database: Database, wanted: AlertFilter, limit: int | None
+) -> list[tuple[dict[str, Any], float | None]]:
+    """As `alerts`, with how far behind the newest record of its log each was found, in seconds, if known."""
+    query = _filtered(select(t.outbox.c.body, t.outbox.c.behind_s), wanted).order_by(t.outbox.c.n.desc())
     if limit is not None:
         query = query.limit(limit)
     with database.read() as connection:
-        return [json.loads(body) for body in reversed(connection.execute(query).scalars().all())]
+        rows = connection.execute(query).all()
+    return [(json.loads(body), behind_s) for body, behind_s in reversed(rows)]
 
 
 def delivery_counts(database: Database) -> list[dict[str, Any]]:
@@ -131,7 +142,7 @@ def find_alert_id(database: Database, prefix: str) -> str:
 def explain(database: Database, alert_id: str) -> list[Explained]:
     """All transitions of one alert, in order."""
     o, d, v = t.outbox.c, t.decisions.c, t.deliveries.c
-    transitions = select(o.number, o.body).where(o.alert_id == alert_id).order_by(o.number)
+    transitions = select(o.number, o.body, o.behind_s).where(o.alert_id == alert_id).order_by(o.number)
     decisions = select(d.number, d.body).where(d.alert_id == alert_id, d.kind == "transition")
     deliveries = (
         select(v.number, v.receiver, v.state, v.attempts, v.error, v.held_by, v.answer)
@@ -146,7 +157,7 @@ def explain(database: Database, alert_id: str) -> list[Explained]:
             held_by = row["held_by"] or held.get((row["number"], row["receiver"]))
             sent.setdefault(row["number"], []).append({**row, "held_by": held_by})
         return [
-            Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()))
+            Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()), row.behind_s)
             for row in connection.execute(transitions)
         ]
 
@@ -206,6 +217,13 @@ def rules_seen(database: Database) -> list[str]:
         return list(connection.scalars(select(t.outbox.c.rule).distinct().order_by(t.outbox.c.rule)))
 
 
+def instruments_seen(database: Database) -> Sequence[tuple[str | None, str | None]]:
+    """Venue and symbol of every instrument that alerts have been about, each pair once."""
+    c = t.outbox.c
+    with database.read() as connection:
+        return [(venue, symbol) for venue, symbol in connection.execute(select(c.venue, c.symbol).distinct())]
+
+
 def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     c = t.outbox.c
     if wanted.rule is None:
@@ -221,12 +239,12 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.since_ns is not None:
         query = query.where(c.ts_event_ns >= wanted.since_ns)
     if wanted.only_open:
-        end, later = t.outbox.alias("end"), t.outbox.alias("later")
-        goes_on = select(later.c.n).where(later.c.alert_id == end.c.alert_id, later.c.number > end.c.number)
-        # an alert that comes back goes on after its resolve
-        resolved = select(end.c.n).where(
-            end.c.alert_id == c.alert_id, end.c.transition == "resolved", ~goes_on.exists()
+        last, later = t.outbox.alias("last"), t.outbox.alias("later")
+        after = select(later.c.n).where(later.c.alert_id == last.c.alert_id, later.c.number > last.c.number)
+        # an episode may come back after its end: open is what its last transition says
+        over = select(last.c.n).where(
+            last.c.alert_id == c.alert_id, last.c.transition == "resolved", ~after.exists()
         )
         # alerts about the service and drifts fire once and are never resolved
-        query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~resolved.exists())
+        query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~over.exists())
     return query

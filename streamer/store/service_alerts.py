@@ -178,34 +178,6 @@ def partition_paused(paused: PausedPartition, now: float) -> Alert:
     )
 
 
-def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_hash: str = "") -> Alert:
-    """A topic was deleted, and another was created under its name.
-
-    Parameters
-    ----------
-    old, new
-        The log that was read, and the one that replaced it.
-    reach
-        One past the last offset of the old log that is known to have been read.
-    now
-        Wall-clock seconds.
-    config_hash
-        The configuration that runs.
-    """
-    return service_alert(
-        LOG_GAP,
-        (*old, *new),
-        "critical",
-        Observation(
-            ts_event_ns=int(now * NS_PER_SECOND),
-            source=_log(old, reach),
-            text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset "
-            f"{reach} on is lost, detection starts afresh with the new one",
-        ),
-        config_hash,
-    )
-
-
 def raise_service_alert(
     connection: Connection,
     alert: Alert,

@@ -231,7 +231,11 @@ silences = Table(
     Column("ended_by", Text),
     sqlite_autoincrement=True,
 )
-Index("silences_by_end", silences.c.ends_at)
+Index(
+    "silences_by_end",
+    silences.c.ends_at,
+    sqlite_where=text("ended_at IS NULL"),
+)
 
 delivery_steps = Table(
     "delivery_steps",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from alerts.receivers.http_client import HttpAnswer
@@ -35,7 +35,7 @@ class UnexpectedAnswerError(RetryableError):
     """Status 200 with a body that is not the Web API's: something else answered, or it was cut short."""
 
 
-def checked_api_answer(answer: HttpAnswer, shown: str, now: float) -> None:
+def checked_api_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float) -> None:
     """Make sure that an answer of the Web API says `ok`.
 
     Parameters
@@ -43,7 +43,7 @@ def checked_api_answer(answer: HttpAnswer, shown: str, now: float) -> None:
     answer
         As received.
     shown
-        Its beginning, safe to be shown.
+        Gives its beginning, safe to be shown.
     now
         Wall-clock seconds.
 
@@ -63,12 +63,12 @@ def checked_api_answer(answer: HttpAnswer, shown: str, now: float) -> None:
         raise UnexpectedAnswerError(
             f"unexpected_answer: it answered 200, but {what}: check api_url and proxies",
             in_doubt=True,
-            answer=shown,
+            answer=shown(answer),
         )
-    raise error_for(answer.status, answer.headers, named, now, shown)
+    raise error_for(answer.status, answer.headers, named, now, shown(answer))
 
 
-def checked_hook_answer(answer: HttpAnswer, shown: str, now: float) -> None:
+def checked_hook_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float) -> None:
     """Make sure that an incoming webhook says that a message arrived.
 
     Slack and Mattermost answer ``ok``, Rocket.Chat ``{"success": true}``, Zulip and Slack's workflows
@@ -80,7 +80,7 @@ def checked_hook_answer(answer: HttpAnswer, shown: str, now: float) -> None:
     answer
         As received.
     shown
-        Its beginning, safe to be shown.
+        Gives its beginning, safe to be shown.
     now
         Wall-clock seconds.
 
@@ -103,9 +103,9 @@ def checked_hook_answer(answer: HttpAnswer, shown: str, now: float) -> None:
         raise PermanentError(
             f"unexpected_answer: it answered {what}; {_PARKED}: is it a Slack webhook? Else use `webhook`",
             in_doubt=True,
-            answer=shown,
+            answer=shown(answer),
         )
-    raise error_for(answer.status, answer.headers, named, now, shown)
+    raise error_for(answer.status, answer.headers, named, now, shown(answer))
 
 
 def error_for(

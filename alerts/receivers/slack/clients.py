@@ -61,7 +61,7 @@ class BoundedWebClient(WebClient):
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         answer = _sent(self._http, url, req, _MOST_API_BYTES)
-        checked_api_answer(answer, self._http.shown(answer), self._clock.now())
+        checked_api_answer(answer, self._http.shown, self._clock.now())
         return {"status": answer.status, "headers": answer.headers, "body": answer.text}
 
 
@@ -91,7 +91,7 @@ class BoundedWebhookClient(WebhookClient):
 
     def _perform_http_request_internal(self, url: str, req: Request) -> WebhookResponse:
         answer = _sent(self._http, url, req, _MOST_HOOK_BYTES)
-        checked_hook_answer(answer, self._http.shown(answer), self._clock.now())
+        checked_hook_answer(answer, self._http.shown, self._clock.now())
         return WebhookResponse(
             url=url, status_code=answer.status, body=answer.text, headers=dict(answer.headers)
         )
