@@ -52,7 +52,7 @@ class SummaryHeading:
     receiver
         Who gets it.
     line
-        Its first line, for so many deliveries as it is given.
+        Its first line, without the colon, for so many deliveries as it is given.
     late
         Whether each critical is followed by when it happened, and how late it is.
     """
@@ -215,7 +215,7 @@ def _pieces(listed: Sequence[_Critical], late: bool, others: Sequence[WaitingDel
 def _part(heading: SummaryHeading, piece: _Piece, which: str, now: float) -> SummaryPart:
     members = sorted(piece.members, key=lambda each: each.n)
     first, last = members[0], members[-1]
-    text = "\n".join([heading.line(len(members)) + which, *piece.lines])
+    text = "\n".join([f"{heading.line(len(members))}{which}:", *piece.lines])
     worst = max(severity_rank(each.severity) for each in members)
     alert = service_alert(
         heading.rule,
