@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from detectors.detector_settings import DetectorSettings
 from detectors.event_columns import State
 from detectors.models.model import QUARANTINED, READY, WARMING, ModelStateError
-from detectors.models.model_failure import failure
+from detectors.models.model_failure import failure, printable
 from detectors.models.river_build import build as build_model
 from detectors.models.river_build import class_name, parts
 from detectors.models.river_calls import calls_of
@@ -146,7 +146,7 @@ class RiverModel:
             return math.nan
         number = _finite(result)
         if math.isnan(number) and ready:
-            raise _NotFiniteError(f"score_one gave {repr(result)[:100]}")
+            raise _NotFiniteError(f"score_one gave {printable(repr(result)[:100])}")
         return number
 
     def _only_score(self, model: Any, x: dict[str, float], target: float) -> float:
@@ -195,7 +195,7 @@ class RiverModel:
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
         starts = [0, *ends[:-1]]
         reasons = json.loads(state["reasons"].tobytes())
-        self._reasons = {int(s): str(reason) for s, reason in reasons.items()}
+        self._reasons = {int(s): printable(str(reason)) for s, reason in reasons.items()}
         self._models = [None] * len(starts)
         self.grow(self._arrays.n_slots)
         for s, (start, end) in enumerate(zip(starts, ends, strict=True)):
