@@ -1,4 +1,4 @@
-"""Killed while clocks are set back, the daemon ends with the alerts and notices of one that was left alone."""
+"""Killed while clocks are set back, the daemon ends with the alerts and notices of one left alone."""
 
 from __future__ import annotations
 
