@@ -117,7 +117,10 @@ class RiverModel:
     def _row(self, s: int, x: dict[str, float], target: float, may_learn: bool) -> float:
         model = self._models[s]
         if model is None:
-            model = self._models[s] = pickle.loads(self._pickled)  # noqa: S301  # our own bytes
+            try:
+                model = self._models[s] = pickle.loads(self._pickled)  # noqa: S301  # our own bytes
+            except BaseException as error:  # noqa: BLE001  # failure() re-raises what is not the model's
+                return self._quarantine(s, f"it cannot be copied for this instrument: {failure(error)}")
         if not may_learn:
             return self._only_score(model, x, target)
         learnt = self._arrays["learnt"]
