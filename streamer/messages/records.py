@@ -119,6 +119,9 @@ class Chunk:
         Whether the timer's time counts from the log's watermark, as before `fold4`, not its running time.
     control
         A recorded control input of a detector, if one follows.
+    newest_ns
+        Time of the newest record that the log had when these were fetched, `NO_TIME` where that is unknown.
+        It says how late what is found in them is, and nothing that is detected depends on it.
     """
 
     partition: Partition
@@ -128,3 +131,4 @@ class Chunk:
     damaged: DamagedRange | None = None
     timer_by_watermark: bool = False
     control: ControlInput | None = None
+    newest_ns: int = NO_TIME

@@ -89,6 +89,8 @@ def tapewatch(
 class Daemon:
     """`tapewatch run` as a process of its own; its log goes to a file beside the configuration."""
 
+    command: Sequence[str] = ("-m", "streamer")
+
     def __init__(self, config: Path) -> None:
         self.config = config
         self.log = config.with_suffix(".log")
@@ -114,7 +116,7 @@ class Daemon:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamer", "run", "-c", str(self.config)],
+                [sys.executable, *self.command, "run", "-c", str(self.config)],
                 env={**os.environ, **SECRETS},
                 stdout=log,
                 stderr=log,
