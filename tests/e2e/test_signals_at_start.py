@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,14 @@ def configured(folder: Path, bootstrap: str, topic: str) -> Path:
     )
 
 
+@pytest.fixture
+def ctrl_c_heard() -> Iterator[None]:
+    """A process that runs in the background of a script ignores Ctrl-C, and all that it starts do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def in_its_first_moment(daemon: Daemon) -> None:
     """Wait for handlers; they are there before anything that takes long to load."""
     while not catches(daemon, HUP | TERM):
@@ -74,6 +85,27 @@ def test_a_stop_in_the_first_moment_is_a_clean_one(config: Path) -> None:
         in_its_first_moment(daemon)
         assert stopped_within(daemon, 5.0) == 0, daemon.output()
         assert "Traceback" not in daemon.output()
+
+
+@pytest.mark.parametrize(
+    ("command", "wait_s"), [("run", 0.0), ("check", 0.0), ("check", 0.5), ("check", 1.5)]
+)
+def test_ctrl_c_in_the_first_moments_of_a_command_is_no_error(
+    tmp_path: Path, command: str, wait_s: float, ctrl_c_heard: None
+) -> None:
+    config = configured(tmp_path, "127.0.0.1:1", "spot.x")
+    argv = [sys.executable, "-m", "streamer", command, "-c", str(config)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while (
+            "pydantic_core" not in Path(f"/proc/{process.pid}/maps").read_text()
+        ):  # modules are being loaded
+            assert process.poll() is None
+            time.sleep(0.001)
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
 
 
 def test_a_stop_while_it_waits_for_the_broker_is_a_clean_one(tmp_path: Path) -> None:
