@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import forked
+from forked import Forked
 from ruamel.yaml import YAML
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -87,12 +88,16 @@ def tapewatch(
 
 
 class Daemon:
-    """`tapewatch run` as a process of its own; its log goes to a file beside the configuration."""
+    """`tapewatch run` as a process of its own; its log goes to a file beside the configuration.
 
-    def __init__(self, config: Path) -> None:
+    It is forked from a process that has loaded the code, unless it is to begin from nothing.
+    """
+
+    def __init__(self, config: Path, *, from_nothing: bool = False) -> None:
         self.config = config
         self.log = config.with_suffix(".log")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._from_nothing = from_nothing
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> Daemon:
         self.start()
@@ -112,6 +117,10 @@ class Daemon:
         return self._process.pid
 
     def start(self) -> None:
+        if not self._from_nothing:
+            files = (Path(os.devnull), self.log, self.log)
+            self._process = Forked(("run", "-c", self.config), SECRETS, files, Path.cwd())
+            return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "streamer", "run", "-c", str(self.config)],

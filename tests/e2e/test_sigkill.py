@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import filecmp
 import json
-import subprocess
-import sys
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from captured import FILES, best_captures
-from daemon import Daemon, configure, tapewatch
+from daemon import SECRETS, Daemon, configure, tapewatch
+from forked import Forked
 from kills import Killer
 from stores import bodies, consumed, sorted_lines, undelivered
 
@@ -24,27 +24,25 @@ class Flow:
     """Records on their way into a topic at a throttled rate, from a process of its own."""
 
     def __init__(self, config: Path, topic: str, files: tuple[Path, ...], records: int, rate: float) -> None:
-        command = [sys.executable, "-m", "streamer", "publish", "-c", config, "--topic", topic]
-        limits = ["--limit", str(records), "--rate", str(rate)]
-        self._process = subprocess.Popen(
-            [*map(str, command), *limits, *map(str, files)], stderr=subprocess.PIPE
+        self._said = config.with_suffix(".published")
+        command = ["publish", "-c", config, "--topic", topic, "--limit", str(records), "--rate", str(rate)]
+        self._process = Forked(
+            [*command, *files], SECRETS, [Path(os.devnull), self._said, self._said], Path.cwd()
         )
 
     def __enter__(self) -> Flow:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.flowing:
-            self._process.kill()
-        self._process.communicate(timeout=30)
+        self._process.kill()
+        self._process.wait(30)
 
     @property
     def flowing(self) -> bool:
         return self._process.poll() is None
 
     def finish(self) -> None:
-        _, said = self._process.communicate(timeout=240)
-        assert self._process.returncode == 0, said.decode()
+        assert self._process.wait(240) == 0, self._said.read_text()
 
 
 def run_with_kills(config: Path, store: Path, topic: str, slack: Any, kills: int, records: int) -> Killer:
