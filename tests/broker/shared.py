@@ -1,4 +1,4 @@
-"""One local broker for all processes that run tests side by side: each costs its start, and a bit all the time."""
+"""One local broker for all processes that run tests: each costs its start, and a bit as long as it runs."""
 
 from __future__ import annotations
 
