@@ -16,8 +16,8 @@ from forked import Forked
 from kills import Killer
 from stores import bodies, consumed, sorted_lines, undelivered
 
-EVENTS_A_KILL = 5_000
-SECONDS_A_KILL = 12  # a restart and the way to the next moment; the events are throttled to outlast them all
+EVENTS_A_KILL = 3_000
+SECONDS_A_KILL = 8  # a restart and the way to the next moment; the events are throttled to outlast them all
 
 
 class Flow:
