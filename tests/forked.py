@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Lock
 
 _FIRST = """
-import json, os, select, signal, sys
+import json, os, runpy, select, signal, sys
 from streamer.cli import main
 from streamer.cli.app import application
 import streamer.app.daemon, streamer.app.replay
@@ -68,8 +68,11 @@ os.environ.clear()
 os.environ.update(asked["environ"])
 sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.chdir(asked["folder"])
-sys.argv = ["tapewatch", *asked["arguments"]]
-main()
+sys.argv = [asked["program"], *asked["arguments"]]
+if asked["program"] == "tapewatch":
+    main()
+else:
+    runpy.run_module(asked["program"], run_name="__main__")
 """
 _KERNELS_OF = Path(__file__).parents[1] / "examples" / "sensitive.yaml"
 
@@ -108,14 +111,23 @@ def _first() -> _First:
 
 
 class Forked:
-    """A command at work, used as a `subprocess.Popen` is; its files are stdin, stdout and stderr."""
+    """A command at work, used as a `subprocess.Popen` is; its files are stdin, stdout and stderr.
+
+    Instead of `tapewatch` it may run a module, by its name.
+    """
 
     def __init__(
-        self, arguments: Sequence[str | Path], environ: Mapping[str, str], files: Sequence[Path], folder: Path
+        self,
+        arguments: Sequence[str | Path],
+        environ: Mapping[str, str],
+        files: Sequence[Path],
+        folder: Path,
+        program: str = "tapewatch",
     ) -> None:
         self.returncode: int | None = None
         self._room = tempfile.TemporaryDirectory()
         self.pid = _first().fork(
+            program=program,
             arguments=[str(each) for each in arguments],
             environ={**os.environ, **environ},
             folder=str(folder),
