@@ -142,14 +142,16 @@ class Daemon:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_until(self, happened: Callable[[], object], what: str, timeout_s: float = 90.0) -> None:
+    def wait_until(
+        self, happened: Callable[[], object], what: str, timeout_s: float = 90.0, look_every_s: float = 0.05
+    ) -> None:
         deadline = time.monotonic() + timeout_s
         while not happened():
             if not self.running:
                 raise AssertionError(f"the daemon ended while waiting for {what}:\n{self.output()[-4000:]}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not happen in {timeout_s} s:\n{self.output()[-4000:]}")
-            time.sleep(0.05)
+            time.sleep(look_every_s)
 
 
 def alerts_of(config: Path) -> list[dict[str, Any]]:
