@@ -145,11 +145,16 @@ def test_with_timers_all_is_as_a_fold_of_the_journal_says(seed: int, tmp_path: P
     ]
 
 
-def test_every_single_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_every_single_moment(every: int, tmp_path: Path) -> None:
+    """In the short form every third one, of clocks, polls and batches alike."""
+    chance = random.Random(17)
     log = MemoryLog(Partition("trades", "t1", 0), market(45, seed=5, junk=0.2))
     whole = World(tmp_path / "whole")
     whole.run(ListSource([log], cycle([15])))
     for at in range(1, 200):
+        if chance.randrange(every):
+            continue
         world = World(tmp_path / f"killed{at}", every_s=0.7)
         killer = Killer(world, at)
         try:
