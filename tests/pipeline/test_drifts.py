@@ -40,7 +40,7 @@ def delay_s(body: dict[str, Any]) -> float:
     return (body["ts_event_ns"] - T0) / S - AT
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("watch", "planted", "ratio", "within_s"),
     [
