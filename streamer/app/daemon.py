@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from streamer.app.assembly import Service, ServiceSetup, Supervision, running_service
+from streamer.app.assembly import Service, ServiceSetup, Supervision, checkpoint_folder, running_service
 from streamer.app.controls import ControlDesk
+from streamer.app.ended_logs import EndedLogs, topics_read
 from streamer.app.held_guard import prepare_held_guard
 from streamer.app.last_end import heed_last_end, tell_of_stuck
 from streamer.app.paused_partitions import PausedPartitionAlerts
@@ -92,7 +93,9 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
             receivers = build_receivers(config, secrets, SystemClock())
             setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
             with running_service(setup, database) as service:
-                _detect(loaded, service, _source(settings, kafka), options, oversight)
+                source = _source(settings, kafka)
+                source.read_before = topics_read(service.ledger().newest_tasks())
+                _detect(loaded, service, source, options, oversight)
             service.check()
     finally:
         database.close()
@@ -138,8 +141,10 @@ def _detect(
         supervision=Supervision(progress, desk.controls, stopping.is_set),
     )
     reloader = _reloader(loaded, service, engine, oversight)
+    ended = _ended_logs(service, source, engine)
 
     def opened() -> None:
+        ended.opened()
         service.observer.metrics.source(raw=source.raw)
         signals.started()
         progress.begin()
@@ -150,6 +155,7 @@ def _detect(
     def between() -> None:
         reloader.work(signals.reload_requested)
         desk.work(engine.runners.values())
+        ended.work()
         service.observer.metrics.paused(source.paused)
         paused.tell(source.paused)
 
@@ -176,5 +182,20 @@ def _reloader(loaded: LoadedConfig, service: Service, engine: Engine, oversight:
 
 
 def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
-    topics = [glob for topic in settings.source.topics for glob in topic.globs]
-    return KafkaSource(kafka, topics, max_poll_records=max(MAX_POLL_RECORDS, settings.engine.batch_size))
+    at_once = max(MAX_POLL_RECORDS, settings.engine.batch_size)
+    return KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
+
+
+def _globs(settings: Settings) -> list[str]:
+    return [glob for topic in settings.source.topics for glob in topic.globs]
+
+
+def _ended_logs(service: Service, source: KafkaSource, engine: Engine) -> EndedLogs:
+    return EndedLogs(
+        service.ledger(),
+        checkpoint_folder(service.database),
+        source,
+        engine,
+        _globs(service.config.settings),
+        service.notifier.wake,
+    )

@@ -115,6 +115,9 @@ class Chunk:
         The offsets behind them that cannot be read, if any; reading goes on behind those.
     timer_by_watermark
         Whether the timer's time counts from the log's watermark, as before `fold4`, not its running time.
+    newest_ns
+        Time of the newest record that the log had when these were fetched, `NO_TIME` where that is unknown.
+        It says how late what is found in them is, and nothing that is detected depends on it.
     """
 
     partition: Partition
@@ -123,3 +126,4 @@ class Chunk:
     timer_number: int | None = None
     damaged: DamagedRange | None = None
     timer_by_watermark: bool = False
+    newest_ns: int = NO_TIME

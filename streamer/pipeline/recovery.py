@@ -54,6 +54,11 @@ class Recovery:
         self._accept_rederivation = accept_rederivation
         self._fresh_store = context.ledger.is_fresh()
 
+    @property
+    def config_hash(self) -> str:
+        """The configuration that tasks are opened under."""
+        return self._plan.config_hash
+
     def switch_to(self, plan: Plan) -> None:
         """Open tasks under this plan from now on; it is stored before any journal refers to it."""
         self._ledger.save_config(plan.config_hash, plan.document)

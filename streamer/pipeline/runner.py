@@ -11,9 +11,10 @@ import numpy as np
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.outcome import NearMiss, Outcome
+from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.record_block import RecordBlock
-from streamer.messages.records import DamagedRange, Partition, Record
+from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
@@ -134,10 +135,17 @@ class Runner:
         """True once the stored journal has been replayed to its end."""
         return not self._replay
 
-    def consume(self, records: Sequence[Record]) -> bool:
+    def consume(self, records: Sequence[Record], newest_ns: int = NO_TIME) -> bool:
         """Fold records in batches, first those that the replay asks for; False where a stop came first.
 
         Records before `position` have been folded already and are skipped.
+
+        Parameters
+        ----------
+        records
+            In order.
+        newest_ns
+            Time of the newest record that the log had when they were fetched, `NO_TIME` where unknown.
         """
         self.advance_replay()
         records = records[_index_of(records, self.position) :]
@@ -147,7 +155,7 @@ class Runner:
             for batch in self._step_size.cut(records[:end]):
                 if self._context.stopped():
                     return False
-                self._fold(batch)
+                self._fold(batch, newest_ns)
             records = records[end:]
             if records or self.position > last:
                 self._finish_range()
@@ -158,7 +166,7 @@ class Runner:
             if self._context.stopped():
                 return False
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
-            self._fold(batch)
+            self._fold(batch, newest_ns)
         return True
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
@@ -174,7 +182,7 @@ class Runner:
         if number is None:
             number = self.task.last_timer.number + 1
         self.journal.timer(number, ts_ns)
-        self._finish_step(self.task.step(Timer(number, ts_ns)), (), 0)
+        self._finish_step(self.task.step(Timer(number, ts_ns)))
 
     def skip_to(self, first: int) -> None:
         """Skip records that the log has lost, with an alert that names them; the task's state is kept."""
@@ -250,7 +258,7 @@ class Runner:
             if entry.kind == "gap":
                 self.position = max(self.position, entry.last + 1)
             elif entry.kind == "tick":
-                self._finish_step(self.task.step(Timer(entry.timer_number, entry.ts_ns)), (), 0)
+                self._finish_step(self.task.step(Timer(entry.timer_number, entry.ts_ns)))
             elif entry.kind == "reload":
                 self._carry_over(self._context.plan_of(entry.data))
             elif entry.kind in ("quarantine", "lift"):
@@ -277,8 +285,10 @@ class Runner:
         outcome: Outcome,
         records: Sequence[Record] = (),
         lost: tuple[int, int] | DamagedRange | None = None,
+        newest_ns: int = NO_TIME,
     ) -> None:
         """Commit the pending journal, the outcome, a gap's alert, and near misses since the last commit."""
+        behind_s = _behind_s(outcome.transitions, records, newest_ns) if outcome.transitions else {}
         self._context.ledger.commit(
             self.row,
             self.journal.pending,
@@ -287,7 +297,7 @@ class Runner:
                 dead=_with_bytes(outcome.dead, records),
                 near_misses=tuple(self._near_misses),
             ),
-            Derivation(self.task.plan.config_hash, again=not self.live),
+            Derivation(self.task.plan.config_hash, again=not self.live, behind_s=behind_s),
             lost,
         )
         self.journal.written()
@@ -312,7 +322,7 @@ class Runner:
     def _pop_head(self) -> None:
         self.journal = Journal(self._replay.pop().seq)
 
-    def _fold(self, batch: Sequence[Record]) -> None:
+    def _fold(self, batch: Sequence[Record], newest_ns: int) -> None:
         feed = self.task.plan.feed(self.task.partition.topic)
         if feed is None:
             raise TapewatchError(
@@ -322,14 +332,16 @@ class Runner:
         decoded = feed.format.decode(batch, feed.context(self.task.partition.topic))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
-        self._finish_step(outcome, batch, len(batch))
+        self._finish_step(outcome, batch, newest_ns)
 
-    def _finish_step(self, outcome: Outcome, records: Sequence[Record], count: int) -> None:
+    def _finish_step(
+        self, outcome: Outcome, records: Sequence[Record] = (), newest_ns: int = NO_TIME
+    ) -> None:
         if self.live:  # a replayed journal's near misses are stored already
             self._near_misses += outcome.near_misses
         if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
-            self.commit(outcome, records)
-        self._context.watch(StepResult(self.task, count, outcome, self.live))
+            self.commit(outcome, records, newest_ns=newest_ns)
+        self._context.watch(StepResult(self.task, len(records), outcome, self.live))
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:
@@ -351,3 +363,28 @@ def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[
         else letter
         for letter in dead
     )
+
+
+def _behind_s(
+    transitions: Sequence[Transition], records: Sequence[Record], newest_ns: int
+) -> dict[tuple[str, int], float]:
+    """How far behind the newest record of their log these were found, in seconds, by id and number.
+
+    What a timer or a reload causes is news: timers come only at the end of a log.
+    """
+    behind: dict[tuple[str, int], float] = {}
+    for each in transitions:
+        if each.offset is None:
+            behind[each.alert_id, each.number] = 0.0
+        elif newest_ns != NO_TIME and records:
+            ts_ns = _time_of(records, each.offset)
+            if ts_ns != NO_TIME:
+                behind[each.alert_id, each.number] = max(newest_ns - ts_ns, 0) / NS_PER_SECOND
+    return behind
+
+
+def _time_of(records: Sequence[Record], offset: int) -> int:
+    place = _index_of(records, offset)
+    if isinstance(records, RecordBlock):
+        return int(records.timestamp[place])
+    return records[place].timestamp

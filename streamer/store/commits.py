@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -36,10 +36,14 @@ class Derivation:
         The configuration it was derived under.
     again
         True while a stored journal is replayed: everything must be in the store already.
+    behind_s
+        How far behind the newest record of the log each transition was found, in seconds, by id and number;
+        those of which it is unknown are not in it.
     """
 
     config_hash: str
     again: bool = False
+    behind_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
         "body": transition.body,
         "config_hash": commit.derivation.config_hash,
         "created_at": commit.now,
+        "behind_s": commit.derivation.behind_s.get((transition.alert_id, transition.number)),
     }
 
 

@@ -72,6 +72,63 @@ def _to_7(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN last_offset INTEGER")
 
 
+_OPEN = "state IN ('pending', 'trying', 'parked')"
+_ORDER_DELIVERIES = (
+    "CREATE INDEX deliveries_tried ON deliveries (tried_at)",
+    "CREATE INDEX deliveries_pending ON deliveries (receiver, ready, rank, n) WHERE state = 'pending'",
+    "CREATE INDEX deliveries_deferred ON deliveries (receiver, next_at) "
+    "WHERE state = 'pending' AND ready = 2",
+    f"CREATE INDEX deliveries_open ON deliveries (receiver, alert_id, number) WHERE {_OPEN}",
+    "CREATE INDEX deliveries_trying ON deliveries (receiver) WHERE state = 'trying'",
+    "CREATE INDEX deliveries_parked ON deliveries (receiver, error) WHERE state = 'parked'",
+    "CREATE INDEX outbox_unrouted_by_importance ON outbox (severity, transition, n) WHERE routed = 0",
+    "DROP INDEX deliveries_due",
+    # what waits for its time comes next in its episode, as does what waits for nothing
+    "UPDATE deliveries SET ready = 2 WHERE state = 'pending' AND next_at > 0",
+    """
+    UPDATE deliveries SET ready = 0 WHERE state IN ('pending', 'trying', 'parked') AND EXISTS (
+        SELECT 1 FROM deliveries AS e
+        WHERE e.receiver = deliveries.receiver AND e.alert_id = deliveries.alert_id
+        AND e.number < deliveries.number AND e.state IN ('pending', 'trying', 'parked')
+    )
+    """,
+    # beginnings 0, 2, 4; rises 1, 3; resolves 5, 6, 7; updates 8, 9, 10
+    """
+    UPDATE deliveries SET rank = (
+        SELECT CASE
+            WHEN o.transition = 'resolved' THEN 5 + level.o
+            WHEN o.transition = 'fired' OR level.told IS NULL THEN 2 * level.o
+            WHEN level.o < level.told THEN 2 * level.o + 1
+            ELSE 8 + level.o
+        END
+        FROM outbox AS o, (
+            SELECT
+                CASE n.severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS o,
+                (
+                    SELECT min(CASE b.severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END)
+                    FROM deliveries AS e JOIN outbox AS b ON b.n = e.outbox_n
+                    WHERE e.alert_id = deliveries.alert_id AND e.number < deliveries.number
+                    AND e.receiver = deliveries.receiver
+                    AND e.state IN ('pending', 'trying', 'parked', 'done', 'summarised')
+                ) AS told
+            FROM outbox AS n WHERE n.n = deliveries.outbox_n
+        ) AS level
+        WHERE o.n = deliveries.outbox_n
+    )
+    WHERE state IN ('pending', 'trying', 'parked')
+    """,
+    # what a more important one waits for is as important
+    """
+    UPDATE deliveries SET rank = (
+        SELECT min(e.rank) FROM deliveries AS e
+        WHERE e.receiver = deliveries.receiver AND e.alert_id = deliveries.alert_id
+        AND e.number >= deliveries.number AND e.state IN ('pending', 'trying', 'parked')
+    )
+    WHERE state IN ('pending', 'trying', 'parked')
+    """,
+)
+
+
 def _to_8(connection: Connection) -> None:
     """Deliveries by importance, what receivers answered, how far alerts were behind, logs that have ended."""
     for table, column in (
@@ -84,6 +141,14 @@ def _to_8(connection: Connection) -> None:
         ("silences", "ended_by TEXT"),
     ):
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.exec_driver_sql("DROP INDEX silences_by_end")
+    connection.exec_driver_sql("CREATE INDEX silences_by_end ON silences (ends_at) WHERE ended_at IS NULL")
+    for statement in _ORDER_DELIVERIES:
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(
+        "CREATE TABLE receiver_holds (receiver TEXT NOT NULL, rank INTEGER NOT NULL, "
+        "held_by TEXT NOT NULL, PRIMARY KEY (receiver, rank))"
+    )
 
 
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(

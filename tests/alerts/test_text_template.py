@@ -33,7 +33,7 @@ FILLED = [
     ("", ""),
     ("{symbol} on {venue}", "BTCUSDT on binance"),
     ("{return_bps_10s:+.1f} bps", "-31.0 bps"),
-    ("{price}|{size}|{tape.score}", "67123.46|512|0.987654"),
+    ("{price}|{size}|{tape.score}", "67,123.456|512|0.988"),
     ("{notional:,.0f}", "1,234,568"),
     ("{notional:15,.2f}|", "   1,234,567.89|"),
     ("{size:d} {size:,d} {size:.2e} {tape.score:.3g}", "512 512 5.12e+02 0.988"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
@@ -55,12 +55,19 @@ class Reading:
     """A source and its watcher, with what has been read."""
 
     def __init__(
-        self, settings: KafkaSettings, *topics: str, watcher: Watcher | None = None, **options: Any
+        self,
+        settings: KafkaSettings,
+        *topics: str,
+        watcher: Watcher | None = None,
+        read_before: Collection[str] = (),
+        **options: Any,
     ) -> None:
         self.watcher = watcher or Watcher()
         self.source = KafkaSource(settings, topics, **options)
+        self.source.read_before = read_before
         self.got: dict[Partition, list[Record]] = {}
         self.damaged: dict[Partition, list[DamagedRange]] = {}
+        self.newest: list[int] = []
         self.source.open(self.watcher)
 
     def __enter__(self) -> Reading:
@@ -77,6 +84,7 @@ class Reading:
                 self.watcher.positions[chunk.partition] = chunk.damaged.last + 1
                 continue
             self.got.setdefault(chunk.partition, []).extend(chunk.records)
+            self.newest += [chunk.newest_ns] * len(chunk.records)
             self.watcher.positions[chunk.partition] = chunk.records[-1].offset + 1
             count += len(chunk.records)
         return count

@@ -90,13 +90,16 @@ def tapewatch(
 class Daemon:
     """`tapewatch run` as a process of its own; its log goes to a file beside the configuration.
 
-    It is forked from a process that has loaded the code, unless it is to begin from nothing.
+    It is forked from a process that has loaded the code, unless it is to begin from nothing, or by a command.
     """
+
+    command: Sequence[str] = ()
 
     def __init__(self, config: Path, *, from_nothing: bool = False) -> None:
         self.config = config
         self.log = config.with_suffix(".log")
-        self._from_nothing = from_nothing
+        if from_nothing:
+            self.command = ("-m", "streamer")
         self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> Daemon:
@@ -117,13 +120,13 @@ class Daemon:
         return self._process.pid
 
     def start(self) -> None:
-        if not self._from_nothing:
+        if not self.command:
             files = (Path(os.devnull), self.log, self.log)
             self._process = Forked(("run", "-c", self.config), SECRETS, files, Path.cwd())
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamer", "run", "-c", str(self.config)],
+                [sys.executable, *self.command, "run", "-c", str(self.config)],
                 env={**os.environ, **SECRETS},
                 stdout=log,
                 stderr=log,

@@ -46,6 +46,11 @@ RULES = """
   odd:
     when: tape.score > 0.5 and symbol != "S9"
     clear: 1s
+  back:
+    when: size > 4 or price < 99.99
+    clear: 1s
+    flap: 15s
+    updates: 2s
   held:
     when: price > 0
     on: trade

@@ -105,6 +105,48 @@ def test_mutes_in_force_go_on_as_silences(old_store: Path) -> None:
     database.close()
 
 
+def test_deliveries_that_wait_get_their_place_among_all(old_store: Path) -> None:
+    engine = create_engine(f"sqlite:///{old_store}")
+    with engine.begin() as connection:
+        migrate(connection, target=7)
+        connection.exec_driver_sql("DELETE FROM deliveries")
+        rows = (
+            ("w", 0, "fired", "warning", "pending", 0.0),
+            ("w", 1, "updated", "warning", "pending", 0.0),
+            ("i", 0, "fired", "info", "pending", 0.0),
+            ("r", 0, "fired", "warning", "pending", 0.0),
+            ("r", 1, "updated", "critical", "pending", 0.0),
+            ("p", 0, "fired", "critical", "parked", 0.0),
+            ("p", 1, "resolved", "critical", "pending", 0.0),
+            ("d", 0, "fired", "warning", "done", 0.0),
+            ("d", 1, "updated", "warning", "pending", 0.0),
+            ("d", 2, "resolved", "warning", "pending", 0.0),
+            ("l", 0, "fired", "critical", "pending", 500.0),
+            ("c", 0, "fired", "critical", "pending", 0.0),
+        )
+        for n, (alert_id, number, transition, severity, state, next_at) in enumerate(rows, 1_000):
+            connection.exec_driver_sql(
+                "INSERT INTO outbox (n, alert_id, number, origin, transition, rule, severity, ts_event_ns, "
+                "body, config_hash, created_at, routed) "
+                "VALUES (?, ?, ?, 'detect', ?, 'x', ?, 0, '{}', '', 0, 1)",
+                (n, f"new-{alert_id}", number, transition, severity),
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO deliveries (outbox_n, alert_id, number, receiver, state, next_at) "
+                "VALUES (?, ?, ?, 'desk', ?, ?)",
+                (n, f"new-{alert_id}", number, state, next_at),
+            )
+    engine.dispose()
+    database = open_store(str(old_store))
+    deliveries = StoreDeliveries(database)
+    due = [(each.transition.key, each.transition.rank) for each in deliveries.due("desk", 99)]
+    assert due == [("new-c-0", 0), ("new-r-0", 1), ("new-w-0", 2), ("new-i-0", 4), ("new-d-1", 6)]
+    assert deliveries.next_due("desk") == 500.0
+    deliveries.delivered(claim_due(deliveries, "desk", 2, 400.0), 400.0)
+    assert [each.transition.key for each in deliveries.due("desk", 1)] == ["new-r-1"]
+    database.close()
+
+
 def test_it_is_brought_up_to_date_once(old_store: Path) -> None:
     open_store(str(old_store)).close()
     database = open_store(str(old_store))

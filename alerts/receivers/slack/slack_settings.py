@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from alerts.mentions import Mentions
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.secrets import Secret
 
@@ -28,16 +29,24 @@ class SlackSettings(HttpSettings):
         The whole address of an incoming webhook, which is a secret.
     api_url
         Slack's Web API, or a server that speaks it.
+    mention
+        Whom it calls where a critical alert begins, or an alert becomes critical: ``@here``, ``@channel``,
+        ``@everyone``, ``<!subteam^S...>`` for a user group, ``<@U...>`` for a person.
     timeout
-        How long to wait for an answer.
+        For the whole of each call: connecting, sending, and the answer to its end. A delivery takes one or
+        two calls, and more where it looks for an earlier one.
     proxy
         An HTTP proxy; without it the environment's proxy settings apply.
+    ca
+        PEM file of the certificates to trust, in place of the system's: for a server of your own, or a proxy
+        that inspects TLS.
     """
 
     channel: str | None = Field(default=None, min_length=1)
     token: Secret | None = None
     incoming_webhook: Secret | None = None
     api_url: HttpUrl = SLACK_API
+    mention: Mentions = ()
 
     @model_validator(mode="after")
     def _one_way(self) -> SlackSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -43,18 +43,28 @@ class GroupMember:
         Where reading starts.
     assignments
         Called with the partitions that come and go, always on the caller's thread.
+    read_before
+        Topics that need not exist: they did, and are read once they are there again.
     """
 
-    def __init__(self, consumer: KafkaConsumer, settings: KafkaSettings, assignments: Assignments) -> None:
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        settings: KafkaSettings,
+        assignments: Assignments,
+        read_before: Collection[str] = (),
+    ) -> None:
         self.owned: dict[TopicPartition, Partition] = {}
         self._consumer = consumer
         self._settings = settings
         self._assignments = assignments
+        self._read_before = read_before
         self._poller = Poller(consumer, self._give_up)
         self._at_open: frozenset[Partition] = frozenset()
         self._deleted: set[str] = set()
         self._partition_counts: dict[str, int] | None = None
         self._place_at = 0.0
+        self._ends: dict[TopicPartition, int] = {}
 
     def subscribe(self, globs: Sequence[str]) -> None:
         """Join the group for these topics.
@@ -67,7 +77,9 @@ class GroupMember:
             When the broker does not answer.
         """
         with prompt_metadata(self._consumer):
-            self._at_open = find_partitions(self._consumer, globs, ", ".join(self._settings.servers))
+            self._at_open = find_partitions(
+                self._consumer, globs, ", ".join(self._settings.servers), self._read_before
+            )
             if any(is_pattern(glob) for glob in globs):
                 self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
             else:
@@ -114,6 +126,12 @@ class GroupMember:
         self._poller.hold(mine)
         self._place_at = time.monotonic() + RETRY_AFTER_S
 
+    def leave(self, partitions: Collection[Partition]) -> None:
+        """Stop reading partitions whose logs have ended; one that is back is taken over like a new one."""
+        for tp in [tp for tp, owned in self.owned.items() if owned in partitions]:
+            self._poller.hold((tp,))
+            del self.owned[tp]
+
     @property
     def busy(self) -> bool:
         """Whether the group keeps the consumer busy; it must not be used meanwhile."""
@@ -124,6 +142,11 @@ class GroupMember:
         """The partitions that are being read."""
         unplaced = self._poller.unplaced
         return [tp for tp in self.owned if tp not in unplaced and tp.topic not in self._deleted]
+
+    @property
+    def ends(self) -> dict[TopicPartition, int]:
+        """The partitions that are being read, with one past the last offset each had when that began."""
+        return {tp: self._ends.get(tp, 0) for tp in self.readable}
 
     @property
     def placed(self) -> set[TopicPartition]:
@@ -146,6 +169,7 @@ class GroupMember:
             offsets = self._assignments.assigned(list(logs.values()))
             for tp, log in logs.items():
                 self.owned[tp] = log.partition
+                self._ends[tp] = log.end
                 self._poller.release(tp, offsets[log.partition])
 
     def _give_up(self, partitions: set[TopicPartition]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,10 +18,12 @@ from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadL
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
 from streamer.sources.kafka.client_internals import log_end, use_parser
 from streamer.sources.kafka.consumer_options import options_of
+from streamer.sources.kafka.deleted_topics import DeletedTopics
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
 from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.log_tails import LogTails
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
 from streamer.sources.kafka.unreadable_partitions import UnreadablePartitions
@@ -90,10 +93,14 @@ class KafkaSource:
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
         self._parser = parser
+        self.read_before: Collection[str] = ()
+        """Topics that need not exist at `open`: they did once, and are read when they are there again."""
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
         self._unreadable: UnreadablePartitions | None = None
+        self._deleted: DeletedTopics | None = None
+        self._tails: LogTails | None = None
         self._prefetch = Prefetch()
         self._polled_at = self._returned_at = 0.0
         self._polled_soon = False
@@ -123,7 +130,7 @@ class KafkaSource:
         detours: dict[TopicPartition, Detour] = {}
         limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
         use_parser(consumer, reporting(parser, limits))
-        member = GroupMember(consumer, self._settings, assignments)
+        member = GroupMember(consumer, self._settings, assignments, self.read_before)
         try:
             member.subscribe(self._globs)
         except errors.KafkaError as error:
@@ -134,6 +141,8 @@ class KafkaSource:
             raise
         self._opened = consumer, member
         self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
+        self._deleted = DeletedTopics(consumer)
+        self._tails = LogTails(consumer)
         self._checked_at = time.monotonic()
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
@@ -165,13 +174,15 @@ class KafkaSource:
         if member.busy:
             return frozenset()
         try:
-            read = frozenset(
-                member.owned[tp]
+            read = [
+                tp
                 for tp, end in self._ends().items()
                 if (position := consumer.position(tp, timeout_ms=END_WITHIN_MS)) is not None
                 and position >= end
-            )
-            return read - self._prefetch.partitions
+            ]
+            if self._tails is not None:
+                self._tails.at_end(read)
+            return frozenset(member.owned[tp] for tp in read) - self._prefetch.partitions
         except errors.LogTruncationError as error:
             member.place_again(error.divergent_offsets)
         except TRANSIENT as error:
@@ -187,6 +198,17 @@ class KafkaSource:
     def paused(self) -> Sequence[PausedPartition]:
         """The partitions that are not read on until somebody does something."""
         return () if self._unreadable is None else self._unreadable.paused
+
+    def gone(self, logs: Collection[Partition]) -> frozenset[Partition]:
+        """Those of these logs that do not exist any more, once that is sure; it never waits."""
+        if self._opened is None or self._deleted is None or self._opened[1].busy:
+            return frozenset()
+        return self._deleted.among(logs)
+
+    def leave(self, logs: Collection[Partition]) -> None:
+        """Stop reading logs that have ended; one that is back is assigned like a new one."""
+        _, member = self._connection
+        member.leave(logs)
 
     @property
     def answers(self) -> bool:
@@ -251,7 +273,11 @@ class KafkaSource:
         if unreadable is None:
             raise RuntimeError("the source is not open")
         for tp, records in polled.items():
-            self._prefetch.append(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
+            chunks = list(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
+            if chunks and self._tails is not None:
+                newest_ns = self._tails.newest(tp, chunks, lambda: member.ends)
+                chunks = [replace(chunk, newest_ns=newest_ns) for chunk in chunks]
+            self._prefetch.append(chunks)
         if not member.busy:
             self._prefetch.append(unreadable.work(answers=self.answers))
 

@@ -1,0 +1,167 @@
+"""Which of the deliveries that are due go out next: the most important that the stages let pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from alerts.stages.chain import StageChain
+from alerts.stages.stage import HoldUntil, Pass
+from streamer.notify.delivery_watch import DeliveryWatch
+from streamer.notify.stage_views import ClaimView
+from streamer.store.deliveries import HeldDelivery, StoreDeliveries
+from streamer.store.due_deliveries import DueDelivery
+
+_PAGE = 20  # deliveries read at once where the stages hold or stop the first
+_MOST_JUDGED = 200  # in one claim, so that a newer and more important one never waits long
+
+
+@dataclass(slots=True)
+class ClaimChoice:
+    """What the stages said in one claim.
+
+    Parameters
+    ----------
+    passed
+        The deliveries that go out now.
+    held
+        Those that wait for a time of their own.
+    ranks
+        Until when all of a rank wait, by rank; at least one of each is due.
+    judged
+        How many were looked at.
+    """
+
+    passed: list[DueDelivery] = field(default_factory=list)
+    held: list[HeldDelivery] = field(default_factory=list)
+    ranks: dict[int, float] = field(default_factory=dict)
+    judged: int = 0
+
+    @property
+    def cut_short(self) -> bool:
+        """True where more may be due that was not looked at."""
+        return self.judged >= _MOST_JUDGED
+
+
+class Chooser:
+    """Asks the stages of one receiver about the deliveries that are due, the most important first.
+
+    Where a stage holds all of a rank, one row of the store says so, however many wait.
+
+    Parameters
+    ----------
+    receiver
+        The receiver's name.
+    deliveries
+        The store's.
+    watch
+        Told what stages stop.
+    stopped
+        Whether to go on no longer: after a reload another sender may be at work.
+    """
+
+    def __init__(
+        self, receiver: str, deliveries: StoreDeliveries, watch: DeliveryWatch, stopped: Callable[[], bool]
+    ) -> None:
+        self._receiver = receiver
+        self._deliveries = deliveries
+        self._watch = watch
+        self._stopped = stopped
+        self._held: dict[int, tuple[str, str]] = {}
+
+    @property
+    def held(self) -> Mapping[int, tuple[str, str]]:
+        """Stage and reason by rank, where all of the rank that is due is held."""
+        return self._held
+
+    def choose(
+        self, stages: StageChain, now: float, view: ClaimView, free: int, page: Sequence[DueDelivery]
+    ) -> ClaimChoice:
+        """The deliveries that pass, at most `free`; what the stages say of others is kept.
+
+        Parameters
+        ----------
+        stages, now, view
+            What is asked.
+        free
+            How many may go out.
+        page
+            The first that are due.
+        """
+        claim = _Claim(stages, now, view, free)
+        first = [each.n for each in stages.first(self._receiver, now, view) if each.due]
+        for start in range(0, len(first), _PAGE):
+            if self._full(claim):
+                break
+            for due in self._deliveries.due_of(first[start : start + _PAGE]):
+                if not self._full(claim):
+                    self._judge(claim, due)
+        named, alike = set(first), len(claim.choice.passed)
+        while page:
+            for due in page:
+                held = due.transition.rank in claim.choice.ranks
+                if due.n not in named and not held and not self._full(claim):
+                    self._judge(claim, due)
+            if self._full(claim):
+                break
+            page = self._deliveries.due(self._receiver, _PAGE, claim.behind(page[-1]))
+        going = {due.transition.rank for due in claim.choice.passed[alike:]}
+        gone = set() if page else self._held.keys() - claim.seen
+        self.release((going | gone) - claim.choice.ranks.keys())
+        if claim.choice.held:
+            self._deliveries.hold(claim.choice.held)
+        return claim.choice
+
+    def release(self, ranks: Set[int]) -> None:
+        """Forget that these ranks were held."""
+        released = self._held.keys() & ranks
+        if released:
+            self._deliveries.release_ranks(self._receiver, released)
+            for rank in released:
+                del self._held[rank]
+
+    def _full(self, claim: _Claim) -> bool:
+        return claim.full() or self._stopped()
+
+    def _judge(self, claim: _Claim, due: DueDelivery) -> None:
+        choice, rank = claim.choice, due.transition.rank
+        choice.judged += 1
+        claim.seen.add(rank)
+        judgement = claim.stages.judge("claim", due.transition, self._receiver, claim.now, claim.view)
+        stage, verdict = judgement.stage, judgement.verdict
+        if self._stopped():
+            return
+        if isinstance(verdict, Pass):
+            choice.passed.append(due)
+            claim.view.add(due.transition)
+        elif isinstance(verdict, HoldUntil) and verdict.alike:
+            choice.ranks[rank] = verdict.until
+            if self._held.get(rank) != (stage, verdict.reason):
+                self._deliveries.hold_rank(self._receiver, rank, stage, verdict.reason)
+                self._held[rank] = stage, verdict.reason
+        elif isinstance(verdict, HoldUntil):
+            choice.held.append(HeldDelivery(due.n, stage, verdict.reason, verdict.until))
+        elif verdict.state is None:
+            raise TypeError(f"stage {stage} stops a delivery without a state to keep it in")
+        elif self._deliveries.stop(due.n, verdict.state, verdict.reason):
+            self._watch(self._receiver, verdict.state)
+
+
+@dataclass(slots=True)
+class _Claim:
+    """One claim while it goes on."""
+
+    stages: StageChain
+    now: float
+    view: ClaimView
+    free: int
+    choice: ClaimChoice = field(default_factory=ClaimChoice)
+    seen: set[int] = field(default_factory=set)  # ranks of which something is due
+
+    def full(self) -> bool:
+        return len(self.choice.passed) >= self.free or self.choice.judged >= _MOST_JUDGED
+
+    def behind(self, last: DueDelivery) -> tuple[int, int | None]:
+        """What comes after this one: of a rank that is held, all the others are skipped."""
+        rank = last.transition.rank
+        return rank, None if rank in self.choice.ranks else last.n
