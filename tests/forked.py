@@ -125,6 +125,8 @@ class Forked:
         program: str = "tapewatch",
     ) -> None:
         self.returncode: int | None = None
+        for file in files:
+            file.open("ab").close()  # it is there at once, as with a file that one has opened oneself
         self._room = tempfile.TemporaryDirectory()
         self.pid = _first().fork(
             program=program,
