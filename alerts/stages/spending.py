@@ -117,12 +117,13 @@ class CriticalBudget:
         beginnings = [each for each in joinable if each.rank != RISE_TO_CRITICAL]
         rises = [each for each in joinable if each.rank == RISE_TO_CRITICAL]
         overflow: list[WaitingDelivery] = []
-        if self._too_long(beginnings, joinable, now):
+        may_join = joined_at is None or joined_at + self.pace_s <= now  # else those with room go on meanwhile
+        if may_join and self._too_long(beginnings, joinable, now):
             lone = self._lone(beginnings, told, now)
             rest = [each for each in joinable if each not in lone]
             if len(rest) > 1:
                 overflow, beginnings, rises = rest, lone, []
-        elif self._too_long(rises, joinable, now) and len(rises) > 1:
+        elif may_join and self._too_long(rises, joinable, now) and len(rises) > 1:
             overflow, rises = rises, []
         own += self._with_room(beginnings, told, overflow)
         own += self._with_room(rises, told, overflow)
@@ -180,9 +181,8 @@ class CriticalBudget:
         free_at = now if joined_at is None else joined_at + self.pace_s
         if len(overflow) > 1:
             return CriticalPlan(own, overflow, free_at if free_at > now else None)
-        # alone it needs no summary
-        if sent:
-            free_at = max(free_at, sent[-1].at + self.pace_s)
+        if sent:  # alone it needs no summary: it waits a little for others
+            free_at = max(free_at, min(sent[-1].at, due[0].since) + self.pace_s)
         return CriticalPlan([*own, *due], (), None) if free_at <= now else CriticalPlan(own, due, free_at)
 
 
