@@ -50,6 +50,7 @@ def configure(
     if slack is not None:
         document["receivers"]["desk"]["slack"]["api_url"] = slack.api_url
         document["receivers"]["ops"]["webhook"]["url"] = slack.webhook_url("ops")
+    document["late_after"] = "30d"  # a capture that is published at once is no backlog that nobody waited for
     document["serve"] = {"address": "off"}  # several daemons run at once, on one machine
     document.update(sections)
     path = folder / f"{name}.yaml"
