@@ -65,7 +65,7 @@ def in_its_first_moment(daemon: Daemon) -> None:
 
 @pytest.mark.timeout(120)
 def test_a_reload_asked_for_in_the_first_moment_is_done_after_the_start(config: Path) -> None:
-    with Daemon(config) as daemon:
+    with Daemon(config, from_nothing=True) as daemon:
         in_its_first_moment(daemon)
         os.kill(daemon.pid, signal.SIGHUP)
         daemon.wait_until(lambda: "reloaded" in daemon.output(), "a reload")
@@ -81,7 +81,7 @@ def stopped_within(daemon: Daemon, seconds: float) -> int:
 
 
 def test_a_stop_in_the_first_moment_is_a_clean_one(config: Path) -> None:
-    with Daemon(config) as daemon:
+    with Daemon(config, from_nothing=True) as daemon:
         in_its_first_moment(daemon)
         assert stopped_within(daemon, 5.0) == 0, daemon.output()
         assert "Traceback" not in daemon.output()
@@ -111,7 +111,7 @@ def test_ctrl_c_in_the_first_moments_of_a_command_is_no_error(
 def test_a_stop_while_it_waits_for_the_broker_is_a_clean_one(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = configured(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}", "spot.x")
-        with Daemon(config) as daemon:
+        with Daemon(config, from_nothing=True) as daemon:
             silent.settimeout(60)
             connection, _ = silent.accept()
             assert stopped_within(daemon, 5.0) == 0, daemon.output()
@@ -123,7 +123,7 @@ def test_a_stop_while_kernels_are_compiled_is_a_clean_one(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
-    with Daemon(config) as daemon:
+    with Daemon(config, from_nothing=True) as daemon:
         daemon.wait_until(lambda: "preparing kernels" in daemon.output(), "compiling", 60)
         time.sleep(1.0)
         assert stopped_within(daemon, 5.0) == 0, daemon.output()
