@@ -64,12 +64,13 @@ class SummaryHeading:
 
 
 def replaceable(
-    waiting: Iterable[WaitingDelivery], stays: Callable[[WaitingDelivery], bool] = lambda _: False
+    waiting: Sequence[WaitingDelivery], stays: Callable[[WaitingDelivery], bool] = lambda _: False
 ) -> list[WaitingDelivery]:
     """The waiting deliveries that a summary may replace.
 
     Left out are deliveries that may have arrived, parked ones, the end of an episode that the receiver knows
-    of, heartbeats and other summaries, what `stays`, and what waits behind any of those.
+    of unless it has come back since, heartbeats and other summaries, what `stays`, and what waits behind any
+    of those.
 
     Parameters
     ----------
@@ -80,10 +81,11 @@ def replaceable(
     """
     members: list[WaitingDelivery] = []
     blocked: set[str] = set()
+    newest = {each.alert_id: each.number for each in waiting}
     for each in waiting:
         if each.rule in _NEVER_JOINED:
             continue
-        owed = each.heard and each.transition == "resolved"
+        owed = each.heard and each.transition == "resolved" and each.number == newest[each.alert_id]
         if each.parked or each.in_doubt or owed or each.alert_id in blocked or stays(each):
             blocked.add(each.alert_id)
         else:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 import pytest
-import snappy
+import snappy  # type: ignore[import-untyped]
 import zstandard
 from kafka.errors import CorruptRecordError
 
