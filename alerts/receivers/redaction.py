@@ -54,7 +54,7 @@ class Redaction:
             text = self._pattern.sub(_HIDDEN, text)
         if not whole:
             text = text[: len(text) - self._longest]  # a secret may have been cut through there
-        line = " ".join(one_line(text).split())
+        line = one_line(" ".join(text.split()))
         return line if len(line) <= length else line[: length - 1] + "…"
 
 

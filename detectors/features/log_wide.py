@@ -29,8 +29,8 @@ class LogFamily:
     unit
         The unit of its values.
     compute
-        The value at a timer, from how long each instrument has been silent (int64[n], ns, n > 0), and from the
-        window (ns).
+        The value at a timer, from how long each instrument has been silent (int64[n], ns, n > 0), and from
+        the window (ns).
     """
 
     stem: str

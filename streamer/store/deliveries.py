@@ -297,5 +297,5 @@ _TRY = (
 
 @cache
 def _setting(names: tuple[str, ...]) -> Update:
-    values = {name: bindparam(f"new_{name}") for name in names}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     return update(deliveries).where(is_delivery()).values(**values)
