@@ -48,9 +48,9 @@ def test_sixty_criticals_in_ten_seconds(database: Database, slack_server: FakeSl
     assert all(has_value(slack_server, each) for each in trades)
     late = [each for each in news if each.severity == "critical" and each.behind_s]
     if late:
-        assert named_within(slack_server, late, committed) < 30.0 / QUICKER
+        assert named_within(slack_server, late, committed) < 75.0 / QUICKER  # at worst in the next minute's digest
         posts = [each for each in accepted(slack_server) if each.method == "chat.postMessage"]
-        assert sum("odd_tape" in each.arguments["text"] for each in posts) <= 3
+        assert sum("odd_tape" in each.arguments["text"] for each in posts) <= 5
 
 
 @pytest.mark.long
