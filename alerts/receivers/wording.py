@@ -85,7 +85,7 @@ def _measured(alert: ReadableAlert) -> str:
 
 
 def _is_said(alert: ReadableAlert, value: str) -> bool:
-    number = value.split(" ", 1)[0].removesuffix("%")
+    number = value.split(" ", 1)[0].removesuffix("%").removesuffix("/s")
     return number in alert.text or shows(alert.text, _read(number))
 
 

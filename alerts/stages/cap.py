@@ -171,7 +171,7 @@ class CapStage(Stage):
         if len({each.alert_id for each in members}) < _JOINED_AT_LEAST:
             return ()
         heading = SummaryHeading(
-            DELIVERY_SUMMARY, receiver, lambda count: f"{count:,} critical, more than go out one by one:"
+            DELIVERY_SUMMARY, receiver, lambda count: f"{count:,} critical, more than go out one by one"
         )
         return _joined(heading, members, CRITICALS_SUMMARY, now)
 
@@ -189,7 +189,7 @@ class CapStage(Stage):
         heading = SummaryHeading(
             DELIVERY_SUMMARY,
             receiver,
-            lambda count: f"{count:,} more than {receiver} takes at {cap} messages a minute:",
+            lambda count: f"{count:,} more than {receiver} takes at {cap} messages a minute",
         )
         return _joined(heading, members, SERVICE_NEWS, now)
 

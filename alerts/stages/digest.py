@@ -72,7 +72,7 @@ class DigestStage(Stage):
         if len({each.alert_id for each in members}) < _JOINED_AT_LEAST:
             return ()
         heading = SummaryHeading(
-            DELIVERY_DIGEST, receiver, lambda count: f"{count:,} late, told together:", late=True
+            DELIVERY_DIGEST, receiver, lambda count: f"{count:,} late, told together", late=True
         )
         return [
             Joined(part.alert, part.members, DIGESTED, f"{part.alert.id}-{part.alert.number}", LATE_DIGEST)

@@ -52,7 +52,7 @@ class SummaryHeading:
     receiver
         Who gets it.
     line
-        Its first line, for so many deliveries as it is given.
+        Its first line, without the colon, for so many deliveries as it is given.
     late
         Whether each critical is followed by when it happened, and how late it is.
     """
@@ -64,12 +64,13 @@ class SummaryHeading:
 
 
 def replaceable(
-    waiting: Iterable[WaitingDelivery], stays: Callable[[WaitingDelivery], bool] = lambda _: False
+    waiting: Sequence[WaitingDelivery], stays: Callable[[WaitingDelivery], bool] = lambda _: False
 ) -> list[WaitingDelivery]:
     """The waiting deliveries that a summary may replace.
 
     Left out are deliveries that may have arrived, parked ones, the end of an episode that the receiver knows
-    of, heartbeats and other summaries, what `stays`, and what waits behind any of those.
+    of unless it has come back since, heartbeats and other summaries, what `stays`, and what waits behind any
+    of those.
 
     Parameters
     ----------
@@ -80,10 +81,11 @@ def replaceable(
     """
     members: list[WaitingDelivery] = []
     blocked: set[str] = set()
+    newest = {each.alert_id: each.number for each in waiting}
     for each in waiting:
         if each.rule in _NEVER_JOINED:
             continue
-        owed = each.heard and each.transition == "resolved"
+        owed = each.heard and each.transition == "resolved" and each.number == newest[each.alert_id]
         if each.parked or each.in_doubt or owed or each.alert_id in blocked or stays(each):
             blocked.add(each.alert_id)
         else:
@@ -215,7 +217,7 @@ def _pieces(listed: Sequence[_Critical], late: bool, others: Sequence[WaitingDel
 def _part(heading: SummaryHeading, piece: _Piece, which: str, now: float) -> SummaryPart:
     members = sorted(piece.members, key=lambda each: each.n)
     first, last = members[0], members[-1]
-    text = "\n".join([heading.line(len(members)) + which, *piece.lines])
+    text = "\n".join([f"{heading.line(len(members))}{which}:", *piece.lines])
     worst = max(severity_rank(each.severity) for each in members)
     alert = service_alert(
         heading.rule,

@@ -153,6 +153,8 @@ class Engine:
         if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged):
             self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)
             self._anchors.pop(chunk.partition, None)
+        if chunk.control is not None:
+            runner.obey(chunk.control)
         if chunk.timer_ns is not None:
             guard, ts_ns = runner.task.guard, chunk.timer_ns
             if chunk.timer_by_watermark and guard.watermark != NO_TIME:

@@ -234,11 +234,15 @@ class Runner:
         self._newest_control = controls.newest
         obeyed = new_to(self.task, controls)
         for control in obeyed:
-            self.journal.control(control)
-            obey(self.task, control)
-            self.commit(Outcome())
-            self._context.watch(StepResult(self.task, 0, Outcome(), True))
+            self.obey(control)
         return bool(obeyed)
+
+    def obey(self, control: ControlInput) -> None:
+        """Obey and journal a control input, in a live task."""
+        self.journal.control(control)
+        obey(self.task, control)
+        self.commit(Outcome())
+        self._context.watch(StepResult(self.task, 0, Outcome(), True))
 
     def reload(self, plan: Plan) -> None:
         """Switch to another configuration, journaled together with the transitions it causes."""

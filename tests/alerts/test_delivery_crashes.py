@@ -7,8 +7,7 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from fakes.alert_bodies import commit
 from fakes.slack import FakeSlack, fine, hang, slow
+from forked import Forked
 
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
@@ -40,20 +40,20 @@ def settings(server: FakeSlack) -> dict[str, Any]:
 
 
 @contextmanager
-def process(database: Database, wanted: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "fakes.delivering", str(database.path), json.dumps(wanted)]
-    paths = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
-    running = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True
-    )
+def process(database: Database, wanted: dict[str, Any]) -> Iterator[Forked]:
+    path = Path(database.path)
+    said, log = path.with_suffix(".said"), path.with_suffix(".log")
+    said.write_text("")
+    arguments, files = (path, json.dumps(wanted)), (Path(os.devnull), said, log)
+    running = Forked(arguments, {}, files, ROOT, program="fakes.delivering")
     try:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "started\n"
+        while said.read_text() != "started\n":
+            assert running.poll() is None, log.read_text()
+            time.sleep(0.005)
         yield running
     finally:
-        if running.poll() is None:
-            running.kill()
-        running.communicate()
+        running.kill()
+        running.wait(30)
 
 
 def killed_when(

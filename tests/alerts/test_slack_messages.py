@@ -114,6 +114,7 @@ def test_a_phone_shows_the_important_first() -> None:
         ("a text without the value", FIRED, "size is 69."),
         ("", {**FIRED, "unit": "bps", "first": -30.41}, "size is -30.4 bps."),
         ("moved -30.4 bps", {**FIRED, "unit": "bps", "first": -30.41}, None),
+        ("201 order messages in a second", {**FIRED, "unit": "/s", "first": 201.0}, None),
         ("ACME traded", {"began": EPISODE["began"]}, None),
         ("ACME traded", None, None),
     ],

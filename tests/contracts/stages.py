@@ -326,8 +326,9 @@ def _check_joined(case: Case, joined: Sequence[Joined]) -> None:
 def _check_members(waiting: Sequence[WaitingDelivery], members: Sequence[WaitingDelivery]) -> None:
     assert set(members) <= set(waiting), "it joins what does not wait"
     assert len(set(members)) == len(members), "it joins one twice"
+    newest = {each.alert_id: each.number for each in waiting}
     for each in members:
-        owed = each.heard and each.transition == "resolved"
+        owed = each.heard and each.transition == "resolved" and each.number == newest[each.alert_id]
         by_itself = each.rule in (HEARTBEAT, DELIVERY_SUMMARY, DELIVERY_DIGEST)
         never = each.parked or each.in_doubt or owed or by_itself
         assert not never, f"it joins what must be sent itself: {each}"

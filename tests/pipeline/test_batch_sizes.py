@@ -128,7 +128,7 @@ def as_binance(kind: str, symbol: str, price: float, size: float, now: int, junk
     return binance_trade(now + (600 * S if kind == "ahead" else 0), price, size, symbol)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     events=EVENTS,
     binance=st.booleans(),

@@ -125,7 +125,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, sizes=st.lists(st.integers(1, 20), min_size=1, max_size=4))
 def test_cuts_and_restores_change_nothing(
     events: list[tuple[str, str, float, float]], sizes: list[int]

@@ -145,8 +145,7 @@ class SlackReceiver:
         try:
             channel = self._id or self._look_up_channel()
             if channel is None:
-                log.warning("channel not found, posting again", receiver=delivery.receiver)
-                return None
+                raise PermanentError("channel_not_found")  # noqa: TRY301 - as Slack would say it
             oldest = f"{max(delivery.created_at - _CLOCK_MARGIN_S, 0.0):.6f}"
             posted = self._pages("conversations_history", "messages", channel=channel, oldest=oldest)
             return _place(channel, posted, metadata(delivery, POST))
