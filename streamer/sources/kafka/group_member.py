@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition, errors
 
 from streamer.messages.records import Log, Partition
 from streamer.sources.kafka.client_internals import (
@@ -84,8 +85,10 @@ class GroupMember:
                 self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
             else:
                 self._consumer.subscribe(topics=sorted(set(globs)), listener=self._poller)
-            # With the list of partitions known before joining, the group is not joined a second time.
-            self._consumer.topics()
+            # With the list of partitions known before joining, the group is not joined a second time. The
+            # library may take the answer to its own request for the only topic, one that is gone, for ours.
+            with suppress(errors.UnknownTopicOrPartitionError):
+                self._consumer.topics()
 
     def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """As the consumer's own `poll`; partitions may be revoked meanwhile."""
