@@ -92,14 +92,25 @@ def test_slack_goes_through_the_proxy_of_the_environment_with_its_login(
 
 
 @pytest.mark.parametrize(
-    "body", ["ok", "ok\n", '{"ok":true}', '{"success":true}', '{"result":"success","msg":""}']
+    ("body", "accepts"),
+    [
+        ("ok", ()),
+        ("ok\n", ()),
+        ('{"ok":true}', ()),
+        ('{"success":true}', ('{"success": true}',)),
+        ('{"result":"success","msg":""}', ("1", '{"result": "success"}')),
+        ("1", ("1",)),
+    ],
 )
-def test_servers_that_speak_slack_may_say_yes_in_their_own_words(slack_server: FakeSlack, body: str) -> None:
+def test_servers_that_speak_slack_may_say_yes_in_their_own_words(
+    slack_server: FakeSlack, body: str, accepts: tuple[str, ...]
+) -> None:
     slack_server.script(INCOMING, Answer(body=body, applied=True))
-    send(made(slack_server, "incoming"))
+    send(made(slack_server, "incoming", accepts=list(accepts)))
 
 
 NEITHER = {
+    "success": Answer(body='{"success":true}', applied=True),
     "another object": Answer(body='{"status":"queued"}', applied=True),
     "html": Answer(body="<html><body>Welcome</body></html>", applied=True),
     "nothing": Answer(body="", applied=True),

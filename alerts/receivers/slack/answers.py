@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from alerts.receivers.http_client import HttpAnswer
@@ -28,7 +28,7 @@ RETRYABLE = frozenset(
 _DOUBTFUL = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
 _RATE_ERRORS = frozenset({"ratelimited", "rate_limited"})
 _ERROR_LENGTH = 60  # characters; Slack's names are shorter
-_PARKED = "the message may have arrived, so it is not sent again by itself"
+_PARKED = "it may have arrived, so it is not sent again"
 
 
 class UnexpectedAnswerError(RetryableError):
@@ -68,12 +68,13 @@ def checked_api_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], n
     raise error_for(answer.status, answer.headers, named, now, shown(answer))
 
 
-def checked_hook_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float) -> None:
+def checked_hook_answer(
+    answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float, accepts: Sequence[str] = ()
+) -> None:
     """Make sure that an incoming webhook says that a message arrived.
 
-    Slack and Mattermost answer ``ok``, Rocket.Chat ``{"success": true}``, Zulip and Slack's workflows
-    ``{"ok": true}``, older Zulips ``{"result": "success"}``. After any other 2xx nobody knows whether the
-    message is there, and it cannot be looked up.
+    Slack and Mattermost answer ``ok``, Slack's workflows ``{"ok": true}``. After any other 2xx nobody knows
+    whether the message is there, and it cannot be looked up.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ def checked_hook_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], 
         Gives its beginning, safe to be shown.
     now
         Wall-clock seconds.
+    accepts
+        What a server in Slack's place answers to say yes: a text, or a JSON object whose keys the answer has.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def checked_hook_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], 
     """
     data, text = _json(answer), answer.text.strip()
     succeeded = 200 <= answer.status < 300
-    if succeeded and (text.lower() == "ok" or _says_success(data)):
+    if succeeded and any(_says(yes, text, data) for yes in ("ok", '{"ok":true}', *accepts)):
         return
     named = _name(data.get("error")) if isinstance(data, Mapping) else _name(text)
     if named == text and "_" not in text and named not in RETRYABLE:
@@ -101,7 +104,8 @@ def checked_hook_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], 
     if succeeded and named is None:
         what = f"{answer.status} without `ok`" if answer.complete else f"{answer.status}, never to its end"
         raise PermanentError(
-            f"unexpected_answer: it answered {what}; {_PARKED}: is it a Slack webhook? Else use `webhook`",
+            f"unexpected_answer: it answered {what}; {_PARKED}: name the answer in `accepts` if it "
+            "means yes, or use `webhook` if this is no Slack",
             in_doubt=True,
             answer=shown(answer),
         )
@@ -152,10 +156,16 @@ def _json(answer: HttpAnswer) -> Any:
         return None
 
 
-def _says_success(data: Any) -> bool:
-    if not isinstance(data, Mapping) or data.get("ok") is False or data.get("success") is False:
+def _says(yes: str, text: str, data: Any) -> bool:
+    if text.lower() == yes.strip().lower():
+        return True
+    try:
+        wanted = json.loads(yes)
+    except ValueError:
         return False
-    return data.get("ok") is True or data.get("success") is True or data.get("result") == "success"
+    if not isinstance(wanted, Mapping) or not isinstance(data, Mapping):
+        return False
+    return all(key in data and data[key] == value for key, value in wanted.items())
 
 
 def _name(text: Any) -> str | None:

@@ -88,10 +88,11 @@ class BoundedWebhookClient(WebhookClient):
         super().__init__(address, retry_handlers=[], logger=_quiet_logger())
         self._http = _http_client(address, settings, "incoming_webhook", address)
         self._clock = clock
+        self._accepts = settings.accepts
 
     def _perform_http_request_internal(self, url: str, req: Request) -> WebhookResponse:
         answer = _sent(self._http, url, req, _MOST_HOOK_BYTES)
-        checked_hook_answer(answer, self._http.shown, self._clock.now())
+        checked_hook_answer(answer, self._http.shown, self._clock.now(), self._accepts)
         return WebhookResponse(
             url=url, status_code=answer.status, body=answer.text, headers=dict(answer.headers)
         )
