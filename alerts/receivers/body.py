@@ -13,8 +13,7 @@ from alerts.alert import over_parts
 from alerts.receivers.receiver import Delivery
 from alerts.rounding import rounded
 from alerts.short_id import short_id
-
-_VERBS = frozenset({"is", "are", "was", "has", "had", "can", "will", "may"})  # cannot begin a sentence
+from alerts.subjects import without_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +167,7 @@ def _text_of(body: Mapping[str, Any]) -> tuple[str, str]:
         if isinstance(part, str) and not part.isprintable():
             said = said.replace(part, one_line(part))
     lines = [one_line(line).rstrip() for line in said.strip().split("\n")]
-    return _without_subject("\n".join(lines), one_line(body["symbol"] or "")), one_line(why_over)
-
-
-def _without_subject(said: str, symbol: str) -> str:
-    rest = said[len(symbol) :]
-    if not symbol or not said.startswith(symbol) or not rest.startswith((": ", " ")):
-        return said
-    rest = rest.lstrip(": ")
-    is_verb = said[len(symbol)] == " " and rest.split(" ", 1)[0] in _VERBS
-    return said if is_verb or not rest else rest[0].upper() + rest[1:]
+    return without_subject("\n".join(lines), one_line(body["symbol"] or "")), one_line(why_over)
 
 
 def _values(body: Mapping[str, Any], said: str) -> dict[str, str]:

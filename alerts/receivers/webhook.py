@@ -113,7 +113,9 @@ class WebhookReceiver:
         if delivery.behind_s is not None:
             headers["tapewatch-behind"] = str(max(round(delivery.behind_s), 0))
         if delivery.note:
-            headers["tapewatch-note"] = one_line(delivery.note).encode("ascii", "replace").decode()
+            headers["tapewatch-note"] = (
+                one_line(" ".join(delivery.note.split())).encode("ascii", "replace").decode()
+            )
         self._http.post(delivery.body, headers)
 
 

@@ -15,6 +15,7 @@ from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, s
 from alerts.severity import SEVERITIES, severity_rank
 from alerts.short_id import short_id
 from alerts.stages.view import WaitingDelivery
+from alerts.subjects import without_subject
 
 _RULES_NAMED = 20
 _INSTRUMENTS_NAMED = 3
@@ -161,7 +162,8 @@ class _Critical:
         return f"• {name}: {self._said()}{ended}{when} · {short_id(shown.alert_id)}"
 
     def _said(self) -> str:
-        text = _short(str(self.body.get("text") or "").strip().partition("\n")[0], _SAID_LENGTH)
+        said = str(self.body.get("text") or "").strip().partition("\n")[0]
+        text = _short(without_subject(said, self.shown.symbol or ""), _SAID_LENGTH)
         measure, peak = self.episode.get("measure"), self.episode.get("peak")
         value = "" if not measure else rounded(peak, str(self.episode.get("unit") or ""), str(measure))
         if not text:

@@ -68,6 +68,7 @@ class Attempt:
             self._parked.told(note)
         except RetryableError as error:
             self._failed(error)
+            self._parked.untold(note)
             self._parked.failed(self.delivery.receiver, str(error))
             log.info(
                 "attempt failed",
@@ -79,8 +80,10 @@ class Attempt:
             raise
         except PermanentError as error:
             self._failed(error)
+            self._parked.untold(note)
             raise
         except Exception as error:
+            self._parked.untold(note)
             if self._unrecorded:
                 raise
             # a bug in a receiver must neither end the thread nor be retried for ever

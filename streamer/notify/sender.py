@@ -135,8 +135,7 @@ class Sender:
         if free <= 0:
             return self._pace.look_s
         now = self._time.now()
-        self._deliveries.make_due(self.name, now)
-        page = self._deliveries.due(self.name, free)
+        page = self._deliveries.due_at(self.name, free, now)
         if not page:
             return self._until(self._deliveries.next_due(self.name))
         stages = self.stages  # a reload replaces them at any time

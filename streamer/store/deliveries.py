@@ -19,6 +19,7 @@ from streamer.store.delivery_order import (
     is_deferred,
     make_due,
     most_important,
+    next_deferred,
     with_more_open,
 )
 from streamer.store.delivery_rows import (
@@ -26,10 +27,10 @@ from streamer.store.delivery_rows import (
     PARKED,
     PENDING,
     TRYING,
-    claimed_deliveries,
     in_state,
     is_delivery,
     key_of,
+    pending_deliveries,
 )
 from streamer.store.due_deliveries import DueDelivery, due_deliveries
 from streamer.store.receiver_holds import hold_rank, hold_text, release_ranks
@@ -100,9 +101,13 @@ class StoreDeliveries(DeliveryCounts):
         with self._database.write() as connection:
             connection.execute(update(deliveries).where(which).values(ready=READY, next_at=0.0))
 
-    def make_due(self, receiver: str, now: float) -> None:
-        """Make those ready whose time has come; a sender does so before it asks for what is due."""
-        while (at := self.next_due(receiver)) is not None and at <= now:
+    def due_at(self, receiver: str, limit: int, now: float) -> Sequence[DueDelivery]:
+        """The most important that are due at a time, after those are made ready whose time has come."""
+        while True:
+            with self._database.read() as connection:
+                at = next_deferred(connection, receiver)
+                if at is None or at > now:
+                    return due_deliveries(connection, most_important(connection, receiver, limit))
             with self._database.write(synced=False) as connection:
                 make_due(connection, receiver, now)
 
@@ -141,9 +146,9 @@ class StoreDeliveries(DeliveryCounts):
         if not due:
             return ()
         with self._database.write() as connection:
-            numbers = connection.scalars(_STILL_PENDING, {"numbers": [each.n for each in due]}).all()
-            connection.execute(_TRY, {"numbers": numbers, "now": now})
-            return claimed_deliveries(connection, receiver, numbers)
+            claimed = pending_deliveries(connection, receiver, [each.n for each in due])
+            connection.execute(_TRY, {"numbers": list(claimed), "now": now})
+            return list(claimed.values())
 
     def hold(self, held: Sequence[HeldDelivery]) -> None:
         """Keep why stages hold pending deliveries, each of which is not due before its `until`."""
@@ -287,7 +292,6 @@ class StoreDeliveries(DeliveryCounts):
 
 # made once: building a statement costs more than running it
 _numbers = deliveries.c.n.in_(bindparam("numbers", expanding=True))
-_STILL_PENDING = select(deliveries.c.n).where(_numbers, in_state(PENDING))
 _TRY = (
     update(deliveries)
     .where(_numbers)

@@ -56,10 +56,10 @@ def key_of(delivery: Delivery) -> dict[str, Any]:
     return {"episode": delivery.alert_id, "place": delivery.number, "to": delivery.receiver}
 
 
-_CLAIMED = (
+_PENDING = (
     select(deliveries, outbox.c.body, outbox.c.created_at, outbox.c.behind_s)
     .join(outbox, outbox.c.n == deliveries.c.outbox_n)
-    .where(deliveries.c.n.in_(bindparam("numbers", expanding=True)))
+    .where(deliveries.c.n.in_(bindparam("numbers", expanding=True)), in_state(PENDING))
     .order_by(deliveries.c.rank, deliveries.c.n)
 )
 _STEPS = (
@@ -72,17 +72,19 @@ _STEPS = (
 )
 
 
-def claimed_deliveries(connection: Connection, receiver: str, numbers: Sequence[int]) -> list[Delivery]:
-    """The chosen deliveries, which have just been claimed, with the steps done so far, in their order."""
-    rows = connection.execute(_CLAIMED, {"numbers": numbers}).all()
-    steps = _steps(connection, receiver, [row.alert_id for row in rows])
-    return [_delivery(row, steps[row.alert_id]) for row in rows]
+def pending_deliveries(connection: Connection, receiver: str, numbers: Sequence[int]) -> dict[int, Delivery]:
+    """Those of these rows that are pending, by row, with the steps done so far, in their order."""
+    rows = connection.execute(_PENDING, {"numbers": numbers}).all()
+    steps = _steps(connection, receiver, [row.alert_id for row in rows if row.number or row.attempts])
+    return {row.n: _delivery(row, steps.get(row.alert_id, {})) for row in rows}
 
 
 def _steps(
     connection: Connection, receiver: str, alert_ids: Sequence[str]
 ) -> Mapping[str, dict[int, dict[str, str]]]:
     steps: dict[str, dict[int, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
+    if not alert_ids:
+        return steps  # first attempts at beginnings: nothing was done before
     for row in connection.execute(_STEPS, {"to": receiver, "episodes": alert_ids}):
         steps[row.alert_id][row.number][row.step] = row.result
     return steps
@@ -94,7 +96,7 @@ def _delivery(row: Row[Any], steps: Mapping[int, Mapping[str, str]]) -> Delivery
         number=row.number,
         receiver=row.receiver,
         body=row.body,
-        attempts=row.attempts - 1,  # without the one this claim is for
+        attempts=row.attempts,
         in_doubt=bool(row.in_doubt),
         steps=dict(steps.get(row.number, {})),
         earlier=tuple(dict(done) for number, done in sorted(steps.items()) if number < row.number),

@@ -343,8 +343,7 @@ def test_an_update_that_may_have_arrived_is_not_superseded(database: Database, k
     if kept == "parked":
         deliveries.unpark("desk")
     deliveries.recover()
-    deliveries.make_due("desk", 2.0)
-    (again,) = deliveries.claim("desk", deliveries.due("desk", 9), 2.0)
+    (again,) = deliveries.claim("desk", deliveries.due_at("desk", 9, 2.0), 2.0)
     assert again.number == 1
     deliveries.delivered((again,), 2.0)
     assert [each.transition.number for each in deliveries.due("desk", 9)] == [2]

@@ -295,7 +295,7 @@ def test_why_says_what_a_delivery_waits_for_and_what_became_of_it_before(databas
     store = StoreDeliveries(database)
     (first,) = claim_due(store, "ops", 1, 2.0)
     store.retry(first, 3.0, "http_503", in_doubt=False)
-    store.make_due("ops", 4.0)
+    store.due_at("ops", 9, 4.0)
     store.hold_rank("ops", 0, "cap", "full")
     shown = tapewatch("why", "a", "--store", str(database.path))
     assert "ops: pending after 1 attempt (http_503), cap: full" in " ".join(shown.split())

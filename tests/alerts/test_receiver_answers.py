@@ -174,7 +174,7 @@ def test_the_beginning_of_an_answer_is_kept_without_secrets_and_controls(
     with pytest.raises(PermanentError) as raised:
         send(receiver)
     shown = raised.value.answer
-    assert shown.startswith("no [31m one here: [secret]")
+    assert shown.startswith("no \\x1b[31m\\u202eone here: [secret]")
     assert len(shown) == 500
     assert not any(secret in shown for secret in own)
     assert shown.isprintable()
@@ -198,15 +198,15 @@ def test_an_answer_is_in_the_store_the_log_and_the_commands(
         until(lambda: StoreDeliveries(database).summary().get("ops") == {"parked": 1})
         until(lambda: any(line["event"] == "delivery deferred" for line in logged))
     (parked,) = [line for line in logged if line["event"] == "delivery parked"]
-    assert (parked["reason"], parked["answer"]) == ("http_400", "no such [2J tenant")
+    assert (parked["reason"], parked["answer"]) == ("http_400", "no such\\x1b[2J tenant")
     assert parked["retry"] == "tapewatch alerts --retry-parked ops"
     deferred = next(line for line in logged if line["event"] == "delivery deferred")
     assert deferred["answer"] == "<html>oops</html>"
     store = ("--store", tmp_path / "tapewatch.db")
     listed = tapewatch("alerts", *store).stderr
-    assert "ops: 1 parked: http_400\n  it answered: no such [2J tenant" in listed
+    assert "ops: 1 parked: http_400\n  it answered: no such\\x1b[2J tenant" in listed
     explained = tapewatch("why", "e0", *store).stdout
-    assert "ops: parked after 1 attempt (http_400)\n  answer     no such [2J tenant" in explained
+    assert "ops: parked after 1 attempt (http_400)\n  answer     no such\\x1b[2J tenant" in explained
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class Desk:
             "channel": channel,
             "token": {"env": "T"},
             "api_url": server.api_url,
-            "timeout": "1s",
+            "timeout": "5s",
             **more,
         }
         self.receiver = build_receiver(
@@ -46,7 +46,7 @@ class Desk:
 
 
 def incoming(server: FakeSlack, **more: Any) -> Receiver:
-    settings = {"incoming_webhook": {"env": "HOOK"}, "timeout": "1s", **more}
+    settings = {"incoming_webhook": {"env": "HOOK"}, "timeout": "5s", **more}
     return build_receiver(
         "desk",
         ReceiverSettings.model_validate({"slack": settings}),

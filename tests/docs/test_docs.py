@@ -168,7 +168,7 @@ def test_every_kind_of_receiver_and_its_keys() -> None:
 
 
 def test_every_alert_about_the_service() -> None:
-    assert set(defaults("delivery", "An alert")) == set(service_alert.SERVICE_RULES)
+    assert set(defaults("alerts", "An alert")) == set(service_alert.SERVICE_RULES)
 
 
 def commands() -> dict[str, Any]:

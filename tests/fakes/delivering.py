@@ -68,8 +68,7 @@ def route_all(database: Database, receivers: Sequence[str], now: float, limit: i
 
 def claim_due(deliveries: StoreDeliveries, receiver: str, limit: int, now: float) -> Sequence[Delivery]:
     """Claim what is due, whatever stages would say."""
-    deliveries.make_due(receiver, now)
-    return deliveries.claim(receiver, deliveries.due(receiver, limit), now)
+    return deliveries.claim(receiver, deliveries.due_at(receiver, limit, now), now)
 
 
 def notifier(
