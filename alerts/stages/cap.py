@@ -150,9 +150,13 @@ class CapStage(Stage):
     ) -> Verdict:
         plan = self._plan(receiver, cap, now, view)
         key = transition.alert_id, transition.number
-        if all((each.alert_id, each.number) != key for each in plan.overflow):
+        beyond = [each for each in plan.overflow if (each.alert_id, each.number) == key]
+        if not beyond:
             return Pass("critical")
-        until = plan.until or now + CriticalBudget(cap, self._window_s).pace_s
+        budget = CriticalBudget(cap, self._window_s)
+        if plan.until is None and beyond[0].since <= now - budget.longest_s:
+            return Pass("critical, and no summary has named it")
+        until = plan.until or now + budget.pace_s
         return HoldUntil("more criticals than are sent one by one, a summary names it", until, True)
 
     def _plan(self, receiver: str, cap: int, now: float, view: StageView) -> CriticalPlan:

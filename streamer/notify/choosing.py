@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from alerts.stages.chain import StageChain
-from alerts.stages.stage import HoldUntil, Pass
+from alerts.stages.stage import HoldUntil, Pass, Stop
 from streamer.notify.delivery_watch import DeliveryWatch
 from streamer.notify.stage_views import ClaimView
 from streamer.store.deliveries import HeldDelivery, StoreDeliveries
@@ -112,6 +112,16 @@ class Chooser:
             self._deliveries.hold(claim.choice.held)
         return claim.choice
 
+    def probe(
+        self, stages: StageChain, now: float, view: ClaimView, due: DueDelivery
+    ) -> Sequence[DueDelivery]:
+        """This one, unless it is never to be sent: stages that would hold it are not heard."""
+        judgement = stages.judge("claim", due.transition, self._receiver, now, view)
+        if not isinstance(judgement.verdict, Stop):
+            return (due,)
+        self._stop(due, judgement.stage, judgement.verdict)
+        return ()
+
     def release(self, ranks: Set[int]) -> None:
         """Forget that these ranks were held."""
         released = self._held.keys() & ranks
@@ -141,9 +151,13 @@ class Chooser:
                 self._held[rank] = stage, verdict.reason
         elif isinstance(verdict, HoldUntil):
             choice.held.append(HeldDelivery(due.n, stage, verdict.reason, verdict.until))
-        elif verdict.state is None:
+        else:
+            self._stop(due, stage, verdict)
+
+    def _stop(self, due: DueDelivery, stage: str, verdict: Stop) -> None:
+        if verdict.state is None:
             raise TypeError(f"stage {stage} stops a delivery without a state to keep it in")
-        elif self._deliveries.stop(due.n, verdict.state, verdict.reason):
+        if not self._stopped() and self._deliveries.stop(due.n, verdict.state, verdict.reason):
             self._watch(self._receiver, verdict.state)
 
 

@@ -35,7 +35,7 @@ class Sender:
     in place of several. It claims no more than can be on their way, so that whatever is committed meanwhile
     is next if it is more important. Transitions of one episode go in order; an episode that a receiver does
     not take does not hold the others. A receiver that cannot be reached, or asks for a pause, is left alone
-    until then. Retryable errors are retried for ever; permanent ones are parked.
+    until then; the first to be tried after that is the most important, whatever stages say. Retryable errors are retried for ever; permanent ones are parked.
 
     Parameters
     ----------
@@ -140,11 +140,14 @@ class Sender:
             return self._until(self._deliveries.next_due(self.name))
         stages = self.stages  # a reload replaces them at any time
         view = ClaimView(self._database, self._messages, now, self._chooser.held)
-        if not self._throttle.probing and self._join(stages.join(self.name, now, view), now):
+        if self._throttle.probing:
+            # whatever stages hold: they wait for what is sent, and nothing is until something gets through
+            self._start(self._chooser.probe(stages, now, view, page[0]), now)
+            return 0.0
+        if self._join(stages.join(self.name, now, view), now):
             return 0.0
         choice = self._chooser.choose(stages, now, view, free, page)
-        if choice.passed and not self._stopping.is_set():
-            self._start(choice.passed, now)
+        self._start(choice.passed, now)
         return 0.0 if choice.passed or choice.cut_short else self._until_held(choice)
 
     def _until(self, *times: float | None) -> float:
@@ -173,6 +176,8 @@ class Sender:
         return done
 
     def _start(self, due: Sequence[DueDelivery], now: float) -> None:
+        if self._stopping.is_set():
+            return
         messages = {each.transition.key: message_of(each.transition, now) for each in due}
         for delivery in self._deliveries.claim(self.name, due, now):
             self._messages.start(delivery.key, messages[delivery.key])

@@ -1,0 +1,74 @@
+"""A receiver that was away for longer than criticals wait for each other: all is told when it is back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes.alert_bodies import commit
+from fakes.delivering import QUICK, receiver_set
+
+from alerts.receivers.receiver import Delivery, RetryableError
+from streamer.notify.clock import SystemClock
+from streamer.notify.notifier import Notifier
+from streamer.notify.retry_pace import RetryPace
+from streamer.notify.sender_context import SenderContext
+from streamer.store.database import Database, open_store
+
+WINDOW_S = 0.6  # of the cap: criticals are summed up after 0.05 s
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    store = open_store(str(tmp_path / "tapewatch.db"))
+    yield store
+    store.close()
+
+
+class Line:
+    """A receiver that is reached while it is `up`."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.tried = 0
+        self.got: list[str] = []
+
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+        self.tried += 1
+        if not self.up:
+            raise RetryableError("unreachable: connection refused", everything=True)
+        self.got.append(delivery.body.decode())
+
+
+def running(database: Database, line: object, pace: RetryPace = QUICK) -> Notifier:
+    known = receiver_set({"ops": line}, caps={"ops": 20}, cap_window_s=WINDOW_S)  # type: ignore[dict-item]
+    notifier = Notifier(known, SenderContext(database, SystemClock(), pace))
+    notifier.start()
+    return notifier
+
+
+def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)
+
+
+def test_criticals_that_waited_through_an_outage_are_sent_when_it_is_over(database: Database) -> None:
+    line = Line()
+    notifier = running(database, line)
+    try:
+        commit(database, (f"{0:032x}", 0))
+        notifier.wake()
+        until(lambda: line.tried >= 3)
+        commit(database, *((f"{n:032x}", 0) for n in range(1, 5)))
+        notifier.wake()
+        time.sleep(3 * WINDOW_S / 12)  # each has waited long enough for a summary
+        until(lambda: line.tried >= 9)
+        line.up = True
+        until(notifier.idle)
+    finally:
+        notifier.stop(1.0)
+    assert all(any(f"{n:032x}"[:8] in body for body in line.got) for n in range(5))
