@@ -115,7 +115,7 @@ class Chooser:
     def probe(
         self, stages: StageChain, now: float, view: ClaimView, due: DueDelivery
     ) -> Sequence[DueDelivery]:
-        """This one, unless it is never to be sent: stages that would hold it are not heard."""
+        """What finds out whether the receiver works: this one whatever holds it, unless it is stopped."""
         judgement = stages.judge("claim", due.transition, self._receiver, now, view)
         if not isinstance(judgement.verdict, Stop):
             return (due,)

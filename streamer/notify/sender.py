@@ -35,7 +35,8 @@ class Sender:
     in place of several. It claims no more than can be on their way, so that whatever is committed meanwhile
     is next if it is more important. Transitions of one episode go in order; an episode that a receiver does
     not take does not hold the others. A receiver that cannot be reached, or asks for a pause, is left alone
-    until then; the first to be tried after that is the most important, whatever stages say. Retryable errors are retried for ever; permanent ones are parked.
+    until then; the first to be tried after that is the most important, whatever stages hold. Retryable
+    errors are retried for ever; permanent ones are parked.
 
     Parameters
     ----------

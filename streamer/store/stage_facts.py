@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from alerts.severity import SEVERITIES
 from alerts.stages.view import EpisodeAtReceiver, Sent, WaitingDelivery, subject_of
+from streamer.store.chunks import chunks
 from streamer.store.delivery_order import DEFERRED, READY
 from streamer.store.delivery_rows import DONE, PARKED, PENDING, TRYING, in_state, is_open
 from streamer.store.tables import deliveries, outbox
@@ -69,10 +70,13 @@ def episode_deliveries(connection: Connection, alert_ids: Sequence[str]) -> list
             *(o.severity, o.transition),
         )
         .join(outbox, o.n == d.outbox_n)
-        .where(d.alert_id.in_(sorted(set(alert_ids))))
         .order_by(d.alert_id, d.number)
     )
-    return [EpisodeDelivery(**row) for row in connection.execute(query).mappings()]
+    return [
+        EpisodeDelivery(**row)
+        for some in chunks(sorted(set(alert_ids)))
+        for row in connection.execute(query.where(d.alert_id.in_(some))).mappings()
+    ]
 
 
 def episodes_at_receivers(rows: Iterable[EpisodeDelivery]) -> dict[tuple[str, str], EpisodeAtReceiver]:
@@ -134,9 +138,14 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
         query = query.where(d.receiver == receiver, is_open())
     else:
         query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit)))
-    if episodes is not None:
-        query = query.where(d.alert_id.in_(sorted(episodes)))
-    return [_waiting(row) for row in connection.execute(query)]
+    if episodes is None:
+        return [_waiting(row) for row in connection.execute(query)]
+    found = [
+        _waiting(row)
+        for some in chunks(sorted(episodes))
+        for row in connection.execute(query.where(d.alert_id.in_(some)))
+    ]
+    return sorted(found, key=lambda each: each.n)[:limit]
 
 
 _BELOW_CRITICAL = SEVERITIES[:-1]
