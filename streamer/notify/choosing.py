@@ -74,6 +74,19 @@ class Chooser:
         """Stage and reason by rank, where all of the rank that is due is held."""
         return self._held
 
+    def named(self, stages: StageChain, now: float, view: ClaimView, free: int) -> Sequence[DueDelivery]:
+        """What goes before all else, as far as it passes, at most `free`; see `Stage.first`."""
+        claim = _Claim(stages, now, view, free)
+        first = [each.n for each in stages.first(self._receiver, now, view) if each.due]
+        for start in range(0, len(first), _PAGE):
+            if self._full(claim):
+                break
+            for due in self._deliveries.due_of(first[start : start + _PAGE]):
+                if not self._full(claim):
+                    self._judge(claim, due)
+        self._keep(claim)
+        return claim.choice.passed
+
     def choose(
         self, stages: StageChain, now: float, view: ClaimView, free: int, page: Sequence[DueDelivery]
     ) -> ClaimChoice:
@@ -89,27 +102,18 @@ class Chooser:
             The first that are due.
         """
         claim = _Claim(stages, now, view, free)
-        first = [each.n for each in stages.first(self._receiver, now, view) if each.due]
-        for start in range(0, len(first), _PAGE):
-            if self._full(claim):
-                break
-            for due in self._deliveries.due_of(first[start : start + _PAGE]):
-                if not self._full(claim):
-                    self._judge(claim, due)
-        named, alike = set(first), len(claim.choice.passed)
         while page:
             for due in page:
                 held = due.transition.rank in claim.choice.ranks
-                if due.n not in named and not held and not self._full(claim):
+                if not held and not self._full(claim):
                     self._judge(claim, due)
             if self._full(claim):
                 break
             page = self._deliveries.due(self._receiver, _PAGE, claim.behind(page[-1]))
-        going = {due.transition.rank for due in claim.choice.passed[alike:]}
+        going = {due.transition.rank for due in claim.choice.passed}
         gone = set() if page else self._held.keys() - claim.seen
         self.release((going | gone) - claim.choice.ranks.keys())
-        if claim.choice.held:
-            self._deliveries.hold(claim.choice.held)
+        self._keep(claim)
         return claim.choice
 
     def probe(
@@ -129,6 +133,10 @@ class Chooser:
             self._deliveries.release_ranks(self._receiver, released)
             for rank in released:
                 del self._held[rank]
+
+    def _keep(self, claim: _Claim) -> None:
+        if claim.choice.held:
+            self._deliveries.hold(claim.choice.held)
 
     def _full(self, claim: _Claim) -> bool:
         return claim.full() or self._stopped()

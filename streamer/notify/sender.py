@@ -145,7 +145,11 @@ class Sender:
             # whatever stages hold: they wait for what is sent, and nothing is until something gets through
             self._start(self._chooser.probe(stages, now, view, page[0]), now)
             return 0.0
-        if self._join(stages.join(self.name, now, view), now):
+        first = self._chooser.named(stages, now, view, free)
+        if first:
+            self._start(first, now)
+            view = ClaimView(self._database, self._messages, now, self._chooser.held)
+        if self._join(stages.join(self.name, now, view), now) or first:
             return 0.0
         choice = self._chooser.choose(stages, now, view, free, page)
         self._start(choice.passed, now)

@@ -113,6 +113,7 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
     ranks: Collection[int] | None = None,
     episodes: Collection[str] | None = None,
     bodies: bool = False,
+    newest: bool = False,
 ) -> list[WaitingDelivery]:
     """What waits at a receiver, oldest first; see `alerts.stages.view.StageView.waiting`."""
     d, o = deliveries.c, outbox.c
@@ -131,34 +132,32 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
             *(heard.label("heard"), type_coerce(body, LargeBinary).label("body")),
         )
         .join(outbox, o.n == d.outbox_n)
-        .order_by(d.n)
+        .order_by(d.n.desc() if newest else d.n)
         .limit(limit)
     )
     if ranks is None:
         query = query.where(d.receiver == receiver, is_open())
     else:
-        query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit)))
-    if episodes is None:
-        return [_waiting(row) for row in connection.execute(query)]
-    found = [
-        _waiting(row)
-        for some in chunks(sorted(episodes))
-        for row in connection.execute(query.where(d.alert_id.in_(some)))
-    ]
-    return sorted(found, key=lambda each: each.n)[:limit]
+        query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit, newest)))
+    queries = [query]
+    if episodes is not None:
+        queries = [query.where(d.alert_id.in_(some)) for some in chunks(sorted(episodes))]
+    found = [_waiting(row) for each in queries for row in connection.execute(each)]
+    found.sort(key=lambda each: each.n)
+    return found[-limit:] if newest else found[:limit]
 
 
 _BELOW_CRITICAL = SEVERITIES[:-1]
 
 
-def _next_of_ranks(receiver: str, ranks: Sequence[int], limit: int) -> CompoundSelect[int]:
-    """The oldest of each rank that wait behind none of their episode; each is a seek in an index."""
+def _next_of_ranks(receiver: str, ranks: Sequence[int], limit: int, newest: bool) -> CompoundSelect[int]:
+    """The oldest, or newest, of each rank that wait behind none of their episode: seeks in an index."""
     d = deliveries.c
     selects = [
         select(
             select(d.n)
             .where(d.receiver == receiver, in_state(PENDING), d.ready == ready, d.rank == rank)
-            .order_by(d.n)
+            .order_by(d.n.desc() if newest else d.n)
             .limit(limit)
             .subquery()
         )

@@ -42,8 +42,10 @@ class Line:
         self.got.append(delivery.body.decode())
 
 
-def running(database: Database, line: object, pace: RetryPace = QUICK) -> Notifier:
-    known = receiver_set({"ops": line}, caps={"ops": 20}, cap_window_s=WINDOW_S)  # type: ignore[dict-item]
+def running(
+    database: Database, line: object, pace: RetryPace = QUICK, window_s: float = WINDOW_S
+) -> Notifier:
+    known = receiver_set({"ops": line}, caps={"ops": 20}, cap_window_s=window_s)  # type: ignore[dict-item]
     notifier = Notifier(known, SenderContext(database, SystemClock(), pace))
     notifier.start()
     return notifier
@@ -72,3 +74,34 @@ def test_criticals_that_waited_through_an_outage_are_sent_when_it_is_over(databa
     finally:
         notifier.stop(1.0)
     assert all(any(f"{n:032x}"[:8] in body for body in line.got) for n in range(5))
+
+
+def test_of_a_large_pile_those_that_go_by_themselves_are_sent_before_all_are_named(
+    database: Database,
+) -> None:
+    commit(database, ("first", 0))
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO outbox (alert_id, number, origin, transition, rule, severity, ts_event_ns, body, "
+            "config_hash, created_at, routed) WITH RECURSIVE k(i) AS "
+            "(VALUES (0) UNION ALL SELECT i + 1 FROM k WHERE i + 1 < 2000) "
+            "SELECT 'x' || i, 0, origin, transition, rule, severity, 0, body, '', 0, 1 FROM k, outbox"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO deliveries (outbox_n, alert_id, number, receiver, state, ready, rank) "
+            "SELECT n, alert_id, 0, 'ops', 'pending', 1, 0 FROM outbox WHERE routed"
+        )
+    named: list[int] = []
+
+    class Desk:
+        def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+            with database.read() as connection:
+                summed = "SELECT count(*) FROM deliveries WHERE state = 'summarised'"
+                named.append(connection.exec_driver_sql(summed).scalar_one())
+
+    notifier = running(database, Desk(), window_s=60.0)
+    try:
+        until(lambda: len(named) >= 5)
+    finally:
+        notifier.stop(0.0)
+    assert named[0] <= 550
