@@ -20,6 +20,7 @@ from streamer.store.delivery_order import (
     is_deferred,
     make_due,
     most_important,
+    newest,
     next_deferred,
     with_more_open,
 )
@@ -127,6 +128,11 @@ class StoreDeliveries(DeliveryCounts):
         """
         with self._database.read() as connection:
             return due_deliveries(connection, most_important(connection, receiver, limit, after))
+
+    def newest(self, receiver: str, ranks: Collection[int]) -> int:
+        """The newest row of these ranks that could be sent now; 0 where there is none."""
+        with self._database.read() as connection:
+            return newest(connection, receiver, ranks)
 
     def due_of(self, numbers: Sequence[int]) -> Sequence[DueDelivery]:
         """These rows, in their order, where they are pending."""

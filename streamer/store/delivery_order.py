@@ -46,6 +46,7 @@ _READY_THERE = select(_c.n).where(_c.receiver == bindparam("to"), in_state(PENDI
 _FIRST = _READY_THERE.order_by(_c.rank, _c.n).limit(bindparam("most"))
 _OF_RANK = _READY_THERE.where(_c.rank == bindparam("level"), _c.n > bindparam("after"))
 _OF_RANK = _OF_RANK.order_by(_c.n).limit(bindparam("most"))
+_NEWEST = _READY_THERE.where(_c.rank == bindparam("level")).order_by(_c.n.desc()).limit(1)
 _BELOW_RANK = _FIRST.where(_c.rank > bindparam("level"))
 _NEXT_DEFERRED = select(func.min(_c.next_at)).where(_c.receiver == bindparam("to"), is_deferred())
 _HEAD = (
@@ -79,6 +80,12 @@ def most_important(
     if len(found) < limit:
         found += connection.scalars(_BELOW_RANK, {**given, "most": limit - len(found)})
     return found
+
+
+def newest(connection: Connection, receiver: str, ranks: Iterable[int]) -> int:
+    """The newest row of these ranks that could be sent to a receiver now; 0 where there is none."""
+    found = [connection.execute(_NEWEST, {"to": receiver, "level": rank}).scalar() for rank in ranks]
+    return max((n for n in found if n is not None), default=0)
 
 
 def make_due(connection: Connection, receiver: str, now: float) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import QUICK, receiver_set
+from fakes.delivering import notifier as delivering
+from fakes.slack import Answer, FakeSlack, rate_limited
 
 from alerts.receivers.receiver import Delivery, RetryableError
 from streamer.notify.clock import SystemClock
@@ -105,3 +109,52 @@ def test_of_a_large_pile_those_that_go_by_themselves_are_sent_before_all_are_nam
     finally:
         notifier.stop(0.0)
     assert named[0] <= 550
+
+
+def test_a_new_critical_does_not_wait_for_the_rest_of_an_outages_pause(database: Database) -> None:
+    line = Line()
+    pace = replace(QUICK, deferral_s=300.0, longest_deferral_s=300.0, least_pause_s=0.05)
+    notifier = running(database, line, pace)
+    try:
+        commit(database, ("a" * 32, 0), severity="warning")
+        notifier.wake()
+        until(lambda: line.tried >= 3)
+        line.up = True
+        commit(database, ("b" * 32, 0))
+        notifier.wake()
+        until(lambda: line.got)
+    finally:
+        notifier.stop(0.0)
+
+
+def test_when_slack_wants_fewer_edits_messages_go_on(database: Database, slack_server: FakeSlack) -> None:
+    edits: list[str] = []
+
+    def fault(method: str, arguments: Mapping[str, Any]) -> Answer | None:
+        if method != "chat.update":
+            return None
+        edits.append(method)
+        return rate_limited(60)
+
+    slack_server.fault = fault
+    settings = {"channel": "#desk", "token": {"env": "TOKEN"}, "api_url": slack_server.api_url}
+    desk = delivering(database, {"desk": {"slack": settings, "cap": "20/m"}}, {})
+
+    def texts() -> list[str]:
+        return [each.arguments["text"] for each in slack_server.received if each.answer == "200"]
+
+    desk.start()
+    try:
+        commit(database, ("a" * 32, 0), ("b" * 32, 0), severity="warning", symbol="FIRST")
+        desk.wake()
+        until(lambda: len(texts()) == 2)
+        commit(database, ("a" * 32, 1), severity="warning")
+        desk.wake()
+        until(lambda: edits)
+        commit(database, ("b" * 32, 1), severity="warning")
+        commit(database, ("c" * 32, 0), severity="warning", symbol="LATER")
+        desk.wake()
+        until(lambda: any("LATER" in text for text in texts()))
+    finally:
+        desk.stop(0.0)
+    assert len(edits) == 1
