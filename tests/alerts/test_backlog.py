@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -279,7 +280,7 @@ def test_a_commit_ends_the_wait_for_a_place(database: Database, start: Callable[
 def test_order_is_kept_within_an_episode_while_several_are_on_their_way(
     database: Database, start: Callable[..., Notifier]
 ) -> None:
-    desk = Desk(lambda _: time.sleep(0.002))
+    desk = Desk(lambda _: time.sleep(0.01))
     rises = (("info", "fired"), ("warning", "updated"), ("critical", "updated"), ("critical", "resolved"))
     for number, (severity, transition) in enumerate(rises):
         commit(database, *((f"e{n}", number) for n in range(20)), severity=severity, transition=transition)
@@ -371,3 +372,15 @@ def test_after_a_pause_that_was_asked_for_fewer_are_on_their_way(
     assert desk.most <= 2
     until(running.idle)
     assert len(set(desk.got)) == 12
+
+
+def test_a_statement_holds_a_bounded_number_of_values(database: Database) -> None:
+    def limited(connection: Any, *_: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 520)
+
+    event.listen(database.engine, "checkout", limited)
+    many = [f"x{n}" for n in range(1_300)]
+    commit(database, *((alert_id, 0) for alert_id in many))
+    route_all(database, ("desk",), 50.0, 2_000)
+    found = StoreView(database.read).waiting("desk", 2_000, episodes=many)
+    assert [each.alert_id for each in found] == many

@@ -10,7 +10,7 @@ import structlog
 
 from alerts.clock import Clock
 from alerts.receivers.body import read_body
-from alerts.receivers.receiver import Delivery, PermanentError
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.slack.answers import UnexpectedAnswerError
 from alerts.receivers.slack.clients import BoundedWebClient
 from alerts.receivers.slack.message import SlackMessage, called, message, metadata, reply, rise
@@ -99,6 +99,9 @@ class SlackReceiver:
         channel, _, ts = place.partition(":")
         try:
             self._call("chat_update", channel=channel, ts=ts, **message(delivery).arguments)
+        except RetryableError as error:
+            error.edits = error.retry_after_s is not None
+            raise
         except PermanentError as error:
             if str(error) not in _NOT_EDITABLE:
                 raise
