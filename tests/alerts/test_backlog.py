@@ -176,7 +176,7 @@ def test_questions_of_the_store_cost_the_same_whatever_waits(tmp_path: Path) -> 
         route_all(database, ("desk",), 1.0)
         questions: dict[str, Callable[[], object]] = {
             "due": lambda: deliveries.due("desk", 4),
-            "due behind a rank": lambda: deliveries.due("desk", 4, (2, None)),
+            "due behind a rank": lambda: deliveries.due("desk", 4, (3, None)),
             "next due": lambda: deliveries.next_due("desk"),
             "finished": lambda: deliveries.finished(("desk",)),
             "criticals": lambda: view.waiting("desk", 9, ranks=(0, 1)),

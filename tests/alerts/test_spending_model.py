@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT
 from alerts.stages.cap import MINUTE_S
-from alerts.stages.importance import CRITICAL, LATE, LATE_DIGEST
+from alerts.stages.importance import BEGINNINGS, CRITICAL, LATE, LATE_DIGEST
 from alerts.stages.matchers import Silence, rule_matchers
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router, RouteSettings
@@ -118,7 +118,9 @@ def check(desk: SimulatedReceiver, cap: int, *, edits: bool) -> None:
     assert most(messages) <= cap
     if edits:
         assert most([row for row in sent if row.rank in EDIT_RANKS]) <= EDITS
-    digests = [row for row in sent if row.rank in (*range(LATE, LATE + 5), LATE_DIGEST)]
+    digests = [
+        row for row in sent if row.rank in (*(LATE + rank for rank in (*CRITICAL, *BEGINNINGS)), LATE_DIGEST)
+    ]
     parts = sum(row.rank == LATE_DIGEST for row in digests)
     assert most(digests) <= max(1, parts), "one message a minute for what is late"
 
