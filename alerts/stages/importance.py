@@ -17,6 +17,8 @@ HEARTBEATS: Final = 2
 """The rank of heartbeats: behind criticals only, since one that is missing means that tapewatch is dead."""
 SERVICE_NEWS: Final = 12
 """The rank of the other summaries."""
+ENDED_LIST: Final = 13
+"""The rank of a list of what is over."""
 LATE_DIGEST: Final = LATE - 1
 """The rank of a digest of what is late."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from alerts.stages.importance import (
     BEGINNINGS,
+    ENDED_LIST,
     ENDS,
     LATE,
     RISE_TO_CRITICAL,
@@ -48,9 +49,10 @@ def message_ranks(edits: bool) -> tuple[int, ...]:
     Examples
     --------
     >>> message_ranks(True)
-    (3, 4, 5, 12)
+    (3, 4, 5, 12, 13)
     """
-    return (*BEGINNINGS, SERVICE_NEWS) if edits else (*BEGINNINGS, SERVICE_NEWS, *EDIT_RANKS)
+    ranks = (*BEGINNINGS, SERVICE_NEWS, ENDED_LIST)
+    return ranks if edits else (*ranks, *EDIT_RANKS)
 
 
 @dataclass(frozen=True, slots=True)

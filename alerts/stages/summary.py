@@ -56,12 +56,18 @@ class SummaryHeading:
         Its first line, without the colon, for so many deliveries as it is given.
     late
         Whether each critical is followed by when it happened, and how late it is.
+    names_all
+        For a list of what is over: every episode is named, and none is called over.
+    severity
+        Its severity; None for the highest of what it stands for.
     """
 
     rule: str
     receiver: str
     line: Callable[[int], str]
     late: bool = False
+    names_all: bool = False
+    severity: str | None = None
 
 
 def replaceable(
@@ -114,10 +120,10 @@ def summaries(heading: SummaryHeading, members: Sequence[WaitingDelivery], now: 
     episodes: dict[str, list[WaitingDelivery]] = defaultdict(list)
     for each in members:
         episodes[each.alert_id].append(each)
-    critical = {key: of for key, of in episodes.items() if any(map(is_critical, of))}
+    critical = {key: of for key, of in episodes.items() if heading.names_all or any(map(is_critical, of))}
     others = [each for each in members if each.alert_id not in critical]
     listed = _worst_first([_Critical.of(of) for of in critical.values()])
-    pieces = list(_pieces(listed, heading.late, others))
+    pieces = list(_pieces(listed, heading, others))
     return [
         _part(heading, piece, f" ({place} of {len(pieces)})" if len(pieces) > 1 else "", now)
         for place, piece in enumerate(pieces, 1)
@@ -153,13 +159,15 @@ class _Critical:
                 return abs(value)
         return 0.0
 
-    def line(self, late: bool) -> str:
+    def line(self, heading: SummaryHeading) -> str:
         shown = self.shown
-        about = " ".join(part for part in (shown.venue, shown.symbol) if part)
-        name = " ".join(_short(part, _NAME_LENGTH) for part in (shown.rule, about) if part)
-        ended = " (over)" if self.members[-1].transition == "resolved" else ""
-        when = self._when() if late else ""
-        return f"• {name}: {self._said()}{ended}{when} · {short_id(shown.alert_id)}"
+        subject = " ".join(part for part in (shown.venue, shown.symbol) if part)
+        name = " ".join(_short(part, _NAME_LENGTH) for part in (shown.rule, subject) if part)
+        is_over = self.members[-1].transition == "resolved" and not heading.names_all
+        said = self._said()
+        about = f"{name}: {said}" if said else name
+        when = self._when() if heading.late else ""
+        return f"• {about}{' (over)' if is_over else ''}{when} · {short_id(shown.alert_id)}"
 
     def _said(self) -> str:
         said = str(self.body.get("text") or "").strip().partition("\n")[0]
@@ -167,7 +175,7 @@ class _Critical:
         measure, peak = self.episode.get("measure"), self.episode.get("peak")
         value = "" if not measure else rounded(peak, str(self.episode.get("unit") or ""), str(measure))
         if not text:
-            return f"{measure} {value}" if measure else "critical"
+            return f"{measure} {value}" if measure else "critical" if self.body else ""
         return (
             f"{text} [{_short(str(measure), _NAME_LENGTH)} {value}]" if value and value not in text else text
         )
@@ -185,10 +193,17 @@ def _numbers(body: Mapping[str, Any]) -> Iterator[object]:
 
 
 def _worst_first(criticals: Sequence[_Critical]) -> list[_Critical]:
-    """The rule that says least often so first: amid a flood of one, the other is the news."""
+    """The most severe, then the rule that says least often so: amid a flood of one, the other is the news."""
     of_rule = Counter(each.shown.rule for each in criticals)
     return sorted(
-        criticals, key=lambda each: (of_rule[each.shown.rule], each.shown.rule, -each.size, each.shown.n)
+        criticals,
+        key=lambda each: (
+            -severity_rank(each.shown.severity),
+            of_rule[each.shown.rule],
+            each.shown.rule,
+            -each.size,
+            each.shown.n,
+        ),
     )
 
 
@@ -200,13 +215,15 @@ class _Piece:
     members: Sequence[WaitingDelivery]
 
 
-def _pieces(listed: Sequence[_Critical], late: bool, others: Sequence[WaitingDelivery]) -> Iterator[_Piece]:
+def _pieces(
+    listed: Sequence[_Critical], heading: SummaryHeading, others: Sequence[WaitingDelivery]
+) -> Iterator[_Piece]:
     last = [counted] if (counted := _counts(others)) else []
     lines: list[str] = []
     members = list(others)
     room = _ROOM - _slack_length("".join(last))
     for each in listed:
-        line = each.line(late)
+        line = each.line(heading)
         if lines and _slack_length(line) + 1 > room:
             yield _Piece([*lines, *last], members)
             lines, last, members, room = [], [], [], _ROOM
@@ -220,11 +237,11 @@ def _part(heading: SummaryHeading, piece: _Piece, which: str, now: float) -> Sum
     members = sorted(piece.members, key=lambda each: each.n)
     first, last = members[0], members[-1]
     text = "\n".join([f"{heading.line(len(members))}{which}:", *piece.lines])
-    worst = max(severity_rank(each.severity) for each in members)
+    worst = SEVERITIES[min(max(severity_rank(each.severity) for each in members), len(SEVERITIES) - 1)]
     alert = service_alert(
         heading.rule,
         (heading.receiver, first.key, last.key, len(members)),
-        SEVERITIES[min(worst, len(SEVERITIES) - 1)],
+        heading.severity or worst,
         Observation(
             ts_event_ns=int(now * NS_PER_SECOND),
             source={

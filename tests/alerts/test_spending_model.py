@@ -276,7 +276,7 @@ def test_edits_take_no_place_of_messages_and_messages_none_of_edits() -> None:
 
 
 def test_where_nothing_can_be_edited_ends_come_after_beginnings_but_they_come() -> None:
-    """A flood of beginnings that never ends: after a minute, ends get one place in five."""
+    """A flood of beginnings that never ends: after a minute, ends get one place in five, or are listed."""
     desk = receiver(20, 0.02, edits=False)
     known = list(flood(10, "crossed_book", "warning"))
     told = known + [replace(each, at=100.0, number=1, transition="resolved") for each in known]
@@ -284,8 +284,31 @@ def test_where_nothing_can_be_edited_ends_come_after_beginnings_but_they_come() 
     run(desk, told)
     check(desk, 20, edits=False)
     ends = [row for row in desk.rows if row.told.transition == "resolved"]
-    assert all(row.state == "done" for row in ends)
-    assert max(row.done_at for row in ends) < 400.0
+    assert all(row.state == "done" or "are over:" in row.instead.text for row in ends)
+    assert max((row.instead or row).done_at for row in ends) < 400.0
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4, 20])
+def test_no_message_claims_for_ever_that_it_goes_on(cap: int) -> None:
+    """However small the cap and long the storm, ends of what was announced are told; others have room."""
+    desk = receiver(cap, 0.02, edits=False)
+    began = [
+        *flood(150, "fat_finger", "critical", 0.0, 900.0),
+        *flood(150, "crossed_book", "warning", 0.0, 900.0),
+    ]
+    ended = [replace(each, at=each.at + 24.0, number=1, transition="resolved") for each in began]
+    run(desk, [*began, *ended])
+    check(desk, cap, edits=False)
+    told = {row.told.alert_id for row in desk.rows if row.state == "done" and not row.told.number}
+    ends = [row for row in desk.rows if row.told.number and row.told.alert_id in told]
+    assert len(ends) > 150
+    assert max((row.instead or row).done_at - row.told.at for row in ends) < 5 * MINUTE_S
+    lists = [row for row in desk.rows if "are over:" in row.text]
+    assert all(
+        line.startswith("• ") and "(over)" not in line for row in lists for line in row.text.split("\n")[1:]
+    )
+    of_beginnings = [row.done_at for row in desk.rows if "more than desk takes" in row.text]
+    assert cap > 5 or max(b - a for a, b in pairwise(of_beginnings)) < 5 * MINUTE_S
 
 
 def test_what_began_late_and_goes_on_is_told_when_it_is_live_again() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
-from alerts.stages.importance import CRITICALS_SUMMARY, HEARTBEATS, LATE_DIGEST, SERVICE_NEWS
+from alerts.stages.importance import CRITICALS_SUMMARY, ENDED_LIST, HEARTBEATS, LATE_DIGEST, SERVICE_NEWS
 from alerts.stages.matchers import Silence, rule_matchers
 from alerts.stages.registry import RegisteredStage, StageSettings
 from alerts.stages.route import Router, RouteSettings
@@ -111,6 +111,11 @@ def _waiting(count: int, rank: int = 3, **more: Any) -> tuple[WaitingDelivery, .
     severity = "critical" if rank in (0, 1, 100) else "warning"
     one = WaitingDelivery(0, "", 0, "fat_finger", severity, "fired", rank=rank, **more)
     return tuple(replace(one, n=n, alert_id=f"w{n}", symbol=f"S{n}") for n in range(count))
+
+
+def _ends(count: int, **more: Any) -> tuple[WaitingDelivery, ...]:
+    one = {"number": 1, "transition": "resolved", "heard": True, "since": 99.0}
+    return tuple(replace(each, **{**one, **more}) for each in _waiting(count, 7))
 
 
 def _not_joined(first: int, rank: int = 3) -> tuple[WaitingDelivery, ...]:
@@ -211,8 +216,15 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case(Pass, EDITS_FULL, FIRED),
         Case(Pass, EDITS_FULL, UPDATED, "hook"),
         Case(HoldUntil, Facts(sent=FULL, ranks=(7, 10, 12)), receiver="hook"),
-        # ends that have waited a minute get a place: of a cap of 3 there is none to give
-        Case(Pass, Facts(sent=FULL[1:], wait=_waiting(2, 7, since=99.0)), receiver="hook"),
+        # ends that have waited a minute get the next place; one message, below, if there are several
+        Case(HoldUntil, Facts(sent=FULL[1:], wait=_ends(1)), receiver="hook"),
+        Case(Pass, Facts(sent=FULL[1:], wait=_ends(1)), replace(RESOLVED, rank=107), "hook"),
+        Case(Pass, Facts(sent=FULL[1:], wait=_ends(1, since=59.0)), receiver="hook"),
+        Case(Pass, Facts(sent=FULL[1:], wait=_ends(1, due=False)), receiver="hook"),
+        Case(Pass, Facts(sent=FULL[1:], ranks=(7, 3), wait=_ends(1)), receiver="hook"),
+        Case(Pass, Facts(sent=FULL[1:], wait=_ends(1))),
+        Case(HoldUntil, Facts(sent=FULL[1:], wait=_ends(2), joined={ENDED_LIST: 61.0}), receiver="hook"),
+        Case(Pass, Facts(sent=FULL[1:], wait=_ends(2)), joins=0),
         # criticals do not count
         Case(Pass, Facts(sent=FULL), CRITICAL),
         Case(Pass, Facts(sent=FULL), WORSE),
@@ -228,6 +240,7 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case(Pass, replace(OLD, wait=OLD.wait[:1])),
         Case(Pass, OLD, receiver="ops"),
         Case(Pass, replace(OLD, wait=(*OLD.wait, *_not_joined(4, 0))), joins=4),
+        Case(HoldUntil, Facts(sent=FULL[1:], wait=_ends(2)), receiver="hook", joins=2),
     ),
 }
 
@@ -321,17 +334,20 @@ def _check_joined(case: Case, joined: Sequence[Joined]) -> None:
             if one.severity == "critical" and one.alert_id[:8] not in each.alert.text
         ]
         assert not unnamed, f"it does not name the critical {unnamed}"
-    _check_members(case.facts.waiting(case.receiver, 99), members)
+    named = {one.key for each in joined for one in each.members if one.alert_id[:8] in each.alert.text}
+    _check_members(case.facts.waiting(case.receiver, 99), members, named)
 
 
-def _check_members(waiting: Sequence[WaitingDelivery], members: Sequence[WaitingDelivery]) -> None:
+def _check_members(
+    waiting: Sequence[WaitingDelivery], members: Sequence[WaitingDelivery], named: Collection[str]
+) -> None:
     assert set(members) <= set(waiting), "it joins what does not wait"
     assert len(set(members)) == len(members), "it joins one twice"
     newest = {each.alert_id: each.number for each in waiting}
     for each in members:
         owed = each.heard and each.transition == "resolved" and each.number == newest[each.alert_id]
         by_itself = each.rule in (HEARTBEAT, DELIVERY_SUMMARY, DELIVERY_DIGEST)
-        never = each.parked or each.in_doubt or owed or by_itself
+        never = each.parked or each.in_doubt or (owed and each.key not in named) or by_itself
         assert not never, f"it joins what must be sent itself: {each}"
     left = {each.alert_id: each.number for each in reversed(waiting) if each not in members}
     behind = [each for each in members if each.number > left.get(each.alert_id, each.number)]
