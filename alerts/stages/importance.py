@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from alerts.severity import SEVERITIES, severity_rank
@@ -73,3 +74,26 @@ def importance(transition: str, severity: str, told_severity: str | None, late: 
     if severity_rank(known) > severity_rank(told_severity):
         return behind + _RISE[known]
     return behind + _UPDATED[known]
+
+
+def counts_as_beginning(transition: str, severity: str, late: bool, waiting: Collection[int]) -> bool:
+    """Whether a live update of a critical is the first live news of it: what began late still waits.
+
+    Such an update ranks as a beginning, so that what it waits behind waits for no digest.
+
+    Parameters
+    ----------
+    transition, severity, late
+        As for `importance`.
+    waiting
+        Ranks of what waits there of its episode.
+
+    Examples
+    --------
+    >>> counts_as_beginning("updated", "critical", False, [100])
+    True
+    >>> counts_as_beginning("updated", "critical", False, [3])
+    False
+    """
+    is_news = transition == "updated" and not late and severity_rank(severity) >= severity_rank("critical")
+    return is_news and any(rank - LATE in CRITICAL for rank in waiting)

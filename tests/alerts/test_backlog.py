@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
-from fakes.delivering import QUICK, route_all
+from fakes.delivering import claim_due, QUICK, route_all
 from sqlalchemy import event
 
 from alerts.receivers.receiver import Delivery, RetryableError
@@ -299,6 +299,29 @@ def test_a_rise_that_waits_behind_its_beginning_is_not_held_up_by_others(
     route_all(database, ("desk",), 1.0)
     until(start(desk, 1).idle)
     assert desk.got[:2] == ["r-0", "r-1"]
+
+
+def test_a_live_update_of_a_critical_hastens_its_late_beginning(database: Database) -> None:
+    def due() -> list[tuple[str, int, int]]:
+        found = StoreDeliveries(database).due("desk", 9)
+        return [(each.transition.alert_id, each.transition.number, each.transition.rank) for each in found]
+
+    commit(database, ("late", 0), ("on", 0), behind_s=400.0)
+    commit(database, ("warns", 0), behind_s=400.0, severity="warning")
+    commit(database, ("live", 0))
+    route_all(database, ("desk",), 1.0)
+    assert [each[0] for each in due()] == ["live", "late", "on", "warns"]
+    commit(database, ("on", 1))
+    commit(database, ("live", 1), ("live", 2))
+    commit(database, ("warns", 1), severity="warning")
+    route_all(database, ("desk",), 1.0)
+    assert due() == [("on", 0, 0), ("live", 0, 0), ("late", 0, 100), ("warns", 0, 103)]
+    commit(database, ("on", 2))
+    route_all(database, ("desk",), 1.0)
+    assert states(database, "on") == ["pending", "superseded", "pending"]
+    deliveries = StoreDeliveries(database)
+    deliveries.delivered(claim_due(deliveries, "desk", 2, 2.0), 2.0)
+    assert due()[:2] == [("on", 2, 0), ("live", 2, 9)]
 
 
 def states(database: Database, alert_id: str) -> list[str]:

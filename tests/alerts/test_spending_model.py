@@ -326,6 +326,17 @@ def test_what_began_late_and_goes_on_is_told_when_it_is_live_again() -> None:
     assert all(row.state == "done" for row in live)
 
 
+@pytest.mark.parametrize("edits", [True, False])
+def test_a_critical_that_goes_on_live_waits_for_no_digest(edits: bool) -> None:
+    desk = receiver(20, 0.02, edits=edits)
+    told = list(flood(5, "stale_feed", "warning", behind_s=200_000.0))
+    old = list(flood(3, "fat_finger", "critical", 8.0, behind_s=400.0))
+    told += [*old, replace(old[1], at=10.0, number=1, transition="updated", behind_s=0.0)]
+    run(desk, told)
+    check(desk, 20, edits=edits)
+    assert [row.done_at < 11.0 for row in desk.rows if row.told.alert_id == old[1].alert_id] == [True, True]
+
+
 def test_late_ends_of_what_the_receiver_knows_are_sent() -> None:
     desk = receiver(20, 0.02, edits=True)
     known = list(flood(5, "crossed_book", "warning"))
