@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from alerts.alert import Alert, Observation
 from alerts.durations import NS_PER_SECOND, lasting
+from alerts.plain_text import lines_of, one_line, shows
 from alerts.rounding import rounded
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, service_alert
 from alerts.severity import SEVERITIES, severity_rank
@@ -19,6 +21,7 @@ from alerts.subjects import without_subject
 
 _RULES_NAMED = 20
 _INSTRUMENTS_NAMED = 3
+_VALUES_NAMED = 2
 _ROOM = 10_500  # characters of a text, as Slack counts them: it shows 12,000 in four sections, cut at lines
 _NAME_LENGTH = 80  # characters of a rule's or an instrument's name in a list
 _SAID_LENGTH = 160  # characters of what a critical says in a list
@@ -170,21 +173,42 @@ class _Critical:
         return f"• {about}{' (over)' if is_over else ''}{when} · {short_id(shown.alert_id)}"
 
     def _said(self) -> str:
-        said = str(self.body.get("text") or "").strip().partition("\n")[0]
-        text = _short(without_subject(said, self.shown.symbol or ""), _SAID_LENGTH)
+        values = self.body.get("values")
+        values = values if isinstance(values, Mapping) else {}
+        parts = (self.shown.venue, self.shown.symbol, *values.values())
+        first, *others = lines_of(str(self.body.get("text") or ""), parts)
+        whole = without_subject(first, one_line(self.shown.symbol or ""))
+        text = _short(whole, _SAID_LENGTH)
         measure, peak = self.episode.get("measure"), self.episode.get("peak")
-        value = "" if not measure else rounded(peak, str(self.episode.get("unit") or ""), str(measure))
-        if not text:
-            return f"{measure} {value}" if measure else "critical" if self.body else ""
-        return (
-            f"{text} [{_short(str(measure), _NAME_LENGTH)} {value}]" if value and value not in text else text
-        )
+        if measure:
+            unit = str(self.episode.get("unit") or "")
+            value = rounded(peak, unit, str(measure))
+            shown = (
+                [] if _says(text, value, peak, unit) else [f"{_short(str(measure), _NAME_LENGTH)} {value}"]
+            )
+        elif others or text != whole or not text:  # what is cut off may have had its number
+            shown = [
+                f"{_short(name, _NAME_LENGTH)} {rounded(value, name=name)}"
+                for name, value in values.items()
+                if isinstance(value, int | float) and not shows(text, value)
+            ][:_VALUES_NAMED]
+        else:
+            shown = []
+        if text:
+            return f"{text} [{', '.join(shown)}]" if shown else text
+        return ", ".join(shown) or ("critical" if self.body else "")
 
     def _when(self) -> str:
         at = str(self.body.get("ts_event") or "").partition(".")[0].removesuffix("Z").replace("T", " ")
         behind = self.members[0].behind_s
         late = "" if behind is None else f", {lasting(behind)} late"
         return f" · {at} UTC{late}" if at else late
+
+
+def _says(text: str, written: str, value: object, unit: str) -> bool:
+    if re.search(rf"(?<![\w.,]){re.escape(written)}(?!\w|[.,]\d)", text):
+        return True
+    return isinstance(value, int | float) and shows(text, value, unit)
 
 
 def _numbers(body: Mapping[str, Any]) -> Iterator[object]:
@@ -288,7 +312,7 @@ def _instruments(members: Iterable[WaitingDelivery]) -> str:
 
 
 def _short(text: str, length: int) -> str:
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = one_line(text)
     return plain if len(plain) <= length else f"{plain[: length - 1]}…"
 
 

@@ -68,8 +68,9 @@ class EpisodeAtReceiver:
             return replace(self, heard=True, over=over, told_severity=self._worst(severity))
         rank = max(self.held_severity, severity_rank(severity))
         told = self._worst(severity) if state == SUMMARISED else self.told_severity
-        # a list of what is over tells the end of one that was heard of
-        over = transition == "resolved" if state == SUMMARISED and self.heard else self.over
+        over = transition == "resolved" if state in (SUMMARISED, DIGESTED) else self.over
+        if over and state == SUMMARISED and not self.heard:
+            told = None  # where it comes back, that is its beginning
         return replace(
             self, over=over, held_state=state, held_reason=reason, held_severity=rank, told_severity=told
         )

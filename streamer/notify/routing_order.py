@@ -79,12 +79,18 @@ class RoutingOrder:
         self._late_after_s = late_after_s
         self._open: dict[tuple[str, str], list[OpenDelivery]] = {}
         self._told: dict[tuple[str, str], str] = {}
+        heard: set[tuple[str, str]] = set()
         for row in before:
-            rises = self._tell(row.alert_id, row.receiver, row.state, row.severity)
+            key = row.alert_id, row.receiver
+            rises = self._tell(*key, row.state, row.severity)
+            if row.state in SENT_STATES:
+                heard.add(key)
+            elif row.state == SUMMARISED and row.transition == "resolved" and key not in heard:
+                del self._told[key]  # called over: where it comes back, that is its beginning
             if row.state in _OPEN:
                 pending = row.state == PENDING and not row.in_doubt
                 replaceable = pending and row.transition == _UPDATED and not rises
-                queue = self._open.setdefault((row.alert_id, row.receiver), [])
+                queue = self._open.setdefault(key, [])
                 queue.append(OpenDelivery(row.n, -1, row.rank, replaceable, row.state == PENDING))
 
     def add(self, row: Unrouted, receiver: str, place: int) -> Placed:

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
-from fakes.delivering import claim_due, QUICK, route_all
+from fakes.delivering import QUICK, claim_due, route_all
 from sqlalchemy import event
 
 from alerts.receivers.receiver import Delivery, RetryableError
 from alerts.stages.chain import StageChain
-from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Stage, Verdict
+from alerts.stages.importance import SERVICE_NEWS
+from alerts.stages.stage import AlertTransition, HoldUntil, Joined, Pass, Stage, Verdict
+from alerts.stages.summary import SummaryHeading, summaries
 from alerts.stages.view import StageView
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
@@ -322,6 +324,23 @@ def test_a_live_update_of_a_critical_hastens_its_late_beginning(database: Databa
     deliveries = StoreDeliveries(database)
     deliveries.delivered(claim_due(deliveries, "desk", 2, 2.0), 2.0)
     assert due()[:2] == [("on", 2, 0), ("live", 2, 9)]
+
+
+def test_a_critical_that_was_called_over_begins_anew(database: Database) -> None:
+    commit(database, ("a", 0), ("b", 0))
+    commit(database, ("a", 1), ("b", 1), transition="resolved")
+    route_all(database, ("desk",), 1.0)
+    members = StoreView(database.read).waiting("desk", 9, bodies=True)
+    (part,) = summaries(SummaryHeading("delivery_summary", "desk", str), members, 2.0)
+    joined = Joined(part.alert, part.members, "summarised", "s-0", SERVICE_NEWS)
+    deliveries = StoreDeliveries(database)
+    assert deliveries.join("desk", joined, 2.0)
+    assert part.alert.text is not None
+    assert part.alert.text.count("(over)") == 2
+    commit(database, ("a", 2))
+    route_all(database, ("desk",), 3.0)
+    assert deliveries.due("desk", 9)[0].transition.key == "a-2"
+    assert deliveries.due("desk", 9)[0].transition.rank == 0
 
 
 def states(database: Database, alert_id: str) -> list[str]:

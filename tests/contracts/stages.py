@@ -140,6 +140,14 @@ MUTED = {("a", "desk"): EpisodeAtReceiver().after("muted", "muted until noon", "
 SUMMARISED = {("a", "desk"): EpisodeAtReceiver().after("summarised", "s-0", "warning")}
 DIGESTED = {("a", "desk"): EpisodeAtReceiver().after("digested", "d-0", "warning")}
 DIGESTED_CRITICAL = {("a", "desk"): EpisodeAtReceiver().after("digested", "d-0", "critical")}
+CALLED_OVER = {
+    severity: {
+        ("a", "desk"): EpisodeAtReceiver()
+        .after("summarised", "s-0", severity)
+        .after("summarised", "s-0", severity, "resolved")
+    }
+    for severity in ("warning", "critical")
+}
 OVER = EpisodeAtReceiver().after("done", None, "warning").after("done", None, "warning", "resolved")
 MUTED_AGAIN = {("a", "desk"): OVER.after("muted", "muted until noon", "warning", "updated")}
 REOPENED = {("a", "desk"): OVER.after("done", None, "warning", "updated")}
@@ -170,6 +178,11 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case(Stop, Facts(episodes=DIGESTED), RESOLVED),
         Case(Stop, Facts(episodes=DIGESTED_CRITICAL), replace(RESOLVED, severity="critical", behind_s=301.0)),
         Case(Pass, Facts(episodes=DIGESTED_CRITICAL), replace(RESOLVED, severity="critical", behind_s=1.0)),
+        # called over in a summary or digest, a critical that comes back is told again
+        Case(Stop, Facts(episodes=CALLED_OVER["warning"]), replace(UPDATED, number=2)),
+        Case(Pass, Facts(episodes=CALLED_OVER["critical"]), replace(WORSE, number=2)),
+        Case(Stop, Facts(episodes=CALLED_OVER["critical"]), replace(RESOLVED, number=2)),
+        Case(Stop, Facts(episodes=CALLED_OVER["critical"], muted=("fat_finger",)), replace(WORSE, number=2)),
         Case(Stop, Facts(episodes=MUTED_AGAIN), RESOLVED),
         Case(Pass, Facts(episodes=MUTED_AGAIN), UPDATED),
         Case(Pass, Facts(episodes=REOPENED, muted=("fat_finger",)), RESOLVED),
