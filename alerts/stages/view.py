@@ -28,7 +28,7 @@ class EpisodeAtReceiver:
     heard
         True when one of them has been sent or waits to be: the receiver knows of the episode.
     over
-        True when the newest of those is the end: what came after it was held back.
+        True when the newest that it was told of is the end: what came after it was held back.
     held_state, held_reason
         State and reason of the newest one that was held back, None where none was.
     held_severity
@@ -68,7 +68,12 @@ class EpisodeAtReceiver:
             return replace(self, heard=True, over=over, told_severity=self._worst(severity))
         rank = max(self.held_severity, severity_rank(severity))
         told = self._worst(severity) if state == SUMMARISED else self.told_severity
-        return replace(self, held_state=state, held_reason=reason, held_severity=rank, told_severity=told)
+        over = transition == "resolved" if state in (SUMMARISED, DIGESTED) else self.over
+        if over and state == SUMMARISED and not self.heard:
+            told = None  # where it comes back, that is its beginning
+        return replace(
+            self, over=over, held_state=state, held_reason=reason, held_severity=rank, told_severity=told
+        )
 
     def _worst(self, severity: str) -> str:
         told = self.told_severity

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alerts.severity import severity_rank
-from alerts.stages.importance import LATE, RISE_TO_CRITICAL, importance
+from alerts.stages.importance import CRITICAL, LATE, RISE_TO_CRITICAL, counts_as_beginning, importance
 from alerts.stages.view import SENT_STATES, SUMMARISED
 from streamer.store.delivery_rows import DONE, PENDING
 from streamer.store.outbox import Unrouted
@@ -79,23 +79,35 @@ class RoutingOrder:
         self._late_after_s = late_after_s
         self._open: dict[tuple[str, str], list[OpenDelivery]] = {}
         self._told: dict[tuple[str, str], str] = {}
+        heard: set[tuple[str, str]] = set()
         for row in before:
-            rises = self._tell(row.alert_id, row.receiver, row.state, row.severity)
+            key = row.alert_id, row.receiver
+            rises = self._tell(*key, row.state, row.severity)
+            if row.state in SENT_STATES:
+                heard.add(key)
+            elif row.state == SUMMARISED and row.transition == "resolved" and key not in heard:
+                del self._told[key]  # called over: where it comes back, that is its beginning
             if row.state in _OPEN:
                 pending = row.state == PENDING and not row.in_doubt
                 replaceable = pending and row.transition == _UPDATED and not rises
-                queue = self._open.setdefault((row.alert_id, row.receiver), [])
+                queue = self._open.setdefault(key, [])
                 queue.append(OpenDelivery(row.n, -1, row.rank, replaceable, row.state == PENDING))
 
     def add(self, row: Unrouted, receiver: str, place: int) -> Placed:
         """Put a transition behind those of its episode that are open at a receiver."""
         key = row.alert_id, receiver
         late = row.behind_s is not None and row.behind_s > self._late_after_s
-        rank = importance(row.transition, row.severity, self._told.get(key), late)
-        rises = self._tell(*key, PENDING, row.severity)
         queue = self._open.setdefault(key, [])
+        waiting = [each.rank for each in queue if each.pending]
+        unsaid = counts_as_beginning(row.transition, row.severity, late, waiting)
+        rank = importance(row.transition, row.severity, None if unsaid else self._told.get(key), late)
+        rises = self._tell(*key, PENDING, row.severity)
         ends = row.transition != "fired"
         overtaken = tuple(each for each in queue if ends and each.replaceable)
+        if (
+            row.transition == _UPDATED
+        ):  # as important as what it stands for, where that is the first live news
+            rank = min([rank, *(each.rank for each in overtaken if each.rank in CRITICAL)])
         queue[:] = [each for each in queue if each not in overtaken]
         hastened = tuple(each for each in queue if each.pending and _gives_way(each.rank, rank))
         for each in hastened:

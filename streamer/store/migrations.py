@@ -92,14 +92,15 @@ _ORDER_DELIVERIES = (
         AND e.number < deliveries.number AND e.state IN ('pending', 'trying', 'parked')
     )
     """,
-    # beginnings 0, 2, 4; rises 1, 3; resolves 5, 6, 7; updates 8, 9, 10
+    # beginnings 0, 3, 5; rises 1, 4; heartbeats 2; resolves 6, 7, 8; updates 9, 10, 11
     """
     UPDATE deliveries SET rank = (
         SELECT CASE
-            WHEN o.transition = 'resolved' THEN 5 + level.o
-            WHEN o.transition = 'fired' OR level.told IS NULL THEN 2 * level.o
-            WHEN level.o < level.told THEN 2 * level.o + 1
-            ELSE 8 + level.o
+            WHEN o.rule = 'heartbeat' THEN 2
+            WHEN o.transition = 'resolved' THEN 6 + level.o
+            WHEN o.transition = 'fired' OR level.told IS NULL THEN 2 * level.o + (level.o > 0)
+            WHEN level.o < level.told THEN 3 * level.o + 1
+            ELSE 9 + level.o
         END
         FROM outbox AS o, (
             SELECT
