@@ -96,7 +96,8 @@ class RoutingOrder:
         queue = self._open.setdefault(key, [])
         ends = row.transition != "fired"
         overtaken = tuple(each for each in queue if ends and each.replaceable)
-        queue[:] = [each for each in queue if each not in overtaken]
+        if overtaken:
+            queue[:] = [each for each in queue if not each.replaceable]
         hastened = tuple(each for each in queue if each.pending and _gives_way(each.rank, rank))
         for each in hastened:
             each.rank = rank
