@@ -13,7 +13,6 @@ from streamer.store.outbox import Unrouted
 from streamer.store.stage_facts import EpisodeDelivery
 
 _OPEN = frozenset(SENT_STATES) - {DONE}
-_UPDATED = "updated"
 
 
 @dataclass(slots=True)
@@ -29,17 +28,14 @@ class OpenDelivery:
     rank
         How important it is, or the more important one of its episode that waits behind it.
     replaceable
-        True for an update that a newer transition stands for: it waits, nothing of it has been tried or may
-        have arrived, and it tells of no rise of severity.
-    pending
-        True when it waits to be sent.
+        True where a newer transition stands for it: it waits, may not have arrived, and tells of no rise of
+        severity. It is an update, or an end that has not been tried.
     """
 
     n: int | None
     place: int
     rank: int
     replaceable: bool
-    pending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +49,10 @@ class Placed:
     behind
         True where an earlier one is open.
     overtaken
-        Updates that it stands for.
+        Updates and ends that it stands for.
     hastened
-        Earlier ones that get its rank, since it waits behind them.
+        Earlier ones that get its rank, since it waits behind them; also those that are being tried or parked,
+        for when they come back.
     """
 
     rank: int
@@ -82,10 +79,10 @@ class RoutingOrder:
         for row in before:
             rises = self._tell(row.alert_id, row.receiver, row.state, row.severity)
             if row.state in _OPEN:
-                pending = row.state == PENDING and not row.in_doubt
-                replaceable = pending and row.transition == _UPDATED and not rises
+                waits = row.state == PENDING and not row.in_doubt and not rises
+                replaceable = waits and _may_be_replaced(row.transition, row.attempts)
                 queue = self._open.setdefault((row.alert_id, row.receiver), [])
-                queue.append(OpenDelivery(row.n, -1, row.rank, replaceable, row.state == PENDING))
+                queue.append(OpenDelivery(row.n, -1, row.rank, replaceable))
 
     def add(self, row: Unrouted, receiver: str, place: int) -> Placed:
         """Put a transition behind those of its episode that are open at a receiver."""
@@ -98,11 +95,12 @@ class RoutingOrder:
         overtaken = tuple(each for each in queue if ends and each.replaceable)
         if overtaken:
             queue[:] = [each for each in queue if not each.replaceable]
-        hastened = tuple(each for each in queue if each.pending and _gives_way(each.rank, rank))
+        hastened = tuple(each for each in queue if _gives_way(each.rank, rank))
         for each in hastened:
             each.rank = rank
         behind = bool(queue)
-        queue.append(OpenDelivery(None, place, rank, row.transition == _UPDATED and not rises, True))
+        replaceable = not rises and _may_be_replaced(row.transition)
+        queue.append(OpenDelivery(None, place, rank, replaceable))
         return Placed(rank, behind, overtaken, hastened)
 
     def _tell(self, alert_id: str, receiver: str, state: str, severity: str) -> bool:
@@ -114,6 +112,11 @@ class RoutingOrder:
         if rises:
             self._told[alert_id, receiver] = severity
         return rises
+
+
+def _may_be_replaced(transition: str, attempts: int = 0) -> bool:
+    # what comes after an end is a reopening, or the end of one: the receiver still hears how it ended
+    return transition == "updated" or (transition == "resolved" and attempts == 0)
 
 
 def _gives_way(rank: int, to: int) -> bool:
