@@ -75,7 +75,7 @@ class Throttle:
             self._failed_at = now
             if error.retry_after_s is not None:
                 self._refused_at = now
-                pause = error.retry_after_s
+                pause = max(error.retry_after_s, self._pace.deferral(self._failures))
             elif error.everything or self._failures >= self._pace.failures_in_a_row:
                 self._unreachable = self._unreachable or error.everything
                 pause = self._pace.deferral(self._failures)

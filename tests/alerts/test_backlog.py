@@ -12,6 +12,7 @@ import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import QUICK, route_all
 from sqlalchemy import event
+from structlog.testing import capture_logs
 
 from alerts.receivers.receiver import Delivery, RetryableError
 from alerts.stages.chain import StageChain
@@ -409,6 +410,43 @@ def test_an_end_that_was_tried_is_not_superseded(database: Database, kept: str) 
     flap(database, 2, 3, 4, 5)
     state = kept if kept in ("trying", "parked") else "pending"
     assert states(database, "a") == ["done", state, *["superseded"] * 3, "pending"]
+
+
+@pytest.mark.parametrize("error", [TimeoutError("over"), ConnectionResetError(104, "reset")])
+def test_an_error_of_the_network_is_tried_again_in_doubt_and_parks_nothing(
+    database: Database, start: Callable[..., Notifier], error: OSError
+) -> None:
+    doubts: list[bool] = []
+
+    def at_first(item: Delivery) -> None:
+        doubts.append(item.in_doubt)
+        if len(doubts) < 5:
+            raise error
+
+    commit(database, ("a", 0))
+    desk = Desk(at_first)
+    until(start(desk).idle)
+    assert doubts == [False, True, True, True, True]
+    assert states(database, "a") == ["done"]
+
+
+@pytest.mark.parametrize("asked_s", [0.0, 100.0])
+def test_a_receiver_that_asks_for_no_wait_is_asked_less_and_less(
+    database: Database, start: Callable[..., Notifier], asked_s: float
+) -> None:
+    def refuse(_: Delivery) -> None:
+        raise RetryableError("http_429", asked_s)
+
+    def waits() -> list[float]:
+        return [line["wait_s"] for line in logged if line["event"] == "delivery deferred"]
+
+    wanted = [asked_s] if asked_s else [QUICK.deferral(turn) for turn in (1, 2, 3, 4)]
+    commit(database, ("a", 0))
+    with capture_logs() as logged:
+        running = start(Desk(refuse))
+        until(lambda: len(waits()) >= len(wanted))
+        running.stop(0.0)
+    assert waits()[: len(wanted)] == wanted
 
 
 def test_after_a_pause_that_was_asked_for_fewer_are_on_their_way(
