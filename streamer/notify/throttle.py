@@ -97,7 +97,8 @@ class Throttle:
                 self._failures += 1
             self._failed_at = now
             if error.retry_after_s is not None:
-                self._asked_until = max(self._asked_until, now + error.retry_after_s)
+                asked = max(error.retry_after_s, self._pace.deferral(self._failures))
+                self._asked_until = max(self._asked_until, now + asked)
                 return
             if error.everything or self._failures >= self._pace.failures_in_a_row:
                 self._unreachable = self._unreachable or error.everything

@@ -43,6 +43,8 @@ class EpisodeDelivery:
         What became of it, and why.
     in_doubt
         True when it may have arrived.
+    attempts
+        How often it has been tried.
     rank
         How important it is.
     severity, transition
@@ -56,6 +58,7 @@ class EpisodeDelivery:
     state: str
     held_by: str | None
     in_doubt: bool
+    attempts: int
     rank: int
     severity: str
     transition: str
@@ -66,7 +69,7 @@ def episode_deliveries(connection: Connection, alert_ids: Sequence[str]) -> list
     d, o = deliveries.c, outbox.c
     query = (
         select(
-            *(d.n, d.alert_id, d.number, d.receiver, d.state, d.held_by, d.in_doubt, d.rank),
+            *(d.n, d.alert_id, d.number, d.receiver, d.state, d.held_by, d.in_doubt, d.attempts, d.rank),
             *(o.severity, o.transition),
         )
         .join(outbox, o.n == d.outbox_n)

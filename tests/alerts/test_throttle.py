@@ -35,6 +35,16 @@ def test_a_pause_that_was_asked_for_is_one_for_all_and_then_they_come_back_one_b
     assert world.throttle.allowed() == 4
 
 
+def test_who_asks_for_no_pause_gets_longer_ones_all_the_same() -> None:
+    world = World()
+    for pause in (1.0, 2.0, 4.0):
+        world.fail(retry_after_s=0.0)
+        assert world.throttle.pause_s() == pause
+        world.now += pause
+    world.fail(retry_after_s=60.0)
+    assert world.throttle.pause_s() == 60.0
+
+
 def test_those_that_were_on_their_way_together_count_as_one_failure() -> None:
     world = World()
     for _ in range(4):
