@@ -28,6 +28,12 @@ RETRYABLE = frozenset(
 _DOUBTFUL = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
 _RATE_ERRORS = frozenset({"ratelimited", "rate_limited"})
 _ERROR_LENGTH = 60  # characters; Slack's names are shorter
+_PLACE = ("channel", "ts")  # where a message is
+_LISTS = {
+    "conversations.history": ("messages", "ts"),
+    "conversations.replies": ("messages", "ts"),
+    "users.conversations": ("channels", "id"),
+}
 _PARKED = "it may have arrived, so it is not sent again"
 
 
@@ -35,11 +41,15 @@ class UnexpectedAnswerError(RetryableError):
     """Status 200 with a body that is not the Web API's: something else answered, or it was cut short."""
 
 
-def checked_api_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float) -> None:
-    """Make sure that an answer of the Web API says `ok`.
+def checked_api_answer(
+    method: str, answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float
+) -> None:
+    """Make sure that an answer of the Web API says `ok`, and holds what is read of it.
 
     Parameters
     ----------
+    method
+        What was called, such as ``chat.postMessage``.
     answer
         As received.
     shown
@@ -55,13 +65,17 @@ def checked_api_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], n
         On every other status, and every other error that Slack names.
     """
     data = _json(answer)
-    if answer.status == 200 and isinstance(data, Mapping) and data.get("ok") is True:
+    says_ok = answer.status == 200 and isinstance(data, Mapping) and data.get("ok") is True
+    lacking = _lacking(method, data) if says_ok else None
+    if says_ok and lacking is None:
         return
-    named = _name(data.get("error")) if isinstance(data, Mapping) else None
+    named = _name(data.get("error")) if isinstance(data, Mapping) and not says_ok else None
     if answer.status == 200 and named is None:
-        what = "not the JSON of Slack's Web API" if answer.complete else "not complete in time"
+        what = "but not the JSON of Slack's Web API" if answer.complete else "but not complete in time"
+        if lacking is not None:
+            what = f"without {lacking}"
         raise UnexpectedAnswerError(
-            f"unexpected_answer: it answered 200, but {what}: check api_url and proxies",
+            f"unexpected_answer: it answered 200, {what}: check api_url and proxies",
             in_doubt=True,
             answer=shown(answer),
         )
@@ -154,6 +168,25 @@ def _json(answer: HttpAnswer) -> Any:
         return json.loads(answer.text)
     except (ValueError, RecursionError):
         return None
+
+
+def _lacking(method: str, data: Mapping[str, Any]) -> str | None:
+    """What an answer that says `ok` does not hold although Slack's does; None where all is there."""
+    if method == "chat.postMessage":
+        missing = [name for name in _PLACE if not _is_text(data.get(name))]
+        return " and ".join(missing) or None
+    if method not in _LISTS:
+        return None
+    name, key = _LISTS[method]
+    items = data.get(name)
+    if not isinstance(items, list):
+        return name
+    whole = all(isinstance(item, Mapping) and _is_text(item.get(key)) for item in items)
+    return None if whole else f"the {key} of each of its {name}"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _says(yes: str, text: str, data: Any) -> bool:
