@@ -28,6 +28,8 @@ RETRYABLE = frozenset(
 _DOUBTFUL = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
 _RATE_ERRORS = frozenset({"ratelimited", "rate_limited"})
 _ERROR_LENGTH = 60  # characters; Slack's names are shorter
+_TOO_EARLY = 425  # it was not looked at
+_RETRYABLE_STATUS = frozenset({408, _TOO_EARLY})
 _PLACE = ("channel", "ts")  # where a message is
 _LISTS = {
     "conversations.history": ("messages", "ts"),
@@ -60,7 +62,8 @@ def checked_api_answer(
     Raises
     ------
     RetryableError
-        On 429 and 5xx, on temporary errors, and, in doubt, on 200 with a body that is not the Web API's.
+        On 408, 425, 429 and 5xx, on temporary errors, and, in doubt, on 200 with a body that is not the Web
+        API's, or lacks what Slack's holds.
     PermanentError
         On every other status, and every other error that Slack names.
     """
@@ -104,7 +107,7 @@ def checked_hook_answer(
     Raises
     ------
     RetryableError
-        On 429 and 5xx, and on temporary errors.
+        On 408, 425, 429 and 5xx, and on temporary errors.
     PermanentError
         On every other answer; in doubt after a 2xx that names no error.
     """
@@ -151,15 +154,16 @@ def error_for(
     >>> error_for(429, {"Retry-After": "30"}, None, now=0.0).retry_after_s
     30.0
     """
+    wait_s = asked_to_wait_s(headers, now)
     if status == 429 or name in _RATE_ERRORS:
-        wait_s = asked_to_wait_s(headers, now)
         return RetryableError("ratelimited", wait_s, everything=True, answer=answer)
-    if status >= 500 or status == 408:
-        return RetryableError(f"http_{status}", in_doubt=True, answer=answer)
+    if status >= 500 or status in _RETRYABLE_STATUS:
+        in_doubt = status != _TOO_EARLY
+        return RetryableError(f"http_{status}", wait_s, in_doubt=in_doubt, answer=answer)
     if name is None:
         return PermanentError(f"http_{status}", answer=answer)
     if name in RETRYABLE:
-        return RetryableError(name, in_doubt=name in _DOUBTFUL, answer=answer)
+        return RetryableError(name, wait_s, in_doubt=name in _DOUBTFUL, answer=answer)
     return PermanentError(name, answer=answer)
 
 

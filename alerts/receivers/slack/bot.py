@@ -62,7 +62,7 @@ class SlackReceiver:
         Raises
         ------
         RetryableError
-            On 429 (with Slack's Retry-After), 5xx, temporary errors, and where no answer comes.
+            On 408, 425, 429 and 5xx (after their Retry-After), temporary errors, and where no answer comes.
         PermanentError
             On any other error; the reason is Slack's name for it.
         """
