@@ -78,6 +78,19 @@ def test_no_redirect_is_followed_and_the_reason_says_where_it_points(
     assert raised.value.answer == "moved"
 
 
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_what_passes_is_retried_after_the_wait_that_the_answer_asks_for(
+    slack_server: FakeSlack, kind: str, status: int
+) -> None:
+    slack_server.script(METHODS[kind], Answer(status=status, headers={"Retry-After": "77"}, body="busy"))
+    with pytest.raises(RetryableError) as raised:
+        send(made(slack_server, kind))
+    assert (raised.value.retry_after_s, raised.value.answer) == (77.0, "busy")
+    if status in (425, 429):
+        assert not raised.value.in_doubt
+
+
 def test_slack_goes_through_the_proxy_of_the_environment_with_its_login(
     slack_server: FakeSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,14 @@ RETRYABLE = frozenset(
 _DOUBTFUL = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
 _RATE_ERRORS = frozenset({"ratelimited", "rate_limited"})
 _ERROR_LENGTH = 60  # characters; Slack's names are shorter
+_TOO_EARLY = 425  # it was not looked at
+_RETRYABLE_STATUS = frozenset({408, _TOO_EARLY})
+_PLACE = ("channel", "ts")  # where a message is
+_LISTS = {
+    "conversations.history": ("messages", "ts"),
+    "conversations.replies": ("messages", "ts"),
+    "users.conversations": ("channels", "id"),
+}
 _PARKED = "it may have arrived, so it is not sent again"
 
 
@@ -35,11 +43,15 @@ class UnexpectedAnswerError(RetryableError):
     """Status 200 with a body that is not the Web API's: something else answered, or it was cut short."""
 
 
-def checked_api_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float) -> None:
-    """Make sure that an answer of the Web API says `ok`.
+def checked_api_answer(
+    method: str, answer: HttpAnswer, shown: Callable[[HttpAnswer], str], now: float
+) -> None:
+    """Make sure that an answer of the Web API says `ok`, and holds what is read of it.
 
     Parameters
     ----------
+    method
+        What was called, such as ``chat.postMessage``.
     answer
         As received.
     shown
@@ -50,18 +62,23 @@ def checked_api_answer(answer: HttpAnswer, shown: Callable[[HttpAnswer], str], n
     Raises
     ------
     RetryableError
-        On 429 and 5xx, on temporary errors, and, in doubt, on 200 with a body that is not the Web API's.
+        On 408, 425, 429 and 5xx, on temporary errors, and, in doubt, on 200 with a body that is not the Web
+        API's, or lacks what Slack's holds.
     PermanentError
         On every other status, and every other error that Slack names.
     """
     data = _json(answer)
-    if answer.status == 200 and isinstance(data, Mapping) and data.get("ok") is True:
+    says_ok = answer.status == 200 and isinstance(data, Mapping) and data.get("ok") is True
+    lacking = _lacking(method, data) if says_ok else None
+    if says_ok and lacking is None:
         return
-    named = _name(data.get("error")) if isinstance(data, Mapping) else None
+    named = _name(data.get("error")) if isinstance(data, Mapping) and not says_ok else None
     if answer.status == 200 and named is None:
-        what = "not the JSON of Slack's Web API" if answer.complete else "not complete in time"
+        what = "but not the JSON of Slack's Web API" if answer.complete else "but not complete in time"
+        if lacking is not None:
+            what = f"without {lacking}"
         raise UnexpectedAnswerError(
-            f"unexpected_answer: it answered 200, but {what}: check api_url and proxies",
+            f"unexpected_answer: it answered 200, {what}: check api_url and proxies",
             in_doubt=True,
             answer=shown(answer),
         )
@@ -90,7 +107,7 @@ def checked_hook_answer(
     Raises
     ------
     RetryableError
-        On 429 and 5xx, and on temporary errors.
+        On 408, 425, 429 and 5xx, and on temporary errors.
     PermanentError
         On every other answer; in doubt after a 2xx that names no error.
     """
@@ -137,15 +154,16 @@ def error_for(
     >>> error_for(429, {"Retry-After": "30"}, None, now=0.0).retry_after_s
     30.0
     """
+    wait_s = asked_to_wait_s(headers, now)
     if status == 429 or name in _RATE_ERRORS:
-        wait_s = asked_to_wait_s(headers, now)
         return RetryableError("ratelimited", wait_s, everything=True, answer=answer)
-    if status >= 500 or status == 408:
-        return RetryableError(f"http_{status}", in_doubt=True, answer=answer)
+    if status >= 500 or status in _RETRYABLE_STATUS:
+        in_doubt = status != _TOO_EARLY
+        return RetryableError(f"http_{status}", wait_s, in_doubt=in_doubt, answer=answer)
     if name is None:
         return PermanentError(f"http_{status}", answer=answer)
     if name in RETRYABLE:
-        return RetryableError(name, in_doubt=name in _DOUBTFUL, answer=answer)
+        return RetryableError(name, wait_s, in_doubt=name in _DOUBTFUL, answer=answer)
     return PermanentError(name, answer=answer)
 
 
@@ -154,6 +172,25 @@ def _json(answer: HttpAnswer) -> Any:
         return json.loads(answer.text)
     except (ValueError, RecursionError):
         return None
+
+
+def _lacking(method: str, data: Mapping[str, Any]) -> str | None:
+    """What an answer that says `ok` does not hold although Slack's does; None where all is there."""
+    if method == "chat.postMessage":
+        missing = [name for name in _PLACE if not _is_text(data.get(name))]
+        return " and ".join(missing) or None
+    if method not in _LISTS:
+        return None
+    name, key = _LISTS[method]
+    items = data.get(name)
+    if not isinstance(items, list):
+        return name
+    whole = all(isinstance(item, Mapping) and _is_text(item.get(key)) for item in items)
+    return None if whole else f"the {key} of each of its {name}"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _says(yes: str, text: str, data: Any) -> bool:
