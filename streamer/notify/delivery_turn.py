@@ -105,8 +105,10 @@ class DeliveryTurns:
         return soon and not self._stopping.is_set() and self._throttle.pause_s() == 0
 
     def _defer(self, delivery: Delivery, error: RetryableError, began: float) -> None:
+        # where the receiver is at fault its own pause decides; this delivery goes when that is over
+        turns = 1 if error.everything else delivery.attempts + 1
         # one that asks for no wait, or until a time that is over, is not to be asked without end
-        wait = max(error.retry_after_s or 0.0, self._pace.deferral(delivery.attempts + 1))
+        wait = max(error.retry_after_s or 0.0, self._pace.deferral(turns))
         log.warning(
             "delivery deferred",
             receiver=self._name,
