@@ -140,7 +140,8 @@ def test_an_episode_that_came_back_after_its_end_is_open_again(tmp_path: Path) -
     world = World(tmp_path / "store")
     world.run(ListSource([log_of()], cycle([30])), polls=9)
     ((alert_id, number),) = world.ask(
-        "SELECT alert_id, number FROM outbox WHERE transition = 'resolved' ORDER BY n LIMIT 1"
+        "SELECT alert_id, number FROM outbox o WHERE transition = 'resolved' AND NOT EXISTS (SELECT 1 FROM "
+        "outbox WHERE alert_id = o.alert_id AND number > o.number) ORDER BY n LIMIT 1"
     )
     copied = (
         "INSERT INTO outbox (alert_id, number, task_id, origin, transition, rule, severity, venue, symbol, "
