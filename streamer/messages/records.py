@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -122,6 +123,8 @@ class Chunk:
     newest_ns
         Time of the newest record that the log had when these were fetched, `NO_TIME` where that is unknown.
         It says how late what is found in them is, and nothing that is detected depends on it.
+    most_behind_s
+        How far behind these can be at most, in seconds: since when the log was last read to its end.
     """
 
     partition: Partition
@@ -132,3 +135,4 @@ class Chunk:
     timer_by_watermark: bool = False
     control: ControlInput | None = None
     newest_ns: int = NO_TIME
+    most_behind_s: float = inf

@@ -148,7 +148,7 @@ class Engine:
         runner = self._runners.get(chunk.partition)
         if runner is None:
             return True  # revoked by a rebalance during this poll; its new owner reads these records again
-        if chunk.records and not runner.consume(chunk.records, chunk.newest_ns):
+        if chunk.records and not runner.consume(chunk.records, chunk.newest_ns, chunk.most_behind_s):
             return False
         if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged):
             self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)

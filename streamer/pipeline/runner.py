@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -135,7 +137,9 @@ class Runner:
         """True once the stored journal has been replayed to its end."""
         return not self._replay
 
-    def consume(self, records: Sequence[Record], newest_ns: int = NO_TIME) -> bool:
+    def consume(
+        self, records: Sequence[Record], newest_ns: int = NO_TIME, most_behind_s: float = inf
+    ) -> bool:
         """Fold records in batches, first those that the replay asks for; False where a stop came first.
 
         Records before `position` have been folded already and are skipped.
@@ -146,7 +150,10 @@ class Runner:
             In order.
         newest_ns
             Time of the newest record that the log had when they were fetched, `NO_TIME` where unknown.
+        most_behind_s
+            How far behind they can be at most, whatever their times say.
         """
+        fetched = _Fetched(newest_ns, most_behind_s)
         self.advance_replay()
         records = records[_index_of(records, self.position) :]
         while records and self._replay:
@@ -155,7 +162,7 @@ class Runner:
             for batch in self._step_size.cut(records[:end]):
                 if self._context.stopped():
                     return False
-                self._fold(batch, newest_ns)
+                self._fold(batch, fetched)
             records = records[end:]
             if records or self.position > last:
                 self._finish_range()
@@ -166,7 +173,7 @@ class Runner:
             if self._context.stopped():
                 return False
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
-            self._fold(batch, newest_ns)
+            self._fold(batch, fetched)
         return True
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
@@ -289,10 +296,11 @@ class Runner:
         outcome: Outcome,
         records: Sequence[Record] = (),
         lost: tuple[int, int] | DamagedRange | None = None,
-        newest_ns: int = NO_TIME,
+        fetched: _Fetched | None = None,
     ) -> None:
         """Commit the pending journal, the outcome, a gap's alert, and near misses since the last commit."""
-        behind_s = _behind_s(outcome.transitions, records, newest_ns) if outcome.transitions else {}
+        newest = fetched or _Fetched()
+        behind_s = _behind_s(outcome.transitions, records, *newest) if outcome.transitions else {}
         self._context.ledger.commit(
             self.row,
             self.journal.pending,
@@ -326,7 +334,7 @@ class Runner:
     def _pop_head(self) -> None:
         self.journal = Journal(self._replay.pop().seq)
 
-    def _fold(self, batch: Sequence[Record], newest_ns: int) -> None:
+    def _fold(self, batch: Sequence[Record], fetched: _Fetched) -> None:
         feed = self.task.plan.feed(self.task.partition.topic)
         if feed is None:
             raise TapewatchError(
@@ -336,16 +344,23 @@ class Runner:
         decoded = feed.format.decode(batch, feed.context(self.task.partition.topic))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
-        self._finish_step(outcome, batch, newest_ns)
+        self._finish_step(outcome, batch, fetched)
 
     def _finish_step(
-        self, outcome: Outcome, records: Sequence[Record] = (), newest_ns: int = NO_TIME
+        self, outcome: Outcome, records: Sequence[Record] = (), fetched: _Fetched | None = None
     ) -> None:
         if self.live:  # a replayed journal's near misses are stored already
             self._near_misses += outcome.near_misses
         if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
-            self.commit(outcome, records, newest_ns=newest_ns)
+            self.commit(outcome, records, fetched=fetched)
         self._context.watch(StepResult(self.task, len(records), outcome, self.live))
+
+
+class _Fetched(NamedTuple):
+    """What is known of a log at the moment its records were fetched."""
+
+    newest_ns: int = NO_TIME
+    most_behind_s: float = inf
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:
@@ -370,7 +385,7 @@ def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[
 
 
 def _behind_s(
-    transitions: Sequence[Transition], records: Sequence[Record], newest_ns: int
+    transitions: Sequence[Transition], records: Sequence[Record], newest_ns: int, most_s: float = inf
 ) -> dict[tuple[str, int], float]:
     """How far behind the newest record of their log these were found, in seconds, by id and number.
 
@@ -383,7 +398,8 @@ def _behind_s(
         elif newest_ns != NO_TIME and records:
             ts_ns = _time_of(records, each.offset)
             if ts_ns != NO_TIME:
-                behind[each.alert_id, each.number] = max(newest_ns - ts_ns, 0) / NS_PER_SECOND
+                behind_s = max(newest_ns - ts_ns, 0) / NS_PER_SECOND
+                behind[each.alert_id, each.number] = min(behind_s, most_s)
     return behind
 
 

@@ -70,6 +70,7 @@ class Reading:
         self.got: dict[Partition, list[Record]] = {}
         self.damaged: dict[Partition, list[DamagedRange]] = {}
         self.newest: list[int] = []
+        self.most_behind_s: list[float] = []
         self.source.open(self.watcher)
 
     def __enter__(self) -> Reading:
@@ -86,6 +87,7 @@ class Reading:
                 self.watcher.positions[chunk.partition] = chunk.damaged.last + 1
                 continue
             self.got.setdefault(chunk.partition, []).extend(chunk.records)
+            self.most_behind_s += [chunk.most_behind_s] * len(chunk.records)
             self.newest += [chunk.newest_ns] * len(chunk.records)
             self.watcher.positions[chunk.partition] = chunk.records[-1].offset + 1
             count += len(chunk.records)

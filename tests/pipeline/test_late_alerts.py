@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,11 @@ class Dated(ListSource):
     """A source that knows the time of the newest record of its log."""
 
     newest_ns: int = NO_TIME
+    most_behind_s: float = inf
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        return [replace(chunk, newest_ns=self.newest_ns) for chunk in super().poll(timeout_s)]
+        newest_ns, most_s = self.newest_ns, self.most_behind_s
+        return [replace(each, newest_ns=newest_ns, most_behind_s=most_s) for each in super().poll(timeout_s)]
 
 
 RECORDS = market(300, seed=11)
@@ -65,6 +68,13 @@ def test_it_is_never_negative_and_unknown_where_the_end_is(tmp_path: Path) -> No
     assert {row[3] for row in behind(unknown) if row[2] is not None} == {None}
     assert [row[:3] for row in behind(unknown)] == [row[:3] for row in behind(world)]
     assert unknown.alerts() == world.alerts(), "no part of what is detected"
+
+
+def test_what_came_into_a_log_that_was_read_to_its_end_is_live_whatever_its_time_says(tmp_path: Path) -> None:
+    """Its producer's clock is slow."""
+    world = World(tmp_path / "store")
+    world.run(Dated([log()], newest_ns=TWO_DAYS_ON, most_behind_s=2.5))
+    assert {row[3] for row in behind(world) if row[2] is not None} == {2.5}
 
 
 def test_an_alert_derived_after_a_crash_is_as_late_as_it_is_then(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 
 import pytest
 from broker.watching import Reading, numbers, send, settings_for
@@ -78,6 +79,20 @@ def test_compressed_batches_and_transactions_are_looked_into_by_their_headers(
     with Reading(settings_for(broker), topic, max_poll_records=30) as reading:
         reading.until_count(200)
     assert set(reading.newest) == {(old + DAY_MS + 99) * MS}
+
+
+def test_what_comes_after_the_end_of_a_log_is_behind_by_the_time_since_at_most(
+    broker: str, topic_factory: Callable[..., str]
+) -> None:
+    topic, slow = topic_factory(), now_ms() - DAY_MS
+    send(broker, topic, numbers(30), at_ms=slow)
+    with Reading(settings_for(broker), topic, max_poll_records=10) as reading:
+        began = time.monotonic()
+        reading.until_count(30)
+        assert set(reading.most_behind_s) == {inf}, "a backlog"
+        send(broker, topic, numbers(1, 30), at_ms=slow)
+        reading.until_count(31)
+        assert 0 <= reading.most_behind_s[-1] <= time.monotonic() - began
 
 
 def test_it_is_asked_for_once_in_a_while_for_all_partitions_together(

@@ -16,7 +16,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Partition, PausedPartition
 from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadLimits, reporting
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import cluster_id, log_end, use_parser
+from streamer.sources.kafka.client_internals import cluster_id, held_partitions, log_end, use_parser
 from streamer.sources.kafka.consumer_options import options_of
 from streamer.sources.kafka.deleted_topics import DeletedTopics
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
@@ -178,6 +178,7 @@ class KafkaSource:
         consumer, member = self._connection
         if member.busy:
             return frozenset()
+        asked_at = time.monotonic()
         try:
             read = [
                 tp
@@ -186,7 +187,7 @@ class KafkaSource:
                 and position >= end
             ]
             if self._tails is not None:
-                self._tails.at_end(read)
+                self._tails.at_end(read, asked_at)
             return frozenset(member.owned[tp] for tp in read) - self._prefetch.partitions
         except errors.LogTruncationError as error:
             member.place_again(error.divergent_offsets)
@@ -285,10 +286,13 @@ class KafkaSource:
         for tp, records in polled.items():
             chunks = list(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
             if chunks and self._tails is not None:
+                most_s = self._tails.most_behind_s(tp, chunks[0])
                 newest_ns = self._tails.newest(tp, chunks, lambda: member.ends)
-                chunks = [replace(chunk, newest_ns=newest_ns) for chunk in chunks]
+                chunks = [replace(each, newest_ns=newest_ns, most_behind_s=most_s) for each in chunks]
             self._prefetch.append(chunks)
         if not member.busy:
+            if self._tails is not None:
+                self._tails.polled(held_partitions(self._connection[0]))
             self._prefetch.append(unreadable.work(answers=self.answers))
 
     def _poll_group(self, member: GroupMember) -> None:
@@ -327,7 +331,7 @@ class KafkaSource:
         if member.busy:
             self._mark_outage(f"group '{self._settings.group}' is rebalancing")
         else:
-            self._ends()
+            self.at_end()
 
     def _ends(self) -> Mapping[TopicPartition, int]:
         consumer, member = self._connection

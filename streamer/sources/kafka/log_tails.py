@@ -10,7 +10,8 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
@@ -51,6 +52,13 @@ class _Tail:
     at: float  # monotonic seconds
 
 
+class _End(NamedTuple):
+    """Up to where, and when, a log was read to its end."""
+
+    offset: int
+    at: float  # monotonic seconds
+
+
 class LogTails:
     """Knows how new the newest records of the logs of a consumer are.
 
@@ -74,15 +82,35 @@ class LogTails:
         self._tails: dict[TopicPartition, _Tail] = {}
         self._asked_at: dict[TopicPartition, float] = {}
         self._asked: tuple[Any, float] | None = None
+        self._ended: dict[TopicPartition, _End] = {}
+        self._held: dict[TopicPartition, float] = {}
+        self._polled_at = time.monotonic()
         self._budget_s = _BUDGET_S
         self._budget_at = time.monotonic()
 
-    def at_end(self, partitions: Iterable[TopicPartition]) -> None:
-        """Note that all that these logs hold has been read."""
-        now = time.monotonic()
+    def at_end(self, partitions: Iterable[TopicPartition], now: float) -> None:
+        """Note that all that these logs held at a time (monotonic seconds) has been read."""
         for tp in partitions:
+            if (position := position_of(self._consumer, tp)) is not None:
+                self._ended[tp] = _End(position, now)
             if (tail := self._tails.get(tp)) is not None:
                 self._tails[tp] = replace(tail, at=now)
+
+    def polled(self, held: Iterable[TopicPartition]) -> None:
+        """Note, after each poll, of which logs records have been fetched that it did not return."""
+        self._held = {tp: self._held.get(tp, self._polled_at) for tp in held}
+        self._polled_at = time.monotonic()
+
+    def most_behind_s(self, partition: TopicPartition, chunk: Chunk) -> float:
+        """How far behind these records can be at most; ask before `newest`.
+
+        What came into a log after it had been read to its end has waited no longer than since then, whatever
+        the clock of its producer says. Infinite where that is not known.
+        """
+        end = self._ended.get(partition)
+        if end is None or chunk.records[0].offset < end.offset:
+            return inf
+        return time.monotonic() - end.at
 
     def newest(self, partition: TopicPartition, chunks: Sequence[Chunk], ends: Callable[[], Ends]) -> int:
         """Time of the newest record that a log had when these records of it were fetched, in ns.
@@ -103,7 +131,11 @@ class LogTails:
         began = time.monotonic()
         own = _newest(_last_times(chunks), int(self._now() * NS_PER_SECOND))
         end = log_end(self._consumer, partition)
-        if end is None or chunks[-1].records[-1].offset + 1 >= end:
+        last = chunks[-1].records[-1].offset
+        if end is not None and last + 1 >= end:
+            # The end is that of the last fetch, which may have waited here since there were no records of it.
+            self._ended[partition] = _End(last + 1, self._held.get(partition, self._polled_at))
+        if end is None or last + 1 >= end:
             self._tails[partition] = _Tail(own, began)
             return own
         self._look(partition, ends, began)

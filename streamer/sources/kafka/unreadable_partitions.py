@@ -233,7 +233,12 @@ class UnreadablePartitions:
             self._pause(partition, trouble, "unreadable", trouble.batch.cause, _UNREADABLE)
             return
         if trouble.paused is not None:
-            _log.info("a paused partition is tried again", partition=str(partition), offset=offset)
+            _log.info(
+                "a paused partition is tried again",
+                topic=partition.topic,
+                partition=partition.partition,
+                offset=offset,
+            )
             if count > _MOST_RETRIES:
                 self._tried[partition] = trouble.paused
         self._go_on(partition, offset, fetch)
