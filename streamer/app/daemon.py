@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -35,7 +36,7 @@ from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.store.cluster_id import cluster_of, keep_cluster
 from streamer.store.control_inputs import StoreControls
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database, open_store, store_path
 from streamer.store.lock import only_daemon_of
 from streamer.store.work_file import WorkFile, left_work, work_path
 
@@ -90,36 +91,42 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
         raise UsageError(f"{config.path}: `run` reads Kafka: give source.kafka and source.topics")
     plan = compile_plan(config)
     loaded = LoadedConfig(config, secrets, plan)
-    database = open_store(settings.store)
-    try:
-        with _working_on(database, plan) as oversight:
-            receivers = build_receivers(config, secrets, SystemClock())
-            setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
-            with running_service(setup, database) as service:
-                source = _source(settings, kafka)
-                source.cluster = _known_cluster(service)
-                _detect(loaded, service, source, options, oversight)
-            service.check()
-    finally:
-        database.close()
+    store = store_path(settings.store)
+    if store is None:
+        raise TapewatchError("a daemon needs a store in a file: name one in `store`")
+    with _held(store, options) as database, _working_on(store, database, plan) as oversight:
+        receivers = build_receivers(config, secrets, SystemClock())
+        setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
+        with running_service(setup, database) as service:
+            source = _source(settings, kafka)
+            source.cluster = _known_cluster(service)
+            _detect(loaded, service, source, options, oversight)
+        service.check()
 
 
 @contextmanager
-def _working_on(database: Database, plan: Plan) -> Iterator[_Oversight]:
-    """Hold the store, and heed what the last process left; what this one works on is noted in a file."""
-    store, clock = database.path, SystemClock()
-    if store is None:
-        raise TapewatchError("a daemon needs a store in a file: name one in `store`")
+def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
+    """The store, held before it is opened: opening may migrate it."""
     with only_daemon_of(store):
-        path = work_path(store)
-        deaths = heed_last_end(left_work(path), database, clock)
-        file = WorkFile(path, clock.now(), deaths)
-        desk = ControlDesk(StoreControls(database), clock)
-        desk.settle(plan)
+        database = open_store(str(store), locked=True, accept_rederivation=options.accept_rederivation)
         try:
-            yield _Oversight(WorkProgress(file), desk)
+            yield database
         finally:
-            file.finished()
+            database.close()
+
+
+@contextmanager
+def _working_on(store: Path, database: Database, plan: Plan) -> Iterator[_Oversight]:
+    """Heed what the last process left on the store; what this one works on is noted in a file."""
+    path, clock = work_path(store), SystemClock()
+    deaths = heed_last_end(left_work(path), database, clock)
+    file = WorkFile(path, clock.now(), deaths)
+    desk = ControlDesk(StoreControls(database), clock)
+    desk.settle(plan)
+    try:
+        yield _Oversight(WorkProgress(file), desk)
+    finally:
+        file.finished()
 
 
 def _detect(

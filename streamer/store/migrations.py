@@ -214,6 +214,12 @@ def migrate(
         connection.execute(update(meta).where(meta.c.key == _VERSION_KEY).values(value=str(target)))
 
 
+def is_older(connection: Connection) -> bool:
+    """True for a store that `migrate` would bring up to date: one of an older version, not a new one."""
+    version = _version(connection) if meta.name in inspect(connection).get_table_names() else None
+    return version is not None and version < SCHEMA_VERSION
+
+
 def _version(connection: Connection) -> int | None:
     columns = {column["name"] for column in inspect(connection).get_columns(meta.name)}
     if columns != {"key", "value"}:

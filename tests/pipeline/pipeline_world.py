@@ -131,7 +131,7 @@ class World:
     ) -> Iterator[Engine]:
         """An engine as the daemon makes it; leaving by an exception leaves everything as it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        database = open_store(str(self.store))
+        database = open_store(str(self.store), accept_rederivation=self.accept)
         ledger = Ledger(
             database,
             self.time,

@@ -7,16 +7,21 @@ what the bodies say of the episode.
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from left_stores import MUTED, RECEIVERS, GoneOn, all_delivered, expected, gone_on, unpacked, world_in
+from left_stores import MUTED, RECEIVERS, GoneOn, expected, gone_on, unpacked, world_in
 
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import FOLD_VERSION
 from streamer.pipeline.compile import compile_document
+from streamer.store.database import open_store
+from streamer.store.lock import only_daemon_of
 
 LEFT_BY = Path(__file__).parents[1] / "data" / "left_by_fold4"
 FOLD_BEFORE = 4
@@ -209,10 +214,51 @@ def test_its_configuration_is_the_same_document_today(left: Any) -> None:
 def test_a_pending_journal_of_the_fold_before_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
     world = world_in(unpacked("killed", LEFT_BY, tmp_path / "store"), LEFT_BY)
     assert ("batch",) in pending(world)
-    alerts = world.alerts()
+    alerts, tables = world.alerts(), tables_of(world)
     assert alerts
     refusal = rf"written by tapewatch 0\.2\.0 with fold version {FOLD_BEFORE}; .*stop cleanly \(SIGTERM\)"
     with pytest.raises(TapewatchError, match=refusal):
         gone_on(world.folder, LEFT_BY, 0)
+    said = tapewatch_says("alerts", world)
+    assert said.returncode == 1
+    assert re.search(refusal, said.stderr)
+    said = tapewatch_says("run", world)
+    assert said.returncode == 1
+    assert re.search(refusal, said.stderr)
     assert world.alerts() == alerts
-    assert all_delivered(world)["ops"], "delivery does not depend on it"
+    assert tables_of(world) == tables, "so the version before can finish it"
+    open_store(str(world.store), accept_rederivation=True).close()
+    assert tables_of(world) != tables
+
+
+def test_a_drained_store_is_taken_up_only_once_no_daemon_runs_on_it(tmp_path: Path) -> None:
+    world = world_in(unpacked("drained", LEFT_BY, tmp_path / "store"), LEFT_BY)
+    tables = tables_of(world)
+    with only_daemon_of(world.store):
+        said = tapewatch_says("alerts", world)
+        assert said.returncode == 1
+        assert "a daemon of an older version is running on it; stop it first" in said.stderr
+        assert tables_of(world) == tables
+    assert tapewatch_says("alerts", world).returncode == 0
+    assert tables_of(world) != tables
+    with only_daemon_of(world.store):
+        assert tapewatch_says("alerts", world).returncode == 0, "up to date, it is read beside its daemon"
+
+
+def tables_of(world: Any) -> list[tuple[str]]:
+    """The version of the store's tables, and the statements that made them."""
+    return world.ask(  # type: ignore[no-any-return]
+        "SELECT value FROM meta WHERE key = 'schema_version' "
+        "UNION ALL SELECT * FROM (SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name)"
+    )
+
+
+def tapewatch_says(command: str, world: Any) -> subprocess.CompletedProcess[str]:
+    """What a command of the code under test says about a store."""
+    config = world.folder.parent / "config.yaml"
+    source = "source:\n  kafka: {bootstrap: 127.0.0.1:1}\n  topics: [{match: trades, format: tapewatch}]\n"
+    receivers = "receivers: {console: {console: {}}}\n"
+    rules = 'rules: {big: {when: size > 100, on: trade, text: "big"}}\n'
+    config.write_text(f"{source}{rules}{receivers}store: {world.store}\n")
+    command_line = [sys.executable, "-m", "streamer", command, "-c", str(config)]
+    return subprocess.run(command_line, capture_output=True, text=True, check=False, timeout=60)
