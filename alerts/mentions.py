@@ -43,7 +43,11 @@ def mention_token(text: str) -> str:
 
 
 def _several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{value!r} is no mention, nor a list of them: write {_FORMS}")
+    return value
 
 
 Mentions = Annotated[

@@ -8,7 +8,7 @@ import ssl
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -117,7 +117,7 @@ class HttpClient:
         Raises
         ------
         RetryableError
-            When no status came; in doubt where the request may have been sent.
+            When no final status came; in doubt where the request may have been sent.
         PermanentError
             When the answer is a redirect.
         """
@@ -134,6 +134,8 @@ class HttpClient:
                     answer = _read(response, most)
             else:
                 answer = _read(response, most)
+        if answer.status < 200:  # 101: it speaks another protocol from here on
+            raise RetryableError(f"http_{answer.status}", in_doubt=True, answer=self.shown(answer))
         if 300 <= answer.status < 400:
             raise self._redirected(url, answer)
         return answer
@@ -187,8 +189,18 @@ class HttpClient:
         return f"no_answer: {type(causes[-1]).__name__}"
 
 
+class _FinalResponse(HTTPResponse):
+    """The final answer: informational ones before it are skipped, as http.client does only with 100."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, 100 if 101 < status < 200 else status, reason
+
+
 class _Connection(HTTPConnection):
     """A connection that notes when it stands, and whose socket keeps the deadline."""
+
+    response_class = _FinalResponse
 
     def _new_conn(self) -> socket.socket:
         return _opened(self)
@@ -205,6 +217,8 @@ class _Connection(HTTPConnection):
 
 class _TlsConnection(HTTPSConnection):
     """The same over TLS."""
+
+    response_class = _FinalResponse
 
     def _new_conn(self) -> socket.socket:
         return _opened(self)
@@ -255,7 +269,7 @@ def _read(response: urllib3.BaseHTTPResponse, most: int) -> HttpAnswer:
             complete = not response.read1(1, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError, HTTPException, ValueError):
         complete = False
-    if complete:
+    if complete and response.status >= 200:
         response.release_conn()
     else:
         response.close()

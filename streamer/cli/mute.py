@@ -72,6 +72,7 @@ def mute(
     `tapewatch mute fat_finger --symbol ACME --venue XNAS --for 2h --why "known bad size"`,
     `tapewatch mute --venue XNAS --for 30m`, `tapewatch mute 3 --off`, `tapewatch mute --past`.
     """
+    _check_given(("a rule", rule), ("--symbol", symbol), ("--venue", venue))
     names_something = rule is not None or symbol is not None or venue is not None
     _check_usage(names_something, for_, off, listing=past or all_)
     seconds = None if for_ is None else _seconds(for_)
@@ -86,12 +87,22 @@ def mute(
             configured = [] if store is not None else list(load_config(config).settings.rules.enabled)
             _check_names(rule, symbol, venue, configured, database)
             _mute(silences, instrument_matchers(rule, venue, symbol), (now, now + seconds), person, why)
-        elif rule is not None and _is_number(rule) and symbol is None and venue is None:
+        elif rule is not None and _is_number(rule):
+            if symbol is not None or venue is not None:
+                raise UsageError(
+                    f"{rule} is the number of a mute: with it --off takes no --symbol or --venue"
+                )
             _end_number(silences, int(rule.lstrip("#")), now, person)
         else:
             _end(silences, instrument_matchers(rule, venue, symbol), now, person)
     finally:
         database.close()
+
+
+def _check_given(*given: tuple[str, str | None]) -> None:
+    for what, name in given:
+        if name is not None and not name.strip():
+            raise UsageError(f"{what} is empty: give a name, or leave it out")
 
 
 def _check_usage(names_something: bool, for_: str | None, off: bool, *, listing: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from alerts.receivers.receiver import Delivery, reason_code
+from alerts.service_alert import HEARTBEAT
 from streamer.store.database import Database
 from streamer.store.parked_deliveries import ParkedGroup, parked_groups
 
@@ -50,9 +52,10 @@ class ParkedNotes:
     """What is parked, told once to the readers of each receiver.
 
     The first new message that gets through at a receiver carries the note (not an edit, which notifies
-    nobody). It also names other receivers that nothing gets through to. It is told there again only when
-    twice as many are parked for the same reason, or after they were retried and refused again; and once
-    after a start. The store is asked at most every few seconds, and after this process parked something.
+    nobody, nor a heartbeat, whose own text says it). It also names other receivers that nothing gets through
+    to. It is told there again only when twice as many are parked for the same reason, or after they were
+    retried and refused again; and once after a start. The store is asked at most every few seconds, and
+    after this process parked something.
 
     Parameters
     ----------
@@ -109,7 +112,7 @@ class ParkedNotes:
 
     def note_for(self, delivery: Delivery) -> ParkedNote:
         """The note that a message is to carry; no other message there carries it while this is on its way."""
-        if delivery.number:
+        if delivery.number or json.loads(delivery.body)["rule"] == HEARTBEAT:
             return ParkedNote(receiver=delivery.receiver)
         with self._lock:
             told = self._told.get(delivery.receiver, {})

@@ -166,6 +166,7 @@ def test_asking_what_is_parked_costs_the_same_however_much_is(database: Database
     found.watch(["ops"])
     (group,) = found.groups()
     assert (group.count, group.shown) == (1_000, "1000 or more")
+    assert found.note_for(delivery("h", rule="heartbeat", origin="service")).text == ""  # its text says it
     with database.write() as connection:
         connection.execute(delete(deliveries))
     assert found.note_for(delivery("new")).text.startswith("1000 or more alerts")  # it is not asked each time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from fakes.alert_bodies import commit, delivery
 from fakes.delivering import KEY, notifier
+from fakes.raw_server import raw_server, request
 from fakes.slack import INCOMING, Answer, FakeSlack, refuse, server_error
 from forked import tapewatch
 from sqlalchemy import select
@@ -89,6 +91,30 @@ def test_what_passes_is_retried_after_the_wait_that_the_answer_asks_for(
     assert (raised.value.retry_after_s, raised.value.answer) == (77.0, "busy")
     if status in (425, 429):
         assert not raised.value.in_doubt
+
+
+INFORMATIONAL = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+
+
+def test_informational_answers_are_skipped_and_another_protocol_leaves_it_in_doubt() -> None:
+    def talk(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(INFORMATIONAL + b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        request(connection)  # the connection is used again
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n")
+
+    with raw_server(talk) as server:
+        settings = {"incoming_webhook": {"env": "HOOK"}, "timeout": "2s"}
+        receiver = build_receiver(
+            "desk",
+            ReceiverSettings.model_validate({"slack": settings}),
+            lambda secret: secret.resolve({"HOOK": f"http://127.0.0.1:{server.port}/services/T0/B0/x"}),
+            SystemClock(),
+        )
+        send(receiver)
+        with pytest.raises(RetryableError, match=r"^http_101$") as raised:
+            send(receiver)
+    assert raised.value.in_doubt
 
 
 def test_slack_goes_through_the_proxy_of_the_environment_with_its_login(

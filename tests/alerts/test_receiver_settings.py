@@ -21,6 +21,7 @@ TOKEN = {"env": "SLACK_BOT_TOKEN"}
         ({"slack": {"channel": "C0123456789", "token": TOKEN, "timeout": "30s"}}, "slack"),
         ({"slack": {"incoming_webhook": {"file": "/run/secrets/hook"}}}, "slack"),
         ({"slack": {"incoming_webhook": TOKEN, "mention": "@here"}}, "slack"),
+        ({"slack": {"incoming_webhook": TOKEN, "mention": None}}, "slack"),
         (
             {"slack": {"channel": "#desk", "token": TOKEN, "mention": ["<!subteam^S0A1B2>", "<@U0A1>"]}},
             "slack",
@@ -56,6 +57,13 @@ def test_settings_of_every_kind(settings: dict[str, Any], kind: str) -> None:
         ({"slack": {"incoming_webhook": TOKEN, "mention": ["@desk"]}}, "write @here, .* a user group"),
         ({"slack": {"incoming_webhook": TOKEN, "mention": ["<!subteam^desk>"]}}, "is not a mention"),
         ({"slack": {"incoming_webhook": TOKEN, "mention": ["<!here> and"]}}, "is not a mention"),
+        (
+            {"slack": {"incoming_webhook": TOKEN, "mention": 5}},
+            "5 is no mention, nor a list of them: write @h",
+        ),
+        ({"slack": {"incoming_webhook": TOKEN, "mention": ["@here", 5]}}, "is no mention, nor a list"),
+        ({"slack": {"channel": "#d", "token": TOKEN, "api_url": "https://h/api?x=1"}}, "begins with . or #"),
+        ({"slack": {"channel": "#d", "token": TOKEN, "api_url": "https://h/api/#f"}}, "begins with . or #"),
         ({"webhook": {"url": "ops.example", "secret": TOKEN}}, "an address starts with https://"),
         ({"webhook": {"url": "https://me:pw@ops.example", "secret": TOKEN}}, "no user name or password"),
         ({"webhook": {"url": "https://ops.example"}}, "Field required"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from alerts.mentions import Mentions
 from alerts.receivers.http import HttpSettings, HttpUrl
@@ -60,6 +60,18 @@ class SlackSettings(HttpSettings):
     api_url: HttpUrl = SLACK_API
     accepts: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=500)], ...], _SEVERAL] = ()
     mention: Mentions = ()
+
+    @field_validator("mention", mode="before")
+    @classmethod
+    def _nobody(cls, mention: object) -> object:
+        return () if mention is None else mention
+
+    @field_validator("api_url")
+    @classmethod
+    def _takes_methods(cls, url: str) -> str:
+        if "?" in url or "#" in url:
+            raise ValueError("methods' names are appended to it: leave out what begins with ? or #")
+        return url
 
     @model_validator(mode="after")
     def _one_way(self) -> SlackSettings:
