@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from alerts.clock import Clock
-from alerts.receivers.body import one_line
+from alerts.plain_text import one_line
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.receivers.http_headers import Headers, resolved_headers
 from alerts.receivers.kind import ReceiverKind

@@ -78,14 +78,14 @@ _ORDER_DELIVERIES = (
     f"""
     CREATE TEMP TABLE waiting AS
     SELECT
-        d.n, d.receiver, d.alert_id, d.number, d.state, d.next_at, d.in_doubt, o.transition, o.level,
+        d.n, d.receiver, d.alert_id, d.number, d.state, d.next_at, d.in_doubt, o.rule, o.transition, o.level,
         min(CASE WHEN d.{_OPEN} OR d.state IN ('done', 'summarised') THEN o.level END) OVER (
             PARTITION BY d.receiver, d.alert_id ORDER BY d.number
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS told
     FROM deliveries AS d
     JOIN (
-        SELECT n, transition, CASE severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS level
+        SELECT n, rule, transition, CASE severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS level
         FROM outbox
     ) AS o ON o.n = d.outbox_n
     WHERE d.alert_id IN (SELECT alert_id FROM deliveries WHERE {_OPEN})
@@ -105,18 +105,19 @@ _ORDER_DELIVERIES = (
     WHERE w.n = deliveries.n AND w.replaceable AND w.overtaken IS NOT NULL
     """,
     "DELETE FROM waiting WHERE n IN (SELECT n FROM deliveries WHERE state = 'superseded')",
-    # beginnings 0, 2, 4; rises 1, 3; resolves 5, 6, 7; updates 8, 9, 10. What a more important one of its
-    # episode waits for is as important; what comes next in its episode is ready, or waits for its time
+    # beginnings 0, 3, 5; rises 1, 4; heartbeats 2; resolves 6, 7, 8; updates 9, 10, 11. What a more important
+    # one of its episode waits for is as important; what comes next there is ready, or waits for its time
     """
     UPDATE deliveries SET rank = w.rank, ready = w.ready
     FROM (
         SELECT
             n,
             min(CASE
-                WHEN transition = 'resolved' THEN 5 + level
-                WHEN transition = 'fired' OR told IS NULL THEN 2 * level
-                WHEN level < told THEN 2 * level + 1
-                ELSE 8 + level
+                WHEN rule = 'heartbeat' THEN 2
+                WHEN transition = 'resolved' THEN 6 + level
+                WHEN transition = 'fired' OR told IS NULL THEN 2 * level + (level > 0)
+                WHEN level < told THEN 3 * level + 1
+                ELSE 9 + level
             END) OVER (
                 PARTITION BY receiver, alert_id ORDER BY number
                 ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +11,15 @@ from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
-from fakes.delivering import QUICK, route_all
+from fakes.delivering import QUICK, claim_due, route_all
 from sqlalchemy import event
 from structlog.testing import capture_logs
 
 from alerts.receivers.receiver import Delivery, RetryableError
 from alerts.stages.chain import StageChain
-from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Stage, Verdict
+from alerts.stages.importance import SERVICE_NEWS
+from alerts.stages.stage import AlertTransition, HoldUntil, Joined, Pass, Stage, Verdict
+from alerts.stages.summary import SummaryHeading, summaries
 from alerts.stages.view import StageView
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
@@ -177,7 +180,7 @@ def test_questions_of_the_store_cost_the_same_whatever_waits(tmp_path: Path) -> 
         route_all(database, ("desk",), 1.0)
         questions: dict[str, Callable[[], object]] = {
             "due": lambda: deliveries.due("desk", 4),
-            "due behind a rank": lambda: deliveries.due("desk", 4, (2, None)),
+            "due behind a rank": lambda: deliveries.due("desk", 4, (3, None)),
             "next due": lambda: deliveries.next_due("desk"),
             "finished": lambda: deliveries.finished(("desk",)),
             "criticals": lambda: view.waiting("desk", 9, ranks=(0, 1)),
@@ -280,7 +283,7 @@ def test_a_commit_ends_the_wait_for_a_place(database: Database, start: Callable[
 def test_order_is_kept_within_an_episode_while_several_are_on_their_way(
     database: Database, start: Callable[..., Notifier]
 ) -> None:
-    desk = Desk(lambda _: time.sleep(0.002))
+    desk = Desk(lambda _: time.sleep(0.01))
     rises = (("info", "fired"), ("warning", "updated"), ("critical", "updated"), ("critical", "resolved"))
     for number, (severity, transition) in enumerate(rises):
         commit(database, *((f"e{n}", number) for n in range(20)), severity=severity, transition=transition)
@@ -300,6 +303,46 @@ def test_a_rise_that_waits_behind_its_beginning_is_not_held_up_by_others(
     route_all(database, ("desk",), 1.0)
     until(start(desk, 1).idle)
     assert desk.got[:2] == ["r-0", "r-1"]
+
+
+def test_a_live_update_of_a_critical_hastens_its_late_beginning(database: Database) -> None:
+    def due() -> list[tuple[str, int, int]]:
+        found = StoreDeliveries(database).due("desk", 9)
+        return [(each.transition.alert_id, each.transition.number, each.transition.rank) for each in found]
+
+    commit(database, ("late", 0), ("on", 0), behind_s=400.0)
+    commit(database, ("warns", 0), behind_s=400.0, severity="warning")
+    commit(database, ("live", 0))
+    route_all(database, ("desk",), 1.0)
+    assert [each[0] for each in due()] == ["live", "late", "on", "warns"]
+    commit(database, ("on", 1))
+    commit(database, ("live", 1), ("live", 2))
+    commit(database, ("warns", 1), severity="warning")
+    route_all(database, ("desk",), 1.0)
+    assert due() == [("on", 0, 0), ("live", 0, 0), ("late", 0, 100), ("warns", 0, 103)]
+    commit(database, ("on", 2))
+    route_all(database, ("desk",), 1.0)
+    assert states(database, "on") == ["pending", "superseded", "pending"]
+    deliveries = StoreDeliveries(database)
+    deliveries.delivered(claim_due(deliveries, "desk", 2, 2.0), 2.0)
+    assert due()[:2] == [("on", 2, 0), ("live", 2, 9)]
+
+
+def test_a_critical_that_was_called_over_begins_anew(database: Database) -> None:
+    commit(database, ("a", 0), ("b", 0))
+    commit(database, ("a", 1), ("b", 1), transition="resolved")
+    route_all(database, ("desk",), 1.0)
+    members = StoreView(database.read).waiting("desk", 9, bodies=True)
+    (part,) = summaries(SummaryHeading("delivery_summary", "desk", str), members, 2.0)
+    joined = Joined(part.alert, part.members, "summarised", "s-0", SERVICE_NEWS)
+    deliveries = StoreDeliveries(database)
+    assert deliveries.join("desk", joined, 2.0)
+    assert part.alert.text is not None
+    assert part.alert.text.count("(over)") == 2
+    commit(database, ("a", 2))
+    route_all(database, ("desk",), 3.0)
+    assert deliveries.due("desk", 9)[0].transition.key == "a-2"
+    assert deliveries.due("desk", 9)[0].transition.rank == 0
 
 
 def states(database: Database, alert_id: str) -> list[str]:
@@ -471,3 +514,15 @@ def test_after_a_pause_that_was_asked_for_fewer_are_on_their_way(
     assert desk.most <= 2
     until(running.idle)
     assert len(set(desk.got)) == 12
+
+
+def test_a_statement_holds_a_bounded_number_of_values(database: Database) -> None:
+    def limited(connection: Any, *_: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 520)
+
+    event.listen(database.engine, "checkout", limited)
+    many = [f"x{n}" for n in range(1_300)]
+    commit(database, *((alert_id, 0) for alert_id in many))
+    route_all(database, ("desk",), 50.0, 2_000)
+    found = StoreView(database.read).waiting("desk", 2_000, episodes=many)
+    assert [each.alert_id for each in found] == many

@@ -113,8 +113,8 @@ def left_at_7(connection: Connection, rows: Iterable[tuple[str, int, str, str, s
     for n, (alert_id, number, transition, severity, *delivery) in enumerate(rows, 1_000):
         connection.exec_driver_sql(
             "INSERT INTO outbox (n, alert_id, number, origin, transition, rule, severity, ts_event_ns, "
-            "body, config_hash, created_at, routed) VALUES (?, ?, ?, 'detect', ?, 'x', ?, 0, '{}', '', 0, 1)",
-            (n, f"new-{alert_id}", number, transition, severity),
+            "body, config_hash, created_at, routed) VALUES (?, ?, ?, 'detect', ?, ?, ?, 0, '{}', '', 0, 1)",
+            (n, f"new-{alert_id}", number, transition, "heartbeat" if alert_id == "h" else "x", severity),
         )
         connection.exec_driver_sql(
             "INSERT INTO deliveries (outbox_n, alert_id, number, receiver, state, next_at, in_doubt) "
@@ -141,13 +141,15 @@ def test_deliveries_that_wait_get_their_place_among_all(old_store: Path) -> None
                 ("d", 2, "resolved", "warning", "pending", 0.0, 0),
                 ("l", 0, "fired", "critical", "pending", 500.0, 0),
                 ("c", 0, "fired", "critical", "pending", 0.0, 0),
+                ("h", 0, "fired", "info", "pending", 0.0, 0),
             ),
         )
     engine.dispose()
     database = open_store(str(old_store))
     deliveries = StoreDeliveries(database)
     due = [(each.transition.key, each.transition.rank) for each in deliveries.due("desk", 99)]
-    assert due == [("new-c-0", 0), ("new-r-0", 1), ("new-w-0", 2), ("new-i-0", 4), ("new-d-1", 6)]
+    first = [("new-c-0", 0), ("new-r-0", 1), ("new-h-0", 2)]
+    assert due == [*first, ("new-w-0", 3), ("new-i-0", 5), ("new-d-1", 7)]
     assert deliveries.next_due("desk") == 500.0
     deliveries.delivered(claim_due(deliveries, "desk", 2, 400.0), 400.0)
     assert [each.transition.key for each in deliveries.due("desk", 1)] == ["new-r-1"]
@@ -187,7 +189,7 @@ def test_of_updates_that_wait_only_the_newest_is_left(old_store: Path) -> None:
         "pending",
     ]
     due = StoreDeliveries(database).due("desk", 9)
-    assert [(each.transition.key, each.transition.rank) for each in due] == [("new-u-2", 3), ("new-e-0", 4)]
+    assert [(each.transition.key, each.transition.rank) for each in due] == [("new-u-2", 4), ("new-e-0", 5)]
     database.close()
 
 
