@@ -202,8 +202,8 @@ def test_what_it_costs_grows_with_what_waits_and_no_faster(tmp_path: Path) -> No
             steps += 100
             return 0
 
-        with closing(sqlite3.connect(path)) as connection:
-            connection.executescript(VERSION_1.read_text())
+        with closing(sqlite3.connect(path)) as old:
+            old.executescript(VERSION_1.read_text())
         engine = create_engine(f"sqlite:///{path}")
         kinds = ["fired", *["updated"] * updates]
         rows = [("a", n, kind, "warning", "pending", 0.0, 1) for n, kind in enumerate(kinds)]
