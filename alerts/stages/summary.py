@@ -14,7 +14,7 @@ from alerts.durations import NS_PER_SECOND, lasting
 from alerts.plain_text import lines_of, one_line, shows
 from alerts.rounding import rounded
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, service_alert
-from alerts.severity import SEVERITIES, severity_rank
+from alerts.severity import SEVERITIES, Severity, severity_rank
 from alerts.short_id import short_id
 from alerts.stages.view import WaitingDelivery
 from alerts.subjects import without_subject
@@ -70,7 +70,7 @@ class SummaryHeading:
     line: Callable[[int], str]
     late: bool = False
     names_all: bool = False
-    severity: str | None = None
+    severity: Severity | None = None
 
 
 def replaceable(
@@ -208,7 +208,7 @@ class _Critical:
 def _says(text: str, written: str, value: object, unit: str) -> bool:
     if re.search(rf"(?<![\w.,]){re.escape(written)}(?!\w|[.,]\d)", text):
         return True
-    return isinstance(value, int | float) and shows(text, value, unit)
+    return isinstance(value, int | float) and shows(text, value, unit.removeprefix("/s"))
 
 
 def _numbers(body: Mapping[str, Any]) -> Iterator[object]:
