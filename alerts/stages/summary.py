@@ -208,7 +208,7 @@ class _Critical:
 def _says(text: str, written: str, value: object, unit: str) -> bool:
     if re.search(rf"(?<![\w.,]){re.escape(written)}(?!\w|[.,]\d)", text):
         return True
-    return isinstance(value, int | float) and shows(text, value, unit)
+    return isinstance(value, int | float) and shows(text, value, unit.removeprefix("/s"))
 
 
 def _numbers(body: Mapping[str, Any]) -> Iterator[object]:

@@ -48,6 +48,7 @@ def line(text: str, *, symbol: str = "ACME", heading: SummaryHeading = HEADING, 
         ),
         ("ACME: nothing received for 35 s", measured(35.2, "s", "silence_s"), "Nothing received for 35 s"),
         ("ACME is crossed", measured(-5.0, "bps", "spread_bps"), "ACME is crossed [spread_bps -5 bps]"),
+        ("ACME: 480 orders in a second", measured(480.0, "/s", "rate"), "480 orders in a second"),
         ("", measured(5.0), "size 5"),
     ],
 )
