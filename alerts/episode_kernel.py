@@ -62,7 +62,7 @@ ROOM = 64
 """How many transitions, and near misses, `walk` finds at a time: few batches have more than a handful."""
 
 
-class Told(NamedTuple):
+class StepRoom(NamedTuple):
     """Room for `ROOM` transitions and near misses."""
 
     row: NDArray[np.intp]
@@ -77,7 +77,7 @@ class Told(NamedTuple):
     missed: NDArray[np.intp]
 
     @classmethod
-    def room(cls) -> Told:
+    def room(cls) -> StepRoom:
         """Room that is empty."""
         return cls(
             np.empty(ROOM, np.intp),
@@ -140,7 +140,7 @@ def walk(  # type: ignore[no-untyped-def]
     due_value,
     due_badness,
     due_ts,
-    # `Told`
+    # `StepRoom`
     out_row,
     out_step,
     out_level,

@@ -43,7 +43,7 @@ from alerts.episode_kernel import (
     RESOLVED,
     TIMES,
     UPDATED,
-    Told,
+    StepRoom,
     walk,
 )
 from alerts.language.measure import UNMEASURED, Measured
@@ -154,7 +154,7 @@ _NO_STEPS = Steps(
 )
 
 
-def _told(slot: NDArray[np.int32], told: Told, count: int, misses: int) -> Steps:
+def _steps(slot: NDArray[np.int32], told: StepRoom, count: int, misses: int) -> Steps:
     row, more = told.row[:count].copy(), told.more[:count]
     values, peak_ts = told.values[:count].tolist(), told.peak_ts[:count].tolist()
     return Steps(
@@ -196,7 +196,7 @@ class Episodes:
             updates.most_ns,
         )
         self._columns = SlotColumns(LAYOUT)
-        self._told = Told.room()
+        self._told = StepRoom.room()
         self._busy = 0  # instruments with an episode that is open or about to fire
 
     @property
@@ -262,7 +262,7 @@ class Episodes:
             row, count, misses, more_busy = walk(row, *given)
             self._busy += more_busy
             if count or misses:
-                parts.append(_told(slot, self._told, count, misses))
+                parts.append(_steps(slot, self._told, count, misses))
         return parts[0] if len(parts) == 1 else Steps.joined(parts)
 
     def closing(self, slot: int) -> Closing:

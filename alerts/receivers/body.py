@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from alerts.alert import over_parts
+from alerts.plain_text import lines_of, one_line, shows
 from alerts.receivers.receiver import Delivery
 from alerts.rounding import rounded
 from alerts.short_id import short_id
-
-_VERBS = frozenset({"is", "are", "was", "has", "had", "can", "will", "may"})  # cannot begin a sentence
+from alerts.subjects import without_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,41 +143,12 @@ def read_body(delivery: Delivery) -> ReadableAlert:
     )
 
 
-def one_line(text: str) -> str:
-    r"""Make text safe for one line, whatever a feed brings: what is not printable is shown by its number.
-
-    Line breaks, a terminal's commands and marks that reverse the direction of writing all count as such.
-
-    Examples
-    --------
-    >>> one_line("ACME\x1b[2J is\ncrossed")
-    'ACME\\x1b[2J is\\ncrossed'
-    """
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def _text_of(body: Mapping[str, Any]) -> tuple[str, str]:
     said, why_over = str(body["text"] or ""), ""
     if body["transition"] == "resolved":
         said, why_over = over_parts(said)
-    for part in (body["venue"], body["symbol"], *body["values"].values()):
-        # the rule's own line breaks stay, those of a feed's texts do not
-        if isinstance(part, str) and not part.isprintable():
-            said = said.replace(part, one_line(part))
-    lines = [one_line(line).rstrip() for line in said.strip().split("\n")]
-    return _without_subject("\n".join(lines), one_line(body["symbol"] or "")), one_line(why_over)
-
-
-def _without_subject(said: str, symbol: str) -> str:
-    rest = said[len(symbol) :]
-    if not symbol or not said.startswith(symbol) or not rest.startswith((": ", " ")):
-        return said
-    rest = rest.lstrip(": ")
-    is_verb = said[len(symbol)] == " " and rest.split(" ", 1)[0] in _VERBS
-    return said if is_verb or not rest else rest[0].upper() + rest[1:]
+    lines = lines_of(said, (body["venue"], body["symbol"], *body["values"].values()))
+    return without_subject("\n".join(lines), one_line(body["symbol"] or "")), one_line(why_over)
 
 
 def _values(body: Mapping[str, Any], said: str) -> dict[str, str]:
@@ -189,30 +160,6 @@ def _values(body: Mapping[str, Any], said: str) -> dict[str, str]:
         if not is_said:
             shown[one_line(name)] = one_line(rounded(value, name=name))
     return shown
-
-
-def shows(text: str, value: float) -> bool:
-    """Whether a text shows a number, however it is rounded there.
-
-    Examples
-    --------
-    >>> shows("moved +30.4 bps in 10 s", 30.41), shows("4,200,000 traded", 4.2e6), shows("moved", 3.0)
-    (True, True, False)
-    """
-    numbers = (_number(word) for word in text.split())
-    return any(abs(number - abs(value)) <= 0.01 * abs(value) for number in numbers)
-
-
-_FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-
-
-def _number(word: str) -> float:
-    bare = word.strip("()[]:;,.'\"+-=<>").replace(",", "").removesuffix("%")
-    factor = _FACTORS.get(bare[-1:], 1.0)
-    try:
-        return float(bare if factor == 1.0 else bare[:-1]) * factor
-    except ValueError:
-        return math.nan
 
 
 def _episode(found: Any) -> ReadableEpisode | None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from alerts.clock import Clock
-from alerts.receivers.body import one_line, read_body
+from alerts.plain_text import one_line
+from alerts.receivers.body import read_body
 from alerts.receivers.kind import KindSettings, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.receivers.wording import course, headline

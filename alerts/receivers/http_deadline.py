@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -41,11 +41,17 @@ class Deadline:
         TimeoutError
             When none are.
         """
-        left = self._until - time.monotonic()
-        if left <= 0:
+        left = self.left_or_0()
+        if not left:
             raise TimeoutError("the time for the whole exchange is over")
         return left
 
+    def left_or_0(self) -> float:
+        """Seconds that are left, 0 when none are."""
+        return max(self._until - time.monotonic(), 0.0)
+
+
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 _current: ContextVar[Deadline | None] = ContextVar("deadline of this thread's exchange", default=None)
 
@@ -93,17 +99,30 @@ def _bound(sock: socket.socket) -> None:
         sock.settimeout(deadline.left())
 
 
+def _answer_at_once(sock: socket.socket) -> None:
+    """Acknowledge what comes without delay, as on a new connection.
+
+    A server that sends the head of an answer and its body apart waits for that, 40 ms with each answer.
+    Linux forgets it after a while, so it is asked for each time.
+    """
+    if _QUICKACK is not None:
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
 class BoundedSocket(socket.socket):
     """A socket whose every operation ends with the exchange."""
 
     def recv(self, *arguments: Any) -> bytes:
         """Receive, for as long as is left."""
         _bound(self)
+        _answer_at_once(self)
         return super().recv(*arguments)
 
     def recv_into(self, *arguments: Any) -> int:
         """Receive, for as long as is left."""
         _bound(self)
+        _answer_at_once(self)
         return super().recv_into(*arguments)
 
     def send(self, *arguments: Any) -> int:
@@ -128,6 +147,7 @@ class BoundedTlsSocket(ssl.SSLSocket):
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the overridden name
         """Receive, for as long as is left."""
         _bound(self)
+        _answer_at_once(self)
         return super().read(len, buffer)
 
     def send(self, data: Any, flags: int = 0) -> int:

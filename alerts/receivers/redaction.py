@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, urlsplit
 
-from alerts.receivers.body import one_line
+from alerts.plain_text import one_line
 
 ANSWER_LENGTH = 500
 """Characters of an answer that are kept."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from alerts.clock import Clock
-from alerts.receivers.body import one_line
+from alerts.plain_text import one_line
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.receivers.http_headers import Headers, resolved_headers
 from alerts.receivers.kind import ReceiverKind
@@ -113,7 +113,9 @@ class WebhookReceiver:
         if delivery.behind_s is not None:
             headers["tapewatch-behind"] = str(max(round(delivery.behind_s), 0))
         if delivery.note:
-            headers["tapewatch-note"] = one_line(delivery.note).encode("ascii", "replace").decode()
+            headers["tapewatch-note"] = (
+                one_line(" ".join(delivery.note.split())).encode("ascii", "replace").decode()
+            )
         self._http.post(delivery.body, headers)
 
 

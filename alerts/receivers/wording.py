@@ -6,7 +6,8 @@ import math
 import re
 
 from alerts.durations import lasting
-from alerts.receivers.body import ReadableAlert, one_line, shows
+from alerts.plain_text import one_line, shows
+from alerts.receivers.body import ReadableAlert
 from alerts.receivers.receiver import Delivery
 
 MARKS = {"info": "ℹ️", "warning": "⚠️", "critical": "🚨"}

@@ -9,7 +9,16 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from alerts.service_alert import DELIVERY_SUMMARY
-from alerts.stages.importance import BEGINNINGS, CRITICAL, CRITICALS_SUMMARY, ENDS, LATE, SERVICE_NEWS
+from alerts.stages.ended import EndsThatWait
+from alerts.stages.importance import (
+    BEGINNINGS,
+    CRITICAL,
+    CRITICALS_SUMMARY,
+    ENDED_LIST,
+    ENDS,
+    LATE,
+    SERVICE_NEWS,
+)
 from alerts.stages.spending import (
     EDIT_COUNTED,
     EDIT_RANKS,
@@ -25,8 +34,12 @@ OFF = "off"
 MINUTE_S = 60.0
 
 _JOINED_AT_MOST = 50_000  # deliveries; the rest wait for the next summary
+_CRITICALS_AT_ONCE = 500  # that a plan looks at, and a summary names; the next follows soon
+_NEWEST_CRITICALS = 50  # looked at beside those: what is rare goes by itself, whatever waits before it
 _JOINED_AT_LEAST = 2  # a single delivery is sent itself
 _KEPT_FOR_ENDS = 5  # of so many places one is for ends that have waited a window
+_SOON = 1 / 60  # of the window: what gives way to an end is asked again then
+_NEVER_HELD = (SERVICE_NEWS, ENDED_LIST)
 _PATTERN = re.compile(r"([1-9][0-9]{0,4})/m")
 
 
@@ -71,6 +84,8 @@ class CapStage(Stage):
       `alerts.stages.spending.CriticalBudget`. A summary names those beyond that budget, and is never held.
     * All other messages count against the cap. When several wait and there was no summary of them in the last
       window, the next message is a summary that replaces them.
+    * Ends that have waited for a window get a place, or one message that names each, where they cannot be
+      edits.
     * Edits have a budget of their own at receivers that can edit.
     * Heartbeats, summaries and digests are never held.
 
@@ -112,11 +127,14 @@ class CapStage(Stage):
             if free_at is None:
                 return Pass(f"within {most} edits a minute")
             return HoldUntil(f"{most} edits a minute were made, it waits for the next", free_at, True)
-        if rank == SERVICE_NEWS or rank not in self._messages(receiver):
+        if rank in _NEVER_HELD or rank not in self._messages(receiver):
             return Pass("it is never held")
         free_at = self._place_at(cap, receiver, now, view)
         if free_at is None and rank in BEGINNINGS:
             free_at = self._kept_for_ends(cap, receiver, now, view)
+        if free_at is None and self._next_is_an_end(rank, cap, receiver, now, view):
+            until = now + self._window_s * _SOON
+            return HoldUntil("an end that has waited for a minute is next", until, True)
         if free_at is None:
             return Pass(f"within {cap} messages a minute")
         return HoldUntil(f"{cap} messages a minute were sent, it waits for the next place", free_at, True)
@@ -138,6 +156,12 @@ class CapStage(Stage):
             return self._of_criticals(plan.overflow, receiver, now, view)
         if self._place_at(cap, receiver, now, view) is not None:
             return ()
+        if receiver not in self._edits and (
+            ended := EndsThatWait(receiver, cap, self._window_s).joined(now, view)
+        ):
+            return ended
+        if self._next_is_an_end(SERVICE_NEWS, cap, receiver, now, view):
+            return ()
         joined_at = view.joined_at(receiver, SERVICE_NEWS)
         if joined_at is not None and joined_at > now - self._window_s:
             return ()
@@ -150,15 +174,22 @@ class CapStage(Stage):
     ) -> Verdict:
         plan = self._plan(receiver, cap, now, view)
         key = transition.alert_id, transition.number
-        if all((each.alert_id, each.number) != key for each in plan.overflow):
+        beyond = [each for each in plan.overflow if (each.alert_id, each.number) == key]
+        if not beyond:
             return Pass("critical")
-        until = plan.until or now + CriticalBudget(cap, self._window_s).pace_s
+        budget = CriticalBudget(cap, self._window_s)
+        if plan.until is None and beyond[0].since <= now - budget.longest_s:
+            return Pass("critical, and no summary has named it")
+        until = plan.until or now + budget.pace_s
         return HoldUntil("more criticals than are sent one by one, a summary names it", until, True)
 
     def _plan(self, receiver: str, cap: int, now: float, view: StageView) -> CriticalPlan:
-        waiting = view.waiting(receiver, _JOINED_AT_MOST, ranks=CRITICAL)
+        waiting = view.waiting(receiver, _CRITICALS_AT_ONCE, ranks=CRITICAL)
         if not waiting:
             return CriticalPlan((), (), None)
+        if len(waiting) > _NEWEST_CRITICALS:
+            newest = view.waiting(receiver, _NEWEST_CRITICALS, ranks=CRITICAL, newest=True)
+            waiting = [*waiting, *(each for each in newest if each.n > waiting[-1].n)]
         sent = view.sent_since(receiver, now - self._window_s, CRITICAL)
         joined_at = view.joined_at(receiver, CRITICALS_SUMMARY)
         return CriticalBudget(cap, self._window_s).plan(waiting, sent, joined_at, now)
@@ -202,9 +233,13 @@ class CapStage(Stage):
         free_at = self._free_at(cap - 1, ranks, receiver, now, view)
         if free_at is None:
             return None
-        waiting = view.waiting(receiver, cap, ranks=(SERVICE_NEWS,))
+        waiting = view.waiting(receiver, cap, ranks=_NEVER_HELD)
         owed = sum(each.rule == DELIVERY_SUMMARY and not each.in_doubt for each in waiting)
         return self._free_at(cap - owed, ranks, receiver, now, view)
+
+    def _next_is_an_end(self, rank: int, cap: int, receiver: str, now: float, view: StageView) -> bool:
+        ends = EndsThatWait(receiver, cap, self._window_s)
+        return receiver not in self._edits and ends.hold_others(rank, now, view)
 
     def _kept_for_ends(self, cap: int, receiver: str, now: float, view: StageView) -> float | None:
         """When a beginning may be sent, if ends that have waited a window have some of its places."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from alerts.severity import SEVERITIES, severity_rank
@@ -13,21 +14,27 @@ CRITICAL_BEGINNING: Final = 0
 RISE_TO_CRITICAL: Final = 1
 CRITICALS_SUMMARY: Final = -1
 """The rank of a summary that names criticals: before all else."""
-SERVICE_NEWS: Final = 11
-"""The rank of heartbeats and of the other summaries."""
+HEARTBEATS: Final = 2
+"""The rank of heartbeats: behind criticals only, since one that is missing means that tapewatch is dead."""
+SERVICE_NEWS: Final = 12
+"""The rank of the other summaries."""
+ENDED_LIST: Final = 13
+"""The rank of a list of what is over."""
 LATE_DIGEST: Final = LATE - 1
 """The rank of a digest of what is late."""
 
-CRITICAL: Final = (CRITICAL_BEGINNING, RISE_TO_CRITICAL)
-BEGINNINGS: Final = (2, 3, 4)
-"""Ranks of beginnings, and rises, that are not critical."""
-ENDS: Final = (5, 6, 7)
-UPDATES: Final = (8, 9, 10)
+RISE_TO_WARNING: Final = 4
 
-_BEGINNING = {"critical": CRITICAL_BEGINNING, "warning": 2, "info": 4}
-_RISE = {"critical": RISE_TO_CRITICAL, "warning": 3}
-_RESOLVED = {"critical": 5, "warning": 6, "info": 7}
-_UPDATED = {"critical": 8, "warning": 9, "info": 10}
+CRITICAL: Final = (CRITICAL_BEGINNING, RISE_TO_CRITICAL)
+BEGINNINGS: Final = (3, RISE_TO_WARNING, 5)
+"""Ranks of beginnings, and rises, that are not critical."""
+ENDS: Final = (6, 7, 8)
+UPDATES: Final = (9, 10, 11)
+
+_BEGINNING = {"critical": CRITICAL_BEGINNING, "warning": 3, "info": 5}
+_RISE = {"critical": RISE_TO_CRITICAL, "warning": RISE_TO_WARNING}
+_RESOLVED = {"critical": 6, "warning": 7, "info": 8}
+_UPDATED = {"critical": 9, "warning": 10, "info": 11}
 
 
 def importance(transition: str, severity: str, told_severity: str | None, late: bool) -> int:
@@ -54,7 +61,7 @@ def importance(transition: str, severity: str, told_severity: str | None, late: 
     >>> importance("fired", "critical", None, False), importance("updated", "critical", "warning", False)
     (0, 1)
     >>> importance("resolved", "critical", "critical", False), importance("updated", "info", "warning", True)
-    (5, 110)
+    (6, 111)
     >>> importance("updated", "warning", None, False) == importance("fired", "warning", None, False)
     True
     """
@@ -67,3 +74,26 @@ def importance(transition: str, severity: str, told_severity: str | None, late: 
     if severity_rank(known) > severity_rank(told_severity):
         return behind + _RISE[known]
     return behind + _UPDATED[known]
+
+
+def counts_as_beginning(transition: str, severity: str, late: bool, waiting: Collection[int]) -> bool:
+    """Whether a live update of a critical is the first live news of it: what began late still waits.
+
+    Such an update ranks as a beginning, so that what it waits behind waits for no digest.
+
+    Parameters
+    ----------
+    transition, severity, late
+        As for `importance`.
+    waiting
+        Ranks of what waits there of its episode.
+
+    Examples
+    --------
+    >>> counts_as_beginning("updated", "critical", False, [100])
+    True
+    >>> counts_as_beginning("updated", "critical", False, [3])
+    False
+    """
+    is_news = transition == "updated" and not late and severity_rank(severity) >= severity_rank("critical")
+    return is_news and any(rank - LATE in CRITICAL for rank in waiting)

@@ -52,6 +52,8 @@ class SilenceStage(Stage):
             return not ends or (worse >= severity_rank("critical") and not episode.heard)
         if ends:
             return False
+        if episode.over and worse >= severity_rank("critical"):
+            return True  # it was called over, and has come back
         return episode.held_state not in (SUMMARISED, DIGESTED) or worse > episode.held_severity
 
     def _is_late(self, transition: AlertTransition) -> bool:

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from alerts.stages.importance import BEGINNINGS, ENDS, LATE, RISE_TO_CRITICAL, SERVICE_NEWS, UPDATES
+from alerts.stages.importance import (
+    BEGINNINGS,
+    ENDED_LIST,
+    ENDS,
+    LATE,
+    RISE_TO_CRITICAL,
+    RISE_TO_WARNING,
+    SERVICE_NEWS,
+    UPDATES,
+)
 from alerts.stages.view import Sent, WaitingDelivery
 
 CRITICALS: Final = 30
@@ -19,7 +28,7 @@ _LATE_KNOWN = tuple(LATE + rank for rank in (*ENDS, *UPDATES))
 EDIT_RANKS: Final = (*ENDS, *UPDATES, *_LATE_KNOWN)
 """Ranks about an episode that the receiver knows of: edits, where it can edit, else messages."""
 
-EDIT_COUNTED: Final = (1, 3, *EDIT_RANKS)
+EDIT_COUNTED: Final = (RISE_TO_CRITICAL, RISE_TO_WARNING, *EDIT_RANKS)
 """Ranks that cost an edit: a rise of what is known edits its message, too."""
 
 _RISES_PART = 3  # rises are at most a third of the criticals, so that new ones have room
@@ -40,9 +49,10 @@ def message_ranks(edits: bool) -> tuple[int, ...]:
     Examples
     --------
     >>> message_ranks(True)
-    (2, 3, 4, 11)
+    (3, 4, 5, 12, 13)
     """
-    return (*BEGINNINGS, SERVICE_NEWS) if edits else (*BEGINNINGS, SERVICE_NEWS, *EDIT_RANKS)
+    ranks = (*BEGINNINGS, SERVICE_NEWS, ENDED_LIST)
+    return ranks if edits else (*ranks, *EDIT_RANKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,8 @@ class CriticalBudget:
         """How long a critical waits before a summary names it, where others wait, too."""
         self.pace_s = window_s * _PACE
         """Least time between messages about criticals beyond the budget."""
-        self._window_s = window_s
+        self.longest_s = 2 * (self.patience_s + self.pace_s)
+        """How long one waits for a summary that could be sent, and is not; then it goes by itself."""
 
     def plan(
         self, waiting: Iterable[WaitingDelivery], sent: Sequence[Sent], joined_at: float | None, now: float

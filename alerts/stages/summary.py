@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from typing import Any
 
 from alerts.alert import Alert, Observation
 from alerts.durations import NS_PER_SECOND, lasting
+from alerts.plain_text import lines_of, one_line, shows
 from alerts.rounding import rounded
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, service_alert
 from alerts.severity import SEVERITIES, severity_rank
 from alerts.short_id import short_id
 from alerts.stages.view import WaitingDelivery
+from alerts.subjects import without_subject
 
 _RULES_NAMED = 20
 _INSTRUMENTS_NAMED = 3
+_VALUES_NAMED = 2
 _ROOM = 10_500  # characters of a text, as Slack counts them: it shows 12,000 in four sections, cut at lines
 _NAME_LENGTH = 80  # characters of a rule's or an instrument's name in a list
 _SAID_LENGTH = 160  # characters of what a critical says in a list
@@ -55,12 +59,18 @@ class SummaryHeading:
         Its first line, without the colon, for so many deliveries as it is given.
     late
         Whether each critical is followed by when it happened, and how late it is.
+    names_all
+        For a list of what is over: every episode is named, and none is called over.
+    severity
+        Its severity; None for the highest of what it stands for.
     """
 
     rule: str
     receiver: str
     line: Callable[[int], str]
     late: bool = False
+    names_all: bool = False
+    severity: str | None = None
 
 
 def replaceable(
@@ -113,10 +123,10 @@ def summaries(heading: SummaryHeading, members: Sequence[WaitingDelivery], now: 
     episodes: dict[str, list[WaitingDelivery]] = defaultdict(list)
     for each in members:
         episodes[each.alert_id].append(each)
-    critical = {key: of for key, of in episodes.items() if any(map(is_critical, of))}
+    critical = {key: of for key, of in episodes.items() if heading.names_all or any(map(is_critical, of))}
     others = [each for each in members if each.alert_id not in critical]
     listed = _worst_first([_Critical.of(of) for of in critical.values()])
-    pieces = list(_pieces(listed, heading.late, others))
+    pieces = list(_pieces(listed, heading, others))
     return [
         _part(heading, piece, f" ({place} of {len(pieces)})" if len(pieces) > 1 else "", now)
         for place, piece in enumerate(pieces, 1)
@@ -152,23 +162,41 @@ class _Critical:
                 return abs(value)
         return 0.0
 
-    def line(self, late: bool) -> str:
+    def line(self, heading: SummaryHeading) -> str:
         shown = self.shown
-        about = " ".join(part for part in (shown.venue, shown.symbol) if part)
-        name = " ".join(_short(part, _NAME_LENGTH) for part in (shown.rule, about) if part)
-        ended = " (over)" if self.members[-1].transition == "resolved" else ""
-        when = self._when() if late else ""
-        return f"• {name}: {self._said()}{ended}{when} · {short_id(shown.alert_id)}"
+        subject = " ".join(part for part in (shown.venue, shown.symbol) if part)
+        name = " ".join(_short(part, _NAME_LENGTH) for part in (shown.rule, subject) if part)
+        is_over = self.members[-1].transition == "resolved" and not heading.names_all
+        said = self._said()
+        about = f"{name}: {said}" if said else name
+        when = self._when() if heading.late else ""
+        return f"• {about}{' (over)' if is_over else ''}{when} · {short_id(shown.alert_id)}"
 
     def _said(self) -> str:
-        text = _short(str(self.body.get("text") or "").strip().partition("\n")[0], _SAID_LENGTH)
+        values = self.body.get("values")
+        values = values if isinstance(values, Mapping) else {}
+        parts = (self.shown.venue, self.shown.symbol, *values.values())
+        first, *others = lines_of(str(self.body.get("text") or ""), parts)
+        whole = without_subject(first, one_line(self.shown.symbol or ""))
+        text = _short(whole, _SAID_LENGTH)
         measure, peak = self.episode.get("measure"), self.episode.get("peak")
-        value = "" if not measure else rounded(peak, str(self.episode.get("unit") or ""), str(measure))
-        if not text:
-            return f"{measure} {value}" if measure else "critical"
-        return (
-            f"{text} [{_short(str(measure), _NAME_LENGTH)} {value}]" if value and value not in text else text
-        )
+        if measure:
+            unit = str(self.episode.get("unit") or "")
+            value = rounded(peak, unit, str(measure))
+            shown = (
+                [] if _says(text, value, peak, unit) else [f"{_short(str(measure), _NAME_LENGTH)} {value}"]
+            )
+        elif others or text != whole or not text:  # what is cut off may have had its number
+            shown = [
+                f"{_short(name, _NAME_LENGTH)} {rounded(value, name=name)}"
+                for name, value in values.items()
+                if isinstance(value, int | float) and not shows(text, value)
+            ][:_VALUES_NAMED]
+        else:
+            shown = []
+        if text:
+            return f"{text} [{', '.join(shown)}]" if shown else text
+        return ", ".join(shown) or ("critical" if self.body else "")
 
     def _when(self) -> str:
         at = str(self.body.get("ts_event") or "").partition(".")[0].removesuffix("Z").replace("T", " ")
@@ -177,16 +205,29 @@ class _Critical:
         return f" · {at} UTC{late}" if at else late
 
 
+def _says(text: str, written: str, value: object, unit: str) -> bool:
+    if re.search(rf"(?<![\w.,]){re.escape(written)}(?!\w|[.,]\d)", text):
+        return True
+    return isinstance(value, int | float) and shows(text, value, unit)
+
+
 def _numbers(body: Mapping[str, Any]) -> Iterator[object]:
     values = body.get("values")
     yield from values.values() if isinstance(values, Mapping) else ()
 
 
 def _worst_first(criticals: Sequence[_Critical]) -> list[_Critical]:
-    """The rule that says least often so first: amid a flood of one, the other is the news."""
+    """The most severe, then the rule that says least often so: amid a flood of one, the other is the news."""
     of_rule = Counter(each.shown.rule for each in criticals)
     return sorted(
-        criticals, key=lambda each: (of_rule[each.shown.rule], each.shown.rule, -each.size, each.shown.n)
+        criticals,
+        key=lambda each: (
+            -severity_rank(each.shown.severity),
+            of_rule[each.shown.rule],
+            each.shown.rule,
+            -each.size,
+            each.shown.n,
+        ),
     )
 
 
@@ -198,13 +239,15 @@ class _Piece:
     members: Sequence[WaitingDelivery]
 
 
-def _pieces(listed: Sequence[_Critical], late: bool, others: Sequence[WaitingDelivery]) -> Iterator[_Piece]:
+def _pieces(
+    listed: Sequence[_Critical], heading: SummaryHeading, others: Sequence[WaitingDelivery]
+) -> Iterator[_Piece]:
     last = [counted] if (counted := _counts(others)) else []
     lines: list[str] = []
     members = list(others)
     room = _ROOM - _slack_length("".join(last))
     for each in listed:
-        line = each.line(late)
+        line = each.line(heading)
         if lines and _slack_length(line) + 1 > room:
             yield _Piece([*lines, *last], members)
             lines, last, members, room = [], [], [], _ROOM
@@ -218,11 +261,11 @@ def _part(heading: SummaryHeading, piece: _Piece, which: str, now: float) -> Sum
     members = sorted(piece.members, key=lambda each: each.n)
     first, last = members[0], members[-1]
     text = "\n".join([f"{heading.line(len(members))}{which}:", *piece.lines])
-    worst = max(severity_rank(each.severity) for each in members)
+    worst = SEVERITIES[min(max(severity_rank(each.severity) for each in members), len(SEVERITIES) - 1)]
     alert = service_alert(
         heading.rule,
         (heading.receiver, first.key, last.key, len(members)),
-        SEVERITIES[min(worst, len(SEVERITIES) - 1)],
+        heading.severity or worst,
         Observation(
             ts_event_ns=int(now * NS_PER_SECOND),
             source={
@@ -269,7 +312,7 @@ def _instruments(members: Iterable[WaitingDelivery]) -> str:
 
 
 def _short(text: str, length: int) -> str:
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = one_line(text)
     return plain if len(plain) <= length else f"{plain[: length - 1]}…"
 
 

@@ -28,7 +28,7 @@ class EpisodeAtReceiver:
     heard
         True when one of them has been sent or waits to be: the receiver knows of the episode.
     over
-        True when the newest of those is the end: what came after it was held back.
+        True when the newest that it was told of is the end: what came after it was held back.
     held_state, held_reason
         State and reason of the newest one that was held back, None where none was.
     held_severity
@@ -68,7 +68,12 @@ class EpisodeAtReceiver:
             return replace(self, heard=True, over=over, told_severity=self._worst(severity))
         rank = max(self.held_severity, severity_rank(severity))
         told = self._worst(severity) if state == SUMMARISED else self.told_severity
-        return replace(self, held_state=state, held_reason=reason, held_severity=rank, told_severity=told)
+        over = transition == "resolved" if state in (SUMMARISED, DIGESTED) else self.over
+        if over and state == SUMMARISED and not self.heard:
+            told = None  # where it comes back, that is its beginning
+        return replace(
+            self, over=over, held_state=state, held_reason=reason, held_severity=rank, told_severity=told
+        )
 
     def _worst(self, severity: str) -> str:
         told = self.told_severity
@@ -189,7 +194,7 @@ class StageView(Protocol):
     def held(self, receiver: str, stage: str) -> Collection[int]:
         """The ranks of which what is due there has been held by the stage of this name."""
 
-    def waiting(
+    def waiting(  # noqa: PLR0913 - each is a question of its own
         self,
         receiver: str,
         limit: int,
@@ -197,6 +202,7 @@ class StageView(Protocol):
         ranks: Collection[int] | None = None,
         episodes: Collection[str] | None = None,
         bodies: bool = False,
+        newest: bool = False,
     ) -> Sequence[WaitingDelivery]:
         """What waits there, oldest first, at most `limit`.
 
@@ -210,4 +216,6 @@ class StageView(Protocol):
             Only those of these episodes, None for any.
         bodies
             Whether criticals come with their bodies.
+        newest
+            Which are left out where there are more: the oldest ones, else the newest.
         """

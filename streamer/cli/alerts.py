@@ -116,8 +116,8 @@ def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> Non
         out("no alerts")
         return
     if on_terminal():
-        for alert in rows:
-            out_alert(alert)
+        for alert, behind_s in zip(rows, behind, strict=True):
+            out_alert(alert, behind_s)
         return
     table = Table(box=None, pad_edge=False)
     late = any((behind_s or 0) >= _BEHIND_SHOWN_S for behind_s in behind)

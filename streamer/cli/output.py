@@ -47,11 +47,11 @@ def out_lines(lines: Sequence[str], indent: int) -> None:
             console.print(part)
 
 
-def out_alert(alert: Mapping[str, Any]) -> None:
-    """Print a stored alert on a terminal's stdout, as the console receiver would."""
+def out_alert(alert: Mapping[str, Any], behind_s: float | None = None) -> None:
+    """Print a stored alert on a terminal's stdout, as the console receiver would; late ones are marked."""
     body = json.dumps(alert).encode()
     console = _SafeConsole(highlight=False, markup=False, emoji=False)
-    print_alert(console, Delivery(alert["id"], alert["number"], "console", body))
+    print_alert(console, Delivery(alert["id"], alert["number"], "console", body, behind_s=behind_s))
 
 
 def on_terminal() -> bool:

@@ -90,9 +90,8 @@ class DeliveryTurns:
         return soon and not self._stopping.is_set() and self._throttle.pause_s() == 0
 
     def _defer(self, delivery: Delivery, error: RetryableError, began: float) -> None:
-        wait = error.retry_after_s
-        if wait is None:
-            wait = self._pace.deferral(delivery.attempts + 1)
+        # one that asks for no wait, or until a time that is over, is not to be asked without end
+        wait = max(error.retry_after_s or 0.0, self._pace.deferral(delivery.attempts + 1))
         log.warning(
             "delivery deferred",
             receiver=self._name,

@@ -11,7 +11,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from alerts.alert import Alert, Observation
 from alerts.clock import Clock
 from alerts.service_alert import HEARTBEAT, service_alert
-from alerts.stages.importance import SERVICE_NEWS
+from alerts.stages.importance import HEARTBEATS
 from alerts.stages.view import SUMMARISED
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
@@ -158,7 +158,7 @@ class HeartbeatSender:
             raise_service_alert(connection, alert, now, routed=True)
             n = connection.execute(select(outbox.c.n).where(outbox.c.alert_id == alert.id)).scalar_one()
             own = {"outbox_n": n, "alert_id": alert.id, "number": alert.number, "state": PENDING}
-            own["rank"] = SERVICE_NEWS
+            own["rank"] = HEARTBEATS
             connection.execute(insert(deliveries), [{**own, "receiver": to} for to in self._settings.to])
         self._kept = [*sorted(open_), alert.id]
 

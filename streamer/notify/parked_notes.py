@@ -36,11 +36,14 @@ class ParkedNote:
         Who gets the message.
     groups
         What it tells, with the counts.
+    before
+        The counts that were told before.
     """
 
     text: str = ""
     receiver: str = ""
     groups: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    before: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class ParkedNotes:
@@ -105,7 +108,7 @@ class ParkedNotes:
             return self._fresh()
 
     def note_for(self, delivery: Delivery) -> ParkedNote:
-        """The note that a message is to carry."""
+        """The note that a message is to carry; no other message there carries it while this is on its way."""
         if delivery.number:
             return ParkedNote(receiver=delivery.receiver)
         with self._lock:
@@ -120,16 +123,28 @@ class ParkedNotes:
                 for receiver, code in self._failing_now().items()
                 if receiver != delivery.receiver and (receiver, code) not in told
             }
-        counts = {(group.receiver, group.code): group.count for group in new}
-        counts |= dict.fromkeys(failing.items(), 1)
-        return ParkedNote(note_text(new, failing), delivery.receiver, counts)
+            counts = {(group.receiver, group.code): group.count for group in new}
+            counts |= dict.fromkeys(failing.items(), 1)
+            before = {key: told[key] for key in counts if key in told}
+            self._told.setdefault(delivery.receiver, {}).update(counts)
+        return ParkedNote(note_text(new, failing), delivery.receiver, counts, before)
 
     def told(self, note: ParkedNote) -> None:
         """A message with this note got through."""
+        self.reached(note.receiver)
+
+    def reached(self, receiver: str) -> None:
+        """The receiver took one, or refused it for good: it can be reached."""
         with self._lock:
-            self._failing.pop(note.receiver, None)
-            if note.text:
-                self._told.setdefault(note.receiver, {}).update(note.groups)
+            self._failing.pop(receiver, None)
+
+    def untold(self, note: ParkedNote) -> None:
+        """It did not: the next message there carries the note."""
+        with self._lock:
+            told = self._told.get(note.receiver, {})
+            for key in note.groups:
+                told.pop(key, None)
+            told.update(note.before)
 
     def _fresh(self) -> Sequence[ParkedGroup]:
         now = self._monotonic()

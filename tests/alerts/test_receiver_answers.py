@@ -78,6 +78,19 @@ def test_no_redirect_is_followed_and_the_reason_says_where_it_points(
     assert raised.value.answer == "moved"
 
 
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_what_passes_is_retried_after_the_wait_that_the_answer_asks_for(
+    slack_server: FakeSlack, kind: str, status: int
+) -> None:
+    slack_server.script(METHODS[kind], Answer(status=status, headers={"Retry-After": "77"}, body="busy"))
+    with pytest.raises(RetryableError) as raised:
+        send(made(slack_server, kind))
+    assert (raised.value.retry_after_s, raised.value.answer) == (77.0, "busy")
+    if status in (425, 429):
+        assert not raised.value.in_doubt
+
+
 def test_slack_goes_through_the_proxy_of_the_environment_with_its_login(
     slack_server: FakeSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,14 +105,25 @@ def test_slack_goes_through_the_proxy_of_the_environment_with_its_login(
 
 
 @pytest.mark.parametrize(
-    "body", ["ok", "ok\n", '{"ok":true}', '{"success":true}', '{"result":"success","msg":""}']
+    ("body", "accepts"),
+    [
+        ("ok", ()),
+        ("ok\n", ()),
+        ('{"ok":true}', ()),
+        ('{"success":true}', ('{"success": true}',)),
+        ('{"result":"success","msg":""}', ("1", '{"result": "success"}')),
+        ("1", ("1",)),
+    ],
 )
-def test_servers_that_speak_slack_may_say_yes_in_their_own_words(slack_server: FakeSlack, body: str) -> None:
+def test_servers_that_speak_slack_may_say_yes_in_their_own_words(
+    slack_server: FakeSlack, body: str, accepts: tuple[str, ...]
+) -> None:
     slack_server.script(INCOMING, Answer(body=body, applied=True))
-    send(made(slack_server, "incoming"))
+    send(made(slack_server, "incoming", accepts=list(accepts)))
 
 
 NEITHER = {
+    "success": Answer(body='{"success":true}', applied=True),
     "another object": Answer(body='{"status":"queued"}', applied=True),
     "html": Answer(body="<html><body>Welcome</body></html>", applied=True),
     "nothing": Answer(body="", applied=True),
@@ -174,7 +198,7 @@ def test_the_beginning_of_an_answer_is_kept_without_secrets_and_controls(
     with pytest.raises(PermanentError) as raised:
         send(receiver)
     shown = raised.value.answer
-    assert shown.startswith("no [31m one here: [secret]")
+    assert shown.startswith("no \\x1b[31m\\u202eone here: [secret]")
     assert len(shown) == 500
     assert not any(secret in shown for secret in own)
     assert shown.isprintable()
@@ -198,15 +222,15 @@ def test_an_answer_is_in_the_store_the_log_and_the_commands(
         until(lambda: StoreDeliveries(database).summary().get("ops") == {"parked": 1})
         until(lambda: any(line["event"] == "delivery deferred" for line in logged))
     (parked,) = [line for line in logged if line["event"] == "delivery parked"]
-    assert (parked["reason"], parked["answer"]) == ("http_400", "no such [2J tenant")
+    assert (parked["reason"], parked["answer"]) == ("http_400", "no such\\x1b[2J tenant")
     assert parked["retry"] == "tapewatch alerts --retry-parked ops"
     deferred = next(line for line in logged if line["event"] == "delivery deferred")
     assert deferred["answer"] == "<html>oops</html>"
     store = ("--store", tmp_path / "tapewatch.db")
     listed = tapewatch("alerts", *store).stderr
-    assert "ops: 1 parked: http_400\n  it answered: no such [2J tenant" in listed
+    assert "ops: 1 parked: http_400\n  it answered: no such\\x1b[2J tenant" in listed
     explained = tapewatch("why", "e0", *store).stdout
-    assert "ops: parked after 1 attempt (http_400)\n  answer     no such [2J tenant" in explained
+    assert "ops: parked after 1 attempt (http_400)\n  answer     no such\\x1b[2J tenant" in explained
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT
 from alerts.stages.cap import MINUTE_S
-from alerts.stages.importance import CRITICAL, LATE, LATE_DIGEST
+from alerts.stages.importance import BEGINNINGS, CRITICAL, LATE, LATE_DIGEST
 from alerts.stages.matchers import Silence, rule_matchers
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router, RouteSettings
@@ -87,7 +87,7 @@ def heartbeats(until: float) -> list[Told]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     storm=st.lists(bursts(), min_size=1, max_size=4),
     cap=st.sampled_from((1, 5, 20, 60)),
@@ -118,7 +118,9 @@ def check(desk: SimulatedReceiver, cap: int, *, edits: bool) -> None:
     assert most(messages) <= cap
     if edits:
         assert most([row for row in sent if row.rank in EDIT_RANKS]) <= EDITS
-    digests = [row for row in sent if row.rank in (*range(LATE, LATE + 5), LATE_DIGEST)]
+    digests = [
+        row for row in sent if row.rank in (*(LATE + rank for rank in (*CRITICAL, *BEGINNINGS)), LATE_DIGEST)
+    ]
     parts = sum(row.rank == LATE_DIGEST for row in digests)
     assert most(digests) <= max(1, parts), "one message a minute for what is late"
 
@@ -274,7 +276,7 @@ def test_edits_take_no_place_of_messages_and_messages_none_of_edits() -> None:
 
 
 def test_where_nothing_can_be_edited_ends_come_after_beginnings_but_they_come() -> None:
-    """A flood of beginnings that never ends: after a minute, ends get one place in five."""
+    """A flood of beginnings that never ends: after a minute, ends get one place in five, or are listed."""
     desk = receiver(20, 0.02, edits=False)
     known = list(flood(10, "crossed_book", "warning"))
     told = known + [replace(each, at=100.0, number=1, transition="resolved") for each in known]
@@ -282,8 +284,31 @@ def test_where_nothing_can_be_edited_ends_come_after_beginnings_but_they_come() 
     run(desk, told)
     check(desk, 20, edits=False)
     ends = [row for row in desk.rows if row.told.transition == "resolved"]
-    assert all(row.state == "done" for row in ends)
-    assert max(row.done_at for row in ends) < 400.0
+    assert all(row.state == "done" or "are over:" in row.instead.text for row in ends)
+    assert max((row.instead or row).done_at for row in ends) < 400.0
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4, 20])
+def test_no_message_claims_for_ever_that_it_goes_on(cap: int) -> None:
+    """However small the cap and long the storm, ends of what was announced are told; others have room."""
+    desk = receiver(cap, 0.02, edits=False)
+    began = [
+        *flood(150, "fat_finger", "critical", 0.0, 900.0),
+        *flood(150, "crossed_book", "warning", 0.0, 900.0),
+    ]
+    ended = [replace(each, at=each.at + 24.0, number=1, transition="resolved") for each in began]
+    run(desk, [*began, *ended])
+    check(desk, cap, edits=False)
+    told = {row.told.alert_id for row in desk.rows if row.state == "done" and not row.told.number}
+    ends = [row for row in desk.rows if row.told.number and row.told.alert_id in told]
+    assert len(ends) > 150
+    assert max((row.instead or row).done_at - row.told.at for row in ends) < 5 * MINUTE_S
+    lists = [row for row in desk.rows if "are over:" in row.text]
+    assert all(
+        line.startswith("• ") and "(over)" not in line for row in lists for line in row.text.split("\n")[1:]
+    )
+    of_beginnings = [row.done_at for row in desk.rows if "more than desk takes" in row.text]
+    assert cap > 5 or max(b - a for a, b in pairwise(of_beginnings)) < 5 * MINUTE_S
 
 
 def test_what_began_late_and_goes_on_is_told_when_it_is_live_again() -> None:
@@ -299,6 +324,17 @@ def test_what_began_late_and_goes_on_is_told_when_it_is_live_again() -> None:
     assert digest.done_at < 10.0
     live = [row for row in desk.rows if row.told.number]
     assert all(row.state == "done" for row in live)
+
+
+@pytest.mark.parametrize("edits", [True, False])
+def test_a_critical_that_goes_on_live_waits_for_no_digest(edits: bool) -> None:
+    desk = receiver(20, 0.02, edits=edits)
+    told = list(flood(5, "stale_feed", "warning", behind_s=200_000.0))
+    old = list(flood(3, "fat_finger", "critical", 8.0, behind_s=400.0))
+    told += [*old, replace(old[1], at=10.0, number=1, transition="updated", behind_s=0.0)]
+    run(desk, told)
+    check(desk, 20, edits=edits)
+    assert [row.done_at < 11.0 for row in desk.rows if row.told.alert_id == old[1].alert_id] == [True, True]
 
 
 def test_late_ends_of_what_the_receiver_knows_are_sent() -> None:

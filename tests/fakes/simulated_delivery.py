@@ -14,7 +14,7 @@ from typing import Any
 
 from alerts.severity import severity_rank
 from alerts.stages.chain import StageChain
-from alerts.stages.importance import LATE, RISE_TO_CRITICAL, importance
+from alerts.stages.importance import CRITICAL, LATE, RISE_TO_CRITICAL, counts_as_beginning, importance
 from alerts.stages.matchers import Silence
 from alerts.stages.stage import AlertTransition, HoldUntil, Pass, Stop
 from alerts.stages.view import SUPERSEDED, EpisodeAtReceiver, Sent, WaitingDelivery
@@ -130,13 +130,14 @@ class SimulatedReceiver:
         ranks: Collection[int] | None = None,
         episodes: Collection[str] | None = None,
         bodies: bool = False,
+        newest: bool = False,
     ) -> Sequence[WaitingDelivery]:
         rows = list(self.open.values())
         if ranks is not None:
             rows = [row for row in rows if row.rank in ranks and row.state == "pending" and self._ready(row)]
         if episodes is not None:
             rows = [row for row in rows if row.told.alert_id in episodes]
-        return [self._waiting(row, bodies) for row in rows[:limit]]
+        return [self._waiting(row, bodies) for row in (rows[-limit:] if newest else rows[:limit])]
 
     def _waiting(self, row: Row, bodies: bool) -> WaitingDelivery:
         told = row.told
@@ -172,6 +173,9 @@ class SimulatedReceiver:
             return
         late = told.behind_s > LATE_AFTER_S
         before = self.episode(told.alert_id, self.name).told_severity
+        ranks = [each.rank for each in self.episodes[told.alert_id] if each.state == "pending"]
+        if counts_as_beginning(told.transition, told.severity, late, ranks):
+            before = None
         row.rank = importance(told.transition, told.severity, before, late)
         known: str | None = None
         found = EpisodeAtReceiver()
@@ -183,6 +187,8 @@ class SimulatedReceiver:
             rises = known is None or severity_rank(each.told.severity) > severity_rank(known)
             if each.told.transition == "updated" and not rises:
                 self._close(each, SUPERSEDED)
+                if each.rank in CRITICAL and told.transition == "updated":
+                    row.rank = min(row.rank, each.rank)
             elif row.rank < each.rank and (
                 each.rank < LATE or row.rank >= LATE or row.rank <= RISE_TO_CRITICAL
             ):

@@ -27,12 +27,12 @@ def plan_with(rule: str) -> Plan:
     return plan_of(f"\n  big: {{{rule}}}", " {}")
 
 
-def fed(task: Task, sizes: dict[float, float], price: float = 100.0) -> list[dict[str, Any]]:
+def fed(task: Task, sizes: dict[int, float], price: float = 100.0) -> list[dict[str, Any]]:
     """Bodies of what trades of these sizes caused, at these seconds."""
     feed = task.plan.feed("trades")
     assert feed is not None
     records = [
-        Record(int(second * 10), trade(T0 + int(second * S), price, size, "S0", trade_id=str(second)), T0)
+        Record(second, trade(T0 + second * S, price, size, "S0", trade_id=str(second)), T0 + second * S)
         for second, size in sizes.items()
     ]
     outcome = task.step(feed.format.decode(records, DecodeContext("trades", feed.venue)))

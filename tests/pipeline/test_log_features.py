@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from market_bytes import LOG, T0, S, quote
+from market_bytes import LOG, MS, T0, S, quote
 from pipeline_world import CONFIG, plan_of
 
 from detectors.features import LOG_FAMILIES, UnknownFeatureError, parse_feature, parse_log_feature
@@ -87,25 +87,25 @@ def told(instruments: int, silent: int) -> list[tuple[str, str, str, str]]:
     feed = plan.feed("trades")
     assert feed is not None
     task, found = Task(plan, LOG), []
-    records = [quote(T0, 1.0, 2.0, f"S{number}") for number in range(instruments)]
-    records += [quote(T0 + 31 * S, 1.0, 2.0, f"S{number}") for number in range(silent, instruments)]
-    batch = [Record(at, value, T0) for at, value in enumerate(records)]
+    times = [(T0 + number * MS, number) for number in range(instruments)]
+    times += [(T0 + 31 * S + number * MS, number) for number in range(silent, instruments)]
+    batch = [Record(at, quote(now, 1.0, 2.0, f"S{number}"), now) for at, (now, number) in enumerate(times)]
     task.step(feed.format.decode(batch, DecodeContext("trades", feed.venue)))
     for number in (1, 2):
         task = restore(plan, LOG, snapshot(task))
-        found += task.step(Timer(number, T0 + (30 + number) * S)).transitions
+        found += task.step(Timer(number, T0 + (31 + number) * S)).transitions
     bodies = [json.loads(each.body) for each in found]
     return [(body["rule"], body["symbol"], body["severity"], body["text"]) for body in bodies]
 
 
 def test_one_of_many_is_a_warning_and_half_of_them_critical() -> None:
-    assert told(10, 1) == [("stale", "S0", "warning", "S0 31 10%")]
+    assert told(10, 1) == [("stale", "S0", "warning", "S0 32 10%")]
     stale = [each for each in told(10, 5) if each[0] == "stale"]
-    assert stale == [("stale", f"S{number}", "critical", f"S{number} 31 50%") for number in range(5)]
+    assert stale == [("stale", f"S{number}", "critical", f"S{number} 32 50%") for number in range(5)]
 
 
 def test_the_only_instrument_of_a_log_is_the_whole_of_it() -> None:
-    assert ("stale", "S0", "critical", "S0 31 100%") in told(1, 1)
+    assert ("stale", "S0", "critical", "S0 32 100%") in told(1, 1)
 
 
 def test_a_rule_on_it_alone_is_evaluated_on_timers() -> None:

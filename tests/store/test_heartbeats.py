@@ -164,6 +164,19 @@ def test_a_mute_does_not_silence_it_and_a_summary_does_not_take_it() -> None:
     assert [each.rule for each in replaceable(view.waiting("ops", 9))] == ["fat_finger", "fat_finger"]
 
 
+def test_it_waits_for_criticals_only_whatever_else_is_owed() -> None:
+    world = World()
+    for severity in ("info", "warning"):
+        commit(world.database, *((f"{severity}{n}", 0) for n in range(9)), severity=severity)
+    commit(world.database, ("worse", 0), severity="warning")
+    commit(world.database, ("worse", 1), ("bad", 0), severity="critical")
+    world.beat()
+    route_all(world.database, ("ops",), world.time)
+    due = world.store.due("ops", 99)
+    assert [each.transition.rule for each in due[:4]] == [*["fat_finger"] * 2, "heartbeat", "fat_finger"]
+    assert [each.transition.alert_id for each in due[:2]] == ["bad", "worse"]
+
+
 def test_several_receivers_each_get_it() -> None:
     world = World(["ops", "desk"])
     assert world.beat() == ("ops", "desk")

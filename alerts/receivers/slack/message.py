@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from alerts.receivers.body import ReadableAlert, one_line, read_body
+from alerts.plain_text import one_line
+from alerts.receivers.body import ReadableAlert, read_body
 from alerts.receivers.receiver import Delivery
 from alerts.receivers.slack.sections import HEADER_LENGTH, SECTION_LENGTH, escape, parts
 from alerts.receivers.wording import MARKS, RESOLVED_MARK, course, headline, in_a_line
