@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -210,12 +210,11 @@ class Sender:
             self._messages.start(delivery.key, messages[delivery.key])
             self._pool.submit(delivery)
 
-    def _take(self, delivery: Delivery, arrived: Callable[[], None]) -> None:
+    def _take(self, delivery: Delivery) -> None:
         sent = 0
         try:
             told = told_severity(self._database, delivery)
-            whole = self.details.completed(delivery, told, self.stages.late_after_s)
-            sent = self._turns.take(whole, arrived)
+            sent = self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
         except BaseException as error:  # noqa: BLE001 - as in `_run`
             self._fail(error)
         finally:

@@ -289,7 +289,7 @@ def test_order_is_kept_within_an_episode_while_several_are_on_their_way(
         commit(database, *((f"e{n}", number) for n in range(20)), severity=severity, transition=transition)
     until(start(desk).idle)
     assert len(desk.got) == 80
-    assert desk.most == 4
+    assert 2 <= desk.most <= 4
     for n in range(20):
         assert [key for key in desk.got if key.startswith(f"e{n}-")] == [f"e{n}-{k}" for k in range(4)]
 
