@@ -20,7 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 from alerts.catalogue.files import known_set, read_set, set_names
 from alerts.for_clause import FlapText, HoldText, RuleDurationText
 from alerts.language.symbols import KIND_LABELS, KIND_NAMES, EventKind, KindName
-from alerts.severity import SEVERITIES, Severity
+from alerts.severity import SEVERITIES, Severity, severity_rank
 from alerts.suggestions import did_you_mean
 from alerts.update_clause import UpdatesText, parse_updates
 
@@ -136,7 +136,8 @@ class RulesSettings(BaseModel):
     """All rules: sets from the catalogue in ``extends``, and further rules by name.
 
     A rule with the name of one in a set overrides only the settings it gives; ``null`` or ``disabled: true``
-    disables that rule. ``updates`` is the default of rules that do not have it.
+    disables that rule. Where it gives a ``severity`` and no ``escalate``, the set's escalations that are not
+    above that severity are left out. ``updates`` is the default of rules that do not have it.
 
     Examples
     --------
@@ -171,7 +172,7 @@ class RulesSettings(BaseModel):
             elif rule is None:
                 merged[name] = {**merged[name], "disabled": True}
             else:
-                merged[name] = {**merged.get(name, {}), **rule} if isinstance(rule, Mapping) else rule
+                merged[name] = _changed(merged.get(name, {}), rule) if isinstance(rule, Mapping) else rule
         if isinstance(data.get("updates"), Mapping):
             problems.append(
                 _problem(("updates",), "is the default of all rules: give this rule another name")
@@ -191,6 +192,16 @@ def _of_sets(extends: Any) -> dict[str, Any]:
         if isinstance(name, str) and name in set_names():
             rules |= read_set(name)
     return rules
+
+
+def _changed(of_set: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**of_set, **own}
+    if "severity" in own and "escalate" not in own and "escalate" in of_set:
+        least = severity_rank(own["severity"])
+        merged["escalate"] = {
+            severity: when for severity, when in of_set["escalate"].items() if severity_rank(severity) > least
+        }
+    return merged
 
 
 def _with_updates(rules: dict[Any, Any], updates: Any) -> dict[Any, Any]:

@@ -129,7 +129,8 @@ class HttpClient:
             except (urllib3.exceptions.HTTPError, OSError, HTTPException) as error:
                 raise self._no_answer(error, deadline) from error
             if status_says_all and 200 <= response.status < 300:
-                with within(min(_DRAIN_S, deadline.left())):
+                # the status may have come at the last moment, which makes it no less true
+                with within(min(_DRAIN_S, deadline.left_or_0())):
                     answer = _read(response, most)
             else:
                 answer = _read(response, most)

@@ -41,10 +41,14 @@ class Deadline:
         TimeoutError
             When none are.
         """
-        left = self._until - time.monotonic()
-        if left <= 0:
+        left = self.left_or_0()
+        if not left:
             raise TimeoutError("the time for the whole exchange is over")
         return left
+
+    def left_or_0(self) -> float:
+        """Seconds that are left, 0 when none are."""
+        return max(self._until - time.monotonic(), 0.0)
 
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)

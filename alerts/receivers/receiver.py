@@ -107,6 +107,11 @@ class RetryableError(Exception):
         True when nothing would get through now: the receiver cannot be reached, or asks for a pause.
     answer
         The beginning of what it answered, safe to be shown; empty where there was no answer.
+
+    Attributes
+    ----------
+    edits
+        True where the pause is for edits only, which the receiver limits by themselves.
     """
 
     def __init__(
@@ -122,6 +127,7 @@ class RetryableError(Exception):
         self.retry_after_s = retry_after_s
         self.in_doubt = in_doubt
         self.everything = everything
+        self.edits = False
         self.answer = answer
 
 

@@ -34,6 +34,8 @@ OFF = "off"
 MINUTE_S = 60.0
 
 _JOINED_AT_MOST = 50_000  # deliveries; the rest wait for the next summary
+_CRITICALS_AT_ONCE = 500  # that a plan looks at, and a summary names; the next follows soon
+_NEWEST_CRITICALS = 50  # looked at beside those: what is rare goes by itself, whatever waits before it
 _JOINED_AT_LEAST = 2  # a single delivery is sent itself
 _KEPT_FOR_ENDS = 5  # of so many places one is for ends that have waited a window
 _SOON = 1 / 60  # of the window: what gives way to an end is asked again then
@@ -172,15 +174,22 @@ class CapStage(Stage):
     ) -> Verdict:
         plan = self._plan(receiver, cap, now, view)
         key = transition.alert_id, transition.number
-        if all((each.alert_id, each.number) != key for each in plan.overflow):
+        beyond = [each for each in plan.overflow if (each.alert_id, each.number) == key]
+        if not beyond:
             return Pass("critical")
-        until = plan.until or now + CriticalBudget(cap, self._window_s).pace_s
+        budget = CriticalBudget(cap, self._window_s)
+        if plan.until is None and beyond[0].since <= now - budget.longest_s:
+            return Pass("critical, and no summary has named it")
+        until = plan.until or now + budget.pace_s
         return HoldUntil("more criticals than are sent one by one, a summary names it", until, True)
 
     def _plan(self, receiver: str, cap: int, now: float, view: StageView) -> CriticalPlan:
-        waiting = view.waiting(receiver, _JOINED_AT_MOST, ranks=CRITICAL)
+        waiting = view.waiting(receiver, _CRITICALS_AT_ONCE, ranks=CRITICAL)
         if not waiting:
             return CriticalPlan((), (), None)
+        if len(waiting) > _NEWEST_CRITICALS:
+            newest = view.waiting(receiver, _NEWEST_CRITICALS, ranks=CRITICAL, newest=True)
+            waiting = [*waiting, *(each for each in newest if each.n > waiting[-1].n)]
         sent = view.sent_since(receiver, now - self._window_s, CRITICAL)
         joined_at = view.joined_at(receiver, CRITICALS_SUMMARY)
         return CriticalBudget(cap, self._window_s).plan(waiting, sent, joined_at, now)

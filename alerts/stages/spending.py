@@ -99,7 +99,8 @@ class CriticalBudget:
         """How long a critical waits before a summary names it, where others wait, too."""
         self.pace_s = window_s * _PACE
         """Least time between messages about criticals beyond the budget."""
-        self._window_s = window_s
+        self.longest_s = 2 * (self.patience_s + self.pace_s)
+        """How long one waits for a summary that could be sent, and is not; then it goes by itself."""
 
     def plan(
         self, waiting: Iterable[WaitingDelivery], sent: Sequence[Sent], joined_at: float | None, now: float

@@ -194,7 +194,7 @@ class StageView(Protocol):
     def held(self, receiver: str, stage: str) -> Collection[int]:
         """The ranks of which what is due there has been held by the stage of this name."""
 
-    def waiting(
+    def waiting(  # noqa: PLR0913 - each is a question of its own
         self,
         receiver: str,
         limit: int,
@@ -202,6 +202,7 @@ class StageView(Protocol):
         ranks: Collection[int] | None = None,
         episodes: Collection[str] | None = None,
         bodies: bool = False,
+        newest: bool = False,
     ) -> Sequence[WaitingDelivery]:
         """What waits there, oldest first, at most `limit`.
 
@@ -215,4 +216,6 @@ class StageView(Protocol):
             Only those of these episodes, None for any.
         bodies
             Whether criticals come with their bodies.
+        newest
+            Which are left out where there are more: the oldest ones, else the newest.
         """

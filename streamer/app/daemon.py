@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -31,6 +32,8 @@ from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
+from streamer.sources.kafka.known_cluster import KnownCluster
+from streamer.store.cluster_id import cluster_of, keep_cluster
 from streamer.store.control_inputs import StoreControls
 from streamer.store.database import Database, open_store
 from streamer.store.lock import only_daemon_of
@@ -94,7 +97,7 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
             setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
             with running_service(setup, database) as service:
                 source = _source(settings, kafka)
-                source.read_before = topics_read(service.ledger().newest_tasks())
+                source.cluster = _known_cluster(service)
                 _detect(loaded, service, source, options, oversight)
             service.check()
     finally:
@@ -184,6 +187,16 @@ def _reloader(loaded: LoadedConfig, service: Service, engine: Engine, oversight:
 def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
     at_once = max(MAX_POLL_RECORDS, settings.engine.batch_size)
     return KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
+
+
+def _known_cluster(service: Service) -> KnownCluster:
+    database = service.database
+    return KnownCluster(
+        cluster_of(database),
+        f"store {database.where}",
+        partial(keep_cluster, database),
+        topics_read(service.ledger().newest_tasks()),
+    )
 
 
 def _globs(settings: Settings) -> list[str]:

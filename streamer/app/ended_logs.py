@@ -27,6 +27,10 @@ _LOOK_S = 2.0
 class DeletableLogs(Protocol):
     """A source whose logs may be deleted."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is surely the source that the logs of the store are of."""
+
     def gone(self, logs: Collection[Partition]) -> frozenset[Partition]:
         """Those of these logs that do not exist any more, once that is sure; it never waits."""
 
@@ -67,6 +71,8 @@ class EndedLogs:
         for row in tasks:
             if row.ended:
                 remove_strays(self.folder, row.id, ())
+        if not self.source.is_known:
+            return
         left_out = [row for row in _current(tasks) if not self._is_named(row.partition.topic)]
         self._end(left_out, LEFT_OUT)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
-from streamer.notify.parked_notes import ParkedNotes
+from streamer.notify.parked_notes import ParkedNote, ParkedNotes
 from streamer.store.deliveries import StoreDeliveries
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,8 @@ class Attempt:
         Raises
         ------
         RetryableError, PermanentError
-            As the receiver says. A bug in the receiver counts as permanent; errors of the store pass through.
+            As the receiver says. An `OSError`, a `TimeoutError` among them, is of the world: it may pass, and
+            the message may have arrived. Any other bug counts as permanent. Errors of the store pass through.
         """
         note = self._parked.note_for(self.delivery)
         try:
@@ -67,29 +68,38 @@ class Attempt:
             self.messages += 1
             self._parked.told(note)
         except RetryableError as error:
-            self._failed(error)
-            self._parked.untold(note)
-            self._parked.failed(self.delivery.receiver, str(error))
-            log.info(
-                "attempt failed",
-                receiver=self.delivery.receiver,
-                delivery=self.delivery.short_key,
-                reason=str(error),
-                **answered(self.delivery),
-            )
+            self._may_pass(error, note)
             raise
         except PermanentError as error:
             self._failed(error)
             self._parked.untold(note)
+            self._parked.reached(self.delivery.receiver)
             raise
         except Exception as error:
-            self._parked.untold(note)
             if self._unrecorded:
+                self._parked.untold(note)
                 raise
             # a bug in a receiver must neither end the thread nor be retried for ever
             log.error("receiver failed", delivery=self.delivery.short_key, traceback=plain_traceback())  # noqa: TRY400
+            if isinstance(error, OSError):
+                passing = RetryableError(f"internal_{type(error).__name__}", in_doubt=True)
+                self._may_pass(passing, note)
+                raise passing from error
+            self._parked.untold(note)
             self.delivery = replace(self.delivery, answer="")
             raise PermanentError(f"internal_{type(error).__name__}") from error
+
+    def _may_pass(self, error: RetryableError, note: ParkedNote) -> None:
+        self._failed(error)
+        self._parked.untold(note)
+        self._parked.failed(self.delivery.receiver, str(error))
+        log.info(
+            "attempt failed",
+            receiver=self.delivery.receiver,
+            delivery=self.delivery.short_key,
+            reason=str(error),
+            **answered(self.delivery),
+        )
 
     def _failed(self, error: RetryableError | PermanentError) -> None:
         self.delivery = replace(self.delivery, answer=error.answer)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from alerts.stages.chain import StageChain
-from alerts.stages.stage import HoldUntil, Pass
+from alerts.stages.stage import HoldUntil, Pass, Stop
 from streamer.notify.delivery_watch import DeliveryWatch
 from streamer.notify.stage_views import ClaimView
 from streamer.store.deliveries import HeldDelivery, StoreDeliveries
@@ -74,43 +74,51 @@ class Chooser:
         """Stage and reason by rank, where all of the rank that is due is held."""
         return self._held
 
-    def choose(
-        self, stages: StageChain, now: float, view: ClaimView, free: int, page: Sequence[DueDelivery]
-    ) -> ClaimChoice:
-        """The deliveries that pass, at most `free`; what the stages say of others is kept.
-
-        Parameters
-        ----------
-        stages, now, view
-            What is asked.
-        free
-            How many may go out.
-        page
-            The first that are due.
-        """
-        claim = _Claim(stages, now, view, free)
+    def named(self, claim: Claim) -> Sequence[DueDelivery]:
+        """What goes before all else, as far as it passes; see `Stage.first`."""
+        stages, now, view = claim.stages, claim.now, claim.view
         first = [each.n for each in stages.first(self._receiver, now, view) if each.due]
         for start in range(0, len(first), _PAGE):
             if self._full(claim):
                 break
             for due in self._deliveries.due_of(first[start : start + _PAGE]):
-                if not self._full(claim):
+                if due.transition.rank not in claim.paused and not self._full(claim):
                     self._judge(claim, due)
-        named, alike = set(first), len(claim.choice.passed)
+        self._keep(claim)
+        return claim.choice.passed
+
+    def choose(self, claim: Claim, page: Sequence[DueDelivery]) -> ClaimChoice:
+        """The deliveries that pass; what the stages say of others is kept.
+
+        Parameters
+        ----------
+        claim
+            What is asked.
+        page
+            The first that are due.
+        """
+        claim.choice.ranks.update(claim.paused)
         while page:
             for due in page:
                 held = due.transition.rank in claim.choice.ranks
-                if due.n not in named and not held and not self._full(claim):
+                if not held and not self._full(claim):
                     self._judge(claim, due)
             if self._full(claim):
                 break
             page = self._deliveries.due(self._receiver, _PAGE, claim.behind(page[-1]))
-        going = {due.transition.rank for due in claim.choice.passed[alike:]}
+        going = {due.transition.rank for due in claim.choice.passed}
         gone = set() if page else self._held.keys() - claim.seen
         self.release((going | gone) - claim.choice.ranks.keys())
-        if claim.choice.held:
-            self._deliveries.hold(claim.choice.held)
+        self._keep(claim)
         return claim.choice
+
+    def probe(self, claim: Claim, due: DueDelivery) -> Sequence[DueDelivery]:
+        """What finds out whether the receiver works: this one whatever holds it, unless it is stopped."""
+        judgement = claim.stages.judge("claim", due.transition, self._receiver, claim.now, claim.view)
+        if not isinstance(judgement.verdict, Stop):
+            return (due,)
+        self._stop(due, judgement.stage, judgement.verdict)
+        return ()
 
     def release(self, ranks: Set[int]) -> None:
         """Forget that these ranks were held."""
@@ -120,10 +128,14 @@ class Chooser:
             for rank in released:
                 del self._held[rank]
 
-    def _full(self, claim: _Claim) -> bool:
+    def _keep(self, claim: Claim) -> None:
+        if claim.choice.held:
+            self._deliveries.hold(claim.choice.held)
+
+    def _full(self, claim: Claim) -> bool:
         return claim.full() or self._stopped()
 
-    def _judge(self, claim: _Claim, due: DueDelivery) -> None:
+    def _judge(self, claim: Claim, due: DueDelivery) -> None:
         choice, rank = claim.choice, due.transition.rank
         choice.judged += 1
         claim.seen.add(rank)
@@ -141,24 +153,44 @@ class Chooser:
                 self._held[rank] = stage, verdict.reason
         elif isinstance(verdict, HoldUntil):
             choice.held.append(HeldDelivery(due.n, stage, verdict.reason, verdict.until))
-        elif verdict.state is None:
+        else:
+            self._stop(due, stage, verdict)
+
+    def _stop(self, due: DueDelivery, stage: str, verdict: Stop) -> None:
+        if verdict.state is None:
             raise TypeError(f"stage {stage} stops a delivery without a state to keep it in")
-        elif self._deliveries.stop(due.n, verdict.state, verdict.reason):
+        if not self._stopped() and self._deliveries.stop(due.n, verdict.state, verdict.reason):
             self._watch(self._receiver, verdict.state)
 
 
 @dataclass(slots=True)
-class _Claim:
-    """One claim while it goes on."""
+class Claim:
+    """One claim while it goes on.
+
+    Parameters
+    ----------
+    stages, now, view
+        What is asked.
+    free
+        How many may go out.
+    paused
+        Until when the receiver takes nothing of a rank, by rank.
+    choice
+        What was said so far.
+    seen
+        Ranks of which something is due.
+    """
 
     stages: StageChain
     now: float
     view: ClaimView
     free: int
+    paused: Mapping[int, float] = field(default_factory=dict)
     choice: ClaimChoice = field(default_factory=ClaimChoice)
-    seen: set[int] = field(default_factory=set)  # ranks of which something is due
+    seen: set[int] = field(default_factory=set)
 
     def full(self) -> bool:
+        """True when no more are to be looked at."""
         return len(self.choice.passed) >= self.free or self.choice.judged >= _MOST_JUDGED
 
     def behind(self, last: DueDelivery) -> tuple[int, int | None]:

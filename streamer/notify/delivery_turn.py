@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import stamina
@@ -52,8 +53,21 @@ class DeliveryTurns:
         self._throttle = throttle
         self._stopping = stopping
 
-    def take(self, delivery: Delivery) -> int:
-        """Deliver it if the receiver takes it; the number of messages that went out for it."""
+    def take(self, delivery: Delivery, arrived: Callable[[], None]) -> int:
+        """Deliver it if the receiver takes it.
+
+        Parameters
+        ----------
+        delivery
+            As it was claimed.
+        arrived
+            Called as soon as it has, before that is kept.
+
+        Returns
+        -------
+        int
+            The number of messages that went out for it.
+        """
         if self._stopping.is_set() or self._throttle.pause_s() > 0:
             self._deliveries.release((delivery,))
             return 0
@@ -76,6 +90,7 @@ class DeliveryTurns:
             self._park(attempt.delivery, str(error))
         else:
             self._throttle.succeeded()
+            arrived()
             now = self._time.now()
             self._deliveries.delivered((delivery,), now)
             self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
@@ -90,9 +105,8 @@ class DeliveryTurns:
         return soon and not self._stopping.is_set() and self._throttle.pause_s() == 0
 
     def _defer(self, delivery: Delivery, error: RetryableError, began: float) -> None:
-        wait = error.retry_after_s
-        if wait is None:
-            wait = self._pace.deferral(delivery.attempts + 1)
+        # one that asks for no wait, or until a time that is over, is not to be asked without end
+        wait = max(error.retry_after_s or 0.0, self._pace.deferral(delivery.attempts + 1))
         log.warning(
             "delivery deferred",
             receiver=self._name,

@@ -131,8 +131,12 @@ class ParkedNotes:
 
     def told(self, note: ParkedNote) -> None:
         """A message with this note got through."""
+        self.reached(note.receiver)
+
+    def reached(self, receiver: str) -> None:
+        """The receiver took one, or refused it for good: it can be reached."""
         with self._lock:
-            self._failing.pop(note.receiver, None)
+            self._failing.pop(receiver, None)
 
     def untold(self, note: ParkedNote) -> None:
         """It did not: the next message there carries the note."""

@@ -25,6 +25,8 @@ class RetryPace:
         nothing is sent there for a while.
     calm_s
         After each of these without a Retry-After, one more delivery is sent at the same time again.
+    least_pause_s
+        How soon after its last failure a receiver that cannot be reached is tried for news that matters.
     look_s
         How often to look for deliveries that became due without a wake-up (through another process).
     """
@@ -36,6 +38,7 @@ class RetryPace:
     longest_deferral_s: float = 300.0
     failures_in_a_row: int = 3
     calm_s: float = 30.0
+    least_pause_s: float = 10.0
     look_s: float = 2.0
 
     @property

@@ -29,17 +29,17 @@ class OpenDelivery:
     rank
         How important it is, or the more important one of its episode that waits behind it.
     replaceable
-        True for an update that a newer transition stands for: it waits, nothing of it has been tried or may
-        have arrived, and it tells of no rise of severity.
+        True where a newer transition stands for it: it waits, may not have arrived, and tells of no rise of
+        severity. It is an update, or an end that has not been tried.
     pending
-        True when it waits to be sent.
+        False where it is being tried, or parked.
     """
 
     n: int | None
     place: int
     rank: int
     replaceable: bool
-    pending: bool
+    pending: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,10 @@ class Placed:
     behind
         True where an earlier one is open.
     overtaken
-        Updates that it stands for.
+        Updates and ends that it stands for.
     hastened
-        Earlier ones that get its rank, since it waits behind them.
+        Earlier ones that get its rank, since it waits behind them; also those that are being tried or parked,
+        for when they come back.
     """
 
     rank: int
@@ -88,8 +89,8 @@ class RoutingOrder:
             elif row.state == SUMMARISED and row.transition == "resolved" and key not in heard:
                 del self._told[key]  # called over: where it comes back, that is its beginning
             if row.state in _OPEN:
-                pending = row.state == PENDING and not row.in_doubt
-                replaceable = pending and row.transition == _UPDATED and not rises
+                waits = row.state == PENDING and not row.in_doubt and not rises
+                replaceable = waits and _may_be_replaced(row.transition, row.attempts)
                 queue = self._open.setdefault(key, [])
                 queue.append(OpenDelivery(row.n, -1, row.rank, replaceable, row.state == PENDING))
 
@@ -104,16 +105,17 @@ class RoutingOrder:
         rises = self._tell(*key, PENDING, row.severity)
         ends = row.transition != "fired"
         overtaken = tuple(each for each in queue if ends and each.replaceable)
-        if (
-            row.transition == _UPDATED
-        ):  # as important as what it stands for, where that is the first live news
+        if row.transition == _UPDATED:
+            # as important as what it stands for, where that is the first live news
             rank = min([rank, *(each.rank for each in overtaken if each.rank in CRITICAL)])
-        queue[:] = [each for each in queue if each not in overtaken]
-        hastened = tuple(each for each in queue if each.pending and _gives_way(each.rank, rank))
+        if overtaken:
+            queue[:] = [each for each in queue if not each.replaceable]
+        hastened = tuple(each for each in queue if _gives_way(each.rank, rank))
         for each in hastened:
             each.rank = rank
         behind = bool(queue)
-        queue.append(OpenDelivery(None, place, rank, row.transition == _UPDATED and not rises, True))
+        replaceable = not rises and _may_be_replaced(row.transition)
+        queue.append(OpenDelivery(None, place, rank, replaceable))
         return Placed(rank, behind, overtaken, hastened)
 
     def _tell(self, alert_id: str, receiver: str, state: str, severity: str) -> bool:
@@ -125,6 +127,11 @@ class RoutingOrder:
         if rises:
             self._told[alert_id, receiver] = severity
         return rises
+
+
+def _may_be_replaced(transition: str, attempts: int = 0) -> bool:
+    # what comes after an end is a reopening, or the end of one: the receiver still hears how it ended
+    return transition == _UPDATED or (transition == "resolved" and attempts == 0)
 
 
 def _gives_way(rank: int, to: int) -> bool:

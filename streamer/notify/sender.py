@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from alerts.receivers.receiver import Delivery, Receiver
 from alerts.short_id import short_id
 from alerts.stages.chain import StageChain
+from alerts.stages.importance import CRITICAL
+from alerts.stages.spending import EDIT_COUNTED
 from alerts.stages.stage import Joined
 from streamer.notify.attempt import plain_traceback
-from streamer.notify.choosing import Chooser, ClaimChoice
+from streamer.notify.choosing import Chooser, Claim, ClaimChoice
 from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.delivery_pool import DeliveryPool
 from streamer.notify.delivery_turn import DeliveryTurns
@@ -35,7 +37,8 @@ class Sender:
     in place of several. It claims no more than can be on their way, so that whatever is committed meanwhile
     is next if it is more important. Transitions of one episode go in order; an episode that a receiver does
     not take does not hold the others. A receiver that cannot be reached, or asks for a pause, is left alone
-    until then. Retryable errors are retried for ever; permanent ones are parked.
+    until then; the first to be tried after that is the most important, whatever stages hold. Retryable
+    errors are retried for ever; permanent ones are parked.
 
     Parameters
     ----------
@@ -72,6 +75,7 @@ class Sender:
         self._throttle = Throttle(context.pace, parallel)
         self._turns = DeliveryTurns(name, receiver, context, self._throttle, self._stopping)
         self._chooser = Chooser(name, self._deliveries, context.watch, self._stopping.is_set)
+        self._probed = 0  # the newest critical when the receiver was last tried
         self._pool = DeliveryPool(f"deliver-{name}", self._take, self._woken.set)
         self._thread = threading.Thread(target=self._run, name=f"sender-{name}", daemon=True)
 
@@ -128,7 +132,7 @@ class Sender:
 
     def _turn(self) -> float:
         """Send what can be sent now; how long there is nothing to do unless something happens, in seconds."""
-        pause_s = self._throttle.pause_s()
+        pause_s = self._pause_s()
         if pause_s > 0:
             return pause_s
         free = self._throttle.allowed() - self._pool.busy
@@ -139,13 +143,39 @@ class Sender:
         if not page:
             return self._until(self._deliveries.next_due(self.name))
         stages = self.stages  # a reload replaces them at any time
-        view = ClaimView(self._database, self._messages, now, self._chooser.held)
-        if not self._throttle.probing and self._join(stages.join(self.name, now, view), now):
+        claim = self._claim(stages, now, free)
+        if self._throttle.probing:
+            # whatever stages hold: they wait for what is sent, and nothing is until something gets through
+            self._probed = self._deliveries.newest(self.name, CRITICAL)
+            self._start(self._chooser.probe(claim, page[0]), now)
             return 0.0
-        choice = self._chooser.choose(stages, now, view, free, page)
-        if choice.passed and not self._stopping.is_set():
-            self._start(choice.passed, now)
+        first = self._chooser.named(claim)
+        if first:
+            self._start(first, now)
+            claim = self._claim(stages, now, 0)
+        if self._join(stages.join(self.name, now, claim.view), now) or first:
+            return 0.0
+        choice = self._chooser.choose(claim, page)
+        self._start(choice.passed, now)
         return 0.0 if choice.passed or choice.cut_short else self._until_held(choice)
+
+    def _pause_s(self) -> float:
+        """For how long nothing is sent; a critical that is new cuts an outage's pause short."""
+        pause_s, sooner_s = self._throttle.pause_s(), self._throttle.cut_short_s()
+        if pause_s <= 0 or sooner_s is None:
+            return pause_s
+        if self._deliveries.newest(self.name, CRITICAL) <= self._probed:
+            return pause_s
+        if sooner_s > 0:
+            return min(pause_s, sooner_s)
+        self._throttle.cut_short()
+        return 0.0
+
+    def _claim(self, stages: StageChain, now: float, free: int) -> Claim:
+        view = ClaimView(self._database, self._messages, now, self._chooser.held)
+        edits_pause_s = self._throttle.edits_pause_s()
+        paused = dict.fromkeys(EDIT_COUNTED, now + edits_pause_s) if edits_pause_s > 0 else {}
+        return Claim(stages, now, view, free, paused)
 
     def _until(self, *times: float | None) -> float:
         """Seconds until the first of these wall-clock times; at most `look_s`."""
@@ -173,16 +203,19 @@ class Sender:
         return done
 
     def _start(self, due: Sequence[DueDelivery], now: float) -> None:
+        if self._stopping.is_set():
+            return
         messages = {each.transition.key: message_of(each.transition, now) for each in due}
         for delivery in self._deliveries.claim(self.name, due, now):
             self._messages.start(delivery.key, messages[delivery.key])
             self._pool.submit(delivery)
 
-    def _take(self, delivery: Delivery) -> None:
+    def _take(self, delivery: Delivery, arrived: Callable[[], None]) -> None:
         sent = 0
         try:
             told = told_severity(self._database, delivery)
-            sent = self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
+            whole = self.details.completed(delivery, told, self.stages.late_after_s)
+            sent = self._turns.take(whole, arrived)
         except BaseException as error:  # noqa: BLE001 - as in `_run`
             self._fail(error)
         finally:

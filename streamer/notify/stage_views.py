@@ -61,7 +61,7 @@ class StoreView:
         with self._read() as connection:
             return held_ranks(connection, receiver, stage)
 
-    def waiting(
+    def waiting(  # noqa: PLR0913 - those of `StageView.waiting`
         self,
         receiver: str,
         limit: int,
@@ -69,11 +69,12 @@ class StoreView:
         ranks: Collection[int] | None = None,
         episodes: Collection[str] | None = None,
         bodies: bool = False,
+        newest: bool = False,
     ) -> Sequence[WaitingDelivery]:
         """What waits there, oldest first, at most `limit`."""
         with self._read() as connection:
             return stage_facts.waiting_deliveries(
-                connection, receiver, limit, ranks=ranks, episodes=episodes, bodies=bodies
+                connection, receiver, limit, ranks=ranks, episodes=episodes, bodies=bodies, newest=newest
             )
 
 
@@ -161,7 +162,7 @@ class ClaimView(StoreView):
         """The ranks of which the stage of this name holds all that is due there."""
         return [rank for rank, (holder, _) in self._held.items() if holder == stage]
 
-    def waiting(
+    def waiting(  # noqa: PLR0913 - those of `StageView.waiting`
         self,
         receiver: str,
         limit: int,
@@ -169,15 +170,18 @@ class ClaimView(StoreView):
         ranks: Collection[int] | None = None,
         episodes: Collection[str] | None = None,
         bodies: bool = False,
+        newest: bool = False,
     ) -> Sequence[WaitingDelivery]:
         """What waits there; read once in a claim, what has passed in it waits no longer.
 
         What an earlier process left has waited since the sender began: that is no sign of a slow receiver.
         """
         asked = limit, None if ranks is None else tuple(ranks), None if episodes is None else tuple(episodes)
-        key = receiver, bodies, *asked
+        key = receiver, bodies, newest, *asked
         if key not in self._waiting:
-            found = super().waiting(receiver, limit, ranks=ranks, episodes=episodes, bodies=bodies)
+            found = super().waiting(
+                receiver, limit, ranks=ranks, episodes=episodes, bodies=bodies, newest=newest
+            )
             began_at = self._now - self._messages.age(self._monotonic)
             self._waiting[key] = [
                 each if each.since >= began_at else replace(each, since=began_at) for each in found

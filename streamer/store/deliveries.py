@@ -11,6 +11,7 @@ from sqlalchemy import Update, and_, bindparam, exists, func, insert, or_, selec
 
 from alerts.receivers.receiver import Delivery
 from alerts.stages.stage import Joined
+from streamer.store.chunks import chunks
 from streamer.store.delivery_counts import DeliveryCounts
 from streamer.store.delivery_order import (
     DEFERRED,
@@ -19,6 +20,7 @@ from streamer.store.delivery_order import (
     is_deferred,
     make_due,
     most_important,
+    newest,
     next_deferred,
     with_more_open,
 )
@@ -38,7 +40,6 @@ from streamer.store.service_alerts import parked, raise_service_alert
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 _REASON_LENGTH = 200  # characters; a reason is a short code, so a receiver's page of HTML is cut
-_CHUNK = 500  # rows a statement; SQLite limits the values of one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,11 @@ class StoreDeliveries(DeliveryCounts):
         with self._database.read() as connection:
             return due_deliveries(connection, most_important(connection, receiver, limit, after))
 
+    def newest(self, receiver: str, ranks: Collection[int]) -> int:
+        """The newest row of these ranks that could be sent now; 0 where there is none."""
+        with self._database.read() as connection:
+            return newest(connection, receiver, ranks)
+
     def due_of(self, numbers: Sequence[int]) -> Sequence[DueDelivery]:
         """These rows, in their order, where they are pending."""
         with self._database.read() as connection:
@@ -193,12 +199,9 @@ class StoreDeliveries(DeliveryCounts):
         """
         alert, c = joined.alert, deliveries.c
         members = [member.n for member in joined.members]
-        chunks = [
-            and_(c.n.in_(members[start : start + _CHUNK]), c.state == PENDING)
-            for start in range(0, len(members), _CHUNK)
-        ]
+        parts = [and_(c.n.in_(some), c.state == PENDING) for some in chunks(members)]
         with self._database.write(synced=False) as connection:
-            counts = [connection.execute(select(func.count()).where(chunk)).scalar_one() for chunk in chunks]
+            counts = [connection.execute(select(func.count()).where(part)).scalar_one() for part in parts]
             if sum(counts) != len(members):
                 return False
             raise_service_alert(connection, alert, now, routed=True)
@@ -206,8 +209,8 @@ class StoreDeliveries(DeliveryCounts):
             own = {"alert_id": alert.id, "number": alert.number, "receiver": receiver, "state": PENDING}
             connection.execute(insert(deliveries).values(outbox_n=n, rank=joined.rank, **own))
             values = {"state": joined.state, "held_by": joined.reason, "error": None}
-            for chunk in chunks:
-                connection.execute(update(deliveries).where(chunk).values(**values))
+            for part in parts:
+                connection.execute(update(deliveries).where(part).values(**values))
             episodes = sorted({member.alert_id for member in joined.members})
             advance(connection, receiver, with_more_open(connection, receiver, episodes))
         return True

@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from streamer.store.chunks import CHUNK, chunks
 from streamer.store.delivery_rows import PENDING, in_state, is_open
 from streamer.store.tables import deliveries
 
@@ -31,7 +32,6 @@ READY: Final = 1
 DEFERRED: Final = 2
 """It comes next in its episode, and is due at `next_at`."""
 
-_CHUNK = 500  # rows a statement; SQLite limits the values of one statement, and a commit never waits long
 _c = deliveries.c
 _is_ready = _c.ready == literal_column(str(READY))
 
@@ -46,6 +46,7 @@ _READY_THERE = select(_c.n).where(_c.receiver == bindparam("to"), in_state(PENDI
 _FIRST = _READY_THERE.order_by(_c.rank, _c.n).limit(bindparam("most"))
 _OF_RANK = _READY_THERE.where(_c.rank == bindparam("level"), _c.n > bindparam("after"))
 _OF_RANK = _OF_RANK.order_by(_c.n).limit(bindparam("most"))
+_NEWEST = _READY_THERE.where(_c.rank == bindparam("level")).order_by(_c.n.desc()).limit(1)
 _BELOW_RANK = _FIRST.where(_c.rank > bindparam("level"))
 _NEXT_DEFERRED = select(func.min(_c.next_at)).where(_c.receiver == bindparam("to"), is_deferred())
 _HEAD = (
@@ -81,10 +82,16 @@ def most_important(
     return found
 
 
+def newest(connection: Connection, receiver: str, ranks: Iterable[int]) -> int:
+    """The newest row of these ranks that could be sent to a receiver now; 0 where there is none."""
+    found = [connection.execute(_NEWEST, {"to": receiver, "level": rank}).scalar() for rank in ranks]
+    return max((n for n in found if n is not None), default=0)
+
+
 def make_due(connection: Connection, receiver: str, now: float) -> int:
-    """Make those ready whose time has come; how many there were, `_CHUNK` at most."""
+    """Make those ready whose time has come; how many there were, `CHUNK` at most."""
     query = select(_c.n).where(_c.receiver == receiver, is_deferred(), _c.next_at <= now)
-    rows = connection.scalars(query.order_by(_c.next_at).limit(_CHUNK)).all()
+    rows = connection.scalars(query.order_by(_c.next_at).limit(CHUNK)).all()
     connection.execute(
         update(deliveries).where(_c.n.in_(rows), is_deferred()).values(ready=READY, next_at=0.0)
     )
@@ -106,8 +113,7 @@ def advance(connection: Connection, receiver: str, alert_ids: Iterable[str]) -> 
 def with_more_open(connection: Connection, receiver: str, alert_ids: Sequence[str]) -> list[str]:
     """Those of these episodes that have an open delivery to the receiver."""
     found: set[str] = set()
-    for start in range(0, len(alert_ids), _CHUNK):
-        some = alert_ids[start : start + _CHUNK]
+    for some in chunks(alert_ids):
         query = select(_c.alert_id).where(_c.receiver == receiver, _c.alert_id.in_(some), is_open())
         found.update(connection.scalars(query))
     return sorted(found)

@@ -73,7 +73,65 @@ def _to_7(connection: Connection) -> None:
 
 
 _OPEN = "state IN ('pending', 'trying', 'parked')"
+# each statement looks at a delivery once, however many of its episode wait
 _ORDER_DELIVERIES = (
+    f"""
+    CREATE TEMP TABLE waiting AS
+    SELECT
+        d.n, d.receiver, d.alert_id, d.number, d.state, d.next_at, d.in_doubt, o.rule, o.transition, o.level,
+        min(CASE WHEN d.{_OPEN} OR d.state IN ('done', 'summarised') THEN o.level END) OVER (
+            PARTITION BY d.receiver, d.alert_id ORDER BY d.number
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS told
+    FROM deliveries AS d
+    JOIN (
+        SELECT n, rule, transition, CASE severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS level
+        FROM outbox
+    ) AS o ON o.n = d.outbox_n
+    WHERE d.alert_id IN (SELECT alert_id FROM deliveries WHERE {_OPEN})
+    """,  # noqa: S608 - a constant
+    f"DELETE FROM waiting WHERE NOT {_OPEN}",  # noqa: S608
+    # of updates that wait only the newest goes, and none before the end; a rise is no such update
+    """
+    UPDATE deliveries SET state = 'superseded', held_by = w.overtaken, error = NULL
+    FROM (
+        SELECT
+            n, state = 'pending' AND NOT in_doubt AND transition = 'updated' AND told <= level AS replaceable,
+            lead(transition || ' #' || number || ' overtook it') OVER (
+                PARTITION BY receiver, alert_id ORDER BY number
+            ) AS overtaken
+        FROM waiting
+    ) AS w
+    WHERE w.n = deliveries.n AND w.replaceable AND w.overtaken IS NOT NULL
+    """,
+    "DELETE FROM waiting WHERE n IN (SELECT n FROM deliveries WHERE state = 'superseded')",
+    # beginnings 0, 3, 5; rises 1, 4; heartbeats 2; resolves 6, 7, 8; updates 9, 10, 11. What a more important
+    # one of its episode waits for is as important; what comes next there is ready, or waits for its time
+    """
+    UPDATE deliveries SET rank = w.rank, ready = w.ready
+    FROM (
+        SELECT
+            n,
+            min(CASE
+                WHEN rule = 'heartbeat' THEN 2
+                WHEN transition = 'resolved' THEN 6 + level
+                WHEN transition = 'fired' OR told IS NULL THEN 2 * level + (level > 0)
+                WHEN level < told THEN 3 * level + 1
+                ELSE 9 + level
+            END) OVER (
+                PARTITION BY receiver, alert_id ORDER BY number
+                ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+            ) AS rank,
+            CASE
+                WHEN row_number() OVER (PARTITION BY receiver, alert_id ORDER BY number) > 1 THEN 0
+                WHEN state = 'pending' AND next_at > 0 THEN 2
+                ELSE 1
+            END AS ready
+        FROM waiting
+    ) AS w
+    WHERE w.n = deliveries.n
+    """,
+    "DROP TABLE waiting",
     "CREATE INDEX deliveries_tried ON deliveries (tried_at)",
     "CREATE INDEX deliveries_pending ON deliveries (receiver, ready, rank, n) WHERE state = 'pending'",
     "CREATE INDEX deliveries_deferred ON deliveries (receiver, next_at) "
@@ -83,50 +141,6 @@ _ORDER_DELIVERIES = (
     "CREATE INDEX deliveries_parked ON deliveries (receiver, error) WHERE state = 'parked'",
     "CREATE INDEX outbox_unrouted_by_importance ON outbox (severity, transition, n) WHERE routed = 0",
     "DROP INDEX deliveries_due",
-    # what waits for its time comes next in its episode, as does what waits for nothing
-    "UPDATE deliveries SET ready = 2 WHERE state = 'pending' AND next_at > 0",
-    """
-    UPDATE deliveries SET ready = 0 WHERE state IN ('pending', 'trying', 'parked') AND EXISTS (
-        SELECT 1 FROM deliveries AS e
-        WHERE e.receiver = deliveries.receiver AND e.alert_id = deliveries.alert_id
-        AND e.number < deliveries.number AND e.state IN ('pending', 'trying', 'parked')
-    )
-    """,
-    # beginnings 0, 3, 5; rises 1, 4; heartbeats 2; resolves 6, 7, 8; updates 9, 10, 11
-    """
-    UPDATE deliveries SET rank = (
-        SELECT CASE
-            WHEN o.rule = 'heartbeat' THEN 2
-            WHEN o.transition = 'resolved' THEN 6 + level.o
-            WHEN o.transition = 'fired' OR level.told IS NULL THEN 2 * level.o + (level.o > 0)
-            WHEN level.o < level.told THEN 3 * level.o + 1
-            ELSE 9 + level.o
-        END
-        FROM outbox AS o, (
-            SELECT
-                CASE n.severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS o,
-                (
-                    SELECT min(CASE b.severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END)
-                    FROM deliveries AS e JOIN outbox AS b ON b.n = e.outbox_n
-                    WHERE e.alert_id = deliveries.alert_id AND e.number < deliveries.number
-                    AND e.receiver = deliveries.receiver
-                    AND e.state IN ('pending', 'trying', 'parked', 'done', 'summarised')
-                ) AS told
-            FROM outbox AS n WHERE n.n = deliveries.outbox_n
-        ) AS level
-        WHERE o.n = deliveries.outbox_n
-    )
-    WHERE state IN ('pending', 'trying', 'parked')
-    """,
-    # what a more important one waits for is as important
-    """
-    UPDATE deliveries SET rank = (
-        SELECT min(e.rank) FROM deliveries AS e
-        WHERE e.receiver = deliveries.receiver AND e.alert_id = deliveries.alert_id
-        AND e.number >= deliveries.number AND e.state IN ('pending', 'trying', 'parked')
-    )
-    WHERE state IN ('pending', 'trying', 'parked')
-    """,
 )
 
 

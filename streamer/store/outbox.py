@@ -10,6 +10,7 @@ from sqlalchemy import Connection, exists, literal_column, select, update
 
 from alerts.severity import SEVERITIES
 from alerts.stages.view import SUPERSEDED
+from streamer.store.chunks import chunks
 from streamer.store.database import Database, insert_absent
 from streamer.store.delivery_order import BEHIND, READY, advance, hasten, supersede
 from streamer.store.tables import deliveries, outbox
@@ -162,8 +163,8 @@ class StoreOutbox:
             insert_absent(connection, deliveries, [_delivery_row(each) for each in routing.new])
             _overtake(connection, routing.overtaken)
             hasten(connection, routing.hastened)
-            routed = outbox.c.n.in_([row.n for row in rows])
-            connection.execute(update(outbox).where(routed).values(routed=1))
+            for some in chunks([row.n for row in rows]):
+                connection.execute(update(outbox).where(outbox.c.n.in_(some)).values(routed=1))
         return routing
 
 
@@ -180,8 +181,11 @@ _BY_IMPORTANCE = tuple(
 def _read(connection: Connection, numbers: Sequence[int]) -> list[Unrouted]:
     o = outbox.c
     query = select(o.n, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body, o.behind_s)
-    rows = connection.execute(query.where(o.n.in_(numbers)).order_by(o.n))
-    return [Unrouted(*row) for row in rows]
+    return [
+        Unrouted(*row)
+        for some in chunks(sorted(numbers))
+        for row in connection.execute(query.where(o.n.in_(some)).order_by(o.n))
+    ]
 
 
 def _important(connection: Connection, limit: int) -> set[int]:
@@ -208,10 +212,11 @@ def _important(connection: Connection, limit: int) -> set[int]:
 
 def _unrouted_of(connection: Connection, alert_ids: Sequence[str], limit: int) -> dict[str, list[int]]:
     o = outbox.c
-    query = select(o.n, o.alert_id).where(o.alert_id.in_(alert_ids), o.routed == 0).order_by(o.n)
+    query = select(o.n, o.alert_id).where(o.routed == 0).order_by(o.n).limit(limit)
     episodes: dict[str, list[int]] = {}
-    for row in connection.execute(query.limit(limit)):
-        episodes.setdefault(row.alert_id, []).append(row.n)
+    for some in chunks(alert_ids):
+        for row in connection.execute(query.where(o.alert_id.in_(some))):
+            episodes.setdefault(row.alert_id, []).append(row.n)
     return episodes
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from alerts.severity import SEVERITIES
 from alerts.stages.view import EpisodeAtReceiver, Sent, WaitingDelivery, subject_of
+from streamer.store.chunks import chunks
 from streamer.store.delivery_order import DEFERRED, READY
 from streamer.store.delivery_rows import DONE, PARKED, PENDING, TRYING, in_state, is_open
 from streamer.store.tables import deliveries, outbox
@@ -42,6 +43,8 @@ class EpisodeDelivery:
         What became of it, and why.
     in_doubt
         True when it may have arrived.
+    attempts
+        How often it has been tried.
     rank
         How important it is.
     severity, transition
@@ -55,6 +58,7 @@ class EpisodeDelivery:
     state: str
     held_by: str | None
     in_doubt: bool
+    attempts: int
     rank: int
     severity: str
     transition: str
@@ -65,14 +69,17 @@ def episode_deliveries(connection: Connection, alert_ids: Sequence[str]) -> list
     d, o = deliveries.c, outbox.c
     query = (
         select(
-            *(d.n, d.alert_id, d.number, d.receiver, d.state, d.held_by, d.in_doubt, d.rank),
+            *(d.n, d.alert_id, d.number, d.receiver, d.state, d.held_by, d.in_doubt, d.attempts, d.rank),
             *(o.severity, o.transition),
         )
         .join(outbox, o.n == d.outbox_n)
-        .where(d.alert_id.in_(sorted(set(alert_ids))))
         .order_by(d.alert_id, d.number)
     )
-    return [EpisodeDelivery(**row) for row in connection.execute(query).mappings()]
+    return [
+        EpisodeDelivery(**row)
+        for some in chunks(sorted(set(alert_ids)))
+        for row in connection.execute(query.where(d.alert_id.in_(some))).mappings()
+    ]
 
 
 def episodes_at_receivers(rows: Iterable[EpisodeDelivery]) -> dict[tuple[str, str], EpisodeAtReceiver]:
@@ -109,6 +116,7 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
     ranks: Collection[int] | None = None,
     episodes: Collection[str] | None = None,
     bodies: bool = False,
+    newest: bool = False,
 ) -> list[WaitingDelivery]:
     """What waits at a receiver, oldest first; see `alerts.stages.view.StageView.waiting`."""
     d, o = deliveries.c, outbox.c
@@ -127,29 +135,32 @@ def waiting_deliveries(  # noqa: PLR0913 - those of `StageView.waiting`
             *(heard.label("heard"), type_coerce(body, LargeBinary).label("body")),
         )
         .join(outbox, o.n == d.outbox_n)
-        .order_by(d.n)
+        .order_by(d.n.desc() if newest else d.n)
         .limit(limit)
     )
     if ranks is None:
         query = query.where(d.receiver == receiver, is_open())
     else:
-        query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit)))
+        query = query.where(d.n.in_(_next_of_ranks(receiver, sorted(ranks), limit, newest)))
+    queries = [query]
     if episodes is not None:
-        query = query.where(d.alert_id.in_(sorted(episodes)))
-    return [_waiting(row) for row in connection.execute(query)]
+        queries = [query.where(d.alert_id.in_(some)) for some in chunks(sorted(episodes))]
+    found = [_waiting(row) for each in queries for row in connection.execute(each)]
+    found.sort(key=lambda each: each.n)
+    return found[-limit:] if newest else found[:limit]
 
 
 _BELOW_CRITICAL = SEVERITIES[:-1]
 
 
-def _next_of_ranks(receiver: str, ranks: Sequence[int], limit: int) -> CompoundSelect[int]:
-    """The oldest of each rank that wait behind none of their episode; each is a seek in an index."""
+def _next_of_ranks(receiver: str, ranks: Sequence[int], limit: int, newest: bool) -> CompoundSelect[int]:
+    """The oldest, or newest, of each rank that wait behind none of their episode: seeks in an index."""
     d = deliveries.c
     selects = [
         select(
             select(d.n)
             .where(d.receiver == receiver, in_state(PENDING), d.ready == ready, d.rank == rank)
-            .order_by(d.n)
+            .order_by(d.n.desc() if newest else d.n)
             .limit(limit)
             .subquery()
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import QUICK, claim_due, route_all
 from sqlalchemy import event
+from structlog.testing import capture_logs
 
 from alerts.receivers.receiver import Delivery, RetryableError
 from alerts.stages.chain import StageChain
@@ -281,7 +283,7 @@ def test_a_commit_ends_the_wait_for_a_place(database: Database, start: Callable[
 def test_order_is_kept_within_an_episode_while_several_are_on_their_way(
     database: Database, start: Callable[..., Notifier]
 ) -> None:
-    desk = Desk(lambda _: time.sleep(0.002))
+    desk = Desk(lambda _: time.sleep(0.01))
     rises = (("info", "fired"), ("warning", "updated"), ("critical", "updated"), ("critical", "resolved"))
     for number, (severity, transition) in enumerate(rises):
         commit(database, *((f"e{n}", number) for n in range(20)), severity=severity, transition=transition)
@@ -391,6 +393,105 @@ def test_an_update_that_may_have_arrived_is_not_superseded(database: Database, k
     assert [each.transition.number for each in deliveries.due("desk", 9)] == [2]
 
 
+@pytest.mark.parametrize("came_back", ["refused", "crashed", "unparked"])
+def test_a_rise_to_critical_is_not_held_up_by_what_was_being_tried(
+    database: Database, came_back: str
+) -> None:
+    commit(database, ("a", 0), severity="warning")
+    route_all(database, ("desk",), 1.0)
+    deliveries = StoreDeliveries(database)
+    deliveries.delivered(deliveries.claim("desk", deliveries.due("desk", 9), 1.0), 1.0)
+    commit(database, ("a", 1), severity="warning")
+    route_all(database, ("desk",), 1.0)
+    (update,) = deliveries.claim("desk", deliveries.due("desk", 9), 1.0)
+    if came_back == "unparked":
+        deliveries.park(update, "http_400", 1.0)
+    commit(database, ("w", 0), severity="warning")
+    commit(database, ("a", 2), severity="critical")
+    route_all(database, ("desk",), 1.0)
+    if came_back == "refused":
+        deliveries.retry(update, 2.0, "http_503", in_doubt=False)
+    deliveries.recover()
+    deliveries.unpark("desk")
+    assert [each.transition.key for each in deliveries.due_at("desk", 9, 2.0)] == ["a-1", "w-0"]
+
+
+def flap(database: Database, *numbers: int) -> None:
+    """Odd ones are the ends of an episode, even ones its reopenings; each is routed on its own."""
+    for number in numbers:
+        transition = "resolved" if number % 2 else "updated"
+        commit(database, ("a", number), severity="warning", transition=transition)
+        route_all(database, ("desk",), 1.0)
+
+
+def test_of_an_episode_that_ends_again_and_again_only_the_newest_waits(database: Database) -> None:
+    commit(database, ("a", 0), severity="warning")
+    route_all(database, ("desk",), 1.0)
+    flap(database, *range(1, 7))
+    assert states(database, "a") == ["pending", *["superseded"] * 5, "pending"], "it is open again"
+    flap(database, 7)
+    assert states(database, "a") == ["pending", *["superseded"] * 6, "pending"]
+    assert explain(database, "a")[1].deliveries[0]["held_by"] == "updated #2 overtook it"
+    commit(database, *(("b", number) for number in range(2)), severity="warning")
+    commit(database, ("b", 2), ("b", 4), severity="warning", transition="resolved")
+    route_all(database, ("desk",), 1.0)
+    assert states(database, "b") == ["pending", "superseded", "superseded", "pending"]
+
+
+@pytest.mark.parametrize("kept", ["trying", "tried", "in doubt", "parked"])
+def test_an_end_that_was_tried_is_not_superseded(database: Database, kept: str) -> None:
+    commit(database, ("a", 0), severity="warning")
+    route_all(database, ("desk",), 1.0)
+    deliveries = StoreDeliveries(database)
+    deliveries.delivered(deliveries.claim("desk", deliveries.due("desk", 9), 1.0), 1.0)
+    flap(database, 1)
+    (end,) = deliveries.claim("desk", deliveries.due("desk", 9), 1.0)
+    if kept == "parked":
+        deliveries.park(end, "http_400", 1.0)
+    elif kept != "trying":
+        deliveries.retry(end, 9.0, "x", in_doubt=kept == "in doubt")
+    flap(database, 2, 3, 4, 5)
+    state = kept if kept in ("trying", "parked") else "pending"
+    assert states(database, "a") == ["done", state, *["superseded"] * 3, "pending"]
+
+
+@pytest.mark.parametrize("error", [TimeoutError("over"), ConnectionResetError(104, "reset")])
+def test_an_error_of_the_network_is_tried_again_in_doubt_and_parks_nothing(
+    database: Database, start: Callable[..., Notifier], error: OSError
+) -> None:
+    doubts: list[bool] = []
+
+    def at_first(item: Delivery) -> None:
+        doubts.append(item.in_doubt)
+        if len(doubts) < 5:
+            raise error
+
+    commit(database, ("a", 0))
+    desk = Desk(at_first)
+    until(start(desk).idle)
+    assert doubts == [False, True, True, True, True]
+    assert states(database, "a") == ["done"]
+
+
+@pytest.mark.parametrize("asked_s", [0.0, 100.0])
+def test_a_receiver_that_asks_for_no_wait_is_asked_less_and_less(
+    database: Database, start: Callable[..., Notifier], asked_s: float
+) -> None:
+    def refuse(_: Delivery) -> None:
+        raise RetryableError("http_429", asked_s)
+
+    def waits() -> list[float]:
+        return [line["wait_s"] for line in logged if line["event"] == "delivery deferred"]
+
+    wanted = [asked_s] if asked_s else [QUICK.deferral(turn) for turn in (1, 2, 3, 4)]
+    commit(database, ("a", 0))
+    with capture_logs() as logged:
+        running = start(Desk(refuse))
+        until(lambda: len(waits()) >= len(wanted))
+        running.stop(0.0)
+    assert waits()[: len(wanted)] == wanted
+
+
 def test_after_a_pause_that_was_asked_for_fewer_are_on_their_way(
     database: Database, start: Callable[..., Notifier]
 ) -> None:
@@ -413,3 +514,15 @@ def test_after_a_pause_that_was_asked_for_fewer_are_on_their_way(
     assert desk.most <= 2
     until(running.idle)
     assert len(set(desk.got)) == 12
+
+
+def test_a_statement_holds_a_bounded_number_of_values(database: Database) -> None:
+    def limited(connection: Any, *_: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 520)
+
+    event.listen(database.engine, "checkout", limited)
+    many = [f"x{n}" for n in range(1_300)]
+    commit(database, *((alert_id, 0) for alert_id in many))
+    route_all(database, ("desk",), 50.0, 2_000)
+    found = StoreView(database.read).waiting("desk", 2_000, episodes=many)
+    assert [each.alert_id for each in found] == many

@@ -14,6 +14,8 @@ from fakes.slack import Answer, FakeSlack
 from sqlalchemy import delete, insert
 from structlog.testing import capture_logs
 
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
+from streamer.notify.attempt import Attempt
 from streamer.notify.notifier import Notifier
 from streamer.notify.parked_notes import ParkedNotes
 from streamer.store.database import Database, open_store
@@ -134,6 +136,24 @@ def test_a_receiver_that_nothing_gets_through_to_is_told_at_the_others(database:
         "nothing gets through to ops (http_503)"
     )
     found.told(found.note_for(delivery("e", receiver="ops")))  # something did
+    assert found.failing() == {}
+
+
+def test_a_receiver_that_refuses_for_good_can_be_reached(database: Database) -> None:
+    found = ParkedNotes(database, monotonic=lambda: 0.0)
+    found.watch(["ops"])
+    answers: list[Exception] = [RetryableError("tls: handshake"), PermanentError("http_400")]
+
+    class Ops:
+        def deliver(self, item: Delivery, record: Callable[[str, str], None]) -> None:
+            raise answers.pop(0)
+
+    item = delivery("a", receiver="ops")
+    with pytest.raises(RetryableError):
+        Attempt(Ops(), StoreDeliveries(database), item, found).make()
+    assert found.failing() == {"ops": "tls"}
+    with pytest.raises(PermanentError):
+        Attempt(Ops(), StoreDeliveries(database), item, found).make()
     assert found.failing() == {}
 
 

@@ -78,6 +78,19 @@ def test_no_redirect_is_followed_and_the_reason_says_where_it_points(
     assert raised.value.answer == "moved"
 
 
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_what_passes_is_retried_after_the_wait_that_the_answer_asks_for(
+    slack_server: FakeSlack, kind: str, status: int
+) -> None:
+    slack_server.script(METHODS[kind], Answer(status=status, headers={"Retry-After": "77"}, body="busy"))
+    with pytest.raises(RetryableError) as raised:
+        send(made(slack_server, kind))
+    assert (raised.value.retry_after_s, raised.value.answer) == (77.0, "busy")
+    if status in (425, 429):
+        assert not raised.value.in_doubt
+
+
 def test_slack_goes_through_the_proxy_of_the_environment_with_its_login(
     slack_server: FakeSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,14 +105,25 @@ def test_slack_goes_through_the_proxy_of_the_environment_with_its_login(
 
 
 @pytest.mark.parametrize(
-    "body", ["ok", "ok\n", '{"ok":true}', '{"success":true}', '{"result":"success","msg":""}']
+    ("body", "accepts"),
+    [
+        ("ok", ()),
+        ("ok\n", ()),
+        ('{"ok":true}', ()),
+        ('{"success":true}', ('{"success": true}',)),
+        ('{"result":"success","msg":""}', ("1", '{"result": "success"}')),
+        ("1", ("1",)),
+    ],
 )
-def test_servers_that_speak_slack_may_say_yes_in_their_own_words(slack_server: FakeSlack, body: str) -> None:
+def test_servers_that_speak_slack_may_say_yes_in_their_own_words(
+    slack_server: FakeSlack, body: str, accepts: tuple[str, ...]
+) -> None:
     slack_server.script(INCOMING, Answer(body=body, applied=True))
-    send(made(slack_server, "incoming"))
+    send(made(slack_server, "incoming", accepts=list(accepts)))
 
 
 NEITHER = {
+    "success": Answer(body='{"success":true}', applied=True),
     "another object": Answer(body='{"status":"queued"}', applied=True),
     "html": Answer(body="<html><body>Welcome</body></html>", applied=True),
     "nothing": Answer(body="", applied=True),

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fakes.alert_bodies import delivery
-from fakes.raw_server import Talk, dripping, raw_server, sipping
+from fakes.raw_server import Talk, dripping, raw_server, request, sipping
 
+from alerts.receivers import http_deadline
+from alerts.receivers.http_deadline import BoundedSocket
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
 from streamer.notify.clock import SystemClock
@@ -89,6 +92,27 @@ def test_whatever_drips_ends_in_time_and_in_doubt() -> None:
                     drip,
                     error,
                 )
+
+
+@pytest.mark.parametrize("body", [b"", b"thanks"])
+def test_a_status_that_comes_in_the_last_moment_counts(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, receive = 0.0, BoundedSocket.recv_into
+
+    def last_moment(sock: BoundedSocket, *arguments: Any) -> int:
+        nonlocal now
+        got = receive(sock, *arguments)
+        now += TIMEOUT_S
+        return got
+
+    def answer(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    monkeypatch.setattr(http_deadline, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(BoundedSocket, "recv_into", last_moment)
+    with raw_server(answer) as server:
+        built("webhook", f"http://127.0.0.1:{server.port}").deliver(delivery(), lambda step, result: None)
+    assert now >= TIMEOUT_S
 
 
 def test_who_reads_a_large_request_slowly_ends_in_time_and_in_doubt() -> None:

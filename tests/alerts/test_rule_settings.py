@@ -27,6 +27,16 @@ def test_a_rule_of_a_set_can_be_changed_in_part() -> None:
     assert (found.severity, found.text) == (given.severity, given.text)
 
 
+@pytest.mark.parametrize(
+    ("severity", "left"), [("critical", []), ("warning", ["critical"]), ("info", ["critical"])]
+)
+def test_a_higher_severity_for_a_rule_of_a_set_leaves_out_the_escalations_it_makes_void(
+    severity: str, left: list[str]
+) -> None:
+    found = rules(extends=["market-data-quality"], stale_feed={"severity": severity}).enabled["stale_feed"]
+    assert (found.severity, list(found.escalate)) == (severity, left)
+
+
 @pytest.mark.parametrize("off", [None, {"disabled": True}])
 def test_a_rule_of_a_set_can_be_left_out(off: object) -> None:
     assert "fat_finger" not in rules(extends=["crypto"], fat_finger=off).enabled

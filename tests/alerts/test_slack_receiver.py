@@ -272,7 +272,19 @@ def test_a_wrong_token_and_an_unknown_channel_are_permanent(slack_server: FakeSl
         desk.send("a1", 0)
 
 
-@pytest.mark.parametrize("body", ["[]", "not json", '"ok"', '{"ok": tr', ""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "not json",
+        '"ok"',
+        '{"ok": tr',
+        "",
+        '{"ok": true}',
+        '{"ok": true, "channel": null, "ts": null}',
+        '{"ok": true, "channel": "C0123456789", "ts": ""}',
+    ],
+)
 def test_an_answer_that_is_not_slacks_leaves_it_in_doubt(
     desk: Desk, slack_server: FakeSlack, body: str
 ) -> None:
@@ -282,6 +294,25 @@ def test_an_answer_that_is_not_slacks_leaves_it_in_doubt(
         with pytest.raises(RetryableError) as raised:
             desk.send("a1", 0)
         assert raised.value.in_doubt
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("users.conversations", '{"ok": true}'),
+        ("users.conversations", '{"ok": true, "channels": [{"name": "desk"}]}'),
+        ("conversations.history", '{"ok": true, "messages": null}'),
+        ("conversations.history", '{"ok": true, "messages": ["hello"]}'),
+    ],
+)
+def test_a_look_up_that_is_answered_without_its_list_leaves_it_in_doubt_and_posts_nothing(
+    desk: Desk, slack_server: FakeSlack, method: str, body: str
+) -> None:
+    slack_server.script(method, type(fine())(body=body))
+    with pytest.raises(RetryableError, match=r"^unexpected_answer: it answered 200, without ") as raised:
+        desk.send("a1", 0, in_doubt=True)
+    assert (raised.value.in_doubt, raised.value.answer) == (True, body)
+    assert not slack_server.of("chat.postMessage")
 
 
 def refused(desk: Desk, server: FakeSlack, error: str, raised: type[Exception]) -> None:

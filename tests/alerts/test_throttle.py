@@ -27,10 +27,22 @@ def test_a_pause_that_was_asked_for_is_one_for_all_and_then_they_come_back_one_b
     assert (world.throttle.allowed(), world.throttle.pause_s()) == (1, 0.0)
     world.throttle.succeeded()
     assert world.throttle.allowed() == 1, "one that arrives does not mean that four do"
-    world.now += 28.0
+    world.now += 29.0
+    assert world.throttle.allowed() == 1, "it counts from the end of the pause"
+    world.now += 1.0
     assert world.throttle.allowed() == 2
     world.now += 600.0
     assert world.throttle.allowed() == 4
+
+
+def test_who_asks_for_no_pause_gets_longer_ones_all_the_same() -> None:
+    world = World()
+    for pause in (1.0, 2.0, 4.0):
+        world.fail(retry_after_s=0.0)
+        assert world.throttle.pause_s() == pause
+        world.now += pause
+    world.fail(retry_after_s=60.0)
+    assert world.throttle.pause_s() == 60.0
 
 
 def test_those_that_were_on_their_way_together_count_as_one_failure() -> None:
@@ -54,3 +66,27 @@ def test_an_alert_that_is_not_taken_pauses_nothing_until_it_is_the_receiver() ->
         world.fail()
         assert (world.throttle.pause_s(), world.throttle.probing) == (pause, probing)
         world.now += 0.1
+
+
+def test_a_pause_that_was_asked_of_edits_holds_nothing_else() -> None:
+    world = World()
+    refused = RetryableError("ratelimited", 30.0, everything=True)
+    refused.edits = True
+    for _ in range(4):
+        world.throttle.failed(refused, world.now)
+    assert (world.throttle.pause_s(), world.throttle.probing, world.throttle.allowed()) == (0.0, False, 4)
+    assert world.throttle.edits_pause_s() == 30.0
+
+
+def test_only_a_pause_that_nobody_asked_for_is_cut_short_and_not_at_once() -> None:
+    world = World()
+    for _ in range(9):
+        world.fail(everything=True)
+    assert (world.throttle.pause_s(), world.throttle.cut_short_s()) == (256.0, 10.0)
+    world.now += 11.0
+    assert world.throttle.cut_short_s() == 0.0
+    world.throttle.cut_short()
+    assert (world.throttle.pause_s(), world.throttle.probing) == (0.0, True)
+    world.fail(retry_after_s=60.0)
+    world.now += 11.0
+    assert world.throttle.cut_short_s() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 from streamer.messages.records import DamagedRange, Log, Partition, Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import KafkaSource
+from streamer.sources.kafka.known_cluster import KnownCluster
 
 
 class Watcher:
@@ -59,12 +60,13 @@ class Reading:
         settings: KafkaSettings,
         *topics: str,
         watcher: Watcher | None = None,
-        read_before: Collection[str] = (),
+        cluster: KnownCluster | None = None,
         **options: Any,
     ) -> None:
         self.watcher = watcher or Watcher()
         self.source = KafkaSource(settings, topics, **options)
-        self.source.read_before = read_before
+        if cluster is not None:
+            self.source.cluster = cluster
         self.got: dict[Partition, list[Record]] = {}
         self.damaged: dict[Partition, list[DamagedRange]] = {}
         self.newest: list[int] = []

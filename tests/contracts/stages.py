@@ -87,13 +87,14 @@ class Facts:
         ranks: Collection[int] | None = None,
         episodes: Collection[str] | None = None,
         bodies: bool = False,
+        newest: bool = False,
     ) -> Sequence[WaitingDelivery]:
         found = [replace(each, since=self.now - each.since) for each in self.wait]
         if ranks is not None:
             found = [each for each in found if each.rank in ranks and not each.parked]
         if episodes is not None:
             found = [each for each in found if each.alert_id in episodes]
-        return found[:limit]
+        return found[-limit:] if newest else found[:limit]
 
 
 @dataclass(frozen=True)

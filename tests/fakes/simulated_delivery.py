@@ -130,13 +130,14 @@ class SimulatedReceiver:
         ranks: Collection[int] | None = None,
         episodes: Collection[str] | None = None,
         bodies: bool = False,
+        newest: bool = False,
     ) -> Sequence[WaitingDelivery]:
         rows = list(self.open.values())
         if ranks is not None:
             rows = [row for row in rows if row.rank in ranks and row.state == "pending" and self._ready(row)]
         if episodes is not None:
             rows = [row for row in rows if row.told.alert_id in episodes]
-        return [self._waiting(row, bodies) for row in rows[:limit]]
+        return [self._waiting(row, bodies) for row in (rows[-limit:] if newest else rows[:limit])]
 
     def _waiting(self, row: Row, bodies: bool) -> WaitingDelivery:
         told = row.told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,8 +11,10 @@ from broker.local import LocalBroker
 from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient
 
+from streamer.errors import TapewatchError
 from streamer.messages.records import Partition
 from streamer.sources.kafka import deleted_topics
+from streamer.sources.kafka.known_cluster import KnownCluster
 
 QUICK = {"client": {"metadata_max_age_ms": 300}}
 
@@ -100,7 +103,8 @@ def test_a_topic_that_was_read_once_need_not_exist_at_a_start_and_is_read_when_i
     admin.delete_topics([topic])
     while topic in admin.list_topics():
         pass
-    with Reading(settings_for(broker, **QUICK), topic, other, read_before={topic}) as opened:
+    known = KnownCluster(topics={topic, other})
+    with Reading(settings_for(broker, **QUICK), topic, other, cluster=known) as opened:
         opened.until_assigned(1)
         log = Partition(topic, "0" * 8 + "-0000-0000-0000-" + "1" * 12, 0)
         assert gone_within(opened, frozenset({log}), 15) == {log}
@@ -108,9 +112,42 @@ def test_a_topic_that_was_read_once_need_not_exist_at_a_start_and_is_read_when_i
         send(broker, topic, numbers(4))
         opened.until_count(4)
     name = "nothing.of.this.name"
-    with Reading(settings_for(broker, **QUICK), name, read_before={name}) as alone:
+    with Reading(settings_for(broker, **QUICK), name, cluster=KnownCluster(topics={name})) as alone:
         alone.for_a_while(0.5)
         assert alone.held == frozenset()
+
+
+def test_another_cluster_than_the_known_one_is_refused_at_a_start_and_while_reading(
+    broker: str, topic_factory: Callable[..., str]
+) -> None:
+    topic, kept = topic_factory(), list[str]()
+    with Reading(settings_for(broker), topic, cluster=KnownCluster(keep=kept.append)) as reading:
+        reading.until_assigned()
+        (known,) = kept
+        reading.source.cluster.id = "of-the-standby"
+        with pytest.raises(TapewatchError, match="another Kafka cluster answers"):
+            reading.poll()
+    other = KnownCluster("of-the-standby", "store a.db", topics={topic})
+    with pytest.raises(TapewatchError, match=rf"'{known}', and the logs of store a.db are of"):
+        Reading(settings_for(broker), topic, cluster=other)
+    with Reading(settings_for(broker), topic, cluster=KnownCluster(known)) as again:
+        again.until_assigned()
+
+
+def test_a_cluster_with_none_of_the_known_topics_ends_nothing_until_it_has_one(
+    broker: str, admin: KafkaAdminClient
+) -> None:
+    topic, kept = f"known.{uuid.uuid4().hex[:12]}", list[str]()
+    logs = frozenset({Partition(name, "0" * 8 + "-0000-0000-0000-" + "1" * 12, 0) for name in (topic, "x")})
+    known = KnownCluster(keep=kept.append, topics={topic, "x"})
+    with Reading(settings_for(broker, **QUICK), topic, "x", cluster=known) as reading:
+        assert gone_within(reading, logs, 4) == frozenset()
+        assert not reading.source.is_known
+        assert kept == []
+        admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
+        assert gone_within(reading, logs, 15) == logs
+        assert len(kept) == 1
+        admin.delete_topics([topic])
 
 
 def test_an_ended_log_that_is_there_again_is_assigned_again(

@@ -10,7 +10,7 @@ import structlog
 
 from alerts.clock import Clock
 from alerts.receivers.body import read_body
-from alerts.receivers.receiver import Delivery, PermanentError
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.slack.answers import UnexpectedAnswerError
 from alerts.receivers.slack.clients import BoundedWebClient
 from alerts.receivers.slack.message import SlackMessage, called, message, metadata, reply, rise
@@ -62,7 +62,7 @@ class SlackReceiver:
         Raises
         ------
         RetryableError
-            On 429 (with Slack's Retry-After), 5xx, temporary errors, and where no answer comes.
+            On 408, 425, 429 and 5xx (after their Retry-After), temporary errors, and where no answer comes.
         PermanentError
             On any other error; the reason is Slack's name for it.
         """
@@ -99,6 +99,9 @@ class SlackReceiver:
         channel, _, ts = place.partition(":")
         try:
             self._call("chat_update", channel=channel, ts=ts, **message(delivery).arguments)
+        except RetryableError as error:
+            error.edits = error.retry_after_s is not None
+            raise
         except PermanentError as error:
             if str(error) not in _NOT_EDITABLE:
                 raise
@@ -183,7 +186,8 @@ class SlackReceiver:
         for _ in range(_PAGES):
             answer = self._call(method, limit=_PAGE, **arguments)
             yield from answer[items]
-            arguments["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")
+            more = answer.get("response_metadata")
+            arguments["cursor"] = more.get("next_cursor") if isinstance(more, Mapping) else None
             if not arguments["cursor"]:
                 return
 
@@ -214,7 +218,9 @@ def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Cl
 
 def _place(channel: str, messages: Iterator[Mapping[str, Any]], wanted: Mapping[str, Any]) -> str | None:
     for posted in messages:
-        carried = posted.get("metadata") or {}
+        carried = posted.get("metadata")
+        if not isinstance(carried, Mapping):
+            continue
         if carried.get("event_type") != wanted["event_type"]:
             continue
         if carried.get("event_payload") == wanted["event_payload"]:

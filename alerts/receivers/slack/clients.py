@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request
 
 from slack_sdk import WebClient
@@ -61,7 +62,8 @@ class BoundedWebClient(WebClient):
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         answer = _sent(self._http, url, req, _MOST_API_BYTES)
-        checked_api_answer(answer, self._http.shown, self._clock.now())
+        method = urlsplit(url).path.rpartition("/")[2]
+        checked_api_answer(method, answer, self._http.shown, self._clock.now())
         return {"status": answer.status, "headers": answer.headers, "body": answer.text}
 
 
@@ -88,10 +90,11 @@ class BoundedWebhookClient(WebhookClient):
         super().__init__(address, retry_handlers=[], logger=_quiet_logger())
         self._http = _http_client(address, settings, "incoming_webhook", address)
         self._clock = clock
+        self._accepts = settings.accepts
 
     def _perform_http_request_internal(self, url: str, req: Request) -> WebhookResponse:
         answer = _sent(self._http, url, req, _MOST_HOOK_BYTES)
-        checked_hook_answer(answer, self._http.shown, self._clock.now())
+        checked_hook_answer(answer, self._http.shown, self._clock.now(), self._accepts)
         return WebhookResponse(
             url=url, status_code=answer.status, body=answer.text, headers=dict(answer.headers)
         )

@@ -37,7 +37,7 @@ class SlackWebhookReceiver:
         Raises
         ------
         RetryableError
-            On 429 (with Slack's Retry-After), 5xx, and where no answer comes.
+            On 408, 425, 429 and 5xx (after their Retry-After), and where no answer comes.
         PermanentError
             On any answer but success, redirects included; the reason is Slack's name for it. It is in doubt
             after a 2xx that says neither success nor an error: sent again, it might be there twice.

@@ -129,16 +129,25 @@ def incarnation(consumer: KafkaConsumer, topic: str) -> str:
     return "" if topic_id is None else str(topic_id)
 
 
+def cluster_id(consumer: KafkaConsumer) -> str:
+    """The cluster's id from cached metadata; empty before any, or where the broker gives none."""
+    return consumer._cluster.cluster_id or ""
+
+
 def partition_count(consumer: KafkaConsumer, topic: str) -> int:
     """How many partitions a topic has by cached metadata; sends no request."""
     return len(consumer._cluster.partitions_for_topic(topic) or ())
 
 
 class TopicAnswer(NamedTuple):
-    """What a broker says of a topic: an error code (0 for none), and its id, empty where it gives none."""
+    """What a broker says of a topic: an error code (0 for none), its id, and that of the cluster.
+
+    Ids are empty where it gives none.
+    """
 
     error_code: int
     incarnation: str
+    cluster: str
 
 
 _ANSWER_WITHIN_MS = 3_000
@@ -167,9 +176,10 @@ def ask_of_topics(consumer: KafkaConsumer, topics: Iterable[str]) -> Any:
         response = await manager.wait_for(manager.send(request), _ANSWER_WITHIN_MS)
         if not response.brokers:
             raise errors.MetadataEmptyBrokerList("the broker knows of no broker yet")
+        cluster = response.cluster_id or ""
         return {
             topic.name: TopicAnswer(
-                topic.error_code, "" if topic.topic_id in (None, _NO_ID) else str(topic.topic_id)
+                topic.error_code, "" if topic.topic_id in (None, _NO_ID) else str(topic.topic_id), cluster
             )
             for topic in response.topics
         }

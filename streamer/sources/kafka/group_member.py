@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from streamer.messages.records import Log, Partition
 from streamer.sources.kafka.client_internals import (
     assigned_counts,
+    cluster_id,
     incarnation,
     partition_count,
     prompt_metadata,
@@ -20,6 +21,7 @@ from streamer.sources.kafka.client_internals import (
     take_missing_topics,
 )
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
+from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.sources.kafka.log_positions import describe, find_partitions, topic_pattern
 from streamer.sources.kafka.poller import Poller
 from streamer.sources.source import Assignments
@@ -44,8 +46,9 @@ class GroupMember:
         Where reading starts.
     assignments
         Called with the partitions that come and go, always on the caller's thread.
-    read_before
-        Topics that need not exist: they did, and are read once they are there again.
+    cluster
+        What is known of the cluster. Its topics need not exist: they did, and are read once they are there
+        again.
     """
 
     def __init__(
@@ -53,13 +56,13 @@ class GroupMember:
         consumer: KafkaConsumer,
         settings: KafkaSettings,
         assignments: Assignments,
-        read_before: Collection[str] = (),
+        cluster: KnownCluster,
     ) -> None:
         self.owned: dict[TopicPartition, Partition] = {}
         self._consumer = consumer
         self._settings = settings
         self._assignments = assignments
-        self._read_before = read_before
+        self._cluster = cluster
         self._poller = Poller(consumer, self._give_up)
         self._at_open: frozenset[Partition] = frozenset()
         self._deleted: set[str] = set()
@@ -73,14 +76,24 @@ class GroupMember:
         Raises
         ------
         TapewatchError
-            When a named topic does not exist, or no topic matches.
+            When a named topic does not exist, or no topic matches, or this is another cluster.
         kafka.errors.KafkaError
             When the broker does not answer.
         """
+        servers, known = ", ".join(self._settings.servers), self._cluster.topics
         with prompt_metadata(self._consumer):
-            self._at_open = find_partitions(
-                self._consumer, globs, ", ".join(self._settings.servers), self._read_before
-            )
+            there = self._consumer.topics()
+            self._cluster.require(cluster_id(self._consumer), servers)
+            self._at_open = find_partitions(self._consumer, globs, servers, known)
+            has_topics = not there.isdisjoint(known) if known else bool(self._at_open)
+            self._cluster.meet(cluster_id(self._consumer), has_topics=has_topics)
+            if not self._cluster.confirmed:
+                _log.warning(
+                    "none of the topics read before is there; no log ends until one is: is this the right "
+                    "cluster?",
+                    servers=servers,
+                    topics=sorted(known)[:10],
+                )
             if any(is_pattern(glob) for glob in globs):
                 self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
             else:

@@ -16,13 +16,14 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Partition, PausedPartition
 from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadLimits, reporting
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import log_end, use_parser
+from streamer.sources.kafka.client_internals import cluster_id, log_end, use_parser
 from streamer.sources.kafka.consumer_options import options_of
 from streamer.sources.kafka.deleted_topics import DeletedTopics
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
 from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.sources.kafka.log_tails import LogTails
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
@@ -93,8 +94,9 @@ class KafkaSource:
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
         self._parser = parser
-        self.read_before: Collection[str] = ()
-        """Topics that need not exist at `open`: they did once, and are read when they are there again."""
+        self.cluster = KnownCluster()
+        """What is known of the cluster. Its topics need not exist at `open`: they did once, and are read
+        when they are there again."""
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
@@ -120,7 +122,8 @@ class KafkaSource:
         Raises
         ------
         TapewatchError
-            When no broker can be reached, credentials are wrong, or a topic does not exist.
+            When no broker can be reached, credentials are wrong, a topic does not exist, or the cluster is
+            not the known one.
         """
         require_fast_checksums()
         self.prepare()
@@ -130,7 +133,7 @@ class KafkaSource:
         detours: dict[TopicPartition, Detour] = {}
         limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
         use_parser(consumer, reporting(parser, limits))
-        member = GroupMember(consumer, self._settings, assignments, self.read_before)
+        member = GroupMember(consumer, self._settings, assignments, self.cluster)
         try:
             member.subscribe(self._globs)
         except errors.KafkaError as error:
@@ -141,7 +144,7 @@ class KafkaSource:
             raise
         self._opened = consumer, member
         self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
-        self._deleted = DeletedTopics(consumer)
+        self._deleted = DeletedTopics(consumer, self.cluster)
         self._tails = LogTails(consumer)
         self._checked_at = time.monotonic()
 
@@ -151,9 +154,11 @@ class KafkaSource:
         Raises
         ------
         TapewatchError
-            When reading cannot go on: this member was fenced, permissions are missing.
+            When reading cannot go on: this member was fenced, permissions are missing, another cluster
+            answers.
         """
-        _, member = self._connection
+        consumer, member = self._connection
+        self.cluster.require(cluster_id(consumer), ", ".join(self._settings.servers))
         start = time.monotonic()
         self._polled_soon = start - self._returned_at < PREFETCH_WITHIN_S
         deadline = start + timeout_s
@@ -209,6 +214,11 @@ class KafkaSource:
         """Stop reading logs that have ended; one that is back is assigned like a new one."""
         _, member = self._connection
         member.leave(logs)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the cluster that answers is the one that the logs of the store are of."""
+        return self.cluster.confirmed
 
     @property
     def answers(self) -> bool:
