@@ -1,8 +1,8 @@
 # Everything runs in a virtual environment of its own, made on first use.
 PYTHON ?= python3
 VENV   ?= .venv
-# three workers on two cores, a file to one of them: most of what takes long waits for something
-PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# four workers on two cores, a file to one of them: most of what takes long waits for something
+PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready

@@ -13,6 +13,7 @@ from alerts.durations import NS_PER_SECOND
 from alerts.severity import Severity
 
 _SOURCE_ORDER = ("topic", "partition", "offset", "index", "tick")
+_OVER = " (over: "
 
 
 def rfc3339(ns: int) -> str:
@@ -64,7 +65,7 @@ class Observation:
 
     Parameters
     ----------
-    ts_event_ns, source, text
+    ts_event_ns, source, text, episode
         As in the alert.
     venue, symbol
         The instrument, None where it is not about one.
@@ -82,6 +83,7 @@ class Observation:
     values: Mapping[str, float | str | None] = field(default_factory=dict)
     score: float | None = None
     rarity_s: float | None = None
+    episode: Mapping[str, float | str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,12 @@ class Alert:
     config_hash
         Of the configuration it was detected under.
     text
-        What it says to people.
+        What it says to people: on an update what woke the reader, unless it has become worse since.
+    episode
+        What the episode has been: when it `began`; its `measure` and the `unit` of that, its `first` value,
+        the `peak` (the worst) with its time `peak_ts`, and the `last` with which the condition was true; how
+        often it has `reopened`, if it has. Rules without a comparison of numbers have no measure. None for
+        alerts about the service, drifts, and those of versions that did not keep it.
 
     Examples
     --------
@@ -151,6 +158,7 @@ class Alert:
     model_version: str | None
     config_hash: str
     text: str
+    episode: Mapping[str, float | str | None] | None = None
 
     @classmethod
     def detected(
@@ -176,6 +184,7 @@ class Alert:
             model_version=rule.model_version,
             config_hash=rule.config_hash,
             text=seen.text,
+            episode=seen.episode,
         )
 
     @classmethod
@@ -203,9 +212,9 @@ class Alert:
     def to_json(self) -> bytes:
         """The alert as one line of JSON, the same bytes for the same alert.
 
-        Keys stand in the order of the parameters, those of `values` in alphabetical order. Numbers
-        have the fewest digits that give them back; what is not finite is null. The text is UTF-8,
-        with a question mark for half a surrogate pair, which has no UTF-8.
+        Keys stand in the order of the parameters, those of `values` in alphabetical order; `episode` is
+        absent where there is none. Numbers have the fewest digits that give them back; what is not finite is
+        null. The text is UTF-8, with a question mark for half a surrogate pair, which has no UTF-8.
         """
         body: dict[str, Any] = {}
         for each in fields(self):
@@ -216,6 +225,8 @@ class Alert:
         others = sorted(key for key in self.source if key not in _SOURCE_ORDER)
         body["source"] = {key: _finite(self.source[key]) for key in (*known, *others)}
         body["values"] = {key: _finite(self.values[key]) for key in sorted(self.values)}
+        if self.episode is None:
+            del body["episode"]
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode("utf-8", "replace")
 
@@ -229,11 +240,11 @@ class Alert:
             When the line is not an alert.
         """
         read = json.loads(body)
-        names = [each.name for each in fields(cls)]
+        names = [each.name for each in fields(cls) if each.name != "episode"]
         missing = [name for name in names if name not in read] if isinstance(read, dict) else ["everything"]
         if missing:
             raise ValueError(f"not an alert: {', '.join(missing)} missing")
-        return cls(**{name: read[name] for name in names})
+        return cls(**{name: read[name] for name in names}, episode=read.get("episode"))
 
 
 def _finite(value: Any) -> Any:
@@ -248,4 +259,16 @@ def over(said: str, why: str) -> str:
     >>> over("BTCUSDT moved +26.6 bps in 10 s", "not true for 60s")
     'BTCUSDT moved +26.6 bps in 10 s (over: not true for 60s)'
     """
-    return f"{said} (over: {why})"
+    return f"{said}{_OVER}{why})"
+
+
+def over_parts(text: str) -> tuple[str, str]:
+    """What `over` has joined: what was said, and why it ended; nothing there where no reason is given.
+
+    Examples
+    --------
+    >>> over_parts(over("BTCUSDT moved +26.6 bps in 10 s", "not true for 60s"))
+    ('BTCUSDT moved +26.6 bps in 10 s', 'not true for 60s')
+    """
+    said, mark, why = text.rpartition(_OVER)
+    return (said, why[:-1]) if mark and why.endswith(")") else (text, "")

@@ -55,3 +55,22 @@ def spoken(seconds: float) -> str:
     unit = next((unit for unit in ("d", "h", "m") if seconds >= _UNIT_S[unit]), "s")
     amount = seconds / _UNIT_S[unit]
     return f"{amount:.0f}{unit}" if round(amount, 1) >= 10 else f"{amount:.1f}".removesuffix(".0") + unit
+
+
+def lasting(seconds: float) -> str:
+    """How long something took, in its two largest units.
+
+    Examples
+    --------
+    >>> lasting(0.2), lasting(45.0), lasting(492.3), lasting(7_500.0), lasting(183_600.0)
+    ('under 1s', '45s', '8m 12s', '2h 5m', '2d 3h')
+    """
+    left = int(seconds)
+    if left < 1:
+        return "under 1s"
+    parts: list[tuple[int, str]] = []
+    for unit, in_seconds in reversed(_UNIT_S.items()):
+        amount, left = divmod(left, in_seconds)
+        if amount or parts:
+            parts.append((amount, unit))
+    return " ".join(f"{amount}{unit}" for amount, unit in parts[:2] if amount)

@@ -6,11 +6,17 @@ One state machine per rule and instrument, on the instrument's own clock:
   evaluations. A duration is complete when every evaluation since the first has been true for that long; a
   timer row can complete it too.
 * While it is open, a true evaluation keeps it open, however long after the one before. It is reported as an
-  update if the severity has risen, or 30 s have passed since the last transition. The severity of an open
-  episode never falls: one that hovers around a threshold would give nothing but updates.
+  update if the severity has risen, or if the next of the intervals of `updates` has passed since the last
+  transition: by default 30 s, 1 min, 2 min and so on up to an hour. A rise takes none of these intervals. The
+  severity of an open episode never falls: one that hovers around a threshold would give nothing but updates.
 * It resolves on the first row of the instrument, of any kind, that comes `clear` after the last true
   evaluation; with ``clear: 0s`` on the first evaluation that is not true.
-* Then the state machine starts over, and remembers nothing.
+* Then the state machine starts over, and remembers nothing. With `flap` it remembers the episode: if `for` is
+  complete again within `flap` of the resolve, the episode goes on, which is reported as an update. From then
+  on it resolves after the longer of `clear` and `flap`. A reopening takes no interval of `updates` either.
+
+An episode has a measure, such as the size of a trade, whose first, worst and last values it keeps. That is
+the rule's measure on the row that fired it; where a timer fired it, on the last true evaluation.
 
 If an instrument's clock was wrong, `rebase` steps it back: what lies later counts as of now, and an episode
 that fired later is closed, since the time that it fired at has not come.
@@ -21,46 +27,65 @@ instrument are reported at most once in 10 s of its clock.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.durations import NS_PER_SECOND
-from alerts.kernels import kernel
-from alerts.language.symbols import KIND_NAMES
+from alerts.episode_kernel import (
+    CLOSED,
+    FIRED,
+    LAYOUT,
+    NEVER,
+    RESOLVED,
+    TIMES,
+    UPDATED,
+    StepRoom,
+    walk,
+)
+from alerts.language.measure import UNMEASURED, Measured
 from alerts.rules import Rule
 from alerts.slot_columns import SlotColumns
 
-FIRED, UPDATED, RESOLVED = 0, 1, 2
+__all__ = ["FIRED", "RESOLVED", "TRANSITIONS", "UPDATED", "Closing", "Episodes", "Extremes", "Steps"]
 
 TRANSITIONS = ("fired", "updated", "resolved")
 """Names of the transitions, in the order of their codes."""
 
-UPDATE_EVERY_NS = 30 * NS_PER_SECOND
-"""Interval of updates of an open episode, so that readers of the channel see that it still holds."""
 
-NEAR_MISS_EVERY_NS = 10 * NS_PER_SECOND
-"""Interval of an instrument's near misses: a hovering condition is worth a line, not one per event."""
+class Extremes(NamedTuple):
+    """What an episode has been so far.
 
-_TIMER = KIND_NAMES.index("tick")
-_CLOSED = -1
-_NEVER = np.iinfo(np.int64).min
+    Parameters
+    ----------
+    measure
+        The position of its measure among the rule's, `UNMEASURED` if it has none.
+    first, peak, last
+        The measure's value where the episode fired, the worst, and that of the last true evaluation; NaN
+        before it had a value.
+    peak_ts_ns
+        Event time of the worst, ns.
+    reopened
+        How often the episode has come back.
+    """
 
-# the columns of the state: type, and value of a slot before its first row
-_LAYOUT: dict[str, tuple[type[np.generic], int]] = {
-    "history": (np.uint64, 0),  # the last n evaluations, the latest in the lowest bit
-    "hits": (np.int32, 0),  # number of set bits
-    "since": (np.int64, _NEVER),  # clock at the first of an unbroken run of true evaluations
-    "held_at": (np.int64, _NEVER),  # clock at the last true evaluation
-    "told_at": (np.int64, _NEVER),  # clock at the last transition
-    "level": (np.int8, 0),  # severity: the highest of an open episode, else that of the last true evaluation
-    "number": (np.int32, _CLOSED),  # number of the last transition
-    "missed_at": (np.int64, _NEVER),  # clock at the last reported near miss
-    "fired_at": (np.int64, _NEVER),  # clock at which an open episode fired
-}
+    measure: int = UNMEASURED
+    first: float = math.nan
+    peak: float = math.nan
+    peak_ts_ns: int = int(NEVER)
+    last: float = math.nan
+    reopened: int = 0
 
-_TIMES = ("since", "held_at", "told_at", "missed_at", "fired_at")
+
+class Closing(NamedTuple):
+    """The transition that would resolve an open episode: number, code of the severity, what it has been."""
+
+    number: int
+    severity: int
+    extremes: Extremes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +104,11 @@ class Steps:
         int8[k], code of the highest severity of the episode so far.
     number
         int32[k], the transition's number in its episode, 0 for `FIRED`.
+    news
+        bool[k], whether the alert fires, its severity rises, or its measure is worse than on any row told
+        before.
+    extremes
+        What each episode had been by then.
     missed
         intp[j], the rows that are near misses.
     """
@@ -88,10 +118,60 @@ class Steps:
     kind: NDArray[np.int8]
     severity: NDArray[np.int8]
     number: NDArray[np.int32]
+    news: NDArray[np.bool_]
+    extremes: list[Extremes]
     missed: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Steps]) -> Steps:
+        """The steps of one batch that were found in parts."""
+        if not parts:
+            return _NO_STEPS
+        return cls(
+            np.concatenate([part.row for part in parts]),
+            np.concatenate([part.slot for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+            np.concatenate([part.severity for part in parts]),
+            np.concatenate([part.number for part in parts]),
+            np.concatenate([part.news for part in parts]),
+            [each for part in parts for each in part.extremes],
+            np.concatenate([part.missed for part in parts]),
+        )
+
+
+_NO_STEPS = Steps(
+    np.empty(0, np.intp),
+    np.empty(0, np.int32),
+    np.empty(0, np.int8),
+    np.empty(0, np.int8),
+    np.empty(0, np.int32),
+    np.empty(0, np.bool_),
+    [],
+    np.empty(0, np.intp),
+)
+
+
+def _steps(slot: NDArray[np.int32], told: StepRoom, count: int, misses: int) -> Steps:
+    row, more = told.row[:count].copy(), told.more[:count]
+    values, peak_ts = told.values[:count].tolist(), told.peak_ts[:count].tolist()
+    return Steps(
+        row,
+        slot[row],
+        told.step[:count].copy(),
+        told.level[:count].copy(),
+        told.number[:count].copy(),
+        more[:, 2] != 0,
+        [
+            Extremes(which, first, peak, at, last, reopened)
+            for (which, reopened, _), (first, peak, last), at in zip(
+                more.tolist(), values, peak_ts, strict=True
+            )
+        ],
+        told.missed[:misses].copy(),
+    )
 
 
 class Episodes:
@@ -100,13 +180,23 @@ class Episodes:
     Parameters
     ----------
     rule
-        The rule; only its `hold` and `clear_ns` are used.
+        The rule; only its timing is used.
     """
 
     def __init__(self, rule: Rule) -> None:
-        self._hold = rule.hold
-        self._clear_ns = rule.clear_ns
-        self._columns = SlotColumns(_LAYOUT)
+        hold, updates = rule.hold, rule.updates
+        self._timing = (
+            hold.m,
+            np.uint64(hold.n - 1),
+            np.uint64((1 << hold.n) - 1),
+            hold.duration_ns,
+            rule.clear_ns,
+            rule.flap_ns,
+            updates.first_ns,
+            updates.most_ns,
+        )
+        self._columns = SlotColumns(LAYOUT)
+        self._told = StepRoom.room()
         self._busy = 0  # instruments with an episode that is open or about to fire
 
     @property
@@ -126,6 +216,8 @@ class Episodes:
         evaluated: NDArray[np.bool_],
         holds: NDArray[np.bool_],
         severity: NDArray[np.int8],
+        ts: NDArray[np.int64] | None = None,
+        measured: Measured | None = None,
     ) -> Steps:
         """Go through n rows in arrival order.
 
@@ -138,57 +230,69 @@ class Episodes:
             of the events that follow.
         kind
             int8[n], the kind of each row; only timer rows matter here.
-        evaluated, held, severity
+        evaluated, holds, severity
             bool[n], bool[n], int8[n]: the evaluated rows, those on which the rule is true, and the severity
             that it has there.
+        ts
+            int64[n], ns, the event time of each row; by default its clock.
+        measured
+            The rule's measures on the rows, by default none; see `alerts.language.measure.Measures.evaluate`.
 
         Returns
         -------
         Steps
             The transitions, which do not depend on how rows are divided into batches.
         """
-        n = len(slot)
-        row, number, missed = np.empty(n, np.intp), np.empty(n, np.int32), np.empty(n, np.intp)
-        step, level = np.empty(n, np.int8), np.empty(n, np.int8)
-        hold = self._hold
-        count, misses, more_busy = _walk(
+        clock = np.ascontiguousarray(clock)
+        given = (
             np.ascontiguousarray(slot),
-            np.ascontiguousarray(clock),
+            clock,
+            clock if ts is None else ts if ts.flags.c_contiguous and ts.flags.writeable else ts.copy(),
             np.ascontiguousarray(kind),
             np.ascontiguousarray(evaluated),
             np.ascontiguousarray(holds),
             np.ascontiguousarray(severity),
-            hold.m,
-            np.uint64(hold.n - 1),
-            np.uint64((1 << hold.n) - 1),
-            hold.duration_ns,
-            self._clear_ns,
+            *(Measured.nothing(len(slot)) if measured is None else measured),
+            *self._timing,
             *self._columns.arrays,
-            row,
-            step,
-            level,
-            number,
-            missed,
+            *self._told,
         )
-        self._busy += more_busy
-        row = row[:count].copy()
-        return Steps(
-            row,
-            slot[row],
-            step[:count].copy(),
-            level[:count].copy(),
-            number[:count].copy(),
-            missed[:misses].copy(),
+        row, parts = 0, list[Steps]()
+        while row < len(slot):
+            row, count, misses, more_busy = walk(row, *given)
+            self._busy += more_busy
+            if count or misses:
+                parts.append(_steps(slot, self._told, count, misses))
+        return parts[0] if len(parts) == 1 else Steps.joined(parts)
+
+    def closing(self, slot: int) -> Closing:
+        """The transition that would resolve an open episode."""
+        column = self._columns
+        extremes = Extremes(
+            int(column["which"][slot]),
+            float(column["first"][slot]),
+            float(column["peak"][slot]),
+            int(column["peak_ts"][slot]),
+            float(column["last"][slot]),
+            int(column["reopened"][slot]),
         )
+        return Closing(int(column["number"][slot]) + 1, int(column["level"][slot]), extremes)
 
-    def closing(self, slot: int) -> tuple[int, int]:
-        """Number and severity code of the transition that would resolve an open episode."""
-        return int(self._columns["number"][slot]) + 1, int(self._columns["level"][slot])
+    def fired_at(self, slot: int) -> int:
+        """The instrument's clock, ns, at which its episode fired."""
+        return int(self._columns["fired_at"][slot])
 
-    def rebase(self, slot: int, to: int) -> tuple[int, int] | None:
+    def forget_measures(self) -> None:
+        """The rule has other measures than its episodes so far: those go on without one."""
+        n = self._columns.n_slots
+        for name in ("which", "due_which"):
+            self._columns[name][:n] = UNMEASURED
+
+    def rebase(self, slot: int, to: int) -> Closing | None:
         """Step one slot back in time: its clock was wrong, and no time of it stays later than `to`.
 
-        Evaluations since then stay counted, as of `to`. An episode that fired later is closed.
+        Evaluations since then stay counted, as of `to`. An episode that fired later is closed, and does not
+        come back.
 
         Parameters
         ----------
@@ -199,16 +303,18 @@ class Episodes:
 
         Returns
         -------
-        tuple or None
-            Number and severity code of the transition that resolves the episode, if one was closed.
+        Closing or None
+            The transition that resolves the episode, if an open one was closed.
         """
         columns, closed = self._columns, None
-        if columns["number"][slot] != _CLOSED and columns["fired_at"][slot] > to:
-            closed = self.closing(slot)
-            columns["number"][slot], columns["history"][slot], columns["hits"][slot] = _CLOSED, 0, 0
-            columns["since"][slot] = columns["fired_at"][slot] = _NEVER
-            self._busy -= 1
-        for name in _TIMES:
+        if columns["number"][slot] != CLOSED and columns["fired_at"][slot] > to:
+            if columns["resolved_at"][slot] == NEVER:
+                closed = self.closing(slot)
+                columns["history"][slot], columns["hits"][slot], columns["since"][slot] = 0, 0, NEVER
+                self._busy -= 1
+            columns["number"][slot] = CLOSED
+            columns["fired_at"][slot] = columns["resolved_at"][slot] = NEVER
+        for name in TIMES:
             times = columns[name]
             times[slot] = min(times[slot], to)
         return closed
@@ -220,100 +326,15 @@ class Episodes:
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Continue from a `state`; instruments beyond it start over.
 
-        The state of a version that did not report near misses has no `missed_at`, that of one without
-        `rebase` no `fired_at`: its open episodes count as fired at their last transition.
+        A column that an older version did not keep is as for a new instrument: open episodes taken up from
+        one have no measure, and begin with the first interval of `updates`. The state of a version without
+        `rebase` has no `fired_at`: its open episodes count as fired at their last transition.
         """
-        never = np.full(len(state["number"]), _NEVER, np.int64)
-        told_at = np.where(state["number"] != _CLOSED, state["told_at"], never)
-        self._columns.restore({"missed_at": never, "fired_at": told_at, **state})
-        open_or_due = self._columns["number"] != _CLOSED
-        open_or_due |= (self._columns["history"] != 0) | (self._columns["since"] != _NEVER)
-        self._busy = int(open_or_due[: self._columns.n_slots].sum())
-
-
-@kernel
-def _walk(
-    slots: NDArray[np.int32],
-    clock: NDArray[np.int64],
-    kind: NDArray[np.int8],
-    evaluated: NDArray[np.bool_],
-    holds: NDArray[np.bool_],
-    severity: NDArray[np.int8],
-    m: int,
-    oldest: np.uint64,
-    window: np.uint64,
-    duration: int,
-    clear: int,
-    history: NDArray[np.uint64],
-    hits: NDArray[np.int32],
-    since: NDArray[np.int64],
-    held_at: NDArray[np.int64],
-    told_at: NDArray[np.int64],
-    level: NDArray[np.int8],
-    number: NDArray[np.int32],
-    missed_at: NDArray[np.int64],
-    fired_at: NDArray[np.int64],
-    out_row: NDArray[np.intp],
-    out_step: NDArray[np.int8],
-    out_level: NDArray[np.int8],
-    out_number: NDArray[np.int32],
-    out_missed: NDArray[np.intp],
-) -> tuple[int, int, int]:
-    one = np.uint64(1)
-    count = 0
-    misses = 0
-    more_busy = 0
-    for i in range(len(slots)):
-        slot, now = slots[i], clock[i]
-        true = evaluated[i] and holds[i]
-        step = -1
-        was_open = number[slot] != _CLOSED
-        more_busy -= was_open or history[slot] != 0 or since[slot] != _NEVER
-        if true:
-            held_at[slot] = now
-        if not was_open and duration > 0:
-            if true and since[slot] == _NEVER:
-                since[slot] = now
-            elif evaluated[i] and not holds[i]:
-                since[slot] = _NEVER
-            may_fire = evaluated[i] or kind[i] == _TIMER
-            if may_fire and since[slot] != _NEVER and now - since[slot] >= duration:
-                step = FIRED
-                held_at[slot] = now
-        elif not was_open and evaluated[i]:
-            leaving = (history[slot] >> oldest) & one
-            history[slot] = ((history[slot] << one) | np.uint64(true)) & window
-            hits[slot] += np.int32(true) - np.int32(leaving)
-            if true and hits[slot] >= m:
-                step = FIRED
-        elif was_open and true:
-            if severity[i] > level[slot] or now - told_at[slot] >= UPDATE_EVERY_NS:
-                step = UPDATED
-        elif was_open and (evaluated[i] if clear == 0 else now - held_at[slot] >= clear):
-            step = RESOLVED
-        if true and not was_open and step != FIRED:
-            last = missed_at[slot]
-            if last == _NEVER or now - last >= NEAR_MISS_EVERY_NS:
-                missed_at[slot] = now
-                out_missed[misses] = i
-                misses += 1
-        if true and not (was_open and severity[i] < level[slot]):
-            level[slot] = severity[i]
-        if step >= 0:
-            told_at[slot] = now
-            number[slot] += 1
-            out_row[count] = i
-            out_step[count] = step
-            out_level[count] = level[slot]
-            out_number[count] = number[slot]
-            count += 1
-        if step == FIRED:
-            fired_at[slot] = now
-        elif step == RESOLVED:
-            fired_at[slot] = _NEVER
-            number[slot] = _CLOSED
-            history[slot] = np.uint64(0)
-            hits[slot] = 0
-            since[slot] = _NEVER
-        more_busy += number[slot] != _CLOSED or history[slot] != 0 or since[slot] != _NEVER
-    return count, misses, more_busy
+        n = len(state["number"])
+        unseen = {name: np.full(n, value, dtype) for name, (dtype, value) in LAYOUT.items()}
+        unseen["fired_at"] = np.where(state["number"] != CLOSED, state["told_at"], unseen["fired_at"])
+        self._columns.restore({**unseen, **state})
+        number, resolved_at = self._columns["number"], self._columns["resolved_at"]
+        busy = (number != CLOSED) & (resolved_at == NEVER)
+        busy |= (self._columns["history"] != 0) | (self._columns["since"] != NEVER)
+        self._busy = int(busy[: self._columns.n_slots].sum())

@@ -1,4 +1,4 @@
-"""The `for` of a rule: how long, or how often, its condition must be true before the alert fires."""
+"""The `for` of a rule: how long or how often its condition must be true before it fires; and its `flap`."""
 
 from __future__ import annotations
 
@@ -98,6 +98,32 @@ def parse_hold(text: object) -> Hold:
     return Hold(duration_ns=duration)
 
 
+def flap_ns(text: str | None) -> int:
+    """The `flap` of a rule in ns; 0 where it has none.
+
+    Raises
+    ------
+    ValueError
+        When it is not a duration, or nothing.
+
+    Examples
+    --------
+    >>> flap_ns("5m"), flap_ns(None)
+    (300000000000, 0)
+    """
+    if text is None:
+        return 0
+    duration = rule_duration_ns(text)
+    if duration == 0:
+        raise ValueError(f"'{text}' is no time to come back in (leave 'flap' out)")
+    return duration
+
+
+def _check_flap(value: object) -> object:
+    flap_ns(value)  # type: ignore[arg-type]  # what is no text is refused
+    return value
+
+
 def _check_hold(value: object) -> object:
     parse_hold(value)
     return value
@@ -110,6 +136,9 @@ def _check_duration(value: object) -> object:
 
 HoldText = Annotated[str, BeforeValidator(_check_hold)]
 """A setting with a rule's `for`, validated but kept as written."""
+
+FlapText = Annotated[str, BeforeValidator(_check_flap)]
+"""A setting with a rule's `flap`, validated but kept as written."""
 
 RuleDurationText = Annotated[str, BeforeValidator(_check_duration)]
 """A setting with a rule's duration, validated but kept as written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,10 +18,11 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from alerts.catalogue.files import known_set, read_set, set_names
-from alerts.for_clause import HoldText, RuleDurationText
+from alerts.for_clause import FlapText, HoldText, RuleDurationText
 from alerts.language.symbols import KIND_LABELS, KIND_NAMES, EventKind, KindName
-from alerts.severity import SEVERITIES, Severity
+from alerts.severity import SEVERITIES, Severity, severity_rank
 from alerts.suggestions import did_you_mean
+from alerts.update_clause import UpdatesText, parse_updates
 
 WrittenKindName = Literal[EventKind, "timer", "tick"]
 """Kinds of events as they may be written; ``tick`` is the older word for ``timer``."""
@@ -65,6 +66,16 @@ class RuleSettings(BaseModel):
         The severity of its alerts.
     escalate
         Higher severities, each with the condition under which the alert has it.
+    flap
+        An alert whose condition completes ``for`` again within this time of its resolve goes on under the
+        same id. From then on it resolves after the longer of ``clear`` and ``flap``.
+    updates
+        How often an open alert is told again: an interval, ``off``, or ``backoff``, the default: after 30s,
+        1m, 2m, 4m and so on, up to 1h.
+    measure
+        The number that says how bad it is, of which an alert tells the first, the worst and the last value;
+        by default the left side of the condition's first comparison. ``highest`` or ``lowest`` before it
+        says which is the worst.
     text
         The text of the alert, with names in braces: ``"{symbol} moved {return_bps_10s:+.1f} bps"``.
     why
@@ -79,16 +90,29 @@ class RuleSettings(BaseModel):
         extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
     )
 
+    WHERE_SET: ClassVar[tuple[str, ...]] = ("flap", "updates", "measure")
+    """Keys that a stored configuration holds only where they are set, as older ones do not know them."""
+
     when: str = Field(max_length=MAX_TEXT)
     on: Annotated[tuple[_Kind, ...] | None, BeforeValidator(_several)] = None
     for_: HoldText | None = Field(default=None, alias="for")
     clear: RuleDurationText = "60s"
     severity: Severity = "warning"
     escalate: dict[Severity, Annotated[str, Field(max_length=MAX_TEXT)]] = Field(default_factory=dict)
+    flap: FlapText | None = None
+    updates: UpdatesText | None = None
+    measure: str | None = Field(default=None, max_length=MAX_TEXT)
     text: str | None = Field(default=None, max_length=MAX_TEXT)
     why: str | None = None
     references: tuple[str, ...] = ()
     disabled: bool = False
+
+    def document(self, *, exclude: set[str]) -> dict[str, Any]:
+        """The settings in JSON types, without keys to exclude, and without those of `WHERE_SET` not set."""
+        document = self.model_dump(mode="json", exclude=exclude)
+        return {
+            key: value for key, value in document.items() if value is not None or key not in self.WHERE_SET
+        }
 
     @model_validator(mode="after")
     def _check(self) -> RuleSettings:
@@ -112,7 +136,8 @@ class RulesSettings(BaseModel):
     """All rules: sets from the catalogue in ``extends``, and further rules by name.
 
     A rule with the name of one in a set overrides only the settings it gives; ``null`` or ``disabled: true``
-    disables that rule.
+    disables that rule. Where it gives a ``severity`` and no ``escalate``, the set's escalations that are not
+    above that severity are left out. ``updates`` is the default of rules that do not have it.
 
     Examples
     --------
@@ -125,6 +150,7 @@ class RulesSettings(BaseModel):
     __pydantic_extra__: dict[str, RuleSettings] = Field(init=False)
 
     extends: tuple[Annotated[str, AfterValidator(known_set)], ...] = ()
+    updates: UpdatesText | None = None
 
     @property
     def enabled(self) -> dict[str, RuleSettings]:
@@ -136,7 +162,7 @@ class RulesSettings(BaseModel):
     def _merge(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        own = {name: rule for name, rule in data.items() if name != "extends"}
+        own = {name: rule for name, rule in data.items() if name not in cls.model_fields}
         merged: dict[Any, Any] = _of_sets(data.get("extends"))
         problems = []
         for name, rule in own.items():
@@ -146,10 +172,17 @@ class RulesSettings(BaseModel):
             elif rule is None:
                 merged[name] = {**merged[name], "disabled": True}
             else:
-                merged[name] = {**merged.get(name, {}), **rule} if isinstance(rule, Mapping) else rule
+                merged[name] = _changed(merged.get(name, {}), rule) if isinstance(rule, Mapping) else rule
+        if isinstance(data.get("updates"), Mapping):
+            problems.append(
+                _problem(("updates",), "is the default of all rules: give this rule another name")
+            )
         if problems:
             raise ValidationError.from_exception_data("RulesSettings", problems)
-        return {**({"extends": data["extends"]} if "extends" in data else {}), **merged}
+        return {
+            **{name: data[name] for name in cls.model_fields if name in data},
+            **_with_updates(merged, data.get("updates")),
+        }
 
 
 def _of_sets(extends: Any) -> dict[str, Any]:
@@ -159,6 +192,31 @@ def _of_sets(extends: Any) -> dict[str, Any]:
         if isinstance(name, str) and name in set_names():
             rules |= read_set(name)
     return rules
+
+
+def _changed(of_set: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**of_set, **own}
+    if "severity" in own and "escalate" not in own and "escalate" in of_set:
+        least = severity_rank(own["severity"])
+        merged["escalate"] = {
+            severity: when for severity, when in of_set["escalate"].items() if severity_rank(severity) > least
+        }
+    return merged
+
+
+def _with_updates(rules: dict[Any, Any], updates: Any) -> dict[Any, Any]:
+    try:
+        parse_updates(updates)
+    except ValueError:
+        updates = None  # its own place in the file is told
+    if updates is None:
+        return rules
+    return {
+        name: {**rule, "updates": updates}
+        if isinstance(rule, Mapping) and rule.get("updates") is None
+        else rule
+        for name, rule in rules.items()
+    }
 
 
 def _name_problem(name: Any, rule: Any, known: Mapping[str, Any]) -> str | None:

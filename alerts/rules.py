@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.for_clause import Hold, parse_hold, rule_duration_ns
+from alerts.for_clause import Hold, flap_ns, parse_hold, rule_duration_ns
 from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.expression_columns import ExpressionColumns
+from alerts.language.measure import Measures, compile_measure, measures_of
 from alerts.language.symbols import KIND_NAMES, Symbol, Symbols
+from alerts.rounding import rounded
 from alerts.rule_settings import RuleSettings
 from alerts.severity import SEVERITIES
 from alerts.text_template import TextTemplate, compile_text
+from alerts.update_clause import Updates, parse_updates
 
 RULES_VERSION = 1
 """Raised whenever the same rule could give other transitions than before."""
@@ -36,7 +39,8 @@ class Rule:
     name
         Its name.
     version
-        A hash of everything that determines its transitions; not of its text or spelling.
+        A hash of everything that determines its alerts; not of its text or spelling, nor of how often an open
+        alert is told or what it is measured by.
     condition
         The condition of `when`.
     escalations
@@ -47,12 +51,18 @@ class Rule:
         How often or how long the condition must be true before it fires.
     clear_ns
         How long the condition must not have been true before it resolves (ns).
+    flap_ns
+        Who completes `hold` again within this time of the resolve goes on with the episode (ns); 0 for never.
     severity
         Code of its severity, its position in `SEVERITIES`.
+    updates
+        When an open episode is told again.
+    measures
+        What an episode may be measured by.
     text
         The template of its alerts' text; None for the condition with its values.
     symbols
-        Everything that the condition, the escalations and the text name, each once.
+        Everything that the condition, the escalations, the rule's own measure and the text name, each once.
     settings
         The settings it was compiled from.
     """
@@ -64,7 +74,10 @@ class Rule:
     kinds: frozenset[int]
     hold: Hold
     clear_ns: int
+    flap_ns: int
     severity: int
+    updates: Updates
+    measures: Measures
     text: TextTemplate | None
     symbols: tuple[Symbol, ...]
     settings: RuleSettings
@@ -82,7 +95,7 @@ class Rule:
     @property
     def summary(self) -> dict[str, Any]:
         """Its settings as alerts report them, in JSON types."""
-        settings = self.settings.model_dump(mode="json", exclude={"disabled", "why", "references"})
+        settings = self.settings.document(exclude={"disabled", "why", "references"})
         return {**settings, "on": [KIND_NAMES[kind] for kind in sorted(self.kinds)]}
 
     def holds(self, columns: ExpressionColumns, evaluated: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -98,7 +111,11 @@ class Rule:
 
     def render(self, values: Mapping[str, float | str | None]) -> str:
         """The text of an alert with these values."""
-        return self.condition.explain(values) if self.text is None else self.text.format(values)
+        return self.condition.explain(values, _for_people) if self.text is None else self.text.format(values)
+
+
+def _for_people(value: float | str | None, name: str) -> str:
+    return rounded(value, name=name)
 
 
 def rows_of(kinds: frozenset[int], kind: NDArray[np.int8]) -> NDArray[np.bool_]:
@@ -153,21 +170,29 @@ def compile_rule(name: str, settings: RuleSettings, symbols: Symbols) -> Rule:
         for code, severity in enumerate(SEVERITIES)
         if severity in settings.escalate
     )
+    measures, measured = _measures(settings.measure, condition, symbols)
     text = _text(settings.text, symbols)
-    named = [condition.symbols, *(escalation.symbols for _, escalation in escalations)]
+    named = [condition.symbols, *(escalation.symbols for _, escalation in escalations), measured]
     if text is not None:
         named.append(text.symbols)
-    hold, clear_ns = parse_hold(settings.for_), rule_duration_ns(settings.clear)
+    hold, clear_ns, may_flap_ns = (
+        parse_hold(settings.for_),
+        rule_duration_ns(settings.clear),
+        flap_ns(settings.flap),
+    )
     severity = SEVERITIES.index(settings.severity)
     return Rule(
         name=name,
-        version=_version(condition, escalations, hold, clear_ns, severity),
+        version=_version(condition, escalations, hold, (clear_ns, may_flap_ns), severity),
         condition=condition,
         escalations=escalations,
         kinds=condition.kinds,
         hold=hold,
         clear_ns=clear_ns,
+        flap_ns=may_flap_ns,
         severity=severity,
+        updates=parse_updates(settings.updates),
+        measures=measures,
         text=text,
         symbols=tuple({symbol.name: symbol for group in named for symbol in group}.values()),
         settings=settings,
@@ -188,14 +213,24 @@ def _text(template: str | None, symbols: Symbols) -> TextTemplate | None:
         raise error.within("text") from None
 
 
+def _measures(own: str | None, condition: Condition, symbols: Symbols) -> tuple[Measures, tuple[Symbol, ...]]:
+    if own is None:
+        return measures_of(condition, symbols), ()
+    try:
+        return compile_measure(own, condition, symbols)
+    except ExpressionError as error:
+        raise error.within("measure") from None
+
+
 def _version(
     condition: Condition,
     escalations: tuple[tuple[int, Condition], ...],
     hold: Hold,
-    clear_ns: int,
+    times_ns: tuple[int, int],
     severity: int,
 ) -> str:
-    identity = [
+    clear_ns, flap_ns = times_ns
+    identity: list[Any] = [
         RULES_VERSION,
         _identity(condition),
         [[code, _identity(escalation)] for code, escalation in escalations],
@@ -204,6 +239,8 @@ def _version(
         clear_ns,
         severity,
     ]
+    if flap_ns:  # versions of rules without it stay what they were
+        identity.append(["flap", flap_ns])
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
 
 

@@ -11,14 +11,16 @@ from alerts.severity import Severity
 
 SERVICE_ORIGIN: Final = "service"
 DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
+LOG_ENDED: Final = "log_ended"
 DAMAGED_RANGE, PARTITION_PAUSED = "damaged_range", "partition_paused"
 CLOCK_SET_BACK, TIME_FAR_OFF = "clock_set_back", "time_far_off"
-DELIVERY_SUMMARY, HEARTBEAT = "delivery_summary", "heartbeat"
+DELIVERY_SUMMARY, DELIVERY_DIGEST, HEARTBEAT = "delivery_summary", "delivery_digest", "heartbeat"
 DETECTION_STUCK, DETECTOR_QUARANTINED = "detection_stuck", "detector_quarantined"
 SERVICE_RULES: Final = (
     DELIVERY_PARKED,
     DEAD_LETTER_FLOOD,
     LOG_GAP,
+    LOG_ENDED,
     DAMAGED_RANGE,
     PARTITION_PAUSED,
     CLOCK_SET_BACK,
@@ -26,6 +28,7 @@ SERVICE_RULES: Final = (
     DETECTION_STUCK,
     DETECTOR_QUARANTINED,
     DELIVERY_SUMMARY,
+    DELIVERY_DIGEST,
     HEARTBEAT,
 )
 """The rule names of all alerts about the service."""

@@ -33,7 +33,7 @@ class SlotColumns:
     [7, -1]
     """
 
-    def __init__(self, layout: Mapping[str, tuple[type[np.generic], int]]) -> None:
+    def __init__(self, layout: Mapping[str, tuple[type[np.generic], float]]) -> None:
         self._layout = dict(layout)
         self._n_slots = 0
         self._unseen_to = 0

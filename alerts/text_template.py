@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alerts.durations import spoken
-from alerts.language.condition import plain
 from alerts.language.errors import error_at
 from alerts.language.symbols import Symbol, Symbols
+from alerts.rounding import rounded
 from alerts.suggestions import closest
 
 MAX_LENGTH = 2_000
@@ -46,7 +46,7 @@ class TemplateField:
             return "n/a"
         if not self.format:
             is_rarity = self.symbol.source == "detector" and self.symbol.type == "seconds"
-            return spoken(value) if is_rarity else plain(value)
+            return spoken(value) if is_rarity else rounded(value, name=self.symbol.name)
         if self.format[-1] == "d":
             return format(round(value), self.format)
         scale = self.symbol.scale if self.format[-1] == "%" and self.symbol.type == "relative" else 1.0
@@ -91,8 +91,8 @@ def compile_text(template: str, symbols: Symbols) -> TextTemplate:
     template
         Text with ``{name}`` or ``{name:format}``; ``{{`` and ``}}`` stand for braces. A format is a subset of
         Python's: ``[+- ][width][,][.digits]`` and one of ``f e g d % s``, without fill or alignment. ``%``
-        shows a relative value as a percentage: 25 bps are 0.25%. A rarity without a format reads as a
-        duration, such as ``2.1d``.
+        shows a relative value as a percentage: 25 bps are 0.25%. Without a format numbers are rounded,
+        as in ``1.25M``, prices keep their digits, and a rarity reads as a duration, such as ``2.1d``.
     symbols
         The known names; ``symbol`` and ``venue`` are always known.
 

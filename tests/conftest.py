@@ -17,6 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE / "alerts"), str(HERE / "detectors")]
 
 from broker.container import container_broker  # noqa: E402
 from broker.local import BrokerError, LocalBroker, serves  # noqa: E402
+from broker.shared import shared_broker  # noqa: E402
 
 TopicFactory = Callable[..., str]
 
@@ -36,8 +37,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[str]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a real Kafka broker listens in the clear: the environment's, a container, or a local process."""
+    folder = tmp_path_factory.getbasetemp()
+    room = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     reasons = []
     given = os.environ.get("TAPEWATCH_TEST_BOOTSTRAP")
     with ExitStack() as stack:
@@ -53,10 +56,7 @@ def broker() -> Iterator[str]:
                 reasons.append(f"a container: {error}")
         if bootstrap is None:
             try:
-                local = LocalBroker()
-                stack.callback(local.stop)
-                local.start()
-                bootstrap = local.bootstrap
+                bootstrap = stack.enter_context(shared_broker(room))
             except BrokerError as error:
                 reasons.append(f"a local process: {error}")
         if bootstrap is None:

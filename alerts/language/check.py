@@ -80,6 +80,36 @@ class Checker:
             )
         return part.predicate
 
+    def quantity(self, node: Node) -> Quantity:
+        """Compile a part that must be a number.
+
+        Raises
+        ------
+        ExpressionError
+            When it is not a number, or anything in it is wrong.
+        """
+        part = self._typed(node)
+        if not isinstance(part, Quantity):
+            raise self._error(node, f"{self._describe(node, part)} is not a number")
+        return part
+
+    def sides(self, left: Node, right: Node) -> tuple[TypedPart, TypedPart]:
+        """Both sides of a comparison; a bare word or a text compared with an enum is one of its members.
+
+        Raises
+        ------
+        ExpressionError
+            When anything in them is wrong.
+        """
+        left_enum, right_enum = self._enum(left), self._enum(right)
+        if left_enum is not None and right_enum is None and isinstance(right, Name | Text):
+            return self._typed(left), self._member(right, left_enum)
+        if right_enum is not None and left_enum is None and isinstance(left, Name | Text):
+            return self._member(left, right_enum), self._typed(right)
+        if self._type(left) == "string" and isinstance(right, Name) and self._type(right) is None:
+            raise self._unquoted(right)
+        return self._typed(left), self._typed(right)
+
     def _typed(self, node: Node) -> TypedPart:
         match node:
             case Number():
@@ -104,7 +134,7 @@ class Checker:
         try:
             match node:
                 case Sign():
-                    operand = self._quantity(node.operand)
+                    operand = self.quantity(node.operand)
                     return operand if node.operator == "+" else negative(operand)
                 case Arithmetic():
                     return self._arithmetic(node)
@@ -112,12 +142,6 @@ class Checker:
                     return self._call(node)
         except QuantityError as error:
             raise self._error(node, f"'{self._source(node)}' {error}") from None
-
-    def _quantity(self, node: Node) -> Quantity:
-        part = self._typed(node)
-        if not isinstance(part, Quantity):
-            raise self._error(node, f"{self._describe(node, part)} is not a number")
-        return part
 
     def _number(self, node: Number) -> Quantity:
         if node.unit not in LITERALS:
@@ -152,7 +176,7 @@ class Checker:
         raise self._error(node, f"unknown name '{name}'{hint}", near)
 
     def _arithmetic(self, node: Arithmetic) -> Quantity:
-        left, right = self._quantity(node.left), self._quantity(node.right)
+        left, right = self.quantity(node.left), self.quantity(node.right)
         compute = added if node.operator in "+-" else multiplied
         result = compute(node.operator, left, right)
         if result is None:
@@ -169,7 +193,7 @@ class Checker:
         if not fewest <= len(node.arguments) <= most:
             count = "1 argument" if most == 1 else f"{fewest} to {most} arguments"
             raise self._error(node, f"{node.function} takes {count}, not {len(node.arguments)}")
-        arguments = [(argument, self._quantity(argument)) for argument in node.arguments]
+        arguments = [(argument, self.quantity(argument)) for argument in node.arguments]
         if node.function == "abs":
             return absolute(arguments[0][1])
         if node.function == "log":
@@ -196,7 +220,7 @@ class Checker:
         return Not(membership) if node.negated else membership
 
     def _comparison(self, node: Node, operator: str, left: Node, right: Node) -> Predicate:
-        a, b = self._sides(left, right)
+        a, b = self.sides(left, right)
         if isinstance(a, Quantity) and isinstance(b, Quantity):
             both = alike(a, b)
             if both is not None:
@@ -209,17 +233,6 @@ class Checker:
             side, part = (left, a) if isinstance(a, ConditionPart) else (right, b)
             raise self._error(side, f"{self._describe(side, part)} cannot be compared; use and, or, not")
         raise self._mismatch(node, "compare", "with", (left, a), (right, b))
-
-    def _sides(self, left: Node, right: Node) -> tuple[TypedPart, TypedPart]:
-        """Both sides of a comparison; a bare word or a text compared with an enum is one of its members."""
-        left_enum, right_enum = self._enum(left), self._enum(right)
-        if left_enum is not None and right_enum is None and isinstance(right, Name | Text):
-            return self._typed(left), self._member(right, left_enum)
-        if right_enum is not None and left_enum is None and isinstance(left, Name | Text):
-            return self._member(left, right_enum), self._typed(right)
-        if self._type(left) == "string" and isinstance(right, Name) and self._type(right) is None:
-            raise self._unquoted(right)
-        return self._typed(left), self._typed(right)
 
     def _enum(self, node: Node) -> Symbol | None:
         symbol = self._symbols.lookup(node.name) if isinstance(node, Name) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -73,8 +73,19 @@ class Condition:
             return np.asarray(flags)
         return np.broadcast_to(flags, columns.n).copy()
 
-    def explain(self, values: Mapping[str, float | str | None]) -> str:
+    def explain(
+        self,
+        values: Mapping[str, float | str | None],
+        shown: Callable[[float | str | None, str], str] = lambda value, _: plain(value),
+    ) -> str:
         """The expression, with each name followed by its value in parentheses.
+
+        Parameters
+        ----------
+        values
+            By name.
+        shown
+            Writes a value, from it and its name.
 
         Examples
         --------
@@ -87,7 +98,8 @@ class Condition:
         parts, at = [], 0
         for mention in self.mentions:
             parts.append(self.text[at : mention.span.end])
-            parts.append(f" ({plain(values.get(mention.symbol.name))})")
+            name = mention.symbol.name
+            parts.append(f" ({shown(values.get(name), name)})")
             at = mention.span.end
         parts.append(self.text[at:])
         return " ".join("".join(parts).split())
@@ -132,7 +144,7 @@ def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = N
     if on is None:
         on = _kinds(named)
     else:
-        _check_carried_on(text, mentions, on)
+        check_carried_on(text, mentions, on)
     return Condition(text, render(node), named, on, mentions, predicate)
 
 
@@ -146,7 +158,14 @@ def _kinds(symbols: tuple[Symbol, ...]) -> frozenset[int]:
     return kinds
 
 
-def _check_carried_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
+def check_carried_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
+    """Refuse a field or a detector's output that no event of these kinds carries.
+
+    Raises
+    ------
+    ExpressionError
+        At the first of them in the text.
+    """
     for mention in mentions:
         symbol = mention.symbol
         if symbol.source != "feature" and not symbol.kinds & on:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from alerts.clock import Clock
-from alerts.receivers.body import one_line, read_body
+from alerts.plain_text import one_line
+from alerts.receivers.body import read_body
 from alerts.receivers.kind import KindSettings, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError
+from alerts.receivers.wording import course, headline
+from alerts.receivers.wrapping import wrapped
 from alerts.secrets import Resolve
 
 if TYPE_CHECKING:
@@ -44,23 +47,54 @@ class ConsoleReceiver:
             When the output has been closed.
         """
         try:
-            self._console.print(alert_line(delivery), soft_wrap=True)
+            print_alert(self._console, delivery)
         except (OSError, ValueError) as error:  # ValueError: the stream is closed
             raise PermanentError("console_closed") from error
 
 
-def alert_line(delivery: Delivery) -> Text:
-    """One transition as a line for a terminal."""
+def print_alert(console: Console, delivery: Delivery) -> None:
+    """Print a transition: on a terminal wrapped between words to its width, elsewhere as one line.
+
+    Parameters
+    ----------
+    console
+        Where to print.
+    delivery
+        The transition.
+    """
+    line = alert_line(delivery, whole_time=not console.is_terminal)
+    if console.is_terminal:
+        for part in wrapped(line, console.width):
+            console.print(part, soft_wrap=True)
+    else:
+        console.print(line, soft_wrap=True)
+
+
+def alert_line(delivery: Delivery, *, whole_time: bool = True) -> Text:
+    """One transition as a line: time (UTC), what it is, what it says, short id.
+
+    Parameters
+    ----------
+    delivery
+        The transition.
+    whole_time
+        RFC 3339 to the millisecond, and all on one line; False for month, day and seconds, and for a text of
+        several lines as such.
+    """
     from rich.text import Text
 
     alert = read_body(delivery)
-    style = _RESOLVED_STYLE if alert.transition == "resolved" else _STYLES[alert.severity]
-    line = Text(one_line(f"{alert.ts_event}  "))
-    goes_on = " (goes on)" if alert.transition == "updated" else ""
-    line.append(one_line(alert.headline + goes_on), style=style)
-    if alert.text:
-        line.append(one_line(f"  {alert.text}"))
-    line.append(one_line(f"  {delivery.key}"), style="dim")
+    time = alert.ts_event if whole_time else f"{alert.ts_event[5:10]} {alert.ts_event[11:19]}Z"
+    line = Text(f"{time} ", style="" if whole_time else "dim")
+    line.append(
+        f" {headline(alert, delivery)}", _RESOLVED_STYLE if alert.is_over else _STYLES[alert.severity]
+    )
+    first, *others = alert.text.split("\n")
+    for said in (first, *others, course(alert), one_line(delivery.note)):
+        if said:
+            apart = "\n" if others and not whole_time else "  "
+            line.append(f"{apart}{said}", "default")
+    line.append(f"  {alert.short_id}", "dim")
     return line
 
 
@@ -75,4 +109,4 @@ def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock)
     return ConsoleReceiver(StderrConsole(stderr=True))
 
 
-RECEIVER = ReceiverKind("console", ConsoleSettings, _build)
+RECEIVER = ReceiverKind("console", ConsoleSettings, _build, most_parallel=1)

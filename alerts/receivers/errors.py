@@ -4,4 +4,21 @@ from __future__ import annotations
 
 
 class ReceiverError(ValueError):
-    """A receiver cannot work as it is configured; the message says why."""
+    """A receiver cannot work as it is configured.
+
+    Parameters
+    ----------
+    message
+        Why not, and what to do.
+    option
+        The path of the setting at fault, below the receiver's kind; empty where it is none in particular.
+
+    Examples
+    --------
+    >>> ReceiverError("no such file: ca.pem", "ca").option
+    ('ca',)
+    """
+
+    def __init__(self, message: str, *option: str) -> None:
+        super().__init__(message)
+        self.option = option

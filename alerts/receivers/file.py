@@ -132,4 +132,4 @@ def _build(name: str, settings: FileReceiverSettings, resolve: Resolve, clock: C
     return FileReceiver(settings.path)
 
 
-RECEIVER = ReceiverKind("file", FileReceiverSettings, _build, usual_cap=None)
+RECEIVER = ReceiverKind("file", FileReceiverSettings, _build, usual_cap=None, most_parallel=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ def http_url(text: str) -> str:
     Raises
     ------
     ValueError
-        When it is not http(s), names no host, or carries a password.
+        When it is not http(s), names no host, carries a password, or has characters that need encoding.
 
     Examples
     --------
@@ -37,6 +38,8 @@ def http_url(text: str) -> str:
         ...
     ValueError: an address starts with https:// or http:// and names a host
     """
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("an address is plain ASCII without spaces; a name in other letters is written xn--…")
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an address starts with https:// or http:// and names a host")
@@ -56,15 +59,23 @@ class HttpSettings(KindSettings):
     Parameters
     ----------
     timeout
-        For connecting, and again for each wait for the answer; from 1s to 120s.
+        For the whole of each request: connecting, sending, and the answer to its end; from 1s to 120s.
     proxy
         An HTTP proxy.
+    ca
+        PEM file of the certificates to trust, in place of the system's.
     """
 
     timeout: Annotated[str, AfterValidator(_timeout)] = "10s"
     proxy: HttpUrl | None = None
+    ca: Path | None = None
 
     @property
     def timeout_s(self) -> int:
         """`timeout` in seconds."""
         return duration_ns(self.timeout) // NS_PER_SECOND
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a receiver reads when it is built."""
+        return () if self.ca is None else (self.ca,)

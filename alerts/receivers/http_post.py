@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import urllib3
+from collections.abc import Mapping, Sequence
 
 from alerts.clock import Clock
 from alerts.receivers.http import HttpSettings
+from alerts.receivers.http_client import HttpAnswer, HttpClient
+from alerts.receivers.http_proxy import HttpProxy
+from alerts.receivers.http_tls import ClientIdentity, server_context
 from alerts.receivers.receiver import PermanentError, RetryableError
+from alerts.receivers.redaction import Redaction
 from alerts.receivers.retry_after import asked_to_wait_s
 
 _RETRYABLE = frozenset({408, 425, 429})
 _READ_BYTES = 65_536  # a longer answer closes the connection instead of being read to its end
-
-_UNREACHED = (
-    urllib3.exceptions.NewConnectionError,  # name resolution included
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.ProxyError,
-    urllib3.exceptions.SSLError,
-)
 
 
 class HttpPost:
@@ -30,20 +25,34 @@ class HttpPost:
     url
         Where to post.
     settings
-        Timeout and proxy.
+        Timeout, proxy, and whom to trust.
     clock
         Wall-clock time, to read a date in ``Retry-After``.
+    identity
+        The certificate of this client, None for none.
+    secrets
+        What is sent and must not be shown, should an answer repeat it.
+
+    Raises
+    ------
+    ReceiverError
+        When a file of a certificate or a key cannot be used.
     """
 
-    def __init__(self, url: str, settings: HttpSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: HttpSettings,
+        clock: Clock,
+        *,
+        identity: ClientIdentity | None = None,
+        secrets: Sequence[str] = (),
+    ) -> None:
         self._url = url
         self._clock = clock
-        timeout = urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s)
-        self._http: urllib3.PoolManager = (
-            urllib3.PoolManager(timeout=timeout, retries=False)
-            if settings.proxy is None
-            else urllib3.ProxyManager(settings.proxy, timeout=timeout, retries=False)
-        )
+        tls = server_context(settings.ca, identity)
+        proxy = None if settings.proxy is None else HttpProxy(settings.proxy, {}, settings.ca)
+        self._http = HttpClient(settings.timeout_s, tls, proxy, "url", Redaction(secrets))
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Post JSON; returns once a 2xx answer has come.
@@ -53,7 +62,8 @@ class HttpPost:
         body
             JSON.
         headers
-            Sent in addition to the content type and the user agent.
+            Sent in addition to the content type and the user agent; these are replaced by those of the
+            same name, in lower case.
 
         Raises
         ------
@@ -61,42 +71,16 @@ class HttpPost:
             On 408, 425, 429 and 5xx, and where no answer comes. It is in doubt after 5xx, and after a
             request that was sent and not answered.
         PermanentError
-            On any other answer.
+            On any other answer, redirects included.
         """
-        try:
-            response = self._http.request(
-                "POST",
-                self._url,
-                body=body,
-                headers={"content-type": "application/json", "user-agent": "tapewatch", **headers},
-                redirect=False,
-                preload_content=False,
-            )
-        except _UNREACHED as error:
-            raise RetryableError(_reason(error), everything=True) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise RetryableError(_reason(error), in_doubt=True, everything=True) from error
-        status, wait_s = response.status, asked_to_wait_s(response.headers, self._clock.now())
-        _finish(response)
-        if 200 <= status < 300:
-            return
+        sent = {"content-type": "application/json", "user-agent": "tapewatch", **headers}
+        answer = self._http.post(self._url, body, sent, _READ_BYTES, status_says_all=True)
+        if not 200 <= answer.status < 300:
+            raise self._failure(answer)
+
+    def _failure(self, answer: HttpAnswer) -> RetryableError | PermanentError:
+        status, shown = answer.status, self._http.shown(answer)
         if status in _RETRYABLE or status >= 500:
-            raise RetryableError(f"http_{status}", wait_s, in_doubt=status >= 500)
-        raise PermanentError(f"http_{status}")
-
-
-def _reason(error: Exception) -> str:
-    return type(error).__name__.removesuffix("Error").lower()
-
-
-def _finish(response: urllib3.BaseHTTPResponse) -> None:
-    """Leave the connection fit for reuse. The status is known already, so no error here matters."""
-    try:
-        read = response.read(_READ_BYTES, decode_content=False)
-    except urllib3.exceptions.HTTPError:
-        response.close()
-        return
-    if len(read) < _READ_BYTES:
-        response.release_conn()
-    else:
-        response.close()
+            wait_s = asked_to_wait_s(answer.headers, self._clock.now())
+            return RetryableError(f"http_{status}", wait_s, in_doubt=status >= 500, answer=shown)
+        return PermanentError(f"http_{status}", answer=shown)

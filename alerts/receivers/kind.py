@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -14,12 +15,21 @@ from alerts.secrets import Resolve
 
 USUAL_CAP = 20
 """Default messages a minute: more than a person reads, fewer than Slack's rate limit."""
+USUAL_PARALLEL = 4
+"""Default deliveries at a time: a slow answer holds up nothing important, and no server minds four."""
+MOST_PARALLEL = 16
+"""Deliveries at a time, at most: each takes a thread and a connection."""
 
 
 class KindSettings(BaseModel):
     """Base of a receiver's settings: unknown keys are refused, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a receiver reads when it is built; a reload builds it anew if one has changed."""
+        return ()
 
 
 Build = Callable[[str, Any, Resolve, Clock], Receiver]
@@ -28,6 +38,10 @@ Build = Callable[[str, Any, Resolve, Clock], Receiver]
 Raises `SecretError` or `ReceiverError` where the receiver could not work. Libraries that only this receiver
 needs are imported here rather than at the top of the file: every command loads every receiver's settings.
 """
+
+
+def _cannot_edit(_: Any) -> int | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,11 @@ class ReceiverKind:
         Builds a receiver from them.
     usual_cap
         Messages a minute where the configuration sets no `cap`; None for no limit.
+    most_parallel
+        The most deliveries that the configuration may set as `parallel`; 1 for what takes one at a time.
+    edits
+        Edits a minute under these settings, None where it cannot edit what it has sent: then each transition
+        is a message.
 
     Examples
     --------
@@ -56,3 +75,5 @@ class ReceiverKind:
     settings: type[KindSettings]
     build: Build
     usual_cap: int | None = USUAL_CAP
+    most_parallel: int = MOST_PARALLEL
+    edits: Callable[[Any], int | None] = _cannot_edit

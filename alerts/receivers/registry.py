@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from alerts.clock import Clock
-from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.kind import MOST_PARALLEL, USUAL_PARALLEL, KindSettings, ReceiverKind
 from alerts.receivers.receiver import Receiver
 from alerts.secrets import Resolve
 from alerts.stages.cap import CapText, cap_per_minute
@@ -29,18 +29,23 @@ RECEIVERS: Mapping[str, ReceiverKind] = MappingProxyType(
 
 
 class ReceiverChoice(BaseModel):
-    """One receiver of the configuration: exactly one kind with its settings, and a cap.
+    """One receiver of the configuration: exactly one kind with its settings, a cap, and how many at a time.
 
     Parameters
     ----------
     cap
         Messages a minute, ``20/m``, or ``off``. Alerts beyond it wait up to a minute, and one message then
-        counts and names them. The default is that of the kind: 20 a minute, and no cap for a file.
+        stands for them. Critical ones do not count, up to 30 a minute or the cap, if that is higher. The
+        default is that of the kind: 20 a minute, and no cap for a file.
+    parallel
+        Deliveries that may be on their way at once, 4 by default; a file and a console take one at a time.
+        Transitions of one alert never overtake each other.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cap: CapText | None = None
+    parallel: Annotated[int, Field(ge=1, le=MOST_PARALLEL)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -57,7 +62,21 @@ class ReceiverChoice(BaseModel):
     def _exactly_one(self) -> ReceiverChoice:
         if sum(getattr(self, kind) is not None for kind in RECEIVERS) != 1:
             raise ValueError(f"a receiver is exactly one of {', '.join(sorted(RECEIVERS))}")
+        most = RECEIVERS[self.kind].most_parallel
+        if self.parallel is not None and self.parallel > most:
+            raise ValueError(f"a {self.kind} takes {most} delivery at a time; leave `parallel` out")
         return self
+
+    @property
+    def at_once(self) -> int:
+        """`parallel`, or what is usual for the kind.
+
+        Examples
+        --------
+        >>> ReceiverSettings.model_validate({"console": {}}).at_once
+        1
+        """
+        return min(self.parallel or USUAL_PARALLEL, RECEIVERS[self.kind].most_parallel)
 
     @property
     def kind(self) -> str:
@@ -80,6 +99,17 @@ class ReceiverChoice(BaseModel):
         20
         """
         return RECEIVERS[self.kind].usual_cap if self.cap is None else cap_per_minute(self.cap)
+
+    @property
+    def edits_per_minute(self) -> int | None:
+        """How many of its messages it can edit in a minute, None where it cannot.
+
+        Examples
+        --------
+        >>> ReceiverSettings.model_validate({"console": {}}).edits_per_minute is None
+        True
+        """
+        return RECEIVERS[self.kind].edits(self.of_kind)
 
 
 def _has_settings(kind: str) -> bool:

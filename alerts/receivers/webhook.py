@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field, model_validator
+
 from alerts.clock import Clock
+from alerts.plain_text import one_line
 from alerts.receivers.http import HttpSettings, HttpUrl
+from alerts.receivers.http_headers import Headers, resolved_headers
 from alerts.receivers.kind import ReceiverKind
 from alerts.receivers.receiver import Delivery
 from alerts.secrets import Resolve, Secret, SecretError
@@ -30,14 +35,36 @@ class WebhookSettings(HttpSettings):
         Where to post; redirects are not followed.
     secret
         The signing key, base64, with or without ``whsec_`` before it.
+    headers
+        Further headers; a value that is a secret is given as ``{env: NAME}`` or ``{file: PATH}``.
     timeout
-        For connecting, and again for each wait for the answer.
+        For the whole of each request: connecting, sending, and the answer to its end.
     proxy
         An HTTP proxy; the environment's proxy settings are ignored.
+    ca
+        PEM file of the certificates to trust, in place of the system's.
+    client_cert, client_key, client_key_password
+        PEM files of the certificate and the key with which to log in, where the server asks for them.
     """
 
     url: HttpUrl
     secret: Secret
+    headers: Headers = Field(default_factory=dict)
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    client_key_password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _key_belongs_to_certificate(self) -> WebhookSettings:
+        if self.client_cert is None and (self.client_key is not None or self.client_key_password is not None):
+            raise ValueError("a key needs its certificate: give client_cert too")
+        return self
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a receiver reads when it is built."""
+        own = (self.client_cert, self.client_key)
+        return (*super().files, *(path for path in own if path is not None))
 
 
 class WebhookReceiver:
@@ -54,12 +81,17 @@ class WebhookReceiver:
         Signs.
     clock
         Gives the time that is part of the signature.
+    headers
+        Sent with each.
     """
 
-    def __init__(self, http: HttpPost, webhook: Webhook, clock: Clock) -> None:
+    def __init__(
+        self, http: HttpPost, webhook: Webhook, clock: Clock, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._http = http
         self._webhook = webhook
         self._clock = clock
+        self._headers = dict(headers or {})
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         """Post it. No steps are recorded: the server recognises a repetition by its id.
@@ -73,10 +105,17 @@ class WebhookReceiver:
         """
         now = datetime.fromtimestamp(int(self._clock.now()), UTC)
         headers = {
+            **self._headers,
             "webhook-id": delivery.key,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._webhook.sign(delivery.key, now, delivery.body.decode()),
         }
+        if delivery.behind_s is not None:
+            headers["tapewatch-behind"] = str(max(round(delivery.behind_s), 0))
+        if delivery.note:
+            headers["tapewatch-note"] = (
+                one_line(" ".join(delivery.note.split())).encode("ascii", "replace").decode()
+            )
         self._http.post(delivery.body, headers)
 
 
@@ -84,8 +123,21 @@ def _build(name: str, settings: WebhookSettings, resolve: Resolve, clock: Clock)
     from standardwebhooks import Webhook
 
     from alerts.receivers.http_post import HttpPost
+    from alerts.receivers.http_tls import ClientIdentity
 
-    secret = resolve(settings.secret).removeprefix(_SECRET_PREFIX)
+    key = _signing_key(resolve(settings.secret), name)
+    headers, secrets = resolved_headers(settings.headers, resolve, f"webhook {name}")
+    identity = None
+    if settings.client_cert is not None:
+        password = None if settings.client_key_password is None else resolve(settings.client_key_password)
+        identity = ClientIdentity(settings.client_cert, settings.client_key, password)
+    hidden = (*secrets, resolve(settings.secret), resolve(settings.secret).removeprefix(_SECRET_PREFIX))
+    http = HttpPost(settings.url, settings, clock, identity=identity, secrets=hidden)
+    return WebhookReceiver(http, Webhook(key), clock, headers)
+
+
+def _signing_key(secret: str, name: str) -> bytes:
+    secret = secret.removeprefix(_SECRET_PREFIX)
     try:
         # checked here, since the signer silently skips characters that are not base64
         key = base64.b64decode(secret + "=" * (-len(secret) % 4), validate=True)
@@ -93,7 +145,7 @@ def _build(name: str, settings: WebhookSettings, resolve: Resolve, clock: Clock)
         raise SecretError(f"the secret of webhook {name} is not base64 (after {_SECRET_PREFIX})") from error
     if not key:
         raise SecretError(f"the secret of webhook {name} is empty (after {_SECRET_PREFIX})")
-    return WebhookReceiver(HttpPost(settings.url, settings, clock), Webhook(key), clock)
+    return key
 
 
 RECEIVER = ReceiverKind("webhook", WebhookSettings, _build)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from alerts.stages.stage import AlertTransition, Joined, Pass, Phase, Stage, Verdict
-from alerts.stages.view import StageView
+from alerts.stages.view import StageView, WaitingDelivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,17 @@ class StageChain:
     ----------
     stages
         In that order, those of both phases.
+    late_after_s
+        What was raised further behind its log than this is late, and comes after all that is not.
     """
 
-    def __init__(self, stages: Iterable[Stage]) -> None:
+    def __init__(self, stages: Iterable[Stage], late_after_s: float = math.inf) -> None:
         self._stages = tuple(stages)
+        self.late_after_s = late_after_s
 
     def prepare(self, transitions: Sequence[AlertTransition]) -> StageChain:
         """The same stages, quicker for these transitions; see `Stage.prepare`."""
-        return StageChain(stage.prepare(transitions) for stage in self._stages)
+        return StageChain((stage.prepare(transitions) for stage in self._stages), self.late_after_s)
 
     def judge(
         self, phase: Phase, transition: AlertTransition, receiver: str, now: float, view: StageView
@@ -54,7 +58,12 @@ class StageChain:
                 break
         return judgement
 
-    def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
+    def join(self, receiver: str, now: float, view: StageView) -> Sequence[Joined]:
         """What the first stage that joins deliveries gives; see `Stage.join`."""
         joined = (stage.join(receiver, now, view) for stage in self._stages)
-        return next((each for each in joined if each is not None), None)
+        return next((each for each in joined if each), ())
+
+    def first(self, receiver: str, now: float, view: StageView) -> Sequence[WaitingDelivery]:
+        """What the first stage that puts some before others gives; see `Stage.first`."""
+        first = (stage.first(receiver, now, view) for stage in self._stages)
+        return next((each for each in first if each), ())

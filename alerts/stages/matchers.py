@@ -101,6 +101,42 @@ def rule_matchers(rule: str) -> tuple[Matcher, ...]:
     return (Matcher("rule", rule),)
 
 
+def instrument_matchers(
+    rule: str | None = None, venue: str | None = None, symbol: str | None = None
+) -> tuple[Matcher, ...]:
+    """The matchers that mute a rule, an instrument or a venue, or a rule there; None means any.
+
+    Examples
+    --------
+    >>> [each.field for each in instrument_matchers("fat_finger", symbol="ACME")]
+    ['rule', 'symbol']
+    """
+    named = {"rule": rule, "venue": venue, "symbol": symbol}
+    return tuple(Matcher(field, value) for field, value in named.items() if value is not None)
+
+
+def matchers_text(matchers: Iterable[Matcher]) -> str:
+    """What matchers select, as people read it.
+
+    Examples
+    --------
+    >>> matchers_text(rule_matchers("fat_finger"))
+    'fat_finger'
+    >>> matchers_text(instrument_matchers("fat_finger", "XNAS", "ACME"))
+    'fat_finger on XNAS ACME'
+    >>> matchers_text(instrument_matchers(venue="XNAS")), matchers_text([Matcher("severity", "info")])
+    ('everything at XNAS', 'everything of severity info')
+    """
+    values = {each.field: each.value for each in matchers}
+    text = values.pop("rule", "everything")
+    venue, symbol = values.pop("venue", None), values.pop("symbol", None)
+    if symbol is not None:
+        text += f" on {symbol if venue is None else f'{venue} {symbol}'}"
+    elif venue is not None:
+        text += f" at {venue}"
+    return text + "".join(f" of {field} {value}" for field, value in values.items())
+
+
 def matchers_to_json(matchers: Iterable[Matcher]) -> str:
     """Matchers as they are stored; the same text for the same matchers.
 
@@ -139,7 +175,7 @@ def matchers_from_json(text: str) -> tuple[Matcher, ...]:
 
 
 def until_text(until: float) -> str:
-    """The end of a silence as people read it.
+    """A time of a silence as people read it.
 
     Examples
     --------

@@ -15,6 +15,7 @@ from alerts.language.condition import Condition, compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.expression_columns import ABSENT, ExpressionColumns
 from alerts.language.symbols import Symbol, SymbolTable
+from alerts.mentions import Mentions
 from alerts.severity import SEVERITIES
 from alerts.stages.stage import AlertTransition, Pass, Stage, Stop, Verdict
 from alerts.stages.view import StageView
@@ -41,6 +42,7 @@ class _RouteNode(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     to: list[str] | None = None
+    mention: Mentions | None = None
     routes: list[ChildRoute] = Field(default_factory=list)
 
 
@@ -54,6 +56,9 @@ class ChildRoute(_RouteNode):
         `detector`, `score`, `rarity`.
     to
         Receivers; without it those of the branch above.
+    mention
+        Whom Slack receivers call where a critical alert begins, beside their own; without it as in the branch
+        above, and nobody for an empty list.
     continue_
         Written `continue`: look at the branches after this one as well, even where this one matches.
     routes
@@ -68,7 +73,8 @@ class RouteSettings(_RouteNode):
     """The root of the routing tree: it takes every alert.
 
     The first branch that matches decides (and the first of its own branches, and so on); where none
-    does, `to` holds. Without `to`, that is every receiver.
+    does, `to` holds. Without `to`, that is every receiver. `mention` says whom Slack receivers call where a
+    critical alert begins.
 
     Examples
     --------
@@ -141,22 +147,38 @@ class Router:
         problems: list[RouteProblem] = []
         root = self._names if settings.to is None else tuple(settings.to)
         self._check(root, (), problems)
-        self._root = _Branch(None, root, True, tuple(self._branches(settings.routes, root, (), problems)))
+        mention = settings.mention or ()
+        branches = tuple(self._branches(settings.routes, root, mention, (), problems))
+        self._root = _Branch(None, root, mention, True, branches)
         if problems:
             raise RouteError(problems)
 
     def receivers(self, body: Mapping[str, Any]) -> tuple[str, ...]:
         """Names of receivers, each once, in configuration order."""
-        wanted = set(self._root.follow(_columns(body)))
+        wanted = {name for branch in self._root.follow(_columns(body)) for name in branch.to}
         about = _about(body)
         if about is not None and not wanted - {about}:
             wanted = set(self._names)
         return tuple(name for name in self._names if name in wanted and name != about)
 
+    def mentions(self, body: Mapping[str, Any], receiver: str) -> tuple[str, ...]:
+        """Whom the branches call that send an alert to a receiver, each once.
+
+        Examples
+        --------
+        >>> tree = {"routes": [{"when": "severity == critical", "mention": ["@here"]}]}
+        >>> router = Router(RouteSettings.model_validate(tree), ["desk"])
+        >>> router.mentions({"severity": "critical"}, "desk"), router.mentions({"severity": "info"}, "desk")
+        (('<!here>',), ())
+        """
+        branches = (branch for branch in self._root.follow(_columns(body)) if receiver in branch.to)
+        return tuple(dict.fromkeys(token for branch in branches for token in branch.mention))
+
     def _branches(
         self,
         routes: Sequence[ChildRoute],
         inherited: tuple[str, ...],
+        inherited_mention: tuple[str, ...],
         path: tuple[str | int, ...],
         problems: list[RouteProblem],
     ) -> Iterator[_Branch]:
@@ -165,13 +187,14 @@ class Router:
             to = inherited if route.to is None else tuple(route.to)
             if route.to is not None:
                 self._check(to, here, problems)
-            below = tuple(self._branches(route.routes, to, here, problems))
+            mention = inherited_mention if route.mention is None else route.mention
+            below = tuple(self._branches(route.routes, to, mention, here, problems))
             try:
                 condition = compile_condition(route.when, ALERT_SYMBOLS)
             except ExpressionError as error:
                 problems.append(RouteProblem((*here, "when"), error.message, error.line, error.column))
             else:
-                yield _Branch(condition, to, route.continue_, below)
+                yield _Branch(condition, to, mention, route.continue_, below)
 
     def _check(self, to: tuple[str, ...], path: tuple[str | int, ...], problems: list[RouteProblem]) -> None:
         for number, name in enumerate(to):
@@ -222,13 +245,14 @@ class RouteStage(Stage):
 class _Branch:
     condition: Condition | None
     to: tuple[str, ...]
+    mention: tuple[str, ...]
     continues: bool
     branches: tuple[_Branch, ...]
 
     def takes(self, alert: ExpressionColumns) -> bool:
         return self.condition is None or bool(self.condition.evaluate(alert)[0])
 
-    def follow(self, alert: ExpressionColumns) -> Iterator[str]:
+    def follow(self, alert: ExpressionColumns) -> Iterator[_Branch]:
         matched = False
         for branch in self.branches:
             if not branch.takes(alert):
@@ -238,7 +262,7 @@ class _Branch:
             if not branch.continues:
                 break
         if not matched:
-            yield from self.to
+            yield self
 
 
 def _columns(body: Mapping[str, Any]) -> ExpressionColumns:

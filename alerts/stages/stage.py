@@ -29,6 +29,10 @@ class AlertTransition:
         As in the body.
     body
         The alert's fields, see `alerts.alert.Alert`.
+    rank
+        Its importance at the receiver, see `alerts.stages.importance`; 0 at routing, where it is not known.
+    behind_s
+        How far its record was behind the newest one of its log when it was fetched, where that is known.
     """
 
     alert_id: str
@@ -37,6 +41,13 @@ class AlertTransition:
     severity: str
     transition: str
     body: Mapping[str, Any]
+    rank: int = 0
+    behind_s: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of its deliveries."""
+        return f"{self.alert_id}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +73,13 @@ class HoldUntil:
         Why, for people. Stored with the delivery, so the text should stay the same while the cause does.
     until
         Wall-clock seconds since 1970 UTC, later than now.
-    everything
-        True when nothing else goes to this receiver before that time either.
+    alike
+        True when all of the same rank wait there until then too, but for what `Stage.first` names.
     """
 
     reason: str
     until: float
-    everything: bool = False
+    alike: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +117,15 @@ class Joined:
         The state of the members in the store, as in `Stop`.
     reason
         Stored with each member: what was sent in its place.
+    rank
+        That of the one delivery, which waits like any other, and is judged like any other.
     """
 
     alert: Alert
     members: Sequence[WaitingDelivery]
     state: str
     reason: str
+    rank: int
 
 
 class Stage(ABC):
@@ -146,12 +160,24 @@ class Stage(ABC):
         """
         return self
 
-    def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
-        """One delivery for several that wait, None where each goes by itself; asked before each claim.
+    def join(self, receiver: str, now: float, view: StageView) -> Sequence[Joined]:
+        """Deliveries in place of several that wait, empty where each goes by itself; asked before each claim.
 
         Parameters
         ----------
         receiver, now, view
             As in `judge`.
         """
-        return None
+        return ()
+
+    def first(self, receiver: str, now: float, view: StageView) -> Sequence[WaitingDelivery]:
+        """What goes before all else that waits there, in this order; asked before each claim.
+
+        All others go by rank, and the oldest first.
+
+        Parameters
+        ----------
+        receiver, now, view
+            As in `judge`.
+        """
+        return ()

@@ -10,6 +10,7 @@ from functools import lru_cache
 from detectors.features.baselines import STATISTICS, Statistic
 from detectors.features.baselines import VERSION as BASELINE_VERSION
 from detectors.features.family import Family, Unit
+from detectors.features.log_wide import LOG_FAMILIES, LogFeature
 from detectors.features.registry import FAMILIES
 from detectors.fields import FIELDS, Shape
 from detectors.time_units import NS_PER_SECOND
@@ -113,7 +114,34 @@ def parse_feature(name: str) -> Feature:
         raise UnknownFeatureError(name, f"{name!r} needs a window from 1s to 1h", (f"{name}_10s",))
     if name in FIELDS:
         raise UnknownFeatureError(name, f"{name!r} is a field of the event, not a feature")
+    if parse_log_feature(name) is not None:
+        raise UnknownFeatureError(name, f"{name!r} is of the whole log, on timers: only rules can use it")
     raise UnknownFeatureError(name, f"unknown feature {name!r}", _suggest(name))
+
+
+@lru_cache(maxsize=256)
+def parse_log_feature(name: str) -> LogFeature | None:
+    """Parse the name of a feature of the whole log; None if it is not meant as one.
+
+    Raises
+    ------
+    UnknownFeatureError
+        When its window is missing, or wrong.
+
+    Examples
+    --------
+    >>> parse_log_feature("silent_share_1m").window_ns
+    60000000000
+    >>> parse_log_feature("trade_rate_1m") is None
+    True
+    """
+    if name in LOG_FAMILIES:
+        raise UnknownFeatureError(name, f"{name!r} needs a window from 1s to 1h", (f"{name}_30s",))
+    windowed = _WINDOWED.fullmatch(name)
+    if windowed is None or windowed["stem"] not in LOG_FAMILIES:
+        return None
+    window_ns = _duration(name, windowed["window"], "window", _LONGEST_WINDOW_S, "1h")
+    return LogFeature(name, LOG_FAMILIES[windowed["stem"]], window_ns)
 
 
 def _windowed(name: str, family: Family, text: str) -> Feature:

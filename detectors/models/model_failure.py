@@ -22,14 +22,25 @@ def failure(error: BaseException) -> str:
     """
     if isinstance(error, Interruption) or (isinstance(error, KeyboardInterrupt) and _ctrl_c_raises()):
         raise error
-    name = type(error).__name__
+    name = printable(type(error).__name__)
     try:
         lines = str(error).splitlines()
     except BaseException as another:
         if isinstance(another, Interruption):
             raise
         return name
-    return f"{name}: {lines[0][:_MOST_CHARS]}" if lines else name
+    return f"{name}: {printable(lines[0][:_MOST_CHARS])}" if lines else name
+
+
+def printable(text: str) -> str:
+    r"""A model's text with an escape for each character that cannot be printed, or not even be encoded.
+
+    Examples
+    --------
+    >>> print(printable("\x1b[2J \udc80"))
+    \x1b[2J \udc80
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _ctrl_c_raises() -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from detectors.detector_settings import DetectorSettings
 from detectors.event_columns import State
 from detectors.models.model import QUARANTINED, READY, WARMING, ModelStateError
-from detectors.models.model_failure import failure
+from detectors.models.model_failure import failure, printable
 from detectors.models.river_build import build as build_model
 from detectors.models.river_build import class_name, parts
 from detectors.models.river_calls import calls_of
@@ -117,7 +117,10 @@ class RiverModel:
     def _row(self, s: int, x: dict[str, float], target: float, may_learn: bool) -> float:
         model = self._models[s]
         if model is None:
-            model = self._models[s] = pickle.loads(self._pickled)  # noqa: S301  # our own bytes
+            try:
+                model = self._models[s] = pickle.loads(self._pickled)  # noqa: S301  # our own bytes
+            except BaseException as error:  # noqa: BLE001  # failure() re-raises what is not the model's
+                return self._quarantine(s, f"it cannot be copied for this instrument: {failure(error)}")
         if not may_learn:
             return self._only_score(model, x, target)
         learnt = self._arrays["learnt"]
@@ -146,7 +149,7 @@ class RiverModel:
             return math.nan
         number = _finite(result)
         if math.isnan(number) and ready:
-            raise _NotFiniteError(f"score_one gave {repr(result)[:100]}")
+            raise _NotFiniteError(f"score_one gave {printable(repr(result)[:100])}")
         return number
 
     def _only_score(self, model: Any, x: dict[str, float], target: float) -> float:
@@ -195,7 +198,7 @@ class RiverModel:
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
         starts = [0, *ends[:-1]]
         reasons = json.loads(state["reasons"].tobytes())
-        self._reasons = {int(s): str(reason) for s, reason in reasons.items()}
+        self._reasons = {int(s): printable(str(reason)) for s, reason in reasons.items()}
         self._models = [None] * len(starts)
         self.grow(self._arrays.n_slots)
         for s, (start, end) in enumerate(zip(starts, ends, strict=True)):

@@ -2,6 +2,8 @@
 
 `demo.svg` is what a terminal shows while `tapewatch demo` runs in it. `slack-alert.png` shows alerts of that
 run as the Slack receiver sends them: its blocks, put into a page like a chat, photographed by Chromium.
+`slack-messages.png` and `slack-phone.png` show one episode from beginning to end (`situations.py`): in
+the channel and as a phone announces it.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ import subprocess
 import sys
 import termios
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyte
+import situations
+from PIL import Image
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.style import Style
@@ -30,19 +35,16 @@ from rich.text import Text
 
 from alerts.receivers.receiver import Delivery
 from alerts.receivers.slack.message import SlackMessage, message, reply
+from alerts.rule_settings import RulesSettings
 
 HERE = Path(__file__).parent
 COLUMNS, ROWS = 132, 36
 AT_PERCENT = 86  # by then most has happened, and the table still stands
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-EMOJI = {
-    ":warning:": "⚠️",
-    ":rotating_light:": "🚨",
-    ":information_source:": "ℹ️",
-    ":white_check_mark:": "✅",
-}
 COLOURS = {"brown": "yellow"}  # by the names of pyte, where those of rich are others
-WIDTH, HEIGHT, SCALE = 760, 490, 1.5
+WIDTH, HEIGHT, SCALE = 760, 560, 1.5
+PHONE_WIDTH = 420
+DATE = re.compile(r"<!date\^(\d+)\^([^|]*)\|[^>]*>")
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; font: 15px/1.47 "Noto Sans", "DejaVu Sans", sans-serif; color: #1d1c1d; background: #fff }}
@@ -56,11 +58,27 @@ article.reply {{ margin-left: 46px }}
 .badge {{ background: #eee; border-radius: 2px; font-size: 10px; padding: 1px 3px; color: #616061 }}
 .when, .context {{ color: #616061; font-size: 12px }}
 .block {{ margin: 2px 0 6px }}
-.fields {{ display: grid; grid-template-columns: 1fr 1fr; gap: 6px 20px; font-size: 14px }}
+.header {{ font-size: 17px; font-weight: bold; margin-top: 4px }}
+.call {{ background: #fbf3d5; color: #1264a3; border-radius: 3px; padding: 0 2px }}
+h2 {{ font-size: 11px; text-transform: uppercase; letter-spacing: .06em; color: #8a8a8a;
+  margin: 18px 20px -6px }}
 </style><header># trading-desk</header>{messages}"""
 
 MESSAGE = """<article class="{kind}"><div class="face">tw</div><div><div class="who"><b>tapewatch</b>
-<span class="badge">APP</span> <span class="when">{when}</span></div>{blocks}</div></article>"""
+<span class="badge">APP</span> <span class="when">{when}</span></div>{note}{blocks}</div></article>"""
+
+PHONE = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; padding: 18px; font: 14px/1.35 "Noto Sans", "DejaVu Sans", sans-serif; color: #111;
+  background: #3d4663 }}
+article {{ background: rgba(255, 255, 255, .92); border-radius: 16px; padding: 10px 14px;
+  margin-bottom: 10px }}
+.app {{ display: flex; justify-content: space-between; font-size: 12px; color: #555 }}
+p {{ margin: 3px 0 0; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical;
+  overflow: hidden }}
+</style>{cards}"""
+
+CARD = """<article><div class="app"><span>Slack · #trading-desk</span><span>now</span></div>
+<p><b>tapewatch:</b> {text}</p></article>"""
 
 
 def main() -> int:
@@ -75,6 +93,10 @@ def main() -> int:
         page = Path(room) / "slack.html"
         page.write_text(PAGE.format(messages="".join(chat(alerts_in(store)))))
         photograph(browser, page, HERE / "slack-alert.png")
+        page.write_text(PAGE.format(messages="".join(situations_chat())))
+        photograph(browser, page, HERE / "slack-messages.png", height=1_285)
+        page.write_text(PHONE.format(cards="".join(map(card, situations.announced()))))
+        photograph(browser, page, HERE / "slack-phone.png", PHONE_WIDTH, 470)
     return 0
 
 
@@ -146,39 +168,63 @@ def chat(alerts: list[dict[str, Any]]) -> list[str]:
 
 def owed(alert: Mapping[str, Any]) -> Delivery:
     """What the Slack receiver is handed."""
-    return Delivery(alert["id"], alert["number"], "desk", json.dumps(alert).encode())
+    rules = RulesSettings.model_validate({"extends": ["crypto", "market-data-quality", "surveillance"]})
+    why = rules.enabled[alert["rule"]].why or ""
+    return Delivery(alert["id"], alert["number"], "desk", json.dumps(alert).encode(), why=why)
 
 
-def as_html(sent: SlackMessage, alert: Mapping[str, Any], kind: str) -> str:
+def situations_chat() -> list[str]:
+    """Each situation under its name."""
+    return [
+        f"<h2>{each.name}</h2>" + as_html(each.sent, each.body, each.kind, each.note)
+        for each in situations.situations()
+    ]
+
+
+def card(text: str) -> str:
+    """What a phone shows of a message; Slack's escapes are HTML's."""
+    return CARD.format(text=text)
+
+
+def as_html(sent: SlackMessage, alert: Mapping[str, Any], kind: str, note: str = "") -> str:
     """One message; the time beside the name is the event's."""
     blocks = "".join(_block(block) for block in sent.blocks)
-    return MESSAGE.format(kind=kind, when=alert["ts_event"][11:16], blocks=blocks)
+    note = f'<div class="when">{note}</div>' if note else ""
+    return MESSAGE.format(kind=kind, when=alert["ts_event"][11:16], note=note, blocks=blocks)
 
 
 def _block(block: Mapping[str, Any]) -> str:
     if block["type"] == "context":
-        inside = "".join(f'<div class="context">{_marked(each["text"])}</div>' for each in block["elements"])
-    elif "fields" in block:
-        fields = "".join(f"<div>{_marked(each['text'])}</div>" for each in block["fields"])
-        inside = f'<div class="fields">{fields}</div>'
+        inside = "".join(f'<div class="context">{_shown(each)}</div>' for each in block["elements"])
+    elif block["type"] == "header":
+        inside = f'<div class="header">{_shown(block["text"])}</div>'
     else:
-        inside = _marked(block["text"]["text"])
+        inside = _shown(block["text"])
     return f'<div class="block">{inside}</div>'
 
 
-def _marked(text: str) -> str:
-    """Slack's markup as HTML; Slack's escapes are HTML's."""
-    for name, picture in EMOJI.items():
-        text = text.replace(name, picture)
-    return re.sub(r"\*([^*\n]+)\*", r"<b>\1</b>", text).replace("\n", "<br>")
+def _shown(text: Mapping[str, Any]) -> str:
+    """A text as HTML; Slack's escapes are HTML's, and in plain text there is nothing else."""
+    shown = text["text"].replace("\n", "<br>")
+    if text["type"] == "plain_text":
+        return shown
+    shown = DATE.sub(_time, shown)
+    return re.sub(r"<!(here|channel|everyone)>", r'<span class="call">@\1</span>', shown)
 
 
-def photograph(browser: str, page: Path, picture: Path) -> None:
+def _time(found: re.Match[str]) -> str:
+    """A time as Slack shows it on its day, to a reader in Coordinated Universal Time."""
+    at = datetime.fromtimestamp(int(found[1]), UTC)
+    return found[2].replace("{date_short_pretty}", "Today at").replace("{time_secs}", f"{at:%H:%M:%S}")
+
+
+def photograph(browser: str, page: Path, picture: Path, width: int = WIDTH, height: int = HEIGHT) -> None:
     """A page as a picture."""
     options = ["--headless", "--disable-gpu", "--no-sandbox", "--hide-scrollbars"]
-    options += [f"--window-size={WIDTH},{HEIGHT}", f"--force-device-scale-factor={SCALE}"]
+    options += [f"--window-size={width},{height}", f"--force-device-scale-factor={SCALE}"]
     command = [browser, *options, f"--screenshot={picture}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True)
+    Image.open(picture).convert("RGB").quantize(96).save(picture, optimize=True)  # a third of the size
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from streamer.notify.clock import SystemClock
 from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document
 from streamer.pipeline.detector_controls import Controls
@@ -101,6 +101,17 @@ class Service:
     notifier: Notifier
     address: tuple[str, int] | None
 
+    def ledger(self, *, accept_rederivation: bool = False) -> Ledger:
+        """The store as detection uses it, kept as the configuration says."""
+        settings = self.config.settings
+        return Ledger(
+            self.database,
+            SystemClock(),
+            keep_all=settings.journal.keep == "all",
+            accept_rederivation=accept_rederivation,
+            keeping=Keeping(settings.near_misses.keep_s, settings.near_misses.at_most),
+        )
+
     def engine(
         self,
         source: Broker,
@@ -126,13 +137,7 @@ class Service:
             How it is watched; None where nobody does.
         """
         settings, folder = self.config.settings, checkpoint_folder(self.database)
-        ledger = Ledger(
-            self.database,
-            SystemClock(),
-            keep_all=settings.journal.keep == "all",
-            accept_rederivation=accept_rederivation,
-            keeping=Keeping(settings.near_misses.keep_s, settings.near_misses.at_most),
-        )
+        ledger = self.ledger(accept_rederivation=accept_rederivation)
 
         def watch_all(step: StepResult) -> None:
             if step.outcome.visible:
@@ -207,7 +212,11 @@ def running_service(
     )
     observer.follow(notifier)
     with serving(
-        setup.listen, observer.registry, health=observer.healthy, readiness=observer.ready
+        setup.listen,
+        observer.registry,
+        health=observer.healthy,
+        readiness=observer.ready,
+        detail=observer.detail,
     ) as address:
         notifier.start()
         try:

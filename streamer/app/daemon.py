@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import structlog
 
-from streamer.app.assembly import Service, ServiceSetup, Supervision, running_service
+from streamer.app.assembly import Service, ServiceSetup, Supervision, checkpoint_folder, running_service
 from streamer.app.controls import ControlDesk
+from streamer.app.ended_logs import EndedLogs, topics_read
 from streamer.app.held_guard import prepare_held_guard
 from streamer.app.last_end import heed_last_end, tell_of_stuck
 from streamer.app.paused_partitions import PausedPartitionAlerts
@@ -30,8 +33,10 @@ from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
+from streamer.sources.kafka.known_cluster import KnownCluster
+from streamer.store.cluster_id import cluster_of, keep_cluster
 from streamer.store.control_inputs import StoreControls
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database, open_store, store_path
 from streamer.store.lock import only_daemon_of
 from streamer.store.work_file import WorkFile, left_work, work_path
 
@@ -86,34 +91,42 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
         raise UsageError(f"{config.path}: `run` reads Kafka: give source.kafka and source.topics")
     plan = compile_plan(config)
     loaded = LoadedConfig(config, secrets, plan)
-    database = open_store(settings.store)
-    try:
-        with _working_on(database, plan) as oversight:
-            receivers = build_receivers(config, secrets, SystemClock())
-            setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
-            with running_service(setup, database) as service:
-                _detect(loaded, service, _source(settings, kafka), options, oversight)
-            service.check()
-    finally:
-        database.close()
+    store = store_path(settings.store)
+    if store is None:
+        raise TapewatchError("a daemon needs a store in a file: name one in `store`")
+    with _held(store, options) as database, _working_on(store, database, plan) as oversight:
+        receivers = build_receivers(config, secrets, SystemClock())
+        setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
+        with running_service(setup, database) as service:
+            source = _source(settings, kafka)
+            source.cluster = _known_cluster(service)
+            _detect(loaded, service, source, options, oversight)
+        service.check()
 
 
 @contextmanager
-def _working_on(database: Database, plan: Plan) -> Iterator[_Oversight]:
-    """Hold the store, and heed what the last process left; what this one works on is noted in a file."""
-    store, clock = database.path, SystemClock()
-    if store is None:
-        raise TapewatchError("a daemon needs a store in a file: name one in `store`")
+def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
+    """The store, held before it is opened: opening may migrate it."""
     with only_daemon_of(store):
-        path = work_path(store)
-        deaths = heed_last_end(left_work(path), database, clock)
-        file = WorkFile(path, clock.now(), deaths)
-        desk = ControlDesk(StoreControls(database), clock)
-        desk.settle(plan)
+        database = open_store(str(store), locked=True, accept_rederivation=options.accept_rederivation)
         try:
-            yield _Oversight(WorkProgress(file), desk)
+            yield database
         finally:
-            file.finished()
+            database.close()
+
+
+@contextmanager
+def _working_on(store: Path, database: Database, plan: Plan) -> Iterator[_Oversight]:
+    """Heed what the last process left on the store; what this one works on is noted in a file."""
+    path, clock = work_path(store), SystemClock()
+    deaths = heed_last_end(left_work(path), database, clock)
+    file = WorkFile(path, clock.now(), deaths)
+    desk = ControlDesk(StoreControls(database), clock)
+    desk.settle(plan)
+    try:
+        yield _Oversight(WorkProgress(file), desk)
+    finally:
+        file.finished()
 
 
 def _detect(
@@ -138,8 +151,10 @@ def _detect(
         supervision=Supervision(progress, desk.controls, stopping.is_set),
     )
     reloader = _reloader(loaded, service, engine, oversight)
+    ended = _ended_logs(service, source, engine)
 
     def opened() -> None:
+        ended.opened()
         service.observer.metrics.source(raw=source.raw)
         signals.started()
         progress.begin()
@@ -150,6 +165,7 @@ def _detect(
     def between() -> None:
         reloader.work(signals.reload_requested)
         desk.work(engine.runners.values())
+        ended.work()
         service.observer.metrics.paused(source.paused)
         paused.tell(source.paused)
 
@@ -176,5 +192,30 @@ def _reloader(loaded: LoadedConfig, service: Service, engine: Engine, oversight:
 
 
 def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
-    topics = [glob for topic in settings.source.topics for glob in topic.globs]
-    return KafkaSource(kafka, topics, max_poll_records=max(MAX_POLL_RECORDS, settings.engine.batch_size))
+    at_once = max(MAX_POLL_RECORDS, settings.engine.batch_size)
+    return KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
+
+
+def _known_cluster(service: Service) -> KnownCluster:
+    database = service.database
+    return KnownCluster(
+        cluster_of(database),
+        f"store {database.where}",
+        partial(keep_cluster, database),
+        topics_read(service.ledger().newest_tasks()),
+    )
+
+
+def _globs(settings: Settings) -> list[str]:
+    return [glob for topic in settings.source.topics for glob in topic.globs]
+
+
+def _ended_logs(service: Service, source: KafkaSource, engine: Engine) -> EndedLogs:
+    return EndedLogs(
+        service.ledger(),
+        checkpoint_folder(service.database),
+        source,
+        engine,
+        _globs(service.config.settings),
+        service.notifier.wake,
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 import structlog
@@ -24,6 +26,7 @@ from streamer.config.load import load
 from streamer.config.secrets import Secrets, resolve_secrets, secrets_of
 from streamer.config.settings import Settings
 from streamer.errors import TapewatchError
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.engine import Engine
@@ -38,6 +41,7 @@ RELOADABLE = frozenset(
         ("rules",),
         ("receivers",),
         ("route",),
+        ("late_after",),
         ("drift",),
         ("engine", "max_ahead"),
         ("engine", "max_instruments"),
@@ -60,6 +64,16 @@ class LoadedConfig:
     config: ConfigFile
     secrets: Secrets
     plan: Plan
+    files: Mapping[str, bytes] = field(init=False, repr=False)
+    """Digests of what receivers' files held when the configuration was loaded; empty for one that is gone."""
+
+    def __post_init__(self) -> None:
+        named = {
+            str(path): _digest(path)
+            for settings in self.config.settings.receivers.values()
+            for path in settings.of_kind.files
+        }
+        object.__setattr__(self, "files", named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +101,34 @@ def build_receivers(
         try:
             built[name] = build_receiver(name, settings, secrets, clock)
         except (ReceiverError, SecretError) as error:
-            problems.append(config.problem(("receivers", name), str(error)))
+            problems.append(receiver_problem(config, name, error))
     if problems:
         config.fail(problems)
     names = tuple(config.settings.receivers)
-    caps = {name: settings.messages_per_minute for name, settings in config.settings.receivers.items()}
-    return ReceiverSet(names, built, build_stages(StageSettings(Router(config.settings.route, names), caps)))
+    of_all = config.settings.receivers
+    router = Router(config.settings.route, names)
+    stages = StageSettings(
+        router,
+        caps={name: settings.messages_per_minute for name, settings in of_all.items()},
+        edits={name: edits for name, settings in of_all.items() if (edits := settings.edits_per_minute)},
+        late_after_s=config.settings.late_after_s,
+    )
+    parallel = {name: settings.at_once for name, settings in of_all.items()}
+    details = delivery_details(config, router)
+    return ReceiverSet(names, built, build_stages(stages), parallel=parallel, details=details)
+
+
+def delivery_details(config: ConfigFile, router: Router) -> DeliveryDetails:
+    """What a configuration says of deliveries beside what their alerts say."""
+    purposes = {name: rule.why for name, rule in config.settings.rules.enabled.items()}
+    return DeliveryDetails.of(purposes, router)
+
+
+def receiver_problem(config: ConfigFile, name: str, error: ReceiverError | SecretError) -> Problem:
+    """Why a receiver cannot be built, at the setting that is at fault."""
+    kind = config.settings.receivers[name].kind
+    option = (kind, *error.option) if isinstance(error, ReceiverError) and error.option else ()
+    return config.problem(("receivers", name, *option), str(error))
 
 
 def needs_restart(before: Settings, after: Settings) -> list[Path]:
@@ -254,11 +290,19 @@ def _run_in_thread(prepare: Callable[[], _PreparedReload]) -> Future[_PreparedRe
 
 
 def _receiver_inputs(loaded: LoadedConfig, name: str) -> tuple[object, ...]:
-    """What a receiver is built from; its secrets' values count too, so that a new token is noticed."""
+    """What a receiver is built from; values of secrets and contents of files count too: either may be new."""
     settings = loaded.config.settings.receivers.get(name)
     if settings is None:
         return ()
-    return (settings, *(loaded.secrets(secret) for _, secret in secrets_of(settings)))
+    secrets = (loaded.secrets(secret) for _, secret in secrets_of(settings))
+    return (settings, *secrets, *(loaded.files[str(path)] for path in settings.of_kind.files))
+
+
+def _digest(path: FilePath) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""  # the receiver that is built from it says so
 
 
 def _differences(old: Any, new: Any, path: Path) -> Iterator[Path]:
@@ -276,7 +320,7 @@ def _differences(old: Any, new: Any, path: Path) -> Iterator[Path]:
 
 def _changed(before: Settings, after: Settings, kept: frozenset[str]) -> Iterator[str]:
     """The changed parts, for the log."""
-    for section in ("detectors", "engine", "drift", "route"):
+    for section in ("detectors", "engine", "drift", "route", "late_after"):
         if getattr(before, section, None) != getattr(after, section, None):
             yield section
     old, new = before.rules.enabled, after.rules.enabled

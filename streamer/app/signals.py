@@ -34,6 +34,27 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends the process at once meanwhile; for commands whose modules still load, with nothing to undo.
+
+    Modules written in C turn what is raised while they load into errors of their own.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, in a script's background
+        yield
+        return
+    signal.signal(signal.SIGINT, _end_interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
+
+
 class StopRequested(Interruption):
     """A signal asked the service to stop before it was at work."""
 

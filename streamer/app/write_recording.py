@@ -67,6 +67,8 @@ def write_recording(
                 elif entry.kind == "tick":
                     out.timer(number, entry.timer_number, entry.ts_ns)
                     timers += 1
+                elif entry.kind in ("quarantine", "lift"):
+                    out.control(number, ControlInput.parse(entry.kind, entry.data))
                 else:
                     _skip(row, entry)
     return records, timers
@@ -89,23 +91,13 @@ def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:
 
 
 def _skip(row: TaskRow, entry: JournalEntry) -> None:
-    """Warn of a control input: a replay folds the whole recording with one configuration, and without it."""
+    """Warn of a reload: a replay folds the whole recording with one configuration."""
     if entry.kind == "reload":
         log.warning(
             "the configuration changed here; a replay uses one for the whole recording",
             topic=row.partition.topic,
             partition=row.partition.partition,
             config=entry.data,
-        )
-    elif entry.kind in ("quarantine", "lift"):
-        control = ControlInput.parse(entry.kind, entry.data)
-        log.warning(
-            "a detector was quarantined here, or that was lifted; a replay calls its model throughout",
-            topic=row.partition.topic,
-            partition=row.partition.partition,
-            detector=control.detector,
-            kind=control.kind,
-            reason=control.reason,
         )
     elif entry.kind != "gap":
         raise TapewatchError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
-from streamer.app.signals import INTERRUPTED, STOPPED_AT_START, ServiceSignals
+from streamer.app.signals import INTERRUPTED, STOPPED_AT_START, ServiceSignals, ended_by_ctrl_c
 from streamer.cli.code_loading import loading
 
 
@@ -12,7 +13,7 @@ def main() -> None:
     """Run a command."""
     signals = ServiceSignals() if sys.argv[1:2] == ["run"] else None
     try:
-        with loading():
+        with ended_by_ctrl_c() if signals is None else nullcontext(), loading():
             from streamer.cli.app import application
 
             app = application(sys.argv[1:])

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from alerts.durations import spoken
 from alerts.severity import SEVERITIES
+from alerts.short_id import short_id
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
-from streamer.cli.output import out, say
+from streamer.cli.output import on_terminal, out, out_alert, out_lines, say
 from streamer.errors import UsageError
 from streamer.sources.start import StartAt
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.near_misses import near_misses
-from streamer.store.queries import AlertFilter, delivery_counts
-from streamer.store.queries import alerts as find_alerts
+from streamer.store.queries import AlertFilter, alerts_and_lag, delivery_counts
+
+_BEHIND_SHOWN_S = 1.0
 
 
 def alerts(
@@ -76,8 +80,12 @@ def alerts(
     if retry_parked is not None:
         count = StoreDeliveries(database).unpark(retry_parked)
         say(_unparked(retry_parked, count))
-    find = near_misses if only_near_misses else find_alerts
-    rows = find(database, criteria, limit)
+    if only_near_misses:
+        rows = near_misses(database, criteria, limit)
+        behind: list[float | None] = []
+    else:
+        found = alerts_and_lag(database, criteria, limit)
+        rows, behind = [body for body, _ in found], [behind_s for _, behind_s in found]
     if as_json:
         for row in rows:
             out(json.dumps(row, ensure_ascii=False))
@@ -85,7 +93,7 @@ def alerts(
     if only_near_misses:
         _print_near_misses(rows)
         return
-    _print_alerts(rows)
+    _print_alerts(rows, behind)
     _print_deliveries(database)
 
 
@@ -103,22 +111,28 @@ def _time_ns(text: str) -> int:
         raise UsageError(f"--since: {text!r} is not a time (write 2026-01-31T09:30:00Z)") from error
 
 
-def _print_alerts(rows: list[dict[str, Any]]) -> None:
+def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> None:
     if not rows:
         out("no alerts")
         return
+    if on_terminal():
+        for alert, behind_s in zip(rows, behind, strict=True):
+            out_alert(alert, behind_s)
+        return
     table = Table(box=None, pad_edge=False)
-    for column in ("event time", "severity", "", "rule", "instrument", "text", "id"):
+    late = any((behind_s or 0) >= _BEHIND_SHOWN_S for behind_s in behind)
+    for column in ("event time", "severity", "", "rule", "instrument", "text", *late * ["behind"], "id"):
         table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
-    for alert in rows:
+    for alert, behind_s in zip(rows, behind, strict=True):
         table.add_row(
             alert["ts_event"][:23],
             alert["severity"],
             alert["transition"],
             alert["rule"],
             " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
-            alert["text"],
-            alert["id"][:12],
+            " ".join(alert["text"].split("\n")),
+            *late * [spoken(behind_s) if behind_s and behind_s >= _BEHIND_SHOWN_S else ""],
+            short_id(alert["id"]),
         )
     out(table)
 
@@ -126,6 +140,9 @@ def _print_alerts(rows: list[dict[str, Any]]) -> None:
 def _print_near_misses(rows: list[dict[str, Any]]) -> None:
     if not rows:
         out("no near misses")
+        return
+    if on_terminal():
+        out_lines([_near_miss_line(miss) for miss in rows], 4)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("event time", "severity", "rule", "instrument", "held back by", "with", "id"):
@@ -138,9 +155,16 @@ def _print_near_misses(rows: list[dict[str, Any]]) -> None:
             f"{miss['venue']} {miss['symbol']}",
             f"for: {miss['for']}",
             miss["decision"]["rule"]["explained"],
-            miss["id"][:12],
+            short_id(miss["id"]),
         )
     out(table)
+
+
+def _near_miss_line(miss: Mapping[str, Any]) -> str:
+    time = f"{miss['ts_event'][5:10]} {miss['ts_event'][11:19]}Z"
+    what = f"{miss['severity']} {miss['rule']} {miss['venue']} {miss['symbol']}"
+    held = f"for: {miss['for']}  {miss['decision']['rule']['explained']}"
+    return f"{time}  {what}  {held}  {short_id(miss['id'])}"
 
 
 def _print_deliveries(database: Database) -> None:
@@ -148,3 +172,5 @@ def _print_deliveries(database: Database) -> None:
         if row["state"] != "done":
             reason = f": {row['error']}" if row["error"] else ""
             say(f"{row['receiver']}: {row['count']} {row['state']}{reason}")
+            if row["answer"]:
+                say(f"  it answered: {row['answer']}")

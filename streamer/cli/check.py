@@ -149,6 +149,7 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
     from alerts.receivers.errors import ReceiverError
     from alerts.receivers.registry import build_receiver
     from alerts.secrets import SecretError
+    from streamer.app.reload import receiver_problem
     from streamer.config.secrets import resolve_secrets
     from streamer.notify.clock import SystemClock
     from streamer.sources.kafka.cluster_survey import survey
@@ -166,7 +167,7 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
             limit = "" if cap is None else f", at most {cap} messages per minute"
             out(f"receiver {name}: {settings.kind}, settings OK{limit}")
         except (ReceiverError, SecretError) as error:
-            problems.append(f"receiver {name}: {error}")
+            problems.append(str(receiver_problem(loaded, name, error)))
     source = loaded.settings.source
     if source.kafka is None:
         return problems

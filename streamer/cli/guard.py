@@ -38,5 +38,22 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:
             # The reader of our output has gone; without this, flushing it at exit would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except Exception as error:
+            if not _comes_of_ctrl_c(error):
+                raise
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
 
     return run
+
+
+def _comes_of_ctrl_c(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error: modules that load may turn what it raises into another one."""
+    at: BaseException | None = error
+    seen = set[int]()
+    while at is not None and id(at) not in seen:
+        if isinstance(at, KeyboardInterrupt):
+            return True
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return False

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
+
+from alerts.receivers.console import print_alert
+from alerts.receivers.receiver import Delivery
+from alerts.receivers.wrapping import wrapped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -28,6 +34,29 @@ def out(result: RenderableType) -> None:
     if not console.is_terminal:
         console.width = 200  # a pipe has no width, which tables need
     console.print(result)
+
+
+def out_lines(lines: Sequence[str], indent: int) -> None:
+    """Print lines on stdout, on a terminal wrapped between words with this indentation."""
+    console = _SafeConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    for line in lines:
+        if not console.is_terminal:
+            console.print(line)
+            continue
+        for part in wrapped(console.render_str(line, markup=False, highlight=False), console.width, indent):
+            console.print(part)
+
+
+def out_alert(alert: Mapping[str, Any], behind_s: float | None = None) -> None:
+    """Print a stored alert on a terminal's stdout, as the console receiver would; late ones are marked."""
+    body = json.dumps(alert).encode()
+    console = _SafeConsole(highlight=False, markup=False, emoji=False)
+    print_alert(console, Delivery(alert["id"], alert["number"], "console", body, behind_s=behind_s))
+
+
+def on_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return _SafeConsole().is_terminal
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from alerts.receivers.console import alert_line
+from alerts.receivers.console import print_alert
 from alerts.receivers.receiver import Delivery
 from streamer.app.replay import ReplayTotals
 from streamer.cli.clock_counts import clock_lines
@@ -63,7 +63,7 @@ class ReplayOutput:
                 self._alerts.write(transition.body.decode() + "\n")
             if not self._quiet:
                 delivery = Delivery(transition.alert_id, transition.number, "console", transition.body)
-                self._bar.console.print(alert_line(delivery), soft_wrap=True)
+                print_alert(self._bar.console, delivery)
         if not self._quiet:
             for notice in step.outcome.notices:
                 line = f"{step.task.partition.topic}: {notice_text(notice)}"

@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from alerts.durations import spoken
+from alerts.short_id import short_id
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
-from streamer.cli.output import out
+from streamer.cli.output import out, out_lines
 from streamer.store.delivery_rows import PENDING
 from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
 
 _TIMER = "tick"  # the stored name of a timer
+_INDENT = 13  # columns before what a line says
 
 
 def why(
@@ -38,19 +40,30 @@ def why(
     full_id = find_alert_id(database, alert_id)
     miss = near_miss(database, full_id)
     if miss is not None:
-        out(json.dumps(miss, ensure_ascii=False) if as_json else "\n".join(_near_miss_lines(miss)))
+        if as_json:
+            out(json.dumps(miss, ensure_ascii=False))
+        else:
+            out_lines(_near_miss_lines(miss), _INDENT)
     for transition in explain(database, full_id):
         if as_json:
             out(json.dumps(asdict(transition), ensure_ascii=False))
         else:
-            out("\n".join(_transition_lines(transition)))
+            out_lines(_transition_lines(transition), _INDENT)
 
 
 def _transition_lines(transition: Explained) -> list[str]:
     alert = transition.alert
     headline = f"{alert['transition']} #{alert['number']}  {_headline(alert)}"
-    deliveries = [f"  delivery   {_delivery(row)}" for row in transition.deliveries]
-    return [headline, *_body(alert, transition.decision), *deliveries, ""]
+    deliveries = [line for row in transition.deliveries for line in _delivery_lines(row)]
+    return [headline, *_body(alert, transition.decision), *_behind(transition.behind_s), *deliveries, ""]
+
+
+def _behind(behind_s: float | None) -> list[str]:
+    if behind_s is None:
+        return []
+    if behind_s < 1:
+        return ["  behind     nothing: it was found at the end of its log"]
+    return [f"  behind     its log had records {spoken(behind_s)} newer when it was found"]
 
 
 def _near_miss_lines(miss: Mapping[str, Any]) -> list[str]:
@@ -74,7 +87,7 @@ def _body(alert: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
         if value is not None
     )
     lines = [
-        f"  id         {alert['id']}",
+        f"  id         {short_id(alert['id'])}",
         f"  text       {alert['text']}",
         f"  source     {where}",
     ]
@@ -112,6 +125,11 @@ def _with_timer_kind(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _subject(alert: Mapping[str, Any]) -> str:
     return " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch"
+
+
+def _delivery_lines(row: Mapping[str, Any]) -> list[str]:
+    lines = [f"  delivery   {_delivery(row)}"]
+    return [*lines, f"  answer     {row['answer']}"] if row["answer"] else lines
 
 
 def _delivery(row: Mapping[str, Any]) -> str:

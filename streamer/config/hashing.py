@@ -49,8 +49,7 @@ def detect_document(settings: Settings) -> dict[str, Any]:
             for name, detector in settings.detectors.items()
         ],
         "rules": [
-            [name, rule.model_dump(mode="json", by_alias=True, exclude=_DOCUMENTATION)]
-            for name, rule in settings.rules.enabled.items()
+            [name, rule.document(exclude=_DOCUMENTATION)] for name, rule in settings.rules.enabled.items()
         ],
         "engine": {
             "max_ahead": engine.max_ahead,

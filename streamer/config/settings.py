@@ -43,6 +43,10 @@ def _checkpoint_every(value: str) -> str:
     return _between("1s", "1h", value)
 
 
+def _late_after(value: str) -> str:
+    return _between("1s", "1000d", value)
+
+
 def _near_misses_keep(value: str) -> str:
     return _between("1m", "1000d", value)
 
@@ -217,6 +221,9 @@ class Settings(_Section):
         Receivers by name.
     route
         Which alerts go to which receivers.
+    late_after
+        An alert is late if its log had records this much newer than its own when it was read; live ones are
+        sent before late ones.
     heartbeat
         Which receivers get a regular sign of life, and how often; none without it.
     serve
@@ -244,6 +251,7 @@ class Settings(_Section):
         dict[Annotated[str, AfterValidator(_name)], ReceiverSettings], BeforeValidator(_empty_means_defaults)
     ] = Field(default_factory=dict)
     route: Annotated[RouteSettings, BeforeValidator(_empty_means_defaults)] = RouteSettings()
+    late_after: Annotated[str, AfterValidator(_late_after)] = "5m"
     heartbeat: HeartbeatSettings | None = None
     serve: Annotated[ServeSettings, BeforeValidator(_empty_means_defaults)] = ServeSettings()
     engine: Annotated[EngineSettings, BeforeValidator(_empty_means_defaults)] = EngineSettings()
@@ -251,3 +259,8 @@ class Settings(_Section):
     near_misses: Annotated[NearMissSettings, BeforeValidator(_empty_means_defaults)] = NearMissSettings()
     checkpoint: Annotated[CheckpointSettings, BeforeValidator(_empty_means_defaults)] = CheckpointSettings()
     log: Annotated[LogSettings, BeforeValidator(_empty_means_defaults)] = LogSettings()
+
+    @property
+    def late_after_s(self) -> float:
+        """`late_after` in seconds."""
+        return duration_s(self.late_after)

@@ -162,7 +162,7 @@ def _value_message(error: _ValidationProblem, secret: bool) -> str:
     }
     if error.kind in bounds:
         comparison, name = bounds[error.kind]
-        return f"{show(error.node, secret)} {comparison} {context[name]:g}"
+        return f"{show(error.node, secret)} {comparison} {_bound(context[name])}"
     if error.kind in ("too_short", "string_too_short"):
         minimum = context["min_length"]
         return "is empty" if minimum == 1 else f"is too short: at least {minimum}"
@@ -171,6 +171,10 @@ def _value_message(error: _ValidationProblem, secret: bool) -> str:
     if error.kind == "finite_number":
         return f"{show(error.node, secret)} is not a finite number"
     return _own_message(error)
+
+
+def _bound(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _own_message(error: _ValidationProblem) -> str:

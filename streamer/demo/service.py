@@ -11,6 +11,7 @@ from alerts.receivers.receiver import Receiver
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router
 from streamer.app.assembly import ServiceSetup, running_service
+from streamer.app.reload import delivery_details
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
 from streamer.notify.receiver_set import ReceiverSet
@@ -87,8 +88,9 @@ def run_demo(
     """
     config = replace(setup.config, settings=setup.config.settings.model_copy(update={"heartbeat": None}))
     names = tuple(setup.receivers)
-    stages = build_stages(StageSettings(Router(config.settings.route, names)))
-    receivers = ReceiverSet(names, setup.receivers, stages)
+    router = Router(config.settings.route, names)
+    stages = build_stages(StageSettings(router))
+    receivers = ReceiverSet(names, setup.receivers, stages, details=delivery_details(config, router))
     service = ServiceSetup(config, setup.plan, receivers, setup.listen)
     with running_service(service, setup.database, _not_delivered) as parts:
         served(parts.address)

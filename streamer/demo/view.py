@@ -95,9 +95,10 @@ class View:
             if transition.transition == "fired":
                 self._fired[symbol] = self._fired.get(symbol, 0) + 1
                 self._last_rule[symbol] = transition.rule
-                is_open.add(transition.alert_id)
-            elif transition.transition == "resolved":
+            if transition.transition == "resolved":
                 is_open.discard(transition.alert_id)
+            else:  # an update may bring back what was resolved
+                is_open.add(transition.alert_id)
         if self._console.is_terminal:
             self._refresh()
         elif self._source.done * _PLAIN_STEPS >= self._steps + 1:

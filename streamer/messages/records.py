@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
+
+from streamer.messages.control_inputs import ControlInput
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for the timestamp of a record without one."""
@@ -115,6 +118,13 @@ class Chunk:
         The offsets behind them that cannot be read, if any; reading goes on behind those.
     timer_by_watermark
         Whether the timer's time counts from the log's watermark, as before `fold4`, not its running time.
+    control
+        A recorded control input of a detector, if one follows.
+    newest_ns
+        Time of the newest record that the log had when these were fetched, `NO_TIME` where that is unknown.
+        It says how late what is found in them is, and nothing that is detected depends on it.
+    most_behind_s
+        How far behind these can be at most, in seconds: since when the log was last read to its end.
     """
 
     partition: Partition
@@ -123,3 +133,6 @@ class Chunk:
     timer_number: int | None = None
     damaged: DamagedRange | None = None
     timer_by_watermark: bool = False
+    control: ControlInput | None = None
+    newest_ns: int = NO_TIME
+    most_behind_s: float = inf

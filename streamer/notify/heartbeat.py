@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Row, delete, insert, select, update
 
 from alerts.alert import Alert, Observation
 from alerts.clock import Clock
 from alerts.service_alert import HEARTBEAT, service_alert
+from alerts.stages.importance import HEARTBEATS
 from alerts.stages.view import SUMMARISED
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.store.database import Database
 from streamer.store.delivery_rows import PARKED, PENDING, TRYING
+from streamer.store.parked_deliveries import ParkedGroup
 from streamer.store.service_alerts import raise_service_alert
 from streamer.store.silences import StoreSilences
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 _OPEN = (PENDING, TRYING, PARKED)
+_MUTES_NAMED = 20  # a message must stay one that somebody reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Counts:
         State of the source, for people: ``reading``, ``not answering``, ``recovering``.
     idle_s
         For how long detection has finished nothing, where that is too long; else 0.
+    parked
+        What receivers have refused, and nobody has retried.
+    failing
+        Receivers that nothing gets through to, and why.
     """
 
     records: int = 0
@@ -42,6 +49,8 @@ class Counts:
     dead_letters: int = 0
     source: str = "reading"
     idle_s: float = 0.0
+    parked: Sequence[ParkedGroup] = ()
+    failing: Mapping[str, str] = field(default_factory=dict)
 
 
 class HeartbeatSender:
@@ -100,7 +109,7 @@ class HeartbeatSender:
             "alerts": counts.alerts - before.alerts,
             "dead_letters": counts.dead_letters - before.dead_letters,
         }
-        muted = self._silences.muted_rules(now)
+        muted = dict.fromkeys(each.text for each in self._silences.mutes(now))
         since = "so far" if passed_s is None else f"in the last {passed_s:.0f} s"
         said = (
             f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
@@ -108,7 +117,14 @@ class HeartbeatSender:
         state = f"nothing finished for {counts.idle_s:.0f} s" if counts.idle_s else "at work"
         text = f"{state}, source {counts.source}: {said} {since}"
         if muted:
-            text += f"; muted: {', '.join(muted)}"
+            more = f" and {len(muted) - _MUTES_NAMED} more" if len(muted) > _MUTES_NAMED else ""
+            text += f"; muted: {', '.join(list(muted)[:_MUTES_NAMED])}{more}"
+        refused = [f"{group.shown} to {group.receiver} ({group.code})" for group in counts.parked]
+        if refused:
+            text += f"; parked: {', '.join(refused)}"
+        if counts.failing:
+            away = [f"{name} ({code})" for name, code in counts.failing.items()]
+            text += f"; nothing gets through to: {', '.join(away)}"
         return service_alert(
             HEARTBEAT,
             (now,),
@@ -142,6 +158,7 @@ class HeartbeatSender:
             raise_service_alert(connection, alert, now, routed=True)
             n = connection.execute(select(outbox.c.n).where(outbox.c.alert_id == alert.id)).scalar_one()
             own = {"outbox_n": n, "alert_id": alert.id, "number": alert.number, "state": PENDING}
+            own["rank"] = HEARTBEATS
             connection.execute(insert(deliveries), [{**own, "receiver": to} for to in self._settings.to])
         self._kept = [*sorted(open_), alert.id]
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from alerts.receivers.receiver import Receiver
-from alerts.stages.chain import StageChain
 from streamer.notify.attempt import plain_traceback
 from streamer.notify.heartbeat import HeartbeatSender
+from streamer.notify.parked_notes import retry_command
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.routing import route
-from streamer.notify.sender import Sender, SenderContext
+from streamer.notify.sender import Sender
+from streamer.notify.sender_context import SenderContext
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
+from streamer.store.parked_deliveries import ParkedGroup
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +29,7 @@ _LAST_JOIN_S = 0.5  # between deliveries a sender ends within this time; a call 
 
 
 class Notifier:
-    """The notify half: one thread that routes, and one per receiver that delivers.
+    """The notify half: one thread that routes, and a few per receiver that deliver.
 
     Parameters
     ----------
@@ -46,9 +49,11 @@ class Notifier:
         self._deliveries = StoreDeliveries(context.database)
         self._outbox = StoreOutbox(context.database)
         self._stages = receivers.stages
+        context.parked.watch(receivers.names)
         self._senders = {
-            name: self._sender(name, receivers.built[name], receivers.stages) for name in receivers.names
+            name: self._sender(name, receivers.built[name], receivers) for name in receivers.names
         }
+        self._give_details(receivers)
         self._leaving: list[Sender] = []
         self._routing = threading.Lock()  # held while rows are routed, so that a reload comes between batches
         self._failure: BaseException | None = None
@@ -62,6 +67,14 @@ class Notifier:
         doubtful = self._deliveries.recover()
         if doubtful:
             log.info("deliveries in doubt", count=doubtful)
+        for group in self.parked:
+            log.warning(
+                "deliveries are parked",
+                receiver=group.receiver,
+                count=group.shown,
+                reason=group.code,
+                retry=retry_command(group.receiver),
+            )
         for sender in self._senders.values():
             sender.start()
         self._thread.start()
@@ -79,10 +92,12 @@ class Notifier:
         with self._routing:
             before = self._senders
             self._senders = {
-                name: self._kept_or_new(name, receivers.built.get(name), receivers.stages)
+                name: self._kept_or_new(name, receivers.built.get(name), receivers)
                 for name in receivers.names
             }
+            self._give_details(receivers)
             self._stages = receivers.stages
+        self._context.parked.watch(receivers.names)
         for name, sender in before.items():
             if self._senders.get(name) is not sender:
                 sender.stop(0.0)  # ends by itself after its current delivery
@@ -100,6 +115,16 @@ class Notifier:
         return tuple(self._senders)
 
     @property
+    def parked(self) -> Sequence[ParkedGroup]:
+        """What receivers have refused, and nobody has retried; as of a few seconds ago at most."""
+        return self._context.parked.groups()
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Receivers that nothing gets through to, for minutes or until somebody does something, and why."""
+        return self._context.parked.failing()
+
+    @property
     def failure(self) -> BaseException | None:
         """What ended one of the threads, None while all is well; once set, the service must stop."""
         senders = (*self._senders.values(), *self._leaving)
@@ -108,7 +133,7 @@ class Notifier:
 
     def idle(self) -> bool:
         """True when all is routed and nothing is left that is sent by itself; parked deliveries are not."""
-        return self._outbox.unrouted_count() == 0 and self._deliveries.unfinished(tuple(self._senders)) == 0
+        return self._outbox.all_routed() and self._deliveries.finished(tuple(self._senders))
 
     def stop(self, grace_s: float) -> bool:
         """Deliver for at most `grace_s` seconds, then end; the rest is delivered after the next start.
@@ -132,14 +157,18 @@ class Notifier:
             sender.stop(max(deadline - time.monotonic(), _LAST_JOIN_S))
         return self.failure is None and self.idle()
 
-    def _sender(self, name: str, receiver: Receiver, stages: StageChain) -> Sender:
-        return Sender(name, receiver, stages, self._context)
+    def _sender(self, name: str, receiver: Receiver, receivers: ReceiverSet) -> Sender:
+        return Sender(name, receiver, receivers.stages, self._context, receivers.parallel.get(name, 1))
 
-    def _kept_or_new(self, name: str, built: Receiver | None, stages: StageChain) -> Sender:
+    def _give_details(self, receivers: ReceiverSet) -> None:
+        for sender in self._senders.values():
+            sender.details = receivers.details
+
+    def _kept_or_new(self, name: str, built: Receiver | None, receivers: ReceiverSet) -> Sender:
         if built is not None:
-            return self._sender(name, built, stages)
+            return self._sender(name, built, receivers)
         sender = self._senders[name]
-        sender.stages = stages
+        sender.stages = receivers.stages
         return sender
 
     def _run(self) -> None:

@@ -16,13 +16,17 @@ class RetryPace:
     attempts
         Attempts at one delivery before the next one gets its turn.
     first_wait_s, longest_wait_s
-        Shortest and longest wait between those attempts. The sender sleeps through a Retry-After of up
-        to `longest_wait_s`; a longer one is kept in the store as the time of the next turn.
+        Shortest and longest wait between those attempts; a turn that has taken longer than the longest gets
+        no further attempt. A Retry-After is kept in the store as the time of the next turn.
     deferral_s, longest_deferral_s
         Wait until the next turn after all attempts failed: doubles each time, up to the longest.
     failures_in_a_row
         After this many failed turns without a success the receiver, not the alert, is at fault, and
         nothing is sent there for a while.
+    calm_s
+        After each of these without a Retry-After, one more delivery is sent at the same time again.
+    least_pause_s
+        How soon after its last failure a receiver that cannot be reached is tried for news that matters.
     look_s
         How often to look for deliveries that became due without a wake-up (through another process).
     """
@@ -33,6 +37,8 @@ class RetryPace:
     deferral_s: float = 1.0
     longest_deferral_s: float = 300.0
     failures_in_a_row: int = 3
+    calm_s: float = 30.0
+    least_pause_s: float = 10.0
     look_s: float = 2.0
 
     @property

@@ -10,7 +10,7 @@ from alerts.language.errors import ExpressionError
 from alerts.rules import Rule, compile_rule
 from detectors.detector import Detector
 from detectors.detector_settings import DetectorSettings
-from detectors.features import UnknownFeatureError, parse_feature
+from detectors.features import LogFeature, UnknownFeatureError, parse_feature, parse_log_feature
 from detectors.models import ModelError
 from streamer.config.errors import Problem
 from streamer.config.file import ConfigFile
@@ -45,6 +45,7 @@ def compile_plan(config: ConfigFile) -> Plan:
         document=canonical(document),
         feeds=feeds,
         features=_features(settings.detectors.values(), rules, drift.features),
+        log_features=_log_features(rules),
         detectors=dict(settings.detectors),
         rules=rules,
         inactive=_inactive(rules, settings.detectors, feeds),
@@ -141,7 +142,13 @@ def _features(
     for rule in rules:
         names.update(dict.fromkeys(rule.names))
     names.update(dict.fromkeys(watched))
-    return tuple(name for name in names if _is_feature(name))
+    return tuple(name for name in names if _is_feature(name) and parse_log_feature(name) is None)
+
+
+def _log_features(rules: Sequence[Rule]) -> tuple[LogFeature, ...]:
+    names = dict.fromkeys(name for rule in rules for name in rule.names if _is_feature(name))
+    found = (parse_log_feature(name) for name in names)
+    return tuple(feature for feature in found if feature is not None)
 
 
 def _is_feature(name: str) -> bool:
@@ -181,6 +188,6 @@ def fields_of(names: Iterable[str], detectors: Mapping[str, DetectorSettings]) -
             fields.update(dict.fromkeys(DERIVED[name].inputs))
         elif name in FIELDS:
             fields[name] = None
-        elif name not in ("venue", "symbol"):
+        elif name not in ("venue", "symbol") and parse_log_feature(name) is None:
             fields.update(dict.fromkeys(fields_of(sorted(parse_feature(name).needs), {})))
     return tuple(fields)

@@ -66,6 +66,11 @@ class Engine:
         """The running tasks, by partition."""
         return self._runners
 
+    @property
+    def config_hash(self) -> str:
+        """The configuration that tasks switch to, once they have replayed their journals."""
+        return self._recovery.config_hash
+
     def run(
         self,
         stopped: Callable[[], bool],
@@ -143,11 +148,13 @@ class Engine:
         runner = self._runners.get(chunk.partition)
         if runner is None:
             return True  # revoked by a rebalance during this poll; its new owner reads these records again
-        if chunk.records and not runner.consume(chunk.records):
+        if chunk.records and not runner.consume(chunk.records, chunk.newest_ns, chunk.most_behind_s):
             return False
         if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged):
             self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)
             self._anchors.pop(chunk.partition, None)
+        if chunk.control is not None:
+            runner.obey(chunk.control)
         if chunk.timer_ns is not None:
             guard, ts_ns = runner.task.guard, chunk.timer_ns
             if chunk.timer_by_watermark and guard.watermark != NO_TIME:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from alerts.rules import Rule
 from detectors.detector_settings import DetectorSettings
+from detectors.features import LogFeature
 from streamer.decoding.formats import DecodeContext, Format
 from streamer.pipeline.drift_plan import DriftPlan
 
@@ -52,6 +53,8 @@ class Plan:
         Formats by topic or file; the first match applies.
     features
         Every feature that a detector, a rule or a drift watch uses, in order of first use.
+    log_features
+        Those of the whole log that a rule uses.
     detectors
         By name, in configuration order.
     rules
@@ -72,6 +75,7 @@ class Plan:
     document: str
     feeds: tuple[Feed, ...]
     features: tuple[str, ...]
+    log_features: tuple[LogFeature, ...]
     detectors: Mapping[str, DetectorSettings]
     rules: tuple[Rule, ...]
     inactive: Mapping[str, tuple[str, ...]]

@@ -18,6 +18,7 @@ from streamer.pipeline.runner import RecoveredTask, Runner, RunnerContext
 from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
 from streamer.store.checkpoints import DamagedCheckpointError, read_checkpoint, remove_strays
+from streamer.store.other_folds import require_own_fold
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
 log = structlog.get_logger()
@@ -53,6 +54,11 @@ class Recovery:
         self._folder = folder
         self._accept_rederivation = accept_rederivation
         self._fresh_store = context.ledger.is_fresh()
+
+    @property
+    def config_hash(self) -> str:
+        """The configuration that tasks are opened under."""
+        return self._plan.config_hash
 
     def switch_to(self, plan: Plan) -> None:
         """Open tasks under this plan from now on; it is stored before any journal refers to it."""
@@ -160,18 +166,8 @@ class Recovery:
         return newest
 
     def _check_version(self, row: TaskRow, replay: JournalReplay) -> None:
-        """Refuse a pending journal of another fold; the package's version does not matter."""
-        writer, own = CodeVersion.parse(row.code_version), own_version()
-        if not replay or self._accept_rederivation or (writer and writer.fold == own.fold):
-            return
-        if writer is None:
-            by, finisher = f"{row.code_version!r}, which names no fold version", "the version that wrote it"
-        else:
-            by, finisher = str(writer), f"that version, or another with fold version {writer.fold},"
-        raise TapewatchError(
-            f"the journal of {row} was written by {by}; this is {own}: let {finisher} stop cleanly (SIGTERM) "
-            "on this store first, or pass --accept-rederivation"
-        )
+        if replay and not self._accept_rederivation:
+            require_own_fold(str(row), row.code_version)
 
 
 _TRUNCATED = "the log ends before them; detection starts afresh at its end"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alerts.alert import Alert, AlertRule, Observation, log_source, over
-from alerts.episodes import FIRED, RESOLVED, TRANSITIONS
+from alerts.episodes import FIRED, RESOLVED, TRANSITIONS, Extremes
 from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
@@ -23,9 +23,12 @@ from streamer.messages.outcome import NearMiss, Transition
 from streamer.messages.records import Partition
 from streamer.pipeline.identity import EventReference, alert_id
 from streamer.pipeline.instrument_slots import Slots
+from streamer.pipeline.open_alerts import OpenAlert, RuleAlerts, episode_body
 from streamer.pipeline.plan import Plan
 
 Value = float | str | None
+
+_NOTHING = Extremes()
 
 HELD_BY_FOR = "for"
 """The rule's key that held a near miss back."""
@@ -59,13 +62,6 @@ class EnrichedBatch:
     source: RowSource
 
 
-class OpenAlert(NamedTuple):
-    """An open episode's alert: its id and its last text."""
-
-    id: str
-    text: str
-
-
 @dataclass(frozen=True, slots=True)
 class EpisodeStep:
     """A transition of an episode, before its alert is built.
@@ -80,12 +76,18 @@ class EpisodeStep:
         Code of the severity.
     number
         The transition's number in its episode.
+    news
+        Whether it says something worse than before; see `Steps.news`.
+    extremes
+        What the episode has been.
     """
 
     row: int
     kind: int
     severity: int
     number: int
+    news: bool = True
+    extremes: Extremes = _NOTHING
 
 
 class Reporter:
@@ -115,19 +117,21 @@ class Reporter:
         self._rows = rows
         self._columns = columns
 
-    def report(self, rule: Rule, open_alerts: dict[int, OpenAlert], step: EpisodeStep) -> Transition:
-        """Build the transition of an episode's step, and keep `open_alerts` (by slot) up to date."""
+    def report(self, rule: Rule, alerts: RuleAlerts, step: EpisodeStep) -> Transition:
+        """Build the transition of an episode's step, and keep the rule's alerts up to date."""
         row, slot = step.row, int(self._rows.columns.slot[step.row])
         values = {name: self._columns.value(name, row) for name in rule.names}
         if step.kind == RESOLVED:
             # the resolving row may be a quote or a timer, without the fields that the text names
-            fired = open_alerts.pop(slot)
-            reason = f"not true for {rule.settings.clear}" if rule.clear_ns else "not true any more"
-            current = OpenAlert(fired.id, over(fired.text, reason))
+            current = alerts.resolve(slot, may_return=rule.flap_ns > 0)
+            current = current._replace(text=over(current.text, _why_over(rule, step)))
+        elif step.kind == FIRED:
+            began_ns = int(self._rows.batch.ts[row])
+            current = alerts.fire(slot, OpenAlert(self._new_id(rule, row), rule.render(values), began_ns))
         else:
-            episode_id = self._new_id(rule, row) if step.kind == FIRED else open_alerts[slot].id
-            current = open_alerts[slot] = OpenAlert(episode_id, rule.render(values))
-        alert, event = self._alert(rule, current, step, values), self._event(row)
+            current = alerts.go_on(slot, rule.render(values) if step.news else None)
+        episode = episode_body(rule, current.began_ns, step.extremes)
+        alert, event = self._alert(rule, current, step, values, episode), self._event(row)
         return Transition(
             alert_id=current.id,
             number=step.number,
@@ -145,7 +149,7 @@ class Reporter:
     def near_miss(self, rule: Rule, row: int, severity: int) -> NearMiss:
         """Build the near miss of a row on which a rule's condition is true, but its `for` is not complete."""
         values = {name: self._columns.value(name, row) for name in rule.names}
-        candidate = OpenAlert(self._new_id(rule, row), rule.render(values))
+        candidate = OpenAlert(self._new_id(rule, row), rule.render(values), int(self._rows.batch.ts[row]))
         alert = self._alert(rule, candidate, EpisodeStep(row, FIRED, severity, 0), values)
         body = json.loads(alert.to_json())
         for name in ("origin", "transition", "number"):
@@ -170,8 +174,15 @@ class Reporter:
             return EventReference(source.partition, timer=source.timer)
         return EventReference(source.partition, int(batch.offset[row]), int(batch.index[row]))
 
-    def _alert(self, rule: Rule, current: OpenAlert, step: EpisodeStep, values: dict[str, Value]) -> Alert:
-        observation = self._observation(rule, step.row, values, current.text)
+    def _alert(
+        self,
+        rule: Rule,
+        current: OpenAlert,
+        step: EpisodeStep,
+        values: dict[str, Value],
+        episode: dict[str, Value] | None = None,
+    ) -> Alert:
+        observation = replace(self._observation(rule, step.row, values, current.text), episode=episode)
         decided = self._rule(rule, step.severity)
         return Alert.detected(current.id, TRANSITIONS[step.kind], step.number, decided, observation)
 
@@ -224,6 +235,13 @@ class Reporter:
                 "code": code_version(),
             },
         }
+
+
+def _why_over(rule: Rule, step: EpisodeStep) -> str:
+    clear, clear_ns = rule.settings.clear, rule.clear_ns
+    if step.extremes.reopened and rule.flap_ns > clear_ns:
+        clear, clear_ns = str(rule.settings.flap), rule.flap_ns
+    return f"not true for {clear}" if clear_ns else "not true any more"
 
 
 def _as_json(document: dict[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alerts.alert import Alert, AlertRule, Observation, log_source, over
 from alerts.durations import spoken
+from alerts.episodes import Closing
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
 from streamer.messages.batch import Instrument
@@ -14,7 +15,7 @@ from streamer.messages.outcome import Transition
 from streamer.messages.records import Partition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.clock_guard import ClockStep
-from streamer.pipeline.report import OpenAlert
+from streamer.pipeline.open_alerts import OpenAlert, episode_body
 
 _NS = float(NS_PER_SECOND)
 
@@ -59,19 +60,19 @@ class EndedEpisode:
     opened
         Its alert.
     closing
-        The transition's number, and the code of its severity; see `Episodes.closing`.
+        The transition; see `Episodes.closing`.
     """
 
     rule: Rule
     instrument: Instrument
     opened: OpenAlert
-    closing: tuple[int, int]
+    closing: Closing
 
 
 def resolve(episode: EndedEpisode, partition: Partition, config_hash: str, cause: Cause) -> Transition:
     """The transition that resolves an episode, in this log and under this configuration."""
     rule, instrument = episode.rule, episode.instrument
-    number, severity = episode.closing
+    number, severity, extremes = episode.closing
     alert = Alert.detected(
         episode.opened.id,
         "resolved",
@@ -83,6 +84,7 @@ def resolve(episode: EndedEpisode, partition: Partition, config_hash: str, cause
             text=over(episode.opened.text, cause.reason),
             venue=instrument.venue,
             symbol=instrument.symbol,
+            episode=episode_body(rule, episode.opened.began_ns, extremes),
         ),
     )
     decision = {

@@ -5,15 +5,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.outcome import NearMiss, Outcome
+from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.record_block import RecordBlock
-from streamer.messages.records import DamagedRange, Partition, Record
+from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
@@ -134,11 +137,23 @@ class Runner:
         """True once the stored journal has been replayed to its end."""
         return not self._replay
 
-    def consume(self, records: Sequence[Record]) -> bool:
+    def consume(
+        self, records: Sequence[Record], newest_ns: int = NO_TIME, most_behind_s: float = inf
+    ) -> bool:
         """Fold records in batches, first those that the replay asks for; False where a stop came first.
 
         Records before `position` have been folded already and are skipped.
+
+        Parameters
+        ----------
+        records
+            In order.
+        newest_ns
+            Time of the newest record that the log had when they were fetched, `NO_TIME` where unknown.
+        most_behind_s
+            How far behind they can be at most, whatever their times say.
         """
+        fetched = _Fetched(newest_ns, most_behind_s)
         self.advance_replay()
         records = records[_index_of(records, self.position) :]
         while records and self._replay:
@@ -147,7 +162,7 @@ class Runner:
             for batch in self._step_size.cut(records[:end]):
                 if self._context.stopped():
                     return False
-                self._fold(batch)
+                self._fold(batch, fetched)
             records = records[end:]
             if records or self.position > last:
                 self._finish_range()
@@ -158,7 +173,7 @@ class Runner:
             if self._context.stopped():
                 return False
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
-            self._fold(batch)
+            self._fold(batch, fetched)
         return True
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
@@ -174,7 +189,7 @@ class Runner:
         if number is None:
             number = self.task.last_timer.number + 1
         self.journal.timer(number, ts_ns)
-        self._finish_step(self.task.step(Timer(number, ts_ns)), (), 0)
+        self._finish_step(self.task.step(Timer(number, ts_ns)))
 
     def skip_to(self, first: int) -> None:
         """Skip records that the log has lost, with an alert that names them; the task's state is kept."""
@@ -226,11 +241,15 @@ class Runner:
         self._newest_control = controls.newest
         obeyed = new_to(self.task, controls)
         for control in obeyed:
-            self.journal.control(control)
-            obey(self.task, control)
-            self.commit(Outcome())
-            self._context.watch(StepResult(self.task, 0, Outcome(), True))
+            self.obey(control)
         return bool(obeyed)
+
+    def obey(self, control: ControlInput) -> None:
+        """Obey and journal a control input, in a live task."""
+        self.journal.control(control)
+        obey(self.task, control)
+        self.commit(Outcome())
+        self._context.watch(StepResult(self.task, 0, Outcome(), True))
 
     def reload(self, plan: Plan) -> None:
         """Switch to another configuration, journaled together with the transitions it causes."""
@@ -250,7 +269,7 @@ class Runner:
             if entry.kind == "gap":
                 self.position = max(self.position, entry.last + 1)
             elif entry.kind == "tick":
-                self._finish_step(self.task.step(Timer(entry.timer_number, entry.ts_ns)), (), 0)
+                self._finish_step(self.task.step(Timer(entry.timer_number, entry.ts_ns)))
             elif entry.kind == "reload":
                 self._carry_over(self._context.plan_of(entry.data))
             elif entry.kind in ("quarantine", "lift"):
@@ -277,8 +296,11 @@ class Runner:
         outcome: Outcome,
         records: Sequence[Record] = (),
         lost: tuple[int, int] | DamagedRange | None = None,
+        fetched: _Fetched | None = None,
     ) -> None:
         """Commit the pending journal, the outcome, a gap's alert, and near misses since the last commit."""
+        newest = fetched or _Fetched()
+        behind_s = _behind_s(outcome.transitions, records, *newest) if outcome.transitions else {}
         self._context.ledger.commit(
             self.row,
             self.journal.pending,
@@ -287,7 +309,7 @@ class Runner:
                 dead=_with_bytes(outcome.dead, records),
                 near_misses=tuple(self._near_misses),
             ),
-            Derivation(self.task.plan.config_hash, again=not self.live),
+            Derivation(self.task.plan.config_hash, again=not self.live, behind_s=behind_s),
             lost,
         )
         self.journal.written()
@@ -312,7 +334,7 @@ class Runner:
     def _pop_head(self) -> None:
         self.journal = Journal(self._replay.pop().seq)
 
-    def _fold(self, batch: Sequence[Record]) -> None:
+    def _fold(self, batch: Sequence[Record], fetched: _Fetched) -> None:
         feed = self.task.plan.feed(self.task.partition.topic)
         if feed is None:
             raise TapewatchError(
@@ -322,14 +344,23 @@ class Runner:
         decoded = feed.format.decode(batch, feed.context(self.task.partition.topic))
         outcome = self.task.step(decoded)
         self.position = batch[-1].offset + 1
-        self._finish_step(outcome, batch, len(batch))
+        self._finish_step(outcome, batch, fetched)
 
-    def _finish_step(self, outcome: Outcome, records: Sequence[Record], count: int) -> None:
+    def _finish_step(
+        self, outcome: Outcome, records: Sequence[Record] = (), fetched: _Fetched | None = None
+    ) -> None:
         if self.live:  # a replayed journal's near misses are stored already
             self._near_misses += outcome.near_misses
         if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
-            self.commit(outcome, records)
-        self._context.watch(StepResult(self.task, count, outcome, self.live))
+            self.commit(outcome, records, fetched=fetched)
+        self._context.watch(StepResult(self.task, len(records), outcome, self.live))
+
+
+class _Fetched(NamedTuple):
+    """What is known of a log at the moment its records were fetched."""
+
+    newest_ns: int = NO_TIME
+    most_behind_s: float = inf
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:
@@ -351,3 +382,29 @@ def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[
         else letter
         for letter in dead
     )
+
+
+def _behind_s(
+    transitions: Sequence[Transition], records: Sequence[Record], newest_ns: int, most_s: float = inf
+) -> dict[tuple[str, int], float]:
+    """How far behind the newest record of their log these were found, in seconds, by id and number.
+
+    What a timer or a reload causes is news: timers come only at the end of a log.
+    """
+    behind: dict[tuple[str, int], float] = {}
+    for each in transitions:
+        if each.offset is None:
+            behind[each.alert_id, each.number] = 0.0
+        elif newest_ns != NO_TIME and records:
+            ts_ns = _time_of(records, each.offset)
+            if ts_ns != NO_TIME:
+                behind_s = max(newest_ns - ts_ns, 0) / NS_PER_SECOND
+                behind[each.alert_id, each.number] = min(behind_s, most_s)
+    return behind
+
+
+def _time_of(records: Sequence[Record], offset: int) -> int:
+    place = _index_of(records, offset)
+    if isinstance(records, RecordBlock):
+        return int(records.timestamp[place])
+    return records[place].timestamp

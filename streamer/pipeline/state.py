@@ -14,8 +14,8 @@ from detectors.models.model import STATUS_NAMES, ModelStateError
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack
+from streamer.pipeline.open_alerts import OpenAlert
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.report import OpenAlert
 from streamer.pipeline.resolving import Cause, EndedEpisode, resolve
 from streamer.pipeline.rule_rates import NOTHING_COUNTED
 from streamer.pipeline.task import Task, Timer
@@ -52,9 +52,15 @@ def _snapshot(task: Task, states: Sequence[tuple[Detector, State]]) -> Snapshot:
         "clock_notices": task.clock_notices.document(),
         "tick": [task.last_timer.number, task.last_timer.ts_ns],
         "open": {
-            _rule_key(rule.name, rule.version): [[slot, *alert] for slot, alert in alerts.items()]
-            for rule, alerts in zip(task.plan.rules, task.open, strict=True)
+            _rule_key(rule.name, rule.version): [[slot, *alert] for slot, alert in alerts.open.items()]
+            for rule, alerts in zip(task.plan.rules, task.alerts, strict=True)
         },
+        "waiting": {
+            _rule_key(rule.name, rule.version): [[slot, *alert] for slot, alert in alerts.waiting.items()]
+            for rule, alerts in zip(task.plan.rules, task.alerts, strict=True)
+            if alerts.waiting
+        },
+        "measures": {_rule_key(rule.name, rule.version): rule.measures.identity for rule in task.plan.rules},
         "floods": task.floods.document(),
         "rates": task.rates.document(),
         "seen": sorted(task.fields_seen),
@@ -89,7 +95,7 @@ def restore(plan: Plan, partition: Partition, snapshot: Snapshot) -> Task:
         kept = parts.get(_rarity_key(detector.name, detector.version, calibrator.spec))
         if kept is not None:
             calibrator.restore(kept)
-    _restore_episodes(task, meta["open"], parts)
+    _restore_episodes(task, meta, parts)
     task.drifts.restore(parts)
     # checkpoints of older versions have no counts: counting starts here
     task.rates.restore(meta.get("rates", NOTHING_COUNTED))
@@ -144,15 +150,21 @@ def _copied(detectors: Sequence[Detector]) -> list[tuple[Detector, State]]:
     return states
 
 
-def _restore_episodes(task: Task, alerts: Mapping[str, Any], parts: Mapping[str, State]) -> None:
+def _restore_episodes(task: Task, meta: Mapping[str, Any], parts: Mapping[str, State]) -> None:
+    measures = meta.get("measures", {})  # fold 4 kept none
     for number, rule in enumerate(task.plan.rules):
         key = _rule_key(rule.name, rule.version)
         kept = parts.get(key)
-        if kept is not None:
-            task.episodes[number].restore(kept)
-            task.open[number] = {
-                slot: OpenAlert(alert_id, text) for slot, alert_id, text in alerts.get(key, [])
-            }
+        if kept is None:
+            continue
+        episodes, alerts = task.episodes[number], task.alerts[number]
+        episodes.restore(kept)
+        if measures.get(key) != rule.measures.identity:
+            episodes.forget_measures()
+        for slot, alert_id, text, *began in meta["open"].get(key, []):
+            alerts.open[slot] = OpenAlert(alert_id, text, began[0] if began else episodes.fired_at(slot))
+        for slot, alert_id, text, began_ns in meta.get("waiting", {}).get(key, []):
+            alerts.waiting[slot] = OpenAlert(alert_id, text, began_ns)
 
 
 def _detector_key(name: str, version: str) -> str:

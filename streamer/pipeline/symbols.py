@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from alerts.language.symbols import Symbol, SymbolType
 from detectors.detector_settings import DetectorSettings
-from detectors.features import UnknownFeatureError, catalogue, parse_feature
+from detectors.features import (
+    LOG_FAMILIES,
+    UnknownFeatureError,
+    catalogue,
+    parse_feature,
+    parse_log_feature,
+)
 from streamer.decoding.event_fields import DERIVED, FIELDS, KIND_NAMES, EventField
 from streamer.messages.batch import Kind
 
@@ -60,6 +66,7 @@ class PlanSymbols:
             yield from (f"{detector}.{output}" for output in _OUTPUTS)
         for entry in catalogue():
             yield f"{entry.stem}_10s" if entry.windowed else entry.stem
+        yield from (f"{stem}_30s" for stem in LOG_FAMILIES)
 
     def explain(self, name: str) -> str | None:
         """What is wrong with an unknown name, None if there is nothing more to say than that."""
@@ -70,6 +77,7 @@ class PlanSymbols:
                 return f"there is no detector '{detector}' (detectors: {known})"
             return f"a detector has a score and a rarity, and nothing called '{name.partition('.')[2]}'"
         try:
+            parse_log_feature(name)
             parse_feature(name)
         except UnknownFeatureError as error:
             text = str(error)
@@ -94,6 +102,10 @@ def _field(field: EventField) -> Symbol:
 
 def _feature(name: str) -> Symbol | None:
     try:
+        of_log = parse_log_feature(name)
+        if of_log is not None:
+            kind, scale = _UNITS[of_log.family.unit]
+            return Symbol(name, kind, scale, kinds=frozenset({int(Kind.TIMER)}), source="feature")
         feature = parse_feature(name)
     except UnknownFeatureError:
         return None

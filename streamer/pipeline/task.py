@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.episodes import Episodes
+from alerts.episodes import Episodes, Steps
 from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rule_evaluation import Evaluation
 from alerts.rules import rows_of
@@ -31,8 +32,9 @@ from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.money import notional
+from streamer.pipeline.open_alerts import OpenAlert, RuleAlerts
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.report import EnrichedBatch, EpisodeStep, OpenAlert, Reporter, RowSource
+from streamer.pipeline.report import EnrichedBatch, EpisodeStep, Reporter, RowSource
 from streamer.pipeline.resolving import Cause, EndedEpisode, resolve
 from streamer.pipeline.rule_rates import Rates
 from streamer.pipeline.timer_rows import timer_batch
@@ -94,7 +96,7 @@ class Task:
         self._by_slot = SlotArrays(status)
         self.episodes = [Episodes(rule) for rule in plan.rules]
         self._conditions = Evaluation(plan.rules)
-        self.open: list[dict[int, OpenAlert]] = [{} for _ in plan.rules]
+        self.alerts = [RuleAlerts() for _ in plan.rules]
         rule_names = {name for rule in plan.rules for name in rule.names}
         self._instrument_names: tuple[InstrumentName, ...] = tuple(
             name for name in INSTRUMENT_NAMES if name in rule_names
@@ -123,6 +125,11 @@ class Task:
     def late(self) -> int:
         """How many events were behind their instrument's clock."""
         return self.guard.late
+
+    @property
+    def open(self) -> list[dict[int, OpenAlert]]:
+        """The alerts of each rule's open episodes, by slot."""
+        return [alerts.open for alerts in self.alerts]
 
     @property
     def status(self) -> dict[str, NDArray[np.int8]]:
@@ -181,9 +188,11 @@ class Task:
         self.grow()
         slot, clock = np.arange(n, dtype=np.int32), self.guard.timer(timer.ts_ns, n)
         batch = timer_batch(self.slots.instruments, self.guard.now)
-        transitions, near_misses = self._judge(
-            self._rows(batch, slot, clock, RowSource(self.partition, timer.number))
-        )
+        rows = self._rows(batch, slot, clock, RowSource(self.partition, timer.number))
+        silence_ns = clock - self.clocks
+        for feature in self.plan.log_features:
+            rows.numbers[feature.name] = np.full(n, feature.value(silence_ns))
+        transitions, near_misses = self._judge(rows)
         self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)
 
@@ -212,8 +221,9 @@ class Task:
         for number, (rule, episodes) in enumerate(zip(self.plan.rules, self.episodes, strict=True)):
             closing = episodes.rebase(step.slot, step.to)
             if closing is not None:
+                opened = self.alerts[number].resolve(step.slot, may_return=False)
                 cause = Cause.clock_set_back(step, admitted.event(step))
-                ended = EndedEpisode(rule, instrument, self.open[number].pop(step.slot), closing)
+                ended = EndedEpisode(rule, instrument, opened, closing)
                 resolved.append(resolve(ended, self.partition, self.plan.config_hash, cause))
         return resolved
 
@@ -295,11 +305,20 @@ class Task:
             is_true = np.zeros(len(columns), np.bool_) if held is None else held
             evaluated = rows_of(rule.kinds, columns.kind)
             severity = rule.severities(rule_columns)
-            steps = episodes.step(columns.slot, columns.clock, columns.kind, evaluated, is_true, severity)
-            for at in range(len(steps.row)):
-                row, kind = int(steps.row[at]), int(steps.kind[at])
-                step = EpisodeStep(row, kind, int(steps.severity[at]), int(steps.number[at]))
-                transitions.append((row, number, reporter.report(rule, self.open[number], step)))
+            steps = episodes.step(
+                columns.slot,
+                columns.clock,
+                columns.kind,
+                evaluated,
+                is_true,
+                severity,
+                rows.batch.ts,
+                None if held is None else rule.measures.evaluate(rule_columns),
+            )
+            transitions += [
+                (step.row, number, reporter.report(rule, self.alerts[number], step))
+                for step in _steps_of(steps)
+            ]
             near_misses += [
                 (row, number, reporter.near_miss(rule, row, int(severity[row])))
                 for row in steps.missed.tolist()
@@ -314,6 +333,12 @@ class Task:
         return RuleColumns(
             rows.numbers, texts, texts.strings, len(batch), code_of=texts.strings.code, text_of=texts.text
         )
+
+
+def _steps_of(steps: Steps) -> Iterator[EpisodeStep]:
+    columns = (steps.row, steps.kind, steps.severity, steps.number, steps.news)
+    told = zip(*(column.tolist() for column in columns), steps.extremes, strict=True)
+    return (EpisodeStep(*each) for each in told)
 
 
 def _in_order(reported: list[tuple[int, int, _Reported]]) -> tuple[_Reported, ...]:

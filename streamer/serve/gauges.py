@@ -16,7 +16,7 @@ from streamer.pipeline.runner import Runner
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.delivery_rows import PARKED, PENDING
-from streamer.store.silences import StoreSilences
+from streamer.store.silences import StoredSilence, StoreSilences
 
 Labels = tuple[str, ...]
 
@@ -138,14 +138,14 @@ class GaugeCollector(Collector):
         """The families without samples, for registration."""
         yield from _of_tasks(GaugeValues())
         yield _idle(0.0)
-        yield from _of_store({}, {})
+        yield from _of_store({}, ())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families with their current values, for a scrape."""
         yield from _of_tasks(self.values)
         yield _idle(self.idle_s())
         waiting = {name: self._deliveries.waiting(name) for name in self.receivers}
-        yield from _of_store(waiting, self._silences.muted_rules(self._clock.now()))
+        yield from _of_store(waiting, self._silences.mutes(self._clock.now()))
 
 
 def _of_tasks(values: GaugeValues) -> Iterator[GaugeMetricFamily]:
@@ -190,7 +190,7 @@ def _idle(seconds: float) -> GaugeMetricFamily:
 
 
 def _of_store(
-    waiting: Mapping[str, Mapping[str, int]], muted: Mapping[str, float]
+    waiting: Mapping[str, Mapping[str, int]], mutes: Sequence[StoredSilence]
 ) -> Iterator[GaugeMetricFamily]:
     yield _gauge(
         "tapewatch_deliveries_pending",
@@ -206,9 +206,15 @@ def _of_store(
     )
     yield _gauge(
         "tapewatch_rule_muted_until_timestamp_seconds",
-        "When the mute of a rule ends; rules that are not muted have no sample.",
+        "When the mute of a rule as a whole ends; rules that are not muted have no sample.",
         ("rule",),
-        {(rule,): until for rule, until in muted.items()},
+        {(rule,): each.silence.ends_at for each in mutes if (rule := each.silence.rule) is not None},
+    )
+    yield _gauge(
+        "tapewatch_mutes",
+        "Mutes in force, those of single instruments and venues too.",
+        (),
+        {(): len(mutes)},
     )
 
 

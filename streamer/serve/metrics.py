@@ -21,7 +21,7 @@ from streamer.pipeline.runner import StepResult
 from streamer.serve.histogram import BulkHistogram
 
 _TRANSITIONS = ("fired", "updated", "resolved")
-_OUTCOMES = ("delivered", "retried", "parked", "summarised", "muted")
+_OUTCOMES = ("delivered", "retried", "parked", "summarised", "digested", "superseded", "muted")
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 5.0, 10.0, 100.0)
 _STEP_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _AGE_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 3600.0)

@@ -13,6 +13,7 @@ from prometheus_client.registry import CollectorRegistry
 from alerts.clock import Clock
 from detectors.detector import Detector
 from detectors.work_watch import work_watch
+from streamer.errors import TapewatchError
 from streamer.messages.fold_version import code_version
 from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts
@@ -26,6 +27,7 @@ from streamer.serve.metrics import Metrics
 from streamer.serve.watched_source import WatchedSource
 from streamer.sources.source import Source
 from streamer.store.database import Database
+from streamer.store.parked_deliveries import ParkedGroup
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +99,16 @@ class Observer:
             return f"delivery stopped: {type(failure).__name__}"
         return None if self._progress is None else self._progress.problem
 
+    def detail(self) -> Mapping[str, object]:
+        """What receivers have refused for good, and those that nothing gets through to."""
+        parked = [
+            {"receiver": group.receiver, "count": group.count, "reason": group.code}
+            for group in self._parked()
+        ]
+        failing = {} if self._notifier is None else self._notifier.failing
+        away = [{"receiver": receiver, "reason": code} for receiver, code in failing.items()]
+        return {**({"parked": parked} if parked else {}), **({"failing": away} if away else {})}
+
     def ready(self) -> str | None:
         """Why new records are not processed yet, None while they are."""
         gauges = self.gauges
@@ -114,7 +126,12 @@ class Observer:
     def counts(self) -> Counts:
         """Totals so far, for the heartbeat."""
         gauges, idle_s = self.gauges, 0.0 if self._progress is None else self._progress.idle_s
-        counts = self._counts if idle_s < SLOW_S else replace(self._counts, idle_s=idle_s)
+        counts = replace(
+            self._counts,
+            idle_s=idle_s if idle_s >= SLOW_S else 0.0,
+            parked=self._parked(),
+            failing={} if self._notifier is None else self._notifier.failing,
+        )
         if not gauges.source_up:
             return replace(counts, source="not answering")
         if gauges.recovering or not gauges.live:
@@ -177,6 +194,14 @@ class Observer:
                 self._tell_quarantined(partition, task, detector)
         for key in [key for key in self._last_totals if key[0] not in runners]:
             del self._last_totals[key]
+
+    def _parked(self) -> Sequence[ParkedGroup]:
+        if self._notifier is None:
+            return ()
+        try:
+            return self._notifier.parked
+        except TapewatchError:  # the store's, which detection and delivery report themselves
+            return ()
 
     def _tell_quarantined(self, partition: Partition, task: Task, detector: Detector) -> None:
         """Log that models have failed since the last look, with the first of the reasons."""

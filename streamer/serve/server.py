@@ -7,7 +7,7 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 Check = Callable[[], str | None]
 """Returns what is wrong, None while nothing is."""
+
+Detail = Callable[[], Mapping[str, object]]
+"""Returns what is worth knowing besides, by name; it does not change the status."""
 
 _TEXT = "text/plain; charset=utf-8"
 _IDLE_S = 10.0  # then an idle connection is closed
@@ -70,7 +73,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(
-    address: tuple[str, int] | None, registry: CollectorRegistry, *, health: Check, readiness: Check
+    address: tuple[str, int] | None,
+    registry: CollectorRegistry,
+    *,
+    health: Check,
+    readiness: Check,
+    detail: Detail = dict,
 ) -> Iterator[tuple[str, int] | None]:
     """Serve requests on a thread until the context is left.
 
@@ -82,6 +90,8 @@ def serving(
         What ``/metrics`` shows.
     health, readiness
         The checks of ``/healthz`` and ``/readyz``: 200 while they return None, else 503 with the reason.
+    detail
+        What else ``/healthz`` says.
 
     Yields
     ------
@@ -96,7 +106,7 @@ def serving(
     if address is None:
         yield None
         return
-    answer = _responder(registry, {"/healthz": health, "/readyz": readiness})
+    answer = _responder(registry, {"/healthz": health, "/readyz": readiness}, detail)
     try:
         server = _Server(address, answer)
     except (OSError, OverflowError) as error:
@@ -113,14 +123,20 @@ def serving(
         thread.join()
 
 
-def _responder(registry: CollectorRegistry, checks: dict[str, Check]) -> Callable[[str, str], _Answer]:
+def _responder(
+    registry: CollectorRegistry, checks: dict[str, Check], detail: Detail
+) -> Callable[[str, str], _Answer]:
     def answer(path: str, accept: str) -> _Answer:
         if path == "/metrics":
             encode, kind = choose_encoder(accept)
             return HTTPStatus.OK, kind, encode(registry)
         if path in checks:
             problem = checks[path]()
-            body = {"status": "ok"} if problem is None else {"status": "failing", "reason": problem}
+            body: dict[str, object] = {"status": "ok"}
+            if problem is not None:
+                body = {"status": "failing", "reason": problem}
+            if path == "/healthz":
+                body |= detail()
             status = HTTPStatus.OK if problem is None else HTTPStatus.SERVICE_UNAVAILABLE
             return status, "application/json", json.dumps(body).encode() + b"\n"
         return HTTPStatus.NOT_FOUND, _TEXT, b"/metrics, /healthz, /readyz\n"

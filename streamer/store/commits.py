@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -15,6 +15,7 @@ from streamer.messages.journal_entries import JournalEntry
 from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.records import NO_TIME, DamagedRange
 from streamer.store import tables as t
+from streamer.store.chunks import chunks
 from streamer.store.clock_alerts import clock_alert
 from streamer.store.database import insert_absent, insert_of
 from streamer.store.service_alerts import dead_letter_flood, raise_service_alert
@@ -22,8 +23,6 @@ from streamer.store.task_rows import TaskRow
 
 KEPT_VALUE_BYTES = 65_536
 """How many bytes of a dead letter's value are kept."""
-
-_IDS_AT_ONCE = 500  # ids a query; databases limit the values of one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,14 @@ class Derivation:
         The configuration it was derived under.
     again
         True while a stored journal is replayed: everything must be in the store already.
+    behind_s
+        How far behind the newest record of the log each transition was found, in seconds, by id and number;
+        those of which it is unknown are not in it.
     """
 
     config_hash: str
     again: bool = False
+    behind_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +132,10 @@ def _stored(connection: Connection, ids: Iterable[str]) -> dict[tuple[str, int],
     """Bodies of these alerts that the outbox already holds, by id and number."""
     c = t.outbox.c
     bodies: dict[tuple[str, int], bytes] = {}
-    for chunk in _chunks(sorted(ids), _IDS_AT_ONCE):
+    for chunk in chunks(sorted(ids)):
         rows = connection.execute(select(c.alert_id, c.number, c.body).where(c.alert_id.in_(chunk)))
         bodies |= {(alert_id, number): body for alert_id, number, body in rows}
     return bodies
-
-
-def _chunks(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
@@ -155,6 +153,7 @@ def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
         "body": transition.body,
         "config_hash": commit.derivation.config_hash,
         "created_at": commit.now,
+        "behind_s": commit.derivation.behind_s.get((transition.alert_id, transition.number)),
     }
 
 

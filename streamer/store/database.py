@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
-from streamer.store.migrations import migrate
+from streamer.store.lock import StoreHeldError, only_daemon_of
+from streamer.store.migrations import is_older, migrate
+from streamer.store.other_folds import require_drained
 
 MEMORY = "sqlite://"
 """The address of a store in memory, which ends with the process."""
@@ -116,8 +118,13 @@ class Database:
             raise StoreError(f"store {self.where}: {_explain(error)}") from error
 
 
-def open_store(url: str, *, create: bool = True) -> Database:
+def open_store(
+    url: str, *, create: bool = True, locked: bool = False, accept_rederivation: bool = False
+) -> Database:
     """Open the store; create or migrate it where needed.
+
+    An older store is migrated only where its own version has nothing left to do: no daemon runs on it, and
+    no journal waits that only that version can follow. It could not open the store any more.
 
     Parameters
     ----------
@@ -125,11 +132,16 @@ def open_store(url: str, *, create: bool = True) -> Database:
         A path such as ``tapewatch.db``, ``sqlite:///tapewatch.db``, or `MEMORY`.
     create
         False to refuse a file that does not exist, for commands that only read.
+    locked
+        True for the daemon, which holds the store's lock (`only_daemon_of`).
+    accept_rederivation
+        Migrate although another fold version has left a journal; see `streamer.pipeline.recovery.Recovery`.
 
     Raises
     ------
     StoreError
-        When it cannot be opened, is no store, or was written by a newer version.
+        When it cannot be opened, is no store, was written by a newer version, or by an older one that is
+        still needed; it is left as it was.
 
     Examples
     --------
@@ -139,17 +151,19 @@ def open_store(url: str, *, create: bool = True) -> Database:
     'schema_version'
     >>> store.close()
     """
-    path = _path(url)
-    if path is not None and not path.exists():
-        if not create:
-            raise StoreError(f"store {path}: there is no such file; run tapewatch first, or check `store`")
-        if not path.parent.is_dir():
-            raise StoreError(f"store {path}: there is no folder {path.parent}; make it, or check `store`")
+    path = store_path(url) if create else _path(url)
+    if path is not None and not create and not path.exists():
+        raise StoreError(f"store {path}: there is no such file; run tapewatch first, or check `store`")
     engine = _engine(path)
     where = "in memory" if path is None else str(path)
     database = Database(engine, where, exclusive=path is None)
     try:
-        with database.write() as connection:
+        with ExitStack() as until_committed, database.write() as connection:
+            if path is not None and is_older(connection):
+                if not locked:
+                    until_committed.enter_context(_no_daemon_on(path))
+                if not accept_rederivation:
+                    require_drained(connection)
             migrate(connection)
     except StoreError:
         database.close()
@@ -158,6 +172,25 @@ def open_store(url: str, *, create: bool = True) -> Database:
         database.close()
         raise StoreError(f"store {where}: {error}") from error
     return database
+
+
+def store_path(url: str) -> Path | None:
+    """The store's file, whose folder is there; None for `MEMORY`.
+
+    Raises
+    ------
+    StoreError
+        When it names no file, or one in a folder that does not exist.
+
+    Examples
+    --------
+    >>> store_path("sqlite:///tapewatch.db")
+    PosixPath('tapewatch.db')
+    """
+    path = _path(url)
+    if path is not None and not path.parent.is_dir():
+        raise StoreError(f"store {path}: there is no folder {path.parent}; make it, or check `store`")
+    return path
 
 
 def insert_of(connection: Connection, table: Table) -> Any:
@@ -181,6 +214,16 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
         return 0
     statement = insert_of(connection, table).on_conflict_do_nothing()
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
+
+
+@contextmanager
+def _no_daemon_on(store: Path) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(only_daemon_of(store))
+        except StoreHeldError as error:
+            raise TapewatchError("a daemon of an older version is running on it; stop it first") from error
+        yield
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Row, and_, func, select, update
 
 from streamer.messages.records import NO_TIME
+from streamer.store.chunks import chunks
 from streamer.store.database import Database
 from streamer.store.tables import dead_letter_floods, dead_letters
 
@@ -95,7 +96,7 @@ class DeadRecords:
         """Those of these ids that no dead letter has."""
         c = dead_letters.c
         with self._database.read() as connection:
-            known = set(connection.scalars(select(c.n).where(c.n.in_(ids))))
+            known = {n for some in chunks(ids) for n in connection.scalars(select(c.n).where(c.n.in_(some)))}
         return [each for each in ids if each not in known]
 
     def topics(self, choice: Choice) -> dict[str, int]:

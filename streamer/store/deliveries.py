@@ -2,62 +2,67 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, exists, func, insert, or_, select, update
+from sqlalchemy import Update, and_, bindparam, exists, func, insert, or_, select, update
 
 from alerts.receivers.receiver import Delivery
-from alerts.stages.stage import AlertTransition, Joined
-from streamer.store.database import Database
+from alerts.stages.stage import Joined
+from streamer.store.chunks import chunks
+from streamer.store.delivery_counts import DeliveryCounts
+from streamer.store.delivery_order import (
+    DEFERRED,
+    READY,
+    advance,
+    is_deferred,
+    make_due,
+    most_important,
+    newest,
+    next_deferred,
+    with_more_open,
+)
 from streamer.store.delivery_rows import (
     DONE,
     PARKED,
     PENDING,
     TRYING,
-    blocked,
-    claimed_deliveries,
+    in_state,
     is_delivery,
-    select_open,
-    transition_of,
+    key_of,
+    pending_deliveries,
 )
+from streamer.store.due_deliveries import DueDelivery, due_deliveries
+from streamer.store.receiver_holds import hold_rank, hold_text, release_ranks
 from streamer.store.service_alerts import parked, raise_service_alert
 from streamer.store.tables import deliveries, delivery_steps, outbox
 
 _REASON_LENGTH = 200  # characters; a reason is a short code, so a receiver's page of HTML is cut
-_CHUNK = 500  # rows a statement; SQLite limits the values of one statement
 
 
 @dataclass(frozen=True, slots=True)
-class DueDelivery:
-    """A delivery that could be sent now, as far as the store knows.
+class HeldDelivery:
+    """A delivery that a stage holds.
 
     Parameters
     ----------
     n
         Its row.
-    transition
-        What it delivers.
+    stage, reason
+        Who holds it, and why.
+    until
+        When it is due again; wall-clock seconds.
     """
 
     n: int
-    transition: AlertTransition
+    stage: str
+    reason: str
+    until: float
 
 
-def hold_text(stage: str, reason: str) -> str:
-    """The column `held_by` of a delivery that a stage holds.
-
-    Examples
-    --------
-    >>> hold_text("cap", "20 messages a minute were sent")
-    'cap: 20 messages a minute were sent'
-    """
-    return f"{stage}: {reason}"
-
-
-class StoreDeliveries:
+class StoreDeliveries(DeliveryCounts):
     """Durable state of deliveries. Every call is one short transaction, from any thread.
 
     Parameters
@@ -65,9 +70,6 @@ class StoreDeliveries:
     database
         The open store.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def recover(self) -> int:
         """Make what a dead process was trying pending again; all of it may have arrived.
@@ -79,17 +81,14 @@ class StoreDeliveries:
         """
         with self._database.write() as connection:
             return connection.execute(
-                update(deliveries)
-                .where(deliveries.c.state == TRYING)
-                .values(state=PENDING, in_doubt=1, next_at=0.0)
+                update(deliveries).where(in_state(TRYING)).values(state=PENDING, in_doubt=1, next_at=0.0)
             ).rowcount
 
     def move_waits(self, by_s: float) -> None:
         """Move the times at which deliveries become due: the wall clock was set by this much."""
         c = deliveries.c
-        waiting = and_(c.state.in_((PENDING, TRYING)), c.next_at > 0)
         with self._database.write() as connection:
-            connection.execute(update(deliveries).where(waiting).values(next_at=c.next_at + by_s))
+            connection.execute(update(deliveries).where(is_deferred()).values(next_at=c.next_at + by_s))
 
     def forget_waits(self, now: float, longest_s: float) -> None:
         """Make due, at a start, what waits longer than it was told to, as the wall clock was set meanwhile.
@@ -99,20 +98,47 @@ class StoreDeliveries:
         """
         c = deliveries.c
         set_back = or_(c.tried_at > now, c.next_at > now + longest_s)
-        which = and_(c.state == PENDING, c.next_at > now, or_(set_back, c.held_by.is_not(None)))
+        which = and_(is_deferred(), c.next_at > now, or_(set_back, c.held_by.is_not(None)))
         with self._database.write() as connection:
-            connection.execute(update(deliveries).where(which).values(next_at=0.0))
+            connection.execute(update(deliveries).where(which).values(ready=READY, next_at=0.0))
 
-    def due(self, receiver: str, limit: int, now: float) -> Sequence[DueDelivery]:
-        """Deliveries whose time has come and whose episode's earlier transitions are done, oldest first."""
-        d, o = deliveries.c, outbox.c
-        numbers = select_open(receiver, d.n).where(d.next_at <= now).order_by(d.n).limit(limit)
-        columns = (d.n, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body)
-        query = select(*columns).join_from(deliveries, outbox, o.n == d.outbox_n).order_by(d.n)
+    def due_at(self, receiver: str, limit: int, now: float) -> Sequence[DueDelivery]:
+        """The most important that are due at a time, after those are made ready whose time has come."""
+        while True:
+            with self._database.read() as connection:
+                at = next_deferred(connection, receiver)
+                if at is None or at > now:
+                    return due_deliveries(connection, most_important(connection, receiver, limit))
+            with self._database.write(synced=False) as connection:
+                make_due(connection, receiver, now)
+
+    def due(
+        self, receiver: str, limit: int, after: tuple[int, int | None] | None = None
+    ) -> Sequence[DueDelivery]:
+        """The most important deliveries that could be sent now, in the order in which they should be.
+
+        Their time has come, and their episode's earlier transitions are done or held back for good.
+
+        Parameters
+        ----------
+        receiver, limit
+            Where to, and how many.
+        after
+            Only those after this rank and row; after all of the rank where the row is None.
+        """
         with self._database.read() as connection:
-            chosen = connection.scalars(numbers).all()  # first, else all that is due is joined and sorted
-            rows = connection.execute(query.where(d.n.in_(chosen))).all() if chosen else ()
-            return [DueDelivery(row.n, transition_of(row)) for row in rows]
+            return due_deliveries(connection, most_important(connection, receiver, limit, after))
+
+    def newest(self, receiver: str, ranks: Collection[int]) -> int:
+        """The newest row of these ranks that could be sent now; 0 where there is none."""
+        with self._database.read() as connection:
+            return newest(connection, receiver, ranks)
+
+    def due_of(self, numbers: Sequence[int]) -> Sequence[DueDelivery]:
+        """These rows, in their order, where they are pending."""
+        with self._database.read() as connection:
+            found = {each.n: each for each in due_deliveries(connection, numbers)}
+        return [found[n] for n in numbers if n in found]
 
     def claim(self, receiver: str, due: Sequence[DueDelivery], now: float) -> Sequence[Delivery]:
         """Mark deliveries as being tried, so that after a crash they come back in doubt.
@@ -120,113 +146,74 @@ class StoreDeliveries:
         Returns
         -------
         sequence of Delivery
-            Those that are still pending, oldest first, with the steps done so far. Around a reload another
-            sender may have taken the rest.
+            Those that are still pending, the most important first, with the steps done so far. Around a
+            reload another sender may have taken the rest.
         """
         if not due:
             return ()
-        c = deliveries.c
         with self._database.write() as connection:
-            pending = and_(c.n.in_([each.n for each in due]), c.state == PENDING)
-            chosen = c.n.in_(connection.scalars(select(c.n).where(pending)).all())
-            connection.execute(
-                update(deliveries)
-                .where(chosen)
-                .values(state=TRYING, tried_at=now, attempts=c.attempts + 1, held_by=None)
-            )
-            return claimed_deliveries(connection, receiver, chosen)
+            claimed = pending_deliveries(connection, receiver, [each.n for each in due])
+            connection.execute(_TRY, {"numbers": list(claimed), "now": now})
+            return list(claimed.values())
 
-    def hold(self, n: int, stage: str, reason: str, until: float) -> None:
-        """Keep why a stage holds a pending delivery, which is not due before `until`."""
+    def hold(self, held: Sequence[HeldDelivery]) -> None:
+        """Keep why stages hold pending deliveries, each of which is not due before its `until`."""
         c = deliveries.c
-        which = and_(c.n == n, c.state == PENDING)
         with self._database.write(synced=False) as connection:
-            connection.execute(
-                update(deliveries).where(which).values(held_by=hold_text(stage, reason), next_at=until)
-            )
+            for each in held:
+                connection.execute(
+                    update(deliveries)
+                    .where(c.n == each.n, c.state == PENDING)
+                    .values(held_by=hold_text(each.stage, each.reason), next_at=each.until, ready=DEFERRED)
+                )
 
-    def hold_due(self, receiver: str, stage: str, reason: str, now: float) -> None:
-        """Keep why a stage holds everything that is due at a receiver.
-
-        What waits behind a parked delivery is left out: that is not what it waits for.
-        """
-        c, text = deliveries.c, hold_text(stage, reason)
-        due = and_(c.receiver == receiver, c.state == PENDING, c.next_at <= now)
-        which = and_(due, c.held_by.is_distinct_from(text), ~blocked((PARKED,)))
-        with self._database.read() as connection:
-            if not connection.execute(select(exists().where(which))).scalar_one():
-                return  # looked at again and again while it is held: only a change is worth a transaction
+    def hold_rank(self, receiver: str, rank: int, stage: str, reason: str) -> None:
+        """Keep why a stage holds everything of a rank that is due at a receiver."""
         with self._database.write(synced=False) as connection:
-            connection.execute(update(deliveries).where(which).values(held_by=text))
+            hold_rank(connection, receiver, rank, hold_text(stage, reason))
 
-    def forget_holds(self, receiver: str, now: float) -> None:
-        """Forget why due deliveries were held: a new sender asks the stages afresh."""
-        c = deliveries.c
-        held = and_(c.receiver == receiver, c.state == PENDING, c.next_at <= now, c.held_by.is_not(None))
+    def release_ranks(self, receiver: str, ranks: Collection[int] | None = None) -> None:
+        """Forget that these ranks were held, None for any: some of them goes again, or a sender begins."""
         with self._database.write(synced=False) as connection:
-            connection.execute(update(deliveries).where(held).values(held_by=None))
+            release_ranks(connection, receiver, ranks)
 
     def stop(self, n: int, state: str, reason: str) -> bool:
         """Never send a delivery; `state` is the stage's word for it. False where it is no longer pending."""
-        which = and_(deliveries.c.n == n, deliveries.c.state == PENDING)
+        c = deliveries.c
+        which = and_(c.n == n, c.state == PENDING)
         with self._database.write(synced=False) as connection:
             values = {"state": state, "held_by": reason, "error": None}
-            return connection.execute(update(deliveries).where(which).values(**values)).rowcount > 0
+            if not connection.execute(update(deliveries).where(which).values(**values)).rowcount:
+                return False
+            row = connection.execute(select(c.receiver, c.alert_id).where(c.n == n)).one()
+            advance(connection, row.receiver, [row.alert_id])
+            return True
 
-    def join(self, receiver: str, joined: Joined, now: float) -> Delivery | None:
+    def join(self, receiver: str, joined: Joined, now: float) -> bool:
         """Put one delivery in the place of several.
 
         Returns
         -------
-        Delivery or None
-            The one, claimed already; None, with nothing changed, where one of those it stands for is no
-            longer pending.
+        bool
+            False, with nothing changed, where one of those it stands for is no longer pending.
         """
         alert, c = joined.alert, deliveries.c
         members = [member.n for member in joined.members]
-        chunks = [
-            and_(c.n.in_(members[start : start + _CHUNK]), c.state == PENDING)
-            for start in range(0, len(members), _CHUNK)
-        ]
-        with self._database.write() as connection:
-            counts = [connection.execute(select(func.count()).where(chunk)).scalar_one() for chunk in chunks]
+        parts = [and_(c.n.in_(some), c.state == PENDING) for some in chunks(members)]
+        with self._database.write(synced=False) as connection:
+            counts = [connection.execute(select(func.count()).where(part)).scalar_one() for part in parts]
             if sum(counts) != len(members):
-                return None
+                return False
             raise_service_alert(connection, alert, now, routed=True)
             n = connection.execute(select(outbox.c.n).where(outbox.c.alert_id == alert.id)).scalar_one()
-            own = {"alert_id": alert.id, "number": alert.number, "receiver": receiver, "state": TRYING}
-            connection.execute(insert(deliveries).values(outbox_n=n, attempts=1, tried_at=now, **own))
+            own = {"alert_id": alert.id, "number": alert.number, "receiver": receiver, "state": PENDING}
+            connection.execute(insert(deliveries).values(outbox_n=n, rank=joined.rank, **own))
             values = {"state": joined.state, "held_by": joined.reason, "error": None}
-            for chunk in chunks:
-                connection.execute(update(deliveries).where(chunk).values(**values))
-            (claimed,) = claimed_deliveries(connection, receiver, c.outbox_n == n)
-        return claimed
-
-    def next_due(self, receiver: str) -> float | None:
-        """When the next delivery is due, None while none will be by itself."""
-        with self._database.read() as connection:
-            return connection.execute(select_open(receiver, func.min(deliveries.c.next_at))).scalar()
-
-    def unfinished(self, receivers: Sequence[str]) -> int:
-        """How many deliveries to these receivers are being tried or wait for their time.
-
-        Not counted is what waits behind a parked delivery: it is sent only after a person retries that.
-        """
-        with self._database.read() as connection:
-            waiting = and_(deliveries.c.state == PENDING, ~blocked())
-            query = select(func.count()).where(
-                deliveries.c.receiver.in_(receivers), or_(deliveries.c.state == TRYING, waiting)
-            )
-            return connection.execute(query).scalar_one()
-
-    def told(self, alert_id: str) -> bool:
-        """Whether an alert is routed, and none of its deliveries waits to be sent or tried again."""
-        d = deliveries.c
-        waiting = exists().where(d.alert_id == alert_id, d.state.in_((PENDING, TRYING)))
-        query = select(outbox.c.routed, waiting).where(outbox.c.alert_id == alert_id)
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return bool(rows) and all(routed and not waits for routed, waits in rows)
+            for part in parts:
+                connection.execute(update(deliveries).where(part).values(**values))
+            episodes = sorted({member.alert_id for member in joined.members})
+            advance(connection, receiver, with_more_open(connection, receiver, episodes))
+        return True
 
     def record_step(self, delivery: Delivery, step: str, result: str) -> None:
         """Keep the result of a step that is done; a step done again replaces its earlier result."""
@@ -239,14 +226,14 @@ class StoreDeliveries:
 
     def delivered(self, deliveries: Sequence[Delivery], now: float) -> None:
         """Deliveries have arrived."""
-        values = {"state": DONE, "done_at": now, "in_doubt": 0, "error": None}
-        self._set([(delivery, values) for delivery in deliveries])
+        values = {"state": DONE, "done_at": now, "in_doubt": 0, "error": None, "answer": None}
+        self._set([(delivery, values) for delivery in deliveries], ends=True)
 
     def retry(self, delivery: Delivery, at: float, reason: str, in_doubt: bool) -> None:
         """Try again, not before `at`; what was in doubt stays in doubt."""
         doubt = int(in_doubt or delivery.in_doubt)
         values = {"state": PENDING, "next_at": at, "in_doubt": doubt, "error": reason[:_REASON_LENGTH]}
-        self._set([(delivery, values)])
+        self._set([(delivery, {**values, "ready": DEFERRED, "answer": delivery.answer or None})])
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give back claimed deliveries that were not tried."""
@@ -261,15 +248,21 @@ class StoreDeliveries:
         reason = reason[:_REASON_LENGTH]
         same = and_(
             deliveries.c.receiver == delivery.receiver,
-            deliveries.c.state == PARKED,
+            in_state(PARKED),
             deliveries.c.error == reason,
         )
         with self._database.write() as connection:
             told = connection.execute(select(exists().where(same))).scalar_one()
             connection.execute(
                 update(deliveries)
-                .where(is_delivery(delivery))
-                .values(state=PARKED, error=reason, in_doubt=int(delivery.in_doubt))
+                .where(is_delivery())
+                .values(
+                    state=PARKED,
+                    error=reason,
+                    in_doubt=int(delivery.in_doubt),
+                    answer=delivery.answer or None,
+                ),
+                key_of(delivery),
             )
             if not told:
                 raise_service_alert(connection, parked(delivery, reason, now), now)
@@ -282,40 +275,34 @@ class StoreDeliveries:
         int
             How many there were.
         """
-        which = deliveries.c.state == PARKED
+        which = in_state(PARKED)
         if receiver is not None:
             which = and_(which, deliveries.c.receiver == receiver)
         with self._database.write() as connection:
             return connection.execute(
-                update(deliveries).where(which).values(state=PENDING, next_at=0.0)
+                update(deliveries).where(which).values(state=PENDING, next_at=0.0, ready=READY)
             ).rowcount
 
-    def waiting(self, receiver: str) -> Mapping[str, int]:
-        """How many deliveries to a receiver are ``pending`` or being tried, and how many ``parked``."""
-        c = deliveries.c
-        query = select(c.state, func.count()).where(
-            c.receiver == receiver, c.state.in_((PENDING, TRYING, PARKED))
-        )
-        with self._database.read() as connection:
-            counts = {state: int(count) for state, count in connection.execute(query.group_by(c.state))}
-        pending = counts.get(PENDING, 0) + counts.get(TRYING, 0)
-        return {PENDING: pending, PARKED: counts.get(PARKED, 0)}
-
-    def summary(self) -> Mapping[str, Mapping[str, int]]:
-        """How many deliveries each receiver has in each state; receivers and states by name."""
-        counts: dict[str, dict[str, int]] = defaultdict(dict)
-        query = (
-            select(deliveries.c.receiver, deliveries.c.state, func.count())
-            .group_by(deliveries.c.receiver, deliveries.c.state)
-            .order_by(deliveries.c.receiver, deliveries.c.state)
-        )
-        with self._database.read() as connection:
-            for receiver, state, count in connection.execute(query):
-                counts[receiver][state] = count
-        return dict(counts)
-
-    def _set(self, changes: Sequence[tuple[Delivery, Mapping[str, Any]]]) -> None:
+    def _set(self, changes: Sequence[tuple[Delivery, Mapping[str, Any]]], ends: bool = False) -> None:
         # if the machine loses this, the claim before it is still there: they are tried again, in doubt
         with self._database.write(synced=False) as connection:
             for delivery, values in changes:
-                connection.execute(update(deliveries).where(is_delivery(delivery)).values(**values))
+                given = {f"new_{name}": value for name, value in values.items()}
+                connection.execute(_setting(tuple(values)), {**given, **key_of(delivery)})
+                if ends:
+                    advance(connection, delivery.receiver, [delivery.alert_id])
+
+
+# made once: building a statement costs more than running it
+_numbers = deliveries.c.n.in_(bindparam("numbers", expanding=True))
+_TRY = (
+    update(deliveries)
+    .where(_numbers)
+    .values(state=TRYING, tried_at=bindparam("now"), attempts=deliveries.c.attempts + 1, held_by=None)
+)
+
+
+@cache
+def _setting(names: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    return update(deliveries).where(is_delivery()).values(**values)

@@ -1,4 +1,4 @@
-"""Rows of deliveries: their states, the ones that wait behind others, and what is read from them."""
+"""Rows of deliveries: their states, and what is read from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, bindparam, literal_column, select
 
 from alerts.receivers.receiver import Delivery
 from alerts.stages.stage import AlertTransition
@@ -17,64 +17,75 @@ from streamer.store.tables import deliveries, delivery_steps, outbox
 PENDING, TRYING, DONE, PARKED = SENT_STATES
 """States of deliveries; any other was said by the stage that stopped it."""
 
-_earlier = deliveries.alias("earlier")
-
 
 def transition_of(row: Any) -> AlertTransition:
     """The transition in a row of the outbox, as stages see it."""
     return AlertTransition(
-        row.alert_id, row.number, row.rule, row.severity, row.transition, json.loads(row.body)
+        row.alert_id,
+        row.number,
+        row.rule,
+        row.severity,
+        row.transition,
+        json.loads(row.body),
+        behind_s=row.behind_s,
     )
 
 
-def claimed_deliveries(connection: Connection, receiver: str, chosen: ColumnElement[bool]) -> list[Delivery]:
-    """The chosen deliveries, which have just been claimed, with the steps done so far; oldest first."""
-    rows = connection.execute(
-        select(deliveries, outbox.c.body, outbox.c.created_at)
-        .join(outbox, outbox.c.n == deliveries.c.outbox_n)
-        .where(chosen)
-        .order_by(deliveries.c.n)
-    ).all()
-    steps = _steps(connection, receiver, [row.alert_id for row in rows])
-    return [_delivery(row, steps[row.alert_id]) for row in rows]
+def in_state(*states: str, table: FromClause = deliveries) -> ColumnElement[bool]:
+    """Selects deliveries in these states, written out: partial indexes are found by the text."""
+    written: list[ColumnElement[Any]] = [literal_column(f"'{state}'") for state in states]
+    column = table.c.state
+    return column == written[0] if len(written) == 1 else column.in_(written)
 
 
-def is_delivery(delivery: Delivery) -> ColumnElement[bool]:
-    """Selects the row of a delivery."""
+def is_open(table: FromClause = deliveries) -> ColumnElement[bool]:
+    """Selects deliveries that are neither done nor held back for good."""
+    return in_state(PENDING, TRYING, PARKED, table=table)
+
+
+def is_delivery() -> ColumnElement[bool]:
+    """Selects the row of a delivery; its values are those of `key_of`."""
+    c = deliveries.c
     return and_(
-        deliveries.c.alert_id == delivery.alert_id,
-        deliveries.c.number == delivery.number,
-        deliveries.c.receiver == delivery.receiver,
+        c.alert_id == bindparam("episode"), c.number == bindparam("place"), c.receiver == bindparam("to")
     )
 
 
-def blocked(by: Sequence[str] = (PENDING, TRYING, PARKED)) -> ColumnElement[bool]:
-    """Selects deliveries that wait behind an earlier one of their episode, in one of these states."""
-    return exists().where(
-        _earlier.c.alert_id == deliveries.c.alert_id,
-        _earlier.c.receiver == deliveries.c.receiver,
-        _earlier.c.number < deliveries.c.number,
-        _earlier.c.state.in_(by),
-    )
+def key_of(delivery: Delivery) -> dict[str, Any]:
+    """The values for `is_delivery`."""
+    return {"episode": delivery.alert_id, "place": delivery.number, "to": delivery.receiver}
 
 
-def select_open(receiver: str, *columns: Any) -> Select[Any]:
-    """Selects the pending deliveries to a receiver that wait behind no other."""
-    return select(*columns).where(
-        deliveries.c.receiver == receiver, deliveries.c.state == PENDING, ~blocked()
+_PENDING = (
+    select(deliveries, outbox.c.body, outbox.c.created_at, outbox.c.behind_s)
+    .join(outbox, outbox.c.n == deliveries.c.outbox_n)
+    .where(deliveries.c.n.in_(bindparam("numbers", expanding=True)), in_state(PENDING))
+    .order_by(deliveries.c.rank, deliveries.c.n)
+)
+_STEPS = (
+    select(delivery_steps)
+    .where(
+        delivery_steps.c.receiver == bindparam("to"),
+        delivery_steps.c.alert_id.in_(bindparam("episodes", expanding=True)),
     )
+    .order_by(delivery_steps.c.number)
+)
+
+
+def pending_deliveries(connection: Connection, receiver: str, numbers: Sequence[int]) -> dict[int, Delivery]:
+    """Those of these rows that are pending, by row, with the steps done so far, in their order."""
+    rows = connection.execute(_PENDING, {"numbers": numbers}).all()
+    steps = _steps(connection, receiver, [row.alert_id for row in rows if row.number or row.attempts])
+    return {row.n: _delivery(row, steps.get(row.alert_id, {})) for row in rows}
 
 
 def _steps(
     connection: Connection, receiver: str, alert_ids: Sequence[str]
 ) -> Mapping[str, dict[int, dict[str, str]]]:
     steps: dict[str, dict[int, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    query = (
-        select(delivery_steps)
-        .where(delivery_steps.c.receiver == receiver, delivery_steps.c.alert_id.in_(alert_ids))
-        .order_by(delivery_steps.c.number)
-    )
-    for row in connection.execute(query):
+    if not alert_ids:
+        return steps  # first attempts at beginnings: nothing was done before
+    for row in connection.execute(_STEPS, {"to": receiver, "episodes": alert_ids}):
         steps[row.alert_id][row.number][row.step] = row.result
     return steps
 
@@ -85,9 +96,10 @@ def _delivery(row: Row[Any], steps: Mapping[int, Mapping[str, str]]) -> Delivery
         number=row.number,
         receiver=row.receiver,
         body=row.body,
-        attempts=row.attempts - 1,  # without the one this claim is for
+        attempts=row.attempts,
         in_doubt=bool(row.in_doubt),
         steps=dict(steps.get(row.number, {})),
         earlier=tuple(dict(done) for number, done in sorted(steps.items()) if number < row.number),
         created_at=row.created_at,
+        behind_s=row.behind_s,
     )

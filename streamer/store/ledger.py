@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -28,15 +27,16 @@ from streamer.store.commits import (
 )
 from streamer.store.control_inputs import ControlOrder, StoreControls, add_control_input
 from streamer.store.database import Database, insert_absent
+from streamer.store.log_alerts import LogEnd, ReplacedLog, log_ended, log_replaced
 from streamer.store.near_misses import Keeping, forget_near_misses
-from streamer.store.orphaned_episodes import close_open
-from streamer.store.service_alerts import damaged_range, log_gap, log_replaced, raise_service_alert
+from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
+from streamer.store.task_generations import end_task, is_current, next_begin, taken_up, tasks_of
 from streamer.store.task_rows import (
     CheckpointRow,
     TaskRow,
-    base_incarnation,
     checkpoints_of,
     entries_after,
+    newest_tasks,
     next_generation,
     reached,
 )
@@ -110,14 +110,59 @@ class Ledger:
         """The tasks of these logs. Each epoch is raised, so that an earlier owner can write nothing.
 
         Logs that the store does not know begin at the offset given with them, all in one transaction:
-        no crash leaves some of them with a start and others without.
+        no crash leaves some of them with a start and others without. A log that has ended and is back goes
+        on where it ended, as a new generation.
+        """
+        taken: list[TaskRow] = []
+        replaced: list[ReplacedLog] = []
+        alive = [partition for partition, _ in starts]
+        with self._db.write() as connection:
+            for partition, start in starts:
+                known = tasks_of(connection, partition)
+                row = taken_up(connection, partition, known)
+                if row is None:
+                    if known and not known[0].ended and known[0].partition not in alive:
+                        reach = reached(connection, known[0])
+                        replaced.append(ReplacedLog(known[0].partition, partition, reach))
+                        self._end(connection, known[0], "its topic was deleted and created anew")
+                    place = next_begin(connection, partition, known) or (partition, start)
+                    row = self._new_task(connection, *place, config_hash, version)
+                taken.append(row)
+            self._tell_replaced(connection, replaced, config_hash)
+        return taken
+
+    def end_logs(self, rows: Sequence[TaskRow], end: LogEnd, config_hash: str) -> int:
+        """End tasks whose logs are not read any more: their open episodes are resolved, one alert tells it.
+
+        A log that comes back goes on where its task had come to, as a new generation.
+
+        Parameters
+        ----------
+        rows
+            The tasks; those that have ended already are left alone.
+        end
+            Why they are not read.
+        config_hash
+            The configuration that runs.
+
+        Returns
+        -------
+        int
+            How many episodes were resolved.
         """
         with self._db.write() as connection:
-            return [
-                self._known(connection, partition, [at for at, _ in starts], config_hash)
-                or self._new_task(connection, partition, start, config_hash, version)
-                for partition, start in starts
-            ]
+            ended = [row for row in rows if is_current(connection, row)]
+            resolved = sum(self._end(connection, row, end.why) for row in ended)
+            if ended:
+                logs, now = [(row.id, row.partition) for row in ended], self._clock.now()
+                alert = log_ended(logs, end, resolved, now, config_hash)
+                raise_service_alert(connection, alert, now, ended[0].id if len(ended) == 1 else None)
+        return resolved
+
+    def newest_tasks(self) -> list[TaskRow]:
+        """The newest task of each log, whether it has ended or not."""
+        with self._db.read() as connection:
+            return newest_tasks(connection)
 
     def quarantine(self, detector: str, version: str, reason: str) -> None:
         """Quarantine a detector as a whole in all logs, with an alert, unless it is already."""
@@ -270,25 +315,17 @@ class Ledger:
             self._check_epoch(connection, row)
             connection.execute(delete(t.checkpoints).where(c.task_id == row.id, c.seq.in_(seqs)))
 
-    def _known(
-        self, connection: Connection, partition: Partition, alive: Sequence[Partition], config_hash: str
-    ) -> TaskRow | None:
-        """The newest task of a log, its epoch raised; the task of a deleted topic of that name is ended."""
-        c = t.tasks.c
-        of_log = select(t.tasks).where(c.topic == partition.topic, c.partition == partition.partition)
-        known = [TaskRow.of(row) for row in connection.execute(of_log.order_by(c.id.desc())).mappings()]
-        for row in known:
-            incarnation = row.partition.incarnation
-            if partition.incarnation in (incarnation, base_incarnation(incarnation)):
-                connection.execute(update(t.tasks).where(c.id == row.id).values(epoch=row.epoch + 1))
-                return replace(row, epoch=row.epoch + 1)
-        for row in known[:1]:
-            if row.partition not in alive:
-                reach = reached(connection, row)
-                self._end(connection, row, "its topic was deleted and created anew")
-                alert = log_replaced(row.partition, partition, reach, self._clock.now(), config_hash)
-                raise_service_alert(connection, alert, self._clock.now(), row.id)
-        return None
+    def _tell_replaced(
+        self, connection: Connection, replaced: Sequence[ReplacedLog], config_hash: str
+    ) -> None:
+        """Tell of topics that were deleted and created anew: one alert for each topic."""
+        now = self._clock.now()
+        by_topic: dict[str, list[ReplacedLog]] = {}
+        for each in replaced:
+            by_topic.setdefault(each.old.topic, []).append(each)
+        for logs in by_topic.values():
+            alert = log_replaced(logs, now, config_hash)
+            raise_service_alert(connection, alert, now)
 
     def _new_task(
         self, connection: Connection, partition: Partition, start: int, config_hash: str, version: str
@@ -304,14 +341,8 @@ class Ledger:
         row = connection.execute(insert(t.tasks).values(values).returning(t.tasks)).mappings().one()
         return TaskRow.of(row)
 
-    def _end(self, connection: Connection, row: TaskRow, why: str) -> None:
-        """End a task: it is never folded again."""
-        connection.execute(update(t.tasks).where(t.tasks.c.id == row.id).values(epoch=row.epoch + 1))
-        close_open(connection, row.id, self._clock.now(), why)
-        connection.execute(delete(t.checkpoints).where(t.checkpoints.c.task_id == row.id))
-        connection.execute(delete(t.task_status).where(t.task_status.c.task_id == row.id))
-        if not self._keep_all:
-            connection.execute(delete(t.journal).where(t.journal.c.task_id == row.id))
+    def _end(self, connection: Connection, row: TaskRow, why: str) -> int:
+        return end_task(connection, row, why, self._clock.now(), keep_all=self._keep_all)
 
     def _raise_gap(
         self,

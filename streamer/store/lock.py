@@ -10,6 +10,10 @@ from pathlib import Path
 from streamer.errors import TapewatchError
 
 
+class StoreHeldError(TapewatchError):
+    """A daemon is running on the store."""
+
+
 @contextmanager
 def only_daemon_of(store: Path) -> Iterator[None]:
     """Hold the store's lock.
@@ -21,19 +25,23 @@ def only_daemon_of(store: Path) -> Iterator[None]:
 
     Raises
     ------
+    StoreHeldError
+        When another process holds it.
     TapewatchError
-        When another process holds it, or the lock file cannot be created.
+        When the lock file cannot be created.
     """
     path = store.with_name(store.name + ".lock")
     try:
         lock = path.open("a")
     except OSError as error:
-        raise TapewatchError(f"cannot lock the store {store}: {error.strerror}") from error
+        raise TapewatchError(
+            f"cannot lock the store {store} ({error.strerror}): check that its folder may be written to"
+        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TapewatchError(
+            raise StoreHeldError(
                 f"another tapewatch is running on the store {store}: "
                 "stop that one, or name another file in `store`"
             ) from error

@@ -72,8 +72,102 @@ def _to_7(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE dead_letters ADD COLUMN last_offset INTEGER")
 
 
+_OPEN = "state IN ('pending', 'trying', 'parked')"
+# each statement looks at a delivery once, however many of its episode wait
+_ORDER_DELIVERIES = (
+    f"""
+    CREATE TEMP TABLE waiting AS
+    SELECT
+        d.n, d.receiver, d.alert_id, d.number, d.state, d.next_at, d.in_doubt, o.rule, o.transition, o.level,
+        min(CASE WHEN d.{_OPEN} OR d.state IN ('done', 'summarised') THEN o.level END) OVER (
+            PARTITION BY d.receiver, d.alert_id ORDER BY d.number
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS told
+    FROM deliveries AS d
+    JOIN (
+        SELECT n, rule, transition, CASE severity WHEN 'info' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS level
+        FROM outbox
+    ) AS o ON o.n = d.outbox_n
+    WHERE d.alert_id IN (SELECT alert_id FROM deliveries WHERE {_OPEN})
+    """,  # noqa: S608 - a constant
+    f"DELETE FROM waiting WHERE NOT {_OPEN}",  # noqa: S608
+    # of updates that wait only the newest goes, and none before the end; a rise is no such update
+    """
+    UPDATE deliveries SET state = 'superseded', held_by = w.overtaken, error = NULL
+    FROM (
+        SELECT
+            n, state = 'pending' AND NOT in_doubt AND transition = 'updated' AND told <= level AS replaceable,
+            lead(transition || ' #' || number || ' overtook it') OVER (
+                PARTITION BY receiver, alert_id ORDER BY number
+            ) AS overtaken
+        FROM waiting
+    ) AS w
+    WHERE w.n = deliveries.n AND w.replaceable AND w.overtaken IS NOT NULL
+    """,
+    "DELETE FROM waiting WHERE n IN (SELECT n FROM deliveries WHERE state = 'superseded')",
+    # beginnings 0, 3, 5; rises 1, 4; heartbeats 2; resolves 6, 7, 8; updates 9, 10, 11. What a more important
+    # one of its episode waits for is as important; what comes next there is ready, or waits for its time
+    """
+    UPDATE deliveries SET rank = w.rank, ready = w.ready
+    FROM (
+        SELECT
+            n,
+            min(CASE
+                WHEN rule = 'heartbeat' THEN 2
+                WHEN transition = 'resolved' THEN 6 + level
+                WHEN transition = 'fired' OR told IS NULL THEN 2 * level + (level > 0)
+                WHEN level < told THEN 3 * level + 1
+                ELSE 9 + level
+            END) OVER (
+                PARTITION BY receiver, alert_id ORDER BY number
+                ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+            ) AS rank,
+            CASE
+                WHEN row_number() OVER (PARTITION BY receiver, alert_id ORDER BY number) > 1 THEN 0
+                WHEN state = 'pending' AND next_at > 0 THEN 2
+                ELSE 1
+            END AS ready
+        FROM waiting
+    ) AS w
+    WHERE w.n = deliveries.n
+    """,
+    "DROP TABLE waiting",
+    "CREATE INDEX deliveries_tried ON deliveries (tried_at)",
+    "CREATE INDEX deliveries_pending ON deliveries (receiver, ready, rank, n) WHERE state = 'pending'",
+    "CREATE INDEX deliveries_deferred ON deliveries (receiver, next_at) "
+    "WHERE state = 'pending' AND ready = 2",
+    f"CREATE INDEX deliveries_open ON deliveries (receiver, alert_id, number) WHERE {_OPEN}",
+    "CREATE INDEX deliveries_trying ON deliveries (receiver) WHERE state = 'trying'",
+    "CREATE INDEX deliveries_parked ON deliveries (receiver, error) WHERE state = 'parked'",
+    "CREATE INDEX outbox_unrouted_by_importance ON outbox (severity, transition, n) WHERE routed = 0",
+    "DROP INDEX deliveries_due",
+)
+
+
+def _to_8(connection: Connection) -> None:
+    """Deliveries by importance, what receivers answered, how far alerts were behind, logs that have ended."""
+    for table, column in (
+        ("tasks", "ended_at FLOAT"),
+        ("tasks", "ended_why TEXT"),
+        ("outbox", "behind_s FLOAT"),
+        ("deliveries", "rank INTEGER NOT NULL DEFAULT 0"),
+        ("deliveries", "ready INTEGER NOT NULL DEFAULT 1"),
+        ("deliveries", "answer TEXT"),
+        ("silences", "ended_by TEXT"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.exec_driver_sql("DROP INDEX silences_by_end")
+    connection.exec_driver_sql("CREATE INDEX silences_by_end ON silences (ends_at) WHERE ended_at IS NULL")
+    for statement in _ORDER_DELIVERIES:
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(
+        "CREATE TABLE receiver_holds (receiver TEXT NOT NULL, rank INTEGER NOT NULL, "
+        "held_by TEXT NOT NULL, PRIMARY KEY (receiver, rank))"
+    )
+
+
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
-    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7}
+    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8}
 )
 """By version: the step from a store of that version to the next."""
 
@@ -118,6 +212,12 @@ def migrate(
         migrations[step](connection)
     if version < target:
         connection.execute(update(meta).where(meta.c.key == _VERSION_KEY).values(value=str(target)))
+
+
+def is_older(connection: Connection) -> bool:
+    """True for a store that `migrate` would bring up to date: one of an older version, not a new one."""
+    version = _version(connection) if meta.name in inspect(connection).get_table_names() else None
+    return version is not None and version < SCHEMA_VERSION
 
 
 def _version(connection: Connection) -> int | None:

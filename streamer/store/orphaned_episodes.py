@@ -45,8 +45,10 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
         changed = {
             "number": alert.number,
             "transition": "resolved",
+            "severity": alert.severity,
             "body": alert.to_json(),
             "created_at": now,
+            "behind_s": None,  # it is news, however old the record is that was the last of its episode
         }
         connection.execute(insert(t.outbox).values({**kept, **changed}))
         decision = {"event": {"kind": "abandoned"}, "why": why}

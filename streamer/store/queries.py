@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from alerts.service_alert import HEARTBEAT, SERVICE_ORIGIN
 from streamer.errors import TapewatchError
 from streamer.store import tables as t
 from streamer.store.database import Database
+from streamer.store.receiver_holds import held_by_of
+
+_NUMBER = re.compile(r"-[0-9]+$")
 
 NEAR_MISS = "near_miss"
 """The kind of a decision that raised no alert."""
@@ -30,7 +34,7 @@ class AlertFilter:
     since_ns
         Event time at or after this, ns.
     only_open
-        True for episodes that have not resolved.
+        True for episodes whose last transition is not their end.
     """
 
     rule: str | None = None
@@ -52,28 +56,46 @@ class Explained:
     decision
         Event, features, scores, rule and versions; empty for a service alert.
     deliveries
-        One row per receiver: state, attempts, error, and what a stage said (`held_by`).
+        One row per receiver: state, attempts, error, what a stage said (`held_by`), and the beginning of
+        what the receiver answered to the last attempt that failed (`answer`).
+    behind_s
+        How far behind the newest record of its log it was found, in seconds; None where that is unknown.
     """
 
     alert: Mapping[str, Any]
     decision: Mapping[str, Any]
     deliveries: Sequence[Mapping[str, Any]]
+    behind_s: float | None = None
 
 
 def alerts(database: Database, wanted: AlertFilter, limit: int | None) -> list[dict[str, Any]]:
     """Bodies of the newest `limit` transitions, oldest first; heartbeats only if their rule is selected."""
-    query = _filtered(select(t.outbox.c.body), wanted).order_by(t.outbox.c.n.desc())
+    return [body for body, _ in alerts_and_lag(database, wanted, limit)]
+
+
+def alerts_and_lag(
+    database: Database, wanted: AlertFilter, limit: int | None
+) -> list[tuple[dict[str, Any], float | None]]:
+    """As `alerts`, with how far behind the newest record of its log each was found, in seconds, if known."""
+    query = _filtered(select(t.outbox.c.body, t.outbox.c.behind_s), wanted).order_by(t.outbox.c.n.desc())
     if limit is not None:
         query = query.limit(limit)
     with database.read() as connection:
-        return [json.loads(body) for body in reversed(connection.execute(query).scalars().all())]
+        rows = connection.execute(query).all()
+    return [(json.loads(body), behind_s) for body, behind_s in reversed(rows)]
 
 
 def delivery_counts(database: Database) -> list[dict[str, Any]]:
-    """How many deliveries each receiver has in each state, with an error of those not done."""
+    """How many deliveries each receiver has in each state, with an error and an answer of those not done."""
     c = t.deliveries.c
     query = (
-        select(c.receiver, c.state, func.count().label("count"), func.max(c.error).label("error"))
+        select(
+            c.receiver,
+            c.state,
+            func.count().label("count"),
+            func.max(c.error).label("error"),
+            func.max(c.answer).label("answer"),
+        )
         .group_by(c.receiver, c.state)
         .order_by(c.receiver, c.state)
     )
@@ -84,16 +106,24 @@ def delivery_counts(database: Database) -> list[dict[str, Any]]:
 def find_alert_id(database: Database, prefix: str) -> str:
     """The id of the alert or near miss that begins with `prefix`.
 
+    Parameters
+    ----------
+    database
+        The open store.
+    prefix
+        As messages and tables show it, or all of it; what logs append, the transition's number, is left out.
+
     Raises
     ------
     TapewatchError
         When there is none, or more than one.
     """
+    wanted = _NUMBER.sub("", prefix.strip().lower())
     o, d = t.outbox.c.alert_id, t.decisions.c.alert_id
     near = t.decisions.c.kind == NEAR_MISS
     query = union(
-        select(o).where(o.startswith(prefix, autoescape=True)),
-        select(d).where(near, d.startswith(prefix, autoescape=True)),
+        select(o).where(o.startswith(wanted, autoescape=True)),
+        select(d).where(near, d.startswith(wanted, autoescape=True)),
     ).limit(3)
     with database.read() as connection:
         ids = connection.execute(query).scalars().all()
@@ -112,20 +142,22 @@ def find_alert_id(database: Database, prefix: str) -> str:
 def explain(database: Database, alert_id: str) -> list[Explained]:
     """All transitions of one alert, in order."""
     o, d, v = t.outbox.c, t.decisions.c, t.deliveries.c
-    transitions = select(o.number, o.body).where(o.alert_id == alert_id).order_by(o.number)
+    transitions = select(o.number, o.body, o.behind_s).where(o.alert_id == alert_id).order_by(o.number)
     decisions = select(d.number, d.body).where(d.alert_id == alert_id, d.kind == "transition")
     deliveries = (
-        select(v.number, v.receiver, v.state, v.attempts, v.error, v.held_by)
+        select(v.number, v.receiver, v.state, v.attempts, v.error, v.held_by, v.answer)
         .where(v.alert_id == alert_id)
         .order_by(v.number, v.receiver)
     )
     with database.read() as connection:
         why = {row.number: json.loads(row.body) for row in connection.execute(decisions)}
+        held = held_by_of(connection, alert_id)
         sent: dict[int, list[Mapping[str, Any]]] = {}
         for row in connection.execute(deliveries).mappings():
-            sent.setdefault(row["number"], []).append(dict(row))
+            held_by = row["held_by"] or held.get((row["number"], row["receiver"]))
+            sent.setdefault(row["number"], []).append({**row, "held_by": held_by})
         return [
-            Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()))
+            Explained(json.loads(row.body), why.get(row.number, {}), sent.get(row.number, ()), row.behind_s)
             for row in connection.execute(transitions)
         ]
 
@@ -185,6 +217,13 @@ def rules_seen(database: Database) -> list[str]:
         return list(connection.scalars(select(t.outbox.c.rule).distinct().order_by(t.outbox.c.rule)))
 
 
+def instruments_seen(database: Database) -> Sequence[tuple[str | None, str | None]]:
+    """Venue and symbol of every instrument that alerts have been about, each pair once."""
+    c = t.outbox.c
+    with database.read() as connection:
+        return [(venue, symbol) for venue, symbol in connection.execute(select(c.venue, c.symbol).distinct())]
+
+
 def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     c = t.outbox.c
     if wanted.rule is None:
@@ -200,8 +239,12 @@ def _filtered(query: Select[Any], wanted: AlertFilter) -> Select[Any]:
     if wanted.since_ns is not None:
         query = query.where(c.ts_event_ns >= wanted.since_ns)
     if wanted.only_open:
-        later = t.outbox.alias("later")
-        resolved = select(later.c.n).where(later.c.alert_id == c.alert_id, later.c.transition == "resolved")
+        last, later = t.outbox.alias("last"), t.outbox.alias("later")
+        after = select(later.c.n).where(later.c.alert_id == last.c.alert_id, later.c.number > last.c.number)
+        # an episode may come back after its end: open is what its last transition says
+        over = select(last.c.n).where(
+            last.c.alert_id == c.alert_id, last.c.transition == "resolved", ~after.exists()
+        )
         # alerts about the service and drifts fire once and are never resolved
-        query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~resolved.exists())
+        query = query.where(c.origin != SERVICE_ORIGIN, c.rule != DRIFT, ~over.exists())
     return query

@@ -23,6 +23,7 @@ from streamer.store.database import insert_absent
 from streamer.store.tables import outbox
 
 _HOUR_S = 3_600
+_ANSWER_LENGTH = 200  # characters of an answer that an alert repeats; all that is kept is in the store
 _NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 
@@ -39,6 +40,7 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
         Wall-clock seconds.
     """
     receiver = delivery.receiver
+    said = f" It answered: {delivery.answer[:_ANSWER_LENGTH]}" if delivery.answer else ""
     return service_alert(
         DELIVERY_PARKED,
         # with attempts: a parked delivery that is retried and refused again raises another alert
@@ -48,7 +50,7 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
             ts_event_ns=int(now * NS_PER_SECOND),
             source={"receiver": receiver, "reason": reason, "delivery": delivery.key},
             text=f"receiver {receiver} refuses alerts: {reason}; they are kept until it is put right "
-            "and they are retried",
+            f"and they are retried (tapewatch alerts --retry-parked {receiver}).{said}",
         ),
     )
 
@@ -173,34 +175,6 @@ def partition_paused(paused: PausedPartition, now: float) -> Alert:
             text=f"{partition.topic}[{partition.partition}] is not read on from offset {paused.offset}: "
             f"{paused.cause}. {paused.remedy[:1].upper()}{paused.remedy[1:]}",
         ),
-    )
-
-
-def log_replaced(old: Partition, new: Partition, reach: int, now: float, config_hash: str = "") -> Alert:
-    """A topic was deleted, and another was created under its name.
-
-    Parameters
-    ----------
-    old, new
-        The log that was read, and the one that replaced it.
-    reach
-        One past the last offset of the old log that is known to have been read.
-    now
-        Wall-clock seconds.
-    config_hash
-        The configuration that runs.
-    """
-    return service_alert(
-        LOG_GAP,
-        (*old, *new),
-        "critical",
-        Observation(
-            ts_event_ns=int(now * NS_PER_SECOND),
-            source=_log(old, reach),
-            text=f"{old.topic}[{old.partition}] was deleted and created anew; what it held from offset "
-            f"{reach} on is lost, detection starts afresh with the new one",
-        ),
-        config_hash,
     )
 
 

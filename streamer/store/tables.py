@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 metadata = MetaData()
@@ -59,6 +59,8 @@ tasks = Table(
     Column("config_hash", Text, nullable=False),
     Column("code_version", Text, nullable=False),
     Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),  # an ended log's row is never taken up again
+    Column("ended_why", Text),
     UniqueConstraint("topic", "incarnation", "partition"),
     sqlite_autoincrement=True,
 )
@@ -111,12 +113,18 @@ outbox = Table(
     Column("config_hash", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("routed", Integer, nullable=False, default=0, server_default="0"),
+    Column("behind_s", Float),  # the newest record time of its log when it was fetched, less its own
     UniqueConstraint("alert_id", "number"),
     sqlite_autoincrement=True,
 )
 Index(
     "outbox_unrouted",
     outbox.c.n,
+    sqlite_where=text("routed = 0"),
+)
+Index(
+    "outbox_unrouted_by_importance",
+    *(outbox.c[name] for name in ("severity", "transition", "n")),
     sqlite_where=text("routed = 0"),
 )
 
@@ -158,7 +166,7 @@ deliveries = Table(
     Column("alert_id", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("receiver", Text, nullable=False),
-    Column("state", Text, nullable=False),  # pending, trying, done, parked, muted, summarised
+    Column("state", Text, nullable=False),  # pending, trying, done, parked, or what a stage said
     Column("attempts", Integer, nullable=False, default=0, server_default="0"),
     Column("next_at", Float, nullable=False, default=0.0, server_default="0"),
     Column("tried_at", Float),
@@ -166,10 +174,47 @@ deliveries = Table(
     Column("in_doubt", Integer, nullable=False, default=0, server_default="0"),
     Column("error", Text),
     Column("held_by", Text),  # what a stage said: the silence, the summary's key, or why it waits
+    Column("rank", Integer, nullable=False, default=0, server_default="0"),  # importance, the least first
+    Column("ready", Integer, nullable=False, default=1, server_default="1"),  # see `delivery_order`
+    Column("answer", Text),  # the beginning of what the receiver answered to the last failed attempt
     UniqueConstraint("alert_id", "number", "receiver"),
-    Index("deliveries_due", "receiver", "state", "next_at"),
     Index("deliveries_outbox", "outbox_n"),
+    Index("deliveries_tried", "tried_at"),
     sqlite_autoincrement=True,
+)
+# what is done is in none of these, so that what a sender asks costs the same however much there is
+Index(
+    "deliveries_pending",  # the most important that could be sent now
+    *(deliveries.c[name] for name in ("receiver", "ready", "rank", "n")),
+    sqlite_where=text("state = 'pending'"),
+)
+Index(
+    "deliveries_deferred",  # the next whose time comes
+    *(deliveries.c[name] for name in ("receiver", "next_at")),
+    sqlite_where=text("state = 'pending' AND ready = 2"),
+)
+Index(
+    "deliveries_open",  # what else of an episode is to be sent to a receiver
+    *(deliveries.c[name] for name in ("receiver", "alert_id", "number")),
+    sqlite_where=text("state IN ('pending', 'trying', 'parked')"),
+)
+Index(
+    "deliveries_trying",
+    deliveries.c.receiver,
+    sqlite_where=text("state = 'trying'"),
+)
+Index(
+    "deliveries_parked",
+    *(deliveries.c[name] for name in ("receiver", "error")),
+    sqlite_where=text("state = 'parked'"),
+)
+
+receiver_holds = Table(
+    "receiver_holds",  # what a stage said of all of a rank that is due at a receiver
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column("rank", Integer, primary_key=True, autoincrement=False),
+    Column("held_by", Text, nullable=False),
 )
 
 silences = Table(
@@ -183,9 +228,14 @@ silences = Table(
     Column("starts_at", Float, nullable=False),  # 0 from its creation on, whatever becomes of the clock
     Column("ends_at", Float, nullable=False),
     Column("ended_at", Float),  # when somebody ended it early
+    Column("ended_by", Text),
     sqlite_autoincrement=True,
 )
-Index("silences_by_end", silences.c.ends_at)
+Index(
+    "silences_by_end",
+    silences.c.ends_at,
+    sqlite_where=text("ended_at IS NULL"),
+)
 
 delivery_steps = Table(
     "delivery_steps",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from streamer.messages.journal_entries import JournalEntry, reach
 from streamer.messages.records import Partition
@@ -33,6 +33,8 @@ class TaskRow:
         The configuration it began with.
     code_version
         The version that wrote its journal.
+    ended
+        True for a task that is never folded again.
     """
 
     id: int
@@ -41,6 +43,7 @@ class TaskRow:
     position: int
     first_config_hash: str
     code_version: str
+    ended: bool = False
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> TaskRow:
@@ -52,6 +55,7 @@ class TaskRow:
             position=row["position"],
             first_config_hash=row["config_hash"],
             code_version=row["code_version"],
+            ended=row["ended_at"] is not None,
         )
 
     def __str__(self) -> str:
@@ -126,3 +130,11 @@ def reached(connection: Connection, row: TaskRow) -> int:
     newest = next(iter(checkpoints_of(connection, row.id)), None)
     position, seq = (row.position, 0) if newest is None else (newest.position, newest.seq)
     return reach(entries_after(connection, row.id, seq), position)
+
+
+def newest_tasks(connection: Connection) -> list[TaskRow]:
+    """The newest task of each partition of each topic, in the order in which they were created."""
+    c = t.tasks.c
+    newest = select(func.max(c.id)).group_by(c.topic, c.partition)
+    query = select(t.tasks).where(c.id.in_(newest)).order_by(c.id)
+    return [TaskRow.of(row) for row in connection.execute(query).mappings()]

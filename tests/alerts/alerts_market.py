@@ -58,6 +58,7 @@ MARKET = SymbolTable.of(
     feature("fill_ratio_1s", "relative", 1.0, ORDER),
     feature("pulled_size_5s", "number", 1.0, ORDER),
     feature("silence_s", "seconds", 1.0, *range(7)),
+    feature("silent_share_30s", "relative", 1.0, TIMER),
     feature("trade_rate_1m", "per_second", 1.0, TRADE),
     Symbol("tape.score", "number", kinds=frozenset({TRADE}), source="detector"),
     Symbol("tape.rarity", "seconds", kinds=frozenset({TRADE}), source="detector"),

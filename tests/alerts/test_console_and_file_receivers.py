@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 from fakes.alert_bodies import alert_body, delivery
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.file import FileReceiver
@@ -50,6 +56,76 @@ def test_a_transition_is_one_line_on_standard_error_with_nothing_odd_in_it() -> 
     assert "\x1b" not in line
     assert "CRITICAL fat_finger XNAS Δ" in line
     assert "[red]no markup[/red] :smile:" in line
+
+
+def on_a_terminal(body: bytes, columns: int) -> list[str]:
+    """What a terminal of this width gets, line by line, colours left out."""
+    terminal, program = pty.openpty()
+    fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    # `TERM` is set too: the environment of a test run may be none of a terminal
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    command = [sys.executable, "-c", PRINT, "1"]
+    running = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=program, cwd=ROOT, env={**environment, "TERM": "xterm"}
+    )
+    os.close(program)
+    running.communicate(body, timeout=60)
+    seen = b""
+    while piece := _read(terminal):
+        seen += piece
+    os.close(terminal)
+    return re.sub(r"\x1b\[[0-9;]*m", "", seen.decode()).splitlines()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # so ends a terminal that nobody writes to any more
+        return b""
+
+
+RESOLVED = alert_body(
+    "a1",
+    3,
+    transition="resolved",
+    ts_event="2026-01-05T14:38:12.000000000Z",
+    text="ACME: one trade of 69 (4,200,000 in money), the hour's mean is 1.2 (over: not true for 60s)",
+    episode={
+        "began": "2026-01-05T14:30:00.000000000Z",
+        "measure": "size",
+        "unit": "",
+        "first": 69.0,
+        "peak": 100.0,
+        "peak_ts": "2026-01-05T14:30:40.000000000Z",
+        "last": 12.2,
+    },
+)
+
+
+def test_a_terminal_of_80_columns_gets_whole_words() -> None:
+    assert on_a_terminal(RESOLVED, 80) == [
+        "01-05 14:38:12Z  RESOLVED fat_finger XNAS ACME after 8m 12s, peak 100  One trade",
+        "    of 69 (4,200,000 in money), the hour's mean is 1.2  size began at 69, peaked",
+        "    at 100 after 40s, and was last 12.2. It is over: not true for 60s.  a1",
+    ]
+
+
+@pytest.mark.parametrize("columns", [20, 80, 120, 400])
+def test_no_line_is_wider_than_the_terminal_and_nothing_is_lost(columns: int) -> None:
+    body = alert_body(symbol="Δ" * 3 + "株" * 50, text="w" * 300 + " and 株 then " + "words " * 30)
+    shown = on_a_terminal(body, columns)
+    assert all(cell_len(line) <= columns for line in shown)
+    assert all(line.startswith("    ") for line in shown[1:])
+    whole = on_a_terminal(body, 10_000)
+    assert "".join("".join(shown).split()) == "".join("".join(whole).split())
+
+
+def test_elsewhere_it_is_one_line_with_the_whole_time() -> None:
+    (line,) = printed(RESOLVED).stderr.decode().splitlines()
+    assert line.startswith(
+        "2026-01-05T14:38:12.000Z  RESOLVED fat_finger XNAS ACME after 8m 12s, peak 100  One"
+    )
+    assert line.endswith("not true for 60s.  a1")
 
 
 def test_a_terminal_that_knows_no_unicode_is_no_cause_to_crash() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,22 +14,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from alerts.episodes import FIRED, RESOLVED, UPDATE_EVERY_NS, UPDATED, Episodes
+from alerts.episodes import FIRED, RESOLVED, UPDATED, Closing, Episodes, Extremes
+from alerts.language.measure import UNMEASURED, Measured
 from alerts.rule_settings import RuleSettings
 from alerts.rules import Rule, compile_rule
 
 S = 1_000_000_000
+NEVER = np.iinfo(np.int64).min
 START = 1_700_000_000 * S
 INFO, WARNING, CRITICAL = range(3)
+KEPT_BY_FOLD_2 = ("history", "hits", "since", "held_at", "told_at", "level", "number", "missed_at")
 
 
 class Row(NamedTuple):
+    """A row; of two measures `which` is that of an episode that fires here.
+
+    Of the first the highest value is the worst, of the second the lowest.
+    """
+
     slot: int
     clock: int
     kind: int
     evaluated: bool
     held: bool
     severity: int
+    which: int = UNMEASURED
+    values: tuple[float, float] = (math.nan, math.nan)
+    late: int = 0
+
+    @property
+    def ts(self) -> int:
+        return self.clock - self.late
 
 
 class Step(NamedTuple):
@@ -39,16 +55,53 @@ class Step(NamedTuple):
     number: int
 
 
-def rule_of(hold: str | None = None, clear: str = "60s") -> Rule:
-    return compile_rule("big", RuleSettings(when="size > 1", for_=hold, clear=clear), MARKET)
+class Told(NamedTuple):
+    """A step with all that is told."""
+
+    step: Step
+    news: bool
+    extremes: tuple[float | int | None, ...]
 
 
-def bank(hold: str | None = None, clear: str = "60s") -> Episodes:
-    return Episodes(rule_of(hold, clear))
+class Setting(NamedTuple):
+    """What a rule says of its episodes, and the same for the model."""
+
+    hold: str | None
+    count: tuple[int, int] | None
+    duration: int
+    clear: int
+    flap: int
+    updates: str | None
+
+    @property
+    def rule(self) -> Rule:
+        flap = f"{self.flap // S}s" if self.flap else None
+        return rule_of(self.hold, f"{self.clear // S}s", flap=flap, updates=self.updates)
+
+    def interval(self, k: int) -> float:
+        """ns from the transition before to the k-th update."""
+        if self.updates == "off":
+            return math.inf
+        return 45 * S if self.updates else min(30 * S * 2 ** (k - 1), 3_600 * S)
 
 
-def run(episodes: Episodes, rows: list[Row], cuts: list[int] | None = None) -> list[Step]:
-    found: list[Step] = []
+def rule_of(hold: str | None = None, clear: str = "60s", **more: str | None) -> Rule:
+    return compile_rule("big", RuleSettings(when="size > 1", for_=hold, clear=clear, **more), MARKET)
+
+
+def bank(hold: str | None = None, clear: str = "60s", **more: str | None) -> Episodes:
+    return Episodes(rule_of(hold, clear, **more))
+
+
+def measured(rows: list[Row]) -> Measured:
+    value = np.array([row.values for row in rows], np.float64).reshape(-1, 2).T
+    badness = value * np.array([[1.0], [-1.0]])
+    which = np.array([row.which for row in rows], np.int8)
+    return Measured(np.ascontiguousarray(value), badness.copy(order="C"), which)
+
+
+def run_all(episodes: Episodes, rows: list[Row], cuts: list[int] | None = None) -> list[Told]:
+    found: list[Told] = []
     edges = [0, *sorted(cuts or []), len(rows)]
     for start, end in pairwise(edges):
         part = rows[start:end]
@@ -60,64 +113,118 @@ def run(episodes: Episodes, rows: list[Row], cuts: list[int] | None = None) -> l
             np.array([row.evaluated for row in part], np.bool_),
             np.array([row.held for row in part], np.bool_),
             np.array([row.severity for row in part], np.int8),
+            np.array([row.ts for row in part], np.int64),
+            measured(part),
         )
         columns = (steps.row + start, steps.slot, steps.kind, steps.severity, steps.number)
-        found += [Step(*(int(value) for value in values)) for values in zip(*columns, strict=True)]
+        each_step = [Step(*(int(value) for value in values)) for values in zip(*columns, strict=True)]
+        told = zip(each_step, steps.news.tolist(), map(plain, steps.extremes), strict=True)
+        found += [Told(*one) for one in told]
     return found
 
 
+def plain(extremes: Extremes) -> tuple[float | int | None, ...]:
+    """To be compared: None for NaN, and for a time that there is not."""
+    return tuple(None if value != value or value == NEVER else value for value in extremes)
+
+
+def run(episodes: Episodes, rows: list[Row], cuts: list[int] | None = None) -> list[Step]:
+    return [told.step for told in run_all(episodes, rows, cuts)]
+
+
 def open_slots(episodes: Episodes) -> list[int]:
-    return np.flatnonzero(episodes.state()["number"] >= np.int32(0)).tolist()
+    state = episodes.state()
+    return np.flatnonzero((state["number"] >= np.int32(0)) & (state["resolved_at"] == NEVER)).tolist()
+
+
+Seen = tuple[tuple[int, int, int], bool, tuple[float | int | None, ...]]
+"""Kind, severity and number; whether it is news; and what the episode has been."""
 
 
 @dataclass
 class Model:
-    """One instrument: every evaluation since the last resolve, and the open episode's transitions."""
+    """One instrument: every evaluation since the last resolve, and all that an episode has told and been."""
 
-    count: tuple[int, int] | None
-    duration: int
-    clear: int
+    setting: Setting
     evaluations: list[Row] = field(default_factory=list)
     told: list[tuple[int, int]] = field(default_factory=list)
+    fired_at: int = 0
     kept_until: int = 0
+    resolved_at: int | None = None
+    updates: int = 0
+    reopened: int = 0
+    measure: int = UNMEASURED
+    seen: list[tuple[float, int]] = field(default_factory=list)
+    told_seen: list[float] = field(default_factory=list)
 
-    def see(self, row: Row) -> tuple[int, int, int] | None:
+    def see(self, row: Row) -> Seen | None:
         if row.evaluated:
             self.evaluations.append(row)
-        true = [seen for seen in self.evaluations if seen.held]
         holds = row.evaluated and row.held
-        if not self.told:
-            if not self._complete(row):
-                return None
-            self.kept_until = row.clock
-            return self._tell(FIRED, row, true[-1].severity)
+        if not self.is_open:
+            return self._begin(row, holds) if self._complete(row) else None
         last_clock, last_severity = self.told[-1]
         severity = max(row.severity, last_severity) if holds else last_severity
         if holds:
             self.kept_until = row.clock
-            if severity > last_severity or row.clock - last_clock >= UPDATE_EVERY_NS:
-                return self._tell(UPDATED, row, severity)
+            self._take(row)
+            if severity > last_severity:
+                return self._tell(UPDATED, row, severity, rises=True, by=row)
+            if row.clock - last_clock >= self.setting.interval(self.updates + 1):
+                self.updates += 1
+                return self._tell(UPDATED, row, severity, by=row)
             return None
-        over = row.evaluated if self.clear == 0 else row.clock - self.kept_until >= self.clear
+        clear = max(self.setting.clear, self.setting.flap if self.reopened else 0)
+        over = row.evaluated if clear == 0 else row.clock - self.kept_until >= clear
         if not over:
             return None
         step = self._tell(RESOLVED, row, severity)
-        self.evaluations, self.told = [], []
+        self.resolved_at, self.evaluations = row.clock, []
         return step
 
-    def rebase(self, to: int) -> tuple[int, int] | None:
+    @property
+    def is_open(self) -> bool:
+        return bool(self.told) and self.resolved_at is None
+
+    def rebase(self, to: int) -> tuple[int, int, tuple[float | int | None, ...]] | None:
         closed = None
-        if self.told and self.told[0][0] > to:
-            closed = len(self.told), self.told[-1][1]
-            self.evaluations, self.told = [], []
-        self.evaluations = [seen._replace(clock=min(seen.clock, to)) for seen in self.evaluations]
+        if self.told and self.fired_at > to:
+            if self.is_open:
+                closed = len(self.told), self.told[-1][1], self._extremes()
+                self.evaluations = []
+            self.told, self.resolved_at = [], None
+        self.evaluations = [
+            seen._replace(clock=min(seen.clock, to), late=min(seen.clock, to) - min(seen.ts, to))
+            for seen in self.evaluations
+        ]
         self.told = [(min(clock, to), severity) for clock, severity in self.told]
         self.kept_until = min(self.kept_until, to)
+        self.seen = [(value, min(ts, to)) for value, ts in self.seen]
+        if self.resolved_at is not None:
+            self.resolved_at = min(self.resolved_at, to)
         return closed
 
+    def _begin(self, row: Row, holds: bool) -> Seen:
+        self.kept_until = row.clock
+        due = [seen for seen in self.evaluations if seen.held][-1]
+        if self.resolved_at is not None and 0 < self.setting.flap >= row.clock - self.resolved_at:
+            self.resolved_at, self.reopened = None, self.reopened + 1
+            before = max(severity for _, severity in self.told)
+            by = row if holds else due if due.which == self.measure else None
+            if by is not None:
+                self._take(by)
+            severity = max(before, due.severity)
+            return self._tell(UPDATED, row, severity, rises=due.severity > before, by=by)
+        self.told, self.seen, self.told_seen = [], [], []
+        self.resolved_at, self.fired_at = None, row.clock
+        self.updates = self.reopened = 0
+        self.measure = due.which
+        self._take(due)
+        return self._tell(FIRED, row, due.severity, rises=True, by=due)
+
     def _complete(self, row: Row) -> bool:
-        if self.count is not None:
-            m, n = self.count
+        if self.setting.count is not None:
+            m, n = self.setting.count
             return row.evaluated and row.held and sum(seen.held for seen in self.evaluations[-n:]) >= m
         if not (row.evaluated or row.kind == TIMER):
             return False
@@ -126,27 +233,47 @@ class Model:
             if not seen.held:
                 break
             unbroken.append(seen)
-        return bool(unbroken) and row.clock - unbroken[-1].clock >= self.duration
+        return bool(unbroken) and row.clock - unbroken[-1].clock >= self.setting.duration
 
-    def _tell(self, kind: int, row: Row, severity: int) -> tuple[int, int, int]:
+    def _take(self, row: Row) -> None:
+        if self.measure != UNMEASURED and math.isfinite(row.values[self.measure]):
+            self.seen.append((row.values[self.measure], row.ts))
+
+    def _worse(self, value: float) -> float:
+        return -value if self.measure == 1 else value
+
+    def _extremes(self) -> tuple[float | int | None, ...]:
+        if not self.seen:
+            return (self.measure, None, None, None, None, self.reopened)
+        peak, at = max(self.seen, key=lambda one: self._worse(one[0]))
+        return (self.measure, self.seen[0][0], peak, at, self.seen[-1][0], self.reopened)
+
+    def _tell(
+        self, kind: int, row: Row, severity: int, *, rises: bool = False, by: Row | None = None
+    ) -> Seen:
         self.told.append((row.clock, severity))
-        return kind, severity, len(self.told) - 1
+        beyond = False
+        if by is not None and self.measure != UNMEASURED and math.isfinite(by.values[self.measure]):
+            value = self._worse(by.values[self.measure])
+            beyond = all(value > told for told in self.told_seen)
+            self.told_seen.append(value)
+        return (kind, severity, len(self.told) - 1), rises or beyond, self._extremes()
 
 
-def model_run(rows: list[Row], count: tuple[int, int] | None, duration: int, clear: int) -> list[Step]:
+def model_run(rows: list[Row], setting: Setting) -> list[Told]:
     models: dict[int, Model] = {}
     found = []
     for i, row in enumerate(rows):
-        model = models.setdefault(row.slot, Model(count, duration, clear))
-        step = model.see(row)
-        if step is not None:
-            found.append(Step(i, row.slot, *step))
+        told = models.setdefault(row.slot, Model(setting)).see(row)
+        if told is not None:
+            found.append(Told(Step(i, row.slot, *told[0]), *told[1:]))
     return found
 
 
 @st.composite
 def streams(draw: DrawFn) -> list[Row]:
-    gaps = st.sampled_from([0, 0, 1, 500_000_000, S, 2 * S, 5 * S, 9 * S, 10 * S, 31 * S, 61 * S])
+    seconds = [0.5, 1, 2, 5, 9, 10, 31, 61, 130]
+    gaps = st.sampled_from([0, 0, 1, *(int(second * S) for second in seconds)])
     clocks = [START] * 3
     rows = []
     for _ in range(draw(st.integers(0, 60))):
@@ -159,10 +286,15 @@ def streams(draw: DrawFn) -> list[Row]:
             now = clocks[slot]
         evaluated = kind == TRADE or draw(st.integers(0, 7)) == 0
         held = evaluated and draw(st.booleans())
-        rows.append(
-            Row(slot, now, kind, evaluated, held, draw(st.sampled_from([WARNING, WARNING, CRITICAL])))
-        )
+        severity = draw(st.sampled_from([WARNING, WARNING, CRITICAL]))
+        which = draw(st.sampled_from([0, 0, 1, UNMEASURED]))
+        values = draw(st.tuples(VALUES, VALUES))
+        rows.append(Row(slot, now, kind, evaluated, held, severity, which, values, draw(LATE)))
     return rows
+
+
+VALUES = st.sampled_from([1.0, 2.0, 2.0, 3.5, -4.0, math.nan, math.inf])
+LATE = st.sampled_from([0, 0, 1, 2 * S])
 
 
 HOLDS: list[tuple[str | None, tuple[int, int] | None, int]] = [
@@ -174,35 +306,40 @@ HOLDS: list[tuple[str | None, tuple[int, int] | None, int]] = [
     ("1s", None, S),
     ("10s", None, 10 * S),
 ]
-CLEARS = [("0s", 0), ("1s", S), ("10s", 10 * S), ("60s", 60 * S)]
+SETTINGS = st.builds(
+    lambda hold, clear, flap, updates: Setting(*hold, clear, flap, updates),
+    st.sampled_from(HOLDS),
+    st.sampled_from([0, S, 10 * S, 60 * S]),
+    st.sampled_from([0, 0, 5 * S, 61 * S, 300 * S]),
+    st.sampled_from([None, None, "45s", "off"]),
+)
 
 
-@settings(max_examples=150, deadline=None)
-@given(streams(), st.sampled_from(HOLDS), st.sampled_from(CLEARS), st.data())
-def test_steps_are_those_of_the_model_however_rows_are_cut(
-    rows: list[Row],
-    hold: tuple[str | None, tuple[int, int] | None, int],
-    clear: tuple[str, int],
-    data: st.DataObject,
+@settings(max_examples=200, deadline=None)
+@given(streams(), SETTINGS, st.data())
+def test_all_that_is_told_is_that_of_the_model_however_rows_are_cut(
+    rows: list[Row], setting: Setting, data: st.DataObject
 ) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=6))
-    expected = model_run(rows, hold[1], hold[2], clear[1])
-    assert run(bank(hold[0], clear[0]), rows, cuts) == expected
-    assert run(bank(hold[0], clear[0]), rows, list(range(len(rows)))) == expected
+    expected = model_run(rows, setting)
+    assert run_all(Episodes(setting.rule), rows, cuts) == expected
+    assert run_all(Episodes(setting.rule), rows, list(range(len(rows)))) == expected
 
 
 @settings(max_examples=100, deadline=None)
-@given(streams(), st.sampled_from(HOLDS), st.data())
+@given(streams(), SETTINGS, st.data())
 def test_state_taken_up_elsewhere_goes_on_as_if_nothing_had_been(
-    rows: list[Row], hold: tuple[str | None, tuple[int, int] | None, int], data: st.DataObject
+    rows: list[Row], setting: Setting, data: st.DataObject
 ) -> None:
     cut = data.draw(st.integers(0, len(rows)))
-    whole = bank(hold[0], "10s")
-    expected = run(whole, rows)
-    first, second = bank(hold[0], "10s"), bank(hold[0], "10s")
-    before = run(first, rows[:cut])
+    whole, first, second = (Episodes(setting.rule) for _ in range(3))
+    expected = run_all(whole, rows)
+    before = run_all(first, rows[:cut])
     second.restore(first.state())
-    after = [step._replace(row=step.row + cut) for step in run(second, rows[cut:])]
+    after = [
+        told._replace(step=told.step._replace(row=told.step.row + cut))
+        for told in run_all(second, rows[cut:])
+    ]
     assert before + after == expected
     assert open_slots(second) == open_slots(whole)
 
@@ -237,40 +374,42 @@ def stepped_back(rule: Rule, steps: list[Row | Back], cut: int | None = None) ->
             taken, episodes = episodes.state(), Episodes(rule)
             episodes.restore(taken)
         if isinstance(step, Back):
-            found.append(episodes.rebase(step.slot, step.to))
+            found.append(told_closing(episodes.rebase(step.slot, step.to)))
             times = [column[step.slot] for column in episodes.state().values() if column.dtype == np.int64]
             assert max(times) <= step.to
         else:
-            found += [each._replace(row=number) for each in run(episodes, [step])]
+            found += [
+                each._replace(step=each.step._replace(row=number)) for each in run_all(episodes, [step])
+            ]
         assert episodes.idle == is_idle(episodes)
     return found
 
 
 def is_idle(episodes: Episodes) -> bool:
     state = episodes.state()
-    due = (state["history"] != 0) | (state["since"] != np.iinfo(np.int64).min)
-    return not (due | (state["number"] >= np.int32(0))).any()
+    due = (state["history"] != 0) | (state["since"] != NEVER)
+    return not due.any() and not open_slots(episodes)
+
+
+def told_closing(closing: Closing | None) -> object:
+    return None if closing is None else (closing.number, closing.severity, plain(closing.extremes))
 
 
 @settings(max_examples=300, deadline=None)
-@given(streams_with_lies(), st.sampled_from(HOLDS), st.sampled_from(CLEARS), st.data())
+@given(streams_with_lies(), SETTINGS, st.data())
 def test_steps_back_are_those_of_the_model_over_restarts(
-    steps: list[Row | Back],
-    hold: tuple[str | None, tuple[int, int] | None, int],
-    clear: tuple[str, int],
-    data: st.DataObject,
+    steps: list[Row | Back], setting: Setting, data: st.DataObject
 ) -> None:
-    models = [Model(hold[1], hold[2], clear[1]) for _ in range(3)]
+    models = [Model(setting) for _ in range(3)]
     expected: list[object] = []
     for number, step in enumerate(steps):
         model = models[step.slot]
         if isinstance(step, Back):
             expected.append(model.rebase(step.to))
         elif (told := model.see(step)) is not None:
-            expected.append(Step(number, step.slot, *told))
-    rule = rule_of(hold[0], clear[0])
-    assert stepped_back(rule, steps) == expected
-    assert stepped_back(rule, steps, data.draw(st.integers(0, len(steps)))) == expected
+            expected.append(Told(Step(number, step.slot, *told[0]), *told[1:]))
+    assert stepped_back(setting.rule, steps) == expected
+    assert stepped_back(setting.rule, steps, data.draw(st.integers(0, len(steps)))) == expected
 
 
 def trade(second: float, held: bool, severity: int = WARNING, slot: int = 0) -> Row:
@@ -355,7 +494,7 @@ def test_clear_counts_from_the_timer_that_fired() -> None:
     assert kinds(run(bank("10s", clear="2s"), rows)) == [(1, FIRED), (3, RESOLVED)]
 
 
-def test_updates_when_the_severity_rises_or_every_30_seconds_while_true() -> None:
+def test_updates_when_the_severity_rises_and_by_a_back_off_while_true() -> None:
     rows = [
         trade(0, True),
         trade(10, True),
@@ -364,15 +503,111 @@ def test_updates_when_the_severity_rises_or_every_30_seconds_while_true() -> Non
         trade(41, True),
         trade(42, True),
         trade(80, False, CRITICAL),
-        trade(81, True),
+        trade(100, True),
+        trade(101, True),
     ]
     steps = run(bank(), rows)
     assert steps == [
         Step(0, 0, FIRED, WARNING, 0),
-        Step(2, 0, UPDATED, CRITICAL, 1),
-        Step(4, 0, UPDATED, CRITICAL, 2),
-        Step(7, 0, UPDATED, CRITICAL, 3),
+        Step(2, 0, UPDATED, CRITICAL, 1),  # at 11 s, a rise, which takes no interval
+        Step(4, 0, UPDATED, CRITICAL, 2),  # 30 s later
+        Step(8, 0, UPDATED, CRITICAL, 3),  # 60 s after that
     ]
+
+
+EIGHT_HOURS = 8 * 3_600
+
+
+def told_over_eight_hours(**said: str) -> list[Step]:
+    return run(bank(**said), [trade(second, True) for second in range(EIGHT_HOURS)])
+
+
+def test_what_is_true_for_eight_hours_is_told_fourteen_times() -> None:
+    steps = told_over_eight_hours()
+    assert len(steps) == 14, "961 of them with one each 30 s"
+    apart = [after.row - before.row for before, after in pairwise(steps)]
+    assert apart == [30, 60, 120, 240, 480, 960, 1920, *[3600] * 6]
+
+
+@pytest.mark.parametrize(("updates", "number"), [("off", 1), ("5m", 96), ("1h", 8), ("backoff", 14)])
+def test_updates_are_as_the_rule_says(updates: str, number: int) -> None:
+    assert len(told_over_eight_hours(updates=updates)) == number
+
+
+def test_a_rise_is_told_though_there_are_no_updates() -> None:
+    rows = [trade(0, True), trade(60, True), trade(61, True, CRITICAL), trade(200, True)]
+    assert kinds(run(bank(updates="off"), rows)) == [(0, FIRED), (2, UPDATED)]
+
+
+def flapping() -> list[Row]:
+    """True for 2 s in every 75 s, over 8 h."""
+    return [trade(second, second % 75 < 2) for second in range(EIGHT_HOURS)]
+
+
+def test_what_comes_and_goes_goes_on_as_one_alert() -> None:
+    without = [step.kind for step in run(bank(), flapping())]
+    assert (without.count(FIRED), without.count(RESOLVED)) == (384, 384)
+    steps = run_all(bank(flap="5m"), flapping())
+    assert [told.step.kind for told in steps[:3]] == [FIRED, RESOLVED, UPDATED]
+    assert [told.extremes[-1] for told in steps[:3]] == [0, 0, 1]
+    assert [told.step.number for told in steps] == list(range(len(steps))), "one id"
+    assert len(steps) == 16, "and 13 updates by the back-off"
+    assert all(told.step.kind == UPDATED for told in steps[2:])
+
+
+def test_who_comes_back_resolves_after_the_longer_of_clear_and_flap() -> None:
+    rows = [
+        trade(0, True),
+        quote(60),  # resolved
+        trade(359, False),
+        trade(360, True),  # just in time
+        quote(420),
+        quote(659),
+        quote(660),  # resolved
+        trade(961, True),  # too late: another episode
+    ]
+    steps = run_all(bank(flap="5m"), rows)
+    assert [(told.step.row, told.step.kind, told.step.number) for told in steps] == [
+        (0, FIRED, 0),
+        (1, RESOLVED, 1),
+        (3, UPDATED, 2),
+        (6, RESOLVED, 3),
+        (7, FIRED, 0),
+    ]
+    assert [told.extremes[-1] for told in steps] == [0, 0, 1, 1, 0]
+
+
+def test_who_comes_back_completes_for_again() -> None:
+    rows = [trade(0, True), trade(10, True), quote(70), trade(80, True), trade(89, True), trade(90, True)]
+    assert kinds(run(bank("10s", flap="5m"), rows)) == [(1, FIRED), (2, RESOLVED), (5, UPDATED)]
+
+
+def test_an_episode_that_may_come_back_is_not_open_and_keeps_nothing_busy() -> None:
+    episodes = bank(flap="5m")
+    run(episodes, [trade(0, True), quote(60)])
+    assert (open_slots(episodes), episodes.idle) == ([], True)
+
+
+def test_first_peak_and_last_are_of_rows_on_which_it_is_true() -> None:
+    def of(second: float, size: float, held: bool = True) -> Row:
+        return trade(second, held)._replace(which=0, values=(size, 0.0))
+
+    rows = [
+        of(0, 69),
+        of(5, 100),
+        of(30, 12.2),
+        of(90, 8),
+        of(210, 17.8),
+        of(230, 500, False),
+        of(270, 1, False),
+    ]
+    steps = run_all(bank(), rows)
+    at = [START, START + 5 * S, START + 5 * S, START + 5 * S, START + 5 * S]
+    assert [told.extremes for told in steps] == [
+        (0, 69, peak, at[i], last, 0)
+        for i, (peak, last) in enumerate([(69, 69), (100, 12.2), (100, 8), (100, 17.8), (100, 17.8)])
+    ]
+    assert [told.news for told in steps] == [True, False, False, False, False]
 
 
 def test_after_a_resolve_it_starts_afresh() -> None:
@@ -400,7 +635,7 @@ def test_open_episodes_can_be_listed_and_closed_from_outside() -> None:
     episodes = bank()
     run(episodes, [trade(0, True, slot=2), trade(0, False, slot=1), trade(1, True, CRITICAL, slot=2)])
     assert open_slots(episodes) == [2]
-    assert episodes.closing(2) == (2, CRITICAL)
+    assert episodes.closing(2)[:2] == (2, CRITICAL)
 
 
 def test_room_for_more_instruments_leaves_the_others_alone() -> None:
@@ -431,7 +666,9 @@ def test_instruments_beyond_the_state_taken_up_start_afresh() -> None:
 def test_an_episode_that_fired_in_an_hour_that_has_not_come_is_closed() -> None:
     episodes = bank(clear="0s")
     run(episodes, [trade(0, False, slot=1), trade(3_600, True), trade(3_601, True, CRITICAL)])
-    assert episodes.rebase(0, START + 10 * S) == (2, CRITICAL)
+    closed = episodes.rebase(0, START + 10 * S)
+    assert closed is not None
+    assert closed[:2] == (2, CRITICAL)
     assert episodes.idle
     assert episodes.rebase(0, START + 10 * S) is None
     assert kinds(run(episodes, [trade(10, True), trade(11, False)])) == [(0, FIRED), (1, RESOLVED)]
@@ -458,9 +695,10 @@ def test_an_open_episode_of_an_older_version_fired_at_its_last_transition_or_bef
         episodes,
         [trade(0, True), trade(3_600, True, slot=1), trade(0, True, slot=2), trade(90, False, slot=2)],
     )
-    older = {name: column for name, column in episodes.state().items() if name != "fired_at"}
+    older = {name: column for name, column in episodes.state().items() if name in KEPT_BY_FOLD_2}
     episodes.restore(older)
-    assert [episodes.rebase(slot, START + 10 * S) for slot in range(3)] == [None, (1, WARNING), None]
+    closed = [told_closing(episodes.rebase(slot, START + 10 * S)) for slot in range(3)]
+    assert closed == [None, (1, WARNING, plain(Extremes())), None]
     assert open_slots(episodes) == [0]
 
 

@@ -59,7 +59,7 @@ def logic(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 NODES = st.recursive(RELATIONS, logic, max_leaves=5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(NODES)
 def test_what_is_printed_is_read_back(node: Node) -> None:
     text = render(node)
@@ -67,7 +67,7 @@ def test_what_is_printed_is_read_back(node: Node) -> None:
     assert render(parse(text)) == text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.text(st.sampled_from("ab15.()[]<>=!+-*/%'\" \n,&|and or not in bps"), max_size=40)
     | st.text(max_size=30)

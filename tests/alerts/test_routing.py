@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from alerts.stages.route import RouteError, Router, RouteSettings
 
@@ -65,6 +66,25 @@ def test_continue_adds_what_the_following_branches_say() -> None:
     }
     assert router(tree).receivers(body(severity="critical")) == ("ops", "tty")
     assert router(tree).receivers(body(severity="info")) == ("tty",)
+
+
+def test_whom_a_route_calls_is_inherited_like_its_receivers() -> None:
+    tree = {
+        "mention": "@here",
+        "routes": [
+            {"when": 'venue == "XLON"', "mention": []},
+            {"when": 'venue == "XNAS"', "to": ["ops"], "mention": ["<@U0A1>", "@here"], "continue": True},
+            {"when": "severity == critical", "to": ["desk", "ops"]},
+        ],
+    }
+    chosen = router(tree)
+    critical = body(severity="critical")
+    assert chosen.mentions(critical, "ops") == ("<@U0A1>", "<!here>")
+    assert chosen.mentions(critical, "desk") == ("<!here>",)
+    assert chosen.mentions(critical, "tty") == ()
+    assert chosen.mentions(body(severity="critical", venue="XLON"), "desk") == ()
+    with pytest.raises(ValidationError, match=r"'@everone' is not a mention .did you mean"):
+        router({"mention": ["@everone"]})
 
 
 def test_branches_of_branches_inherit() -> None:

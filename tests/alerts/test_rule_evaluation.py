@@ -39,7 +39,7 @@ def same(held: np.ndarray | None, rule: Rule, columns: ExpressionColumns, kind: 
     return not expected.any() if held is None else np.array_equal(held, expected) and bool(held.any())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(LOGICAL, st.sampled_from([["trade"], ["quote"], ["trade", "tick"]])), max_size=5),
     tables(),

@@ -27,6 +27,16 @@ def test_a_rule_of_a_set_can_be_changed_in_part() -> None:
     assert (found.severity, found.text) == (given.severity, given.text)
 
 
+@pytest.mark.parametrize(
+    ("severity", "left"), [("critical", []), ("warning", ["critical"]), ("info", ["critical"])]
+)
+def test_a_higher_severity_for_a_rule_of_a_set_leaves_out_the_escalations_it_makes_void(
+    severity: str, left: list[str]
+) -> None:
+    found = rules(extends=["market-data-quality"], stale_feed={"severity": severity}).enabled["stale_feed"]
+    assert (found.severity, list(found.escalate)) == (severity, left)
+
+
 @pytest.mark.parametrize("off", [None, {"disabled": True}])
 def test_a_rule_of_a_set_can_be_left_out(off: object) -> None:
     assert "fat_finger" not in rules(extends=["crypto"], fat_finger=off).enabled
@@ -45,6 +55,7 @@ def test_no_rules_at_all() -> None:
 
 COUNT = "cannot be counted (write m of n with 1 <= m <= n <= 64)"
 HOW = "write an integer and s, m, h or d, such as 10s"
+EVERY = "write 5m for a fixed one, 'off' for no updates, or 'backoff' for 30s, 1m, 2m … 1h"
 REFUSED = [
     ({"extends": ["cripto"]}, ("extends", 0), "unknown rule set 'cripto' (did you mean 'crypto'?)"),
     ({"extends": ["zzz"]}, ("extends", 0), f"unknown rule set 'zzz' (there are {', '.join(set_names())})"),
@@ -63,6 +74,26 @@ REFUSED = [
     ({"mine": {"when": "x", "clear": "60"}}, ("mine", "clear"), f"'60' is not a duration: {HOW}"),
     ({"mine": {"when": "x", "clear": 60}}, ("mine", "clear"), f"60 is not a duration: {HOW}"),
     ({"mine": {"when": "x", "clear": "1001d"}}, ("mine", "clear"), "'1001d' is too long (at most 1000d)"),
+    (
+        {"mine": {"when": "x", "flap": "0s"}},
+        ("mine", "flap"),
+        "'0s' is no time to come back in (leave 'flap' out)",
+    ),
+    ({"mine": {"when": "x", "flap": 5}}, ("mine", "flap"), f"5 is not a duration: {HOW}"),
+    ({"mine": {"when": "x", "updates": "never"}}, ("mine", "updates"), f"'never' is no interval: {EVERY}"),
+    ({"mine": {"when": "x", "updates": False}}, ("mine", "updates"), f"false is no interval: {EVERY}"),
+    ({"mine": {"when": "x", "updates": "0s"}}, ("mine", "updates"), f"'0s' would tell every event: {EVERY}"),
+    (
+        {"mine": {"when": "x", "updates": "1001d"}},
+        ("mine", "updates"),
+        "'1001d' is too long (at most 1000d)",
+    ),
+    ({"updates": 30, "mine": {"when": "x"}}, ("updates",), f"30 is no interval: {EVERY}"),
+    (
+        {"updates": {"when": "x"}},
+        ("updates",),
+        "is the default of all rules: give this rule another name",
+    ),
     ({"mine": {"when": "x", "for": "5 of 3"}}, ("mine", "for"), f"'5 of 3' {COUNT}"),
     ({"mine": {"when": "x", "for": "1 of 65"}}, ("mine", "for"), f"'1 of 65' {COUNT}"),
     ({"mine": {"when": "x", "for": "0 of 3"}}, ("mine", "for"), f"'0 of 3' {COUNT}"),
@@ -111,3 +142,18 @@ def test_says_what_is_wrong_and_where(
 )
 def test_for_counts_or_lasts(text: str | None, hold: Hold) -> None:
     assert parse_hold(text) == hold
+
+
+def test_updates_of_all_rules_are_the_default_of_each() -> None:
+    found = rules(
+        extends=["crypto"], updates="off", mine={"when": "x"}, loud={"when": "x", "updates": "5m"}
+    ).enabled
+    assert {name: rule.updates for name, rule in found.items() if rule.updates != "off"} == {"loud": "5m"}
+    assert rules(mine={"when": "x"}).enabled["mine"].updates is None
+
+
+def test_times_to_come_back_and_updates_stand_in_a_document_only_where_they_are_set() -> None:
+    plain = RuleSettings(when="x").document(exclude=set())
+    assert not {"flap", "updates", "measure"} & set(plain)
+    said = {"flap": "5m", "updates": "off", "measure": "lowest x"}
+    assert RuleSettings.model_validate({"when": "x", **said}).document(exclude=set()) == {**plain, **said}

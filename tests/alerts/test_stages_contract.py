@@ -48,7 +48,7 @@ def wrong(verdict: Any, *, phase: str = "routing", name: str = "silence") -> Reg
             return verdict(now, said) if callable(verdict) else verdict  # type: ignore[no-any-return]
 
     Wrong.name, Wrong.phase = name, phase  # type: ignore[assignment]
-    return RegisteredStage("silence", lambda _: Wrong())
+    return RegisteredStage("silence", lambda settings: Wrong(settings.late_after_s))
 
 
 calls = itertools.count()
@@ -89,11 +89,13 @@ def wrong_join(change: Callable[[Joined, Sequence[WaitingDelivery]], Joined]) ->
     """The cap, with what it joins changed; `change` is also told what waits."""
 
     class Wrong(CapStage):
-        def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
+        def join(self, receiver: str, now: float, view: StageView) -> Sequence[Joined]:
             joined = super().join(receiver, now, view)
-            return joined and change(joined, view.waiting(receiver, 99))
+            return [change(each, view.waiting(receiver, 99)) for each in joined]
 
-    return RegisteredStage("cap", lambda settings: Wrong(settings.caps, settings.cap_window_s))
+    return RegisteredStage(
+        "cap", lambda settings: Wrong(settings.caps, settings.cap_window_s, settings.edits)
+    )
 
 
 def instead(which: Callable[[WaitingDelivery], bool]) -> RegisteredStage:
@@ -117,7 +119,14 @@ WRONG_JOINS = {
         wrong_join(lambda j, _: dataclasses.replace(j, members=j.members[::-1])),
         "in another order",
     ),
-    "too few": (wrong_join(lambda j, _: dataclasses.replace(j, members=j.members[1:])), "it joins Joined"),
+    "a critical without its name": (
+        wrong_join(lambda j, _: dataclasses.replace(j, alert=dataclasses.replace(j.alert, text="many"))),
+        "does not name the critical",
+    ),
+    "too few": (
+        wrong_join(lambda j, _: dataclasses.replace(j, members=j.members[1:])),
+        r"it joins \[Joined",
+    ),
     "one that does not wait": (
         wrong_join(
             lambda j, _: dataclasses.replace(
@@ -145,7 +154,7 @@ WRONG_JOINS = {
         "says nothing",
     ),
     "a rule of its own": (
-        wrong_join(lambda j, _: dataclasses.replace(j, alert=dataclasses.replace(j.alert, rule="digest"))),
+        wrong_join(lambda j, _: dataclasses.replace(j, alert=dataclasses.replace(j.alert, rule="news"))),
         "no alert of the service",
     ),
 }
@@ -204,10 +213,10 @@ def test_routes_are_evaluated_once_for_all_receivers_when_they_are_prepared() ->
     assert router.evaluated == 2
 
 
-class Digest(Stage):
+class Budget(Stage):
     """A new stage that nobody wrote cases for."""
 
-    name = "digest"
+    name = "budget"
     phase = "claim"
 
     def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:
@@ -215,8 +224,8 @@ class Digest(Stage):
 
 
 def test_a_stage_without_cases_is_refused() -> None:
-    with pytest.raises(LookupError, match="stage 'digest' has no cases"):
-        check(RegisteredStage("digest", lambda _: Digest()))
+    with pytest.raises(LookupError, match="stage 'budget' has no cases"):
+        check(RegisteredStage("budget", lambda _: Budget()))
 
 
 def test_something_that_is_no_stage_is_noticed() -> None:

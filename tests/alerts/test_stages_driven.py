@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ from alerts.stages.view import StageView
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.store.database import Database, open_store
 from streamer.store.queries import explain
 
@@ -167,16 +167,16 @@ def test_one_that_is_stopped_at_routing_is_never_asked_about_again(
     assert explain(database, "a")[0].deliveries == ()
 
 
-def test_a_receiver_that_is_held_as_a_whole_gets_nothing_before(
+def test_a_rank_that_is_held_as_a_whole_gets_nothing_before(
     database: Database, slack_server: FakeSlack, start: Callable[..., Notifier]
 ) -> None:
     release_at = time.time() + HELD_S
 
-    def everything(now: float, _: AlertTransition) -> Verdict:
-        return HoldUntil("quiet", release_at, everything=True) if now < release_at else Pass("it is time")
+    def all_alike(now: float, _: AlertTransition) -> Verdict:
+        return HoldUntil("quiet", release_at, alike=True) if now < release_at else Pass("it is time")
 
     commit(database, ("a", 0), ("b", 0))
-    running = start(Rule("a", everything, "claim"))
+    running = start(Rule("a", all_alike, "claim"))
     until(lambda: explain(database, "b")[0].deliveries)
     until(lambda: delivery(database, "a")["held_by"] == "rule: quiet")
     until(lambda: delivery(database, "b")["held_by"] == "rule: quiet")
@@ -194,12 +194,12 @@ class Digest(Stage):
     def judge(self, transition: AlertTransition, receiver: str, now: float, view: StageView) -> Verdict:
         return Pass("it waits for nothing")
 
-    def join(self, receiver: str, now: float, view: StageView) -> Joined | None:
+    def join(self, receiver: str, now: float, view: StageView) -> Sequence[Joined]:
         waiting = [each for each in view.waiting(receiver, 9) if each.rule != "heartbeat"]
         if len(waiting) < 2:
-            return None
+            return ()
         digest = service_alert("heartbeat", (now,), "info", Observation(ts_event_ns=0, source={}, text="two"))
-        return Joined(digest, waiting, "digested", "in the digest")
+        return [Joined(digest, waiting, "digested", "in the digest", 11)]
 
 
 def test_what_is_joined_is_kept_and_counted_in_the_words_of_the_stage(

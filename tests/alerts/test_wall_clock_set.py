@@ -138,7 +138,7 @@ def test_a_cap_counts_the_same_messages(
     clock: SetClock,
     start: Callable[..., Notifier],
 ) -> None:
-    commit(database, ("a", 0), ("b", 0))
+    commit(database, ("a", 0), ("b", 0), severity="warning")
     running = start(cap="1/m", cap_window_s=WAIT_S)
     until(lambda: slack_server.of("webhook/ops"))
     clock.set_by = set_by

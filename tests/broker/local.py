@@ -157,12 +157,7 @@ class LocalBroker:
     def start(self) -> None:
         """Start it (formatting its folder the first time) and wait until it serves."""
         if not (self.folder / "data").exists():
-            cluster = "T" + secrets.token_urlsafe(16)[1:]  # one that begins with - is taken for an option
-            tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
-            done = subprocess.run(self._java(*tool), capture_output=True, text=True, check=False)
-            if done.returncode:
-                msg = f"the broker's folder could not be formatted: {(done.stdout + done.stderr)[-500:]}"
-                raise BrokerError(msg)
+            self._format()
         # The shell in between kills the broker when this process is gone and its end of the pipe with it.
         guard = 'exec 3<&0; (cat <&3 >/dev/null; kill -KILL 0) & exec "$@"'
         with (self.folder / "output.log").open("ab") as output:
@@ -202,6 +197,21 @@ class LocalBroker:
         """Kill it and remove its data."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _format(self) -> None:
+        """Prepare the folder of its data: seconds for the first broker, whose folder the others copy."""
+        data, kept = self.folder / "data", self._jars.with_name(f"{self._jars.name}-formatted")
+        if kept.is_dir():
+            shutil.copytree(kept, data)
+            return
+        cluster = "T" + secrets.token_urlsafe(16)[1:]  # one that begins with - is taken for an option
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        done = subprocess.run(self._java(*tool), capture_output=True, text=True, check=False)
+        if done.returncode:
+            msg = f"the broker's folder could not be formatted: {(done.stdout + done.stderr)[-500:]}"
+            raise BrokerError(msg)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as room, contextlib.suppress(OSError):
+            Path(shutil.copytree(data, Path(room) / "data")).rename(kept)  # fails where another was first
 
     def _java(self, *arguments: str) -> list[str]:
         return ["java", *HEAP, "-cp", f"{self._jars}/*", *arguments]

@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 from streamer.messages.records import DamagedRange, Log, Partition, Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import KafkaSource
+from streamer.sources.kafka.known_cluster import KnownCluster
 
 
 class Watcher:
@@ -55,12 +56,21 @@ class Reading:
     """A source and its watcher, with what has been read."""
 
     def __init__(
-        self, settings: KafkaSettings, *topics: str, watcher: Watcher | None = None, **options: Any
+        self,
+        settings: KafkaSettings,
+        *topics: str,
+        watcher: Watcher | None = None,
+        cluster: KnownCluster | None = None,
+        **options: Any,
     ) -> None:
         self.watcher = watcher or Watcher()
         self.source = KafkaSource(settings, topics, **options)
+        if cluster is not None:
+            self.source.cluster = cluster
         self.got: dict[Partition, list[Record]] = {}
         self.damaged: dict[Partition, list[DamagedRange]] = {}
+        self.newest: list[int] = []
+        self.most_behind_s: list[float] = []
         self.source.open(self.watcher)
 
     def __enter__(self) -> Reading:
@@ -77,6 +87,8 @@ class Reading:
                 self.watcher.positions[chunk.partition] = chunk.damaged.last + 1
                 continue
             self.got.setdefault(chunk.partition, []).extend(chunk.records)
+            self.most_behind_s += [chunk.most_behind_s] * len(chunk.records)
+            self.newest += [chunk.newest_ns] * len(chunk.records)
             self.watcher.positions[chunk.partition] = chunk.records[-1].offset + 1
             count += len(chunk.records)
         return count

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 
+import forked
 import pytest
 import typer
 
@@ -30,9 +31,7 @@ def test_else_all_are(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_command_that_does_not_exist_is_named_with_one_that_does() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "streamer", "relpay"], capture_output=True, text=True, check=False, timeout=100
-    )
+    done = forked.tapewatch("relpay")
     assert done.returncode == 2
     assert "relpay" in done.stderr
     assert "replay" in done.stderr

@@ -64,7 +64,7 @@ def refused_or_loaded(text: str) -> None:
         assert "Input should" not in str(problem)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.data(), st.sampled_from(TEXTS))
 def test_damaged_text(data: st.DataObject, text: str) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
@@ -74,7 +74,7 @@ def test_damaged_text(data: st.DataObject, text: str) -> None:
     refused_or_loaded(text)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.data(), st.sampled_from(TEXTS))
 def test_shuffled_lines(data: st.DataObject, text: str) -> None:
     lines = text.splitlines()
@@ -98,7 +98,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@settings(deadline=None, max_examples=130)
+@settings(deadline=None, max_examples=65)
 @given(st.data(), st.sampled_from(TEXTS))
 def test_values_of_other_types(data: st.DataObject, text: str) -> None:
     root = parse(text)
@@ -112,7 +112,7 @@ def test_values_of_other_types(data: st.DataObject, text: str) -> None:
     refused_or_loaded(json.dumps(document))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.text(max_size=200))
 @example("\ufeff")
 @example("a: \x00")

@@ -150,7 +150,22 @@ CASES: list[tuple[str, str, int, Values, str, list[Values]]] = [
         "info",
         [{"bid_price": 100.01}, {"bid_price": 99.99}, {"bid_size": 0.0}, {"ask_size": 0.0}],
     ),
-    ("market-data-quality", "stale_feed", TIMER, {"silence_s": 30.1}, "critical", [{"silence_s": 30.0}]),
+    (
+        "market-data-quality",
+        "stale_feed",
+        TIMER,
+        {"silence_s": 30.1, "silent_share_30s": 0.49},
+        "warning",
+        [{"silence_s": 30.0}],
+    ),
+    (
+        "market-data-quality",
+        "stale_feed",
+        TIMER,
+        {"silence_s": 30.1, "silent_share_30s": 0.5},
+        "critical",
+        [{"silence_s": 30.0}],
+    ),
     (
         "market-data-quality",
         "off_market",

@@ -159,7 +159,7 @@ scalars = (
 )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.sampled_from((TRADE, BOOK, PERP_BOOK, {**TRADE, "e": "aggTrade", "a": 9})), st.data())
 def test_the_quick_way_and_the_slow_way_agree(base: dict[str, Any], data: st.DataObject) -> None:
     """White space in front hides the common kinds from the quick way; results must be the same."""

@@ -104,7 +104,7 @@ seeds = st.integers(0, 2**32)
 venues = st.sampled_from(("here", "here", None))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seeds, venues)
 def test_events_of_the_public_schema(seed: int, venue: str | None) -> None:
     random = Random(seed)
@@ -112,7 +112,7 @@ def test_events_of_the_public_schema(seed: int, venue: str | None) -> None:
     check("tapewatch", found, random, DecodeContext("t", venue, 1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seeds, venues)
 def test_events_of_binance(seed: int, venue: str | None) -> None:
     random = Random(seed)
@@ -245,7 +245,7 @@ MAPPINGS: Mapping[str, tuple[Any, Mapping[str, Sequence[object]]]] = {
 
 
 @pytest.mark.parametrize("name", [*MAPPINGS, "s", "us", "ns"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=seeds, venue=venues)
 def test_events_of_ones_own(name: str, seed: int, venue: str | None) -> None:
     if name in MAPPINGS:
@@ -286,7 +286,7 @@ def test_every_odd_value_in_every_field_of_a_mapping() -> None:
     check(mapping, each_odd([{"k": kind, **event} for kind in (1, "o", False, "x")], ()), Random(1))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(st.floats(0, 1e16) | st.integers(0, 2**63) | st.decimals(0, 8 * 10**9, places=9), min_size=50)
 )

@@ -42,7 +42,7 @@ def test_columns_hold_what_was_written(documents: list[dict[str, Any]]) -> None:
     assert events(decoded.batch) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(strange_events())
 def test_a_record_is_taken_exactly_where_the_public_model_takes_it(document: dict[str, Any]) -> None:
     value = as_bytes(document)

@@ -26,14 +26,20 @@ def tapewatch(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=300, check=False)
 
 
+@pytest.fixture(scope="module", params=["15", pytest.param("30", marks=pytest.mark.long)])
+def minutes(request: pytest.FixtureRequest) -> str:
+    """The shortest demonstration, and in the long form the one that is shown if no length is asked for."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(minutes: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo") / "demo.db"
 
 
 @pytest.fixture(scope="module")
-def ran(store: Path) -> subprocess.CompletedProcess[str]:
-    return tapewatch("demo", "--store", str(store))
+def ran(minutes: str, store: Path) -> subprocess.CompletedProcess[str]:
+    return tapewatch("demo", "--minutes", minutes, "--store", str(store))
 
 
 def test_every_kind_is_caught_and_nothing_else_is_said(ran: subprocess.CompletedProcess[str]) -> None:
@@ -57,12 +63,11 @@ def test_alerts_and_progress_are_plain_lines_where_there_is_no_terminal(
 
 
 def test_another_hash_seed_gives_the_same_alerts_and_verdict(
-    tmp_path: Path,
+    ran: subprocess.CompletedProcess[str], store: Path, minutes: str, tmp_path: Path
 ) -> None:
-    store, other = tmp_path / "store.db", tmp_path / "other.db"
-    once = tapewatch("demo", "--minutes", "15", "--store", str(store))
-    again = tapewatch("demo", "--minutes", "15", "--store", str(other), hash_seed="1")
-    assert again.stdout == once.stdout
+    other = tmp_path / "other.db"
+    again = tapewatch("demo", "--minutes", minutes, "--store", str(other), hash_seed="1")
+    assert again.stdout == ran.stdout
     listed = [
         tapewatch("alerts", "--store", str(each), "--json", "-n", "500").stdout for each in (store, other)
     ]

@@ -18,7 +18,7 @@ from prometheus_client import generate_latest
 from alerts.receivers.receiver import RetryableError
 from streamer.messages.records import Partition, Record
 from streamer.notify.notifier import Notifier
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.serve.observer import Observer
 from streamer.store.database import open_store
 from streamer.store.silences import StoreSilences

@@ -1,4 +1,4 @@
-"""Run as a process of its own: the `whole` of some rows or their `second` half, every model.
+"""The `whole` of some rows or, as a process of its own, their `second` half, by every model.
 
 Usage: continue_scoring.py whole|second FOLDER. `whole` leaves its state there half way, `second`
 goes on from it; scores of the second half are left in FOLDER by both.

@@ -177,3 +177,22 @@ class ComesNotBack(Distance):
         if state.get("seen"):
             raise RuntimeError("cannot come back")
         self.__dict__.update(state)
+
+
+class HasOddWords(Distance):
+    def score_one(self, x):
+        if x["a"] > 100:
+            raise OSError("\x1b[2J no \udc80 é")
+        return super().score_one(x)
+
+
+class CopiedAFewTimes(Distance):
+    """Copies of it beyond a number fail, as where each takes a file or a connection."""
+
+    copies, most = 0, 4
+
+    def __setstate__(self, state):
+        CopiedAFewTimes.copies += 1
+        if CopiedAFewTimes.copies > self.most:
+            raise OSError("too many open files")
+        self.__dict__.update(state)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from continue_scoring import main
 from river_cases import NINE, PIPELINES
 
 HERE = Path(__file__).parent
 
 
-def run(what, folder, hash_seed):
+def run_elsewhere(what, folder, hash_seed):
     paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
     done = subprocess.run(
         [sys.executable, str(HERE / "continue_scoring.py"), what, str(folder)],
@@ -28,8 +29,8 @@ def run(what, folder, hash_seed):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("continued")
-    run("whole", folder, 1)
-    run("second", folder, 2)
+    main("whole", folder)
+    run_elsewhere("second", folder, 2)
     return {what: dict(np.load(folder / f"{what}.npz")) for what in ("whole", "second")}
 
 

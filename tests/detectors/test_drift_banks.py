@@ -166,7 +166,7 @@ def told(found):
     return [(each.series, each.evidence, each.before, each.after, each.span_s) for each in found]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(0, 50), st.lists(st.integers(0, 6_000), max_size=6), st.sets(st.integers(0, 6)))
 def test_cuts_and_a_state_taken_elsewhere_change_no_bit(seed, cuts, put_away):
     series, second, value = busy(seed)

@@ -210,7 +210,7 @@ def check(events, computed, reference, name):
         assert computed[row] == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True), (name, row)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(streams())
 def test_features_are_what_they_say(events):
     features = FeatureSet(list(REFERENCE))

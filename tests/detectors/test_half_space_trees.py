@@ -134,7 +134,7 @@ def test_a_row_without_inputs_that_is_not_learnt_is_passed_over():
     assert np.array_equal(score[learn], expected, equal_nan=True)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     rows=st.lists(
         st.tuples(*[st.floats(0, 1) | st.just(np.nan) | st.floats(allow_nan=True)] * 2),

@@ -168,7 +168,7 @@ def order_streams(draw):
     return columns_of(np.zeros(len(rows)), np.full(len(rows), ORDER), clock, fields)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(order_streams())
 def test_pulled_is_what_it_says(columns):
     found = FeatureSet(["pulled_size_5s"]).step(columns)["pulled_size_5s"]

@@ -1,4 +1,5 @@
 import copy
+import importlib
 import math
 
 import numpy as np
@@ -174,6 +175,7 @@ def test_asking_about_a_wild_row_does_not_change_a_model_that_counts_questions()
         ("own_models.Exits", "SystemExit: 3"),
         ("own_models.GivesUp", "GeneratorExit"),
         ("own_models.HasNoWords", "SilentError"),
+        ("own_models.HasOddWords", r"OSError: \x1b[2J no \udc80 é"),
     ],
 )
 def test_a_model_that_fails_is_quarantined_for_its_instrument_alone(model, reason):
@@ -446,3 +448,16 @@ def test_a_model_that_cannot_be_loaded_is_quarantined_for_its_instrument():
     assert again.quarantined() == {
         slot: "what it had learnt cannot be loaded: RuntimeError: cannot come back"
     }
+
+
+def test_a_model_of_which_there_can_be_no_more_copies_is_quarantined_for_the_next_instrument(monkeypatch):
+    slot, x, y = rows(400, n_slots=2)
+    model = build_model(settings_of(model="own_models.CopiedAFewTimes", warmup=10))
+    cls = importlib.import_module("own_models").CopiedAFewTimes
+    monkeypatch.setattr(cls, "most", cls.copies + 1)
+    _, status = stepped(model, slot, x, y)
+    (late,) = {0, 1} - {int(slot[0])}
+    assert model.quarantined() == {
+        late: "it cannot be copied for this instrument: OSError: too many open files"
+    }
+    assert (status[slot == slot[0]] != QUARANTINED).all()

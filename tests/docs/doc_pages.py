@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("rules", "features", "configuration", "delivery", "commands", "safety-valves", "metrics", "drift")
+NAMES = (
+    "rules",
+    "episodes",
+    "features",
+    "configuration",
+    "delivery",
+    "alerts",
+    "commands",
+    "safety-valves",
+    "metrics",
+    "drift",
+)
 PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in NAMES}
 
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)

@@ -160,7 +160,7 @@ def test_every_kind_of_receiver_and_its_keys() -> None:
     for kind in RECEIVERS:
         assert re.search(rf"^### `{kind}`", PAGES["delivery"], re.MULTILINE), kind
     slack, hook = defaults("delivery", "`slack` with a bot token"), defaults("delivery", "`webhook`")
-    assert set(slack) == keys(SlackSettings) - {"incoming_webhook"}
+    assert set(slack) == keys(SlackSettings) - {"incoming_webhook", "accepts"}
     assert set(hook) == keys(WebhookSettings)
     for listed, model in ((slack, SlackSettings), (hook, WebhookSettings)):
         for key, value in plain_defaults(model):
@@ -168,7 +168,7 @@ def test_every_kind_of_receiver_and_its_keys() -> None:
 
 
 def test_every_alert_about_the_service() -> None:
-    assert set(defaults("delivery", "An alert")) == set(service_alert.SERVICE_RULES)
+    assert set(defaults("alerts", "An alert")) == set(service_alert.SERVICE_RULES)
 
 
 def commands() -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_configurations_load(text: str, tmp_path: Path) -> None:
 
 
 def test_every_page_about_the_configuration_shows_some() -> None:
-    assert all(blocks(name, "yaml") for name in NAMES if name != "commands")
+    assert all(blocks(name, "yaml") for name in NAMES if name not in ("alerts", "commands"))
 
 
 def test_errors_are_as_they_print() -> None:
@@ -109,7 +109,7 @@ def test_webhooks_are_verified_as_shown(capsys: pytest.CaptureFixture[str]) -> N
     exec(compile(code, "delivery.md", "exec"), made)
     receive, seen = made["receive"], set[str]()
     key = base64.b64encode(b"a secret of thirty-two bytes, ok").decode()
-    (body,) = blocks("delivery", "json")
+    (body,) = blocks("alerts", "json")
     now = datetime.now(UTC)
     headers = {
         "webhook-id": "a-0",
@@ -126,7 +126,7 @@ def test_alerts_are_as_a_replay_raises_them() -> None:
     command = ["replay", "-c", "examples/binance.yaml", "tests/data/spot_btcusdt.gz", "--alerts", "-"]
     done = forked.tapewatch(*command, folder=ROOT)
     assert done.returncode == 0, done.stderr
-    assert json.loads(blocks("delivery", "json")[0]) in map(json.loads, done.stdout.splitlines())
+    assert json.loads(blocks("alerts", "json")[0]) in map(json.loads, done.stdout.splitlines())
     told = done.stderr.splitlines()
     shown = [*blocks("commands", "")[0].splitlines(), *blocks("delivery", "")[0].splitlines()]
     assert len(shown) > 6

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import forked
+from forked import Forked
 from ruamel.yaml import YAML
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -49,6 +50,7 @@ def configure(
     if slack is not None:
         document["receivers"]["desk"]["slack"]["api_url"] = slack.api_url
         document["receivers"]["ops"]["webhook"]["url"] = slack.webhook_url("ops")
+    document["late_after"] = "30d"  # a capture that is published at once is no backlog that nobody waited for
     document["serve"] = {"address": "off"}  # several daemons run at once, on one machine
     document.update(sections)
     path = folder / f"{name}.yaml"
@@ -87,12 +89,19 @@ def tapewatch(
 
 
 class Daemon:
-    """`tapewatch run` as a process of its own; its log goes to a file beside the configuration."""
+    """`tapewatch run` as a process of its own; its log goes to a file beside the configuration.
 
-    def __init__(self, config: Path) -> None:
+    It is forked from a process that has loaded the code, unless it is to begin from nothing, or by a command.
+    """
+
+    command: Sequence[str] = ()
+
+    def __init__(self, config: Path, *, from_nothing: bool = False) -> None:
         self.config = config
         self.log = config.with_suffix(".log")
-        self._process: subprocess.Popen[bytes] | None = None
+        if from_nothing:
+            self.command = ("-m", "streamer")
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> Daemon:
         self.start()
@@ -112,9 +121,13 @@ class Daemon:
         return self._process.pid
 
     def start(self) -> None:
+        if not self.command:
+            files = (Path(os.devnull), self.log, self.log)
+            self._process = Forked(("run", "-c", self.config), SECRETS, files, Path.cwd())
+            return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamer", "run", "-c", str(self.config)],
+                [sys.executable, *self.command, "run", "-c", str(self.config)],
                 env={**os.environ, **SECRETS},
                 stdout=log,
                 stderr=log,
@@ -133,14 +146,16 @@ class Daemon:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_until(self, happened: Callable[[], object], what: str, timeout_s: float = 90.0) -> None:
+    def wait_until(
+        self, happened: Callable[[], object], what: str, timeout_s: float = 90.0, look_every_s: float = 0.05
+    ) -> None:
         deadline = time.monotonic() + timeout_s
         while not happened():
             if not self.running:
                 raise AssertionError(f"the daemon ended while waiting for {what}:\n{self.output()[-4000:]}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not happen in {timeout_s} s:\n{self.output()[-4000:]}")
-            time.sleep(0.05)
+            time.sleep(look_every_s)
 
 
 def alerts_of(config: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,6 @@ def assert_complete_and_in_order(slack: Any, alerts: list[dict[str, Any]]) -> No
     assert set(firsts) == set(transitions)
     for episode, steps in transitions.items():
         message = firsts[episode]
-        replies = [other for other in messages if other.thread_ts == message.ts]
+        replies = [other for other in messages if other.thread_ts == message.ts and not other.broadcast]
         assert message.edits == len(steps) - 1
         assert len(replies) == (1 if steps[-1] == "resolved" else 0)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from daemon import Daemon
 from fakes.exposition import fetch, lint, value
 
+_LOOK_EVERY_S = 0.25  # more often, and pages would be most of what the daemon does
+
 
 class Metrics:
     """The pages of a daemon; every exposition that was looked at is kept."""
@@ -42,7 +44,9 @@ class Metrics:
         self, name: str, reached: Callable[[float], bool], timeout_s: float = 60.0, **labels: str
     ) -> None:
         what = f"{name}{labels}"
-        self.daemon.wait_until(lambda: reached(self.value(name, **labels)), what, timeout_s)
+        self.daemon.wait_until(
+            lambda: reached(self.value(name, **labels)), what, timeout_s, look_every_s=_LOOK_EVERY_S
+        )
 
 
 def problems(page: str) -> list[str]:

@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+STILL_TO_BE_SENT = "state IN ('pending', 'trying', 'parked')"
+
 
 def ask(store: Path, query: str, *arguments: object) -> list[tuple[Any, ...]]:
     """Rows of a query; none where the store or its tables are not there yet."""
@@ -46,8 +48,21 @@ def consumed(store: Path) -> int:
     return sum(checkpoint.values())
 
 
+def sent(store: Path, receiver: str) -> list[bytes]:
+    """The bodies that a receiver was sent, as `bodies`: all, but for updates that newer ones overtook."""
+    rows = ask(
+        store,
+        "SELECT body, state, transition FROM deliveries JOIN outbox ON outbox.n = deliveries.outbox_n"
+        " WHERE receiver = ? AND origin = 'detect' ORDER BY outbox.alert_id, outbox.number",
+        receiver,
+    )
+    left_out = [(state, transition) for _, state, transition in rows if state != "done"]
+    assert set(left_out) <= {("superseded", "updated")}, left_out
+    return [body for body, state, _ in rows if state == "done"]
+
+
 def undelivered(store: Path) -> int:
-    """Transitions without routes, and deliveries that are not done."""
+    """Transitions without routes, and deliveries that are still to be sent."""
     unrouted = ask(store, "SELECT count(*) FROM outbox WHERE routed = 0")
-    waiting = ask(store, "SELECT count(*) FROM deliveries WHERE state <> 'done'")
+    waiting = ask(store, f"SELECT count(*) FROM deliveries WHERE {STILL_TO_BE_SENT}")
     return sum(row[0] for row in (*unrouted, *waiting))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from captured import COMMITTED, FILES
-from daemon import Daemon, configure, tapewatch
+from daemon import Daemon, configure, edited, tapewatch
 
 FAILED, USAGE = 1, 2
 _WENT_WELL = ("preparing", "kernels ready")
@@ -78,6 +78,8 @@ def test_a_file_cut_short_is_replayed_up_to_there(tmp_path: Path) -> None:
 def test_a_broker_that_is_not_there(tmp_path: Path) -> None:
     where = closed_port()
     config = configure("binance.yaml", tmp_path, bootstrap=where, topics={"spot.x": "binance"}, files=FILES)
+    soon = {"bootstrap_timeout_ms": 1500}  # instead of ten seconds
+    edited(config, lambda document: document["source"]["kafka"].update(client=soon))
     for command in (["run", "-c", config], ["publish", "-c", config, "-t", "spot.x", CAPTURE]):
         line = said(tapewatch(*command, expect=FAILED))
         assert where in line

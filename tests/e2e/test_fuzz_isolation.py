@@ -58,7 +58,7 @@ def scores(config: Path, file: Path, out: Path, *options: str) -> list[tuple[str
 
 
 @pytest.mark.parametrize(
-    ("good", "junk"), [(5_000, 20_000), pytest.param(20_000, 100_000, marks=pytest.mark.long)]
+    ("good", "junk"), [(2_000, 8_000), pytest.param(20_000, 100_000, marks=pytest.mark.long)]
 )
 def test_good_messages_score_as_without_the_junk(
     good: int, junk: int, broker: str, topic_factory: Any, slack: Any, tmp_path: Path

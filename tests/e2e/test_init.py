@@ -148,7 +148,7 @@ def test_what_cannot_be_used_is_counted() -> None:
         inspect_records("binance", "t", None, as_records([b"{", b"{"]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.text(min_size=1, max_size=20))
 def test_no_symbol_breaks_the_file(symbol: str) -> None:
     try:

@@ -54,16 +54,15 @@ def test_live_run_replay_and_recording_agree(
     alerts, scores = replayed("first", 500)
     assert sorted_lines(alerts) == live
     assert scores.stat().st_size > 100_000
-    for name, batch_size, hash_seed in (("large", 5000, 0), ("seeded", 500, 4242)):
-        others = replayed(name, batch_size, hash_seed=hash_seed)
-        assert filecmp.cmp(alerts, others[0], shallow=False), name
-        assert filecmp.cmp(scores, others[1], shallow=False), name
+    others = replayed("large", 5000, hash_seed=4242)
+    assert filecmp.cmp(alerts, others[0], shallow=False)
+    assert filecmp.cmp(scores, others[1], shallow=False)
 
-    begun = replayed("begun", 500, "--limit", "3000")
-    for name, batch_size in (("single", 1), ("seven", 7)):
-        others = replayed(name, batch_size, "--limit", "3000")
-        assert filecmp.cmp(begun[0], others[0], shallow=False), name
-        assert filecmp.cmp(begun[1], others[1], shallow=False), name
+    # more sizes, and where a state is taken up between batches, are in tests/pipeline/test_batch_sizes.py
+    begun = replayed("begun", 500, "--limit", "1000")
+    others = replayed("single", 1, "--limit", "1000")
+    assert filecmp.cmp(begun[0], others[0], shallow=False)
+    assert filecmp.cmp(begun[1], others[1], shallow=False)
 
 
 @pytest.mark.parametrize("captures", captures_in_length())

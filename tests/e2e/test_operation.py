@@ -25,7 +25,7 @@ from fakes.slack import server_error
 from heard import assert_complete_and_in_order
 from kafka import KafkaAdminClient
 from scraping import Metrics, problems
-from stores import ask, bodies
+from stores import STILL_TO_BE_SENT, ask, bodies
 
 from streamer.sources.simulator import rules_for
 
@@ -73,7 +73,7 @@ class Operation:
 
     def owed(self, receiver: str) -> int:
         """Alerts that are on their way to a receiver."""
-        waiting = "SELECT count(*) FROM deliveries WHERE receiver = ? AND state NOT IN ('done', 'muted')"
+        waiting = "SELECT count(*) FROM deliveries WHERE receiver = ? AND " + STILL_TO_BE_SENT
         ((unrouted,),) = ask(self.store, "SELECT count(*) FROM outbox WHERE routed = 0")
         ((count,),) = ask(self.store, waiting, receiver)
         return int(unrouted + count)

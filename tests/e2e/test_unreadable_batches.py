@@ -119,7 +119,7 @@ def test_a_missing_codec_pauses_its_partition_until_it_is_installed(
     path = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", f"{shim}:{path}" if path else str(shim))
     package = {"lz4": "lz4", "snappy": "python-snappy", "zstd": "zstandard"}[codec]
-    with Daemon(config) as daemon:
+    with Daemon(config, from_nothing=True) as daemon:
         daemon.wait_until(told(slack, "partition_paused", f"Pip install {package}"), "the pause", 90)
         daemon.wait_until(told(slack, "big", sound), "an alert of the other topic", 120)
         assert not told(slack, "big", packed)()

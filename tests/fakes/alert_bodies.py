@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 from alerts.receivers.receiver import Delivery
@@ -39,16 +40,13 @@ def alert_body(alert_id: str = "a1", number: int = 0, **changes: Any) -> bytes:
 
 def delivery(alert_id: str = "a1", number: int = 0, receiver: str = "desk", **more: Any) -> Delivery:
     """A delivery of such an alert; fields of `Delivery` by name, anything else goes into the body."""
-    known = {
-        name: more.pop(name)
-        for name in ("attempts", "in_doubt", "steps", "earlier", "created_at")
-        if name in more
-    }
+    known = {name: more.pop(name) for name in [field.name for field in fields(Delivery)][4:] if name in more}
     return Delivery(alert_id, number, receiver, alert_body(alert_id, number, **more), **known)
 
 
 def commit(database: Database, *alerts: tuple[str, int], **changes: Any) -> None:
-    """Put transitions into the outbox, as a commit of detection does."""
+    """Put transitions into the outbox, as a commit of detection does; `behind_s` is no part of the body."""
+    behind_s = changes.pop("behind_s", None)
     with database.write() as connection:
         for alert_id, number in alerts:
             body = alert_body(alert_id, number, **changes)
@@ -59,6 +57,7 @@ def commit(database: Database, *alerts: tuple[str, int], **changes: Any) -> None
                     number=number,
                     body=body,
                     created_at=42.0,
+                    behind_s=behind_s,
                     **{
                         name: shown[name]
                         for name in ("origin", "transition", "rule", "severity", "venue", "symbol")

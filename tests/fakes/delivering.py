@@ -11,6 +11,8 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -22,16 +24,19 @@ from alerts.stages.cap import MINUTE_S
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router, RouteSettings
 from streamer.notify.clock import SystemClock
+from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.retry_pace import RetryPace
 from streamer.notify.routing import RoutedBatch, route
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 
-QUICK = RetryPace(first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05)
+QUICK = RetryPace(
+    first_wait_s=0.01, longest_wait_s=0.5, deferral_s=0.05, longest_deferral_s=0.4, look_s=0.05, calm_s=0.2
+)
 """A sender's pace with everything shorter, so that tests are quick."""
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -41,6 +46,7 @@ def receiver_set(
     built: Mapping[str, Receiver],
     routes: dict[str, Any] | None = None,
     names: Sequence[str] = (),
+    purposes: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> ReceiverSet:
     """Receivers and the registered stages over them; by default everybody gets everything.
@@ -49,7 +55,8 @@ def receiver_set(
     """
     all_names = tuple(names or built)
     router = Router(RouteSettings.model_validate(routes or {}), all_names)
-    return ReceiverSet(all_names, built, build_stages(StageSettings(router, **settings)))
+    details = DeliveryDetails.of(purposes, router)
+    return ReceiverSet(all_names, built, build_stages(StageSettings(router, **settings)), details=details)
 
 
 def route_all(database: Database, receivers: Sequence[str], now: float, limit: int = 1_000) -> RoutedBatch:
@@ -61,7 +68,7 @@ def route_all(database: Database, receivers: Sequence[str], now: float, limit: i
 
 def claim_due(deliveries: StoreDeliveries, receiver: str, limit: int, now: float) -> Sequence[Delivery]:
     """Claim what is due, whatever stages would say."""
-    return deliveries.claim(receiver, deliveries.due(receiver, limit, now), now)
+    return deliveries.claim(receiver, deliveries.due_at(receiver, limit, now), now)
 
 
 def notifier(
@@ -71,10 +78,11 @@ def notifier(
     pace: RetryPace = QUICK,
     cap_window_s: float = MINUTE_S,
     clock: Clock | None = None,
+    purposes: Mapping[str, str] = MappingProxyType({}),
 ) -> Notifier:
     """A notifier over these settings; secrets come from the environment, `KEY` and `TOKEN` are set.
 
-    Receivers have a cap only where their settings name one.
+    Receivers have a cap only where their settings name one. `purposes` is the rules' `why`.
     """
     environ = {"KEY": KEY, "TOKEN": "xoxb-test", **os.environ}
     clock = clock or SystemClock()
@@ -84,7 +92,9 @@ def notifier(
         for name, settings in checked.items()
     }
     caps = {name: settings.messages_per_minute for name, settings in checked.items() if settings.cap}
-    known = receiver_set(built, routes, caps=caps, cap_window_s=cap_window_s)
+    edits = {name: edits for name, settings in checked.items() if (edits := settings.edits_per_minute)}
+    known = receiver_set(built, routes, purposes=purposes, caps=caps, cap_window_s=cap_window_s, edits=edits)
+    known = replace(known, parallel={name: settings.at_once for name, settings in checked.items()})
     return Notifier(known, SenderContext(database, clock, pace))
 
 

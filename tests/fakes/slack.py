@@ -43,7 +43,7 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
-    body: str | None = None
+    body: str | bytes | None = None
     hang_s: float = 0.0
     cut: bool = False
     applied: bool = False
@@ -312,7 +312,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if answer.body is not None:
-            self._send(answer.status, answer.body.encode(), answer.headers)
+            body = answer.body.encode() if isinstance(answer.body, str) else answer.body
+            self._send(answer.status, body, answer.headers)
         elif answer.error is not None and (method == INCOMING or method.startswith("webhook/")):
             self._send(answer.status, answer.error.encode(), answer.headers)
         elif answer.error is not None:

@@ -16,7 +16,10 @@ class SlackRefusalError(Exception):
 
 @dataclass
 class Message:
-    """One message; `edits` counts how often it was changed, `texts` are all it has ever said."""
+    """One message; `edits` counts how often it was changed, `texts` are all it has ever said.
+
+    A `broadcast` is a reply that the channel shows too.
+    """
 
     channel: str
     ts: str
@@ -24,6 +27,7 @@ class Message:
     blocks: list[Any] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
     thread_ts: str | None = None
+    broadcast: bool = False
     edits: int = 0
     texts: list[str] = field(default_factory=list)
 
@@ -87,7 +91,8 @@ class Workspace:
         ts = f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
         text = str(arguments.get("text", ""))
         blocks, carried = _decoded(arguments.get("blocks")) or [], _decoded(arguments.get("metadata"))
-        self._messages.append(Message(channel, ts, text, blocks, carried, thread, 0, [text]))
+        broadcast = bool(arguments.get("reply_broadcast")) and thread is not None
+        self._messages.append(Message(channel, ts, text, blocks, carried, thread, broadcast, 0, [text]))
         return {"channel": channel, "ts": ts, "message": {"text": text, "ts": ts}}
 
     def _update(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +117,9 @@ class Workspace:
         found = [
             message
             for message in reversed(self._messages)
-            if message.channel == channel and message.thread_ts is None and float(message.ts) > oldest
+            if message.channel == channel
+            and (message.thread_ts is None or message.broadcast)
+            and float(message.ts) > oldest
         ]
         return _page(found, arguments)
 
@@ -162,6 +169,13 @@ def _check_size(arguments: Mapping[str, Any]) -> None:
         raise SlackRefusalError("msg_too_long")
     if len(blocks) > 50 or not all(_fits(block) for block in blocks):
         raise SlackRefusalError("invalid_blocks")
+    if sum(map(_characters, blocks)) > 13_200:
+        raise SlackRefusalError("msg_blocks_too_long")
+
+
+def _characters(block: Mapping[str, Any]) -> int:
+    texts = [block.get("text"), *block.get("fields", ()), *block.get("elements", ())]
+    return sum(len(text["text"]) for text in texts if text is not None)
 
 
 def _fits(block: Mapping[str, Any]) -> bool:
@@ -173,7 +187,8 @@ def _fits(block: Mapping[str, Any]) -> bool:
         )
     if block["type"] == "header":
         return 0 < len(block["text"]["text"]) <= 150
-    return len(block.get("elements", [])) <= 10
+    elements = block.get("elements", [])
+    return 0 < len(elements) <= 10 and all(0 < len(each["text"]) <= 3_000 for each in elements)
 
 
 def _decoded(value: Any) -> Any:

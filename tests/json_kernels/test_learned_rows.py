@@ -152,7 +152,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32))
 def test_rows_are_the_same_together_and_alone(seed: int) -> None:
     random = Random(seed)
@@ -290,7 +290,7 @@ def levels(random: Random, count: int) -> str:
     return "[" + ",".join("[" + ",".join(texts) + "]" for texts in lists) + "]"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32))
 def test_lists_of_lists_of_texts_are_valid_or_flagged(seed: int) -> None:
     random = Random(seed)

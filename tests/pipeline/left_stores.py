@@ -1,6 +1,6 @@
 """Stores as an earlier version left them, and what that version itself went on to.
 
-``tests/data/left_by_VERSION`` holds, made by that version's own code:
+``tests/data/left_by_foldN`` holds, made by that version's own code:
 
 * ``config.yaml``: what it ran with; ``records.jsonl.xz``: all records of its two logs;
 * ``drained.tar.xz``: database, write-ahead log and checkpoint files after detection had stopped cleanly, with
@@ -326,7 +326,7 @@ class Trouble:
 
 def python(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    return subprocess.run([sys.executable, *arguments], env=environment, check=False)
+    return subprocess.run([sys.executable, *arguments], env=environment, cwd=CHECKOUT, check=False)
 
 
 def tapewatch(*arguments: str) -> None:

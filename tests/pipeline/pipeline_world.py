@@ -15,6 +15,7 @@ import numpy as np
 from list_source import ListSource, MemoryLog
 
 from streamer.config.load import load_text
+from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Partition
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
@@ -46,6 +47,11 @@ RULES = """
   odd:
     when: tape.score > 0.5 and symbol != "S9"
     clear: 1s
+  back:
+    when: size > 4 or price < 99.99
+    clear: 1s
+    flap: 15s
+    updates: 2s
   held:
     when: price > 0
     on: trade
@@ -125,7 +131,7 @@ class World:
     ) -> Iterator[Engine]:
         """An engine as the daemon makes it; leaving by an exception leaves everything as it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        database = open_store(str(self.store))
+        database = open_store(str(self.store), accept_rederivation=self.accept)
         ledger = Ledger(
             database,
             self.time,
@@ -251,8 +257,8 @@ class World:
         with RecordingWriter(path, described) as out:
             for number, (row, (partition, _)) in enumerate(zip(rows, described, strict=True)):
                 log = partition._replace(incarnation=partition.incarnation.partition("~")[0])
-                for kind, first, last, timer, ts_ns in self.ask(
-                    "SELECT kind, first, last, tick_number, ts_ns FROM journal WHERE task_id = ? "
+                for kind, first, last, timer, ts_ns, data in self.ask(
+                    "SELECT kind, first, last, tick_number, ts_ns, data FROM journal WHERE task_id = ? "
                     "ORDER BY seq",
                     row[0],
                 ):
@@ -261,6 +267,8 @@ class World:
                             out.record(number, found)
                     if kind == "tick":
                         out.timer(number, timer, ts_ns)
+                    if kind in ("quarantine", "lift"):
+                        out.control(number, ControlInput.parse(kind, data))
 
 
 def state_bytes(task: Task, folder: Path) -> str:

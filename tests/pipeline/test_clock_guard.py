@@ -76,7 +76,7 @@ def by_the_model(
     return seen, model, clocks
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     instruments=st.sampled_from([1, 2, 5, 20]),

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from detectors.kernels import kernel, kernel_folder
+from streamer.config.load import load
+from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import only_load, processes_for, shown
+from streamer.pipeline.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]
 WARMS_UP = """
@@ -134,7 +137,7 @@ def _warmed_up(plan: Path, environ: Mapping[str, str]) -> list[str]:
 
 @pytest.mark.skipif(not TWO_CORES, reason="one core: kernels are compiled in this process")
 def test_processes_compile_what_is_missing_of_either_part(plan: Path, tmp_path: Path) -> None:
-    _warmed_up(plan, {})
+    warm_up(compile_plan(load(plan)))
     kept = kernel_folder()
     assert kept is not None
     kernels = shutil.copytree(kept, tmp_path / "kernels" / "kernels")

@@ -20,11 +20,13 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, market, records, trade
 from pipeline_world import RULES, World, cycle, plan_of
 
-from alerts.receivers.receiver import RetryableError
+from alerts.receivers.receiver import PermanentError, RetryableError
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Partition, Record
+from streamer.notify.heartbeat import HeartbeatSender
+from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.notify.notifier import Notifier
-from streamer.notify.sender import SenderContext
+from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer
@@ -85,7 +87,7 @@ def served(folder: Path, source: Broker, plan: Plan | None = None) -> Iterator[S
     database = open_store(str(world.store))
     observer = Observer(world.plan, ("desk", "ops"), database, world.time, world.time.now)
     health = {"health": observer.healthy, "readiness": observer.ready}
-    with serving(FREE, observer.registry, **health) as address:
+    with serving(FREE, observer.registry, **health, detail=observer.detail) as address:
         assert address is not None
         yield Service(world, source, observer, database, address)
     database.close()
@@ -162,9 +164,8 @@ def test_everything_that_happened_is_counted(service: Service) -> None:
     ready = sum(status == 1 for status in statuses)
     assert service.value("tapewatch_scored_events_total", status="ready") == ready
     assert service.value("tapewatch_score_count") == ready
-    assert service.value("tapewatch_open_episodes") == fired - sum(
-        each.transition == "resolved" for each in transitions
-    )
+    last = {each.alert_id: each.transition for each in transitions}  # who comes back is open again
+    assert service.value("tapewatch_open_episodes") == sum(what != "resolved" for what in last.values())
     counts = service.observer.counts()
     assert (counts.records, counts.alerts) == (3_000, fired)
 
@@ -291,6 +292,36 @@ def test_health_goes_by_the_notify_half_and_tells_no_secrets(service: Service) -
     notifier._failure = ValueError("https://hooks.example/T0/secret")
     status, said = service.get("/healthz")
     assert (status, json.loads(said)["reason"]) == (503, "delivery stopped: ValueError")
+
+
+class Refusing:
+    """A receiver that takes nothing."""
+
+    def deliver(self, delivery: object, record: object) -> None:
+        raise PermanentError("http_400: because of its tenant", answer="no such tenant")
+
+
+def test_what_is_parked_is_on_the_page_and_in_the_heartbeat(service: Service) -> None:
+    context = SenderContext(service.database, service.world.time, watch=service.observer.metrics.delivery)
+    quiet = {"to": ["ops"], "routes": [{"when": "origin == service", "to": []}]}
+    notifier = Notifier(receiver_set({"ops": Refusing()}, quiet), context)
+    service.observer.follow(notifier)
+    assert service.get("/healthz") == (200, '{"status": "ok"}\n')
+    notifier.start()
+    commit(service.database, ("a", 0), ("b", 0))
+    notifier.wake()
+    assert notifier.stop(10.0)
+    status, said = service.get("/healthz")
+    assert status == 200  # the process works; restarting it would change nothing
+    assert json.loads(said) == {
+        "status": "ok",
+        "parked": [{"receiver": "ops", "count": 2, "reason": "http_400"}],
+    }
+    beats = HeartbeatSettings.model_validate({"to": "ops"})
+    HeartbeatSender(service.database, beats, service.world.time, service.observer.counts).beat()
+    with service.database.read() as connection:
+        (body,) = connection.exec_driver_sql("SELECT body FROM outbox WHERE rule = 'heartbeat'").scalars()
+    assert json.loads(body)["text"].endswith("; parked: 2 to ops (http_400)")
 
 
 def test_other_pages_and_the_store_in_trouble(service: Service) -> None:

@@ -16,9 +16,12 @@ from pipeline_world import DETECTORS, World, cycle, plan_of, state_bytes
 from detectors.detector import Detector
 from detectors.models.model import QUARANTINED, READY
 from streamer.app.last_end import DEATHS, heed_last_end
+from streamer.app.replay import replay
 from streamer.messages.records import Partition
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.runner import StepResult
 from streamer.pipeline.state import status_document
+from streamer.sources.recording.recording_source import RecordingSource
 from streamer.store.control_inputs import ControlOrder, StoreControls
 from streamer.store.database import open_store
 from streamer.store.work_file import ENDED, HELD, WorkFile, left_work, work_path
@@ -109,6 +112,23 @@ def test_killed_and_recovered_in_other_batches_it_is_the_same(
     assert last_states(killed) == last_states(begun)
     for task in (1, 2):
         assert [kind for kind in journaled(killed, task) if kind != "batch"] == list(kinds)
+
+
+@pytest.mark.parametrize("batch_size", [1, 500])
+def test_a_recording_of_it_replayed_agrees(begun: World, tmp_path: Path, batch_size: int) -> None:
+    order(begun, "quarantine", "hang")
+    begun.run(source(), polls=4)
+    order(begun, "lift", "lift")
+    begun.run(source())
+    path = tmp_path / "day.jsonl.zst"
+    begun.record(path, LOGS)
+    again = World(tmp_path / "again", batch_size=batch_size)
+    steps: list[StepResult] = []
+    replay(begun.plan, RecordingSource(path, batch_size), batch_size=batch_size, watch=steps.append)
+    again.seen = steps
+    assert last_states(again) == last_states(begun)
+    bodies = sorted(each.body for step in steps for each in step.outcome.transitions)
+    assert bodies == sorted(body for (body,) in begun.ask("SELECT body FROM outbox WHERE origin = 'detect'"))
 
 
 def test_a_lift_is_journaled_and_the_detector_warms_up_anew(begun: World) -> None:

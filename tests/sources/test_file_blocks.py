@@ -127,7 +127,7 @@ def _told(records: FileRecords, take: Callable[[], tuple[Record, ...]]) -> list[
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     contents, st.sampled_from(UNITS), st.integers(1, 12), st.integers(1, 300), st.sampled_from(sorted(PACKED))
 )
@@ -147,7 +147,7 @@ def _numbered(packed: str) -> bytes:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from([".gz", ".zst"]), st.data())
 def test_of_a_damaged_file_as_many_records_come_before_the_reason(packed: str, data: st.DataObject) -> None:
     whole = bytearray(_numbered(packed))
@@ -205,7 +205,7 @@ class Starts:
         raise AssertionError(partitions)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 70), st.integers(1, 9), st.integers(1, 80) | st.none())
 def test_a_source_hands_over_full_blocks_from_its_start_to_its_limit(
     start: int, size: int, limit: int | None
@@ -245,7 +245,7 @@ def test_a_block_ends_in_zeros_that_belong_to_no_record(tmp_path: Path) -> None:
         assert int((block.value_at + block.value_size).max()) <= len(block.arena) - 64
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(contents, st.sampled_from([0, 1, 10**9]), st.booleans(), st.data())
 def test_lines_are_found_without_a_look_beyond_the_padding(
     content: bytes, ns_per: int, last: bool, data: st.DataObject

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from broker.damaging import HEADER_BYTES, batches_in, flip, new_topic, producing, segment_of
 from broker.local import LocalBroker
-from broker.watching import Reading, settings_for
+from broker.watching import Reading, numbers, send, settings_for
 from kafka import KafkaAdminClient, TopicPartition
 
 from streamer.sources.kafka import unreadable_partitions
+from streamer.sources.kafka.checked_records import UnreadableBatch
 
 PER_BATCH, BATCHES, DAMAGED = 3, 5, 2  # the batch with offsets 6, 7 and 8
 GOOD = [offset for offset in range(PER_BATCH * BATCHES) if offset // PER_BATCH != DAMAGED]
@@ -48,6 +50,40 @@ def test_whichever_byte_of_a_batch_is_damaged(own_broker: Callable[..., LocalBro
         if (offsets, skipped) != expected or not values:
             wrong[place, partition.partition % 2] = offsets, reading.damaged.get(partition, []), values
     assert not wrong
+
+
+def test_a_paused_partition_whose_batches_are_sound_is_tried_again_and_again(
+    broker: str, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the parser cannot read and a survey can: a bad moment may be over."""
+    monkeypatch.setattr(unreadable_partitions, "SURVEY_AGAIN_AFTER_S", 0.3)
+    monkeypatch.setattr(unreadable_partitions, "LOOK_EVERY_S", 0.05)
+    topic, failures = topic_factory(), 8
+    send(broker, topic, numbers(10))
+    read = unreadable_partitions.split_unreadable
+
+    def failing(polled: Sequence[Any]) -> tuple[Sequence[Any], UnreadableBatch | None]:
+        nonlocal failures
+        records, unreadable = read(polled)
+        if failures and records:
+            failures -= 1
+            return records[:0], UnreadableBatch(records[0].offset, "a bad moment")
+        return records, unreadable
+
+    monkeypatch.setattr(unreadable_partitions, "split_unreadable", failing)
+    with Reading(settings_for(broker, raw=False), topic) as reading:
+        told: list[bool] = []
+
+        def is_read() -> bool:
+            told.append(bool(reading.source.paused))
+            return len(reading.values) == 10
+
+        reading.until(is_read)
+        assert failures == 0
+        assert all(told[told.index(True) : -1]), "it stays paused until it is read"
+        reading.until(lambda: not reading.source.paused, 5)
+    assert reading.values == numbers(10)
+    assert not reading.damaged
 
 
 def test_a_paused_partition_goes_on_once_retention_has_removed_what_it_waits_for(

@@ -106,13 +106,13 @@ def emptied(made: bytes) -> bytes:
 
 
 @given(fetches())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_both_parsers_say_the_same(fetch: dict[str, Any]) -> None:
     compare(**fetch)
 
 
 @given(fetches(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_both_parsers_say_the_same_of_damage(fetch: dict[str, Any], draw: st.DataObject) -> None:
     data = bytearray(fetch.pop("data"))
     for _ in range(draw.draw(st.integers(1, 3))):
@@ -122,7 +122,7 @@ def test_both_parsers_say_the_same_of_damage(fetch: dict[str, Any], draw: st.Dat
 
 
 @given(st.integers(61, 400), st.binary(min_size=1, max_size=12), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_both_parsers_say_the_same_of_malformed_records(at: int, put: bytes, draw: st.DataObject) -> None:
     codec = draw.draw(st.sampled_from([PLAIN, PLAIN, GZIP]))
     made = bytearray(batch(base=20))

@@ -11,6 +11,7 @@ from fakes.delivering import claim_due, route_all
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from alerts.stages.matchers import instrument_matchers
 from alerts.stages.summary import replaceable
 from streamer.notify.heartbeat import Counts, HeartbeatSender
 from streamer.notify.heartbeat_settings import HeartbeatSettings
@@ -81,12 +82,13 @@ def test_it_says_what_has_happened_since_the_last() -> None:
     world.beat(0.0)
     world.counts = Counts(13_345, 5, 1, "not answering")
     StoreSilences(world.database).mute("fat_finger", 1e9, 0.0)
+    StoreSilences(world.database).mute(instrument_matchers("huge", "XNAS", "ACME"), 1e9, 0.0)
     world.beat()
     body = world.told()[-1]
     assert body["values"] == {"alerts": 3, "dead_letters": 0, "records": 12_345, "source": "not answering"}
     assert body["text"] == (
         "at work, source not answering: 12,345 records, 3 alerts and 0 dead letters in the last 60 s; "
-        "muted: fat_finger"
+        "muted: fat_finger, huge on XNAS ACME"
     )
     assert (body["origin"], body["severity"]) == ("service", "info")
 
@@ -158,8 +160,21 @@ def test_a_mute_does_not_silence_it_and_a_summary_does_not_take_it() -> None:
     assert world.states() == ["pending"]
     commit(world.database, ("a", 0), ("b", 0))
     route_all(world.database, ("ops",), world.time)
-    view = StoreView(world.database.read, world.time)
+    view = StoreView(world.database.read)
     assert [each.rule for each in replaceable(view.waiting("ops", 9))] == ["fat_finger", "fat_finger"]
+
+
+def test_it_waits_for_criticals_only_whatever_else_is_owed() -> None:
+    world = World()
+    for severity in ("info", "warning"):
+        commit(world.database, *((f"{severity}{n}", 0) for n in range(9)), severity=severity)
+    commit(world.database, ("worse", 0), severity="warning")
+    commit(world.database, ("worse", 1), ("bad", 0), severity="critical")
+    world.beat()
+    route_all(world.database, ("ops",), world.time)
+    due = world.store.due("ops", 99)
+    assert [each.transition.rule for each in due[:4]] == [*["fat_finger"] * 2, "heartbeat", "fat_finger"]
+    assert [each.transition.alert_id for each in due[:2]] == ["bad", "worse"]
 
 
 def test_several_receivers_each_get_it() -> None:

@@ -15,14 +15,16 @@ from sqlalchemy import select
 
 from alerts.alert import Observation
 from alerts.service_alert import service_alert
+from alerts.stages.chain import StageChain
 from alerts.stages.stage import Joined
 from streamer.messages.records import Partition
+from streamer.notify.routing import route
 from streamer.store.database import MEMORY, open_store
-from streamer.store.deliveries import StoreDeliveries
-from streamer.store.outbox import NewDelivery, StoreOutbox
+from streamer.store.deliveries import HeldDelivery, StoreDeliveries
+from streamer.store.outbox import NewDelivery, Routing, StoreOutbox
 from streamer.store.queries import explain
 from streamer.store.service_alerts import dead_letter_flood, log_gap, raise_service_alert
-from streamer.store.stage_facts import is_holding, waiting_deliveries
+from streamer.store.stage_facts import waiting_deliveries
 from streamer.store.tables import deliveries, outbox
 
 
@@ -64,7 +66,7 @@ def test_each_episode_in_order_one_at_a_time(store: Store) -> None:
     assert [(item.alert_id, item.number) for item in first] == [("a", 0), ("b", 0)]
     assert store.claimed() == []
     store.deliveries.delivered(first[:1], 2.0)
-    assert store.claimed() == [("a", 1)]
+    assert store.claimed() == [("a", 2)], "it overtook the update before it"
 
 
 def test_waits_move_with_the_clock_and_what_is_due_stays_so(store: Store) -> None:
@@ -82,8 +84,8 @@ def test_at_a_start_nothing_waits_longer_than_it_was_told_to(store: Store) -> No
     claimed = claim_due(store.deliveries, "desk", 3, 1_000.0)
     for delivery, at in zip(claimed, (1_300.0, 1_000.0 + 90_000.0, 1_010.0), strict=True):
         store.deliveries.retry(delivery, at, "http_503", in_doubt=False)
-    (held,) = store.deliveries.due("desk", 9, 1_001.0)
-    store.deliveries.hold(held.n, "rule", "not yet", 1_400.0)
+    (held,) = store.deliveries.due("desk", 9)
+    store.deliveries.hold([HeldDelivery(held.n, "rule", "not yet", 1_400.0)])
     store.deliveries.forget_waits(1_001.0, 86_400.0)
     assert store.claimed(now=1_001.0) == [("b", 0), ("d", 0)], (
         "too far off, and what a stage is to judge anew"
@@ -218,13 +220,14 @@ def test_service_alerts_of_other_causes_are_written_once(store: Store) -> None:
 
 def test_the_outbox_is_routed_once_and_in_order(store: Store) -> None:
     commit(store.database, ("a", 0), ("b", 0), ("a", 1))
-    rows = store.outbox.unrouted(2)
-    assert [(row.alert_id, row.number) for row in rows] == [("a", 0), ("b", 0)]
-    assert route_all(store.database, ("desk", "ops"), 1.0, limit=1).receivers == {"desk", "ops"}
-    assert route_all(store.database, (), 1.0, limit=1).receivers == frozenset()
-    store.outbox.route(rows[:1], lambda _: [NewDelivery(rows[0], "desk", "pending")])
+    rows = store.outbox.unrouted(4)
+    assert [(row.alert_id, row.number) for row in rows] == [("a", 0), ("b", 0), ("a", 1)]
+    outbox, stages = store.outbox, StageChain(())
+    assert route(outbox, rows[:1], ("desk", "ops"), stages, 1.0).receivers == {"desk", "ops"}
+    assert route(outbox, rows[1:2], (), stages, 1.0).receivers == frozenset()
+    store.outbox.route(rows[:1], lambda _: Routing([NewDelivery(rows[0], "desk", "pending")]))
     assert [(row.alert_id, row.number) for row in store.outbox.unrouted(10)] == [("a", 1)]
-    assert store.outbox.unrouted_count() == 1
+    assert not store.outbox.all_routed()
     assert [state[2] for state in store.states()] == ["desk", "ops"]
 
 
@@ -270,34 +273,35 @@ def test_whatever_happens_an_episode_arrives_in_order(
 
 def test_what_another_sender_has_taken_is_not_claimed_stopped_held_or_joined(store: Store) -> None:
     store.owe(("a", 0), ("b", 0))
-    due = store.deliveries.due("desk", 20, 10.0)
+    due = store.deliveries.due("desk", 20)
     with store.database.read() as connection:
         waiting = waiting_deliveries(connection, "desk", 20)
     alert = service_alert("delivery_summary", (1,), "info", Observation(ts_event_ns=0, source={}, text="two"))
-    joined = Joined(alert, waiting, "summarised", "s-0")
+    joined = Joined(alert, waiting, "summarised", "s-0", 11)
     (taken,) = store.deliveries.claim("desk", due[:1], 10.0)
     store.deliveries.delivered((taken,), 11.0)
     assert not store.deliveries.stop(due[0].n, "muted", "no")
-    store.deliveries.hold(due[0].n, "rule", "not yet", 99.0)
-    assert store.deliveries.join("desk", joined, 12.0) is None
+    store.deliveries.hold([HeldDelivery(due[0].n, "rule", "not yet", 99.0)])
+    assert not store.deliveries.join("desk", joined, 12.0)
     assert store.service_alerts() == []
     assert store.states() == [("a", 0, "desk", "done"), ("b", 0, "desk", "pending")]
     assert [each.key for each in store.deliveries.claim("desk", due, 12.0)] == ["b-0"]
     assert explain(store.database, "a")[0].deliveries[0]["held_by"] is None
 
 
-def test_what_waits_behind_a_parked_delivery_is_held_by_nothing_else(store: Store) -> None:
+def test_a_hold_is_of_a_rank_and_what_waits_behind_another_is_held_by_nothing_else(store: Store) -> None:
     store.owe(("a", 0), ("a", 1), ("b", 0))
-    (first, _) = claim_due(store.deliveries, "desk", 20, 1.0)
-    store.deliveries.hold_due("desk", "cap", "full", 2.0)
+    (first,) = claim_due(store.deliveries, "desk", 1, 1.0)
+    store.deliveries.hold_rank("desk", 0, "cap", "full")
     store.deliveries.park(first, "http_400", 2.0)
-    with store.database.read() as connection:
-        assert not is_holding(connection, "desk", "cap", 3.0)
-    store.owe(("c", 0))
-    store.deliveries.hold_due("desk", "cap", "still full", 3.0)
-    with store.database.read() as connection:
-        assert is_holding(connection, "desk", "cap", 3.0)
-    assert [each.deliveries[0]["held_by"] for each in explain(store.database, "a")] == [None, "cap: full"]
-    store.deliveries.forget_holds("desk", 4.0)
-    with store.database.read() as connection:
-        assert not is_holding(connection, "desk", "cap", 4.0)
+
+    def held_by() -> list[str | None]:
+        return [each.deliveries[0]["held_by"] for name in "ab" for each in explain(store.database, name)]
+
+    assert held_by() == [None, None, "cap: full"]
+    store.deliveries.hold_rank("desk", 0, "cap", "still full")
+    assert held_by() == [None, None, "cap: still full"]
+    store.deliveries.release_ranks("desk", {2})
+    assert held_by() == [None, None, "cap: still full"]
+    store.deliveries.release_ranks("desk")
+    assert held_by() == [None, None, None]

@@ -7,6 +7,7 @@ from alerts.receivers.kind import ReceiverKind
 from alerts.receivers.receiver import Receiver
 from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve
+from alerts.stages.spending import EDITS
 
 __all__ = ["RECEIVER", "SlackSettings"]
 
@@ -21,4 +22,8 @@ def _build(name: str, settings: SlackSettings, resolve: Resolve, clock: Clock) -
     return incoming_webhook_receiver(name, settings, resolve, clock)
 
 
-RECEIVER = ReceiverKind("slack", SlackSettings, _build)
+def _edits(settings: SlackSettings) -> int | None:
+    return EDITS if settings.incoming_webhook is None else None
+
+
+RECEIVER = ReceiverKind("slack", SlackSettings, _build, edits=_edits)

@@ -3,76 +3,93 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
-from slack_sdk import WebClient
 
 from alerts.clock import Clock
 from alerts.receivers.body import read_body
-from alerts.receivers.receiver import Delivery, PermanentError
-from alerts.receivers.slack.answers import quiet_logger, translated
-from alerts.receivers.slack.message import SlackMessage, message, metadata, reply
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
+from alerts.receivers.slack.answers import UnexpectedAnswerError
+from alerts.receivers.slack.clients import BoundedWebClient
+from alerts.receivers.slack.message import SlackMessage, called, message, metadata, reply, rise
 from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve, SecretError
 
 log = structlog.get_logger(__name__)
 
-POST, EDIT, REPLY = "post", "edit", "reply"
+POST, EDIT, RISE, REPLY = "post", "edit", "rise", "reply"
+_ANSWERED = "answered"  # status 200 without an answer of Slack's: what was sent has probably arrived
 
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{8,}")
 _PAGE = 200  # messages or channels a page, as Slack recommends at most
 _PAGES = 10  # most that a search reads; a message it has not found by then counts as not posted
 _CLOCK_MARGIN_S = 600.0  # allowed difference between this machine's clock and Slack's
 _NOT_EDITABLE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message"})
+_THREAD_GONE = frozenset({"thread_not_found", "message_not_found"})
 
 
 class SlackReceiver:
     """Posts the first transition of an episode, edits that message on later ones, replies on resolve.
 
+    An edit notifies nobody, so a rise of severity is a reply as well, which Slack also shows in the channel.
+    An episode that comes back after its end is an edit.
+
     A message that may have been posted before (a timeout, a crash) is searched for by its metadata, and
     posted again only where it is not found. Where the token may not read the channel it is posted again,
-    and may appear twice.
+    and may appear twice; it is parked instead after an answer that is not Slack's, which would repeat itself.
 
     Parameters
     ----------
     client
-        Slack's Web API, without retry handlers: the sender retries.
+        Slack's Web API, which raises what the sender handles.
     channel
         Name or id.
-    clock
-        Wall-clock time.
+    mention
+        Whom it calls where a critical alert begins, as Slack's tokens.
     """
 
-    def __init__(self, client: WebClient, channel: str, clock: Clock) -> None:
+    def __init__(self, client: BoundedWebClient, channel: str, mention: Sequence[str] = ()) -> None:
         self._client = client
         self._channel = channel
-        self._clock = clock
+        self._mention = tuple(mention)
         self._id = channel if _CHANNEL_ID.fullmatch(channel) else None
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
-        """Do the remaining steps: ``post``, or ``edit`` and on resolve ``reply``.
+        """Do the remaining steps: ``post``, or ``edit`` and then ``rise`` or ``reply``.
 
         Raises
         ------
         RetryableError
-            On 429 (with Slack's Retry-After), 5xx, temporary errors, and where no answer comes.
+            On 408, 425, 429 and 5xx (after their Retry-After), temporary errors, and where no answer comes.
         PermanentError
             On any other error; the reason is Slack's name for it.
         """
+        try:
+            self._do_steps(delivery, record)
+        except UnexpectedAnswerError:
+            record(_ANSWERED, "200")
+            raise
+
+    def _do_steps(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         posts = [steps[POST] for steps in delivery.earlier if POST in steps]
         if POST in delivery.steps:
             return
         if not posts or not self._edited(delivery, posts[-1], record):
             self._post(delivery, record)
-        elif read_body(delivery).transition == "resolved" and REPLY not in delivery.steps:
-            self._reply(delivery, posts[-1], record)
+            return
+        alert = read_body(delivery)
+        if alert.is_over:
+            self._reply(delivery, REPLY, posts[-1], record)
+        elif delivery.rises_to(alert.severity):
+            self._reply(delivery, RISE, posts[-1], record)
 
     def _post(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         place = self._posted_before(delivery) if delivery.in_doubt else None
         if place is None:
-            place = self._send(message(delivery), metadata(delivery, POST))
+            posted = message(delivery, called(delivery, self._mention))
+            place = self._send(posted, metadata(delivery, POST))
         record(POST, place)
 
     def _edited(self, delivery: Delivery, place: str, record: Callable[[str, str], None]) -> bool:
@@ -80,30 +97,45 @@ class SlackReceiver:
         if EDIT in delivery.steps:
             return True
         channel, _, ts = place.partition(":")
-        edited = message(delivery)
         try:
-            self._call("chat_update", channel=channel, ts=ts, text=edited.text, blocks=list(edited.blocks))
+            self._call("chat_update", channel=channel, ts=ts, **message(delivery).arguments)
+        except RetryableError as error:
+            error.edits = error.retry_after_s is not None
+            raise
         except PermanentError as error:
             if str(error) not in _NOT_EDITABLE:
                 raise
-            log.info("message gone, posting anew", delivery=delivery.key, reason=str(error))
+            log.info("message gone, posting anew", delivery=delivery.short_key, reason=str(error))
             return False
         record(EDIT, place)
         return True
 
-    def _reply(self, delivery: Delivery, place: str, record: Callable[[str, str], None]) -> None:
-        answer = self._replied_before(delivery, place) if delivery.in_doubt else None
+    def _reply(self, delivery: Delivery, step: str, place: str, record: Callable[[str, str], None]) -> None:
+        if step in delivery.steps:
+            return
+        answer = self._replied_before(delivery, step, place) if delivery.in_doubt else None
         if answer is None:
+            is_rise = step == RISE
+            text = rise(delivery, called(delivery, self._mention)) if is_rise else reply(delivery)
             _, _, ts = place.partition(":")
-            answer = self._send(reply(delivery), metadata(delivery, REPLY), thread_ts=ts)
-        record(REPLY, answer)
+            try:
+                answer = self._send(text, metadata(delivery, step), thread_ts=ts, reply_broadcast=is_rise)
+            except PermanentError as error:
+                if str(error) not in _THREAD_GONE:
+                    raise
+                # somebody has deleted the message since it was edited
+                log.info("thread gone", delivery=delivery.short_key, reason=str(error))
+                if is_rise:
+                    self._post(delivery, record)
+                return
+        record(step, answer)
 
-    def _send(self, text: SlackMessage, carried: Mapping[str, Any], **more: str) -> str:
+    def _send(self, text: SlackMessage, carried: Mapping[str, Any], **more: str | bool) -> str:
         answer = self._call(
             "chat_postMessage",
             channel=self._id or self._channel,
-            text=text.text,
-            blocks=list(text.blocks),
+            **text.arguments,
+            mrkdwn=False,
             metadata=dict(carried),
             unfurl_links=False,
             unfurl_media=False,
@@ -116,8 +148,7 @@ class SlackReceiver:
         try:
             channel = self._id or self._look_up_channel()
             if channel is None:
-                log.warning("channel not found, posting again", receiver=delivery.receiver)
-                return None
+                raise PermanentError("channel_not_found")  # noqa: TRY301 - as Slack would say it
             oldest = f"{max(delivery.created_at - _CLOCK_MARGIN_S, 0.0):.6f}"
             posted = self._pages("conversations_history", "messages", channel=channel, oldest=oldest)
             return _place(channel, posted, metadata(delivery, POST))
@@ -125,11 +156,11 @@ class SlackReceiver:
             _cannot_search(delivery, error)
             return None
 
-    def _replied_before(self, delivery: Delivery, place: str) -> str | None:
+    def _replied_before(self, delivery: Delivery, step: str, place: str) -> str | None:
         channel, _, ts = place.partition(":")
         try:
             replies = self._pages("conversations_replies", "messages", channel=channel, ts=ts)
-            return _place(channel, replies, metadata(delivery, REPLY))
+            return _place(channel, replies, metadata(delivery, step))
         except PermanentError as error:
             _cannot_search(delivery, error)
             return None
@@ -155,13 +186,13 @@ class SlackReceiver:
         for _ in range(_PAGES):
             answer = self._call(method, limit=_PAGE, **arguments)
             yield from answer[items]
-            arguments["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")
+            more = answer.get("response_metadata")
+            arguments["cursor"] = more.get("next_cursor") if isinstance(more, Mapping) else None
             if not arguments["cursor"]:
                 return
 
     def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
-        with translated(self._clock.now):
-            answer: Mapping[str, Any] = getattr(self._client, method)(**arguments).data
+        answer: Mapping[str, Any] = getattr(self._client, method)(**arguments).data
         return answer
 
 
@@ -172,6 +203,8 @@ def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Cl
     ------
     SecretError
         When the token is missing, or cannot be sent as a header.
+    ReceiverError
+        When it cannot work as it is configured.
     """
     assert settings.token is not None  # noqa: S101 - held by the settings' validator
     assert settings.channel is not None  # noqa: S101 - likewise
@@ -180,20 +213,14 @@ def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Cl
         raise SecretError(
             f"the token of Slack receiver {name} is not a token: it holds spaces or odd characters"
         )
-    client = WebClient(
-        token=token,
-        base_url=settings.api_url,
-        timeout=settings.timeout_s,
-        retry_handlers=[],
-        logger=quiet_logger(),
-    )
-    client.proxy = settings.proxy  # else the client would use the environment's proxy for any host
-    return SlackReceiver(client, settings.channel, clock)
+    return SlackReceiver(BoundedWebClient(token, settings, clock), settings.channel, settings.mention)
 
 
 def _place(channel: str, messages: Iterator[Mapping[str, Any]], wanted: Mapping[str, Any]) -> str | None:
     for posted in messages:
-        carried = posted.get("metadata") or {}
+        carried = posted.get("metadata")
+        if not isinstance(carried, Mapping):
+            continue
         if carried.get("event_type") != wanted["event_type"]:
             continue
         if carried.get("event_payload") == wanted["event_payload"]:
@@ -202,4 +229,12 @@ def _place(channel: str, messages: Iterator[Mapping[str, Any]], wanted: Mapping[
 
 
 def _cannot_search(delivery: Delivery, error: PermanentError) -> None:
-    log.warning("cannot look for an earlier post, posting again", delivery=delivery.key, reason=str(error))
+    if _ANSWERED in delivery.steps:
+        raise PermanentError(
+            f"unexpected_answer: the message has probably arrived, and cannot be looked up ({error}): "
+            "give the token the scope, or look yourself",
+            in_doubt=True,
+        ) from error
+    log.warning(
+        "cannot look for an earlier post, posting again", delivery=delivery.short_key, reason=str(error)
+    )

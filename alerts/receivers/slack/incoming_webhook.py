@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-
-from slack_sdk.webhook import WebhookClient
+from collections.abc import Callable, Sequence
 
 from alerts.clock import Clock
 from alerts.receivers.http import http_url
 from alerts.receivers.receiver import Delivery
-from alerts.receivers.slack.answers import error_for, quiet_logger, translated
-from alerts.receivers.slack.message import message
+from alerts.receivers.slack.clients import BoundedWebhookClient
+from alerts.receivers.slack.message import called, message
 from alerts.receivers.slack.slack_settings import SlackSettings
 from alerts.secrets import Resolve, SecretError
 
@@ -25,14 +22,14 @@ class SlackWebhookReceiver:
     Parameters
     ----------
     client
-        Slack's webhook client, without retry handlers: the sender retries.
-    clock
-        Wall-clock time.
+        The webhook, which raises what the sender handles.
+    mention
+        Whom it calls where a critical alert begins, as Slack's tokens.
     """
 
-    def __init__(self, client: WebhookClient, clock: Clock) -> None:
+    def __init__(self, client: BoundedWebhookClient, mention: Sequence[str] = ()) -> None:
         self._client = client
-        self._clock = clock
+        self._mention = tuple(mention)
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         """Post it; no steps are recorded.
@@ -40,21 +37,13 @@ class SlackWebhookReceiver:
         Raises
         ------
         RetryableError
-            On 429 (with Slack's Retry-After), 5xx, and where no answer comes.
+            On 408, 425, 429 and 5xx (after their Retry-After), and where no answer comes.
         PermanentError
-            On any answer but ``ok``; the reason is Slack's name for it.
+            On any answer but success, redirects included; the reason is Slack's name for it. It is in doubt
+            after a 2xx that says neither success nor an error: sent again, it might be there twice.
         """
-        content = message(delivery)
-        with translated(self._clock.now):
-            answer = self._client.send(
-                text=content.text,
-                blocks=[dict(block) for block in content.blocks],
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-        if answer.status_code == 200 and answer.body.strip() == "ok":
-            return
-        raise error_for(answer.status_code, answer.headers, _error(answer.body), self._clock.now())
+        content = message(delivery, called(delivery, self._mention)).arguments
+        self._client.send_dict({**content, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False})
 
 
 def incoming_webhook_receiver(
@@ -66,6 +55,8 @@ def incoming_webhook_receiver(
     ------
     SecretError
         When the address is missing, or is not one.
+    ReceiverError
+        When it cannot work as it is configured.
     """
     assert settings.incoming_webhook is not None  # noqa: S101 - held by the settings' validator
     address = resolve(settings.incoming_webhook)
@@ -74,17 +65,4 @@ def incoming_webhook_receiver(
     except ValueError:
         # without its cause, whose text holds the address: that is the secret
         raise SecretError(f"the incoming_webhook of Slack receiver {name} is not an address") from None
-    client = WebhookClient(address, timeout=settings.timeout_s, retry_handlers=[], logger=quiet_logger())
-    client.proxy = settings.proxy  # else the client would use the environment's proxy for any host
-    return SlackWebhookReceiver(client, clock)
-
-
-def _error(body: str) -> str | None:
-    """The name of an error: a whole plain body, or ``error`` of a JSON one."""
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        text = body.strip()
-        return text if text.replace("_", "").isalnum() and len(text) <= 60 else None
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return error if isinstance(error, str) else None
+    return SlackWebhookReceiver(BoundedWebhookClient(address, settings, clock), settings.mention)

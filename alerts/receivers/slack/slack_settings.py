@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Annotated
 
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from alerts.mentions import Mentions
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.secrets import Secret
 
 SLACK_API = "https://slack.com/api/"
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+_SEVERAL = BeforeValidator(_several)
 
 
 class SlackSettings(HttpSettings):
@@ -28,19 +38,45 @@ class SlackSettings(HttpSettings):
         The whole address of an incoming webhook, which is a secret.
     api_url
         Slack's Web API, or a server that speaks it.
+    accepts
+        What a server in Slack's place answers an incoming webhook to say yes, beside ``ok``: a text, or a
+        JSON object whose keys the answer has, such as ``{"success": true}`` of Rocket.Chat.
+    mention
+        Whom it calls where a critical alert begins, or an alert becomes critical: ``@here``, ``@channel``,
+        ``@everyone``, ``<!subteam^S...>`` for a user group, ``<@U...>`` for a person.
     timeout
-        How long to wait for an answer.
+        For the whole of each call: connecting, sending, and the answer to its end. A delivery takes one or
+        two calls, and more where it looks for an earlier one.
     proxy
         An HTTP proxy; without it the environment's proxy settings apply.
+    ca
+        PEM file of the certificates to trust, in place of the system's: for a server of your own, or a proxy
+        that inspects TLS.
     """
 
     channel: str | None = Field(default=None, min_length=1)
     token: Secret | None = None
     incoming_webhook: Secret | None = None
     api_url: HttpUrl = SLACK_API
+    accepts: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=500)], ...], _SEVERAL] = ()
+    mention: Mentions = ()
+
+    @field_validator("mention", mode="before")
+    @classmethod
+    def _nobody(cls, mention: object) -> object:
+        return () if mention is None else mention
+
+    @field_validator("api_url")
+    @classmethod
+    def _takes_methods(cls, url: str) -> str:
+        if "?" in url or "#" in url:
+            raise ValueError("methods' names are appended to it: leave out what begins with ? or #")
+        return url
 
     @model_validator(mode="after")
     def _one_way(self) -> SlackSettings:
+        if self.accepts and self.incoming_webhook is None:
+            raise ValueError("accepts is for an incoming_webhook: the Web API's answers are known")
         if self.incoming_webhook is not None:
             if self.token is not None or self.channel is not None:
                 raise ValueError("give either channel and token, or incoming_webhook")

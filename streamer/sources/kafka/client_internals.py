@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.net.compat import KafkaNetClient
@@ -16,6 +17,7 @@ from kafka.net.selector import NetworkSelector
 from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer import FetchRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
+from kafka.protocol.metadata import MetadataRequest
 
 REFUSED = (
     errors.SaslAuthenticationFailedError,
@@ -127,9 +129,62 @@ def incarnation(consumer: KafkaConsumer, topic: str) -> str:
     return "" if topic_id is None else str(topic_id)
 
 
+def cluster_id(consumer: KafkaConsumer) -> str:
+    """The cluster's id from cached metadata; empty before any, or where the broker gives none."""
+    return consumer._cluster.cluster_id or ""
+
+
 def partition_count(consumer: KafkaConsumer, topic: str) -> int:
     """How many partitions a topic has by cached metadata; sends no request."""
     return len(consumer._cluster.partitions_for_topic(topic) or ())
+
+
+class TopicAnswer(NamedTuple):
+    """What a broker says of a topic: an error code (0 for none), its id, and that of the cluster.
+
+    Ids are empty where it gives none.
+    """
+
+    error_code: int
+    incarnation: str
+    cluster: str
+
+
+_ANSWER_WITHIN_MS = 3_000
+_NO_ID = uuid.UUID(int=0)
+
+
+def ask_of_topics(consumer: KafkaConsumer, topics: Iterable[str]) -> Any:
+    """Ask a broker whether topics exist, by their names, so that a missing permission is told from absence.
+
+    Returns
+    -------
+    kafka.future.Future
+        Its value will be a dict of `TopicAnswer` by topic. It is done within a few seconds, and fails where
+        the broker does not answer. Nothing waits for it.
+    """
+    manager = consumer._client._manager
+    request = MetadataRequest(
+        topics=[MetadataRequest.MetadataRequestTopic(name=topic) for topic in sorted(topics)],
+        allow_auto_topic_creation=False,
+        include_cluster_authorized_operations=False,
+        include_topic_authorized_operations=False,
+        min_version=4,  # before, asking for a topic may create it
+    )
+
+    async def ask() -> dict[str, TopicAnswer]:
+        response = await manager.wait_for(manager.send(request), _ANSWER_WITHIN_MS)
+        if not response.brokers:
+            raise errors.MetadataEmptyBrokerList("the broker knows of no broker yet")
+        cluster = response.cluster_id or ""
+        return {
+            topic.name: TopicAnswer(
+                topic.error_code, "" if topic.topic_id in (None, _NO_ID) else str(topic.topic_id), cluster
+            )
+            for topic in response.topics
+        }
+
+    return manager.call_soon(ask)
 
 
 def take_missing_topics(consumer: KafkaConsumer) -> set[str]:
@@ -214,26 +269,8 @@ def fetch_at(
     """
     manager = consumer._client._manager
     leader = leader_of(consumer, partition)
-    topic = FetchRequest.FetchTopic
-    wanted = topic.FetchPartition(
-        partition=partition.partition,
-        current_leader_epoch=-1,
-        fetch_offset=offset,
-        last_fetched_epoch=-1,
-        log_start_offset=-1,
-        partition_max_bytes=max_bytes,
-    )
-    request = FetchRequest(
-        max_wait_ms=min(_FETCH_WAIT_MS, within_ms),
-        min_bytes=1,
-        max_bytes=max_bytes,
-        isolation_level=consumer._fetcher._isolation_level,
-        session_id=0,
-        session_epoch=-1,
-        topics=[topic(topic=partition.topic, partitions=[wanted])],
-        forgotten_topics_data=[],
-        min_version=4,
-        max_version=MAX_FETCH_VERSION,
+    request = _fetch_request(
+        {partition: offset}, max_bytes, min(_FETCH_WAIT_MS, within_ms), consumer._fetcher._isolation_level
     )
 
     async def fetch() -> Any:
@@ -251,6 +288,96 @@ def fetch_at(
     if part.error_code and not failed:
         raise errors.for_code(part.error_code)(str(partition))
     return memoryview(b"" if failed or part.records is None else part.records)
+
+
+def ask_for_ends(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], max_bytes: int) -> Any:
+    """Fetch the ends of several logs, from an offset of each on, besides what the consumer fetches.
+
+    A broker answers the requests of a connection one after another, so this one may wait behind a fetch that
+    waits for records.
+
+    Parameters
+    ----------
+    consumer
+        Connected.
+    offsets
+        Where to begin in each.
+    max_bytes
+        Of each; the first batch of a log may be cut off by it.
+
+    Returns
+    -------
+    kafka.future.Future
+        Its value will be a dict of record batches by partition, those of open and aborted transactions too;
+        without the logs whose leader did not answer, or refused.
+    """
+    manager = consumer._client._manager
+    by_leader: dict[Any, dict[TopicPartition, int]] = {}
+    for partition, offset in offsets.items():
+        leader = consumer._cluster.leader_for_partition(partition)
+        if leader is not None and leader >= 0:
+            by_leader.setdefault(leader, {})[partition] = offset
+
+    async def fetch() -> dict[TopicPartition, memoryview]:
+        sent = [
+            manager.send(_fetch_request(wanted, max_bytes, 0, _UNCOMMITTED_TOO), node_id=leader)
+            for leader, wanted in by_leader.items()
+        ]
+        ends: dict[TopicPartition, memoryview] = {}
+        for future in sent:
+            try:
+                response = await manager.wait_for(future, _ENDS_WITHIN_MS)
+            except errors.KafkaError:
+                continue
+            for topic in response.responses:
+                for part in topic.partitions:
+                    partition = TopicPartition(topic.topic, part.partition_index)
+                    manager.failed_reads.discard(partition)
+                    if not part.error_code and part.records is not None:
+                        ends[partition] = memoryview(part.records)
+        return ends
+
+    return manager.call_soon(fetch)
+
+
+def wait_for(consumer: KafkaConsumer, future: Any, within_ms: int) -> None:
+    """Wait until a future is done, or the time is over."""
+    manager = consumer._client._manager
+    with suppress(errors.KafkaError):
+        manager.run(manager.wait_for, future, within_ms)
+
+
+_ENDS_WITHIN_MS = 10_000
+_UNCOMMITTED_TOO = 0  # the isolation level by which all that a log has is read
+
+
+def _fetch_request(
+    offsets: Mapping[TopicPartition, int], max_bytes: int, max_wait_ms: int, isolation_level: int
+) -> Any:
+    topic = FetchRequest.FetchTopic
+    by_topic: dict[str, list[Any]] = {}
+    for partition, offset in offsets.items():
+        wanted = topic.FetchPartition(
+            partition=partition.partition,
+            current_leader_epoch=-1,
+            fetch_offset=offset,
+            last_fetched_epoch=-1,
+            log_start_offset=-1,
+            partition_max_bytes=max_bytes,
+        )
+        by_topic.setdefault(partition.topic, []).append(wanted)
+    return FetchRequest(
+        max_wait_ms=max_wait_ms,
+        min_bytes=min(1, max_wait_ms),
+        max_bytes=max_bytes * len(offsets),
+        isolation_level=isolation_level,
+        session_id=0,
+        session_epoch=-1,
+        topics=[topic(topic=name, partitions=parts) for name, parts in by_topic.items()],
+        forgotten_topics_data=[],
+        min_version=4,
+        max_version=MAX_FETCH_VERSION,
+    )
 
 
 def assigned_counts(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition, errors
 
 from streamer.messages.records import Log, Partition
 from streamer.sources.kafka.client_internals import (
     assigned_counts,
+    cluster_id,
     incarnation,
     partition_count,
     prompt_metadata,
@@ -19,6 +21,7 @@ from streamer.sources.kafka.client_internals import (
     take_missing_topics,
 )
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
+from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.sources.kafka.log_positions import describe, find_partitions, topic_pattern
 from streamer.sources.kafka.poller import Poller
 from streamer.sources.source import Assignments
@@ -43,18 +46,29 @@ class GroupMember:
         Where reading starts.
     assignments
         Called with the partitions that come and go, always on the caller's thread.
+    cluster
+        What is known of the cluster. Its topics need not exist: they did, and are read once they are there
+        again.
     """
 
-    def __init__(self, consumer: KafkaConsumer, settings: KafkaSettings, assignments: Assignments) -> None:
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        settings: KafkaSettings,
+        assignments: Assignments,
+        cluster: KnownCluster,
+    ) -> None:
         self.owned: dict[TopicPartition, Partition] = {}
         self._consumer = consumer
         self._settings = settings
         self._assignments = assignments
+        self._cluster = cluster
         self._poller = Poller(consumer, self._give_up)
         self._at_open: frozenset[Partition] = frozenset()
         self._deleted: set[str] = set()
         self._partition_counts: dict[str, int] | None = None
         self._place_at = 0.0
+        self._ends: dict[TopicPartition, int] = {}
 
     def subscribe(self, globs: Sequence[str]) -> None:
         """Join the group for these topics.
@@ -62,18 +76,32 @@ class GroupMember:
         Raises
         ------
         TapewatchError
-            When a named topic does not exist, or no topic matches.
+            When a named topic does not exist, or no topic matches, or this is another cluster.
         kafka.errors.KafkaError
             When the broker does not answer.
         """
+        servers, known = ", ".join(self._settings.servers), self._cluster.topics
         with prompt_metadata(self._consumer):
-            self._at_open = find_partitions(self._consumer, globs, ", ".join(self._settings.servers))
+            there = self._consumer.topics()
+            self._cluster.require(cluster_id(self._consumer), servers)
+            self._at_open = find_partitions(self._consumer, globs, servers, known)
+            has_topics = not there.isdisjoint(known) if known else bool(self._at_open)
+            self._cluster.meet(cluster_id(self._consumer), has_topics=has_topics)
+            if not self._cluster.confirmed:
+                _log.warning(
+                    "none of the topics read before is there; no log ends until one is: is this the right "
+                    "cluster?",
+                    servers=servers,
+                    topics=sorted(known)[:10],
+                )
             if any(is_pattern(glob) for glob in globs):
                 self._consumer.subscribe(pattern=topic_pattern(globs), listener=self._poller)
             else:
                 self._consumer.subscribe(topics=sorted(set(globs)), listener=self._poller)
-            # With the list of partitions known before joining, the group is not joined a second time.
-            self._consumer.topics()
+            # With the list of partitions known before joining, the group is not joined a second time. The
+            # library may take the answer to its own request for the only topic, one that is gone, for ours.
+            with suppress(errors.UnknownTopicOrPartitionError):
+                self._consumer.topics()
 
     def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """As the consumer's own `poll`; partitions may be revoked meanwhile."""
@@ -114,6 +142,12 @@ class GroupMember:
         self._poller.hold(mine)
         self._place_at = time.monotonic() + RETRY_AFTER_S
 
+    def leave(self, partitions: Collection[Partition]) -> None:
+        """Stop reading partitions whose logs have ended; one that is back is taken over like a new one."""
+        for tp in [tp for tp, owned in self.owned.items() if owned in partitions]:
+            self._poller.hold((tp,))
+            del self.owned[tp]
+
     @property
     def busy(self) -> bool:
         """Whether the group keeps the consumer busy; it must not be used meanwhile."""
@@ -124,6 +158,11 @@ class GroupMember:
         """The partitions that are being read."""
         unplaced = self._poller.unplaced
         return [tp for tp in self.owned if tp not in unplaced and tp.topic not in self._deleted]
+
+    @property
+    def ends(self) -> dict[TopicPartition, int]:
+        """The partitions that are being read, with one past the last offset each had when that began."""
+        return {tp: self._ends.get(tp, 0) for tp in self.readable}
 
     @property
     def placed(self) -> set[TopicPartition]:
@@ -146,6 +185,7 @@ class GroupMember:
             offsets = self._assignments.assigned(list(logs.values()))
             for tp, log in logs.items():
                 self.owned[tp] = log.partition
+                self._ends[tp] = log.end
                 self._poller.release(tp, offsets[log.partition])
 
     def _give_up(self, partitions: set[TopicPartition]) -> None:

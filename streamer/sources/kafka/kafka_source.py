@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,15 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Partition, PausedPartition
 from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadLimits, reporting
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import log_end, use_parser
+from streamer.sources.kafka.client_internals import cluster_id, held_partitions, log_end, use_parser
 from streamer.sources.kafka.consumer_options import options_of
+from streamer.sources.kafka.deleted_topics import DeletedTopics
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
 from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.known_cluster import KnownCluster
+from streamer.sources.kafka.log_tails import LogTails
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
 from streamer.sources.kafka.unreadable_partitions import UnreadablePartitions
@@ -90,10 +94,15 @@ class KafkaSource:
         self._max_poll_records = max_poll_records
         self._environ = os.environ if environ is None else environ
         self._parser = parser
+        self.cluster = KnownCluster()
+        """What is known of the cluster. Its topics need not exist at `open`: they did once, and are read
+        when they are there again."""
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
         self._unreadable: UnreadablePartitions | None = None
+        self._deleted: DeletedTopics | None = None
+        self._tails: LogTails | None = None
         self._prefetch = Prefetch()
         self._polled_at = self._returned_at = 0.0
         self._polled_soon = False
@@ -113,7 +122,8 @@ class KafkaSource:
         Raises
         ------
         TapewatchError
-            When no broker can be reached, credentials are wrong, or a topic does not exist.
+            When no broker can be reached, credentials are wrong, a topic does not exist, or the cluster is
+            not the known one.
         """
         require_fast_checksums()
         self.prepare()
@@ -123,7 +133,7 @@ class KafkaSource:
         detours: dict[TopicPartition, Detour] = {}
         limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
         use_parser(consumer, reporting(parser, limits))
-        member = GroupMember(consumer, self._settings, assignments)
+        member = GroupMember(consumer, self._settings, assignments, self.cluster)
         try:
             member.subscribe(self._globs)
         except errors.KafkaError as error:
@@ -134,6 +144,8 @@ class KafkaSource:
             raise
         self._opened = consumer, member
         self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
+        self._deleted = DeletedTopics(consumer, self.cluster)
+        self._tails = LogTails(consumer)
         self._checked_at = time.monotonic()
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
@@ -142,9 +154,11 @@ class KafkaSource:
         Raises
         ------
         TapewatchError
-            When reading cannot go on: this member was fenced, permissions are missing.
+            When reading cannot go on: this member was fenced, permissions are missing, another cluster
+            answers.
         """
-        _, member = self._connection
+        consumer, member = self._connection
+        self.cluster.require(cluster_id(consumer), ", ".join(self._settings.servers))
         start = time.monotonic()
         self._polled_soon = start - self._returned_at < PREFETCH_WITHIN_S
         deadline = start + timeout_s
@@ -164,14 +178,17 @@ class KafkaSource:
         consumer, member = self._connection
         if member.busy:
             return frozenset()
+        asked_at = time.monotonic()
         try:
-            read = frozenset(
-                member.owned[tp]
+            read = [
+                tp
                 for tp, end in self._ends().items()
                 if (position := consumer.position(tp, timeout_ms=END_WITHIN_MS)) is not None
                 and position >= end
-            )
-            return read - self._prefetch.partitions
+            ]
+            if self._tails is not None:
+                self._tails.at_end(read, asked_at)
+            return frozenset(member.owned[tp] for tp in read) - self._prefetch.partitions
         except errors.LogTruncationError as error:
             member.place_again(error.divergent_offsets)
         except TRANSIENT as error:
@@ -187,6 +204,22 @@ class KafkaSource:
     def paused(self) -> Sequence[PausedPartition]:
         """The partitions that are not read on until somebody does something."""
         return () if self._unreadable is None else self._unreadable.paused
+
+    def gone(self, logs: Collection[Partition]) -> frozenset[Partition]:
+        """Those of these logs that do not exist any more, once that is sure; it never waits."""
+        if self._opened is None or self._deleted is None or self._opened[1].busy:
+            return frozenset()
+        return self._deleted.among(logs)
+
+    def leave(self, logs: Collection[Partition]) -> None:
+        """Stop reading logs that have ended; one that is back is assigned like a new one."""
+        _, member = self._connection
+        member.leave(logs)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the cluster that answers is the one that the logs of the store are of."""
+        return self.cluster.confirmed
 
     @property
     def answers(self) -> bool:
@@ -251,8 +284,15 @@ class KafkaSource:
         if unreadable is None:
             raise RuntimeError("the source is not open")
         for tp, records in polled.items():
-            self._prefetch.append(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
+            chunks = list(chunks_of(member.owned[tp], unreadable.readable(tp, records)))
+            if chunks and self._tails is not None:
+                most_s = self._tails.most_behind_s(tp, chunks[0])
+                newest_ns = self._tails.newest(tp, chunks, lambda: member.ends)
+                chunks = [replace(each, newest_ns=newest_ns, most_behind_s=most_s) for each in chunks]
+            self._prefetch.append(chunks)
         if not member.busy:
+            if self._tails is not None:
+                self._tails.polled(held_partitions(self._connection[0]))
             self._prefetch.append(unreadable.work(answers=self.answers))
 
     def _poll_group(self, member: GroupMember) -> None:
@@ -291,7 +331,7 @@ class KafkaSource:
         if member.busy:
             self._mark_outage(f"group '{self._settings.group}' is rebalancing")
         else:
-            self._ends()
+            self.at_end()
 
     def _ends(self) -> Mapping[TopicPartition, int]:
         consumer, member = self._connection

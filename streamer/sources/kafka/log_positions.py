@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 
 import structlog
@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from alerts.suggestions import did_you_mean
 from streamer.errors import TapewatchError
 from streamer.messages.records import Log, Partition
-from streamer.sources.kafka.client_internals import incarnation
+from streamer.sources.kafka.client_internals import incarnation, partition_count
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
 
 OFFSETS_WITHIN_MS = 5_000
@@ -33,8 +33,19 @@ def topic_pattern(globs: Iterable[str]) -> str:
     return "|".join(f"(?:{translate(glob)})" for glob in globs)
 
 
-def find_partitions(consumer: KafkaConsumer, globs: Sequence[str], servers: str) -> frozenset[Partition]:
+def find_partitions(
+    consumer: KafkaConsumer, globs: Sequence[str], servers: str, read_before: Collection[str] = ()
+) -> frozenset[Partition]:
     """The partitions of all topics that match now.
+
+    Parameters
+    ----------
+    consumer
+        Connected.
+    globs, servers
+        Names and patterns; the brokers, for messages.
+    read_before
+        Topics that did exist once: those of them that match may be missing.
 
     Raises
     ------
@@ -46,6 +57,9 @@ def find_partitions(consumer: KafkaConsumer, globs: Sequence[str], servers: str)
         if any(fnmatchcase(name, glob) for name in names):
             continue
         if not is_pattern(glob):
+            if glob in read_before:
+                _log.warning("a topic is gone", topic=glob, servers=servers)
+                continue
             raise TapewatchError(
                 f"topic '{glob}' does not exist at {servers}, or this user may not see it"
                 f"{did_you_mean(glob, names)}: create it, or change source.topics"
@@ -57,7 +71,8 @@ def find_partitions(consumer: KafkaConsumer, globs: Sequence[str], servers: str)
         if any(fnmatchcase(name, glob) for glob in globs)
         for number in consumer.partitions_for_topic(name)
     )
-    if not partitions:
+    gone = any(fnmatchcase(name, glob) for name in read_before for glob in globs)
+    if not partitions and not gone:
         existing = ", ".join(sorted(names)[:10]) or "none at all"
         raise TapewatchError(f"no topic at {servers} matches {', '.join(globs)} (there are: {existing})")
     return partitions
@@ -79,7 +94,7 @@ def describe(
     Returns
     -------
     list of Log
-        Sorted; without the partitions of topics that are gone.
+        Sorted; without partitions that do not exist any more.
 
     Raises
     ------
@@ -90,7 +105,8 @@ def describe(
     existing = {
         tp: Partition(tp.topic, incarnation(consumer, tp.topic), tp.partition)
         for tp in sorted(partitions)
-        if tp.topic in names
+        # a topic that was created anew may have fewer partitions than the one before
+        if tp.topic in names and tp.partition < partition_count(consumer, tp.topic)
     }
     if not existing:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterable
+from dataclasses import replace
 
 from streamer.messages.records import Chunk, Partition
 
@@ -46,8 +47,8 @@ class Prefetch:
             chunk = self._chunks.popleft()
             records = chunk.records
             if len(records) > limit:
-                self._chunks.appendleft(Chunk(chunk.partition, records[limit:]))
-                chunk = Chunk(chunk.partition, records[:limit])
+                self._chunks.appendleft(replace(chunk, records=records[limit:]))
+                chunk = replace(chunk, records=records[:limit])
             limit -= len(chunk.records)
             chunks.append(chunk)
         return chunks

@@ -20,6 +20,7 @@ GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 """The codecs, as a batch's attributes number them."""
 
 _PIECE_BYTES = 1_048_576  # unpacked at a time: memory beyond the limit is never more than this
+_GZIP_TAKEN = 4_096  # of its payload at a time: zlib copies what is behind a member, and there may be many
 _GZIP_WINDOW = 31  # zlib's code for a gzip header with the largest window
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = 16  # the magic bytes and two version numbers
@@ -93,17 +94,29 @@ def unpack(codec: int, data: memoryview, limit: int = MAX_UNPACKED_BYTES) -> byt
 
 
 def _gzip(library: Any, data: memoryview, limit: int) -> bytearray:
-    out = bytearray()
-    left: Any = data
-    while left:
+    out, at = bytearray(), 0
+    while at < len(data):
         member = library.decompressobj(_GZIP_WINDOW)
-        while not member.eof and left:
-            _extend(out, member.decompress(left, _PIECE_BYTES), limit)
-            left = member.unconsumed_tail
-        if not member.eof:
-            raise CorruptRecordError("the gzip payload is cut off")
-        left = member.unused_data.lstrip(b"\0")  # members may be padded, as the gzip tool allows
+        while not member.eof:
+            if at >= len(data):
+                raise CorruptRecordError("the gzip payload is cut off")
+            left: Any = data[at : at + _GZIP_TAKEN]
+            at += len(left)
+            while left:
+                _extend(out, member.decompress(left, _PIECE_BYTES), limit)
+                left = member.unconsumed_tail
+        at = _behind_padding(data, at - len(member.unused_data))
     return out
+
+
+def _behind_padding(data: memoryview, at: int) -> int:
+    """Where the next member of a gzip payload begins; they may be padded, as the gzip tool allows."""
+    while at < len(data):
+        piece = bytes(data[at : at + _GZIP_TAKEN])
+        if left := len(piece.lstrip(b"\0")):
+            return at + len(piece) - left
+        at += len(piece)
+    return at
 
 
 def _lz4(library: Any, data: memoryview, limit: int) -> bytearray:

@@ -32,7 +32,8 @@ LOOK_EVERY_S = 1.0
 """Time between two looks for stalled partitions, and two attempts at a survey."""
 
 SURVEY_AGAIN_AFTER_S = 15.0
-"""Time between two surveys of a partition that is paused: it goes on once its batches can be read. Also the
+"""Time between two surveys of a partition that is paused: it goes on once its batches can be read, and where
+a survey finds them sound it is tried once each time. Also the
 time between two surveys that must agree, where fetches that returned nothing are the only proof of damage."""
 
 FETCH_WITHIN_MS = 2_000
@@ -98,13 +99,15 @@ class UnreadablePartitions:
         self._troubles: dict[TopicPartition, _Trouble] = {}
         self._stalls: dict[TopicPartition, _Stall] = {}
         self._retries: dict[TopicPartition, tuple[int, int]] = {}
+        self._tried: dict[TopicPartition, PausedPartition] = {}  # read again by way of trial
         self._looked_at = self._survey_at = 0.0
         self._survey_wait_s = STALLED_AFTER_S
 
     @property
     def paused(self) -> Sequence[PausedPartition]:
         """The partitions that are not read on until somebody does something."""
-        return [trouble.paused for trouble in self._troubles.values() if trouble.paused is not None]
+        paused = [trouble.paused for trouble in self._troubles.values() if trouble.paused is not None]
+        return [*paused, *self._tried.values()]
 
     def readable(self, partition: TopicPartition, polled: Sequence[Any]) -> Sequence[Any]:
         """The records before the first batch that cannot be read; from there on the partition pauses."""
@@ -221,16 +224,23 @@ class UnreadablePartitions:
             yield Chunk(owned, (), damaged=damaged)
 
     def _retry(self, partition: TopicPartition, trouble: _Trouble, fetch: int) -> None:
-        """Read on at the same offset: by now it can be read."""
+        """Read on at the same offset: by now it can be read, or else it is tried again after a while."""
         offset = trouble.batch.offset
         known, count = self._retries.get(partition, (-1, 0))
         count = count + 1 if known == offset and not trouble.suspected else 0
         self._retries[partition] = offset, count
-        if count > _MOST_RETRIES:
+        if count > _MOST_RETRIES and trouble.paused is None:
             self._pause(partition, trouble, "unreadable", trouble.batch.cause, _UNREADABLE)
             return
         if trouble.paused is not None:
-            _log.info("a partition can be read again", topic=partition.topic, partition=partition.partition)
+            _log.info(
+                "a paused partition is tried again",
+                topic=partition.topic,
+                partition=partition.partition,
+                offset=offset,
+            )
+            if count > _MOST_RETRIES:
+                self._tried[partition] = trouble.paused
         self._go_on(partition, offset, fetch)
 
     def _go_on(self, partition: TopicPartition, offset: int, fetch: int) -> None:
@@ -253,6 +263,9 @@ class UnreadablePartitions:
         trouble = _Trouble(batch, suspected)
         self._troubles[partition] = trouble
         self._stalls.pop(partition, None)
+        tried = self._tried.pop(partition, None)
+        if tried is not None and tried.offset == batch.offset:
+            trouble.paused, trouble.at = tried, time.monotonic() + SURVEY_AGAIN_AFTER_S
         if batch.remedy is not None:
             remedy = f"{batch.remedy}, then restart tapewatch; nothing is skipped"
             self._pause(partition, trouble, "codec", batch.cause, remedy)
@@ -263,6 +276,10 @@ class UnreadablePartitions:
         for partition in list(self._troubles):
             if partition not in placed or partition not in paused:
                 del self._troubles[partition]
+        for partition, tried in list(self._tried.items()):
+            position = position_of(self._consumer, partition)
+            if partition not in placed or position is None or position > tried.offset:
+                del self._tried[partition]
         for partition, detour in list(self._detours.items()):
             position = position_of(self._consumer, partition)
             if partition not in placed or position is None or position >= detour.offset:

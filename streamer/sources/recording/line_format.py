@@ -1,8 +1,9 @@
 """The lines of a recording: one JSON object each.
 
 The first line lists the partitions. After it, partition by partition, come records (``p`` partition number,
-``o`` offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value) and timers (``tick`` number,
-``ts`` ns) in the order in which they were folded. Bytes that are not UTF-8 are written as ``{"b64": …}``.
+``o`` offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value), timers (``tick`` number, ``ts``
+ns) and control inputs of detectors (``control`` kind, ``data``) in the order in which they were folded.
+Bytes that are not UTF-8 are written as ``{"b64": …}``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from streamer.messages.control_inputs import ControlInput, ControlKind
 from streamer.messages.records import NO_TIME, Partition, Record
 
 FORMAT_VERSION = 2
@@ -56,7 +58,7 @@ class Bytes(Struct, forbid_unknown_fields=True):
 
 
 class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A record, or a timer if `tick` is set."""
+    """A record; a timer if `tick` is set, a control input if `control` is."""
 
     p: _Count
     o: _Count | UnsetType = UNSET
@@ -66,6 +68,8 @@ class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
     v: str | Bytes | UnsetType | None = UNSET
     tick: _Count | UnsetType = UNSET
     ts: int | UnsetType = UNSET
+    control: ControlKind | UnsetType = UNSET
+    data: str | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -107,6 +111,11 @@ def timer_line(number: int, timer_number: int, ts_ns: int) -> bytes:
     return _encode(Line(p=number, tick=timer_number, ts=ts_ns))
 
 
+def control_line(number: int, control: ControlInput) -> bytes:
+    """One control input of partition `number`."""
+    return _encode(Line(p=number, control=control.kind, data=control.data))
+
+
 def record_of(line: Line) -> Record | None:
     """The record of a line, None if it holds none."""
     if line.o is UNSET or line.v is UNSET:
@@ -123,6 +132,19 @@ def record_of(line: Line) -> Record | None:
 def timer_of(line: Line) -> tuple[int, int] | None:
     """Number and time of a line's timer, None if it holds none."""
     return None if line.tick is UNSET or line.ts is UNSET else (line.tick, line.ts)
+
+
+def control_of(line: Line) -> ControlInput | None:
+    """The control input of a line, None if it holds none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When its data is none.
+    """
+    if line.control is UNSET or line.data is UNSET:
+        return None
+    return ControlInput.parse(line.control, line.data)
 
 
 def _text(data: bytes) -> str | Bytes:

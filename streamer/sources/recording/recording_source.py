@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from streamer.errors import TapewatchError
+from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Chunk, Log, Partition, Record
 from streamer.sources.files.line_reader import DamagedFileError, Lines
 from streamer.sources.recording.line_format import (
@@ -15,6 +16,7 @@ from streamer.sources.recording.line_format import (
     READABLE,
     Header,
     Line,
+    control_of,
     read_header,
     read_line,
     record_of,
@@ -140,9 +142,9 @@ class RecordingSource:
             line = self._parse(number, text)
             if line.p >= len(partitions):
                 raise self._line_error(number, f"partition {line.p} is not in the header")
-            timer, record = timer_of(line), record_of(line)
+            timer, record, control = timer_of(line), record_of(line), self._control(number, line)
             full = len(records) >= self._batch_size or size >= _CHUNK_MAX_BYTES
-            if records and (line.p != current or timer is not None or full):
+            if records and (line.p != current or record is None or full):
                 yield Chunk(partitions[current], records)
                 records, size = [], 0
             current = line.p
@@ -155,6 +157,8 @@ class RecordingSource:
                     timer_number=timer[0],
                     timer_by_watermark=by_watermark,
                 )
+            elif control is not None:
+                yield Chunk(partitions[current], (), control=control)
             elif record is None:
                 raise self._line_error(number, "neither a record nor a timer")
             elif record.offset <= last_offset[current]:
@@ -185,6 +189,12 @@ class RecordingSource:
             return read_line(text)
         except msgspec.MsgspecError as error:
             raise self._line_error(number, str(error)) from error
+
+    def _control(self, number: int, line: Line) -> ControlInput | None:
+        try:
+            return control_of(line)
+        except (ValueError, TypeError) as error:
+            raise self._line_error(number, f"no control input: {error}") from error
 
     def _line_error(self, number: int, problem: str) -> TapewatchError:
         return TapewatchError(f"{self._path}:{number}: not a line of a recording: {problem}")

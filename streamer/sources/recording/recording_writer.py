@@ -11,8 +11,9 @@ from typing import IO, cast
 import zstandard
 
 from streamer.errors import TapewatchError, UsageError
+from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Partition, Record
-from streamer.sources.recording.line_format import header_line, record_line, timer_line
+from streamer.sources.recording.line_format import control_line, header_line, record_line, timer_line
 
 _UNFINISHED = ".part"
 _GZIP_LEVEL = 6  # the default of the gzip command
@@ -68,6 +69,10 @@ class RecordingWriter:
     def timer(self, number: int, timer_number: int, ts_ns: int) -> None:
         """Add a timer of partition `number`."""
         self._line(timer_line(number, timer_number, ts_ns))
+
+    def control(self, number: int, control: ControlInput) -> None:
+        """Add a control input of partition `number`."""
+        self._line(control_line(number, control))
 
     def _line(self, line: bytes) -> None:
         with self._explained():

@@ -1,0 +1,121 @@
+"""A delivery's turn: a few attempts, and what becomes of it then."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import stamina
+import structlog
+
+from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
+from streamer.notify.attempt import Attempt, answered
+from streamer.notify.parked_notes import retry_command
+from streamer.notify.sender_context import SenderContext
+from streamer.notify.throttle import Throttle
+from streamer.store.deliveries import StoreDeliveries
+
+log = structlog.get_logger(__name__)
+
+
+class DeliveryTurns:
+    """Gives deliveries to one receiver their turns, and keeps what becomes of them; from several threads.
+
+    Parameters
+    ----------
+    name, receiver
+        The receiver and its name.
+    context
+        What all senders share.
+    throttle
+        Told how it goes.
+    stopping
+        Set when there are to be no more attempts.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        receiver: Receiver,
+        context: SenderContext,
+        throttle: Throttle,
+        stopping: threading.Event,
+    ) -> None:
+        self._name = name
+        self._receiver = receiver
+        self._deliveries = StoreDeliveries(context.database)
+        self._time = context.time
+        self._pace = context.pace
+        self._parked = context.parked
+        self._watch = context.watch
+        self._throttle = throttle
+        self._stopping = stopping
+
+    def take(self, delivery: Delivery) -> int:
+        """Deliver it if the receiver takes it; the number of messages that went out for it."""
+        if self._stopping.is_set() or self._throttle.pause_s() > 0:
+            self._deliveries.release((delivery,))
+            return 0
+        began = time.monotonic()
+        attempt = Attempt(self._receiver, self._deliveries, delivery, self._parked)
+        try:
+            for turn in stamina.retry_context(
+                on=partial(self._tries_again, began=began),
+                attempts=self._pace.attempts,
+                timeout=None,
+                wait_initial=self._pace.first_wait_s,
+                wait_max=self._pace.longest_wait_s,
+                wait_jitter=self._pace.first_wait_s,
+            ):
+                with turn:
+                    attempt.make()
+        except RetryableError as error:
+            self._defer(attempt.delivery, error, began)
+        except PermanentError as error:
+            self._park(attempt.delivery, str(error))
+        else:
+            self._throttle.succeeded()
+            now = self._time.now()
+            self._deliveries.delivered((delivery,), now)
+            self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
+        return attempt.messages
+
+    def _tries_again(self, error: Exception, began: float) -> bool:
+        """Whether to try again at once; longer waits are kept in the store, and others get their turn."""
+        if not isinstance(error, RetryableError) or error.retry_after_s is not None:
+            return False
+        # a receiver that takes its time to fail must not keep what is more important from being tried
+        soon = time.monotonic() - began < self._pace.longest_wait_s
+        return soon and not self._stopping.is_set() and self._throttle.pause_s() == 0
+
+    def _defer(self, delivery: Delivery, error: RetryableError, began: float) -> None:
+        # where the receiver is at fault its own pause decides; this delivery goes when that is over
+        turns = 1 if error.everything else delivery.attempts + 1
+        # one that asks for no wait, or until a time that is over, is not to be asked without end
+        wait = max(error.retry_after_s or 0.0, self._pace.deferral(turns))
+        log.warning(
+            "delivery deferred",
+            receiver=self._name,
+            delivery=delivery.short_key,
+            reason=str(error),
+            wait_s=wait,
+            **answered(delivery),
+        )
+        self._deliveries.retry(delivery, self._time.now() + wait, str(error), error.in_doubt)
+        self._throttle.failed(error, began)
+        self._watch(self._name, "retried")
+
+    def _park(self, delivery: Delivery, reason: str) -> None:
+        self._throttle.succeeded()
+        log.error(
+            "delivery parked",
+            receiver=self._name,
+            delivery=delivery.short_key,
+            reason=reason,
+            retry=retry_command(self._name),
+            **answered(delivery),
+        )
+        with self._parked.parking():
+            self._deliveries.park(delivery, reason, self._time.now())
+        self._watch(self._name, "parked")

@@ -1,0 +1,128 @@
+"""Alerts about logs that are not there any more: ended, or replaced by others of their name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alerts.alert import Alert, Observation, log_source
+from alerts.service_alert import LOG_ENDED, LOG_GAP, service_alert
+from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
+
+_NAMED = 10  # topics or partitions; a message must stay one that somebody reads
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedLog:
+    """A log that was read, the one that replaced it, and one past the last offset read of the old one."""
+
+    old: Partition
+    new: Partition
+    reach: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """Why a log is not read any more, and what happens should it come back; both for people."""
+
+    why: str
+    outlook: str
+
+
+DELETED = LogEnd("the topic was deleted", "a new topic of that name is read from its beginning")
+LEFT_OUT = LogEnd(
+    "the topic is no longer in the configuration (source.topics)",
+    "put back, it is read on from where it was, and models warm up anew",
+)
+
+
+def log_ended(
+    logs: Sequence[tuple[int, Partition]], end: LogEnd, resolved: int, now: float, config_hash: str = ""
+) -> Alert:
+    """Logs are not read any more; one alert, however many end together.
+
+    Parameters
+    ----------
+    logs
+        Number of the task, and the log, of each that has ended; at least one.
+    end, resolved
+        Why, and how many open episodes were resolved by it.
+    now
+        Wall-clock seconds.
+    config_hash
+        The configuration that runs.
+    """
+    topics = sorted({log.topic for _, log in logs})
+    only = logs[0][1] if len(logs) == 1 else None
+    episodes = f"{resolved or 'no'} open episode{' was' if resolved == 1 else 's were'} resolved"
+    return service_alert(
+        LOG_ENDED,
+        tuple(task_id for task_id, _ in logs),
+        "warning",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source={
+                "topic": topics[0] if len(topics) == 1 else None,
+                "partition": None if only is None else only.partition,
+                "offset": None,
+                "index": None,
+            },
+            values={"logs": float(len(logs)), "episodes": float(resolved)},
+            text=f"{_logs_text([log for _, log in logs])} not read any more: {end.why}; "
+            f"{episodes}. {end.outlook[:1].upper()}{end.outlook[1:]}",
+        ),
+        config_hash,
+    )
+
+
+def log_replaced(logs: Sequence[ReplacedLog], now: float, config_hash: str = "") -> Alert:
+    """A topic was deleted, and another was created under its name.
+
+    Parameters
+    ----------
+    logs
+        Its partitions that were read; at least one.
+    now
+        Wall-clock seconds.
+    config_hash
+        The configuration that runs.
+    """
+    first = logs[0]
+    identity = [part for each in logs for part in (*each.old, *each.new)]
+    if len(logs) == 1:
+        name, lost = f"{first.old.topic}[{first.old.partition}]", f"offset {first.reach}"
+    else:
+        name = f"{first.old.topic} ({len(logs)} partitions)"
+        lost = "offsets " + _some([f"{each.reach} of [{each.old.partition}]" for each in logs])
+    return service_alert(
+        LOG_GAP,
+        tuple(identity),
+        "critical",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=log_source(first.old.topic, first.old.partition, first.reach)
+            if len(logs) == 1
+            else {"topic": first.old.topic, "partition": None, "offset": None, "index": None},
+            text=f"{name} was deleted and created anew; what it held from {lost} on is lost, detection "
+            "starts afresh with the new one",
+        ),
+        config_hash,
+    )
+
+
+def _logs_text(logs: Sequence[Partition]) -> str:
+    """The names of logs, by topic, and the verb that follows."""
+    counts: dict[str, list[int]] = {}
+    for log in sorted(logs):
+        counts.setdefault(log.topic, []).append(log.partition)
+    names = [
+        f"{topic}[{partitions[0]}]" if len(partitions) == 1 else f"{topic} ({len(partitions)} partitions)"
+        for topic, partitions in counts.items()
+    ]
+    return f"{_some(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
