@@ -1,6 +1,7 @@
 import copy
 import importlib
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -226,8 +227,12 @@ def test_an_interrupt_is_not_the_models_failure():
     slot, x, y = rows(30)
     x[20, 0] = 1000.0
     model = build_model(settings_of(model="own_models.Interrupts", warmup=10))
-    with pytest.raises(KeyboardInterrupt):
-        stepped(model, slot, x, y)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stepped(model, slot, x, y)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_rows_that_are_not_whole_are_not_shown():

@@ -35,13 +35,12 @@ class KnownCluster:
 
     Examples
     --------
-    >>> cluster = KnownCluster()
-    >>> cluster.meet("a1", has_topics=False), cluster.proves("a1", others_there=True)
-    (None, False)
-    >>> cluster.meet("a1", has_topics=True), cluster.proves("a1", others_there=False)
-    (None, True)
-    >>> cluster.proves("b2", others_there=True)
+    >>> KnownCluster().proves("a1", others_there=True)
     False
+    >>> cluster = KnownCluster("a1")
+    >>> cluster.meet("a1", has_topics=True)
+    >>> cluster.proves("a1", others_there=False), cluster.proves("b2", others_there=True)
+    (True, False)
     """
 
     id: str = ""
