@@ -395,7 +395,7 @@ def told_closing(closing: Closing | None) -> object:
     return None if closing is None else (closing.number, closing.severity, plain(closing.extremes))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(streams_with_lies(), SETTINGS, st.data())
 def test_steps_back_are_those_of_the_model_over_restarts(
     steps: list[Row | Back], setting: Setting, data: st.DataObject

@@ -20,7 +20,7 @@ PLACES = [*range(HEADER_BYTES), 61, 66, 70, 75]
 LEADER_EPOCH = range(12, 16)
 
 
-@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("raw", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_whichever_byte_of_a_batch_is_damaged(own_broker: Callable[..., LocalBroker], raw: bool) -> None:
     broker = own_broker()
     topic = new_topic(broker, "sweep", 2 * len(PLACES))
