@@ -75,8 +75,10 @@ class Desk:
             send(self._broker, topic, [json.dumps(event).encode()], partition=partition, at_ms=at_ms + number)
 
     def heard(self, transition: str) -> list[dict[str, Any]]:
+        """Each once: after a kill one that had arrived may come again, under its key."""
         bodies = [json.loads(each.body) for each in self._slack.of("webhook/ops")]
-        return [body for body in bodies if body["transition"] == transition]
+        once = {(body["id"], body["number"]): body for body in bodies}
+        return [body for body in once.values() if body["transition"] == transition]
 
     def told(self, rule: str) -> list[dict[str, Any]]:
         return [body for body in self.heard("fired") if body["rule"] == rule]
