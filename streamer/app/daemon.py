@@ -19,6 +19,7 @@ from streamer.app.last_end import heed_last_end, tell_of_stuck
 from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.app.signals import ServiceSignals
+from streamer.app.upkeep import Upkeep, keep_of
 from streamer.app.watchdog import Watchdog
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
@@ -100,7 +101,8 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
         with running_service(setup, database) as service:
             source = _source(settings, kafka)
             source.cluster = _known_cluster(service)
-            _detect(loaded, service, source, options, oversight)
+            with _kept_up(service):
+                _detect(loaded, service, source, options, oversight)
         service.check()
 
 
@@ -113,6 +115,22 @@ def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
             yield database
         finally:
             database.close()
+
+
+@contextmanager
+def _kept_up(service: Service) -> Iterator[None]:
+    """The store is pruned meanwhile."""
+    upkeep = Upkeep(
+        service.database,
+        keep_of(service.config.settings.keep),
+        SystemClock(),
+        service.observer.metrics.upkeep,
+    )
+    upkeep.start()
+    try:
+        yield
+    finally:
+        upkeep.stop()
 
 
 @contextmanager

@@ -263,7 +263,10 @@ def _engine(path: Path | None) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # `_begin` starts transactions, not the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
+    # the first is kept by a store that has nothing yet; for any other it would take the write lock
+    pragmas = ["auto_vacuum=INCREMENTAL"] if is_new else []
+    for pragma in (*pragmas, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -84,10 +84,12 @@ class Ledger:
             return connection.execute(select(t.tasks.c.id).limit(1)).first() is None
 
     def save_config(self, config_hash: str, document: str) -> None:
-        """Keep the document of a configuration hash."""
+        """Keep the document of a configuration hash; it is needed from now on."""
         row = {"hash": config_hash, "text": document, "created_at": self._clock.now()}
         with self._db.write() as connection:
             insert_absent(connection, t.configs, [row])
+            kept = t.configs.c.hash == config_hash
+            connection.execute(update(t.configs).where(kept).values(unused_since=None))
 
     def config(self, config_hash: str) -> str:
         """The document of a configuration hash.
@@ -193,7 +195,9 @@ class Ledger:
             partition = row.partition._replace(incarnation=incarnation)
             fresh = self._new_task(connection, partition, start, config_hash, code_version())
             if isinstance(lost, DamagedRange):
-                insert_absent(connection, t.dead_letters, [dead_row(fresh, dead_letter_of(lost))])
+                insert_absent(
+                    connection, t.dead_letters, [dead_row(fresh, dead_letter_of(lost), self._clock.now())]
+                )
             return fresh
 
     def tasks(self) -> list[TaskRow]:
