@@ -31,6 +31,7 @@ from streamer.pipeline.compiling import CompileView
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
+from streamer.pipeline.recovery import Anew
 from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
@@ -56,11 +57,20 @@ class DaemonOptions:
         The signals of this process.
     accept_rederivation
         See `Recovery`.
+    fold_again, models_anew
+        Whether logs begin anew: those whose checkpoints are lost, or all of them without their models.
     """
 
     compiling: CompileView
     signals: ServiceSignals
     accept_rederivation: bool = False
+    fold_again: bool = False
+    models_anew: bool = False
+
+    @property
+    def anew(self) -> Anew:
+        """Which logs begin anew."""
+        return Anew.MODELS if self.models_anew else Anew.LOST if self.fold_again else Anew.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,9 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
 def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
     """The store, held before it is opened: opening may migrate it."""
     with only_daemon_of(store):
-        database = open_store(str(store), locked=True, accept_rederivation=options.accept_rederivation)
+        # models that begin anew follow no journal, whoever has written it
+        accept = options.accept_rederivation or options.models_anew
+        database = open_store(str(store), locked=True, accept_rederivation=accept)
         try:
             yield database
         finally:
@@ -166,7 +178,7 @@ def _detect(
     engine = service.engine(
         source,
         accept_rederivation=options.accept_rederivation,
-        supervision=Supervision(progress, desk.controls, stopping.is_set),
+        supervision=Supervision(progress, desk.controls, stopping.is_set, options.anew),
     )
     reloader = _reloader(loaded, service, engine, oversight)
     ended = _ended_logs(service, source, engine)

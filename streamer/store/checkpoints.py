@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -29,6 +30,7 @@ NO_FOLDER = Path("/nonexistent")
 _UNFINISHED = ".tmp"
 _MAGIC = b"TAPEWTCH"
 _SYNCED_BYTES = 1 << 20  # so that a commit waits for the disk behind at most this much of a checkpoint
+_SEQ = re.compile(r"task[0-9]+-([0-9]+)-")
 _PREFIX = struct.Struct("<8sIQ")
 
 
@@ -54,6 +56,12 @@ def checkpoint_name(task_id: int, seq: int, epoch: int) -> str:
     'task3-000000000041-2.ckpt'
     """
     return f"task{task_id}-{seq:012d}-{epoch}.ckpt"
+
+
+def newest_seq(folder: Path, task_id: int) -> int:
+    """The last journal entry that any checkpoint file of a task includes, whole or not; 0 without one."""
+    found = [_SEQ.match(path.name) for path in folder.glob(f"task{task_id}-*")]
+    return max([int(name[1]) for name in found if name is not None], default=0)
 
 
 def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenCheckpoint:

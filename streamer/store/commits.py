@@ -157,10 +157,9 @@ def _settled(
     settled: set[tuple[str, int]] = set()
     heard: set[str] = set()
     for one in transitions:
-        ends = one.transition == "resolved" and one.number > 0
-        if commit.is_settled(one.offset) or (
-            ends and one.alert_id not in heard and not _is_heard(connection, one.alert_id, settled)
-        ):
+        known = one.alert_id in heard
+        ends = one.transition == "resolved" and one.number > 0 and not known
+        if commit.is_settled(one.offset) or (ends and not _is_heard(connection, one.alert_id, settled)):
             settled.add((one.alert_id, one.number))
         else:
             heard.add(one.alert_id)

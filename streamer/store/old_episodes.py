@@ -5,7 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import Connection, Select, Table, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from alerts.one_shot import DRIFT
 from alerts.service_alert import SERVICE_ORIGIN
@@ -47,16 +60,14 @@ class OldEpisodes:
                 with self._database.read() as connection:
                     marks = _settled_by(connection, some)
                 with self._database.write(synced=False) as connection:
-                    counted = _delete(connection, connection.scalars(_over(some)).all(), marks)
+                    counted = _delete(connection, list(connection.scalars(_over(some))), marks)
                 yield counted
 
     def without(self, table: Table, seconds: float, *, dry_run: bool) -> Iterator[Mapping[str, int]]:
         """Delete the decisions, or the deliveries, of episodes whose last transition is older than this."""
         c = table.c
         for ids in self._old(seconds, self._first_with(table)):
-            rows = c.alert_id.in_(ids)
-            if table is t.decisions:
-                rows = and_(rows, c.kind == "transition")
+            rows = _rows(table, ids)
             with self._database.read() as connection:
                 numbers = connection.scalars(select(c.n).where(rows).order_by(c.n)).all()
             for start in range(0, len(numbers), _AT_ONCE):
@@ -93,11 +104,9 @@ class OldEpisodes:
             with self._database.read() as connection:
                 looked_at = connection.execute(rows.limit(_LOOKED_AT_ONCE)).all()
                 ids = sorted({row.alert_id for row in looked_at})
-                found = [
-                    alert_id
-                    for some in chunks(ids)
-                    for alert_id in connection.scalars(_over(some).having(func.max(o.n) <= newest))
-                ]
+                found: list[str] = []
+                for some in chunks(ids):
+                    found += connection.scalars(_over(some).having(func.max(o.n) <= newest))
             if found:
                 yield found
             if not looked_at:
@@ -145,22 +154,20 @@ def _delete(connection: Connection, ids: Sequence[str], settled: Mapping[int, in
     connection.execute(delete(t.delivery_steps).where(t.delivery_steps.c.alert_id.in_(ids)))
     counts = {}
     for name, table in (("deliveries", t.deliveries), ("decisions", t.decisions), ("alerts", t.outbox)):
-        which = table.c.alert_id.in_(ids)
-        if table is t.decisions:
-            which = and_(which, table.c.kind == "transition")
-        counts[name] = connection.execute(delete(table).where(which)).rowcount
+        counts[name] = connection.execute(delete(table).where(_rows(table, ids))).rowcount
     return counts
 
 
-def _counted(connection: Connection, ids: Sequence[str]) -> Mapping[str, int]:
-    def count(table: Table, kind: str | None = None) -> int:
-        query = select(func.count()).where(table.c.alert_id.in_(ids))
-        if kind is not None:
-            query = query.where(table.c.kind == kind)
-        return int(connection.execute(query).scalar_one())
+def _rows(table: Table, ids: Sequence[str]) -> ColumnElement[bool]:
+    """What a table holds of these episodes; a near miss is none."""
+    of_them: ColumnElement[bool] = table.c.alert_id.in_(ids)
+    return of_them if table is not t.decisions else and_(of_them, table.c.kind == "transition")
 
+
+def _counted(connection: Connection, ids: Sequence[str]) -> Mapping[str, int]:
     return {
-        "alerts": count(t.outbox),
-        "decisions": count(t.decisions, "transition"),
-        "deliveries": count(t.deliveries),
+        name: int(
+            connection.execute(select(func.count()).select_from(table).where(_rows(table, ids))).scalar_one()
+        )
+        for name, table in (("alerts", t.outbox), ("decisions", t.decisions), ("deliveries", t.deliveries))
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, Select, and_, delete, func, or_, select
+from sqlalchemy import Connection, Delete, Select, and_, delete, func, or_, select
 
 from alerts.durations import duration_s
 from streamer.store import tables as t
@@ -131,7 +131,7 @@ class Pruning:
 
     def _numbers(self, query: Select[tuple[int]]) -> Sequence[int]:
         with self._database.read() as connection:
-            return connection.scalars(query.order_by(t.dead_letters.c.n).limit(_LETTERS_AT_ONCE)).all()
+            return list(connection.scalars(query.order_by(t.dead_letters.c.n).limit(_LETTERS_AT_ONCE)))
 
     def _without(self, numbers: Sequence[int]) -> Mapping[str, int]:
         if self._dry_run:
@@ -156,7 +156,7 @@ class Pruning:
                 delete(t.control_inputs).where(i.created_at < decided, i.n.not_in(newest)),
             ),
         ):
-            yield {name: self._tried(lambda connection, do=statement: connection.execute(do).rowcount)}
+            yield {name: self._tried(partial(_rows_gone, statement=statement))}
         unused = partial(prune_configs, now=self._now, kept_s=self._keep.alerts_s)
         yield {"configs": self._tried(unused)}
 
@@ -168,6 +168,10 @@ class Pruning:
             if self._dry_run:
                 raise _UndoneError
         return gone
+
+
+def _rows_gone(connection: Connection, statement: Delete) -> int:
+    return connection.execute(statement).rowcount
 
 
 class _UndoneError(Exception):
