@@ -16,6 +16,7 @@ from streamer.app.controls import ControlDesk
 from streamer.app.ended_logs import EndedLogs, topics_read
 from streamer.app.held_guard import prepare_held_guard
 from streamer.app.last_end import heed_last_end, tell_of_stuck
+from streamer.app.older_store import witness_of
 from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.app.signals import ServiceSignals
@@ -124,6 +125,7 @@ def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
         accept = options.accept_rederivation or options.models_anew
         database = open_store(str(store), locked=True, accept_rederivation=accept)
         try:
+            witness_of(database)
             yield database
         finally:
             database.close()

@@ -102,23 +102,26 @@ class Recovery:
 
     def _heed_older(self, logs: Sequence[Log], rows: Sequence[TaskRow]) -> list[TaskRow]:
         """Tell of tasks that are behind what the broker or their checkpoint files know of them."""
-        older: dict[int, tuple[TaskRow, OlderTask]] = {}
+        known_why = self._ledger.older_because()
+        older: dict[int, tuple[TaskRow, OlderTask, int]] = {}
+        whys: set[str] = set()
         for bounds, row in zip(logs, rows, strict=True):
             reach = max(self._ledger.reached(row), row.settled, row.doubtful)
-            known = (
-                bounds.committed if bounds.committed is not None and bounds.committed <= bounds.end else None
-            )
-            if known is not None and known > reach:
-                if self._fresh_store:
-                    _warn_of_new_store(row, reach, known)
-                else:
-                    older[row.id] = row, OlderTask(row.partition, reach, known)
+            committed = bounds.end if bounds.committed is None else bounds.committed
+            ahead = bounds.committed is not None and reach < committed <= bounds.end
+            if ahead and self._fresh_store and not known_why:
+                _warn_of_new_store(row, reach, committed)
+            elif ahead:
+                whys.add("Kafka's consumer group has read on")
             elif newest_seq(self._folder, row.id) > self._ledger.last_seq(row):
-                older[row.id] = row, OlderTask(row.partition, reach, None)
-        if not older:
+                whys.add("its checkpoint files go on behind it")
+            elif not known_why:
+                continue
+            older[row.id] = row, OlderTask(row.partition, reach, committed if ahead else None), committed
+        why = known_why or " and ".join(sorted(whys))
+        if not why or not older:
             return list(rows)
-        by_files = all(each.known is None for _, each in older.values())
-        why = "its checkpoint files go on behind it" if by_files else "Kafka's consumer group has read on"
+        log.error("the store is older than it should be", why=why)
         marked = {row.id: row for row in self._ledger.tell_older(list(older.values()), why)}
         return [marked.get(row.id, row) for row in rows]
 

@@ -112,8 +112,8 @@ def store_older(
             ts_event_ns=int(now * NS_PER_SECOND),
             source=source,
             text=f"the store is older than it should be: {why}.{logs} What it lacks is detected again, "
-            "with the same ids, where Kafka still holds it; what may have been sent already is looked up where a "
-            "receiver can be asked. Silences added since, and what else people did, are lost",
+            "with the same ids, where Kafka still holds it; what may have been sent already is looked up "
+            "where a receiver can be asked. Silences added since, and what else people did, are lost",
         ),
     )
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from streamer.errors import TapewatchError
 from streamer.messages.snapshot import Snapshot, State
+from streamer.store.private_files import make_private_folder, open_private
 
 FORMAT_VERSION = 1
 NO_FOLDER = Path("/nonexistent")
@@ -83,8 +84,8 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
     size = synced = 0
     temporary = folder / f"{name}{_UNFINISHED}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as out:
+        make_private_folder(folder)
+        with os.fdopen(open_private(temporary, os.O_WRONLY | os.O_TRUNC), "wb") as out:
             for piece in _steps(snapshot):
                 out.write(piece)
                 digest.update(piece)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
+from streamer.store.commits import upsert
 from streamer.store.delivery_rows import PENDING, in_state
-from streamer.store.tables import checkpoints, deliveries, outbox
+from streamer.store.tables import checkpoints, deliveries, meta, outbox
+
+_OLDER_KEY = "older"
+
+
+def why_older(connection: Connection) -> str:
+    """Why the store is known to be older than it was, and has not told so yet; empty where it is not."""
+    return str(connection.execute(select(meta.c.value).where(meta.c.key == _OLDER_KEY)).scalar() or "")
+
+
+def set_older(connection: Connection, why: str) -> None:
+    """Keep why the store is older than it was, until that is told; empty once it is."""
+    if why:
+        upsert(connection, meta, {"key": _OLDER_KEY, "value": why})
+    else:
+        connection.execute(delete(meta).where(meta.c.key == _OLDER_KEY))
 
 
 def doubt_what_waits(connection: Connection) -> float:

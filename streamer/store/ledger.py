@@ -29,7 +29,7 @@ from streamer.store.commits import (
 )
 from streamer.store.control_inputs import ControlOrder, StoreControls, add_control_input
 from streamer.store.database import Database, insert_absent
-from streamer.store.doubts import doubt_what_waits
+from streamer.store.doubts import doubt_what_waits, set_older, why_older
 from streamer.store.log_alerts import LogEnd, ReplacedLog, log_ended, log_replaced
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
@@ -236,24 +236,30 @@ class Ledger:
                 raise_service_alert(connection, detection_anew(logs, how, now, config_hash), now, task_id)
         return fresh
 
-    def tell_older(self, tasks: Sequence[tuple[TaskRow, OlderTask]], why: str) -> list[TaskRow]:
+    def older_because(self) -> str:
+        """Why this store is known to be older than it was, for people; empty where it is not."""
+        with self._db.read() as connection:
+            return why_older(connection)
+
+    def tell_older(self, tasks: Sequence[tuple[TaskRow, OlderTask, int]], why: str) -> list[TaskRow]:
         """The store is older than what was read of these tasks' logs: one alert tells it.
 
-        What was sent since may be sent again. So deliveries that wait, and alerts of what was read before,
-        count as in doubt: receivers look for them first, where they can.
+        What was sent since may be sent again. So deliveries that wait, and alerts of records before the
+        offset given with each task, count as in doubt: receivers look for them first, where they can.
         """
         now = self._clock.now()
         with self._db.write() as connection:
             since = doubt_what_waits(connection)
             marked = [
-                replace(row, doubtful=max(older.known or 0, row.doubtful), doubtful_since=since)
-                for row, older in tasks
+                replace(row, doubtful=max(doubtful, row.doubtful), doubtful_since=since)
+                for row, _, doubtful in tasks
             ]
             for row in marked:
                 self._mark(connection, row)
-            identity = [part for row, older in tasks for part in (*older.log, older.reach, older.known or -1)]
-            alert = store_older(identity, why, [older for _, older in tasks], now)
+            identity = [part for _, each, _ in tasks for part in (*each.log, each.reach, each.known or -1)]
+            alert = store_older(identity, why, [older for _, older, _ in tasks], now)
             raise_service_alert(connection, alert, now, marked[0].id if len(marked) == 1 else None)
+            set_older(connection, "")
         return marked
 
     def last_seq(self, row: TaskRow) -> int:
