@@ -14,7 +14,7 @@ from streamer.cli.output import out, say
 def backup(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Where it goes: a folder that does not exist yet, or is empty."),
+        typer.Argument(metavar="DIR", help="Where it goes: a new folder, or an empty one."),
     ],
     config: Config = DEFAULT_CONFIG,
 ) -> None:

@@ -59,7 +59,8 @@ def file_pages(database: Database) -> FilePages:
 def give_back(database: Database, pages: int) -> None:
     """Give back so many free pages, in one short transaction; does nothing where the file does not shrink."""
     with database.write(synced=False) as connection:
-        connection.exec_driver_sql(f"PRAGMA incremental_vacuum({pages})").all()
+        for _ in range(pages):  # sqlite3 takes one step of it, which is one page
+            connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")
 
 
 def flush_log(database: Database) -> None:

@@ -1,8 +1,8 @@
 """A small file beside the store that knows how much was committed, so that a store that lost some is noticed.
 
 A write-ahead log that somebody deletes, or a copy of the database from yesterday, leaves a database that is
-sound and too old. The daemon counts its commits in the database and, once each is on disk, in this file. It is
-mapped into memory, so that this costs no system call. A store that is moved without it goes by what Kafka
+sound and too old. The daemon counts its commits in the database and, once each is on disk, in this file. It
+is mapped into memory, so that this costs no system call. A store that is moved without it goes by what Kafka
 knows.
 """
 
