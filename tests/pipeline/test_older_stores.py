@@ -1,9 +1,8 @@
-"""A database that is older than it was: restored from a copy, or without its write-ahead log. Never silent."""
+"""A database that is older than it was: a copy, a backup, or one without its log. Never silent."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import stat
@@ -68,7 +67,6 @@ def test_a_copy_that_is_behind_what_kafka_knows_is_told_and_what_it_lacks_is_in_
     shutil.copytree(kept.folder, world.folder)
     shutil.copy(old, world.store)
     world.run(source(committed=180))
-    assert world.alerts()[: len(whole)] is not None
     assert {row[0] for row in whole} <= {row[0] for row in world.alerts()}, "the same ids"
     (text,) = told(world)
     assert "Kafka's consumer group has read on" in text
@@ -115,12 +113,9 @@ def test_a_database_without_its_log_has_lost_commits_which_the_witness_tells(tmp
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO meta VALUES ('later', '1')")
     (world.store.with_name("tapewatch.db-wal")).unlink()
-    with (
-        pytest.raises(StoreError, match="write-ahead log tapewatch.db-wal was deleted or replaced"),
-        database.write(),
-    ):
+    with pytest.raises(StoreError, match=r"log tapewatch\.db-wal was deleted"), database.write():
         pass
-    os.close(os.open(world.store, os.O_RDONLY))
+    database.close()
     shutil.copy(whole.store, world.store)  # as a kill would have left it
     witnessed(world)
     world.run(source())
