@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from alerts.clock import Clock
 from alerts.durations import duration_s
@@ -129,7 +131,11 @@ class Upkeep:
             wait_s = EVERY_S
             try:
                 self.round()
-            except TapewatchError as error:  # detection and delivery report the store themselves
+            except (
+                TapewatchError,
+                SQLAlchemyError,
+                sqlite3.Error,
+            ) as error:  # detection and delivery report the store themselves
                 if not self._failed:
                     log.warning("the store cannot be pruned", problem=str(error))
                 self._failed = True
@@ -157,7 +163,7 @@ class Upkeep:
     def _rest(self, began: float, number: int) -> None:
         took = self._monotonic() - began
         if number % _FLUSH_EVERY == 0:
-            with suppress(TapewatchError):
+            with suppress(sqlite3.Error):  # the next commit does it
                 flush_log(self._database)
         self._stopping.wait(max(_REST * took, _REST_AT_LEAST_S))
 

@@ -21,9 +21,6 @@ from streamer.store.database import insert_absent, insert_of
 from streamer.store.service_alerts import dead_letter_flood, raise_service_alert
 from streamer.store.task_rows import TaskRow
 
-SETTLED = 2
-"""A transition's `routed` where it is sent to nobody: everybody was told before."""
-
 KEPT_VALUE_BYTES = 65_536
 """How many bytes of a dead letter's value are kept."""
 
@@ -118,7 +115,7 @@ def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -
     settled = _settled(connection, commit, transitions) if commit.row.settled else frozenset()
     rows = [_outbox_row(commit, one) for one in transitions]
     for row in rows:
-        row["routed"] = SETTLED if (row["alert_id"], row["number"]) in settled else 0
+        row["routed"] = t.SETTLED if (row["alert_id"], row["number"]) in settled else 0
     written = insert_absent(connection, t.outbox, rows)
     if written < len(transitions) and not commit.accept:
         _compare(connection, transitions)
@@ -170,8 +167,8 @@ def _is_heard(connection: Connection, alert_id: str, settled: Collection[tuple[s
     """Whether any transition of an episode so far was to be sent."""
     c = t.outbox.c
     stored = connection.execute(select(c.routed).where(c.alert_id == alert_id)).scalars().all()
-    quiet = any(settled_id == alert_id for settled_id, _ in settled) or SETTLED in stored
-    return not quiet or any(routed != SETTLED for routed in stored)
+    quiet = any(settled_id == alert_id for settled_id, _ in settled) or t.SETTLED in stored
+    return not quiet or any(routed != t.SETTLED for routed in stored)
 
 
 def _compare(connection: Connection, transitions: Sequence[Transition]) -> None:

@@ -28,6 +28,9 @@ from sqlalchemy import (
 SCHEMA_VERSION = 9
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
+SETTLED = 2
+"""A transition's `routed` where it is sent to nobody: everybody was told before."""
+
 metadata = MetaData()
 
 _Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only as INTEGER
