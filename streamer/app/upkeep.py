@@ -23,7 +23,7 @@ from streamer.store.database import Database
 from streamer.store.dead_letter_sizes import DeadLetterSizes
 from streamer.store.free_pages import FilePages, file_pages, flush_log, give_back, rewrite
 from streamer.store.lock import only_daemon_of
-from streamer.store.pruning import Keep, Pruning
+from streamer.store.pruning import Pruning, Retention
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ _FLUSH_EVERY = 20  # transactions
 _MIB = 1 << 20
 
 
-def keep_of(settings: KeepSettings) -> Keep:
+def keep_of(settings: KeepSettings) -> Retention:
     """What a configuration's `keep` says.
 
     Examples
@@ -50,7 +50,7 @@ def keep_of(settings: KeepSettings) -> Keep:
     172800
     """
     letters = settings.dead_letters
-    return Keep(
+    return Retention(
         duration_s(settings.alerts),
         duration_s(settings.decisions),
         duration_s(settings.deliveries),
@@ -82,7 +82,7 @@ class Upkeep:
     def __init__(
         self,
         database: Database,
-        keep: Keep,
+        keep: Retention,
         clock: Clock,
         watch: Callable[[Mapping[str, int], int, int], None],
         monotonic: Callable[[], float] = time.monotonic,
@@ -190,7 +190,7 @@ class PruneReport:
         return f"{size:,.1f} MiB, {free:,.1f} of it free"
 
 
-def pruned_now(database: Database, keep: Keep, *, dry_run: bool, rewriting: bool) -> PruneReport:
+def pruned_now(database: Database, keep: Retention, *, dry_run: bool, rewriting: bool) -> PruneReport:
     """Prune a store for a command, beside a running daemon or without one.
 
     Parameters

@@ -94,6 +94,10 @@ class Manifest:
             found: dict[str, Any] = json.loads(path.read_bytes())
             if found.pop("format") != _FORMAT:
                 raise BackupError(f"{path} was written by a newer tapewatch: restore it with that one")
+            if missing:
+                raise BackupError(
+                    f"checkpoint {checkpoints / min(missing)} is missing: nothing was backed up"
+                )
             logs = [BackedUpLog(**each) for each in found.pop("logs")]
             files = [BackedUpFile(**each) for each in found.pop("files")]
             return cls(**found, logs=logs, files=files)
@@ -215,6 +219,7 @@ def _copied(store: Path, checkpoints: Path, folder: Path) -> tuple[list[BackedUp
             source = stack.enter_context(_reading(store))
             before = _registered(source)
             opened = _open_all(stack, checkpoints)
+            missing = _needed(source) - opened.keys()
             with _reading(store) as later:
                 if _registered(later) != before:
                     continue  # a checkpoint came in between, and others may have been deleted for it
@@ -252,6 +257,15 @@ _REACHED = """
 
 def _registered(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
     return connection.execute("SELECT task_id, seq, file, sha256 FROM checkpoints ORDER BY 1, 2").fetchall()
+
+
+def _needed(connection: sqlite3.Connection) -> set[str]:
+    """The checkpoint files that the database names."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(checkpoints)")}
+    names = {row[0] for row in connection.execute("SELECT file FROM checkpoints")}
+    if "base" in columns:
+        names |= {row[0] for row in connection.execute("SELECT base FROM checkpoints WHERE base <> ''")}
+    return names
 
 
 def _open_all(stack: ExitStack, checkpoints: Path) -> dict[str, int]:

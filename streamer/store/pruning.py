@@ -34,7 +34,7 @@ _LETTERS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Retention:
     """How long what is over is kept.
 
     Parameters
@@ -72,7 +72,7 @@ class Pruning:
     def __init__(
         self,
         database: Database,
-        keep: Keep,
+        keep: Retention,
         now: float,
         *,
         sizes: DeadLetterSizes | None = None,

@@ -13,7 +13,7 @@ from pipeline_world import World, cycle
 from streamer.errors import TapewatchError
 from streamer.pipeline.recovery import Anew
 from streamer.store.database import open_store
-from streamer.store.pruning import Keep, Pruning
+from streamer.store.pruning import Pruning, Retention
 from streamer.store.silences import StoreSilences
 
 RECORDS = market(400, seed=21)
@@ -149,7 +149,7 @@ def test_alerts_that_were_pruned_are_not_raised_again_when_the_journal_is_follow
     world.ask("UPDATE outbox SET routed = 1")
     journal_from = world.ask("SELECT max(position) FROM checkpoints")[0][0]
     database = open_store(str(world.store))
-    keep = Keep(alerts_s=1.0, decisions_s=1.0, deliveries_s=1.0)
+    keep = Retention(alerts_s=1.0, decisions_s=1.0, deliveries_s=1.0)
     gone = Pruning(database, keep, world.time.s + 100).all()
     database.close()
     assert gone["alerts"] > 3

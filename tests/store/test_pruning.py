@@ -16,7 +16,7 @@ from streamer.store import tables as t
 from streamer.store.database import Database, open_store
 from streamer.store.dead_letter_sizes import DeadLetterSizes
 from streamer.store.free_pages import file_pages, rewrite
-from streamer.store.pruning import Keep, Pruning
+from streamer.store.pruning import Pruning, Retention
 from streamer.store.silences import StoreSilences
 
 DAY = 86_400.0
@@ -138,9 +138,9 @@ def test_what_is_over_and_old_goes_and_what_is_open_or_owed_stays(store: Databas
     put(store, "not routed", "fr", OLD, routed=0)
     put(store, "young", "fr", YOUNG)
     before = [count(store, name) for name in ("outbox", "deliveries", "delivery_steps")]
-    would = Pruning(store, Keep(), NOW, dry_run=True).all()
+    would = Pruning(store, Retention(), NOW, dry_run=True).all()
     assert before == [count(store, name) for name in ("outbox", "deliveries", "delivery_steps")]
-    counts = Pruning(store, Keep(), NOW).all()
+    counts = Pruning(store, Retention(), NOW).all()
     assert counts == would
     assert {name: gone for name, gone in counts.items() if gone} == {
         "alerts": 4,
@@ -149,7 +149,7 @@ def test_what_is_over_and_old_goes_and_what_is_open_or_owed_stays(store: Databas
     }
     assert ids(store) == ["came back", "not routed", "open", "owed", "parked", "young"]
     assert count(store, "delivery_steps") == count(store, "deliveries") == count(store, "outbox")
-    assert sum(Pruning(store, Keep(), NOW).all().values()) == 0
+    assert sum(Pruning(store, Retention(), NOW).all().values()) == 0
 
 
 def test_an_episode_whose_end_is_young_is_kept_whole(store: Database) -> None:
@@ -158,14 +158,14 @@ def test_an_episode_whose_end_is_young_is_kept_whole(store: Database) -> None:
         row = {"number": 1, "transition": "resolved", "created_at": YOUNG}
         fired = connection.execute(t.outbox.select()).mappings().one()
         connection.execute(insert(t.outbox).values({**{k: v for k, v in fired.items() if k != "n"}, **row}))
-    assert Pruning(store, Keep(), NOW).all()["alerts"] == 0
-    assert Pruning(store, Keep(), NOW + 2 * DAY).all()["alerts"] == 2
+    assert Pruning(store, Retention(), NOW).all()["alerts"] == 0
+    assert Pruning(store, Retention(), NOW + 2 * DAY).all()["alerts"] == 2
 
 
 def test_decisions_and_deliveries_may_go_before_their_alert(store: Database) -> None:
     put(store, "over", "fr", NOW - 10 * DAY)
     put(store, "open", "f", NOW - 10 * DAY)
-    keep = Keep(decisions_s=7 * DAY, deliveries_s=8 * DAY)
+    keep = Retention(decisions_s=7 * DAY, deliveries_s=8 * DAY)
     counts = Pruning(store, keep, NOW).all()
     assert {name: gone for name, gone in counts.items() if gone} == {"decisions": 2, "deliveries": 2}
     assert ids(store) == ["open", "over"]
@@ -175,7 +175,7 @@ def test_dead_letters_go_by_age_and_by_size_whichever_comes_first(store: Databas
     ages = [NOW - 20 * DAY] * 10 + [NOW - DAY] * 500
     with store.write() as connection:
         connection.execute(insert(t.dead_letters), [letter(n, at, 10_000) for n, at in enumerate(ages)])
-    keep = Keep(dead_letters_bytes=1 << 20)
+    keep = Retention(dead_letters_bytes=1 << 20)
     would = Pruning(store, keep, NOW, dry_run=True).all()
     counts = Pruning(store, keep, NOW).all()
     assert counts == would
@@ -203,9 +203,9 @@ def test_configurations_silences_and_orders_that_nothing_needs_go(store: Databas
     silences = StoreSilences(store)
     silences.mute("over", until=OLD, now=OLD - DAY)
     silences.mute("on", until=NOW + DAY, now=OLD)
-    first = Pruning(store, Keep(), NOW).all()
+    first = Pruning(store, Retention(), NOW).all()
     assert (first["configs"], first["silences"], first["control_inputs"]) == (0, 1, 1)
-    assert Pruning(store, Keep(), NOW + 91 * DAY).all()["configs"] == 1
+    assert Pruning(store, Retention(), NOW + 91 * DAY).all()["configs"] == 1
     with store.read() as connection:
         left = connection.exec_driver_sql("SELECT hash FROM configs ORDER BY 1").scalars().all()
     assert left == ["c1", "c2"]
@@ -214,7 +214,7 @@ def test_configurations_silences_and_orders_that_nothing_needs_go(store: Databas
 def test_a_wall_clock_that_is_set_far_ahead_deletes_nothing(tmp_path: Path, store: Database) -> None:
     put(store, "over", "fr", NOW - DAY)
     wall, passed = Wall(NOW), [0.0]
-    upkeep = Upkeep(store, Keep(), wall, lambda *_: None, lambda: passed[0])
+    upkeep = Upkeep(store, Retention(), wall, lambda *_: None, lambda: passed[0])
     wall.s = NOW + 5_000 * DAY
     assert not any(upkeep.round().values())
     passed[0] += 100 * DAY
@@ -223,7 +223,7 @@ def test_a_wall_clock_that_is_set_far_ahead_deletes_nothing(tmp_path: Path, stor
 
 def month(store: Database, path: Path, days: int, a_day: int) -> list[int]:
     """The file's size after each day, on which it is pruned twice."""
-    keep = Keep(alerts_s=5 * DAY, decisions_s=5 * DAY, deliveries_s=5 * DAY, dead_letters_bytes=2 << 20)
+    keep = Retention(alerts_s=5 * DAY, decisions_s=5 * DAY, deliveries_s=5 * DAY, dead_letters_bytes=2 << 20)
     wall, sizes, offset = Wall(NOW), [], 0
     watched: list[int] = []
     upkeep = Upkeep(store, keep, wall, lambda _counts, size, _free: watched.append(size), lambda: wall.s)
@@ -267,7 +267,7 @@ def test_every_step_deletes_a_bounded_number_of_rows(store: Database) -> None:
         put(store, f"a{number}", "fr", OLD)
     with store.write() as connection:
         connection.execute(insert(t.dead_letters), [letter(n, 0.0, 10) for n in range(1_000)])
-    steps = list(Pruning(store, Keep(), NOW).steps())
+    steps = list(Pruning(store, Retention(), NOW).steps())
     assert sum(sum(step.values()) for step in steps) == 300 * 6 + 1_000
     assert max(sum(step.values()) for step in steps) <= 300, "no commit waits for more"
 
