@@ -94,10 +94,6 @@ class Manifest:
             found: dict[str, Any] = json.loads(path.read_bytes())
             if found.pop("format") != _FORMAT:
                 raise BackupError(f"{path} was written by a newer tapewatch: restore it with that one")
-            if missing:
-                raise BackupError(
-                    f"checkpoint {checkpoints / min(missing)} is missing: nothing was backed up"
-                )
             logs = [BackedUpLog(**each) for each in found.pop("logs")]
             files = [BackedUpFile(**each) for each in found.pop("files")]
             return cls(**found, logs=logs, files=files)
@@ -223,6 +219,10 @@ def _copied(store: Path, checkpoints: Path, folder: Path) -> tuple[list[BackedUp
             with _reading(store) as later:
                 if _registered(later) != before:
                     continue  # a checkpoint came in between, and others may have been deleted for it
+            if missing:
+                raise BackupError(
+                    f"checkpoint {checkpoints / min(missing)} is missing: nothing was backed up"
+                )
             logs = [BackedUpLog(*row) for row in source.execute(_REACHED)]
             size, sha256 = _copy_database(source, folder / DATABASE)
             files = [BackedUpFile(DATABASE, size, sha256)]
