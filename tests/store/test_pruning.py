@@ -259,7 +259,7 @@ def test_a_month_later_the_store_is_as_large_as_after_a_week(store: Database, tm
 
 @pytest.mark.long
 def test_a_month_later_the_store_is_as_large_as_after_a_week_long(store: Database, tmp_path: Path) -> None:
-    check_month(store, tmp_path / "tapewatch.db", 60, 300)
+    check_month(store, tmp_path / "tapewatch.db", 45, 150)
 
 
 def test_every_step_deletes_a_bounded_number_of_rows(store: Database) -> None:
