@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.table import Table
 
 from alerts.durations import spoken
+from alerts.receivers.safe_console import LineTable
 from streamer.cli.clock_counts import clock_lines
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, out, say
@@ -53,9 +53,7 @@ def check(
         say(f"warning: {warning}")
     out(f"{config}: OK (configuration {plan.config_hash})")
     problems = [] if offline else _try_connections(loaded)
-    table = Table(box=None, pad_edge=False)
-    for column in ("rule", "state", "reason"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("rule", "state", "reason")
     statuses = _statuses(loaded)
     timers = loaded.settings.engine.ticks != "off"
     for state in (*rule_states(plan, statuses, timers=timers), *drift_states(plan, statuses)):
@@ -73,13 +71,11 @@ def check(
     if plan.detectors:
         out(_detector_table(plan, statuses))
     if problems:
-        raise TapewatchError("\n".join(problems))
+        raise TapewatchError(*problems)
 
 
-def _rate_table(rates: Sequence[RuleRate]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("rule", "alerts so far", "watched", "per day", "expected", "actual / expected"):
-        table.add_column(column, overflow="fold")
+def _rate_table(rates: Sequence[RuleRate]) -> LineTable:
+    table = LineTable("rule", "alerts so far", "watched", "per day", "expected", "actual / expected")
     for rate in rates:
         per, of = (" per instrument", " of instruments") if rate.requested else ("", "")
         watched = spoken(max(rate.instrument_s.values(), default=0.0) if rate.requested else rate.watched_s)
@@ -101,14 +97,12 @@ def _figure(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def _detector_table(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
+def _detector_table(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> LineTable:
     from streamer.pipeline.compiling import shown
     from streamer.pipeline.costs import cost_us
     from streamer.pipeline.detector_states import detector_states
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("detector", "model", "warm-up left", "us per event (measured here)"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("detector", "model", "warm-up left", "us per event (measured here)")
     for state in detector_states(plan, statuses):
         with shown(CompileBar()):
             cost = cost_us(state.name, plan.detectors[state.name])

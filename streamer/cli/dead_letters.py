@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from sqlalchemy import Row
 
+from alerts.plain_text import one_line
+from alerts.receivers.safe_console import LineTable
 from alerts.suggestions import did_you_mean
 from streamer.app.dead_letter_replay import replay_dead_letters
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
-from streamer.cli.output import out, progress_bar, say
+from streamer.cli.output import out, out_json, progress_bar, say
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
@@ -73,7 +73,7 @@ def dead_letters(
     counted = [] if choice.ids else floods(database, reason)
     if as_json:
         for document in (*map(_document, letters), *(dict(flood._mapping) for flood in counted)):
-            out(json.dumps(document, ensure_ascii=False))
+            out_json(document)
         return
     ignored = ", ".join(f"{name} {count:,}" for name, count in unused(database).items())
     if ignored:
@@ -92,9 +92,7 @@ def _print(letters: Sequence[Row[Any]], counted: Sequence[Row[Any]]) -> None:
     if not letters and not counted:
         out("no dead letters")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "topic", "partition", "offset", "reason", "detail", "value", "replayed"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("id", "topic", "partition", "offset", "reason", "detail", "value", "replayed")
     for letter in letters:
         table.add_row(
             str(letter.n),
@@ -151,7 +149,7 @@ def _say_not_replayed(left: Left) -> None:
 
 def _confirm(question: str) -> None:
     try:
-        confirmed = typer.confirm(question, err=True)
+        confirmed = typer.confirm(one_line(question), err=True)
     except typer.Abort:
         raise UsageError("no answer, so nothing was replayed; use --yes in scripts") from None
     if not confirmed:
