@@ -153,7 +153,9 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
     try:
         secrets = resolve_secrets(loaded, os.environ)
     except TapewatchError as error:
-        return [str(error)]
+        return list(error.lines)
+    for warning in secrets.warnings:
+        say(f"warning: {warning}")
     for name, settings in loaded.settings.receivers.items():
         try:
             build_receiver(name, settings, secrets, SystemClock())

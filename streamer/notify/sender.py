@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -23,11 +24,14 @@ from streamer.notify.sender_context import SenderContext
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView, message_of
 from streamer.notify.throttle import Throttle
+from streamer.store.database import OutOfFilesError
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.due_deliveries import DueDelivery
 from streamer.store.told_severities import told_severity
 
 log = structlog.get_logger(__name__)
+
+_FILES_AGAIN_S = 1.0
 
 
 class Sender:
@@ -113,10 +117,10 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            self._deliveries.release_ranks(self.name)
+            self._release_ranks()
             while not self._stopping.is_set():
                 self._woken.clear()
-                wait_s = self._turn()
+                wait_s = self._next_turn()
                 if wait_s > 0:
                     self._woken.wait(wait_s)
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
@@ -129,6 +133,27 @@ class Sender:
         self.failure = error
         log.error("sender stopped", receiver=self.name, traceback=plain_traceback())
         self._stopping.set()
+
+    def _release_ranks(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._deliveries.release_ranks(self.name)
+            except OutOfFilesError as error:
+                self._wait_for_files(error)
+            else:
+                return
+
+    def _next_turn(self) -> float:
+        try:
+            return self._turn()
+        except OutOfFilesError as error:
+            self._wait_for_files(error)
+            return 0.0
+
+    def _wait_for_files(self, error: OutOfFilesError) -> None:
+        """Too many files are open: that passes, and nothing is lost by waiting."""
+        log.warning("deliveries wait", receiver=self.name, reason=str(error))
+        self._stopping.wait(_FILES_AGAIN_S)
 
     def _turn(self) -> float:
         """Send what can be sent now; how long there is nothing to do unless something happens, in seconds."""
@@ -213,8 +238,17 @@ class Sender:
     def _take(self, delivery: Delivery) -> None:
         sent = 0
         try:
-            told = told_severity(self._database, delivery)
-            sent = self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
+            while True:
+                try:
+                    told = told_severity(self._database, delivery)
+                    sent += self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
+                except OutOfFilesError as error:  # it may have arrived, and not been noted
+                    self._wait_for_files(error)
+                    delivery = replace(delivery, in_doubt=True)
+                    if self._stopping.is_set():
+                        break
+                else:
+                    break
         except BaseException as error:  # noqa: BLE001 - as in `_run`
             self._fail(error)
         finally:

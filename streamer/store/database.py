@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from detectors.work_watch import work_watch
+from detectors.work_watch import is_watched, work_watch
 from streamer.errors import TapewatchError
 from streamer.store.lock import StoreHeldError, only_daemon_of
 from streamer.store.migrations import is_older, migrate
 from streamer.store.other_folds import require_drained
+
+log = structlog.get_logger(__name__)
 
 MEMORY = "sqlite://"
 """The address of a store in memory, which ends with the process."""
@@ -27,10 +32,17 @@ _BUSY_TIMEOUT_S = 10  # transactions take milliseconds; longer means that anothe
 _IMMEDIATE = "tapewatch_immediate"
 _SYNCED = "tapewatch_synced"
 _SQLITE_PREFIX = "sqlite:///"
+_FILES_WITHIN_S = 5.0  # whoever asks for a page is not kept waiting longer where no file can be opened
+_FILES_AGAIN_S = 0.2
+_TOLD_EVERY_S = 60.0
 
 
 class StoreError(TapewatchError):
     """The store cannot be used; the message says what to do."""
+
+
+class OutOfFilesError(StoreError):
+    """No file could be opened, since too many are; it passes, and is no reason to end."""
 
 
 class Database:
@@ -52,6 +64,7 @@ class Database:
         self._writing = threading.RLock()
         self._reading: AbstractContextManager[object] = self._writing if exclusive else nullcontext()
         self._file: tuple[int, int] | None = None
+        self._told_at = -_TOLD_EVERY_S
 
     @property
     def path(self) -> Path | None:
@@ -66,10 +79,11 @@ class Database:
         Raises
         ------
         StoreError
-            When the store does not answer.
+            When the store does not answer. `OutOfFilesError` where it is only that too many files are open;
+            detection waits for one.
         """
         asking, reading = work_watch().asking(), self._reading
-        with asking, reading, self._translated(), self.engine.connect() as connection, connection.begin():
+        with asking, reading, self._translated(), self._connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -89,7 +103,7 @@ class Database:
             When the store is locked, full, read-only, damaged, or was moved; the transaction is rolled back.
         """
         self._require_file()
-        with work_watch().asking(), self._writing, self._translated(), self.engine.connect() as connection:
+        with work_watch().asking(), self._writing, self._translated(), self._connect() as connection:
             immediate = connection.execution_options(**{_IMMEDIATE: True, _SYNCED: synced})
             with immediate.begin():
                 yield immediate
@@ -107,6 +121,29 @@ class Database:
                 f"store {self.where}: it was deleted, moved or replaced while in use; put it back with the "
                 "files beside it, or start again with a new one"
             )
+
+    def _connect(self) -> Connection:
+        until = time.monotonic() + _FILES_WITHIN_S
+        while True:
+            try:
+                return self.engine.connect()
+            except DBAPIError as error:
+                if not self._lacks_files(error):
+                    raise
+                if time.monotonic() - self._told_at >= _TOLD_EVERY_S:
+                    self._told_at = time.monotonic()
+                    log.warning("too many files are open, the store waits for one", store=self.where)
+                if not is_watched() and time.monotonic() >= until:
+                    raise OutOfFilesError(f"store {self.where}: too many files are open") from error
+            work_watch().mark()
+            time.sleep(_FILES_AGAIN_S)
+
+    def _lacks_files(self, error: DBAPIError) -> bool:
+        """Whether a store that was open before only cannot be opened once more."""
+        if self.path is None or self._file is None or "unable to open" not in str(error.orig):
+            return False
+        may = os.R_OK | os.W_OK
+        return os.access(self.path, may) and os.access(self.path.parent, may | os.X_OK)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -263,7 +300,7 @@ def _engine(path: Path | None) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # `_begin` starts transactions, not the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

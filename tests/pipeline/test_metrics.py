@@ -30,7 +30,7 @@ from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.serve.observer import Observer
-from streamer.serve.server import serving
+from streamer.serve.server import Checks, serving
 from streamer.store.database import Database, open_store
 from streamer.store.silences import StoreSilences
 
@@ -48,6 +48,12 @@ class Broker(ListSource):
 
     def ends(self) -> dict[Partition, int]:
         return {log.partition: log.log_end for log in self.logs}
+
+    def asked_ends(self) -> dict[Partition, int]:
+        return self.ends()
+
+    def read_to(self) -> dict[Partition, int]:
+        return {}
 
 
 @dataclass
@@ -86,8 +92,8 @@ def served(folder: Path, source: Broker, plan: Plan | None = None) -> Iterator[S
     folder.mkdir(exist_ok=True)
     database = open_store(str(world.store))
     observer = Observer(world.plan, ("desk", "ops"), database, world.time, world.time.now)
-    health = {"health": observer.healthy, "readiness": observer.ready}
-    with serving(FREE, observer.registry, **health, detail=observer.detail) as address:
+    checks = Checks(observer.healthy, observer.ready, observer.alive, observer.detail)
+    with serving(FREE, observer.registry, checks) as address:
         assert address is not None
         yield Service(world, source, observer, database, address)
     database.close()
@@ -333,8 +339,11 @@ def test_other_pages_and_the_store_in_trouble(service: Service) -> None:
     assert service.get("/healthz")[0] == 200
 
 
+FINE = Checks(lambda: None, lambda: None)
+
+
 def test_an_address_in_use_is_one_clear_line(service: Service) -> None:
-    other = serving(service.address, service.observer.registry, health=lambda: None, readiness=lambda: None)
+    other = serving(service.address, service.observer.registry, FINE)
     with pytest.raises(TapewatchError) as raised, other:
         pass
     host, port = service.address
@@ -346,13 +355,12 @@ def test_an_address_in_use_is_one_clear_line(service: Service) -> None:
 
 
 def test_off_serves_nothing_and_leaving_frees_the_port(service: Service) -> None:
-    checks = {"health": lambda: None, "readiness": lambda: None}
-    with serving(None, service.observer.registry, **checks) as address:
+    with serving(None, service.observer.registry, FINE) as address:
         assert address is None
-    with serving(FREE, service.observer.registry, **checks) as address:
+    with serving(FREE, service.observer.registry, FINE) as address:
         assert address is not None
         idle = socket.create_connection(address)
-    with serving(address, service.observer.registry, **checks):
+    with serving(address, service.observer.registry, FINE):
         assert fetch(address, "/healthz")[0] == 200
     idle.close()
 
