@@ -269,8 +269,11 @@ def test_drifts_are_counted_by_what_was_watched(tmp_path: Path) -> None:
 
 def test_ready_when_partitions_are_there_and_recovered(service: Service) -> None:
     assert service.get("/readyz") == (503, '{"status": "failing", "reason": "no partition is assigned"}\n')
-    assert service.get("/healthz") == (200, '{"status": "ok"}\n')
+    assert service.get("/livez") == (200, '{"status": "ok"}\n')
+    figures = {"status": "ok", "step_age_s": 0.0, "behind": None, "undelivered_s": 0.0}
+    assert json.loads(service.get("/healthz")[1]) == figures
     service.work()
+    assert json.loads(service.get("/healthz")[1]) == {**figures, "behind": 0}
     assert service.get("/readyz") == (200, '{"status": "ok"}\n')
 
 
@@ -312,7 +315,7 @@ def test_what_is_parked_is_on_the_page_and_in_the_heartbeat(service: Service) ->
     quiet = {"to": ["ops"], "routes": [{"when": "origin == service", "to": []}]}
     notifier = Notifier(receiver_set({"ops": Refusing()}, quiet), context)
     service.observer.follow(notifier)
-    assert service.get("/healthz") == (200, '{"status": "ok"}\n')
+    assert service.get("/healthz")[0] == 200
     notifier.start()
     commit(service.database, ("a", 0), ("b", 0))
     notifier.wake()
@@ -321,6 +324,9 @@ def test_what_is_parked_is_on_the_page_and_in_the_heartbeat(service: Service) ->
     assert status == 200  # the process works; restarting it would change nothing
     assert json.loads(said) == {
         "status": "ok",
+        "step_age_s": 0.0,
+        "behind": None,
+        "undelivered_s": 0.0,
         "parked": [{"receiver": "ops", "count": 2, "reason": "http_400"}],
     }
     beats = HeartbeatSettings.model_validate({"to": "ops"})
