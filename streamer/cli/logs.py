@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -15,16 +15,27 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 from alerts.plain_text import one_line, safe_json
+from alerts.receivers.redaction import Redaction
 from streamer.config.settings import LogSettings
 
 # a library's traceback must not show local variables: they may hold secrets
 _DICT_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
+_SHORTEST_HIDDEN = 4  # characters; shorter ones are in every other word
 _MARGIN = "    | "  # no line of the log begins like this, so no text of an error can look like one
 
 
-def set_up_logs(settings: LogSettings) -> None:
-    """Log from the configured level on, for the console or as JSON, including warnings of libraries."""
+def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
+    """Log from the configured level on, for the console or as JSON, including warnings of libraries.
+
+    Parameters
+    ----------
+    settings
+        Level and format.
+    secrets
+        What no line may show, wherever it comes from: an error of a library may repeat what it was given.
+    """
+    hidden = Redaction(secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     is_json = settings.format == "json"
     shared: list[structlog.types.Processor] = [
@@ -37,7 +48,7 @@ def set_up_logs(settings: LogSettings) -> None:
         if is_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback)
     )
-    rendering = [renderer] if is_json else [_show, renderer]
+    rendering = [*([] if is_json else [_show]), renderer, lambda _logger, _method, line: hidden.hide(line)]
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),

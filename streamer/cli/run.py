@@ -59,7 +59,7 @@ def run(
     secrets = resolve_secrets(loaded, os.environ)
     for warning in secrets.warnings:
         say(f"warning: {warning}")
-    set_up_logs(loaded.settings.log)
+    set_up_logs(loaded.settings.log, secrets.values)
     signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
     signals.loaded()
     as_event = loaded.settings.log.format == "json"

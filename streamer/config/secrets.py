@@ -42,6 +42,11 @@ class Secrets:
         except KeyError:
             raise SecretError("the configuration names no such secret") from None
 
+    @property
+    def values(self) -> frozenset[str]:
+        """All values, for whoever hides them."""
+        return frozenset(self._values.values())
+
     def __repr__(self) -> str:
         """The number of secrets."""
         return f"<Secrets: {len(self._values)}>"
