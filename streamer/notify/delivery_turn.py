@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import stamina
 import structlog
 
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
+from streamer.notify.arrivals import Arrivals
 from streamer.notify.attempt import Attempt, answered
 from streamer.notify.parked_notes import retry_command
 from streamer.notify.sender_context import SenderContext
 from streamer.notify.throttle import Throttle
+from streamer.store.database import OutOfFilesError
 from streamer.store.deliveries import StoreDeliveries
 
 log = structlog.get_logger(__name__)
@@ -51,6 +54,12 @@ class DeliveryTurns:
         self._watch = context.watch
         self._throttle = throttle
         self._stopping = stopping
+        self._arrivals = Arrivals(self._book)
+
+    @property
+    def unbooked(self) -> int:
+        """How many have arrived of which the store does not know yet."""
+        return self._arrivals.unbooked
 
     def take(self, delivery: Delivery) -> int:
         """Deliver it if the receiver takes it; the number of messages that went out for it."""
@@ -76,10 +85,20 @@ class DeliveryTurns:
             self._park(attempt.delivery, str(error))
         else:
             self._throttle.succeeded()
-            now = self._time.now()
-            self._deliveries.delivered((delivery,), now)
-            self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
+            self._arrivals.add(delivery)
         return attempt.messages
+
+    def _book(self, arrived: Sequence[Delivery]) -> None:
+        now = self._time.now()
+        while True:
+            try:
+                self._deliveries.delivered(arrived, now)
+            except OutOfFilesError as error:  # others have left their arrivals to this thread, too
+                log.warning("arrivals wait to be booked", receiver=self._name, reason=str(error))
+            else:
+                break
+        for delivery in arrived:
+            self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
 
     def _tries_again(self, error: Exception, began: float) -> bool:
         """Whether to try again at once; longer waits are kept in the store, and others get their turn."""
