@@ -16,7 +16,7 @@ from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.routing import route
 from streamer.notify.sender import Sender
 from streamer.notify.sender_context import SenderContext
-from streamer.store.database import OutOfFilesError
+from streamer.store.database import OutOfFilesError, lacks_files
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 from streamer.store.parked_deliveries import ParkedGroup
@@ -195,7 +195,9 @@ class Notifier:
         try:
             self._route_all()
             self._beat()
-        except OutOfFilesError as error:  # it passes, and what is not routed yet stays in the outbox
+        except (OutOfFilesError, OSError) as error:
+            if not lacks_files(error):  # that passes, and what is not routed yet stays in the outbox
+                raise
             log.warning("routing waits", reason=str(error))
 
     def _route_all(self) -> None:

@@ -24,7 +24,7 @@ from streamer.notify.sender_context import SenderContext
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView, message_of
 from streamer.notify.throttle import Throttle
-from streamer.store.database import OutOfFilesError
+from streamer.store.database import OutOfFilesError, StoreError, lacks_files
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.due_deliveries import DueDelivery
 from streamer.store.told_severities import told_severity
@@ -142,7 +142,7 @@ class Sender:
         while not self._stopping.is_set():
             try:
                 self._deliveries.release_ranks(self.name)
-            except OutOfFilesError as error:
+            except (OutOfFilesError, OSError) as error:
                 self._wait_for_files(error)
             else:
                 return
@@ -150,12 +150,14 @@ class Sender:
     def _next_turn(self) -> float:
         try:
             return self._turn()
-        except OutOfFilesError as error:
+        except (OutOfFilesError, OSError) as error:
             self._wait_for_files(error)
             return 0.0
 
-    def _wait_for_files(self, error: OutOfFilesError) -> None:
-        """Too many files are open: that passes, and nothing is lost by waiting."""
+    def _wait_for_files(self, error: StoreError | OSError) -> None:
+        """Wait where too many files are open, since that passes and nothing is lost; raise anything else."""
+        if not lacks_files(error):
+            raise error
         log.warning("deliveries wait", receiver=self.name, reason=str(error))
         self._stopping.wait(_FILES_AGAIN_S)
 
@@ -257,7 +259,7 @@ class Sender:
                         return
                     told = told_severity(self._database, delivery)
                     sent += self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
-                except OutOfFilesError as error:  # it may have arrived, and not been noted
+                except (OutOfFilesError, OSError) as error:  # it may have arrived, and not been noted
                     self._wait_for_files(error)
                     delivery = replace(delivery, in_doubt=True)
                     if self._stopping.is_set():

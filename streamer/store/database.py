@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -43,6 +44,19 @@ class StoreError(TapewatchError):
 
 class OutOfFilesError(StoreError):
     """No file could be opened, since too many are; it passes, and is no reason to end."""
+
+
+def lacks_files(error: BaseException) -> bool:
+    """Whether an error is only that too many files are open, here or on the whole machine.
+
+    Examples
+    --------
+    >>> lacks_files(OSError(errno.EMFILE, "Too many open files")), lacks_files(OSError(errno.ENOENT, "no"))
+    (True, False)
+    """
+    if isinstance(error, OutOfFilesError):
+        return True
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 class Database:

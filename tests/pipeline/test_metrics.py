@@ -297,10 +297,14 @@ def test_health_goes_by_the_notify_half_and_tells_no_secrets(service: Service) -
     assert service.value("tapewatch_deliveries_total", receiver="ops", outcome="retried") == 1
     assert service.value("tapewatch_deliveries_pending", receiver="ops") == 1
     assert service.value("tapewatch_rule_muted_until_timestamp_seconds", rule="big") == 2_000
-    assert service.get("/healthz")[0] == 200
+    status, said = service.get("/healthz")
+    assert (status, json.loads(said)["reason"]) == (503, "an alert for ops has waited for 16m (http_503)")
+    assert service.get("/livez")[0] == 200, "a restart would not help"
     notifier._failure = ValueError("https://hooks.example/T0/secret")
     status, said = service.get("/healthz")
-    assert (status, json.loads(said)["reason"]) == (503, "delivery stopped: ValueError")
+    assert status == 503
+    assert json.loads(said)["reason"].startswith("delivery stopped: ValueError; ")
+    assert service.get("/livez")[0] == 503
 
 
 class Refusing:
