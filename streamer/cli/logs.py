@@ -48,7 +48,11 @@ def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         if is_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback)
     )
-    rendering = [*([] if is_json else [_show]), renderer, lambda _logger, _method, line: hidden.hide(line)]
+    rendering = [
+        *([] if is_json else [_show]),
+        renderer,
+        lambda _logger, _method, line: hidden.hide(str(line)),
+    ]
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),

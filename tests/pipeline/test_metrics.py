@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
 import socket
 from collections import Counter
@@ -21,6 +22,9 @@ from market_bytes import LOG, T0, market, records, trade
 from pipeline_world import RULES, World, cycle, plan_of
 
 from alerts.receivers.receiver import PermanentError, RetryableError
+from streamer.app import standing_report
+from streamer.app.service_manager import ServiceManager
+from streamer.app.standing_report import StandingReport
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Partition, Record
 from streamer.notify.heartbeat import HeartbeatSender
@@ -29,10 +33,12 @@ from streamer.notify.notifier import Notifier
 from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.progress import WorkProgress
 from streamer.serve.observer import Observer
 from streamer.serve.server import Checks, serving
 from streamer.store.database import Database, open_store
 from streamer.store.silences import StoreSilences
+from streamer.store.work_file import WorkFile
 
 FREE = ("127.0.0.1", 0)
 S = 1_000_000_000
@@ -347,6 +353,40 @@ def test_other_pages_and_the_store_in_trouble(service: Service) -> None:
         connection.exec_driver_sql("DROP TABLE silences")
     assert service.get("/metrics") == (500, "the store does not answer\n")
     assert service.get("/healthz")[0] == 200
+
+
+def test_people_get_a_line_a_minute_and_the_manager_a_sign_of_life_while_nothing_is_stuck(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(standing_report, "EVERY_S", 0.2)
+    monkeypatch.setattr(standing_report, "_LOOK_S", 0.05)
+    service.work()
+    service.observer.delivery("desk", "delivered", 2)
+    lines = queue.SimpleQueue[str]()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(20)
+        manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"})
+        report = StandingReport(
+            service.observer, manager, lambda *given: lines.put(standing_report.minute_line(*given))
+        )
+        with report.reporting():
+            said = told.recv(9_999).decode()
+            assert said.startswith("STATUS=at work: 3,000 records, ")
+            assert said.endswith("2 delivered, 0 behind\nWATCHDOG=1")
+            assert re.fullmatch(
+                r"in the last \d+ s: 0 records, 0 alerts, 0 delivered, 0 behind", lines.get(timeout=20)
+            )
+            progress = WorkProgress(WorkFile(tmp_path / "work", 0.0))
+            progress.idle_s = 20.0
+            service.observer.follow_progress(progress)
+            while "NOT WELL" not in (said := told.recv(9_999).decode()):
+                pass
+            assert said.startswith("STATUS=NOT WELL: no step has finished for 20s")
+            assert "WATCHDOG" not in said, "a step hangs"
+            while "NOT WELL" not in (line := lines.get(timeout=20)):
+                pass
+            assert line.endswith("; NOT WELL: no step has finished for 20s")
 
 
 FINE = Checks(lambda: None, lambda: None)

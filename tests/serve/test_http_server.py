@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.registry import CollectorRegistry
+from typer.testing import CliRunner
 
+from streamer.cli.app import application
 from streamer.serve import bounded_server
 from streamer.serve.server import Checks, serving
 
@@ -127,3 +129,28 @@ def test_out_of_files_it_waits_without_spinning_and_goes_on(address: Address) ->
 def test_liveness_is_a_page_of_its_own(address: Address) -> None:
     assert b"503 Service Unavailable" in answer(address, b"GET /livez HTTP/1.0\r\n\r\n")
     assert b'"reason": "it is stuck"' in answer(address, b"GET /livez HTTP/1.0\r\n\r\n")
+
+
+def test_the_health_command_says_what_the_page_says_by_its_exit_code(tmp_path: Path) -> None:
+    config = tmp_path / "tape.yaml"
+    text = "source: {files: [{match: '*', format: tapewatch}]}\nserve: {address: '0.0.0.0:PORT'}\n"
+    causes: list[str] = []
+    figures = {"step_age_s": 0.31, "behind": 1_204, "undelivered_s": 0.0}
+    checks = Checks(lambda: "; ".join(causes) or None, lambda: None, detail=lambda: figures)
+    with serving(("127.0.0.1", 0), CollectorRegistry(), checks) as address:
+        assert address is not None
+        config.write_text(text.replace("PORT", str(address[1])))
+        done = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
+        assert (done.exit_code, done.stdout) == (
+            0,
+            "all is well: last step 0.3 s ago, 1,204 records behind\n",
+        )
+        causes += ["no step has finished for 20s", "a\x1b[2J"]
+        done = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
+        assert (done.exit_code, done.stderr) == (1, "not well: no step has finished for 20s; a\\x1b[2J\n")
+    gone = CliRunner().invoke(application(["health"]), ["health", "-c", str(config), "--timeout", "1"])
+    assert gone.exit_code == 1
+    assert gone.stderr.startswith(f"no daemon answers at 127.0.0.1:{address[1]}: ")
+    config.write_text(text.replace("0.0.0.0:PORT", "off"))
+    off = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
+    assert off.exit_code == 2
