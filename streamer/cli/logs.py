@@ -83,7 +83,7 @@ def set_up_tracebacks() -> None:
     )
 
 
-class _Line(str):
+class _LoggedText(str):
     """A text that is safe already, in quotes where it is more than a word."""
 
     __slots__ = ()
@@ -98,7 +98,7 @@ def _show(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mutabl
         if key in ("stack", "exception") and isinstance(value, str):
             entry[key] = _indented(value)
         elif key != "exc_info" and not (value is None or isinstance(value, bool | int | float)):
-            entry[key] = _Line(one_line(value if isinstance(value, str) else repr(value)))
+            entry[key] = _LoggedText(one_line(value if isinstance(value, str) else repr(value)))
     return entry
 
 
