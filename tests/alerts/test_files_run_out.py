@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 SCRIPT = """
-import os, resource, sys, time
+import os, resource, sqlite3, sys, time
 import structlog
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from fakes.alert_bodies import commit
@@ -27,6 +27,8 @@ limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 commit(database, *((f"a{n}", 0) for n in range(100)))
 running.wake()
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 30, limit[1]))
+keeper = sqlite3.connect(sys.argv[1])
+keeper.execute("SELECT count(*) FROM meta").fetchall()  # the write-ahead log stays
 database.engine.dispose()  # so that each thread has to open its connection anew
 try:
     while True:
