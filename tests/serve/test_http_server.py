@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import structlog
 from prometheus_client.registry import CollectorRegistry
 from typer.testing import CliRunner
 
@@ -131,6 +132,13 @@ def test_liveness_is_a_page_of_its_own(address: Address) -> None:
     assert b'"reason": "it is stuck"' in answer(address, b"GET /livez HTTP/1.0\r\n\r\n")
 
 
+@pytest.fixture
+def _logs_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()  # commands log to the stream that the runner has in place of stderr
+
+
+@pytest.mark.usefixtures("_logs_as_before")
 def test_the_health_command_says_what_the_page_says_by_its_exit_code(tmp_path: Path) -> None:
     config = tmp_path / "tape.yaml"
     text = "source: {files: [{match: '*', format: tapewatch}]}\nserve: {address: '0.0.0.0:PORT'}\n"
