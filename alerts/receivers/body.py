@@ -33,6 +33,8 @@ class ReadableEpisode:
         Event time of the peak, seconds since 1970 UTC.
     reopened
         How often it has come back after its end.
+    is_said
+        True when the alert's text shows the first value.
     """
 
     began: float
@@ -42,6 +44,7 @@ class ReadableEpisode:
     last: str = ""
     peak_at: float = math.nan
     reopened: int = 0
+    is_said: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class ReadableAlert:
         The episode so far; None for alerts about the service, and in bodies of earlier versions.
     title
         The first line of an alert about the service that has several; `text` then has the others.
+    new_criticals
+        Of a summary: how many of those that it names are news to the receiver; None for other alerts, and
+        for summaries of versions that did not count them.
     """
 
     alert_id: str
@@ -87,6 +93,7 @@ class ReadableAlert:
     values: Mapping[str, str]
     episode: ReadableEpisode | None = None
     title: str = ""
+    new_criticals: int | None = None
 
     @property
     def short_id(self) -> str:
@@ -138,8 +145,9 @@ def read_body(delivery: Delivery) -> ReadableAlert:
         ts_event=_to_milliseconds(body["ts_event"]),
         at=_seconds(body["ts_event"]),
         values=_values(body, said),
-        episode=_episode(body.get("episode")),
+        episode=_episode(body.get("episode"), said),
         title=title.removesuffix(":"),
+        new_criticals=(body.get("source") or {}).get("new_criticals"),
     )
 
 
@@ -156,13 +164,12 @@ def _values(body: Mapping[str, Any], said: str) -> dict[str, str]:
     for name, value in body["values"].items():
         if name in ("venue", "symbol"):
             continue  # they are the subject
-        is_said = value in said if isinstance(value, str) else value is not None and shows(said, value)
-        if not is_said:
+        if value is None or not (value == "" or shows(said, value, name=name)):
             shown[one_line(name)] = one_line(rounded(value, name=name))
     return shown
 
 
-def _episode(found: Any) -> ReadableEpisode | None:
+def _episode(found: Any, said: str) -> ReadableEpisode | None:
     if not isinstance(found, Mapping) or "began" not in found:
         return None
     began, reopened = _seconds(found["began"]), int(found.get("reopened") or 0)
@@ -171,7 +178,8 @@ def _episode(found: Any) -> ReadableEpisode | None:
         return ReadableEpisode(began, reopened=reopened)
     first, peak, last = (rounded(found[name], unit, measure) for name in ("first", "peak", "last"))
     peak_at = _seconds(found["peak_ts"]) if found.get("peak_ts") else math.nan
-    return ReadableEpisode(began, measure, first, peak, last, peak_at, reopened)
+    is_said = shows(said, found["first"], unit, measure)
+    return ReadableEpisode(began, measure, first, peak, last, peak_at, reopened, is_said)
 
 
 def _seconds(time: str) -> float:

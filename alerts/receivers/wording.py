@@ -6,7 +6,7 @@ import math
 import re
 
 from alerts.durations import lasting
-from alerts.plain_text import one_line, shows
+from alerts.plain_text import one_line
 from alerts.receivers.body import ReadableAlert
 from alerts.receivers.receiver import Delivery
 
@@ -73,7 +73,7 @@ def _measured(alert: ReadableAlert) -> str:
     if ran is None or not ran.measure:
         return ""
     if alert.transition == "fired":
-        return "" if _is_said(alert, ran.first) else f"{ran.measure} is {ran.first}."
+        return "" if ran.is_said else f"{ran.measure} is {ran.first}."
     end = "was last" if alert.is_over else "is now"
     if ran.first == ran.peak == ran.last:
         return f"{ran.measure} has been {ran.first} throughout."
@@ -83,18 +83,6 @@ def _measured(alert: ReadableAlert) -> str:
     if ran.peak == ran.last:
         return f"{ran.measure} began at {ran.first}, and {end} {ran.last}, its peak."
     return f"{ran.measure} began at {ran.first}, peaked at {ran.peak}{after}, and {end} {ran.last}."
-
-
-def _is_said(alert: ReadableAlert, value: str) -> bool:
-    number = value.split(" ", 1)[0].removesuffix("%").removesuffix("/s")
-    return number in alert.text or shows(alert.text, _read(number))
-
-
-def _read(number: str) -> float:
-    try:
-        return float(number.replace(",", ""))
-    except ValueError:
-        return math.nan
 
 
 def in_a_line(why: str) -> str:

@@ -103,6 +103,8 @@ def rise(delivery: Delivery, mention: Sequence[str] = ()) -> SlackMessage:
 def called(delivery: Delivery, mention: Sequence[str]) -> tuple[str, ...]:
     """Whom a delivery calls: the receiver's and the route's mentions where the reader first hears critical.
 
+    A summary calls only if something that it names is news: not for updates of what is known.
+
     Parameters
     ----------
     delivery
@@ -112,7 +114,7 @@ def called(delivery: Delivery, mention: Sequence[str]) -> tuple[str, ...]:
     """
     alert = read_body(delivery)
     is_new = delivery.told is None or delivery.rises_to(alert.severity)
-    if alert.severity != "critical" or alert.is_over or not is_new:
+    if alert.severity != "critical" or alert.is_over or not is_new or alert.new_criticals == 0:
         return ()
     return tuple(dict.fromkeys((*mention, *delivery.mention)))
 
