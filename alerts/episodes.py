@@ -7,13 +7,15 @@ One state machine per rule and instrument, on the instrument's own clock:
   timer row can complete it too.
 * While it is open, a true evaluation keeps it open, however long after the one before. It is reported as an
   update if the severity has risen, or if the next of the intervals of `updates` has passed since the last
-  transition: by default 30 s, 1 min, 2 min and so on up to an hour. A rise takes none of these intervals. The
-  severity of an open episode never falls: one that hovers around a threshold would give nothing but updates.
+  transition: by default 30 s, 1 min, 2 min and so on up to an hour. A rise does not count as one of these
+  updates. The severity of an open episode never falls: one that hovers around a threshold would give nothing
+  but updates.
 * It resolves on the first row of the instrument, of any kind, that comes `clear` after the last true
   evaluation; with ``clear: 0s`` on the first evaluation that is not true.
 * Then the state machine starts over, and remembers nothing. With `flap` it remembers the episode: if `for` is
   complete again within `flap` of the resolve, the episode goes on, which is reported as an update. From then
-  on it resolves after the longer of `clear` and `flap`. A reopening takes no interval of `updates` either.
+  on it resolves after the longer of `clear` and `flap`. A reopening does not count as one of these updates
+  either.
 
 An episode has a measure, such as the size of a trade, whose first, worst and last values it keeps. That is
 the rule's measure on the row that fired it; where a timer fired it, on the last true evaluation.

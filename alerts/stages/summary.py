@@ -18,7 +18,7 @@ from alerts.severity import SEVERITIES, Severity, severity_rank
 from alerts.short_id import short_id
 from alerts.stages.importance import is_new_critical
 from alerts.stages.view import WaitingDelivery
-from alerts.subjects import without_subject
+from alerts.subjects import subject_of, without_subject
 
 _RULES_NAMED = 20
 _INSTRUMENTS_NAMED = 3
@@ -183,7 +183,7 @@ class _Critical:
 
     def line(self, heading: SummaryHeading) -> str:
         shown = self.shown
-        subject = " ".join(part for part in (shown.venue, shown.symbol) if part)
+        subject = subject_of(shown.venue, shown.symbol)
         name = " ".join(_short(part, _NAME_LENGTH) for part in (shown.rule, subject) if part)
         state = ""
         if not heading.names_all and self.members[-1].transition == "resolved":
@@ -200,7 +200,7 @@ class _Critical:
         values = values if isinstance(values, Mapping) else {}
         parts = (self.shown.venue, self.shown.symbol, *values.values())
         first, *others = lines_of(str(self.body.get("text") or ""), parts)
-        whole = without_subject(first, one_line(self.shown.symbol or ""))
+        whole = without_subject(first, one_line(self.shown.symbol or ""), is_named="symbol" in values)
         text = _short(whole, _SAID_LENGTH)
         measure, peak = self.episode.get("measure"), self.episode.get("peak")
         if measure:
@@ -331,9 +331,7 @@ def _worst(members: Iterable[WaitingDelivery]) -> int:
 
 
 def _instruments(members: Iterable[WaitingDelivery]) -> str:
-    counts = Counter(
-        " ".join(part for part in (each.venue, each.symbol) if part) or "tapewatch" for each in members
-    )
+    counts = Counter(subject_of(each.venue, each.symbol, "tapewatch") for each in members)
     ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     named = [f"{_short(name, _NAME_LENGTH)} {count:,}" for name, count in ranked[:_INSTRUMENTS_NAMED]]
     if len(ranked) > _INSTRUMENTS_NAMED:
