@@ -23,7 +23,9 @@ CLOSED = -1
 
 NEVER = np.iinfo(np.int64).min
 
-_TIMER = KIND_NAMES.index("tick")
+TIMER = KIND_NAMES.index("tick")
+"""The kind of a timer's rows."""
+
 _MOST_DOUBLINGS = 16  # the longest interval is reached long before
 
 LAYOUT: dict[str, tuple[type[np.generic], float]] = {
@@ -189,7 +191,7 @@ def walk(  # type: ignore[no-untyped-def]
                 since[slot] = now
             elif evaluated[i] and not holds[i]:
                 since[slot] = NEVER
-            may_fire = evaluated[i] or kind[i] == _TIMER
+            may_fire = evaluated[i] or kind[i] == TIMER
             if may_fire and since[slot] != NEVER and now - since[slot] >= duration:
                 step = FIRED
                 held_at[slot] = now

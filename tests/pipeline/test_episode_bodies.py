@@ -103,13 +103,18 @@ def test_another_comparison_is_news_whatever_the_measure_is() -> None:
         assert [body["text"] for body in told] == ["9 at 40", "8 at 200", "8 at 200"]
 
 
-def test_what_a_timer_fired_is_told_in_words_by_the_next_event() -> None:
-    task = Task(plan_with(f"when: size > 5, for: 10s, on: trade, {TEXT}"), LOG)
-    assert fed(task, {0: 9.0}) == []
+@pytest.mark.parametrize("batches", [[{0: 69, 5: 9.0}], [{0: 69}, {5: 9.0}]])
+def test_what_a_timer_fired_has_the_words_of_the_last_true_evaluation(
+    batches: list[dict[int, float]],
+) -> None:
+    rule = "when: size > 5, for: 10s, on: trade, clear: 60s, flap: 5m"
+    task = Task(plan_with(f'{rule}, text: "{{symbol}}: a trade of {{size}} as {{trade_id}}"'), LOG)
+    assert [fed(task, each) for each in batches] == [[]] * len(batches)
+    task = restore(task.plan, LOG, snapshot(task))
     (fired,) = [json.loads(each.body) for each in task.step(Timer(1, T0 + 12 * S)).transitions]
-    assert fired["episode"]["first"] == 9
+    assert (fired["text"], fired["episode"]["first"]) == ("S0: a trade of 9 as n/a", 9)
     told = fed(task, {45: 8.5, 110: 8.0})
-    assert [body["text"] for body in told] == ["a trade of 8.5"] * 2
+    assert [body["text"] for body in told] == ["S0: a trade of 8.5 as 45"] * 2, "with all of its words"
 
 
 def test_the_way_that_is_worse_is_said_where_it_is_not_up() -> None:
