@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -144,6 +144,10 @@ class Measures:
     measures: tuple[Measure, ...] = ()
     choices: tuple[tuple[Compare | None, int], ...] = ()
     alternatives: tuple[Compare, ...] = ()
+    _own: NDArray[np.int32] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_own", self._own_bits())
 
     @property
     def _plain(self) -> str | None:
@@ -178,7 +182,7 @@ class Measures:
             column = columns.numbers.get(self._plain)
             if column is not None:  # what most rules compare needs no computing
                 row = _own(column).reshape(1, n)
-                return Measured(row, row, np.zeros(n, np.int8), np.zeros(n, np.int32), np.zeros(1, np.int32))
+                return Measured(row, row, np.zeros(n, np.int8), np.zeros(n, np.int32), self._own)
         with np.errstate(all="ignore"):
             evaluated = [measure.evaluate(columns) for measure in self.measures]
             which = np.full(n, UNMEASURED, np.int8)
@@ -188,9 +192,7 @@ class Measures:
                 else:
                     which[np.broadcast_to(comparison.yes(columns), n)] = measure
         values, badness = zip(*evaluated, strict=True)
-        return Measured(
-            _rows_of(values, n), _rows_of(badness, n), which, self._holding(columns), self._own_bits()
-        )
+        return Measured(_rows_of(values, n), _rows_of(badness, n), which, self._holding(columns), self._own)
 
     def _holding(self, columns: ExpressionColumns) -> NDArray[np.int32]:
         holding = np.zeros(columns.n, np.int32)
