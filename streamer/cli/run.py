@@ -10,7 +10,7 @@ import typer
 from streamer.app.signals import ServiceSignals
 from streamer.cli.code_loading import loading
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import CompileBar, say
+from streamer.cli.output import CompileBar
 from streamer.config.secrets import resolve_secrets
 
 
@@ -42,8 +42,6 @@ def run(
         from streamer.cli.logs import set_up_logs
 
         loaded = load_config(config)
-    for warning in loaded.warnings:
-        say(f"warning: {warning}")
     secrets = resolve_secrets(loaded, os.environ)
     set_up_logs(loaded.settings.log)
     signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
