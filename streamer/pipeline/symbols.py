@@ -76,6 +76,9 @@ class PlanSymbols:
                 known = ", ".join(self._detectors) or "none is configured"
                 return f"there is no detector '{detector}' (detectors: {known})"
             return f"a detector has a score and a rarity, and nothing called '{name.partition('.')[2]}'"
+        if name in self._detectors:
+            outputs = " or ".join(f"{name}.{output}" for output in _OUTPUTS)
+            return f"'{name}' is a detector: name its output, {outputs} (did you mean '{name}.score'?)"
         try:
             parse_log_feature(name)
             parse_feature(name)
