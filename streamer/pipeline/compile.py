@@ -18,6 +18,7 @@ from streamer.decoding.event_fields import DERIVED, FIELDS
 from streamer.decoding.formats import build_format
 from streamer.errors import TapewatchError
 from streamer.pipeline.detector_models import ModelCheck, built_here
+from streamer.pipeline.doubts import rule_doubts
 from streamer.pipeline.drift_plan import compile_drift
 from streamer.pipeline.plan import Feed, Plan
 from streamer.pipeline.symbols import PlanSymbols
@@ -44,6 +45,9 @@ def compile_plan(config: ConfigFile, models: ModelCheck = built_here) -> Plan:
     drift = compile_drift(config, problems)
     if problems:
         config.fail(problems)
+    if config.text:  # nobody mends a stored document
+        symbols = PlanSymbols(settings.detectors)
+        warnings += [doubt for rule in rules for doubt in rule_doubts(config, rule, symbols)]
     document = detect_document(settings)
     feeds = _feeds(settings)
     return Plan(
