@@ -15,7 +15,7 @@ _ANY = (-math.inf, math.inf)
 SCORE_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "HalfSpaceTrees": _UNIT,
-        "RobustZ": _POSITIVE,
+        "RobustZ": (0.0, 1e6),
         "river.anomaly.HalfSpaceTrees": _UNIT,
         "river.anomaly.GaussianScorer": _UNIT,
         "river.anomaly.PredictiveAnomalyDetection": _UNIT,

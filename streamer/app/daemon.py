@@ -108,7 +108,7 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
     loaded = LoadedConfig(config, secrets, plan)
     store = store_path(settings.store)
     if store is None:
-        raise TapewatchError("a daemon needs a store in a file: name one in `store`")
+        raise UsageError("a daemon needs a store in a file: name one in `store`")
     try:
         _serve(loaded, kafka, store, options)
     except UnbuildableDetectorError as error:  # it could be built a moment ago
