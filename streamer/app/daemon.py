@@ -25,7 +25,7 @@ from streamer.app.watchdog import Watchdog
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.config.settings import Settings
-from streamer.errors import TapewatchError, UsageError
+from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import CompileView

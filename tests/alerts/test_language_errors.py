@@ -113,7 +113,10 @@ WRONG = [
         "trade_rate_1m / silence_s > 1",
         "1:1: cannot divide 'trade_rate_1m' (a rate per second) by 'silence_s' (a duration)",
     ),
-    ("max(price, 5, 1m) > 1", "1:15: cannot compare 'price' (a number) with '1m' (a duration)"),
+    (
+        "max(price, 5, 1m) > 1",
+        "1:15: cannot compare 'price' (a number) with '1m' (a duration) (m is for minutes: a million is 1M)",
+    ),
     ("silence_s in [1m, 5%]", "1:1: cannot compare 'silence_s' (a duration) with '5%' (a relative value)"),
     ("size > 1 / 0", "1:8: '1 / 0' divides by zero"),
     ("size > log(0)", "1:8: 'log(0)' takes the logarithm of a number that is not positive"),
