@@ -27,10 +27,11 @@ from streamer.app.watchdog import Watchdog
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.config.settings import Settings
-from streamer.errors import TapewatchError, UsageError
+from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import CompileView
+from streamer.pipeline.detector_models import UnbuildableDetectorError, tried_first
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
@@ -111,13 +112,23 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
     kafka = settings.source.kafka
     if kafka is None or not settings.source.topics:
         raise UsageError(f"{config.path}: `run` reads Kafka: give source.kafka and source.topics")
-    plan = compile_plan(config)
+    plan = compile_plan(config, tried_first)
+    for warning in sorted({*config.warnings, *plan.warnings}):
+        log.warning("configuration", problem=str(warning))
     loaded = LoadedConfig(config, secrets, plan)
     store = store_path(settings.store)
     if store is None:
-        raise TapewatchError("a daemon needs a store in a file: name one in `store`")
+        raise UsageError("a daemon needs a store in a file: name one in `store`")
+    try:
+        _serve(loaded, kafka, store, options)
+    except UnbuildableDetectorError as error:  # it could be built a moment ago
+        config.fail([config.problem(error.path, error.problem)])
+
+
+def _serve(loaded: LoadedConfig, kafka: KafkaSettings, store: Path, options: DaemonOptions) -> None:
+    config, plan, settings = loaded.config, loaded.plan, loaded.config.settings
     with _held(store, options) as database, _working_on(store, database, plan) as oversight:
-        receivers = build_receivers(config, secrets, SystemClock())
+        receivers = build_receivers(config, loaded.secrets, SystemClock())
         setup = ServiceSetup(config, plan, receivers, settings.serve.listen)
         with running_service(setup, database) as service:
             source = _source(settings, kafka)

@@ -73,8 +73,6 @@ def run(
         from streamer.cli.logs import set_up_logs
 
         loaded = load_config(config)
-    for warning in loaded.warnings:
-        say(f"warning: {warning}")
     secrets = resolve_secrets(loaded, os.environ)
     for warning in secrets.warnings:
         say(f"warning: {warning}")

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from streamer.errors import TapewatchError
+from streamer.errors import TapewatchError, UsageError
 from streamer.serve.bounded_server import Answer, BoundedServer
 
 log = structlog.get_logger(__name__)
@@ -75,7 +75,7 @@ def serving(
     Raises
     ------
     TapewatchError
-        When the address cannot be bound.
+        When the address cannot be bound; `UsageError` where another try would be no better.
     """
     if address is None:
         yield None
@@ -84,7 +84,8 @@ def serving(
     try:
         server = BoundedServer(address, answer)
     except (OSError, OverflowError) as error:
-        raise TapewatchError(f"serve.address: {_explain(address, error)}") from error
+        kind = TapewatchError if getattr(error, "errno", None) == errno.EADDRINUSE else UsageError
+        raise kind(f"serve.address: {_explain(address, error)}") from error
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="serve", daemon=True)
     thread.start()
     where = (str(server.server_address[0]), int(server.server_address[1]))

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from detectors.work_watch import is_watched, work_watch
-from streamer.errors import TapewatchError
+from streamer.errors import TapewatchError, UsageError
 from streamer.store.lock import StoreHeldError, only_daemon_of
 from streamer.store.migrations import is_older, migrate
 from streamer.store.other_folds import require_drained
@@ -58,6 +58,10 @@ def lacks_files(error: BaseException) -> bool:
     if isinstance(error, OutOfFilesError):
         return True
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+class WrongStoreError(StoreError, UsageError):
+    """What the configuration names as the store can be none."""
 
 
 class Database:
@@ -271,7 +275,7 @@ def store_path(url: str) -> Path | None:
     """
     path = _path(url)
     if path is not None and not path.parent.is_dir():
-        raise StoreError(f"store {path}: there is no folder {path.parent}; make it, or check `store`")
+        raise WrongStoreError(f"store {path}: there is no folder {path.parent}; make it, or check `store`")
     return path
 
 
@@ -347,9 +351,9 @@ def _path(url: str) -> Path | None:
         url = url.removeprefix(_SQLITE_PREFIX)
     elif "://" in url:
         scheme = url.partition("://")[0]
-        raise StoreError(f"store: {scheme} is not supported in this version; give a path for SQLite")
+        raise WrongStoreError(f"store: {scheme} is not supported in this version; give a path for SQLite")
     if not url or url == ":memory:":
-        raise StoreError("store: give the path of a file")
+        raise WrongStoreError("store: give the path of a file")
     return Path(url)
 
 
