@@ -14,6 +14,7 @@ DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_fl
 LOG_ENDED: Final = "log_ended"
 DAMAGED_RANGE, PARTITION_PAUSED = "damaged_range", "partition_paused"
 CLOCK_SET_BACK, TIME_FAR_OFF = "clock_set_back", "time_far_off"
+INSTRUMENTS_FULL: Final = "instruments_full"
 DELIVERY_SUMMARY, DELIVERY_DIGEST, HEARTBEAT = "delivery_summary", "delivery_digest", "heartbeat"
 DETECTION_STUCK, DETECTOR_QUARANTINED = "detection_stuck", "detector_quarantined"
 SERVICE_RULES: Final = (
@@ -25,6 +26,7 @@ SERVICE_RULES: Final = (
     PARTITION_PAUSED,
     CLOCK_SET_BACK,
     TIME_FAR_OFF,
+    INSTRUMENTS_FULL,
     DETECTION_STUCK,
     DETECTOR_QUARANTINED,
     DELIVERY_SUMMARY,

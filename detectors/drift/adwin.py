@@ -67,6 +67,11 @@ class MeanMonitor:
         window.update(_bounded(value, middle, scale))
         return Evidence(self.name) if window.drift_detected else None
 
+    def forget(self, series: int) -> None:
+        """Make one series as it was before `start`; see `Monitor.forget`."""
+        self._windows[series] = None
+        self._arrays.forget(series)
+
     def state(self) -> State:
         """An exact copy of the state, each window as a pickle."""
         pickles = [b"" if window is None else pickle.dumps(window) for window in self._windows]
