@@ -94,7 +94,7 @@ class MeanMonitor:
         if len(ends) != len(state["middle"]) or (ends[-1] if ends else 0) != len(pickled_windows):
             raise StateMismatchError("the windows' pickles are incomplete")
         self._arrays.restore({name: state[name] for name in ("middle", "scale")})
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][: len(ends)]
         adwin()  # imported alone first: unpickling would import the whole package
         self._windows = [
             pickle.loads(pickled_windows[start:end]) if end > start else None  # noqa: S301  # our own checkpoint

@@ -202,7 +202,7 @@ class RiverModel:
         if len(ends) != len(state["learnt"]) or (ends[-1] if ends else 0) != len(pickled_models):
             raise StateMismatchError("the models' pickles are incomplete")
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][: len(ends)]
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): printable(str(reason)) for s, reason in reasons.items()}
         self._models = [None] * len(starts)

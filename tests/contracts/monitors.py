@@ -137,7 +137,7 @@ def check_a_forgotten_series_is_as_one_never_started(name: str, make: Factory) -
     for each in (monitor, never):
         each.start(0, usual(9, each.needs(1)), 0.0)
         fed(each, changed(9)[:900], 0)
-    fed(monitor, changed(5)[:900])
+    fed(monitor, changed(5)[: CHANGE + 3])
     monitor.forget(1)
     assert same_state(monitor.state(), never.state()), "not a bit of it is left, and others keep theirs"
     for each in (monitor, never):
