@@ -104,7 +104,9 @@ PARTS: Mapping[str, Callable[[Plan], None]] = {"detection": _detect, "decoding":
 def _number_texts() -> None:
     """More texts than an interner begins with, so that it grows."""
     size = np.full(_MANY, 1, np.int64)
-    Interner().codes(np.arange(_MANY + PADDING, dtype=np.uint8), np.arange(_MANY), size)
+    interner = Interner()
+    interner.codes(np.arange(_MANY + PADDING, dtype=np.uint8), np.arange(_MANY), size)
+    interner.take_another_key()  # compiled before anybody's names make it necessary
 
 
 def _one_of_each() -> Batch:
