@@ -27,7 +27,7 @@ _V0, _V1, _V2, _V3 = (
 )
 
 MOST_PROBES = 32
-"""Places of the table looked at for one text: it is at most a quarter full, so that more are very unlikely."""
+"""Places of the table looked at for one text; it is at most a quarter full, so more are very unlikely."""
 
 _KEY_BYTES = 16
 
