@@ -20,7 +20,7 @@ from detectors.features import FeatureSet
 from detectors.slot_arrays import SlotArrays, SlotColumn
 from detectors.work_watch import work_watch
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
-from streamer.messages.batch import INSTRUMENT_NAMES, Batch, Decoded
+from streamer.messages.batch import INSTRUMENT_NAMES, Batch, Decoded, InstrumentName, Kind
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.texts import ABSENT
