@@ -113,7 +113,8 @@ def _range(batches: list[Batch]) -> str:
     for name in _RANGES:
         values = _column(batches, name)
         if len(values):
-            return f"{name} {values.min():,.6g} to {values.max():,.6g}"
+            low, high = (f"{end:,.6g}" for end in (values.min(), values.max()))
+            return f"{name} {low}" if low == high else f"{name} {low} to {high}"
     return ""
 
 
@@ -161,9 +162,8 @@ def _first_mistake(feed: Feed, topic: str, parts: Mapping[int, Decoded], records
     number, letter = letters[0]
     letter = with_fitting_unit(letter, NO_TIME)
     count = len({(of, each.offset) for of, each in letters})
-    first = (
-        f"{count:,} dead letter{'' if count == 1 else 's'}, the first" if count < len(records) else "first"
-    )
+    plural = "" if count == 1 else "s"
+    first = f"{count:,} dead letter{plural}, the first" if count < len(records) else "first mistake"
     where = f"{topic}[{number}] offset {letter.offset}"
     what = f"{letter.reason}: {one_line(letter.detail)}"
     return f"{first}: {where}: {what} in {_excerpt(letter)}; {_remedy(feed, topic, letter, records)}"

@@ -184,5 +184,5 @@ def _apart(names: Sequence[str], given: Mapping[str, frozenset[str]]) -> str:
     if not elsewhere:
         return f"{' and '.join(names)} are never on one event"
     here = [name for name in names if any(name not in given[log] for log in elsewhere)]
-    parts = [(base, here), *elsewhere.items()]
+    parts = sorted([(base, here), *elsewhere.items()], key=lambda part: names.index(part[1][0]))
     return " and ".join(f"{', '.join(found)} ({log})" for log, found in parts) + " never meet"

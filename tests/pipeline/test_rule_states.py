@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from list_source import ListSource, MemoryLog, cycle
+from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, records, trade
-from pipeline_world import World, plan_of
+from pipeline_world import World, cycle, plan_of
 
 from streamer.pipeline.rule_states import rule_states
 from streamer.pipeline.state import restore, snapshot, status_document
@@ -107,7 +107,8 @@ def test_mappings_that_never_meet_are_inactive_before_anything_is_read() -> None
     quotes = mapping % ("quote", "quote: {bid_price: b, bid_size: c, ask_price: d, ask_size: e}")
     plan = compile_plan(
         load_text(
-            f"source: {{topics: [{{match: a, format: {trades}}}, {{match: b, format: {quotes}}}]}}\n"
+            f"source: {{kafka: {{bootstrap: 'x:1'}}, topics: "
+            f"[{{match: a, format: {trades}}}, {{match: b, format: {quotes}}}]}}\n"
             "rules: {x: {when: size > 5 and spread_bps > 3}, y: {when: size > 5}}\n"
         )
     )

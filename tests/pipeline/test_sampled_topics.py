@@ -33,7 +33,8 @@ def sampled(values: Sequence[Any], form: str = "tapewatch", topic: str = "xex.t"
         if form == "tapewatch"
         else "{" + form.strip().replace("\n", ", ") + "}"
     )
-    plan = compile_plan(load_text(f"source: {{topics: [{{match: 'xex.*', format: {form}}}]}}"))
+    topic_entry = f"{{match: 'xex.*', format: {form}}}"
+    plan = compile_plan(load_text(f"source: {{kafka: {{bootstrap: 'x:1'}}, topics: [{topic_entry}]}}"))
     raw = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in values]
     records = [Record(40 + n, value, NOW_NS) for n, value in enumerate(raw)]
     return decode_sample(plan, topic, SampledTopic({3: records}, is_empty=not records))

@@ -120,14 +120,14 @@ def _look(consumer: KafkaConsumer, topic: str, count: int, until: float) -> Samp
     filled = sorted(tp for tp in partitions if first[tp] < end[tp])
     if not filled:
         return SampledTopic({}, is_empty=True)
-    each = -(-count // len(filled))
-    spans = {tp: (max(first[tp], end[tp] - each), end[tp]) for tp in filled}
+    each = {tp: count // len(filled) + (place < count % len(filled)) for place, tp in enumerate(filled)}
+    spans = {tp: (max(first[tp], end[tp] - of), end[tp]) for tp, of in each.items() if of}
     records, problems = _newest(consumer, spans, until)
     if sum(map(len, records.values())) < count // 2 and not problems:
         # compaction and transactions leave offsets without records: look further back
-        spans = {tp: (max(first[tp], end[tp] - _HOLES * each), end[tp]) for tp in filled}
+        spans = {tp: (max(first[tp], end[tp] - _HOLES * of), end[tp]) for tp, of in each.items() if of}
         records, problems = _newest(consumer, spans, until)
-        records = {tp: found[-each:] for tp, found in records.items()}
+        records = {tp: found[-each[tp] :] for tp, found in records.items()}
     looked = 0
     for tp in filled:
         if time.monotonic() >= until:
