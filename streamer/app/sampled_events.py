@@ -16,7 +16,7 @@ from alerts.plain_text import one_line
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.event_fields import FIELDS_BY_KIND, KIND_NAMES
 from streamer.decoding.format_settings import FormatSettings
-from streamer.decoding.formats import FORMATS, build_format
+from streamer.decoding.formats import FORMATS, DecodeContext, build_format
 from streamer.decoding.value_parsing import NS_PER
 from streamer.messages.batch import Batch, DeadLetter, Decoded, Instrument
 from streamer.messages.records import NO_TIME, Record
@@ -181,7 +181,7 @@ def _remedy(feed: Feed, topic: str, letter: DeadLetter, records: list[Record]) -
     if reason == Reason.NO_VENUE:
         return "give the topic a `venue`"
     if reason == Reason.NULL_VALUE:
-        return "tombstones of a compacted topic: `ignore: [tombstones]`"
+        return "tombstones of a compacted topic: `ignore: [tombstone]`"
     if reason in (Reason.BAD_JSON, Reason.BAD_UTF8, Reason.NOT_AN_OBJECT, Reason.TOO_DEEP):
         return "formats read JSON objects: name another topic, or publish JSON there"
     other = _better_preset(feed, topic, records)
@@ -207,7 +207,7 @@ def _keys(letter: DeadLetter) -> str:
 
 def _better_preset(feed: Feed, topic: str, records: list[Record]) -> str | None:
     """The preset that reads most of the records where the format reads next to none."""
-    context = feed.context(topic)
+    context = DecodeContext(topic, feed.venue or "any")
     reads = {
         name: len(set(form.decode(records, context).batch.offset.tolist()))
         for name, form in (
