@@ -81,6 +81,8 @@ class Checkpointer:
         self._reservation: Future[None] | None = None
         self._cost_s = 0.0
         self._last_seq: dict[int, int] = {}
+        self.positions: dict[int, int] = {}
+        """By task: the next offset to read after its newest checkpoint that this process has registered."""
 
     def work(self, runners: Iterable[Runner]) -> bool:
         """Register written checkpoints and start those that are due; True if any was registered.
@@ -181,6 +183,7 @@ class Checkpointer:
                 for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
                     remove_checkpoint(self._folder, stale)
             self._last_seq[each.row.task_id] = each.row.seq
+            self.positions[each.row.task_id] = each.row.position
             self._on_completed(written.size, took_s)
         self._cost_s += self._clock() - began
         return bool(pending)

@@ -309,7 +309,9 @@ class Runner:
                 dead=_with_bytes(outcome.dead, records),
                 near_misses=tuple(self._near_misses),
             ),
-            Derivation(self.task.plan.config_hash, again=not self.live, behind_s=behind_s),
+            Derivation(
+                self.task.plan.config_hash, again=not self.live, position=self.position, behind_s=behind_s
+            ),
             lost,
         )
         self.journal.written()

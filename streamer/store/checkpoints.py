@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ import numpy as np
 
 from streamer.errors import TapewatchError
 from streamer.messages.snapshot import Snapshot, State
+from streamer.store.private_files import make_private_folder, open_private
 
 FORMAT_VERSION = 1
 NO_FOLDER = Path("/nonexistent")
@@ -29,6 +31,7 @@ NO_FOLDER = Path("/nonexistent")
 _UNFINISHED = ".tmp"
 _MAGIC = b"TAPEWTCH"
 _SYNCED_BYTES = 1 << 20  # so that a commit waits for the disk behind at most this much of a checkpoint
+_SEQ = re.compile(r"task[0-9]+-([0-9]+)-")
 _PREFIX = struct.Struct("<8sIQ")
 
 
@@ -56,6 +59,12 @@ def checkpoint_name(task_id: int, seq: int, epoch: int) -> str:
     return f"task{task_id}-{seq:012d}-{epoch}.ckpt"
 
 
+def newest_seq(folder: Path, task_id: int) -> int:
+    """The last journal entry that any checkpoint file of a task includes, whole or not; 0 without one."""
+    found = [_SEQ.match(path.name) for path in folder.glob(f"task{task_id}-*")]
+    return max([int(name[1]) for name in found if name is not None], default=0)
+
+
 def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenCheckpoint:
     """Write a snapshot to a temporary file, sync it, and rename it.
 
@@ -75,8 +84,8 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
     size = synced = 0
     temporary = folder / f"{name}{_UNFINISHED}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as out:
+        make_private_folder(folder)
+        with os.fdopen(open_private(temporary, os.O_WRONLY | os.O_TRUNC), "wb") as out:
             for piece in _steps(snapshot):
                 out.write(piece)
                 digest.update(piece)

@@ -166,8 +166,29 @@ def _to_8(connection: Connection) -> None:
     )
 
 
+def _to_9(connection: Connection) -> None:
+    """What pruning goes by, and what a log's beginning anew must not send again.
+
+    The age of dead letters that are there already counts from now.
+    """
+    for table, column in (
+        ("configs", "unused_since FLOAT"),
+        ("tasks", "settled BIGINT NOT NULL DEFAULT 0"),
+        ("tasks", "doubtful BIGINT NOT NULL DEFAULT 0"),
+        ("tasks", "doubtful_since FLOAT"),
+        ("outbox", "doubtful_since FLOAT"),
+        ("dead_letters", "created_at FLOAT NOT NULL DEFAULT 0"),
+        ("dead_letter_floods", "written_at FLOAT NOT NULL DEFAULT 0"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.exec_driver_sql("UPDATE dead_letters SET created_at = strftime('%s', 'now') * 1.0")
+    connection.exec_driver_sql("UPDATE dead_letter_floods SET written_at = strftime('%s', 'now') * 1.0")
+    connection.exec_driver_sql("CREATE INDEX outbox_by_age ON outbox (created_at)")
+    connection.exec_driver_sql("CREATE INDEX dead_letters_by_age ON dead_letters (created_at, size)")
+
+
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
-    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8}
+    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8, 8: _to_9}
 )
 """By version: the step from a store of that version to the next."""
 

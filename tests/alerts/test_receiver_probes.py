@@ -156,6 +156,8 @@ def test_files_are_looked_at_and_not_made(tmp_path: Path, monkeypatch: pytest.Mo
     path.touch()
     assert "writable" in probed({"file": {"path": str(path)}}).found
     assert "the folder" in failure({"file": {"path": str(tmp_path / "no" / "alerts.jsonl")}})
+    (tmp_path / "link").symlink_to(path)
+    assert "is a symbolic link" in failure({"file": {"path": str(tmp_path / "link")}})
     assert "not a regular file" in failure({"file": {"path": str(tmp_path)}})
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # this process may be root's
     assert "cannot be written to by" in failure({"file": {"path": str(path)}})

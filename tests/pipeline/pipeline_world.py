@@ -21,7 +21,7 @@ from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.recovery import Recovery
+from streamer.pipeline.recovery import Anew, Recovery
 from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.pipeline.state import snapshot
 from streamer.pipeline.task import Task
@@ -109,6 +109,7 @@ class World:
     every_s: float = 2.0
     keep_all: bool = False
     accept: bool = False
+    anew: Anew = Anew.NONE
     keeping: Keeping = field(default_factory=Keeping)
     time: Time = field(default_factory=Time)
     seen: list[StepResult] = field(default_factory=list)
@@ -155,7 +156,9 @@ class World:
                 watched,
                 controls,
             )
-            recovery = Recovery(self.plan, context, self.checkpoints, accept_rederivation=self.accept)
+            recovery = Recovery(
+                self.plan, context, self.checkpoints, accept_rederivation=self.accept, anew=self.anew
+            )
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:
@@ -195,6 +198,7 @@ class World:
             self.every_s,
             self.keep_all,
             self.accept,
+            self.anew,
             self.keeping,
             self.time,
         )
