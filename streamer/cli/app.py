@@ -20,6 +20,7 @@ COMMANDS = (
     "record",
     "check",
     "try",
+    "health",
     "alerts",
     "why",
     "mute",

@@ -47,16 +47,18 @@ def check(
     the input were wrong, and how often each rule has fired, and was expected to. For each detector it shows
     the model, what is left of its warm-up, and the cost per event, measured on this machine while you wait.
 
+    Models that are given by import name are built in another process, with limits of time and memory. With
+    --offline they can write no file, start no process and reach no network there.
+
     Example: `tapewatch check -c binance.yaml`
     """
-    from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.drift_states import drift_states
     from streamer.pipeline.rule_rates import rule_rates
     from streamer.pipeline.rule_states import rule_states
 
     loaded = load_config(config)
-    plan = compile_plan(loaded)
-    for warning in loaded.warnings:
+    plan, costs = _compiled(loaded, offline=offline)
+    for warning in sorted({*loaded.warnings, *plan.warnings}):
         say(f"warning: {warning}")
     out(f"{config}: OK (configuration {plan.config_hash})")
     asked = Asked() if offline else _ask(loaded, plan)
@@ -74,8 +76,21 @@ def check(
     if rates:
         out(rate_table(rates))
     if plan.detectors:
-        out(detector_table(plan, statuses))
+        out(detector_table(plan, statuses, costs))
     asked.fail()
+
+
+def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, float | None]]:
+    """The plan, and what models that are given by import name cost; those run in another process only."""
+    from streamer.pipeline.compile import compile_plan
+    from streamer.pipeline.detector_models import foreign, tried_only
+    from streamer.pipeline.model_trial import ModelTrial
+
+    named = foreign(loaded.settings.detectors)
+    with ModelTrial(named, hands_off=offline, costs=not offline) as trial:
+        plan = compile_plan(loaded, tried_only(trial))
+        results = trial.results()
+    return plan, {name: result.cost_us for name, result in results.items()}
 
 
 class Asked:
@@ -99,7 +114,7 @@ class Asked:
     def fail(self) -> None:
         """Raise the problems, if there are any."""
         if self.problems:
-            raise (UsageError if self.is_configuration else TapewatchError)("\n".join(self.problems))
+            raise (UsageError if self.is_configuration else TapewatchError)(*self.problems)
 
 
 def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
@@ -111,9 +126,11 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
 
     asked = Asked()
     try:
-        resolve_secrets(loaded, os.environ)
+        secrets = resolve_secrets(loaded, os.environ)
+        for warning in secrets.warnings:
+            say(f"warning: {warning}")
     except ConfigError as error:
-        asked.problems, asked.is_configuration = [str(error)], True
+        asked.problems, asked.is_configuration = list(error.lines), True
     receivers = check_receivers(loaded, os.environ)
     if receivers:
         out(receiver_table(receivers))

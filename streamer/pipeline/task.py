@@ -14,7 +14,6 @@ from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rule_evaluation import Evaluation
 from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
-from detectors.detector import Detector
 from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
 from detectors.slot_arrays import SlotArrays, SlotColumn
@@ -27,6 +26,7 @@ from streamer.messages.texts import ABSENT
 from streamer.pipeline.admission import Admitted, admit, digits_of
 from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep
 from streamer.pipeline.clock_notices import ClockNotices
+from streamer.pipeline.detector_models import built
 from streamer.pipeline.drifts import Drifts
 from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.floods import FloodGate
@@ -90,7 +90,7 @@ class Task:
         self.clock_notices = ClockNotices()
         self.last_timer = Timer(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
-        self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
+        self.detectors = [built(name, settings) for name, settings in plan.detectors.items()]
         self.calibrators = [build_calibrator() for _ in self.detectors]
         status = {f"status/{detector.name}": SlotColumn(np.int8, _WARMING) for detector in self.detectors}
         self._by_slot = SlotArrays(status)
@@ -309,6 +309,7 @@ class Task:
             is_true = np.zeros(len(columns), np.bool_) if held is None else held
             evaluated = rows_of(rule.kinds, columns.kind)
             severity = rule.severities(rule_columns)
+            episodes.keep(columns.slot, is_true, rule_columns)
             steps = episodes.step(
                 columns.slot,
                 columns.clock,
@@ -320,7 +321,7 @@ class Task:
                 None if held is None else rule.measures.evaluate(rule_columns),
             )
             transitions += [
-                (step.row, number, reporter.report(rule, self.alerts[number], step))
+                (step.row, number, reporter.report(rule, self.alerts[number], step, episodes.kept))
                 for step in _steps_of(steps)
             ]
             near_misses += [
