@@ -36,6 +36,6 @@ ENV PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/tapewatch-kernels NUMBA_CPU_NAME=gen
 #   serve: {address: "0.0.0.0:9464"}
 EXPOSE 9464
 # Asks the daemon in this container, at the serve.address of its configuration, whether all is well.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=3m --retries=3 CMD ["tapewatch", "health"]
+HEALTHCHECK --interval=60s --timeout=30s --start-period=3m --retries=3 CMD ["tapewatch", "health"]
 ENTRYPOINT ["tapewatch"]
 CMD ["run"]

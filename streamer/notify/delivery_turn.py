@@ -94,6 +94,8 @@ class DeliveryTurns:
             try:
                 self._deliveries.delivered(arrived, now)
             except OutOfFilesError as error:  # others have left their arrivals to this thread, too
+                if self._stopping.is_set():
+                    raise  # they stay in doubt
                 log.warning("arrivals wait to be booked", receiver=self._name, reason=str(error))
             else:
                 break

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NoReturn
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _DEVICES = frozenset({os.devnull, "/dev/tty"})
 
+_THREAD = "start a thread"  # the limit on processes is one on threads, and would look like a fault of the model
 _REFUSED = {
     "os.system": "start a process",
     "os.exec": "start a process",
@@ -41,8 +46,30 @@ _REFUSED = {
     "socket.gethostbyname": "look up a host",
     "socket.sendto": "send on the network",
     "socket.sendmsg": "send on the network",
+    "socket.sethostname": "change the machine's name",
+    "syslog.openlog": "write to the machine's log",
+    "syslog.syslog": "write to the machine's log",
+    "ctypes.dlopen": "load a library",
+    "_thread.start_new_thread": _THREAD,
+    "_thread.start_joinable_thread": _THREAD,
 }
 """Audit events, and what they would have done."""
+
+_UNAUDITED = {
+    ("_posixsubprocess", "fork_exec"): "start a process",  # how multiprocessing starts its own
+    ("subprocess", "_fork_exec"): "start a process",
+    ("multiprocessing.util", "spawnv_passfds"): "start a process",
+    ("signal", "pidfd_send_signal"): "send a signal",
+    ("os", "mkfifo"): "make a pipe",
+    ("posix", "mkfifo"): "make a pipe",
+    ("os", "mknod"): "make a device",
+    ("posix", "mknod"): "make a device",
+    ("_posixshmem", "shm_open"): "make shared memory",
+    ("_posixshmem", "shm_unlink"): "remove shared memory",
+    ("_dbm", "open"): "open a database",
+    ("_gdbm", "open"): "open a database",
+}
+"""Functions that raise no audit event."""
 
 
 class Refused:
@@ -76,8 +103,32 @@ def keep_hands_off() -> Refused:
             raise PermissionError(f"not allowed to {what} here")
 
     sys.dont_write_bytecode = True
+    for (module, name), what in _UNAUDITED.items():
+        with suppress(ImportError):
+            found = import_module(module)
+            if hasattr(found, name):
+                setattr(found, name, _refusal(what, refused))
+    _limit()
     sys.addaudithook(audit)
     return refused
+
+
+def _refusal(what: str, refused: Refused) -> Callable[..., NoReturn]:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        refused.note(what)
+        raise PermissionError(f"not allowed to {what} here")
+
+    return refuse
+
+
+def _limit() -> None:
+    """Hold back compiled code, too, which raises no audit events; the first limit does not bind root."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing then fails, and ends nothing
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def _opens_to_write(arguments: tuple[Any, ...]) -> bool:

@@ -24,7 +24,7 @@ from streamer.pipeline.trial_process import OUT_OF_MEMORY, too_large
 
 _READY_S = 300.0  # to start Python and load numpy and River, on a machine that does much else
 _LOOK_S = 0.5
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_ONE_THREAD = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DOING = {"import": "loading its module", "build": "building it", "measure": "scoring a few events"}
 _MUST_STAY = "a model must not end its process, nor crash it"
 _MUST_RETURN = "it must return, and load what takes long elsewhere"

@@ -19,6 +19,9 @@ from streamer.store.undelivered import Undelivered, oldest_undelivered
 NOT_READ_S = 60.0
 """How long records may wait in a log that is not read on, before that is told. Longer than a rebalance."""
 
+_TURN_RECORDS_PER_S = 1_000.0
+"""Records of other logs for which one waits that catches up; the slowest models take about that many."""
+
 AWAY_S = 60.0
 """How long the broker may not answer before it is told; until then it is `tapewatch_source_up` alone."""
 
@@ -66,7 +69,7 @@ class HealthWatch:
         self._step_age_s = step_age_s
         self._lock = threading.Lock()
         self._read: dict[Labels, tuple[int, float]] = {}  # up to where, and since when
-        self._up_at = self._assigned_at = monotonic()
+        self._up_at = self._assigned_at = self._advanced_at = monotonic()
         self._asked_store_at = -_ASK_STORE_EVERY_S
         self._waiting: Undelivered | None = None
         self._store_problem = ""
@@ -132,18 +135,30 @@ class HealthWatch:
     def _not_read(
         self, gauges: GaugeValues, behind: Mapping[Labels, int], now: float
     ) -> Iterator[tuple[str, bool]]:
-        """Logs in which records wait and that are not read on, and whether a restart may help."""
+        """Logs in which records wait and that are not read on, and whether a restart may help.
+
+        While any log is read on it may not: the others wait for their turn, the longer the more there is.
+        """
         reasons = {labels_of(each.partition): each.reason for each in self.paused}
-        found: list[tuple[str, bool]] = []
+        waiting: list[tuple[Labels, float]] = []
         for place, runner in gauges.runners.items():
             position, since = self._read.get(place, (-1, now))
+            if runner.position != position:
+                self._advanced_at = now
             if not behind.get(place) or runner.position != position:
                 self._read[place] = runner.position, now
             elif now - since >= NOT_READ_S:
-                name, records = f"{place[0]}[{place[1]}]", behind[place]
-                why = f": {reasons[place]}" if place in reasons else ""
-                told = f"{name} is {records:,} behind and has not been read for {spoken(now - since)}{why}"
-                found.append((told, gauges.source_up and place not in reasons))
+                waiting.append((place, now - since))
+        none_is_read = now - self._advanced_at >= NOT_READ_S
+        turn_s = 0.0 if none_is_read else sum(behind.values()) / _TURN_RECORDS_PER_S
+        found: list[tuple[str, bool]] = []
+        for place, waits_s in waiting:
+            if place not in reasons and waits_s < NOT_READ_S + turn_s:
+                continue
+            name, records = f"{place[0]}[{place[1]}]", behind[place]
+            why = f": {reasons[place]}" if place in reasons else ""
+            told = f"{name} is {records:,} behind and has not been read for {spoken(waits_s)}{why}"
+            found.append((told, none_is_read and gauges.source_up and place not in reasons))
         for place in self._read.keys() - gauges.runners.keys():
             del self._read[place]
         yield from found[:_LOGS_NAMED]

@@ -12,7 +12,10 @@ from detectors.detector_settings import DetectorSettings
 from streamer.pipeline.model_trial import ModelTrial, TrialLimits, TrialResult
 
 MODELS = """
-import os, time
+import ctypes, multiprocessing, os, threading, time
+
+def write():
+    open("written", "w").close()
 
 class Mine:
     def score_one(self, x): return 0.5
@@ -32,6 +35,28 @@ class Prints(Mine):
 
 class Writes(Mine):
     def __init__(self): open("written", "w").close()
+
+class Spawns(Mine):
+    kind = "spawn"
+    def __init__(self):
+        try:
+            process = multiprocessing.get_context(self.kind).Process(target=write)
+            process.start()
+            process.join(20)
+        except PermissionError:
+            pass
+
+class Forkserves(Spawns):
+    kind = "forkserver"
+
+class Pipes(Mine):
+    def __init__(self): os.mkfifo("written")
+
+class Calls(Mine):
+    def __init__(self): ctypes.CDLL(None).system(b"touch written")
+
+class Threads(Mine):
+    def __init__(self): threading.Thread(target=print).start()
 
 class NoDetector:
     def __init__(self): open("written", "w").close()
@@ -90,6 +115,19 @@ def test_each_that_misbehaves_is_told_and_the_others_are_tried(folder: Path) -> 
     assert results["trial_own.Writes"].untried == "write to 'written'"
     assert results["trial_own.Mine"] == results["trial_own.Prints"] == TrialResult()
     assert not (folder / "written").exists()
+
+
+def test_no_way_around_leads_out_of_the_process(folder: Path) -> None:
+    results = tried(*(f"trial_own.{name}" for name in ("Spawns", "Forkserves", "Pipes", "Calls", "Threads")))
+    assert not (folder / "written").exists()
+    assert {name.partition(".")[2]: result.untried for name, result in results.items()} == {
+        "Spawns": None,  # it goes on without the process, and can be used
+        "Forkserves": None,
+        "Pipes": "make a pipe",
+        "Calls": "load a library",
+        "Threads": "start a thread",
+    }
+    assert {result.error for result in results.values()} == {None}
 
 
 def test_check_runs_nothing_that_is_no_model_and_exits_with_2(folder: Path) -> None:

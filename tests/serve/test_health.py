@@ -84,6 +84,25 @@ def test_a_log_that_is_not_read_is_named_by_what_the_broker_says_of_its_end(worl
     assert world.after(30).causes == (), "it is read on"
 
 
+def test_a_log_that_waits_while_another_is_read_is_not_stuck(world: World) -> None:
+    other: Any = SimpleNamespace(position=0)
+    ends = {PLACE: 100_005, ("spot", "1"): 100_000}
+    world.asked = {}
+    world.values = GaugeValues(live=2, ends=ends, runners={PLACE: world.runner, ("spot", "1"): other})
+
+    def read_for(seconds: int) -> Health:
+        for _ in range(seconds):
+            other.position += 1
+            health = world.after(1)
+        return health
+
+    assert read_for(200).causes == (), "200,000 records are read before it may be its turn"
+    health = read_for(100)
+    assert health.causes == ("spot[0] is 100,000 behind and has not been read for 5m",)
+    assert health.stuck == (), "detection goes on, and a restart would only begin again"
+    assert len(world.after(90).stuck) == 2, "none is read any more"
+
+
 def test_a_paused_log_is_named_with_its_reason_and_is_nothing_that_a_restart_mends(world: World) -> None:
     world.asked = {LOG: 9}
     world.watch.paused = (PausedPartition(LOG, 5, "damaged", "cause", "remedy"),)
