@@ -17,6 +17,7 @@ from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
 from streamer.messages.time_units import NS_PER_SECOND
+from streamer.pipeline.checkpoint_chain import TaskChain
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
@@ -96,6 +97,8 @@ class RecoveredTask:
         The task's row in the store: its id and epoch.
     replay
         The journal since the checkpoint, to be replayed exactly as recorded.
+    chain
+        Its checkpoints.
     seq, position
         The last journal entry that `task` includes, and the next offset to read.
     """
@@ -103,6 +106,7 @@ class RecoveredTask:
     task: Task
     row: TaskRow
     replay: JournalReplay
+    chain: TaskChain
     seq: int
     position: int
 
@@ -123,6 +127,7 @@ class Runner:
     def __init__(self, recovered: RecoveredTask, plan: Plan, context: RunnerContext) -> None:
         self.task = recovered.task
         self.row = recovered.row
+        self.chain = recovered.chain
         self.position = recovered.position
         self.journal = Journal(recovered.seq)
         self._replay = recovered.replay

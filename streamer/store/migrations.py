@@ -166,8 +166,20 @@ def _to_8(connection: Connection) -> None:
     )
 
 
+def _add_bases(connection: Connection) -> None:
+    """Checkpoints that are changes on top of others; those that are there already need no other."""
+    for column in ("base TEXT", "base_sha256 TEXT", "base_seq BIGINT"):
+        default = "0" if column.startswith("base_seq") else "''"
+        connection.exec_driver_sql(f"ALTER TABLE checkpoints ADD COLUMN {column} NOT NULL DEFAULT {default}")
+
+
+def _to_9(connection: Connection) -> None:
+    """Checkpoints that build on others."""
+    _add_bases(connection)
+
+
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
-    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8}
+    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8, 8: _to_9}
 )
 """By version: the step from a store of that version to the next."""
 

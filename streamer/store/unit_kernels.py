@@ -1,0 +1,86 @@
+"""Kernels over the bytes of arrays: which units differ, and how units are gathered and put back."""
+# mypy: disable-error-code=no-untyped-def
+
+from __future__ import annotations
+
+from detectors.kernels import kernel
+
+
+@kernel
+def changed_in_rows(rows, live, image, words, index):
+    """Copy what differs in these rows from `live` to `image`, and note the units; returns how many.
+
+    Both are [n, words of a row] of one type, a unit has `words` of them.
+    """
+    found = 0
+    per_row = live.shape[1] // words
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for unit in range(per_row):
+            first = unit * words
+            differs = False
+            for word in range(first, first + words):
+                differs |= live[row, word] != image[row, word]
+            if differs:
+                for word in range(first, first + words):
+                    image[row, word] = live[row, word]
+                index[found] = row * per_row + unit
+                found += 1
+    return found
+
+
+@kernel
+def changed_in_flat(live, image, words, index):
+    """As `changed_in_rows` for two flat arrays; the last unit may be shorter."""
+    found = 0
+    total = live.shape[0]
+    for first in range(0, total, words):
+        end = min(first + words, total)
+        differs = False
+        for word in range(first, end):
+            differs |= live[word] != image[word]
+        if differs:
+            for word in range(first, end):
+                image[word] = live[word]
+            index[found] = first // words
+            found += 1
+    return found
+
+
+@kernel
+def not_zero(data, words, index):
+    """Note the units that hold anything but zeros; returns how many. The last one may be shorter."""
+    found = 0
+    for first in range(0, data.shape[0], words):
+        differs = False
+        for word in range(first, min(first + words, data.shape[0])):
+            differs |= data[word] != 0
+        if differs:
+            index[found] = first // words
+            found += 1
+    return found
+
+
+@kernel
+def gather(data, unit, index, out):
+    """Write these units one behind the other; returns the bytes written."""
+    written = 0
+    for i in range(index.shape[0]):
+        for at in range(index[i] * unit, min((index[i] + 1) * unit, data.shape[0])):
+            out[written] = data[at]
+            written += 1
+    return written
+
+
+@kernel
+def scatter(data, unit, index, out):
+    """Put units, one behind the other, back to where they belong; returns the bytes read, -1 for a misfit."""
+    read = 0
+    for i in range(index.shape[0]):
+        first, end = index[i] * unit, min((index[i] + 1) * unit, out.shape[0])
+        if end <= first or read + end - first > data.shape[0]:
+            return -1
+        for at in range(first, end):
+            out[at] = data[read]
+            read += 1
+    return read
