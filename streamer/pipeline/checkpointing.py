@@ -17,7 +17,8 @@ from streamer.messages.outcome import Outcome
 from streamer.pipeline.checkpoint_chain import Taken, TaskChain
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.state import LentState, lent_state, status_document
-from streamer.store.checkpoints import WrittenCheckpoint, checkpoint_name, remove_checkpoint
+from streamer.store.checkpoint_files import WrittenCheckpoint
+from streamer.store.checkpoints import checkpoint_name, remove_checkpoint
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
@@ -164,9 +165,10 @@ class Checkpointer:
         TapewatchError
             See `work`.
         """
-        for running in (self._reservation, self._piece):
-            if running is not None:
-                _waited_for(running)
+        if self._reservation is not None:
+            _waited_for(self._reservation)
+        if self._piece is not None:
+            _waited_for(self._piece)
         self._reservation = self._piece = None
         self._register()
         runners = list(runners)

@@ -11,7 +11,7 @@ from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
 from streamer.messages.records import DamagedRange, Log
-from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
+from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, KnownChain, TaskChain
 from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import RecoveredTask, Runner, RunnerContext
@@ -39,6 +39,8 @@ class Recovery:
     accept_rederivation
         Fold a journal that another fold version has written, and keep what is stored where the two
         disagree.
+    whole_up_to
+        Bytes of a task's state up to which its checkpoints are whole ones.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Recovery:
         folder: Path,
         *,
         accept_rederivation: bool = False,
+        whole_up_to: int = WHOLE_UP_TO,
     ) -> None:
         self._plan = plan
         self._context = context
         self._ledger = context.ledger
         self._folder = folder
         self._accept_rederivation = accept_rederivation
+        self._whole_up_to = whole_up_to
         self._fresh_store = context.ledger.is_fresh()
 
     @property
@@ -125,7 +129,7 @@ class Recovery:
             self._task(row, known),
             row,
             replay,
-            TaskChain(known),
+            TaskChain(known, self._whole_up_to),
             seq=checkpoint.seq if checkpoint else 0,
             position=checkpoint.position if checkpoint else row.position,
         )

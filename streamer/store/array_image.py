@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detectors.growing_array import GrowingArray
 from streamer.messages.array_changes import UNIT, ArrayChange, unit_of
-from streamer.store.unit_kernels import changed_in_flat, changed_in_rows
+from streamer.store.unit_kernels import changed_units
 
 _WORD = 8
 _WHOLE_SHARE = 0.75  # of an array, from which on it is written whole
@@ -186,13 +186,7 @@ class ArrayImage:
 
 def _flat(live: NDArray[Any], held: _Held) -> NDArray[np.uint32]:
     flat = np.ascontiguousarray(live).reshape(-1).view(np.uint8)
-    image = held.bytes
-    index = np.empty(-(-len(flat) // UNIT), np.uint32)
-    if len(flat) % _WORD == 0:
-        found = changed_in_flat(flat.view(np.uint64), image.view(np.uint64), UNIT // _WORD, index)
-    else:
-        found = changed_in_flat(flat, image, UNIT, index)
-    return index[:found].copy()
+    return _changed(np.zeros(1, np.int64), flat, len(flat), held.bytes, len(flat), UNIT)
 
 
 def _in_rows(live: NDArray[Any], held: _Held, touched: NDArray[np.bool_], before: int) -> NDArray[np.uint32]:
@@ -200,24 +194,33 @@ def _in_rows(live: NDArray[Any], held: _Held, touched: NDArray[np.bool_], before
     rows = np.flatnonzero(touched[:before])
     if n > before:
         rows = np.concatenate((rows, np.arange(before, n)))
-    unit = unit_of(row_bytes)
-    index = np.empty(len(rows) * (row_bytes // unit), np.uint32)
-    image = held.bytes.reshape(n, row_bytes)
-    as_rows = _rows_of(live, row_bytes)
-    if unit % _WORD == 0 and as_rows.strides[0] % _WORD == 0 and as_rows.ctypes.data % _WORD == 0:
-        found = changed_in_rows(rows, as_rows.view(np.uint64), image.view(np.uint64), unit // _WORD, index)
-    else:
-        found = changed_in_rows(rows, as_rows, image, unit, index)
-    return index[:found].copy()
-
-
-def _rows_of(live: NDArray[Any], row_bytes: int) -> NDArray[np.uint8]:
-    """uint8[n, bytes of a row] over the same memory, where the bytes of each row lie together."""
     plain = live.view(np.ndarray)
     if not plain[0].flags.c_contiguous:
         plain = np.ascontiguousarray(plain)
+    stride = plain.strides[0]
     first = plain[:1].reshape(-1).view(np.uint8)
-    return as_strided(first, (len(plain), row_bytes), (plain.strides[0], 1), writeable=False)
+    spanned = as_strided(first, ((n - 1) * stride + row_bytes,), (1,))
+    return _changed(rows, spanned, stride, held.bytes, row_bytes, unit_of(row_bytes))
+
+
+def _changed(
+    rows: NDArray[np.int64],
+    live: NDArray[np.uint8],
+    stride: int,
+    image: NDArray[np.uint8],
+    width: int,
+    unit: int,
+) -> NDArray[np.uint32]:
+    """The units in which these rows differ; the image becomes as they are."""
+    index = np.empty(len(rows) * -(-width // unit), np.uint32)
+    live = live.view()
+    live.flags.writeable = False
+    if unit % _WORD or width % _WORD or stride % _WORD or live.ctypes.data % _WORD:
+        found = changed_units(rows, live, stride, image, width, unit, index)
+    else:
+        words = (stride // _WORD, image.view(np.uint64), width // _WORD, unit // _WORD)
+        found = changed_units(rows, live.view(np.uint64), *words, index)
+    return index[:found].copy()
 
 
 def _entries(shape: tuple[int, ...]) -> int:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from streamer.errors import TapewatchError
 from streamer.messages.array_changes import UNIT, ArrayChange
 from streamer.store.array_image import ArrayPart
-from streamer.store.unit_kernels import gather, not_zero
+from streamer.store.unit_kernels import gather, units_not_zero
 
 FORMAT_VERSION = 2
 MAGIC = b"TAPEWTCH"
@@ -209,10 +209,11 @@ class CheckpointFile:
 def _not_zero(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """The units that hold anything but zeros."""
     index = np.empty(-(-len(data) // UNIT), np.uint32)
-    if len(data) % _WORD == 0:
-        found = not_zero(data.view(np.uint64), UNIT // _WORD, index)
-    else:
-        found = not_zero(data, UNIT, index)
+    of_words = len(data) // UNIT * UNIT
+    found = units_not_zero(data[:of_words].view(np.uint64), UNIT // _WORD, index)
+    if data[of_words:].any():
+        index[found] = of_words // UNIT
+        found += 1
     return index[:found].copy()
 
 

@@ -7,48 +7,31 @@ from detectors.kernels import kernel
 
 
 @kernel
-def changed_in_rows(rows, live, image, words, index):
+def changed_units(rows, live, stride, image, width, words, index):
     """Copy what differs in these rows from `live` to `image`, and note the units; returns how many.
 
-    Both are [n, words of a row] of one type, a unit has `words` of them.
+    Both are flat and of one type. A row has `width` words and begins every `stride` words in `live`; a unit
+    has `words` of them, the last of a row perhaps fewer.
     """
     found = 0
-    per_row = live.shape[1] // words
+    per_row = (width + words - 1) // words
     for i in range(rows.shape[0]):
-        row = rows[i]
+        here, there = rows[i] * width, rows[i] * stride
         for unit in range(per_row):
-            first = unit * words
+            first, end = unit * words, min((unit + 1) * words, width)
             differs = False
-            for word in range(first, first + words):
-                differs |= live[row, word] != image[row, word]
+            for word in range(first, end):
+                differs |= live[there + word] != image[here + word]
             if differs:
-                for word in range(first, first + words):
-                    image[row, word] = live[row, word]
-                index[found] = row * per_row + unit
+                for word in range(first, end):
+                    image[here + word] = live[there + word]
+                index[found] = rows[i] * per_row + unit
                 found += 1
     return found
 
 
 @kernel
-def changed_in_flat(live, image, words, index):
-    """As `changed_in_rows` for two flat arrays; the last unit may be shorter."""
-    found = 0
-    total = live.shape[0]
-    for first in range(0, total, words):
-        end = min(first + words, total)
-        differs = False
-        for word in range(first, end):
-            differs |= live[word] != image[word]
-        if differs:
-            for word in range(first, end):
-                image[word] = live[word]
-            index[found] = first // words
-            found += 1
-    return found
-
-
-@kernel
-def not_zero(data, words, index):
+def units_not_zero(data, words, index):
     """Note the units that hold anything but zeros; returns how many. The last one may be shorter."""
     found = 0
     for first in range(0, data.shape[0], words):

@@ -17,6 +17,7 @@ from list_source import ListSource, MemoryLog
 from streamer.config.load import load_text
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Partition
+from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
@@ -110,6 +111,7 @@ class World:
     keep_all: bool = False
     accept: bool = False
     keeping: Keeping = field(default_factory=Keeping)
+    whole_up_to: int = WHOLE_UP_TO
     time: Time = field(default_factory=Time)
     seen: list[StepResult] = field(default_factory=list)
 
@@ -155,7 +157,13 @@ class World:
                 watched,
                 controls,
             )
-            recovery = Recovery(self.plan, context, self.checkpoints, accept_rederivation=self.accept)
+            recovery = Recovery(
+                self.plan,
+                context,
+                self.checkpoints,
+                accept_rederivation=self.accept,
+                whole_up_to=self.whole_up_to,
+            )
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:
@@ -196,6 +204,7 @@ class World:
             self.keep_all,
             self.accept,
             self.keeping,
+            self.whole_up_to,
             self.time,
         )
 

@@ -184,7 +184,7 @@ def test_a_file_that_cannot_be_finished_is_not_left_half_written(whole: World, t
 def test_recovery_stays_bounded_whatever_checkpoints_cost(
     every_s: float, least: float, tmp_path: Path
 ) -> None:
-    """Fifty times what one costs apart, but never so far that more than two intervals are to be done again."""
+    """Fifty times what one costs apart, but so that two intervals at most are to be done again."""
     world = World(tmp_path / "store", every_s=every_s, timer_every_s=1.0)
     taken_at: list[float] = []
     look_s = 0.05  # every look at the clock finds that so much has passed; a checkpoint takes several
