@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import stamina
 import structlog
 
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
+from streamer.notify.arrivals import Arrivals
 from streamer.notify.attempt import Attempt, answered
 from streamer.notify.parked_notes import retry_command
 from streamer.notify.sender_context import SenderContext
@@ -51,6 +53,12 @@ class DeliveryTurns:
         self._watch = context.watch
         self._throttle = throttle
         self._stopping = stopping
+        self._arrivals = Arrivals(self._book)
+
+    @property
+    def unbooked(self) -> int:
+        """How many have arrived of which the store does not know yet."""
+        return self._arrivals.unbooked
 
     def take(self, delivery: Delivery) -> int:
         """Deliver it if the receiver takes it; the number of messages that went out for it."""
@@ -76,10 +84,14 @@ class DeliveryTurns:
             self._park(attempt.delivery, str(error))
         else:
             self._throttle.succeeded()
-            now = self._time.now()
-            self._deliveries.delivered((delivery,), now)
-            self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
+            self._arrivals.add(delivery)
         return attempt.messages
+
+    def _book(self, arrived: Sequence[Delivery]) -> None:
+        now = self._time.now()
+        self._deliveries.delivered(arrived, now)
+        for delivery in arrived:
+            self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
 
     def _tries_again(self, error: Exception, began: float) -> bool:
         """Whether to try again at once; longer waits are kept in the store, and others get their turn."""

@@ -27,18 +27,21 @@ from streamer.store.deliveries import StoreDeliveries
 from streamer.store.due_deliveries import DueDelivery
 from streamer.store.told_severities import told_severity
 
+_AT_ONCE_S = 0.1  # for a receiver that answers sooner deliveries are claimed ahead; news waits no longer
+
 log = structlog.get_logger(__name__)
 
 
 class Sender:
     """Delivers to one receiver: the most important first, several episodes at a time.
 
-    Before each claim it asks the stages which of the due deliveries go out, and whether one is to be sent
-    in place of several. It claims no more than can be on their way, so that whatever is committed meanwhile
-    is next if it is more important. Transitions of one episode go in order; an episode that a receiver does
-    not take does not hold the others. A receiver that cannot be reached, or asks for a pause, is left alone
-    until then; the first to be tried after that is the most important, whatever stages hold. Retryable
-    errors are retried for ever; permanent ones are parked.
+    Before each claim it asks the stages which of the due deliveries go out, and whether one is to be sent in
+    place of several. It claims no more than can be on their way, so that whatever is committed meanwhile is
+    next if it is more important; for a receiver that answers at once, as many again, so that no thread waits
+    for the store and several are claimed in one transaction. Transitions of one episode go in order; an
+    episode that a receiver does not take does not hold the others. A receiver that cannot be reached, or asks
+    for a pause, is left alone until then; the first to be tried after that is the most important, whatever
+    stages hold. Retryable errors are retried for ever; permanent ones are parked.
 
     Parameters
     ----------
@@ -76,7 +79,8 @@ class Sender:
         self._turns = DeliveryTurns(name, receiver, context, self._throttle, self._stopping)
         self._chooser = Chooser(name, self._deliveries, context.watch, self._stopping.is_set)
         self._probed = 0  # the newest critical when the receiver was last tried
-        self._pool = DeliveryPool(f"deliver-{name}", self._take, self._woken.set)
+        self._pool = DeliveryPool(f"deliver-{name}", self._take, self._woken.set, parallel)
+        self._parallel = parallel
         self._thread = threading.Thread(target=self._run, name=f"sender-{name}", daemon=True)
 
     def start(self) -> None:
@@ -135,7 +139,7 @@ class Sender:
         pause_s = self._pause_s()
         if pause_s > 0:
             return pause_s
-        free = self._throttle.allowed() - self._pool.busy
+        free = self._free()
         if free <= 0:
             return self._pace.look_s
         now = self._time.now()
@@ -158,6 +162,14 @@ class Sender:
         choice = self._chooser.choose(claim, page)
         self._start(choice.passed, now)
         return 0.0 if choice.passed or choice.cut_short else self._until_held(choice)
+
+    def _free(self) -> int:
+        allowed = self._throttle.allowed()
+        free = allowed - self._pool.busy - self._turns.unbooked
+        if allowed < self._parallel or not self._pool.within(_AT_ONCE_S):
+            return free
+        ahead = free + self._parallel
+        return ahead if ahead > self._parallel // 2 else 0  # rather several at once than one by one
 
     def _pause_s(self) -> float:
         """For how long nothing is sent; a critical that is new cuts an outage's pause short."""
@@ -210,9 +222,12 @@ class Sender:
             self._messages.start(delivery.key, messages[delivery.key])
             self._pool.submit(delivery)
 
-    def _take(self, delivery: Delivery) -> None:
+    def _take(self, delivery: Delivery, waited_s: float) -> None:
         sent = 0
         try:
+            if waited_s > _AT_ONCE_S:  # something more important may have come
+                self._deliveries.release((delivery,))
+                return
             told = told_severity(self._database, delivery)
             sent = self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
         except BaseException as error:  # noqa: BLE001 - as in `_run`

@@ -265,6 +265,26 @@ def test_a_critical_is_the_next_to_start_while_warnings_are_on_their_way(
     assert desk.got[5:] == [f"w{n}-0" for n in range(4, 20)]
 
 
+def test_a_critical_is_the_next_to_start_where_a_quick_receiver_stalls(
+    database: Database, start: Callable[..., Notifier]
+) -> None:
+    """What was claimed ahead of it while the receiver was quick is given back."""
+    quick, go_on = {f"w{n}-0" for n in range(30)}, threading.Semaphore(0)
+    desk = Desk(lambda delivery: delivery.key in quick or go_on.acquire(timeout=20))
+    commit(database, *((f"w{n}", 0) for n in range(60)), severity="warning")
+    running = start(desk)
+    until(lambda: len(desk.got) == len(quick) + 4)
+    commit(database, ("c", 0), severity="critical")
+    running.wake()
+    until(lambda: explain(database, "c")[0].deliveries)
+    time.sleep(0.2)
+    go_on.release()
+    until(lambda: len(desk.got) > len(quick) + 4)
+    assert desk.got[len(quick) + 4] == "c-0"
+    go_on.release(100)
+    until(lambda: len(desk.got) == 61)
+
+
 def test_a_commit_ends_the_wait_for_a_place(database: Database, start: Callable[..., Notifier]) -> None:
     desk = Desk()
     commit(database, ("w", 0), severity="warning")
