@@ -42,6 +42,22 @@ class PickleArena:
         self._places = np.zeros(0, np.int64)
         self._touched: set[int] = set()
 
+    @classmethod
+    def of(cls, state: Mapping[str, NDArray[np.generic]]) -> PickleArena:
+        """One that goes on from a state, in which every pickle stays where it is."""
+        arena, pickles = cls(), state["pickles"]
+        arena._lengths = state["lengths"].astype(np.int64)
+        arena._starts = (
+            state["starts"].astype(np.int64)
+            if "starts" in state
+            else np.cumsum(arena._lengths) - arena._lengths
+        )
+        arena._places = arena._lengths.copy()
+        arena._end, arena._used = len(pickles), int(arena._lengths.sum())
+        arena._memory.extend(len(pickles))
+        arena._memory.array[: len(pickles)] = pickles
+        return arena
+
     def touch(self, slot: int) -> None:
         """The model of this slot can have changed."""
         self._touched.add(slot)
@@ -49,7 +65,8 @@ class PickleArena:
     def update(self, models: Sequence[Any], pickled: Callable[[Any], bytes]) -> None:
         """Pickle what was touched; all of them is tried before anything is changed here."""
         n = len(self._starts)
-        slots = sorted({slot for slot in self._touched if slot < n} | set(range(n, len(models))))
+        gone = {slot for slot, model in enumerate(models[:n]) if model is None and self._lengths[slot]}
+        slots = sorted({slot for slot in self._touched if slot < n} | gone | set(range(n, len(models))))
         blobs = [b"" if models[slot] is None else pickled(models[slot]) for slot in slots]
         self._touched.clear()
         if len(models) > n:

@@ -209,7 +209,7 @@ class RiverModel:
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): printable(str(reason)) for s, reason in reasons.items()}
-        self._models, self._arena = [None] * len(pickles), PickleArena()
+        self._models, self._arena = [None] * len(pickles), PickleArena.of(state)
         self.grow(self._arrays.n_slots)
         for s, blob in enumerate(pickles):
             if len(blob):
