@@ -61,6 +61,7 @@ def _chunk(count: int, symbols: int, first: int, chosen: np.ndarray | None) -> C
 
 def _many(found: Document) -> None:
     found.setdefault("engine", {})["max_instruments"] = 1_000_000
+    found["checkpoint"] = {"every": "10s"}
 
 
 def main(symbols: str, each: str, seconds: str, rate: str) -> None:

@@ -17,6 +17,7 @@ from streamer.messages.outcome import Outcome
 from streamer.pipeline.checkpoint_chain import Taken, TaskChain
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.state import LentState, lent_state, status_document
+from streamer.store.checkpoint_base import PIECE_BYTES
 from streamer.store.checkpoint_files import WrittenCheckpoint
 from streamer.store.checkpoints import checkpoint_name, remove_checkpoint
 from streamer.store.ledger import Ledger
@@ -101,6 +102,7 @@ class Checkpointer:
         self._reservation: Future[None] | None = None
         self._piece: Future[float] | None = None
         self._piece_at = 0.0
+        self._owed = 0
         self._cost_s = self._pieces_s = self._since_s = 0.0
 
     def work(self, runners: Iterable[Runner]) -> bool:
@@ -111,19 +113,21 @@ class Checkpointer:
         TapewatchError
             When a file cannot be written, or not be registered.
         """
-        completed = False
+        completed, runners = False, list(runners)
         if self._pending and all(each.written.done() for each in self._pending):
             completed = self._register()
             self._next_at = self._began + self._interval()
         if self._pending or not self._piece_done():
             return completed
-        if self._clock() >= self._next_at:
+        owes = self._owed > 0 and self._reservation is None
+        owing = owes and any(each.live and each.chain.wants_base() for each in runners)
+        if self._clock() >= self._next_at and not owing:
             live = [runner for runner in runners if runner.live and runner.chain.seq != runner.journal.seq]
             if self._memory_reserved(live):
                 self._begin(live)
                 if not self._pending:
                     self._next_at = self._clock() + self._every_s
-        elif self._reservation is None and self._clock() >= self._piece_at:
+        elif self._reservation is None and (owing or self._clock() >= self._piece_at):
             self._begin_piece(runners)
         return completed
 
@@ -189,6 +193,7 @@ class Checkpointer:
             pending = self._start_write(runner)
             if pending is not None:
                 self._pending.append(pending)
+        self._owed = 0
         self._cost_s, self._pieces_s = self._pieces_s + self._clock() - began, 0.0
 
     def _start_write(self, runner: Runner) -> _PendingWrite | None:
@@ -236,6 +241,7 @@ class Checkpointer:
                 for stale in self._ledger.add_checkpoint(each.owner, each.taken.row, written, each.status):
                     remove_checkpoint(self._folder, stale)
             each.chain.registered(each.taken, written)
+            self._owed += written.size
             self._on_completed(CompletedCheckpoint(written.size, each.taken.nbytes, took_s, share))
         self._cost_s += self._clock() - began
         return bool(pending)
@@ -260,6 +266,7 @@ class Checkpointer:
             return False
         took_s = self._piece.result()
         self._piece = None
+        self._owed -= PIECE_BYTES
         self._pieces_s += took_s
         self._piece_at = self._clock() + took_s
         return True

@@ -9,7 +9,8 @@ from streamer.messages.array_changes import UNIT
 from streamer.store.array_image import ArrayImage
 from streamer.store.checkpoint_files import CheckpointFile, WrittenCheckpoint
 
-_PIECE_BYTES = 131_072 * UNIT
+PIECE_BYTES = 131_072 * UNIT
+"""Bytes of the arrays that a piece is about."""
 
 
 class BaseWriter:
@@ -51,10 +52,10 @@ class BaseWriter:
 
     def write(self, image: ArrayImage) -> bool:
         """Write the next piece; False where that cannot be, since an array was replaced half way through."""
-        left = _PIECE_BYTES
+        left = PIECE_BYTES
         while self._left and left > 0:
             name = self._left[-1]
-            part = image.part(name, self._at, _PIECE_BYTES)
+            part = image.part(name, self._at, PIECE_BYTES)
             if part is None or (self._at and part.owner is not self._owner):
                 if self._at:
                     return False
@@ -63,7 +64,7 @@ class BaseWriter:
             self._out.add_part(name, part, self._at)
             left -= len(part.data) + UNIT
             self._at, self._owner = self._at + len(part.data), part.owner
-            if len(part.data) < _PIECE_BYTES:
+            if len(part.data) < PIECE_BYTES:
                 self._left.pop()
                 self._at = 0
         return True
