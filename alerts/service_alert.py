@@ -12,6 +12,7 @@ from alerts.severity import Severity
 SERVICE_ORIGIN: Final = "service"
 DELIVERY_PARKED, DEAD_LETTER_FLOOD, LOG_GAP = "delivery_parked", "dead_letter_flood", "log_gap"
 LOG_ENDED: Final = "log_ended"
+DETECTION_ANEW, STORE_OLDER = "detection_anew", "store_older"
 DAMAGED_RANGE, PARTITION_PAUSED = "damaged_range", "partition_paused"
 CLOCK_SET_BACK, TIME_FAR_OFF = "clock_set_back", "time_far_off"
 DELIVERY_SUMMARY, DELIVERY_DIGEST, HEARTBEAT = "delivery_summary", "delivery_digest", "heartbeat"
@@ -21,6 +22,8 @@ SERVICE_RULES: Final = (
     DEAD_LETTER_FLOOD,
     LOG_GAP,
     LOG_ENDED,
+    DETECTION_ANEW,
+    STORE_OLDER,
     DAMAGED_RANGE,
     PARTITION_PAUSED,
     CLOCK_SET_BACK,

@@ -75,7 +75,7 @@ class FileReceiver:
 
     def _append(self, delivery: Delivery) -> None:
         line = delivery.body + b"\n"
-        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _open(self._path)
         try:
             size = os.fstat(descriptor).st_size
             span = _TAIL_BYTES if delivery.in_doubt else len(line)
@@ -92,6 +92,11 @@ class FileReceiver:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open the file, made for its owner alone where it does not exist; a link is not written through."""
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _write(descriptor: int, line: bytes, size: int) -> None:
@@ -125,9 +130,13 @@ def _matches(line: bytes, delivery: Delivery) -> bool:
 
 def _build(name: str, settings: FileReceiverSettings, resolve: Resolve, clock: Clock) -> FileReceiver:
     try:
-        with settings.path.open("ab"):
-            pass
+        os.close(_open(settings.path))
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ReceiverError(
+                f"receiver {name}: {settings.path} is a symbolic link, which is not written through: name "
+                "the file itself"
+            ) from error
         raise ReceiverError(f"receiver {name} cannot write to {settings.path}: {error.strerror}") from error
     return FileReceiver(settings.path)
 

@@ -24,7 +24,7 @@ from streamer.pipeline.detector_controls import Controls
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
-from streamer.pipeline.recovery import Recovery
+from streamer.pipeline.recovery import Anew, Recovery
 from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.serve.observer import Broker, Observer
 from streamer.serve.server import serving
@@ -69,11 +69,14 @@ class Supervision:
         The control inputs of detectors.
     stopped
         Whether a stop was asked for.
+    anew
+        See `Recovery`.
     """
 
     progress: WorkProgress
     controls: Controls
     stopped: Callable[[], bool]
+    anew: Anew = Anew.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,8 @@ class Service:
                 reading=supervision.progress.reading,
                 stopped=supervision.stopped,
             )
-        recovery = Recovery(self.plan, context, folder, accept_rederivation=accept_rederivation)
+        anew = Anew.NONE if supervision is None else supervision.anew
+        recovery = Recovery(self.plan, context, folder, accept_rederivation=accept_rederivation, anew=anew)
         every_s = settings.checkpoint.every_ns / NS_PER_SECOND
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)
         timer_every_ns = settings.engine.timer_every_ns if timers else None

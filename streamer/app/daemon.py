@@ -16,9 +16,11 @@ from streamer.app.controls import ControlDesk
 from streamer.app.ended_logs import EndedLogs, topics_read
 from streamer.app.held_guard import prepare_held_guard
 from streamer.app.last_end import heed_last_end, tell_of_stuck
+from streamer.app.older_store import witness_of
 from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.app.signals import ServiceSignals
+from streamer.app.upkeep import Upkeep, keep_of
 from streamer.app.watchdog import Watchdog
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
@@ -30,6 +32,7 @@ from streamer.pipeline.compiling import CompileView
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
+from streamer.pipeline.recovery import Anew
 from streamer.pipeline.warmup import warm_up
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
@@ -55,11 +58,20 @@ class DaemonOptions:
         The signals of this process.
     accept_rederivation
         See `Recovery`.
+    fold_again, models_anew
+        Whether logs begin anew: those whose checkpoints are lost, or all of them without their models.
     """
 
     compiling: CompileView
     signals: ServiceSignals
     accept_rederivation: bool = False
+    fold_again: bool = False
+    models_anew: bool = False
+
+    @property
+    def anew(self) -> Anew:
+        """Which logs begin anew."""
+        return Anew.MODELS if self.models_anew else Anew.LOST if self.fold_again else Anew.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +112,8 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
         with running_service(setup, database) as service:
             source = _source(settings, kafka)
             source.cluster = _known_cluster(service)
-            _detect(loaded, service, source, options, oversight)
+            with _kept_up(service):
+                _detect(loaded, service, source, options, oversight)
         service.check()
 
 
@@ -108,11 +121,30 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
 def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
     """The store, held before it is opened: opening may migrate it."""
     with only_daemon_of(store):
-        database = open_store(str(store), locked=True, accept_rederivation=options.accept_rederivation)
+        # models that begin anew follow no journal, whoever has written it
+        accept = options.accept_rederivation or options.models_anew
+        database = open_store(str(store), locked=True, accept_rederivation=accept)
         try:
+            witness_of(database)
             yield database
         finally:
             database.close()
+
+
+@contextmanager
+def _kept_up(service: Service) -> Iterator[None]:
+    """The store is pruned meanwhile."""
+    upkeep = Upkeep(
+        service.database,
+        keep_of(service.config.settings.keep),
+        SystemClock(),
+        service.observer.metrics.upkeep,
+    )
+    upkeep.start()
+    try:
+        yield
+    finally:
+        upkeep.stop()
 
 
 @contextmanager
@@ -148,7 +180,7 @@ def _detect(
     engine = service.engine(
         source,
         accept_rederivation=options.accept_rederivation,
-        supervision=Supervision(progress, desk.controls, stopping.is_set),
+        supervision=Supervision(progress, desk.controls, stopping.is_set, options.anew),
     )
     reloader = _reloader(loaded, service, engine, oversight)
     ended = _ended_logs(service, source, engine)

@@ -23,6 +23,9 @@ COMMANDS = (
     "mute",
     "models",
     "dead-letters",
+    "prune",
+    "backup",
+    "restore",
 )
 """In the order of the help text; each is a function of this name in a file of this name."""
 

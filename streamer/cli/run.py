@@ -12,6 +12,7 @@ from streamer.cli.code_loading import loading
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, say
 from streamer.config.secrets import resolve_secrets
+from streamer.errors import UsageError
 
 
 def run(
@@ -24,6 +25,20 @@ def run(
             help="Fold a journal of another fold version; alerts already sent are kept where it differs.",
         ),
     ] = False,
+    fold_again: Annotated[
+        bool,
+        typer.Option(
+            "--fold-again",
+            help="Fold logs again whose checkpoints are all lost; nothing is sent again.",
+        ),
+    ] = False,
+    models_anew: Annotated[
+        bool,
+        typer.Option(
+            "--models-anew",
+            help="Go on where detection was, with models and features that warm up anew.",
+        ),
+    ] = False,
 ) -> None:
     """Consume the configured topics, detect anomalies, and send alerts, until stopped.
 
@@ -34,6 +49,10 @@ def run(
 
     Detection that goes on no more, such as in a model that never returns, ends it after `engine.stuck_after`,
     for its supervisor to start it again; the next start quarantines that detector.
+
+    For one start only, where it says so: --fold-again where the checkpoints of a log are lost and Kafka still
+    holds all of it, --models-anew where they cannot be used. Both keep alerts, silences and what is owed;
+    alerts from then on have new ids, and open episodes are resolved.
 
     Example: `SLACK_BOT_TOKEN=xoxb-… tapewatch run -c binance.yaml`
     """
@@ -48,4 +67,9 @@ def run(
     set_up_logs(loaded.settings.log)
     signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
     signals.loaded()
-    run_service(loaded, secrets, DaemonOptions(CompileBar(), signals, accept_rederivation))
+    if fold_again and models_anew:
+        raise UsageError("give either --fold-again or --models-anew")
+    options = DaemonOptions(
+        CompileBar(), signals, accept_rederivation, fold_again=fold_again, models_anew=models_anew
+    )
+    run_service(loaded, secrets, options)

@@ -12,6 +12,7 @@ from alerts.rule_settings import RulesSettings
 from alerts.severity import Severity
 from alerts.stages.route import RouteSettings
 from detectors.detector_settings import DetectorSettings
+from streamer.config.keep_settings import KeepSettings
 from streamer.config.serve_settings import ServeSettings
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.sources.files.file_settings import FileSourceSettings
@@ -228,6 +229,8 @@ class Settings(_Section):
         Which receivers get a regular sign of life, and how often; none without it.
     serve
         Where metrics and health are served.
+    keep
+        How long the store keeps alerts, decisions, deliveries and dead letters.
     near_misses
         How long near misses are kept.
     engine, journal, checkpoint, log
@@ -256,6 +259,7 @@ class Settings(_Section):
     serve: Annotated[ServeSettings, BeforeValidator(_empty_means_defaults)] = ServeSettings()
     engine: Annotated[EngineSettings, BeforeValidator(_empty_means_defaults)] = EngineSettings()
     journal: Annotated[JournalSettings, BeforeValidator(_empty_means_defaults)] = JournalSettings()
+    keep: Annotated[KeepSettings, BeforeValidator(_empty_means_defaults)] = KeepSettings()
     near_misses: Annotated[NearMissSettings, BeforeValidator(_empty_means_defaults)] = NearMissSettings()
     checkpoint: Annotated[CheckpointSettings, BeforeValidator(_empty_means_defaults)] = CheckpointSettings()
     log: Annotated[LogSettings, BeforeValidator(_empty_means_defaults)] = LogSettings()

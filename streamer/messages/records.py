@@ -61,12 +61,16 @@ class Log:
         The first offset still retained, and the one after the last.
     start
         The offset that the configured start (earliest, latest, a timestamp) resolves to.
+    committed
+        The offset that this service, or another one in its place, has noted outside of its store; None for
+        none. It is never read from there: it only says that a store is older than it should be.
     """
 
     partition: Partition
     first: int
     end: int
     start: int
+    committed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

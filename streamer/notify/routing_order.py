@@ -114,7 +114,7 @@ class RoutingOrder:
         for each in hastened:
             each.rank = rank
         behind = bool(queue)
-        replaceable = not rises and _may_be_replaced(row.transition)
+        replaceable = not rises and not row.in_doubt and _may_be_replaced(row.transition)
         queue.append(OpenDelivery(None, place, rank, replaceable))
         return Placed(rank, behind, overtaken, hastened)
 

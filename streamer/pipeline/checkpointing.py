@@ -104,6 +104,8 @@ class Checkpointer:
         self._piece_at = 0.0
         self._owed = 0
         self._cost_s = self._pieces_s = self._since_s = 0.0
+        self.positions: dict[int, int] = {}
+        """By task: the next offset to read after its newest checkpoint that this process has registered."""
 
     def work(self, runners: Iterable[Runner]) -> bool:
         """Register written checkpoints and start those that are due; True if any was registered.
@@ -241,6 +243,7 @@ class Checkpointer:
                 for stale in self._ledger.add_checkpoint(each.owner, each.taken.row, written, each.status):
                     remove_checkpoint(self._folder, stale)
             each.chain.registered(each.taken, written)
+            self.positions[each.owner.id] = each.taken.row.position
             self._owed += written.size
             self._on_completed(CompletedCheckpoint(written.size, each.taken.nbytes, took_s, share))
         self._cost_s += self._clock() - began

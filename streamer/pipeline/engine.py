@@ -214,4 +214,14 @@ class Engine:
             self._commit_positions()
 
     def _commit_positions(self) -> None:
-        self._source.commit({partition: runner.position for partition, runner in self._runners.items()})
+        """Tell the source what the store holds, never more: it is how a lost or older store is noticed."""
+        if self._checkpointer is None:
+            return
+        positions = self._checkpointer.positions
+        self._source.commit(
+            {
+                partition: positions[runner.row.id]
+                for partition, runner in self._runners.items()
+                if runner.row.id in positions
+            }
+        )

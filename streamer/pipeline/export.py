@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Self, TextIO
 from streamer.errors import TapewatchError, UsageError
 from streamer.pipeline.runner import StepResult
 from streamer.pipeline.scores import COLUMNS, score_rows
+from streamer.store.private_files import open_private
 
 _SUFFIXES = (".jsonl", ".csv")
 _LINE = "{" + ", ".join(f'"{name}": %s' for name in COLUMNS) + "}\n"
@@ -75,6 +77,6 @@ def _number(value: float | None) -> str:
 def open_for_writing(path: Path) -> TextIO:
     """Open a text file for writing, or raise a `TapewatchError` that names it."""
     try:
-        return path.open("w", encoding="utf-8", newline="")
+        return os.fdopen(open_private(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8", newline="")
     except OSError as error:
         raise TapewatchError(f"cannot write {path}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 import structlog
@@ -10,19 +11,32 @@ import structlog
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
-from streamer.messages.records import DamagedRange, Log
-from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, KnownChain, TaskChain
+from streamer.messages.records import DamagedRange, Log, Partition
+from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
 from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import RecoveredTask, Runner, RunnerContext
 from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
+from streamer.store.anew_alerts import OlderTask
 from streamer.store.checkpoint_chains import chain_of, kept_of
-from streamer.store.checkpoints import DamagedCheckpointError, read_chain, remove_strays
+from streamer.store.checkpoints import DamagedCheckpointError, newest_seq, read_chain, remove_strays
 from streamer.store.other_folds import require_own_fold
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
 log = structlog.get_logger()
+
+
+class Anew(Enum):
+    """Which logs begin anew at a start, and how, for people."""
+
+    NONE = ""
+    LOST = "since its checkpoints are lost: what Kafka still holds is folded again"
+    MODELS = "as --models-anew asks for: it goes on where it was"
+
+
+class NoCheckpointError(TapewatchError):
+    """A task has no readable checkpoint, and its journal does not reach back to its beginning."""
 
 
 class Recovery:
@@ -39,8 +53,8 @@ class Recovery:
     accept_rederivation
         Fold a journal that another fold version has written, and keep what is stored where the two
         disagree.
-    whole_up_to
-        Bytes of a task's state up to which its checkpoints are whole ones.
+    anew
+        Which logs begin anew; each at most once.
     """
 
     def __init__(
@@ -50,14 +64,15 @@ class Recovery:
         folder: Path,
         *,
         accept_rederivation: bool = False,
-        whole_up_to: int = WHOLE_UP_TO,
+        anew: Anew = Anew.NONE,
     ) -> None:
+        self._anew = anew
+        self._begun: set[Partition] = set()
         self._plan = plan
         self._context = context
         self._ledger = context.ledger
         self._folder = folder
         self._accept_rederivation = accept_rederivation
-        self._whole_up_to = whole_up_to
         self._fresh_store = context.ledger.is_fresh()
 
     @property
@@ -83,11 +98,63 @@ class Recovery:
         self._ledger.save_config(self._plan.config_hash, self._plan.document)
         starts = [(each.partition, each.start if self._fresh_store else each.first) for each in logs]
         rows = self._ledger.take_over(starts, self._plan.config_hash, code_version())
+        rows = self._begin_anew(logs, self._heed_older(logs, rows))
         return [self._recover(bounds, row) for bounds, row in zip(logs, rows, strict=True)]
+
+    def _heed_older(self, logs: Sequence[Log], rows: Sequence[TaskRow]) -> list[TaskRow]:
+        """Tell of tasks that are behind what the broker or their checkpoint files know of them."""
+        known_why = self._ledger.older_because()
+        older: dict[int, tuple[TaskRow, OlderTask, int]] = {}
+        whys: set[str] = set()
+        for bounds, row in zip(logs, rows, strict=True):
+            reach = max(self._ledger.reached(row), row.settled, row.doubtful)
+            committed = bounds.end if bounds.committed is None else bounds.committed
+            ahead = bounds.committed is not None and reach < committed <= bounds.end
+            if ahead and self._fresh_store and not known_why:
+                _warn_of_new_store(row, reach, committed)
+            elif ahead:
+                whys.add("Kafka's consumer group has read on")
+            elif newest_seq(self._folder, row.id) > self._ledger.last_seq(row):
+                whys.add("its checkpoint files go on behind it")
+            elif not known_why:
+                continue
+            older[row.id] = row, OlderTask(row.partition, reach, committed if ahead else None), committed
+        why = known_why or " and ".join(sorted(whys))
+        if not why or not older:
+            return list(rows)
+        log.error("the store is older than it should be", why=why)
+        marked = {row.id: row for row in self._ledger.tell_older(list(older.values()), why)}
+        return [marked.get(row.id, row) for row in rows]
+
+    def _begin_anew(self, logs: Sequence[Log], rows: Sequence[TaskRow]) -> list[TaskRow]:
+        """Begin anew what was asked for; a log that is assigned again goes on as it is."""
+        begun: dict[int, tuple[TaskRow, int]] = {}
+        for bounds, row in zip(logs, rows, strict=True):
+            if self._anew is Anew.NONE or bounds.partition in self._begun:
+                continue
+            if self._anew is Anew.MODELS:
+                if self._ledger.last_seq(row):  # else it has none that could begin anew
+                    begun[row.id] = row, self._ledger.reached(row)
+            elif not self._is_readable(bounds, row):
+                _require_whole(bounds, row)
+                begun[row.id] = row, row.position
+        self._begun |= {bounds.partition for bounds in logs}
+        fresh = self._ledger.begin_anew(list(begun.values()), self._anew.value, self._plan.config_hash)
+        for row, _ in begun.values():
+            remove_strays(self._folder, row.id, ())
+        new = dict(zip(begun, fresh, strict=True))
+        return [new.get(row.id, row) for row in rows]
+
+    def _is_readable(self, bounds: Log, row: TaskRow) -> bool:
+        try:
+            self._newest_checkpoint(bounds, row)
+        except NoCheckpointError:
+            return False
+        return True
 
     def _recover(self, bounds: Log, row: TaskRow) -> Runner:
         work_watch().mark()  # each log takes time of its own
-        known = self._newest_checkpoint(row)
+        known = self._newest_checkpoint(bounds, row)
         checkpoint = known.row if known else None
         replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
         self._check_version(row, replay)
@@ -129,7 +196,7 @@ class Recovery:
             self._task(row, known),
             row,
             replay,
-            TaskChain(known, self._whole_up_to),
+            TaskChain(known, self._context.whole_up_to),
             seq=checkpoint.seq if checkpoint else 0,
             position=checkpoint.position if checkpoint else row.position,
         )
@@ -148,10 +215,10 @@ class Recovery:
             raise TapewatchError(
                 f"the checkpoint of {row} was written by {writer or checkpoint.code_version}; this is "
                 f"{own_version()}, which cannot go on from it ({error}): go back to that version, or start "
-                "with a new store"
+                "with `run --models-anew`, with which models warm up anew"
             ) from error
 
-    def _newest_checkpoint(self, row: TaskRow) -> KnownChain | None:
+    def _newest_checkpoint(self, bounds: Log, row: TaskRow) -> KnownChain | None:
         rows = self._ledger.checkpoints(row.id)
         skipped: list[int] = []
         damaged: set[str] = set()
@@ -167,10 +234,7 @@ class Recovery:
                     damaged.add(error.file)
             skipped.append(checkpoint.seq)
         if newest is None and rows and self._ledger.journal_is_cut(row.id):
-            raise TapewatchError(
-                f"no readable checkpoint of {row} in {self._folder}: restore that folder from a backup, or "
-                "start with a new store"
-            )
+            raise _no_checkpoint(bounds, row, self._folder)
         if skipped:
             self._ledger.forget_checkpoints(row, skipped)
         left = [each for each in rows if each.seq not in skipped]
@@ -196,6 +260,36 @@ _TRUNCATED = "the log ends before them; detection starts afresh at its end"
 _UNDERIVABLE = (
     "what was read since the last checkpoint cannot be derived again without them; detection starts afresh"
 )
+
+
+def _require_whole(bounds: Log, row: TaskRow) -> None:
+    if bounds.first > row.position:
+        raise TapewatchError(
+            f"{row} cannot be folded again: it began at offset {row.position}, and Kafka holds it only from "
+            f"offset {bounds.first} on; start with `run --models-anew` instead"
+        )
+
+
+def _no_checkpoint(bounds: Log, row: TaskRow, folder: Path) -> NoCheckpointError:
+    options = "start once with `run --models-anew`, which goes on where it was with models that warm up anew"
+    if bounds.first <= row.position:
+        again = f"which folds again what Kafka still holds, from offset {row.position} on"
+        options = f"start once with `run --fold-again`, {again}; or {options}"
+    return NoCheckpointError(
+        f"no readable checkpoint of {row} in {folder}: restore a backup (`tapewatch restore`); or {options}. "
+        "Nothing that was sent is sent again, and what is owed stays"
+    )
+
+
+def _warn_of_new_store(row: TaskRow, start: int, known: int) -> None:
+    log.warning(
+        "the store is new, but the consumer group has read this log before: if it was not meant to be new, "
+        "restore a backup",
+        topic=row.partition.topic,
+        partition=row.partition.partition,
+        start=start,
+        read_to=known,
+    )
 
 
 def _warn_of_loss(row: TaskRow, lost: tuple[int, int]) -> None:

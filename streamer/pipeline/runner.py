@@ -17,7 +17,7 @@ from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
 from streamer.messages.time_units import NS_PER_SECOND
-from streamer.pipeline.checkpoint_chain import TaskChain
+from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, TaskChain
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
@@ -74,6 +74,8 @@ class RunnerContext:
         new or replayed.
     stopped
         Whether to leave the rest of what was polled to the next start.
+    whole_up_to
+        Bytes of a task's state up to which its checkpoints are whole ones.
     """
 
     ledger: Ledger
@@ -83,6 +85,7 @@ class RunnerContext:
     controls: Controls = field(default_factory=NoControls)
     reading: Callable[[Partition, int, int, bool], None] = lambda *_: None
     stopped: Callable[[], bool] = lambda: False
+    whole_up_to: int = WHOLE_UP_TO
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +317,9 @@ class Runner:
                 dead=_with_bytes(outcome.dead, records),
                 near_misses=tuple(self._near_misses),
             ),
-            Derivation(self.task.plan.config_hash, again=not self.live, behind_s=behind_s),
+            Derivation(
+                self.task.plan.config_hash, again=not self.live, position=self.position, behind_s=behind_s
+            ),
             lost,
         )
         self.journal.written()

@@ -20,6 +20,7 @@ from streamer.pipeline.checkpointing import CompletedCheckpoint
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import StepResult
 from streamer.serve.histogram import BulkHistogram
+from streamer.store.pruning import PRUNED
 
 _TRANSITIONS = ("fired", "updated", "resolved")
 _OUTCOMES = ("delivered", "retried", "parked", "summarised", "digested", "superseded", "muted")
@@ -140,6 +141,13 @@ class Metrics:
         self._checkpoint_s.set(completed.took_s)
         self._checkpoint_share.set(completed.share)
         self._checkpoint_at.set(now)
+
+    def upkeep(self, pruned: Mapping[str, int], size: int, free: int) -> None:
+        """Record what was pruned from the store, the bytes of its file, and those that nothing uses."""
+        for name, count in pruned.items():
+            self._pruned.labels(name).inc(count)
+        self._store_bytes.set(size)
+        self._store_free.set(free)
 
     def started(self, now: float) -> None:
         """Record when this process started, wall-clock seconds."""
@@ -308,6 +316,24 @@ class Metrics:
         self._started = Gauge(
             "tapewatch_start_time_seconds",
             "When this process started, in seconds since 1970.",
+            registry=registry,
+        )
+        self._pruned = Counter(
+            "tapewatch_pruned_rows",
+            "Rows that were deleted from the store because they are older than they are kept.",
+            ["table"],
+            registry=registry,
+        )
+        for name in PRUNED:
+            self._pruned.labels(name)
+        self._store_bytes = Gauge(
+            "tapewatch_store_bytes",
+            "Size of the store's file, 0 until it is pruned for the first time.",
+            registry=registry,
+        )
+        self._store_free = Gauge(
+            "tapewatch_store_free_bytes",
+            "Bytes of the store's file that nothing uses.",
             registry=registry,
         )
         self._checkpoints = Counter(

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from streamer.errors import TapewatchError
 from streamer.messages.array_changes import UNIT, ArrayChange
 from streamer.store.array_image import ArrayPart
+from streamer.store.private_files import make_private_folder, open_private
 from streamer.store.unit_kernels import gather, units_not_zero
 
 FORMAT_VERSION = 2
@@ -77,8 +78,8 @@ class CheckpointFile:
         self.size = 0
         """Bytes so far."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._out = self._temporary.open("wb")
+            make_private_folder(folder)
+            self._out = os.fdopen(open_private(self._temporary, os.O_WRONLY | os.O_TRUNC), "wb")
         except OSError as error:
             raise self._failed(error) from error
         self._write(PREFIX.pack(MAGIC, FORMAT_VERSION))

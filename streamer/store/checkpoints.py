@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import re
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ NO_FOLDER = Path("/nonexistent")
 INSTRUMENTS = "instruments"
 """The part of a snapshot's meta that is written by slot."""
 
+_SEQ = re.compile(r"task[0-9]+-([0-9]+)-")
 _FIRST_FORMAT = struct.Struct("<8sIQ")  # version 1: whole states, with a header in front
 
 
@@ -94,6 +96,12 @@ def checkpoint_name(task_id: int, seq: int, epoch: int, kind: str = "") -> str:
     ('task3-000000000041-2.ckpt', 'task3-000000000041-2-base.ckpt')
     """
     return f"task{task_id}-{seq:012d}-{epoch}{kind and f'-{kind}'}.ckpt"
+
+
+def newest_seq(folder: Path, task_id: int) -> int:
+    """The last journal entry that any checkpoint file of a task includes, whole or not; 0 without one."""
+    found = [_SEQ.match(path.name) for path in folder.glob(f"task{task_id}-*")]
+    return max([int(name[1]) for name in found if name is not None], default=0)
 
 
 def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenCheckpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,10 @@ KEPT_VALUE_BYTES = 65_536
 """How many bytes of a dead letter's value are kept."""
 
 
+NOWHERE = 1 << 62
+"""The position of an outcome that no offset goes with: behind all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Derivation:
     """How an outcome was derived.
@@ -35,6 +39,8 @@ class Derivation:
         The configuration it was derived under.
     again
         True while a stored journal is replayed: everything must be in the store already.
+    position
+        The log's next offset after it; where it lies among those that were told before.
     behind_s
         How far behind the newest record of the log each transition was found, in seconds, by id and number;
         those of which it is unknown are not in it.
@@ -42,6 +48,7 @@ class Derivation:
 
     config_hash: str
     again: bool = False
+    position: int = NOWHERE
     behind_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
 
@@ -66,6 +73,16 @@ class Commit:
     now: float
     accept: bool = False
 
+    def is_settled(self, offset: int | None) -> bool:
+        """Whether everybody was told before of what this record caused; None for a timer or a reload."""
+        where = self.derivation.position if offset is None else offset
+        return where < self.row.settled
+
+    def doubtful_since(self, offset: int | None) -> float | None:
+        """Since when what this record caused may have been sent; None where it was not."""
+        where = self.derivation.position if offset is None else offset
+        return self.row.doubtful_since if where < self.row.doubtful else None
+
 
 def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> None:
     """Write everything that an outcome makes visible.
@@ -76,12 +93,16 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
         When an alert was derived again with another body, or one was derived that had not been raised.
     """
     _write_decisions(connection, commit, outcome)
-    insert_absent(connection, t.dead_letters, [dead_row(commit.row, letter) for letter in outcome.dead])
+    # those of a log that is folded again are in the store already, as its earlier generation's
+    dead = [letter for letter in outcome.dead if not commit.is_settled(letter.offset)]
+    insert_absent(connection, t.dead_letters, [dead_row(commit.row, letter, commit.now) for letter in dead])
     for flood in outcome.floods:
-        _write_flood(connection, commit, flood)
+        if not commit.is_settled(flood.last_offset):
+            _write_flood(connection, commit, flood)
     for notice in outcome.notices:
-        alert = clock_alert(commit.row.partition, notice, commit.derivation.config_hash)
-        raise_service_alert(connection, alert, commit.now, commit.row.id)
+        if not commit.is_settled(notice.offset):
+            alert = clock_alert(commit.row.partition, notice, commit.derivation.config_hash)
+            raise_service_alert(connection, alert, commit.now, commit.row.id)
     for name, count in (outcome.ignored or {}).items():
         upsert(connection, t.ignored, {"task_id": commit.row.id, "name": name, "count": count})
 
@@ -91,7 +112,11 @@ def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -
     transitions: Sequence[Transition] = outcome.transitions
     if commit.derivation.again:
         transitions = _new_again(connection, commit, transitions)
-    written = insert_absent(connection, t.outbox, [_outbox_row(commit, one) for one in transitions])
+    settled = _settled(connection, commit, transitions) if commit.row.settled else frozenset()
+    rows = [_outbox_row(commit, one) for one in transitions]
+    for row in rows:
+        row["routed"] = t.SETTLED if (row["alert_id"], row["number"]) in settled else 0
+    written = insert_absent(connection, t.outbox, rows)
     if written < len(transitions) and not commit.accept:
         _compare(connection, transitions)
     decisions = [_decision(commit, one) for one in transitions]
@@ -108,6 +133,11 @@ def _new_again(
     if commit.accept:
         return new
     _compare(connection, transitions)
+    # what the log's alerts are pruned up to was there; a timer's place among them is not known
+    pruned = [
+        one for one in new if commit.row.settled and (one.offset is None or commit.is_settled(one.offset))
+    ]
+    new = [one for one in new if one not in pruned]
     if new:
         first = new[0]
         raise TapewatchError(
@@ -115,6 +145,30 @@ def _new_again(
             f"{first.number}), which was not raised before: {_UNSOUND}derived {first.body.decode()}"
         )
     return ()
+
+
+def _settled(
+    connection: Connection, commit: Commit, transitions: Sequence[Transition]
+) -> frozenset[tuple[str, int]]:
+    """Those that are sent to nobody: what was told before, and ends of episodes that nobody heard of."""
+    settled: set[tuple[str, int]] = set()
+    heard: set[str] = set()
+    for one in transitions:
+        known = one.alert_id in heard
+        ends = one.transition == "resolved" and one.number > 0 and not known
+        if commit.is_settled(one.offset) or (ends and not _is_heard(connection, one.alert_id, settled)):
+            settled.add((one.alert_id, one.number))
+        else:
+            heard.add(one.alert_id)
+    return frozenset(settled)
+
+
+def _is_heard(connection: Connection, alert_id: str, settled: Collection[tuple[str, int]]) -> bool:
+    """Whether any transition of an episode so far was to be sent."""
+    c = t.outbox.c
+    stored = connection.execute(select(c.routed).where(c.alert_id == alert_id)).scalars().all()
+    quiet = any(settled_id == alert_id for settled_id, _ in settled) or t.SETTLED in stored
+    return not quiet or any(routed != t.SETTLED for routed in stored)
 
 
 def _compare(connection: Connection, transitions: Sequence[Transition]) -> None:
@@ -154,6 +208,7 @@ def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
         "config_hash": commit.derivation.config_hash,
         "created_at": commit.now,
         "behind_s": commit.derivation.behind_s.get((transition.alert_id, transition.number)),
+        "doubtful_since": commit.doubtful_since(transition.offset),
     }
 
 
@@ -191,7 +246,8 @@ def _near_miss(commit: Commit, near_miss: NearMiss) -> dict[str, Any]:
 
 _UNSOUND = (
     "the fold was not deterministic, or records it rests on have changed (a compacted topic). Nothing was "
-    "written; --accept-rederivation keeps what is stored and goes on. Please report this with "
+    "written; `run --accept-rederivation` keeps what is stored and goes on, `run --models-anew` goes on with "
+    "models that warm up anew. Please report this with "
 )
 
 
@@ -204,12 +260,14 @@ def _write_flood(connection: Connection, commit: Commit, flood: Flood) -> None:
         "first_offset": flood.first_offset,
         "last_offset": flood.last_offset,
         "count": flood.count,
+        "written_at": commit.now,
     }
     upsert(connection, t.dead_letter_floods, values, grows=c.count)
     alert = dead_letter_flood(
         commit.row.partition, flood.reason, flood.minute, flood.first_offset, commit.derivation.config_hash
     )
-    raise_service_alert(connection, alert, commit.now, commit.row.id)
+    told = commit.is_settled(flood.first_offset)
+    raise_service_alert(connection, alert, commit.now, commit.row.id, routed=told)
 
 
 def dead_letter_of(damaged: DamagedRange) -> DeadLetter:
@@ -219,7 +277,7 @@ def dead_letter_of(damaged: DamagedRange) -> DeadLetter:
     )
 
 
-def dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
+def dead_row(row: TaskRow, letter: DeadLetter, now: float) -> dict[str, Any]:
     """A dead letter as a row of the table `dead_letters`."""
     value = letter.value
     return {
@@ -236,6 +294,7 @@ def dead_row(row: TaskRow, letter: DeadLetter) -> dict[str, Any]:
         "record_ts": None if letter.record_ts == NO_TIME else letter.record_ts,
         "last_offset": letter.last_offset,
         "minute": letter.minute,
+        "created_at": now,
     }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from streamer.errors import TapewatchError
 from streamer.store.lock import StoreHeldError, only_daemon_of
 from streamer.store.migrations import is_older, migrate
 from streamer.store.other_folds import require_drained
+from streamer.store.private_files import LinkError, make_private, open_private, refuse_link, warn_if_open
 
 MEMORY = "sqlite://"
 """The address of a store in memory, which ends with the process."""
@@ -52,6 +54,9 @@ class Database:
         self._writing = threading.RLock()
         self._reading: AbstractContextManager[object] = self._writing if exclusive else nullcontext()
         self._file: tuple[int, int] | None = None
+        self._log: tuple[int, int] | None = None
+        self._count: Callable[[Connection], int] | None = None
+        self._counted: Callable[[int], None] = lambda _: None
 
     @property
     def path(self) -> Path | None:
@@ -91,10 +96,27 @@ class Database:
         self._require_file()
         with work_watch().asking(), self._writing, self._translated(), self.engine.connect() as connection:
             immediate = connection.execution_options(**{_IMMEDIATE: True, _SYNCED: synced})
+            count = None
             with immediate.begin():
                 yield immediate
-        if self._file is None and self.path is not None:
-            self._file = _identity(self.path)
+                if synced and self._count is not None:
+                    count = self._count(immediate)
+            if count is not None:
+                self._counted(count)
+        if self.path is not None and (self._file is None or self._log is None):
+            self._file, self._log = _identity(self.path), _identity(_log_of(self.path))
+
+    def count_commits(self, count: Callable[[Connection], int], counted: Callable[[int], None]) -> None:
+        """Count each commit that is synced.
+
+        Parameters
+        ----------
+        count
+            Called at the end of each such transaction, inside it; returns the new count.
+        counted
+            Told the count once the transaction is on disk.
+        """
+        self._count, self._counted = count, counted
 
     def close(self) -> None:
         """Close every connection."""
@@ -102,10 +124,18 @@ class Database:
 
     def _require_file(self) -> None:
         # SQLite goes on writing to a deleted file, and everything is lost at the end
-        if self.path is not None and self._file is not None and _identity(self.path) != self._file:
+        if self.path is None or self._file is None:
+            return
+        if _identity(self.path) != self._file:
             raise StoreError(
                 f"store {self.where}: it was deleted, moved or replaced while in use; put it back with the "
                 "files beside it, or start again with a new one"
+            )
+        log = _log_of(self.path)
+        if self._log is not None and _identity(log) != self._log:
+            raise StoreError(
+                f"store {self.where}: its write-ahead log {log.name} was deleted or replaced while in use; "
+                "nothing more is written. Start again: the next start tells whether commits are lost"
             )
 
     @contextmanager
@@ -154,6 +184,8 @@ def open_store(
     path = store_path(url) if create else _path(url)
     if path is not None and not create and not path.exists():
         raise StoreError(f"store {path}: there is no such file; run tapewatch first, or check `store`")
+    if path is not None:
+        _secure(path, locked)
     engine = _engine(path)
     where = "in memory" if path is None else str(path)
     database = Database(engine, where, exclusive=path is None)
@@ -216,6 +248,26 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
 
+def _secure(path: Path, held: bool) -> None:
+    """Make the file its owner's alone, and refuse links; SQLite makes those beside it like it."""
+    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))]
+    try:
+        for file in files:
+            refuse_link(file)
+        if not path.exists():
+            os.close(open_private(path, os.O_RDWR | os.O_EXCL))
+    except FileExistsError:
+        return  # another process makes it at the same time
+    except LinkError as error:
+        raise StoreError(f"store {path}: {error}") from error
+    except OSError:
+        return  # SQLite says why
+    if held:
+        for file in (*files, path.with_name(path.name + ".checkpoints")):
+            make_private(file)
+        warn_if_open(path.parent)
+
+
 @contextmanager
 def _no_daemon_on(store: Path) -> Iterator[None]:
     with ExitStack() as held:
@@ -224,6 +276,10 @@ def _no_daemon_on(store: Path) -> Iterator[None]:
         except StoreHeldError as error:
             raise TapewatchError("a daemon of an older version is running on it; stop it first") from error
         yield
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -263,7 +319,10 @@ def _engine(path: Path | None) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # `_begin` starts transactions, not the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
+    # the first is kept by a store that has nothing yet; for any other it would take the write lock
+    pragmas = ["auto_vacuum=INCREMENTAL"] if is_new else []
+    for pragma in (*pragmas, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -7,7 +7,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, bindparam, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from alerts.receivers.receiver import Delivery
 from alerts.stages.stage import AlertTransition
@@ -57,7 +67,13 @@ def key_of(delivery: Delivery) -> dict[str, Any]:
 
 
 _PENDING = (
-    select(deliveries, outbox.c.body, outbox.c.created_at, outbox.c.behind_s)
+    select(
+        deliveries,
+        outbox.c.body,
+        # an earlier post is looked for from then on
+        func.coalesce(outbox.c.doubtful_since, outbox.c.created_at).label("created_at"),
+        outbox.c.behind_s,
+    )
     .join(outbox, outbox.c.n == deliveries.c.outbox_n)
     .where(deliveries.c.n.in_(bindparam("numbers", expanding=True)), in_state(PENDING))
     .order_by(deliveries.c.rank, deliveries.c.n)

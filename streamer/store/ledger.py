@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -15,6 +16,7 @@ from streamer.messages.journal_entries import JournalEntry
 from streamer.messages.outcome import Outcome
 from streamer.messages.records import DamagedRange, Partition
 from streamer.store import tables as t
+from streamer.store.anew_alerts import BegunAnew, OlderTask, detection_anew, store_older
 from streamer.store.checkpoint_chains import kept_of
 from streamer.store.checkpoint_files import WrittenCheckpoint
 from streamer.store.commits import (
@@ -28,6 +30,7 @@ from streamer.store.commits import (
 )
 from streamer.store.control_inputs import ControlOrder, StoreControls, add_control_input
 from streamer.store.database import Database, insert_absent
+from streamer.store.doubts import doubt_what_waits, set_older, why_older
 from streamer.store.log_alerts import LogEnd, ReplacedLog, log_ended, log_replaced
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
@@ -84,10 +87,12 @@ class Ledger:
             return connection.execute(select(t.tasks.c.id).limit(1)).first() is None
 
     def save_config(self, config_hash: str, document: str) -> None:
-        """Keep the document of a configuration hash."""
+        """Keep the document of a configuration hash; it is needed from now on."""
         row = {"hash": config_hash, "text": document, "created_at": self._clock.now()}
         with self._db.write() as connection:
             insert_absent(connection, t.configs, [row])
+            kept = t.configs.c.hash == config_hash
+            connection.execute(update(t.configs).where(kept).values(unused_since=None))
 
     def config(self, config_hash: str) -> str:
         """The document of a configuration hash.
@@ -193,8 +198,87 @@ class Ledger:
             partition = row.partition._replace(incarnation=incarnation)
             fresh = self._new_task(connection, partition, start, config_hash, code_version())
             if isinstance(lost, DamagedRange):
-                insert_absent(connection, t.dead_letters, [dead_row(fresh, dead_letter_of(lost))])
+                letter = dead_row(fresh, dead_letter_of(lost), self._clock.now())
+                insert_absent(connection, t.dead_letters, [letter])
             return fresh
+
+    def begin_anew(self, begun: Sequence[tuple[TaskRow, int]], how: str, config_hash: str) -> list[TaskRow]:
+        """New tasks for the same logs, without models; their alerts get new ids. One alert tells it.
+
+        The old tasks' open episodes are resolved and their checkpoints are deleted. What lies before the
+        offset that an old one had reached is written, and sent to nobody.
+
+        Parameters
+        ----------
+        begun
+            The old tasks, each with the offset where the new one begins.
+        how
+            What is done and why, for people.
+        config_hash
+            The configuration that runs.
+        """
+        now = self._clock.now()
+        fresh: list[TaskRow] = []
+        with self._db.write() as connection:
+            for row, start in begun:
+                self._check_epoch(connection, row)
+                told = max(reached(connection, row), row.settled)
+                self._end(connection, row, f"detection began anew, {how}")
+                incarnation = next_generation(row.partition.incarnation)
+                partition = row.partition._replace(incarnation=incarnation)
+                new = self._new_task(connection, partition, start, config_hash, code_version())
+                new = replace(new, settled=told, doubtful=row.doubtful, doubtful_since=row.doubtful_since)
+                self._mark(connection, new)
+                fresh.append(new)
+            if fresh:
+                logs = [BegunAnew(row.partition, row.position, row.settled) for row in fresh]
+                task_id = fresh[0].id if len(fresh) == 1 else None
+                raise_service_alert(connection, detection_anew(logs, how, now, config_hash), now, task_id)
+        return fresh
+
+    def older_because(self) -> str:
+        """Why this store is known to be older than it was, for people; empty where it is not."""
+        with self._db.read() as connection:
+            return why_older(connection)
+
+    def tell_older(self, tasks: Sequence[tuple[TaskRow, OlderTask, int]], why: str) -> list[TaskRow]:
+        """The store is older than what was read of these tasks' logs: one alert tells it.
+
+        What was sent since may be sent again. So deliveries that wait, and alerts of records before the
+        offset given with each task, count as in doubt: receivers look for them first, where they can.
+        """
+        now = self._clock.now()
+        with self._db.write() as connection:
+            since = doubt_what_waits(connection)
+            marked = [
+                replace(row, doubtful=max(doubtful, row.doubtful), doubtful_since=since)
+                for row, _, doubtful in tasks
+            ]
+            for row in marked:
+                self._mark(connection, row)
+            identity = [part for _, each, _ in tasks for part in (*each.log, each.reach, each.known or -1)]
+            alert = store_older(identity, why, [older for _, older, _ in tasks], now)
+            raise_service_alert(connection, alert, now, marked[0].id if len(marked) == 1 else None)
+            set_older(connection, "")
+        return marked
+
+    def last_seq(self, row: TaskRow) -> int:
+        """The last journal entry of a task that the store knows."""
+        c, kept = t.journal.c, t.checkpoints.c
+        with self._db.read() as connection:
+            last = connection.execute(select(func.max(c.seq)).where(c.task_id == row.id)).scalar()
+            behind = connection.execute(select(func.max(kept.seq)).where(kept.task_id == row.id)).scalar()
+        return max(last or 0, behind or 0)
+
+    def _mark(self, connection: Connection, row: TaskRow) -> None:
+        names = ("settled", "doubtful", "doubtful_since")
+        values = {name: getattr(row, name) for name in names}
+        connection.execute(update(t.tasks).where(t.tasks.c.id == row.id).values(values))
+
+    def reached(self, row: TaskRow) -> int:
+        """One past the last offset that a task is known to have consumed, its checkpoints' files apart."""
+        with self._db.read() as connection:
+            return reached(connection, row)
 
     def tasks(self) -> list[TaskRow]:
         """All tasks in the store, in the order in which they were created."""

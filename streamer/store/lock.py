@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from streamer.errors import TapewatchError
+from streamer.store.private_files import open_private
 
 
 class StoreHeldError(TapewatchError):
@@ -32,7 +34,7 @@ def only_daemon_of(store: Path) -> Iterator[None]:
     """
     path = store.with_name(store.name + ".lock")
     try:
-        lock = path.open("a")
+        lock = os.fdopen(open_private(path, os.O_WRONLY | os.O_APPEND), "a")
     except OSError as error:
         raise TapewatchError(
             f"cannot lock the store {store} ({error.strerror}): check that its folder may be written to"

@@ -174,7 +174,24 @@ def _add_bases(connection: Connection) -> None:
 
 
 def _to_9(connection: Connection) -> None:
-    """Checkpoints that build on others."""
+    """What pruning goes by, and what a log's beginning anew must not send again.
+
+    The age of dead letters that are there already counts from now.
+    """
+    for table, column in (
+        ("configs", "unused_since FLOAT"),
+        ("tasks", "settled BIGINT NOT NULL DEFAULT 0"),
+        ("tasks", "doubtful BIGINT NOT NULL DEFAULT 0"),
+        ("tasks", "doubtful_since FLOAT"),
+        ("outbox", "doubtful_since FLOAT"),
+        ("dead_letters", "created_at FLOAT NOT NULL DEFAULT 0"),
+        ("dead_letter_floods", "written_at FLOAT NOT NULL DEFAULT 0"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.exec_driver_sql("UPDATE dead_letters SET created_at = strftime('%s', 'now') * 1.0")
+    connection.exec_driver_sql("UPDATE dead_letter_floods SET written_at = strftime('%s', 'now') * 1.0")
+    connection.exec_driver_sql("CREATE INDEX outbox_by_age ON outbox (created_at)")
+    connection.exec_driver_sql("CREATE INDEX dead_letters_by_age ON dead_letters (created_at, size)")
     _add_bases(connection)
 
 

@@ -48,6 +48,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
             "severity": alert.severity,
             "body": alert.to_json(),
             "created_at": now,
+            "routed": _routed(connection, row["alert_id"]),
             "behind_s": None,  # it is news, however old the record is that was the last of its episode
         }
         connection.execute(insert(t.outbox).values({**kept, **changed}))
@@ -67,3 +68,10 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
             )
         )
     return len(rows)
+
+
+def _routed(connection: Connection, alert_id: str) -> int:
+    """Where nobody heard of an episode, nobody hears of its end."""
+    c = t.outbox.c
+    heard = select(c.n).where(c.alert_id == alert_id, c.routed != t.SETTLED).limit(1)
+    return t.SETTLED if connection.execute(heard).first() is None else 0

@@ -38,7 +38,7 @@ def require_own_fold(log: str, stored: str) -> None:
         by, finisher = str(writer), f"that version, or another with fold version {writer.fold},"
     raise TapewatchError(
         f"the journal of {log} was written by {by}; this is {own}: let {finisher} stop cleanly (SIGTERM) "
-        "on this store first, or pass --accept-rederivation to `run`"
+        "on this store first, or pass --accept-rederivation to `run` (or --models-anew: models warm up anew)"
     )
 
 

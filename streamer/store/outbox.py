@@ -32,6 +32,8 @@ class Unrouted:
         The alert as stored, canonical JSON.
     behind_s
         How far its record was behind the newest one of its log when it was fetched; None where unknown.
+    in_doubt
+        True where it may have been sent by a store that is lost.
     """
 
     n: int
@@ -42,6 +44,7 @@ class Unrouted:
     transition: str
     body: bytes
     behind_s: float | None = None
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,7 @@ _BY_IMPORTANCE = tuple(
 def _read(connection: Connection, numbers: Sequence[int]) -> list[Unrouted]:
     o = outbox.c
     query = select(o.n, o.alert_id, o.number, o.rule, o.severity, o.transition, o.body, o.behind_s)
+    query = query.add_columns(o.doubtful_since.is_not(None))
     return [
         Unrouted(*row)
         for some in chunks(sorted(numbers))
@@ -230,6 +234,7 @@ def _delivery_row(new: NewDelivery) -> dict[str, Any]:
         "held_by": new.held_by,
         "rank": new.rank,
         "ready": BEHIND if new.behind else READY,
+        "in_doubt": int(new.row.in_doubt),
     }
 
 

@@ -28,6 +28,9 @@ from sqlalchemy import (
 SCHEMA_VERSION = 9
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
+SETTLED = 2
+"""A transition's `routed` where it is sent to nobody: everybody was told before."""
+
 metadata = MetaData()
 
 _Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only as INTEGER
@@ -45,6 +48,7 @@ configs = Table(
     Column("hash", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("unused_since", Float),  # when no task was seen to need it any more
 )
 
 tasks = Table(
@@ -61,6 +65,11 @@ tasks = Table(
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),  # an ended log's row is never taken up again
     Column("ended_why", Text),
+    # of records before this offset everybody was told before: their alerts are written, not sent
+    Column("settled", _Long, nullable=False, default=0, server_default="0"),
+    # alerts of records before this offset may have been sent by a store that is lost
+    Column("doubtful", _Long, nullable=False, default=0, server_default="0"),
+    Column("doubtful_since", Float),
     UniqueConstraint("topic", "incarnation", "partition"),
     sqlite_autoincrement=True,
 )
@@ -116,9 +125,11 @@ outbox = Table(
     Column("body", LargeBinary, nullable=False),
     Column("config_hash", Text, nullable=False),
     Column("created_at", Float, nullable=False),
-    Column("routed", Integer, nullable=False, default=0, server_default="0"),
+    Column("routed", Integer, nullable=False, default=0, server_default="0"),  # 2: settled, sent to nobody
     Column("behind_s", Float),  # the newest record time of its log when it was fetched, less its own
+    Column("doubtful_since", Float),  # since when it may have been sent by a store that is lost
     UniqueConstraint("alert_id", "number"),
+    Index("outbox_by_age", "created_at"),
     sqlite_autoincrement=True,
 )
 Index(
@@ -269,7 +280,9 @@ dead_letters = Table(
     Column("minute", _Long),
     Column("replayed_at", Float),  # when it was last put back into its topic
     Column("last_offset", _Long),  # of a range; null where it is about one record
+    Column("created_at", Float, nullable=False, default=0.0, server_default="0"),
     UniqueConstraint("task_id", "offset", "index_", "reason"),
+    Index("dead_letters_by_age", "created_at", "size"),
     sqlite_autoincrement=True,
 )
 
@@ -282,6 +295,7 @@ dead_letter_floods = Table(
     Column("first_offset", _Long, primary_key=True, autoincrement=False),
     Column("last_offset", _Long, nullable=False),
     Column("count", _Long, nullable=False),
+    Column("written_at", Float, nullable=False, default=0.0, server_default="0"),
 )
 
 ignored = Table(

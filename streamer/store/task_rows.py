@@ -35,6 +35,11 @@ class TaskRow:
         The version that wrote its journal.
     ended
         True for a task that is never folded again.
+    settled
+        Of records before this offset everybody was told before: their alerts are sent to nobody.
+    doubtful, doubtful_since
+        Alerts of records before this offset may have been sent, since this time (wall-clock seconds), by a
+        store that is lost.
     """
 
     id: int
@@ -44,6 +49,9 @@ class TaskRow:
     first_config_hash: str
     code_version: str
     ended: bool = False
+    settled: int = 0
+    doubtful: int = 0
+    doubtful_since: float | None = None
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> TaskRow:
@@ -56,6 +64,9 @@ class TaskRow:
             first_config_hash=row["config_hash"],
             code_version=row["code_version"],
             ended=row["ended_at"] is not None,
+            settled=row["settled"],
+            doubtful=row["doubtful"],
+            doubtful_since=row["doubtful_since"],
         )
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from streamer.errors import TapewatchError
 from streamer.messages.records import Partition
+from streamer.store.private_files import open_private
 
 _SIZE = 16384
 _MAGIC = 0x7461706577617431
@@ -135,8 +137,9 @@ class WorkFile:
 
     def __init__(self, path: Path, started_at: float, deaths: Deaths | None = None) -> None:
         try:
-            path.write_bytes(bytes(_SIZE))  # all of it: a hole that the disk has no room for would be fatal
-            with path.open("r+b") as file:
+            with os.fdopen(open_private(path, os.O_RDWR | os.O_TRUNC), "r+b") as file:
+                file.write(bytes(_SIZE))  # all of it: a hole that the disk has no room for would be fatal
+                file.flush()
                 self._memory = mmap.mmap(file.fileno(), _SIZE)
         except OSError as error:
             raise TapewatchError(f"cannot write {path}: {error.strerror}") from error

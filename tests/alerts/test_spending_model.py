@@ -231,6 +231,16 @@ def test_sixty_criticals_in_ten_seconds(backlog: int, takes_s: float) -> None:
     assert max(told_after) < 13.0
 
 
+def test_criticals_are_no_part_of_the_cap() -> None:
+    desk = receiver(20, 0.1, edits=True)
+    run(desk, [*flood(40, "odd_tape", "warning"), *flood(CRITICALS, "fat_finger", "critical", 1.0, 30.0)])
+    check(desk, 20, edits=True)
+    criticals = [row for row in desk.rows if row.told.rule == "fat_finger"]
+    assert [row.state for row in criticals] == ["done"] * CRITICALS
+    assert max(own_delay(desk, "fat_finger")) < 1.0
+    assert sum(row.state == "done" for row in desk.rows if row.told.rule == "odd_tape") >= 19
+
+
 def test_two_hundred_rises_do_not_hold_back_a_critical_trade() -> None:
     desk = receiver(20, 1.0, edits=True)
     told = list(flood(200, "stale_feed", "warning", 0.0, 10.0))

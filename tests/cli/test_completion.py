@@ -53,5 +53,5 @@ def test_it_is_installed_and_completes_commands_and_options(tmp_path: Path) -> N
     assert "completion installed" in in_bash(tmp_path, "tapewatch --install-completion; true")
     assert "tapewatch.sh" in (tmp_path / ".bashrc").read_text()
     assert pressed(tmp_path, "tapewatch", "al") == ["alerts"]
-    assert pressed(tmp_path, "tapewatch", "re") == ["replay", "record"]
+    assert pressed(tmp_path, "tapewatch", "re") == ["replay", "record", "restore"]
     assert pressed(tmp_path, "tapewatch", "alerts", "--near") == ["--near-misses"]

@@ -25,6 +25,7 @@ from detectors.features.baselines import STATISTICS
 from detectors.fields import FIELDS as BASELINE_FIELDS
 from detectors.models import MODELS, STATUS_NAMES
 from streamer.cli.app import application
+from streamer.config.keep_settings import KeepDeadLetters, KeepSettings
 from streamer.config.serve_settings import ServeSettings
 from streamer.config.settings import (
     CheckpointSettings,
@@ -44,6 +45,8 @@ LINKING = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
 WRITTEN_OUT: dict[str, type[BaseModel]] = {
     "engine": EngineSettings,
     "journal": JournalSettings,
+    "keep": KeepSettings,
+    "keep.dead_letters": KeepDeadLetters,
     "near_misses": NearMissSettings,
     "checkpoint": CheckpointSettings,
     "log": LogSettings,

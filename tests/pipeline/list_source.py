@@ -21,6 +21,7 @@ class MemoryLog:
     end: int | None = None
     start: int | None = None
     damaged: list[tuple[int, int]] = field(default_factory=list)
+    committed: int | None = None
 
     @property
     def log_end(self) -> int:
@@ -30,7 +31,7 @@ class MemoryLog:
 
     def described(self) -> Log:
         start = self.first if self.start is None else self.start
-        return Log(self.partition, self.first, self.log_end, start)
+        return Log(self.partition, self.first, self.log_end, start, self.committed)
 
     def read(self, position: int, count: int) -> list[Record]:
         wanted = max(position, self.first)

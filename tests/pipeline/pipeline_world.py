@@ -22,7 +22,7 @@ from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.recovery import Recovery
+from streamer.pipeline.recovery import Anew, Recovery
 from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.pipeline.state import snapshot
 from streamer.pipeline.task import Task
@@ -110,6 +110,7 @@ class World:
     every_s: float = 2.0
     keep_all: bool = False
     accept: bool = False
+    anew: Anew = Anew.NONE
     keeping: Keeping = field(default_factory=Keeping)
     whole_up_to: int = WHOLE_UP_TO
     time: Time = field(default_factory=Time)
@@ -156,13 +157,14 @@ class World:
                 self.batch_size,
                 watched,
                 controls,
+                whole_up_to=self.whole_up_to,
             )
             recovery = Recovery(
                 self.plan,
                 context,
                 self.checkpoints,
                 accept_rederivation=self.accept,
-                whole_up_to=self.whole_up_to,
+                anew=self.anew,
             )
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
@@ -203,6 +205,7 @@ class World:
             self.every_s,
             self.keep_all,
             self.accept,
+            self.anew,
             self.keeping,
             self.whole_up_to,
             self.time,

@@ -130,7 +130,9 @@ def test_a_configuration_that_means_nothing_to_this_version_is_refused_in_words(
     world.ask("UPDATE checkpoints SET config_hash = 'old'")
     with pytest.raises(TapewatchError, match="does not hold configuration old"):
         world.run(source())
-    world.ask("INSERT INTO configs VALUES ('old', ?, 0)", json.dumps({"version": 99}))
+    world.ask(
+        "INSERT INTO configs (hash, text, created_at) VALUES ('old', ?, 0)", json.dumps({"version": 99})
+    )
     with pytest.raises(TapewatchError, match="cannot read a configuration in the store"):
         world.run(source())
 

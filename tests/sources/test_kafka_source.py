@@ -83,6 +83,8 @@ def test_reading_goes_on_where_it_is_told_and_not_where_kafka_remembers(
         tools.close()
     with Reading(settings, topic, watcher=Watcher({partition: 7})) as again:
         again.until_end()
+        (log,) = again.watcher.logs
+        assert log.committed == 10, "it says how far a store should have come"
     assert again.values == numbers(3, 7)
 
 

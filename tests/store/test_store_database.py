@@ -84,7 +84,8 @@ def test_what_does_not_wait_for_the_disk_outlives_the_process(tmp_path: Path) ->
         "from streamer.store.database import open_store\n"
         "store = open_store(sys.argv[1])\n"
         "with store.write(synced=False) as connection:\n"
-        "    connection.exec_driver_sql(\"INSERT INTO configs VALUES ('c1', '{}', 0.0)\")\n"
+        "    connection.exec_driver_sql("
+        "\"INSERT INTO configs (hash, text, created_at) VALUES ('c1', '{}', 0.0)\")\n"
         "os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -378,6 +378,25 @@ def _fetch_request(
         min_version=4,
         max_version=MAX_FETCH_VERSION,
     )
+
+
+def committed_offsets(
+    consumer: KafkaConsumer, partitions: Sequence[TopicPartition], within_ms: int
+) -> dict[TopicPartition, int]:
+    """The offsets that the consumer's group has committed, by one request; without those that have none.
+
+    They are only advice, so a broker that refuses them is no error.
+
+    Raises
+    ------
+    kafka.errors.KafkaError
+        When the broker does not answer in time.
+    """
+    try:
+        found = consumer._coordinator.fetch_committed_offsets(list(partitions), timeout_ms=within_ms)
+    except errors.AuthorizationError:
+        return {}
+    return {tp: known.offset for tp, known in found.items() if known is not None and known.offset >= 0}
 
 
 def assigned_counts(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] | None:

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from alerts.suggestions import did_you_mean
 from streamer.errors import TapewatchError
 from streamer.messages.records import Log, Partition
-from streamer.sources.kafka.client_internals import incarnation, partition_count
+from streamer.sources.kafka.client_internals import committed_offsets, incarnation, partition_count
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
 
 OFFSETS_WITHIN_MS = 5_000
@@ -120,6 +120,7 @@ def describe(
         times = dict.fromkeys(initial, settings.start_milliseconds)
         at_time = consumer.offsets_for_times(times, timeout_ms=OFFSETS_WITHIN_MS)
         start |= {tp: at_time[tp].offset if at_time[tp] else end[tp] for tp in initial}
+    committed = committed_offsets(consumer, list(existing), OFFSETS_WITHIN_MS)
     return [
-        Log(partition, first=first[tp], end=end[tp], start=start[tp]) for tp, partition in existing.items()
+        Log(partition, first[tp], end[tp], start[tp], committed.get(tp)) for tp, partition in existing.items()
     ]

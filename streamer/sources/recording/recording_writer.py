@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from streamer.errors import TapewatchError, UsageError
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Partition, Record
 from streamer.sources.recording.line_format import control_line, header_line, record_line, timer_line
+from streamer.store.private_files import open_private
 
 _UNFINISHED = ".part"
 _GZIP_LEVEL = 6  # the default of the gzip command
@@ -87,6 +89,7 @@ class RecordingWriter:
 
 
 def _open_output(path: Path, suffix: str) -> IO[bytes]:
+    os.close(open_private(path, os.O_WRONLY))
     if suffix == ".gz":
         return cast(IO[bytes], gzip.open(path, "wb", compresslevel=_GZIP_LEVEL))
     if suffix == ".zst":

@@ -1,0 +1,129 @@
+"""Alerts about detection that began anew, and about a store that is older than what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alerts.alert import Alert, Observation, log_source
+from alerts.service_alert import DETECTION_ANEW, STORE_OLDER, service_alert
+from streamer.messages.records import Partition
+from streamer.messages.time_units import NS_PER_SECOND
+
+_NAMED = 10  # logs; a message must stay one that somebody reads
+
+
+@dataclass(frozen=True, slots=True)
+class BegunAnew:
+    """A log whose detection began anew.
+
+    Parameters
+    ----------
+    log
+        The log, in its new generation.
+    start
+        Its first offset.
+    told
+        One past the last offset that had been read before.
+    """
+
+    log: Partition
+    start: int
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
+class OlderTask:
+    """A task that is behind what is known of its log outside of the store.
+
+    Parameters
+    ----------
+    log
+        The log.
+    reach
+        One past the last offset that the store knows to be read.
+    known
+        One past the last offset that was read; None where only its checkpoint files say that there was more.
+    """
+
+    log: Partition
+    reach: int
+    known: int | None
+
+
+def detection_anew(logs: Sequence[BegunAnew], how: str, now: float, config_hash: str = "") -> Alert:
+    """Detection of logs began anew, as somebody asked for; one alert for all that begin together.
+
+    Parameters
+    ----------
+    logs
+        At least one.
+    how
+        What it does now, for people.
+    now
+        Wall-clock seconds.
+    config_hash
+        The configuration that runs.
+    """
+    names = [f"{each.log.topic}[{each.log.partition}] from offset {each.start:,}" for each in logs]
+    return service_alert(
+        DETECTION_ANEW,
+        tuple(part for each in logs for part in each.log),
+        "warning",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=_source(logs[0].log, logs[0].start, len(logs)),
+            values={"logs": float(len(logs))},
+            text=f"detection began anew, {how}: {_some(names)}. Models warm up, open episodes were resolved, "
+            "and what was alerted before is not sent again",
+        ),
+        config_hash,
+    )
+
+
+def store_older(
+    identity: Sequence[str | int | float], why: str, tasks: Sequence[OlderTask], now: float
+) -> Alert:
+    """The store is older than what was read, or than it was itself.
+
+    Parameters
+    ----------
+    identity
+        What distinguishes this case.
+    why
+        What shows it, for people.
+    tasks
+        The logs that are behind, where they are known.
+    now
+        Wall-clock seconds.
+    """
+    names = [
+        f"{each.log.topic}[{each.log.partition}] goes on at offset {each.reach:,}"
+        + ("" if each.known is None else f", and had been read to {each.known:,}")
+        for each in tasks
+    ]
+    logs = f" {_some(names)}." if names else ""
+    source = _source(tasks[0].log, tasks[0].reach, len(tasks)) if tasks else {}
+    return service_alert(
+        STORE_OLDER,
+        tuple(identity),
+        "critical",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=source,
+            text=f"the store is older than it should be: {why}.{logs} What it lacks is detected again, "
+            "with the same ids, where Kafka still holds it; what may have been sent already is looked up "
+            "where a receiver can be asked. Silences added since, and what else people did, are lost",
+        ),
+    )
+
+
+def _source(log: Partition, offset: int, count: int) -> dict[str, str | int | None]:
+    if count == 1:
+        return log_source(log.topic, log.partition, offset)
+    return {"topic": log.topic, "partition": None, "offset": None, "index": None}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return "; ".join(names[:_NAMED]) + more

@@ -1,0 +1,173 @@
+"""Episodes in the store that are over, that nobody is owed anything of, and that are old."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from alerts.one_shot import DRIFT
+from alerts.service_alert import SERVICE_ORIGIN
+from streamer.store import tables as t
+from streamer.store.chunks import chunks
+from streamer.store.database import Database
+from streamer.store.delivery_rows import is_open
+
+_EPISODES_AT_ONCE = 20
+_LOOKED_AT_ONCE = 2_000
+_AT_ONCE = 200
+
+
+class OldEpisodes:
+    """Deletes what the store holds of old episodes; each transaction is a short one.
+
+    Parameters
+    ----------
+    database
+        The open store.
+    now
+        Wall-clock seconds.
+    """
+
+    def __init__(self, database: Database, now: float) -> None:
+        self._database = database
+        self._now = now
+
+    def gone(self, seconds: float, *, dry_run: bool) -> Iterator[Mapping[str, int]]:
+        """Delete episodes whose last transition is older than this, with all that belongs to them."""
+        for ids in self._old(seconds, 0):
+            if dry_run:
+                with self._database.read() as connection:
+                    counted = _counted(connection, ids)
+                yield counted
+                continue
+            for start in range(0, len(ids), _EPISODES_AT_ONCE):
+                some = ids[start : start + _EPISODES_AT_ONCE]
+                with self._database.read() as connection:
+                    marks = _settled_by(connection, some)
+                with self._database.write(synced=False) as connection:
+                    counted = _delete(connection, list(connection.scalars(_over(some))), marks)
+                yield counted
+
+    def without(self, table: Table, seconds: float, *, dry_run: bool) -> Iterator[Mapping[str, int]]:
+        """Delete the decisions, or the deliveries, of episodes whose last transition is older than this."""
+        c = table.c
+        for ids in self._old(seconds, self._first_with(table)):
+            rows = _rows(table, ids)
+            with self._database.read() as connection:
+                numbers = connection.scalars(select(c.n).where(rows).order_by(c.n)).all()
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = numbers[start : start + _AT_ONCE]
+                gone = len(some)
+                if not dry_run:
+                    closed = ~is_open() if table is t.deliveries else c.n > 0
+                    with self._database.write(synced=False) as connection:
+                        gone = connection.execute(delete(table).where(c.n.in_(some), closed)).rowcount
+                yield {table.name: gone}
+
+    def _first_with(self, table: Table) -> int:
+        """The first row of the outbox that has any of the table's rows."""
+        o, v, d = t.outbox.c, t.deliveries.c, t.decisions.c
+        if table is t.deliveries:
+            query = select(func.min(v.outbox_n))
+        else:
+            oldest = select(func.min(d.n)).where(d.kind == "transition").scalar_subquery()
+            query = select(o.n).join(t.decisions, (d.alert_id == o.alert_id) & (d.number == o.number))
+            query = query.where(d.n == oldest)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def _old(self, seconds: float, first: int) -> Iterator[Sequence[str]]:
+        """Ids of old episodes that are over, some at a time, from a row of the outbox on."""
+        o = t.outbox.c
+        before = self._now - seconds
+        with self._database.read() as connection:
+            # what was written before an old row is old, whatever its time says: the clock may have been wrong
+            newest = connection.execute(select(func.max(o.n)).where(o.created_at < before)).scalar()
+        last = first - 1
+        while newest is not None:
+            rows = select(o.n, o.alert_id).where(o.n > last, o.n <= newest).order_by(o.n)
+            with self._database.read() as connection:
+                looked_at = connection.execute(rows.limit(_LOOKED_AT_ONCE)).all()
+                ids = sorted({row.alert_id for row in looked_at})
+                found: list[str] = []
+                for some in chunks(ids):
+                    found += connection.scalars(_over(some).having(func.max(o.n) <= newest))
+            if found:
+                yield found
+            if not looked_at:
+                return
+            last = looked_at[-1].n
+
+
+def _over(ids: Sequence[str]) -> Select[tuple[str]]:
+    """Those of these episodes that are over, and of which nothing is owed."""
+    o, d = t.outbox.c, t.deliveries.c
+    # an episode may come back after its end: open is what its last transition says. Alerts about the service
+    # and drifts fire once and are never resolved
+    last = func.max(o.number)
+    ended = func.max(case((o.transition == "resolved", o.number), else_=-1))
+    once = func.max(case((or_(o.origin == SERVICE_ORIGIN, o.rule == DRIFT), 1), else_=0))
+    owed = exists().where(d.alert_id == o.alert_id, is_open()).correlate(t.outbox)
+    return (
+        select(o.alert_id)
+        .where(o.alert_id.in_(ids), ~owed)
+        .group_by(o.alert_id)
+        .having(or_(ended == last, once == 1), func.min(o.routed) > 0)
+    )
+
+
+def _settled_by(connection: Connection, ids: Sequence[str]) -> Mapping[int, int]:
+    """Up to which offset each task's alerts may be gone then: derived again, they are not sent again."""
+    o = t.outbox.c
+    query = select(o.task_id, o.body).where(
+        o.alert_id.in_(ids), o.task_id.is_not(None), o.origin != SERVICE_ORIGIN
+    )
+    marks: dict[int, int] = {}
+    for task_id, body in connection.execute(query):
+        offset = json.loads(body).get("source", {}).get("offset")
+        beyond = 1 if offset is None else int(offset) + 1
+        marks[task_id] = max(beyond, marks.get(task_id, 0))
+    return marks
+
+
+def _delete(connection: Connection, ids: Sequence[str], settled: Mapping[int, int]) -> Mapping[str, int]:
+    if not ids:
+        return {}
+    k = t.tasks.c
+    for task_id, beyond in settled.items():
+        connection.execute(update(t.tasks).where(k.id == task_id, k.settled < beyond).values(settled=beyond))
+    connection.execute(delete(t.delivery_steps).where(t.delivery_steps.c.alert_id.in_(ids)))
+    counts = {}
+    for name, table in (("deliveries", t.deliveries), ("decisions", t.decisions), ("alerts", t.outbox)):
+        counts[name] = connection.execute(delete(table).where(_rows(table, ids))).rowcount
+    return counts
+
+
+def _rows(table: Table, ids: Sequence[str]) -> ColumnElement[bool]:
+    """What a table holds of these episodes; a near miss is none."""
+    of_them: ColumnElement[bool] = table.c.alert_id.in_(ids)
+    return of_them if table is not t.decisions else and_(of_them, table.c.kind == "transition")
+
+
+def _counted(connection: Connection, ids: Sequence[str]) -> Mapping[str, int]:
+    return {
+        name: int(
+            connection.execute(select(func.count()).select_from(table).where(_rows(table, ids))).scalar_one()
+        )
+        for name, table in (("alerts", t.outbox), ("decisions", t.decisions), ("deliveries", t.deliveries))
+    }

@@ -1,0 +1,161 @@
+"""Checkpoints that are lost or of no use: detection begins anew, and nothing old is sent again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from list_source import ListSource, MemoryLog
+from market_bytes import LOG, market
+from pipeline_world import World, cycle
+
+from streamer.errors import TapewatchError
+from streamer.pipeline.recovery import Anew
+from streamer.store.database import open_store
+from streamer.store.pruning import Pruning, Retention
+from streamer.store.silences import StoreSilences
+
+RECORDS = market(400, seed=21)
+
+
+def source(first: int = 0, size: int = 30, upto: int = 400) -> ListSource:
+    return ListSource([MemoryLog(LOG, RECORDS[:upto], first=first)], cycle([size]))
+
+
+def left_at(world: World, polls: int = 6) -> int:
+    """Stopped twice, killed behind; how far it had come."""
+    world.run(source(), polls=polls // 2)
+    world.run(source(), polls=polls // 2)
+    world.every_s = 1e9
+    world.killed(source(), 3)
+    world.ask("UPDATE outbox SET routed = 1")
+    return max(last for _, kind, _, last, _ in world.journal() if kind == "batch") + 1
+
+
+def lose_checkpoints(world: World) -> None:
+    for path in world.checkpoints.glob("task*"):
+        path.unlink()
+
+
+def told(world: World, rule: str) -> list[str]:
+    return [json.loads(body)["text"] for name, body in world.service_alerts() if name == rule]
+
+
+def test_lost_checkpoints_are_an_error_that_names_the_ways_on(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    left_at(world)
+    lose_checkpoints(world)
+    with pytest.raises(
+        TapewatchError, match=r"restore a backup.*run --fold-again.* from offset 0 on.*--models-anew"
+    ):
+        world.run(source())
+    with pytest.raises(TapewatchError) as refused:
+        world.run(source(first=10))
+    assert "--fold-again" not in str(refused.value), "Kafka no longer holds everything"
+    assert "--models-anew" in str(refused.value)
+    world.anew = Anew.LOST
+    with pytest.raises(
+        TapewatchError, match="cannot be folded again: it began at offset 0, and Kafka holds it only"
+    ):
+        world.run(source(first=10))
+
+
+def test_folded_again_it_is_as_if_nothing_had_been_lost_and_nothing_old_is_sent_again(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path / "store")
+    reach = left_at(world)
+    lose_checkpoints(world)
+    before = world.ask("SELECT alert_id, number FROM outbox")
+    dead = world.dead()
+    world.anew = Anew.LOST
+    world.run(source())
+    assert world.ask("SELECT incarnation, position, settled FROM tasks WHERE ended_at IS NULL") == [
+        ("t1~1", 0, reach)
+    ]
+    # what a store that had nothing before says, but for what lies before the offset that was reached
+    fresh = World(tmp_path / "fresh")
+    fresh.run(ListSource([MemoryLog(LOG._replace(incarnation="t1~1"), RECORDS)], cycle([30])))
+    again = world.ask(
+        "SELECT alert_id, number, body FROM outbox WHERE task_id = 2 AND origin = 'detect' ORDER BY 1, 2"
+    )
+    assert again == fresh.ask(
+        "SELECT alert_id, number, body FROM outbox WHERE origin = 'detect' ORDER BY 1, 2"
+    )
+    offsets = "SELECT json_extract(CAST(body AS TEXT), '$.source.offset') FROM outbox WHERE task_id = 2"
+    sent = world.ask(f"{offsets} AND origin = 'detect' AND routed = 0")
+    assert sent
+    assert all(offset is None or offset >= reach for (offset,) in sent)
+    kept = world.ask(f"{offsets} AND origin = 'detect' AND routed = 2")
+    assert kept
+    # nobody hears of the end of an episode whose beginning nobody heard of
+    quiet = {row[0] for row in world.ask("SELECT alert_id FROM outbox WHERE routed = 2")}
+    spoken = world.ask("SELECT alert_id, transition FROM outbox WHERE routed = 0 ORDER BY alert_id, number")
+    first = dict(reversed(spoken))
+    assert all(first.get(alert_id) != "resolved" for alert_id in quiet)
+    assert {row[:4] for row in dead} == {row[:4] for row in world.dead() if row[2] < reach}, "stored once"
+    (text,) = told(world, "detection_anew")
+    assert text.startswith("detection began anew, since its checkpoints are lost")
+    assert set(before) <= set(world.ask("SELECT alert_id, number FROM outbox"))
+    still_open = world.ask(
+        "SELECT count(*) FROM (SELECT max(number), transition, task_id FROM outbox WHERE origin = 'detect' "
+        "GROUP BY alert_id) WHERE task_id = 1 AND transition <> 'resolved'"
+    )
+    assert still_open == [(0,)]
+    world.run(source())
+    assert len(told(world, "detection_anew")) == 1, "only where there is need"
+
+
+def test_models_anew_go_on_where_it_was_and_keep_what_is_owed(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    reach = left_at(world)
+    database = open_store(str(world.store))
+    StoreSilences(database).mute("big", until=1e12, now=0.0)
+    database.close()
+    world.ask("UPDATE outbox SET routed = 0 WHERE n = (SELECT max(n) FROM outbox)")
+    owed = world.ask("SELECT alert_id, number FROM outbox WHERE routed = 0")
+    lose_checkpoints(world)
+    world.anew = Anew.MODELS
+    world.run(source(first=reach - 5))
+    assert world.ask("SELECT incarnation, position FROM tasks WHERE ended_at IS NULL") == [("t1~1", reach)]
+    assert set(owed) <= set(world.ask("SELECT alert_id, number FROM outbox WHERE routed = 0"))
+    assert world.ask("SELECT count(*) FROM silences WHERE ends_at > 1e11") == [(1,)]
+    assert world.alerts()
+    assert told(world, "log_gap") == []
+    assert len(told(world, "detection_anew")) == 1
+
+
+def test_models_anew_are_the_way_on_where_another_body_is_derived(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    left_at(world)
+    changed = """
+        UPDATE outbox SET body = CAST(replace(CAST(body AS TEXT), '"text":"', '"text":"!') AS BLOB)
+        WHERE n = (SELECT n FROM outbox WHERE origin = 'detect' ORDER BY n DESC LIMIT 1)
+    """
+    world.ask(changed)
+    with pytest.raises(TapewatchError, match=r"with another body.*run --models-anew"):
+        world.run(source())
+    world.anew = Anew.MODELS
+    world.run(source())
+    assert len(told(world, "detection_anew")) == 1
+
+
+def test_alerts_that_were_pruned_are_not_raised_again_when_the_journal_is_followed(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", timer_every_s=None)
+    world.run(source(), polls=2)
+    world.every_s = 1e9
+    world.killed(source(), 8)
+    world.ask("UPDATE outbox SET routed = 1")
+    journal_from = world.ask("SELECT max(position) FROM checkpoints")[0][0]
+    database = open_store(str(world.store))
+    keep = Retention(alerts_s=1.0, decisions_s=1.0, deliveries_s=1.0)
+    gone = Pruning(database, keep, world.time.s + 100).all()
+    database.close()
+    assert gone["alerts"] > 3
+    left = world.alerts()
+    settled = world.ask("SELECT settled FROM tasks")[0][0]
+    assert settled > journal_from, "some of what the journal raises is gone"
+    reach = max(last for _, kind, _, last, _ in world.journal() if kind == "batch") + 1
+    world.run(source(upto=reach))
+    assert world.alerts() == left, "neither raised again, nor taken for a fold that is not deterministic"

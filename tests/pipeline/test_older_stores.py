@@ -1,0 +1,207 @@
+"""A database that is older than it was: a copy, a backup, or one without its log. Never silent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from list_source import ListSource, MemoryLog
+from market_bytes import LOG, market
+from pipeline_world import World, cycle
+
+from streamer.app.older_store import witness_of
+from streamer.errors import TapewatchError
+from streamer.store.backups import MANIFEST, BackupError, back_up, copy_back, verified
+from streamer.store.database import StoreError, open_store
+
+RECORDS = market(300, seed=21)
+
+
+def source(committed: int | None = None) -> ListSource:
+    return ListSource([MemoryLog(LOG, RECORDS, committed=committed)], cycle([30]))
+
+
+def told(world: World) -> list[str]:
+    return [json.loads(body)["text"] for name, body in world.service_alerts() if name == "store_older"]
+
+
+def copied_database(world: World, folder: Path) -> Path:
+    with closing(sqlite3.connect(world.store)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    folder.mkdir()
+    return Path(shutil.copy(world.store, folder / "old.db"))
+
+
+def witnessed(world: World) -> None:
+    """What a daemon does at its start."""
+    database = open_store(str(world.store), locked=True)
+    try:
+        witness_of(database)
+    finally:
+        database.close()
+
+
+def test_what_is_committed_is_never_more_than_the_store_holds(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", every_s=0.0)
+    read = source()
+    world.killed(read, 8)
+    assert read.told
+    assert max(each[LOG] for each in read.told) <= world.ask("SELECT max(position) FROM checkpoints")[0][0]
+    world.run(source(committed=read.told[-1][LOG]))
+    assert told(world) == []
+
+
+def test_a_copy_that_is_behind_what_kafka_knows_is_told_and_what_it_lacks_is_in_doubt(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    old = copied_database(world, tmp_path / "copies")
+    kept = world.copied(tmp_path / "kept")
+    world.run(source(), polls=4)
+    whole = world.alerts()
+    shutil.rmtree(world.folder)
+    shutil.copytree(kept.folder, world.folder)
+    shutil.copy(old, world.store)
+    world.run(source(committed=180))
+    assert {row[0] for row in whole} <= {row[0] for row in world.alerts()}, "the same ids"
+    (text,) = told(world)
+    assert "Kafka's consumer group has read on" in text
+    assert "trades[0] goes on at offset 60, and had been read to 180" in text
+    doubtful = world.ask(
+        "SELECT max(d.offset), count(*) FROM outbox o JOIN decisions d USING (alert_id, number) "
+        "WHERE doubtful_since IS NOT NULL"
+    )
+    assert doubtful[0][1] > 0
+    assert doubtful[0][0] < 180
+    later = world.ask(
+        "SELECT min(d.offset) FROM outbox o JOIN decisions d USING (alert_id, number) WHERE o.n > 1 AND "
+        "doubtful_since IS NULL AND d.offset >= 60"
+    )
+    assert later[0][0] is None or later[0][0] >= 180
+    world.run(source(committed=180))
+    assert len(told(world)) == 1
+
+
+def test_a_copy_that_is_behind_its_checkpoint_files_is_told(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    old = copied_database(world, tmp_path / "copies")
+    older_file = world.files()[-1]
+    shutil.copy(world.checkpoints / older_file, tmp_path / older_file)
+    world.run(source(), polls=3)
+    world.run(source(), polls=3)
+    shutil.copy(old, world.store)
+    shutil.copy(tmp_path / older_file, world.checkpoints / older_file)
+    world.run(source())
+    (text,) = told(world)
+    assert "its checkpoint files go on behind it" in text
+
+
+def test_a_database_without_its_log_has_lost_commits_which_the_witness_tells(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    database = open_store(str(world.store), locked=True)
+    witness_of(database)
+    database.close()
+    whole = world.copied(tmp_path / "whole")
+    database = open_store(str(world.store), locked=True)
+    witness_of(database)
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO meta VALUES ('later', '1')")
+    (world.store.with_name("tapewatch.db-wal")).unlink()
+    with pytest.raises(StoreError, match=r"log tapewatch\.db-wal was deleted"), database.write():
+        pass
+    database.close()
+    shutil.copy(whole.store, world.store)  # as a kill would have left it
+    witnessed(world)
+    world.run(source())
+    (text,) = told(world)
+    assert "its last 1 commits are gone" in text
+    witnessed(world)
+    world.run(source())
+    assert len(told(world)) == 1
+
+
+def test_a_store_in_the_place_of_another_is_told(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.folder.mkdir()
+    witnessed(world)
+    database = open_store(str(world.store), locked=True)
+    witness_of(database)
+    with database.write():
+        pass
+    database.close()
+    world.store.unlink()
+    witnessed(world)
+    world.run(source())
+    (text,) = told(world)
+    assert "another store was in its place before" in text
+
+
+def test_a_backup_taken_at_work_goes_on_elsewhere_with_the_same_ids(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", every_s=0.0)
+    whole = World(tmp_path / "whole")
+    whole.run(source())
+    backup = tmp_path / "backup"
+
+    def at_work(number: int) -> None:
+        if number == 6:
+            back_up(world.store, world.checkpoints, backup, 1_000.0, "test")
+
+    running = source()
+    running.on_poll = at_work
+    world.run(running)
+    assert world.alerts() == whole.alerts(), "nothing waits for it, and nothing is changed by it"
+    manifest = verified(backup)
+    (log,) = manifest.logs
+    assert 0 < log.position < 300
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in backup.rglob("*") if path.is_file()}
+    assert modes == {0o600}
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o700
+
+    elsewhere = World(tmp_path / "elsewhere" / "store")
+    elsewhere.folder.mkdir(parents=True)
+    copy_back(backup, manifest, elsewhere.store, elsewhere.checkpoints, lambda _: None)
+    elsewhere.run(source())
+    assert elsewhere.alerts() == whole.alerts()
+    assert elsewhere.dead() == whole.dead()
+
+
+def test_a_backup_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=3)
+    backup = tmp_path / "backup"
+    back_up(world.store, world.checkpoints, backup, 1_000.0, "test")
+    with pytest.raises(BackupError, match="is not empty"):
+        back_up(world.store, world.checkpoints, backup, 1_000.0, "test")
+    file = next((backup / "checkpoints").iterdir())
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(BackupError, match="checksum differs"):
+        verified(backup)
+    file.unlink()
+    with pytest.raises(BackupError, match="the backup is not whole"):
+        verified(backup)
+    manifest = json.loads((backup / MANIFEST).read_text())
+    manifest["files"][0]["path"] = "../../etc/passwd"
+    (backup / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BackupError, match="no file of a backup"):
+        verified(backup)
+    (backup / MANIFEST).unlink()
+    with pytest.raises(BackupError, match="is no backup, or an unfinished one"):
+        verified(backup)
+
+
+def test_nothing_is_backed_up_through_a_link(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(TapewatchError, match="symbolic link"):
+        back_up(world.store, world.checkpoints, tmp_path / "link", 1_000.0, "test")
+    assert not list((tmp_path / "target").iterdir())
