@@ -123,8 +123,9 @@ class Alert:
         What it says to people: on an update what woke the reader, unless it has become worse since.
     episode
         What the episode has been: when it `began`; its `measure` and the `unit` of that, its `first` value,
-        the `peak` (the worst) with its time `peak_ts`, and the `last` with which the condition was true; how
-        often it has `reopened`, if it has. Rules without a comparison of numbers have no measure. None for
+        the `peak` (the worst) with its time `peak_ts`, and the `last` with which its comparison was true;
+        which is `worse` where that is not the highest: the ``lowest``, or the ``farthest``; how often it has
+        `reopened`, if it has. Rules without a comparison of numbers have no measure. None for
         alerts about the service, drifts, and those of versions that did not keep it.
 
     Examples
@@ -192,15 +193,25 @@ class Alert:
         """An alert that the service raises about itself: it fires, and nothing resolves it."""
         return replace(cls.detected(alert_id, "fired", 0, rule, seen), origin="service")
 
-    def resolved(self, why: str) -> Alert:
-        """The end of this alert without a row that ended it: the transition that follows this one."""
+    def resolved(self, why: str, at_ns: int | None = None) -> Alert:
+        """The end of this alert without a row that ended it: the transition that follows this one.
+
+        Parameters
+        ----------
+        why
+            The reason, for people.
+        at_ns
+            The newest time that is known of its log, ns; None for that of this alert.
+        """
         return replace(
             self,
             transition="resolved",
             number=self.number + 1,
+            ts_event_ns=self.ts_event_ns if at_ns is None else max(at_ns, self.ts_event_ns),
             source={**self.source, "offset": None, "index": None, "tick": None},
             values={},
             score=None,
+            rarity_s=None,
             text=over(self.text, why),
         )
 

@@ -63,14 +63,25 @@ def lasting(seconds: float) -> str:
     Examples
     --------
     >>> lasting(0.2), lasting(45.0), lasting(492.3), lasting(7_500.0), lasting(183_600.0)
-    ('under 1s', '45s', '8m 12s', '2h 5m', '2d 3h')
+    ('less than 1s', '45s', '8m 12s', '2h 5m', '2d 3h')
     """
     left = int(seconds)
     if left < 1:
-        return "under 1s"
+        return "less than 1s"
     parts: list[tuple[int, str]] = []
     for unit, in_seconds in reversed(_UNIT_S.items()):
         amount, left = divmod(left, in_seconds)
         if amount or parts:
             parts.append((amount, unit))
     return " ".join(f"{amount}{unit}" for amount, unit in parts[:2] if amount)
+
+
+def after(seconds: float) -> str:
+    """How long after something else it was.
+
+    Examples
+    --------
+    >>> after(0.2), after(492.3)
+    ('within 1s', 'after 8m 12s')
+    """
+    return "within 1s" if seconds < 1 else f"after {lasting(seconds)}"

@@ -23,7 +23,9 @@ CLOSED = -1
 
 NEVER = np.iinfo(np.int64).min
 
-_TIMER = KIND_NAMES.index("tick")
+TIMER = KIND_NAMES.index("tick")
+"""The kind of a timer's rows."""
+
 _MOST_DOUBLINGS = 16  # the longest interval is reached long before
 
 LAYOUT: dict[str, tuple[type[np.generic], float]] = {
@@ -46,7 +48,8 @@ LAYOUT: dict[str, tuple[type[np.generic], float]] = {
     "peak_ts": (np.int64, NEVER),  # event time of that row
     "last": (np.float64, math.nan),  # at the last true evaluation
     "worst": (np.float64, math.nan),  # badness of the peak
-    "told_worst": (np.float64, math.nan),  # the worst of those rows that were told
+    "told_worst": (np.float64, math.nan),  # the worst of those true rows that were told
+    "told_of": (np.int32, 0),  # the comparisons that held on those rows, see `Measured.holding`
     "due_which": (np.int8, UNMEASURED),  # of the last true evaluation while no episode is open: its measure,
     "due_value": (np.float64, math.nan),  # value,
     "due_badness": (np.float64, math.nan),  # how bad that is,
@@ -106,6 +109,8 @@ def walk(  # type: ignore[no-untyped-def]
     value,
     badness,
     row_which,
+    holding,
+    own,
     # the rule: m of n, or a duration; when it clears, may come back, and is told again (ns)
     m,
     oldest,
@@ -136,6 +141,7 @@ def walk(  # type: ignore[no-untyped-def]
     last,
     worst,
     told_worst,
+    told_of,
     due_which,
     due_value,
     due_badness,
@@ -185,7 +191,7 @@ def walk(  # type: ignore[no-untyped-def]
                 since[slot] = now
             elif evaluated[i] and not holds[i]:
                 since[slot] = NEVER
-            may_fire = evaluated[i] or kind[i] == _TIMER
+            may_fire = evaluated[i] or kind[i] == TIMER
             if may_fire and since[slot] != NEVER and now - since[slot] >= duration:
                 step = FIRED
                 held_at[slot] = now
@@ -236,12 +242,14 @@ def walk(  # type: ignore[no-untyped-def]
                 which[slot] = due_which[slot]
                 first[slot] = peak[slot] = last[slot] = np.nan
                 worst[slot] = told_worst[slot] = np.nan
+                told_of[slot] = 0
                 peak_ts[slot] = NEVER
         seen = bad = np.nan
         at = NEVER
         of = which[slot] if was_open or step >= 0 else UNMEASURED
         if of != UNMEASURED and true and (was_open or reopens):
-            seen, bad, at = value[of, i], badness[of, i], ts[i]
+            if own[of] == 0 or own[of] & holding[i] != 0:
+                seen, bad, at = value[of, i], badness[of, i], ts[i]
         elif of != UNMEASURED and not was_open and due_which[slot] == of:
             # where a timer completes what an event began, that event's
             seen, bad, at = due_value[slot], due_badness[slot], due_ts[slot]
@@ -256,8 +264,11 @@ def walk(  # type: ignore[no-untyped-def]
                 peak_ts[slot] = at
         if step >= 0:
             beyond = known and not bad <= told_worst[slot]
-            if beyond:
+            if beyond and true:
                 told_worst[slot] = bad
+            if true:  # the text of another row has no values to tell
+                beyond = beyond or (holding[i] & ~told_of[slot]) != 0
+                told_of[slot] |= holding[i]
             told_at[slot] = now
             number[slot] += 1
             out_row[count] = i

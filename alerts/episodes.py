@@ -7,13 +7,15 @@ One state machine per rule and instrument, on the instrument's own clock:
   timer row can complete it too.
 * While it is open, a true evaluation keeps it open, however long after the one before. It is reported as an
   update if the severity has risen, or if the next of the intervals of `updates` has passed since the last
-  transition: by default 30 s, 1 min, 2 min and so on up to an hour. A rise takes none of these intervals. The
-  severity of an open episode never falls: one that hovers around a threshold would give nothing but updates.
+  transition: by default 30 s, 1 min, 2 min and so on up to an hour. A rise does not count as one of these
+  updates. The severity of an open episode never falls: one that hovers around a threshold would give nothing
+  but updates.
 * It resolves on the first row of the instrument, of any kind, that comes `clear` after the last true
   evaluation; with ``clear: 0s`` on the first evaluation that is not true.
 * Then the state machine starts over, and remembers nothing. With `flap` it remembers the episode: if `for` is
   complete again within `flap` of the resolve, the episode goes on, which is reported as an update. From then
-  on it resolves after the longer of `clear` and `flap`. A reopening takes no interval of `updates` either.
+  on it resolves after the longer of `clear` and `flap`. A reopening does not count as one of these updates
+  either.
 
 An episode has a measure, such as the size of a trade, whose first, worst and last values it keeps. That is
 the rule's measure on the row that fired it; where a timer fired it, on the last true evaluation.
@@ -41,11 +43,13 @@ from alerts.episode_kernel import (
     LAYOUT,
     NEVER,
     RESOLVED,
+    TIMER,
     TIMES,
     UPDATED,
     StepRoom,
     walk,
 )
+from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.measure import UNMEASURED, Measured
 from alerts.rules import Rule
 from alerts.slot_columns import SlotColumns
@@ -174,13 +178,20 @@ def _steps(slot: NDArray[np.int32], told: StepRoom, count: int, misses: int) -> 
     )
 
 
+def _kept_of(rule: Rule) -> tuple[str, ...]:
+    """The numbers that a rule's text names, where a timer without them may fire it."""
+    if not rule.hold.duration_ns or TIMER in rule.kinds:
+        return ()
+    return tuple(symbol.name for symbol in rule.symbols if symbol.type not in ("string", "enum"))
+
+
 class Episodes:
     """The episodes of one rule, for all instruments of a task.
 
     Parameters
     ----------
     rule
-        The rule; only its timing is used.
+        The rule; only its timing is used, and what its text names.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -195,7 +206,8 @@ class Episodes:
             updates.first_ns,
             updates.most_ns,
         )
-        self._columns = SlotColumns(LAYOUT)
+        self._kept = {name: f"kept_{name}" for name in _kept_of(rule)}
+        self._columns = SlotColumns({**LAYOUT, **dict.fromkeys(self._kept.values(), (np.float64, math.nan))})
         self._told = StepRoom.room()
         self._busy = 0  # instruments with an episode that is open or about to fire
 
@@ -254,7 +266,7 @@ class Episodes:
             np.ascontiguousarray(severity),
             *(Measured.nothing(len(slot)) if measured is None else measured),
             *self._timing,
-            *self._columns.arrays,
+            *self._columns.arrays[: len(LAYOUT)],
             *self._told,
         )
         row, parts = 0, list[Steps]()
@@ -264,6 +276,28 @@ class Episodes:
             if count or misses:
                 parts.append(_steps(slot, self._told, count, misses))
         return parts[0] if len(parts) == 1 else Steps.joined(parts)
+
+    def keep(self, slot: NDArray[np.int32], holds: NDArray[np.bool_], columns: ExpressionColumns) -> None:
+        """Keep what the rule's text names of true evaluations, where a timer may complete `for` after them.
+
+        Parameters
+        ----------
+        slot, holds
+            As for `step`.
+        columns
+            The same n rows.
+        """
+        if not self._kept:
+            return
+        rows = np.flatnonzero(holds)
+        for name, kept in self._kept.items():
+            column = columns.numbers.get(name)
+            self._columns[kept][slot[rows]] = math.nan if column is None else column[rows]
+
+    def kept(self, slot: int) -> dict[str, float]:
+        """What the rule's text names, as it was on the instrument's last true evaluation."""
+        found = {name: float(self._columns[kept][slot]) for name, kept in self._kept.items()}
+        return {name: value for name, value in found.items() if not math.isnan(value)}
 
     def closing(self, slot: int) -> Closing:
         """The transition that would resolve an open episode."""
@@ -335,6 +369,7 @@ class Episodes:
         """
         n = len(state["number"])
         unseen = {name: np.full(n, value, dtype) for name, (dtype, value) in LAYOUT.items()}
+        unseen |= {kept: np.full(n, math.nan) for kept in self._kept.values()}
         unseen["fired_at"] = np.where(state["number"] != CLOSED, state["told_at"], unseen["fired_at"])
         self._columns.restore({**unseen, **state})
         number, resolved_at = self._columns["number"], self._columns["resolved_at"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
-from itertools import pairwise
+
+from alerts.rounding import rounded
 
 
 def one_line(text: str) -> str:
@@ -44,39 +46,75 @@ def lines_of(said: str, parts: Iterable[object]) -> list[str]:
     return [one_line(line).rstrip() for line in said.strip().split("\n")]
 
 
-def shows(text: str, value: float, unit: str = "") -> bool:
-    """Whether a text shows a number, however it is rounded there.
+def shows(text: str, value: float | str, unit: str = "", name: str = "") -> bool:
+    """Whether a text shows a value, however it is rounded there: as a whole number or a whole word.
+
+    A number counts only with its unit behind it, and one that has no unit not with that of a time or of basis
+    points. A share is shown by its percentage, and a negative number by one with a minus sign only.
 
     Parameters
     ----------
     text, value
-        The text, and the number.
+        The text, and a number or another text.
     unit
-        What has to follow it; empty for anything.
+        As in `alerts.rounding.rounded`; empty for that which the name says, if it does.
+    name
+        What the value is. Of ``abs(...)`` the text may show either sign.
 
     Examples
     --------
-    >>> shows("moved +30.4 bps in 10 s", 30.41), shows("4,200,000 traded", 4.2e6), shows("moved", 3.0)
+    >>> said = "moved +30.4 bps in 10 s"
+    >>> shows(said, 30.41, "bps"), shows(said, 30.41, name="return_bps_10s"), shows(said, -30.41, "bps")
     (True, True, False)
-    >>> shows("moved +30.4 bps in 10 s", 10.0), shows("moved +30.4 bps in 10 s", 10.0, "bps")
-    (True, False)
+    >>> shows(said, 10.0), shows(said, 10.0, "s"), shows(said, 3.0), shows("4,200,000 traded", 4.2e6)
+    (False, True, False, True)
+    >>> shows("silent like 61% of them", 0.61), shows("Burst", "B"), shows("a B trade", "B")
+    (True, False, True)
     """
-    words = [*text.split(), ""]
-    return any(
-        abs(_number(word) - abs(value)) <= 0.01 * abs(value)
-        for word, following in pairwise(words)
-        if not unit or word.strip(_AROUND).endswith(unit) or following.strip(_AROUND) == unit
-    )
+    if isinstance(value, str):
+        word = re.escape(value.strip())
+        return re.search(rf"(?<!\w){word}(?!\w)", text) is not None
+    if not math.isfinite(value):
+        return False
+    named = _UNIT_IN_NAME.search(name)
+    unit = unit or ((named[1] or "s") if named else "")
+    if name.startswith("abs("):
+        text, value = _MINUS.sub("", text), abs(value)
+    if any(_is_shown(found, value, unit) for found in _NUMBER.finditer(text)):
+        return True
+    written = rounded(value, unit, name) if unit == "s" and abs(value) >= _MINUTE_S else ""
+    return bool(written) and re.search(rf"(?<![\w.,-]){re.escape(written)}(?!\w)", text) is not None
 
 
-_AROUND = "()[]:;,.'\"+-=<>"
+_MINUTE_S = 60.0
+_MINUS = re.compile(r"(?<!\w)[-−](?=[\d.])")
+_UNIT_IN_NAME = re.compile(r"_(bps|s|ms|us|ns)(?![a-z0-9])|\.rarity$")
+_NUMBER = re.compile(
+    r"(?<![\w.,:/+\-−])(?P<sign>[-+−]?)"
+    r"(?P<number>(?:\d[\d,]*)?(?:\.\d+|(?<=\d)))(?P<power>e[-+]?\d+)?(?P<factor>[kMGT](?!\w))?"
+    r"(?![.,:/-]\d)(?:\s?(?P<unit>%|bps|/s|ms|[uµ]s|ns|s|sec|seconds?|m|h|d)(?!\w)|(?!\w))"
+)
 _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_SPELLED = {"sec": "s", "second": "s", "seconds": "s", "µs": "us"}
+_IN_SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_COARSEST = 0.05  # of a value: one rounded to less than that is not shown
 
 
-def _number(word: str) -> float:
-    bare = word.strip(_AROUND).replace(",", "").removesuffix("%")
-    factor = _FACTORS.get(bare[-1:], 1.0)
-    try:
-        return float(bare if factor == 1.0 else bare[:-1]) * factor
-    except ValueError:
-        return math.nan
+def _is_shown(found: re.Match[str], value: float, unit: str) -> bool:
+    digits, power = found["number"].replace(",", ""), int((found["power"] or "e0")[1:])
+    follows = _SPELLED.get(found["unit"] or "", found["unit"] or "")
+    scale = _FACTORS.get(found["factor"] or "", 1.0)
+    if unit == "s" and follows in _IN_SECONDS:
+        scale *= _IN_SECONDS[follows]
+    elif follows == "%" and unit in ("", "bps"):
+        scale *= 0.01 if unit == "" else 100.0
+    elif follows != unit and not (unit == "/s" and not follows):
+        return False
+    if abs(power) > _LARGEST_POWER or len(digits) > _MOST_DIGITS:
+        return False
+    step = 10.0 ** (power - len(digits.partition(".")[2])) * scale
+    shown = float(digits) * 10.0**power * scale * (-1.0 if found["sign"] in ("-", "−") else 1.0)
+    return abs(shown - value) <= min(0.5 * step, _COARSEST * abs(value)) * (1.0 + 1e-9) + 1e-12 * abs(value)
+
+
+_LARGEST_POWER, _MOST_DIGITS = 300, 40

@@ -52,7 +52,7 @@ class Rule:
     clear_ns
         How long the condition must not have been true before it resolves (ns).
     flap_ns
-        Who completes `hold` again within this time of the resolve goes on with the episode (ns); 0 for never.
+        An episode whose `hold` completes again within this time of its resolve goes on (ns); 0 for never.
     severity
         Code of its severity, its position in `SEVERITIES`.
     updates

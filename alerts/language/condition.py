@@ -15,9 +15,11 @@ from alerts.language.errors import ExpressionError, error_at
 from alerts.language.expression_columns import ExpressionColumns
 from alerts.language.parse import parse
 from alerts.language.predicates import Predicate
-from alerts.language.symbols import KIND_LABELS, Symbol, Symbols
+from alerts.language.symbols import KIND_LABELS, KIND_NAMES, Symbol, Symbols
 from alerts.language.syntax import render
 from alerts.language.typed_parts import Mention
+
+_TIMERS = frozenset({KIND_NAMES.index("tick")})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,8 +145,7 @@ def compile_condition(text: str, symbols: Symbols, on: frozenset[int] | None = N
     named = tuple({mention.symbol.name: mention.symbol for mention in mentions}.values())
     if on is None:
         on = _kinds(named)
-    else:
-        check_carried_on(text, mentions, on)
+    check_carried_on(text, mentions, on)
     return Condition(text, render(node), named, on, mentions, predicate)
 
 
@@ -159,7 +160,9 @@ def _kinds(symbols: tuple[Symbol, ...]) -> frozenset[int]:
 
 
 def check_carried_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int]) -> None:
-    """Refuse a field or a detector's output that no event of these kinds carries.
+    """Refuse what has no value on any event of these kinds: fields, detectors' outputs, features of timers.
+
+    Other features have a value on every event; `Symbol.kinds` says what feeds them.
 
     Raises
     ------
@@ -168,11 +171,12 @@ def check_carried_on(text: str, mentions: tuple[Mention, ...], on: frozenset[int
     """
     for mention in mentions:
         symbol = mention.symbol
-        if symbol.source != "feature" and not symbol.kinds & on:
-            problem = (
-                f"'{symbol.name}' is never on {kind_names(on)} events, only on {kind_names(symbol.kinds)}"
-            )
-            raise error_at(text, mention.span.start, problem)
+        if symbol.kinds & on or (symbol.source == "feature" and symbol.kinds != _TIMERS):
+            continue
+        problem = f"'{symbol.name}' is never on {kind_names(on)} events, only on {kind_names(symbol.kinds)}"
+        if symbol.source == "feature":
+            problem = f"'{symbol.name}' has a value on timers only: write on: timer"
+        raise error_at(text, mention.span.start, problem)
 
 
 def kind_names(kinds: frozenset[int]) -> str:

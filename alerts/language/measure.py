@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ UNMEASURED = -1
 """Instead of a measure's position: there is none."""
 
 HIGHEST, LOWEST, FARTHEST = 1, -1, 0
+
+_MOST_BITS = 30  # comparisons beyond so many count as one
 
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _WORSE = {">": HIGHEST, ">=": HIGHEST, "<": LOWEST, "<=": LOWEST, "!=": FARTHEST}
@@ -90,17 +92,25 @@ class Measured(NamedTuple):
         float64[k, n]; of two rows the one of larger badness is the worse.
     which
         int8[n], the measure of an episode that fires on the row, `UNMEASURED` where there is none.
+    holding
+        int32[n], those comparisons that hold on the row, a bit each, of those that need not where the
+        condition does.
+    own
+        int32[k], the comparisons of each measure among those; 0 where one of them always holds.
     """
 
     value: NDArray[np.float64]
     badness: NDArray[np.float64]
     which: NDArray[np.int8]
+    holding: NDArray[np.int32]
+    own: NDArray[np.int32]
 
     @classmethod
     def nothing(cls, n: int) -> Measured:
         """No measure on any of n rows."""
         none = np.empty((0, n))
-        return cls(none, none, np.full(n, UNMEASURED, np.int8))
+        which = np.full(n, UNMEASURED, np.int8)
+        return cls(none, none, which, np.zeros(n, np.int32), np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +124,8 @@ class Measures:
     choices
         Which of them an episode has: the position of the first whose comparison holds, or `UNMEASURED`. A
         comparison that always holds where the condition does is None, and the last.
+    alternatives
+        The comparisons of numbers that need not hold where the condition does, from left to right.
 
     Examples
     --------
@@ -124,17 +136,28 @@ class Measures:
     >>> [(measure.name, measure.worse) for measure in found.measures]
     [('price', -1), ('size', 1)]
     >>> columns = ExpressionColumns({"price": np.array([9.0, 11.0]), "size": np.array([6.0, 6.0])}, {}, (), 2)
-    >>> found.evaluate(columns).which.tolist()
-    [0, 1]
+    >>> measured = found.evaluate(columns)
+    >>> measured.which.tolist(), measured.holding.tolist(), measured.own.tolist()
+    ([0, 1], [3, 2], [1, 2])
     """
 
     measures: tuple[Measure, ...] = ()
     choices: tuple[tuple[Compare | None, int], ...] = ()
+    alternatives: tuple[Compare, ...] = ()
+    _own: NDArray[np.int32] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_own", self._own_bits())
 
     @property
     def _plain(self) -> str | None:
         measure = self.measures[0]
-        if len(self.choices) == 1 and self.choices[0][0] is None and measure.worse == HIGHEST:
+        if (
+            not self.alternatives
+            and len(self.choices) == 1
+            and self.choices[0][0] is None
+            and measure.worse == HIGHEST
+        ):
             operation = measure.operation
             return operation.name if isinstance(operation, NumberColumn) and measure.factor == 1.0 else None
         return None
@@ -154,12 +177,12 @@ class Measures:
         """
         n = columns.n
         if not self.measures:
-            return Measured.nothing(n)
+            return Measured.nothing(n)._replace(holding=self._holding(columns))
         if self._plain is not None:
             column = columns.numbers.get(self._plain)
             if column is not None:  # what most rules compare needs no computing
                 row = _own(column).reshape(1, n)
-                return Measured(row, row, np.zeros(n, np.int8))
+                return Measured(row, row, np.zeros(n, np.int8), np.zeros(n, np.int32), self._own)
         with np.errstate(all="ignore"):
             evaluated = [measure.evaluate(columns) for measure in self.measures]
             which = np.full(n, UNMEASURED, np.int8)
@@ -169,7 +192,28 @@ class Measures:
                 else:
                     which[np.broadcast_to(comparison.yes(columns), n)] = measure
         values, badness = zip(*evaluated, strict=True)
-        return Measured(_rows_of(values, n), _rows_of(badness, n), which)
+        return Measured(_rows_of(values, n), _rows_of(badness, n), which, self._holding(columns), self._own)
+
+    def _holding(self, columns: ExpressionColumns) -> NDArray[np.int32]:
+        holding = np.zeros(columns.n, np.int32)
+        with np.errstate(all="ignore"):
+            for place, comparison in enumerate(self.alternatives):
+                holding[np.broadcast_to(comparison.yes(columns), columns.n)] |= _bit(place)
+        return holding
+
+    def _own_bits(self) -> NDArray[np.int32]:
+        own, always = np.zeros(len(self.measures), np.int32), set()
+        for comparison, measure in self.choices:
+            if comparison is None:
+                always.add(measure)
+            elif measure != UNMEASURED:
+                own[measure] |= _bit(self.alternatives.index(comparison))
+        own[[measure for measure in always if measure != UNMEASURED]] = 0
+        return own
+
+
+def _bit(place: int) -> int:
+    return 1 << min(place, _MOST_BITS)
 
 
 def _own(column: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -185,7 +229,8 @@ def measures_of(condition: Condition, symbols: Symbols) -> Measures:
     """The measures of a condition that was compiled with these symbols; none if it compares no numbers."""
     measures: dict[str, Measure] = {}
     choices: list[tuple[Compare | None, int]] = []
-    for side in _sides(condition.text, symbols):
+    sides = list(_sides(condition.text, symbols))
+    for side in sides:
         place = UNMEASURED
         if side.measure is not None:
             place = list(measures).index(side.key) if side.key in measures else len(measures)
@@ -193,7 +238,9 @@ def measures_of(condition: Condition, symbols: Symbols) -> Measures:
         choices.append((None if side.always else side.comparison, place))
         if side.always:
             break
-    return Measures(tuple(measures.values()), tuple(choices)) if measures else Measures()
+    if not measures:
+        return Measures(alternatives=_alternatives(sides))
+    return Measures(tuple(measures.values()), tuple(choices), _alternatives(sides))
 
 
 def compile_measure(text: str, condition: Condition, symbols: Symbols) -> tuple[Measures, tuple[Symbol, ...]]:
@@ -233,17 +280,14 @@ def compile_measure(text: str, condition: Condition, symbols: Symbols) -> tuple[
     if not mentions:
         raise ExpressionError("the expression names no field, feature or detector: it never changes")
     check_carried_on(expression, mentions, condition.kinds)
-    same = [
-        side.measure
-        for side in _sides(condition.text, symbols)
-        if side.measure is not None and side.measure.name == render(node)
-    ]
+    sides = list(_sides(condition.text, symbols))
+    same = [side.measure for side in sides if side.measure is not None and side.measure.name == render(node)]
     unit, factor = (same[0].unit, same[0].factor) if same else _spoken(quantity, None)
     worse = _WORDS[word[1]] if word is not None else same[0].worse if same else HIGHEST
     beside = same[0].beside if same and worse == FARTHEST else None
     measure = Measure(render(node), unit, worse, quantity.operation, factor, beside)
     named = tuple({mention.symbol.name: mention.symbol for mention in mentions}.values())
-    return Measures((measure,), ((None, 0),)), named
+    return Measures((measure,), ((None, 0),), _alternatives(sides)), named
 
 
 class _Side(NamedTuple):
@@ -276,6 +320,10 @@ def _sides(text: str, symbols: Symbols) -> Iterator[_Side]:
             _measure(own, other, operator, both),
             always,
         )
+
+
+def _alternatives(sides: Sequence[_Side]) -> tuple[Compare, ...]:
+    return tuple(side.comparison for side in sides if not side.always)
 
 
 def _measure(node: Node, other: Node, operator: str, both: tuple[Quantity, Quantity]) -> Measure | None:

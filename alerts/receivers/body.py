@@ -14,7 +14,7 @@ from alerts.plain_text import lines_of, one_line, shows
 from alerts.receivers.receiver import Delivery
 from alerts.rounding import rounded
 from alerts.short_id import short_id
-from alerts.subjects import without_subject
+from alerts.subjects import subject_of, without_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class ReadableEpisode:
         Event time of the peak, seconds since 1970 UTC.
     reopened
         How often it has come back after its end.
+    is_said
+        True when the alert's text shows the first value.
     """
 
     began: float
@@ -42,6 +44,7 @@ class ReadableEpisode:
     last: str = ""
     peak_at: float = math.nan
     reopened: int = 0
+    is_said: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,11 @@ class ReadableAlert:
         The episode so far; None for alerts about the service, and in bodies of earlier versions.
     title
         The first line of an alert about the service that has several; `text` then has the others.
+    is_of_row
+        Whether an event or a timer caused this transition: not at the end of a log, or of a rule.
+    new_criticals
+        Of a summary: how many of those that it names are news to the receiver; None for other alerts, and
+        for summaries of versions that did not count them.
     """
 
     alert_id: str
@@ -87,6 +95,8 @@ class ReadableAlert:
     values: Mapping[str, str]
     episode: ReadableEpisode | None = None
     title: str = ""
+    is_of_row: bool = True
+    new_criticals: int | None = None
 
     @property
     def short_id(self) -> str:
@@ -105,8 +115,13 @@ class ReadableAlert:
 
     @property
     def lasted_s(self) -> float | None:
-        """How long the episode had lasted by this transition; None where that is not known."""
-        return None if self.episode is None else max(self.at - self.episode.began, 0.0)
+        """How long the episode had lasted by this transition; None where that is not known.
+
+        It is not known where no row ended it, nor where its times were wrong.
+        """
+        if self.episode is None or self.at < self.episode.began or (self.is_over and not self.is_of_row):
+            return None
+        return self.at - self.episode.began
 
 
 def read_body(delivery: Delivery) -> ReadableAlert:
@@ -122,7 +137,8 @@ def read_body(delivery: Delivery) -> ReadableAlert:
     ('crossed_book XNAS ACME', 'Bid above ask', {'spread_bps': '-2.51'})
     """
     body: dict[str, Any] = json.loads(delivery.body)
-    subject = " ".join(one_line(part) for part in (body["venue"], body["symbol"]) if part)
+    source = body.get("source") or {}
+    subject = one_line(subject_of(body["venue"], body["symbol"]))
     said, why_over = _text_of(body)
     is_list = body.get("origin") == "service" and "\n" in said
     title, _, said = said.partition("\n") if is_list else ("", "", said)
@@ -138,8 +154,10 @@ def read_body(delivery: Delivery) -> ReadableAlert:
         ts_event=_to_milliseconds(body["ts_event"]),
         at=_seconds(body["ts_event"]),
         values=_values(body, said),
-        episode=_episode(body.get("episode")),
+        episode=_episode(body.get("episode"), said),
         title=title.removesuffix(":"),
+        is_of_row=any(source.get(name) is not None for name in ("offset", "tick")) or not source,
+        new_criticals=source.get("new_criticals"),
     )
 
 
@@ -148,7 +166,9 @@ def _text_of(body: Mapping[str, Any]) -> tuple[str, str]:
     if body["transition"] == "resolved":
         said, why_over = over_parts(said)
     lines = lines_of(said, (body["venue"], body["symbol"], *body["values"].values()))
-    return without_subject("\n".join(lines), one_line(body["symbol"] or "")), one_line(why_over)
+    is_named = "symbol" in body["values"]
+    plain = without_subject("\n".join(lines), one_line(body["symbol"] or ""), is_named=is_named)
+    return plain, one_line(why_over)
 
 
 def _values(body: Mapping[str, Any], said: str) -> dict[str, str]:
@@ -156,13 +176,12 @@ def _values(body: Mapping[str, Any], said: str) -> dict[str, str]:
     for name, value in body["values"].items():
         if name in ("venue", "symbol"):
             continue  # they are the subject
-        is_said = value in said if isinstance(value, str) else value is not None and shows(said, value)
-        if not is_said:
+        if value is None or not (value == "" or shows(said, value, name=name)):
             shown[one_line(name)] = one_line(rounded(value, name=name))
     return shown
 
 
-def _episode(found: Any) -> ReadableEpisode | None:
+def _episode(found: Any, said: str) -> ReadableEpisode | None:
     if not isinstance(found, Mapping) or "began" not in found:
         return None
     began, reopened = _seconds(found["began"]), int(found.get("reopened") or 0)
@@ -171,7 +190,8 @@ def _episode(found: Any) -> ReadableEpisode | None:
         return ReadableEpisode(began, reopened=reopened)
     first, peak, last = (rounded(found[name], unit, measure) for name in ("first", "peak", "last"))
     peak_at = _seconds(found["peak_ts"]) if found.get("peak_ts") else math.nan
-    return ReadableEpisode(began, measure, first, peak, last, peak_at, reopened)
+    is_said = shows(said, found["first"], unit, measure)
+    return ReadableEpisode(began, measure, first, peak, last, peak_at, reopened, is_said)
 
 
 def _seconds(time: str) -> float:

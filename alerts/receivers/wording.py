@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
-from alerts.durations import lasting
-from alerts.plain_text import one_line, shows
+from alerts.durations import after, lasting
+from alerts.plain_text import one_line
 from alerts.receivers.body import ReadableAlert
 from alerts.receivers.receiver import Delivery
 
@@ -16,6 +17,10 @@ MARKS = {"info": "ℹ️", "warning": "⚠️", "critical": "🚨"}
 RESOLVED_MARK = "✅"
 
 _WHY_LENGTH = 120  # characters, about one line of a channel
+_ADDRESS_LENGTH = 400  # a longer one might not fit into a message
+_ADDRESS = re.compile(r"https?://[^\s<>|]+")
+_NOT_AT_ITS_END = ".,;:!?'\"…"
+_OPENING = {")": "(", "]": "["}
 _SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 
 
@@ -35,7 +40,7 @@ def headline(alert: ReadableAlert, delivery: Delivery) -> str:
     line = f"{state} {alert.name}"
     duration = None if alert.lasted_s is None else lasting(alert.lasted_s)
     if alert.is_over:
-        line += "" if duration is None else f" after {duration}"
+        line += "" if alert.lasted_s is None else f" {after(alert.lasted_s)}"
         if alert.episode is not None and alert.episode.measure:
             line += f", peak {alert.episode.peak}"
     elif alert.transition == "updated":
@@ -73,32 +78,22 @@ def _measured(alert: ReadableAlert) -> str:
     if ran is None or not ran.measure:
         return ""
     if alert.transition == "fired":
-        return "" if _is_said(alert, ran.first) else f"{ran.measure} is {ran.first}."
+        return "" if ran.is_said else f"{ran.measure} is {ran.first}."
     end = "was last" if alert.is_over else "is now"
     if ran.first == ran.peak == ran.last:
         return f"{ran.measure} has been {ran.first} throughout."
-    after = "" if math.isnan(ran.peak_at) else f" after {lasting(max(ran.peak_at - ran.began, 0.0))}"
+    when = "" if math.isnan(ran.peak_at) else f" {after(max(ran.peak_at - ran.began, 0.0))}"
     if ran.peak == ran.first:
         return f"{ran.measure} began at its peak, {ran.first}, and {end} {ran.last}."
     if ran.peak == ran.last:
         return f"{ran.measure} began at {ran.first}, and {end} {ran.last}, its peak."
-    return f"{ran.measure} began at {ran.first}, peaked at {ran.peak}{after}, and {end} {ran.last}."
-
-
-def _is_said(alert: ReadableAlert, value: str) -> bool:
-    number = value.split(" ", 1)[0].removesuffix("%").removesuffix("/s")
-    return number in alert.text or shows(alert.text, _read(number))
-
-
-def _read(number: str) -> float:
-    try:
-        return float(number.replace(",", ""))
-    except ValueError:
-        return math.nan
+    return f"{ran.measure} began at {ran.first}, peaked at {ran.peak}{when}, and {end} {ran.last}."
 
 
 def in_a_line(why: str) -> str:
     r"""A rule's purpose, shortened to whole sentences where it is long.
+
+    Its first address, which is that of the runbook, stays, and none is cut.
 
     Examples
     --------
@@ -106,12 +101,48 @@ def in_a_line(why: str) -> str:
     'Market makers have stepped back.'
     >>> len(in_a_line("word " * 100)) <= 120
     True
+    >>> in_a_line(f"{'word ' * 100}: see https://wiki.example/runbook (new).")[-35:]
+    ' word… https://wiki.example/runbook'
     """
-    first, *others = _SENTENCE_END.split(one_line(" ".join(why.split())))
+    whole = one_line(" ".join(why.split()))
+    first, *others = _SENTENCE_END.split(whole)
     if len(first) > _WHY_LENGTH:
-        return f"{first[: _WHY_LENGTH - 1].rsplit(' ', 1)[0]}…"
-    for sentence in others:
-        if len(first) + 1 + len(sentence) > _WHY_LENGTH:
+        first = _cut(first)
+    else:
+        for sentence in others:
+            if len(first) + 1 + len(sentence) > _WHY_LENGTH:
+                break
+            first += f" {sentence}"
+    address = next((whole[place] for place in addresses(whole)), "")
+    return first if address in first or len(address) > _ADDRESS_LENGTH else f"{first} {address}".lstrip()
+
+
+def _cut(sentence: str) -> str:
+    """The words of a sentence that have room; one that is an address stays whole, or goes."""
+    kept, room = "", _WHY_LENGTH - 1
+    for word in sentence.split(" "):
+        if len(kept) + 1 + len(word) > room:
             break
-        first += f" {sentence}"
-    return first
+        kept += f" {word}" if kept else word
+    if not kept and not _ADDRESS.match(sentence):
+        kept = sentence[:room]
+    return f"{kept.rstrip(',:;')}…" if kept else ""
+
+
+def addresses(text: str) -> Iterator[slice]:
+    """The places of web addresses in a text, without punctuation and brackets that are not theirs.
+
+    Examples
+    --------
+    >>> said = "See https://wiki.example/Feed_(stale), or (https://a.example/c)."
+    >>> [said[place] for place in addresses(said)]
+    ['https://wiki.example/Feed_(stale)', 'https://a.example/c']
+    """
+    for found in _ADDRESS.finditer(text):
+        address = found[0]
+        while address[-1] in _NOT_AT_ITS_END or address.count(address[-1]) > address.count(
+            _OPENING.get(address[-1], address[-1])
+        ):
+            address = address[:-1]
+        if not address.endswith("/") or address.count("/") > len("//"):
+            yield slice(found.start(), found.start() + len(address))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.text import Text
 
+_WIDEST = 2  # columns of a character
 _WORD = re.compile(r"\n|\S+")
 
 
@@ -19,9 +20,10 @@ def wrapped(line: Text, width: int, indent: int = 4) -> list[Text]:
     line
         With its styles; a line break in it begins another line in any case.
     width
-        Columns of the terminal. A word wider than what is left beside the indentation is parted itself.
+        Columns of the terminal, two at the least. A word wider than what is left beside the indentation is
+        parted itself.
     indent
-        Columns by which lines are indented; at most half of the width.
+        Columns by which lines are indented; less than half of the width.
 
     Examples
     --------
@@ -32,7 +34,8 @@ def wrapped(line: Text, width: int, indent: int = 4) -> list[Text]:
     from rich.cells import cell_len, chop_cells
     from rich.text import Text
 
-    margin = " " * min(indent, width // 2)
+    width = max(width, _WIDEST)
+    margin = " " * min(indent, (width - 1) // 2)
     lines, at = [Text()], 0
     for found in _WORD.finditer(line.plain):
         space, start = line[at : found.start()], found.start()

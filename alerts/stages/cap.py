@@ -202,7 +202,10 @@ class CapStage(Stage):
         if len({each.alert_id for each in members}) < _JOINED_AT_LEAST:
             return ()
         heading = SummaryHeading(
-            DELIVERY_SUMMARY, receiver, lambda count: f"{count:,} critical, more than go out one by one"
+            DELIVERY_SUMMARY,
+            receiver,
+            lambda count: f"{count:,} critical, more than go out one by one",
+            counts_named=True,
         )
         return _joined(heading, members, CRITICALS_SUMMARY, now)
 

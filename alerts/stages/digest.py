@@ -22,9 +22,8 @@ _LATE_UPDATES = tuple(LATE + rank for rank in UPDATES)
 class DigestStage(Stage):
     """Joins what is late: one message a receiver and window, in which each critical is named.
 
-    What is late when it is routed happened long before, and there may be thousands of it. A single one is
-    sent itself. The end of an episode that the receiver knows of is sent itself, and so is an update where it
-    edits a message.
+    Late alerts are old, and there may be thousands of them. A single one is sent itself. The end of an
+    episode that the receiver knows of is sent itself, and so is an update where it edits a message.
 
     Parameters
     ----------

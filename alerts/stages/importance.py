@@ -76,6 +76,17 @@ def importance(transition: str, severity: str, told_severity: str | None, late: 
     return behind + _UPDATED[known]
 
 
+def is_new_critical(rank: int) -> bool:
+    """Whether a transition of this rank is the first that its receiver hears of something critical.
+
+    Examples
+    --------
+    >>> is_new_critical(RISE_TO_CRITICAL), is_new_critical(LATE + CRITICAL_BEGINNING), is_new_critical(9)
+    (True, True, False)
+    """
+    return (rank - LATE if rank >= LATE else rank) in CRITICAL
+
+
 def counts_as_beginning(transition: str, severity: str, late: bool, waiting: Collection[int]) -> bool:
     """Whether a live update of a critical is the first live news of it: what began late still waits.
 

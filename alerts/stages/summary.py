@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ from alerts.rounding import rounded
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, service_alert
 from alerts.severity import SEVERITIES, Severity, severity_rank
 from alerts.short_id import short_id
+from alerts.stages.importance import is_new_critical
 from alerts.stages.view import WaitingDelivery
-from alerts.subjects import without_subject
+from alerts.subjects import subject_of, without_subject
 
 _RULES_NAMED = 20
 _INSTRUMENTS_NAMED = 3
@@ -63,6 +64,8 @@ class SummaryHeading:
         For a list of what is over: every episode is named, and none is called over.
     severity
         Its severity; None for the highest of what it stands for.
+    counts_named
+        Whether `line` is given the number of episodes that are named, instead of that of deliveries.
     """
 
     rule: str
@@ -71,6 +74,7 @@ class SummaryHeading:
     late: bool = False
     names_all: bool = False
     severity: Severity | None = None
+    counts_named: bool = False
 
 
 def replaceable(
@@ -155,42 +159,60 @@ class _Critical:
         return found if isinstance(found, Mapping) else {}
 
     @property
+    def is_new(self) -> bool:
+        """Whether the receiver has not been told before that it is critical."""
+        return any(is_new_critical(each.rank) for each in self.members)
+
+    @property
     def size(self) -> float:
-        """How bad it is, among others of its rule."""
-        for value in (self.episode.get("peak"), self.body.get("score"), *_numbers(self.body)):
+        """How bad it is, among others of its rule and measure."""
+        if self.measure:
+            peak = self.episode.get("peak")
+            if not isinstance(peak, int | float):
+                return -math.inf
+            worse = self.episode.get("worse")
+            return -peak if worse == "lowest" else abs(peak) if worse == "farthest" else peak
+        for value in (self.body.get("score"), *_numbers(self.body)):
             if isinstance(value, int | float):
                 return abs(value)
         return 0.0
 
+    @property
+    def measure(self) -> str:
+        return str(self.episode.get("measure") or "")
+
     def line(self, heading: SummaryHeading) -> str:
         shown = self.shown
-        subject = " ".join(part for part in (shown.venue, shown.symbol) if part)
+        subject = subject_of(shown.venue, shown.symbol)
         name = " ".join(_short(part, _NAME_LENGTH) for part in (shown.rule, subject) if part)
-        is_over = self.members[-1].transition == "resolved" and not heading.names_all
+        state = ""
+        if not heading.names_all and self.members[-1].transition == "resolved":
+            state = " (over)"
+        elif not heading.names_all and not self.is_new:
+            state = " (still open)"
         said = self._said()
         about = f"{name}: {said}" if said else name
         when = self._when() if heading.late else ""
-        return f"• {about}{' (over)' if is_over else ''}{when} · {short_id(shown.alert_id)}"
+        return f"• {about}{state}{when} · {short_id(shown.alert_id)}"
 
     def _said(self) -> str:
         values = self.body.get("values")
         values = values if isinstance(values, Mapping) else {}
         parts = (self.shown.venue, self.shown.symbol, *values.values())
         first, *others = lines_of(str(self.body.get("text") or ""), parts)
-        whole = without_subject(first, one_line(self.shown.symbol or ""))
+        whole = without_subject(first, one_line(self.shown.symbol or ""), is_named="symbol" in values)
         text = _short(whole, _SAID_LENGTH)
         measure, peak = self.episode.get("measure"), self.episode.get("peak")
         if measure:
             unit = str(self.episode.get("unit") or "")
+            is_said = isinstance(peak, int | float) and shows(text, peak, unit, str(measure))
             value = rounded(peak, unit, str(measure))
-            shown = (
-                [] if _says(text, value, peak, unit) else [f"{_short(str(measure), _NAME_LENGTH)} {value}"]
-            )
+            shown = [] if is_said else [f"{_short(str(measure), _NAME_LENGTH)} {value}"]
         elif others or text != whole or not text:  # what is cut off may have had its number
             shown = [
                 f"{_short(name, _NAME_LENGTH)} {rounded(value, name=name)}"
                 for name, value in values.items()
-                if isinstance(value, int | float) and not shows(text, value)
+                if isinstance(value, int | float) and not shows(text, value, name=name)
             ][:_VALUES_NAMED]
         else:
             shown = []
@@ -205,26 +227,25 @@ class _Critical:
         return f" · {at} UTC{late}" if at else late
 
 
-def _says(text: str, written: str, value: object, unit: str) -> bool:
-    if re.search(rf"(?<![\w.,]){re.escape(written)}(?!\w|[.,]\d)", text):
-        return True
-    return isinstance(value, int | float) and shows(text, value, unit.removeprefix("/s"))
-
-
 def _numbers(body: Mapping[str, Any]) -> Iterator[object]:
     values = body.get("values")
     yield from values.values() if isinstance(values, Mapping) else ()
 
 
 def _worst_first(criticals: Sequence[_Critical]) -> list[_Critical]:
-    """The most severe, then the rule that says least often so: amid a flood of one, the other is the news."""
+    """The most severe, news first, then the rule that says least often so: amid a flood of one, the other.
+
+    Only values of the same measure are compared.
+    """
     of_rule = Counter(each.shown.rule for each in criticals)
     return sorted(
         criticals,
         key=lambda each: (
             -severity_rank(each.shown.severity),
+            not each.is_new,
             of_rule[each.shown.rule],
             each.shown.rule,
+            each.measure,
             -each.size,
             each.shown.n,
         ),
@@ -233,10 +254,15 @@ def _worst_first(criticals: Sequence[_Critical]) -> list[_Critical]:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What one message holds: lines of criticals, the line that counts the others, and all deliveries."""
+    """What one message holds: lines of criticals, the line that counts the others, and all deliveries.
+
+    It names so many episodes, of which `new_criticals` are news to the receiver.
+    """
 
     lines: Sequence[str]
     members: Sequence[WaitingDelivery]
+    named: int
+    new_criticals: int
 
 
 def _pieces(
@@ -244,23 +270,26 @@ def _pieces(
 ) -> Iterator[_Piece]:
     last = [counted] if (counted := _counts(others)) else []
     lines: list[str] = []
-    members = list(others)
+    members, named, new = list(others), 0, 0
     room = _ROOM - _slack_length("".join(last))
     for each in listed:
         line = each.line(heading)
         if lines and _slack_length(line) + 1 > room:
-            yield _Piece([*lines, *last], members)
-            lines, last, members, room = [], [], [], _ROOM
+            yield _Piece([*lines, *last], members, named, new)
+            lines, last, members, named, new, room = [], [], [], 0, 0, _ROOM
         lines.append(line)
         members += each.members
+        named += 1
+        new += each.is_new and not heading.names_all
         room -= _slack_length(line) + 1
-    yield _Piece([*lines, *last], members)
+    yield _Piece([*lines, *last], members, named, new)
 
 
 def _part(heading: SummaryHeading, piece: _Piece, which: str, now: float) -> SummaryPart:
     members = sorted(piece.members, key=lambda each: each.n)
     first, last = members[0], members[-1]
-    text = "\n".join([f"{heading.line(len(members))}{which}:", *piece.lines])
+    count = piece.named if heading.counts_named else len(members)
+    text = "\n".join([f"{heading.line(count)}{which}:", *piece.lines])
     worst = SEVERITIES[min(max(severity_rank(each.severity) for each in members), len(SEVERITIES) - 1)]
     alert = service_alert(
         heading.rule,
@@ -271,6 +300,7 @@ def _part(heading: SummaryHeading, piece: _Piece, which: str, now: float) -> Sum
             source={
                 "receiver": heading.receiver,
                 "count": len(members),
+                "new_criticals": piece.new_criticals,
                 "first": first.key,
                 "last": last.key,
             },
@@ -301,9 +331,7 @@ def _worst(members: Iterable[WaitingDelivery]) -> int:
 
 
 def _instruments(members: Iterable[WaitingDelivery]) -> str:
-    counts = Counter(
-        " ".join(part for part in (each.venue, each.symbol) if part) or "tapewatch" for each in members
-    )
+    counts = Counter(subject_of(each.venue, each.symbol, "tapewatch") for each in members)
     ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     named = [f"{_short(name, _NAME_LENGTH)} {count:,}" for name, count in ranked[:_INSTRUMENTS_NAMED]]
     if len(ranked) > _INSTRUMENTS_NAMED:

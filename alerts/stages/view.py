@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from alerts.severity import severity_rank
 from alerts.stages.matchers import Silence
+from alerts.subjects import subject_of
 
 MUTED: Final = "muted"
 SUMMARISED: Final = "summarised"
@@ -156,17 +157,6 @@ class WaitingDelivery:
     def subject(self) -> str:
         """Venue and symbol, or the rule's name where it is about no instrument."""
         return subject_of(self.venue, self.symbol, self.rule)
-
-
-def subject_of(venue: str | None, symbol: str | None, rule: str) -> str:
-    """What an alert is about: venue and symbol, or the rule's name where it is about no instrument.
-
-    Examples
-    --------
-    >>> subject_of("XNAS", "ACME", "fat_finger"), subject_of(None, None, "log_gap")
-    ('XNAS ACME', 'log_gap')
-    """
-    return " ".join(part for part in (venue, symbol) if part) or rule
 
 
 class StageView(Protocol):

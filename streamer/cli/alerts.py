@@ -12,6 +12,7 @@ from rich.table import Table
 from alerts.durations import spoken
 from alerts.severity import SEVERITIES
 from alerts.short_id import short_id
+from alerts.subjects import subject_of
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
 from streamer.cli.output import on_terminal, out, out_alert, out_lines, say
@@ -129,7 +130,7 @@ def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> Non
             alert["severity"],
             alert["transition"],
             alert["rule"],
-            " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch",
+            subject_of(alert["venue"], alert["symbol"], "tapewatch"),
             " ".join(alert["text"].split("\n")),
             *late * [spoken(behind_s) if behind_s and behind_s >= _BEHIND_SHOWN_S else ""],
             short_id(alert["id"]),

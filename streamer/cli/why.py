@@ -11,6 +11,7 @@ import typer
 
 from alerts.durations import spoken
 from alerts.short_id import short_id
+from alerts.subjects import subject_of
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
 from streamer.cli.output import out, out_lines
 from streamer.store.delivery_rows import PENDING
@@ -124,7 +125,7 @@ def _with_timer_kind(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _subject(alert: Mapping[str, Any]) -> str:
-    return " ".join(part for part in (alert["venue"], alert["symbol"]) if part) or "tapewatch"
+    return subject_of(alert["venue"], alert["symbol"], "tapewatch")
 
 
 def _delivery_lines(row: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,7 @@ class DeliveryDetails:
     @classmethod
     def of(cls, purposes: Mapping[str, str | None], router: Router) -> DeliveryDetails:
         """Those of some rules, `why` by name, and of the routes."""
-        return cls({name: why for name, why in purposes.items() if why}, router.mentions)
+        return cls({name: why for name, why in purposes.items() if why and why.strip()}, router.mentions)
 
     def completed(self, delivery: Delivery, told: str | None, late_after_s: float) -> Delivery:
         """The delivery with these.

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 
 from alerts.stages.matchers import Silence
 from alerts.stages.stage import AlertTransition
-from alerts.stages.view import EpisodeAtReceiver, Sent, WaitingDelivery, subject_of
+from alerts.stages.view import EpisodeAtReceiver, Sent, WaitingDelivery
+from alerts.subjects import subject_of
 from streamer.notify.sent_messages import SentMessages
 from streamer.store import stage_facts
 from streamer.store.database import Database

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alerts.alert import rfc3339
 from alerts.episodes import Extremes
-from alerts.language.measure import UNMEASURED
+from alerts.language.measure import HIGHEST, LOWEST, UNMEASURED
 from alerts.rules import Rule
 
 
@@ -78,6 +78,8 @@ def episode_body(rule: Rule, began_ns: int, extremes: Extremes) -> dict[str, flo
             "peak_ts": rfc3339(extremes.peak_ts_ns),
             "last": extremes.last,
         }
+        if measure.worse != HIGHEST:
+            body["worse"] = "lowest" if measure.worse == LOWEST else "farthest"
     if extremes.reopened:
         body["reopened"] = extremes.reopened
     return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,8 +117,22 @@ class Reporter:
         self._rows = rows
         self._columns = columns
 
-    def report(self, rule: Rule, alerts: RuleAlerts, step: EpisodeStep) -> Transition:
-        """Build the transition of an episode's step, and keep the rule's alerts up to date."""
+    def report(
+        self,
+        rule: Rule,
+        alerts: RuleAlerts,
+        step: EpisodeStep,
+        kept: Callable[[int], Mapping[str, float]],
+    ) -> Transition:
+        """Build the transition of an episode's step, and keep the rule's alerts up to date.
+
+        Parameters
+        ----------
+        rule, alerts, step
+            Whose step it is, and what happened.
+        kept
+            What the rule names, as it was on an instrument's last true evaluation; see `Episodes.kept`.
+        """
         row, slot = step.row, int(self._rows.columns.slot[step.row])
         values = {name: self._columns.value(name, row) for name in rule.names}
         if step.kind == RESOLVED:
@@ -127,9 +141,10 @@ class Reporter:
             current = current._replace(text=over(current.text, _why_over(rule, step)))
         elif step.kind == FIRED:
             began_ns = int(self._rows.batch.ts[row])
-            current = alerts.fire(slot, OpenAlert(self._new_id(rule, row), rule.render(values), began_ns))
+            said = self._said(rule, row, values, kept)
+            current = alerts.fire(slot, OpenAlert(self._new_id(rule, row), said, began_ns))
         else:
-            current = alerts.go_on(slot, rule.render(values) if step.news else None)
+            current = alerts.go_on(slot, self._said(rule, row, values, kept) if step.news else None)
         episode = episode_body(rule, current.began_ns, step.extremes)
         alert, event = self._alert(rule, current, step, values, episode), self._event(row)
         return Transition(
@@ -163,6 +178,18 @@ class Reporter:
             offset=event.offset,
             index=event.index,
         )
+
+    def _said(
+        self,
+        rule: Rule,
+        row: int,
+        values: Mapping[str, Value],
+        kept: Callable[[int], Mapping[str, float]],
+    ) -> str:
+        """The text; where a timer has completed `for`, in the words of the last true evaluation."""
+        if int(self._rows.batch.kind[row]) in rule.kinds:
+            return rule.render(values)
+        return rule.render({**values, **kept(int(self._rows.columns.slot[row]))})
 
     def _new_id(self, rule: Rule, row: int) -> str:
         instrument = self._slots.instruments[int(self._rows.columns.slot[row])]

@@ -316,6 +316,7 @@ class Task:
             is_true = np.zeros(len(columns), np.bool_) if held is None else held
             evaluated = rows_of(rule.kinds, columns.kind)
             severity = rule.severities(rule_columns)
+            episodes.keep(columns.slot, is_true, rule_columns)
             steps = episodes.step(
                 columns.slot,
                 columns.clock,
@@ -327,7 +328,7 @@ class Task:
                 None if held is None else rule.measures.evaluate(rule_columns),
             )
             transitions += [
-                (step.row, number, reporter.report(rule, self.alerts[number], step))
+                (step.row, number, reporter.report(rule, self.alerts[number], step, episodes.kept))
                 for step in _steps_of(steps)
             ]
             near_misses += [

@@ -38,13 +38,15 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
     is_last = (c.alert_id == last.c.alert_id) & (c.number == last.c.number)
     query = select(t.outbox).join(last, is_last).where(*of_task, c.transition != "resolved").order_by(c.n)
     rows = connection.execute(query).mappings().all()
+    at_ns = _newest_ns(connection, task_id) if rows else None
     for row in rows:
         before = Alert.from_json(row["body"])
-        alert = before.resolved(why)
+        alert = before.resolved(why, at_ns)
         kept = {name: value for name, value in row.items() if name not in ("n", "routed")}
         changed = {
             "number": alert.number,
             "transition": "resolved",
+            "ts_event_ns": alert.ts_event_ns,
             "severity": alert.severity,
             "body": alert.to_json(),
             "created_at": now,
@@ -75,3 +77,9 @@ def _routed(connection: Connection, alert_id: str) -> int:
     c = t.outbox.c
     heard = select(c.n).where(c.alert_id == alert_id, c.routed != t.SETTLED).limit(1)
     return t.SETTLED if connection.execute(heard).first() is None else 0
+
+
+def _newest_ns(connection: Connection, task_id: int) -> int | None:
+    """The newest time that is known of a task's log, ns; None where its task has no status."""
+    body = connection.scalar(select(t.task_status.c.body).where(t.task_status.c.task_id == task_id))
+    return None if body is None else json.loads(body).get("watermark_ns")

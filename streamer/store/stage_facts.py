@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 
 from alerts.severity import SEVERITIES
-from alerts.stages.view import EpisodeAtReceiver, Sent, WaitingDelivery, subject_of
+from alerts.stages.view import EpisodeAtReceiver, Sent, WaitingDelivery
+from alerts.subjects import subject_of
 from streamer.store.chunks import chunks
 from streamer.store.delivery_order import DEFERRED, READY
 from streamer.store.delivery_rows import DONE, PARKED, PENDING, TRYING, in_state, is_open

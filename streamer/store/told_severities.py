@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from alerts.receivers.receiver import Delivery
-from alerts.severity import severity_rank
-from alerts.stages.view import MUTED, SENT_STATES
-from streamer.store import tables as t
+from alerts.stages.view import SENT_STATES, EpisodeAtReceiver
 from streamer.store.database import Database
+from streamer.store.delivery_rows import DONE
+from streamer.store.stage_facts import episode_deliveries, episodes_at_receivers
 
-_ARRIVED = "done"
-_UNTOLD = frozenset({*SENT_STATES, MUTED, "superseded"} - {_ARRIVED})
+_ON_ITS_WAY = frozenset(SENT_STATES) - {DONE}
 
 
 def told_severity(database: Database, delivery: Delivery) -> str | None:
     """The highest severity of the episode's earlier transitions that its receiver got, None for none of them.
 
-    One that was named in a summary counts as told.
+    What counts as told is what `EpisodeAtReceiver.after` counts, of all that has not yet to arrive: what was
+    named in a summary, unless that called it over, but not what was told late.
     """
     if delivery.number == 0:
         return None
-    d, o = t.deliveries.c, t.outbox.c
-    query = (
-        select(o.severity)
-        .join_from(t.deliveries, t.outbox, o.n == d.outbox_n)
-        .where(
-            d.alert_id == delivery.alert_id,
-            d.receiver == delivery.receiver,
-            d.number < delivery.number,
-            d.state.not_in(_UNTOLD),
-        )
-        .distinct()
-    )
     with database.read() as connection:
-        told = connection.scalars(query).all()
-    return max(told, key=severity_rank, default=None)
+        rows = episode_deliveries(connection, [delivery.alert_id])
+    arrived = [
+        row
+        for row in rows
+        if row.receiver == delivery.receiver and row.number < delivery.number and row.state not in _ON_ITS_WAY
+    ]
+    key = delivery.alert_id, delivery.receiver
+    return episodes_at_receivers(arrived).get(key, EpisodeAtReceiver()).told_severity

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import event
 from structlog.testing import capture_logs
 
 from alerts.receivers.receiver import Delivery, RetryableError
+from alerts.receivers.slack.message import called
 from alerts.stages.chain import StageChain
 from alerts.stages.importance import SERVICE_NEWS
 from alerts.stages.stage import AlertTransition, HoldUntil, Joined, Pass, Stage, Verdict
@@ -31,6 +33,7 @@ from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 from streamer.store.parked_deliveries import parked_groups
 from streamer.store.queries import explain
+from streamer.store.told_severities import told_severity
 
 STEPS = 100  # instructions of SQLite's machine that are counted at once
 LITTLE, MUCH = 20, 2_000
@@ -363,6 +366,9 @@ def test_a_critical_that_was_called_over_begins_anew(database: Database) -> None
     route_all(database, ("desk",), 3.0)
     assert deliveries.due("desk", 9)[0].transition.key == "a-2"
     assert deliveries.due("desk", 9)[0].transition.rank == 0
+    (again,) = (each for each in claim_due(deliveries, "desk", 9, 4.0) if each.alert_id == "a")
+    again = replace(again, told=told_severity(database, again))
+    assert called(again, ["<!here>"]) == ("<!here>",)
 
 
 def states(database: Database, alert_id: str) -> list[str]:

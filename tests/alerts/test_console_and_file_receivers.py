@@ -18,11 +18,13 @@ from fakes.alert_bodies import alert_body, delivery
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.text import Text
 
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.file import FileReceiver
 from alerts.receivers.receiver import PermanentError, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
+from alerts.receivers.wrapping import wrapped
 from streamer.notify.clock import SystemClock
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,14 @@ for n in range(int(sys.argv[1])):
 def printed(body: bytes, times: int = 1, **more: object) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-c", PRINT, str(times)]
     return subprocess.run(command, input=body, capture_output=True, cwd=ROOT, timeout=60, check=False, **more)
+
+
+@pytest.mark.parametrize("width", [0, 1, 2, 3])
+def test_a_terminal_of_hardly_a_column_is_written_to(width: int) -> None:
+    shown = [line.plain for line in wrapped(Text("日本 ab"), width)]
+    assert all(cell_len(line) <= max(width, 2) for line in shown)
+    assert "".join(shown).replace(" ", "") == "日本ab"
+    assert all(shown)
 
 
 def test_a_transition_is_one_line_on_standard_error_with_nothing_odd_in_it() -> None:

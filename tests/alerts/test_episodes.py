@@ -29,7 +29,8 @@ KEPT_BY_FOLD_2 = ("history", "hits", "since", "held_at", "told_at", "level", "nu
 class Row(NamedTuple):
     """A row; of two measures `which` is that of an episode that fires here.
 
-    Of the first the highest value is the worst, of the second the lowest.
+    Of the first the highest value is the worst, of the second the lowest. Each has a comparison that holds
+    where its bit in `of` is set.
     """
 
     slot: int
@@ -41,6 +42,7 @@ class Row(NamedTuple):
     which: int = UNMEASURED
     values: tuple[float, float] = (math.nan, math.nan)
     late: int = 0
+    of: int = 0
 
     @property
     def ts(self) -> int:
@@ -97,7 +99,8 @@ def measured(rows: list[Row]) -> Measured:
     value = np.array([row.values for row in rows], np.float64).reshape(-1, 2).T
     badness = value * np.array([[1.0], [-1.0]])
     which = np.array([row.which for row in rows], np.int8)
-    return Measured(np.ascontiguousarray(value), badness.copy(order="C"), which)
+    holding, own = np.array([row.of for row in rows], np.int32), np.array([1, 2], np.int32)
+    return Measured(np.ascontiguousarray(value), badness.copy(order="C"), which, holding, own)
 
 
 def run_all(episodes: Episodes, rows: list[Row], cuts: list[int] | None = None) -> list[Told]:
@@ -156,6 +159,7 @@ class Model:
     measure: int = UNMEASURED
     seen: list[tuple[float, int]] = field(default_factory=list)
     told_seen: list[float] = field(default_factory=list)
+    told_of: int = 0
 
     def see(self, row: Row) -> Seen | None:
         if row.evaluated:
@@ -214,13 +218,13 @@ class Model:
             if by is not None:
                 self._take(by)
             severity = max(before, due.severity)
-            return self._tell(UPDATED, row, severity, rises=due.severity > before, by=by)
-        self.told, self.seen, self.told_seen = [], [], []
+            return self._tell(UPDATED, row, severity, rises=due.severity > before, by=by, holds=holds)
+        self.told, self.seen, self.told_seen, self.told_of = [], [], [], 0
         self.resolved_at, self.fired_at = None, row.clock
         self.updates = self.reopened = 0
         self.measure = due.which
         self._take(due)
-        return self._tell(FIRED, row, due.severity, rises=True, by=due)
+        return self._tell(FIRED, row, due.severity, rises=True, by=due, holds=holds)
 
     def _complete(self, row: Row) -> bool:
         if self.setting.count is not None:
@@ -236,8 +240,13 @@ class Model:
         return bool(unbroken) and row.clock - unbroken[-1].clock >= self.setting.duration
 
     def _take(self, row: Row) -> None:
-        if self.measure != UNMEASURED and math.isfinite(row.values[self.measure]):
-            self.seen.append((row.values[self.measure], row.ts))
+        if math.isfinite(value := self._value(row)):
+            self.seen.append((value, row.ts))
+
+    def _value(self, row: Row) -> float:
+        if self.measure == UNMEASURED or not row.of & 1 << self.measure:
+            return math.nan
+        return row.values[self.measure]
 
     def _worse(self, value: float) -> float:
         return -value if self.measure == 1 else value
@@ -249,14 +258,25 @@ class Model:
         return (self.measure, self.seen[0][0], peak, at, self.seen[-1][0], self.reopened)
 
     def _tell(
-        self, kind: int, row: Row, severity: int, *, rises: bool = False, by: Row | None = None
+        self,
+        kind: int,
+        row: Row,
+        severity: int,
+        *,
+        rises: bool = False,
+        by: Row | None = None,
+        holds: bool = True,
     ) -> Seen:
         self.told.append((row.clock, severity))
         beyond = False
-        if by is not None and self.measure != UNMEASURED and math.isfinite(by.values[self.measure]):
-            value = self._worse(by.values[self.measure])
+        if by is not None and math.isfinite(value := self._value(by)):
+            value = self._worse(value)
             beyond = all(value > told for told in self.told_seen)
-            self.told_seen.append(value)
+            if holds:  # a timer that completes `for` has nothing to say in words
+                self.told_seen.append(value)
+        if by is row:
+            beyond = beyond or bool(row.of & ~self.told_of)
+            self.told_of |= row.of
         return (kind, severity, len(self.told) - 1), rises or beyond, self._extremes()
 
 
@@ -289,7 +309,8 @@ def streams(draw: DrawFn) -> list[Row]:
         severity = draw(st.sampled_from([WARNING, WARNING, CRITICAL]))
         which = draw(st.sampled_from([0, 0, 1, UNMEASURED]))
         values = draw(st.tuples(VALUES, VALUES))
-        rows.append(Row(slot, now, kind, evaluated, held, severity, which, values, draw(LATE)))
+        of = draw(st.integers(0, 7)) | (0 if which == UNMEASURED else 1 << which)
+        rows.append(Row(slot, now, kind, evaluated, held, severity, which, values, draw(LATE), of))
     return rows
 
 
@@ -590,7 +611,7 @@ def test_an_episode_that_may_come_back_is_not_open_and_keeps_nothing_busy() -> N
 
 def test_first_peak_and_last_are_of_rows_on_which_it_is_true() -> None:
     def of(second: float, size: float, held: bool = True) -> Row:
-        return trade(second, held)._replace(which=0, values=(size, 0.0))
+        return trade(second, held)._replace(which=0, values=(size, 0.0), of=1)
 
     rows = [
         of(0, 69),

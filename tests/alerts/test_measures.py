@@ -80,7 +80,7 @@ def test_the_first_comparison_that_holds(when: str, measures: Found) -> None:
 def evaluated(rule: Rule, **columns: list[float]) -> tuple[list[list[float]], list[list[float]], list[int]]:
     n = len(next(iter(columns.values())))
     numbers = {name: np.array(values, np.float64) for name, values in columns.items()}
-    value, badness, which = rule.measures.evaluate(ExpressionColumns(numbers, {}, (), n))
+    value, badness, which, *_ = rule.measures.evaluate(ExpressionColumns(numbers, {}, (), n))
     assert value.flags.c_contiguous
     assert badness.flags.c_contiguous
     return value.tolist(), badness.tolist(), which.tolist()

@@ -91,6 +91,31 @@ def test_an_alert_that_is_over_says_what_woke_the_reader() -> None:
     assert lines(reply(sent))[0] == "✅ RESOLVED fat_finger XNAS ACME after 8m 12s, peak 1.00M"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"source": {"topic": "spot", "partition": 0, "offset": None, "index": None, "tick": None}},
+        {"ts_event": "2026-01-05T14:20:00.000000000Z"},
+    ],
+    ids=["no row ended it", "its clock was wrong"],
+)
+def test_an_end_whose_time_says_nothing_has_no_duration(more: dict[str, Any]) -> None:
+    over = {**LATER, "text": f"{BIG['text']} (over: the topic was deleted)", **more}
+    shown = lines(message(delivery(number=5, **over, transition="resolved")))
+    assert shown[0] == "✅ RESOLVED fat_finger XNAS ACME, peak 1.00M"
+    assert re.fullmatch(r"2026-01-05 14:[23][08]:\d\d UTC · was critical · id 3f9a0c12", shown[-1])
+    assert "It is over: the topic was deleted." in shown[2]
+
+
+def test_a_moment_is_no_riddle() -> None:
+    soon = {**LATER, "ts_event": EPISODE["began"], "episode": {**EPISODE, "peak_ts": EPISODE["began"]}}
+    now = lines(message(delivery(number=4, **soon, told="critical")))
+    assert now[0] == "🚨 CRITICAL fat_finger XNAS ACME, open for less than 1s"
+    assert "peaked at 1.00M within 1s, and" in now[2]
+    ended = lines(message(delivery(number=5, **soon, transition="resolved")))
+    assert ended[0] == "✅ RESOLVED fat_finger XNAS ACME within 1s, peak 1.00M"
+
+
 @pytest.mark.parametrize("number", [0, 4])
 def test_severity_rule_and_instrument_stand_there_once(number: int) -> None:
     shown = "\n".join(lines(message(delivery(number=number, **LATER, told="critical"))))
@@ -114,6 +139,9 @@ def test_a_phone_shows_the_important_first() -> None:
         ("a text without the value", FIRED, "size is 69."),
         ("", {**FIRED, "unit": "bps", "first": -30.41}, "size is -30.4 bps."),
         ("moved -30.4 bps", {**FIRED, "unit": "bps", "first": -30.41}, None),
+        ("moved in 69 s, like 69% of all", FIRED, "size is 69."),
+        ("burst in 690 s", FIRED, "size is 69."),
+        ("moved in 69 s", {**FIRED, "unit": "bps", "first": 69.0}, "size is 69 bps."),
         ("201 order messages in a second", {**FIRED, "unit": "/s", "first": 201.0}, None),
         ("ACME traded", {"began": EPISODE["began"]}, None),
         ("ACME traded", None, None),
@@ -143,6 +171,30 @@ def test_values_that_the_text_leaves_out_are_shown_rounded() -> None:
         message(delivery(text="ACME traded 512 lots", values={"size": 512.0, "size_mean_1h": 8.2512345}))
     )
     assert "size_mean_1h 8.25" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "shown"),
+    [
+        ("ACME: burst of trades in 30 s", {"trades_30s": 3.0}, "trades_30s 3"),
+        ("ACME: beyond limits in 10 s", {"return_bps_10s": -10.05}, "return_bps_10s -10.1"),
+        ("ACME moved 10 bps", {"return_bps_10s": -10.05}, "return_bps_10s -10.1"),
+        ("ACME moved -10.1 bps", {"return_bps_10s": -10.05}, None),
+        ("ACME: Burst", {"side": "B"}, "side B"),
+        ("ACME: a trade, side B", {"side": "B"}, None),
+        ("ACME: silent for 31 s, like 61% of all", {"silence_s": 31.2, "silent_share_30s": 0.61}, None),
+        ("ACME: silent for 8m 12s", {"silence_s": 492.3}, None),
+        ("ACME: 0.25% of all", {"fill_ratio_1s": 0.0025, "spread_bps": 25.0}, None),
+        ("ACME: once in 2.1d", {"tape.rarity": 181_440.0}, None),
+        ("ACME on 2026-01-05 at 14:30:00", {"size": 5.0}, "size 5"),
+        ("ACME: one trade of 1.25M", {"size": 1_250_000.0}, None),
+    ],
+)
+def test_a_value_is_left_out_only_where_the_text_has_it(
+    text: str, values: dict[str, Any], shown: str | None
+) -> None:
+    said = lines(message(delivery(text=text, values=values)))
+    assert said[2:-1] == ([] if shown is None else [shown])
 
 
 HOSTILE = [
@@ -226,6 +278,41 @@ def test_why_is_one_line_whose_address_is_a_link() -> None:
     assert line.endswith("More.")
 
 
+LONG = f"{'word ' * 30}of the runbook: "
+
+
+@pytest.mark.parametrize(
+    ("why", "ends"),
+    [
+        (f"https://wiki.example/{'x' * 150}", f"<https://wiki.example/{'x' * 150}>"),
+        (f"{LONG}https://wiki.example/a?b=1&c=2.", "word… <https://wiki.example/a?b=1&amp;c=2>"),
+        (f"{'word ' * 20}https://wiki.example/{'x' * 50} is it.", f"word… <https://wiki.example/{'x' * 50}>"),
+        (f"Short. {'word ' * 30}https://wiki.example/a.", "Short. <https://wiki.example/a>"),
+        ("see https://wiki.example/Feed_(stale)", "see <https://wiki.example/Feed_(stale)>"),
+        ("see (https://wiki.example/a).", "see (<https://wiki.example/a>)."),
+    ],
+)
+def test_the_runbook_is_a_link_however_long_the_purpose_is(
+    slack_server: FakeSlack, why: str, ends: str
+) -> None:
+    shown = message(delivery(why=why))
+    slack_server.workspace.call("chat.postMessage", {"channel": "desk", **shown.arguments})
+    assert lines(shown)[-2].endswith(ends)
+
+
+def test_a_purpose_without_a_word_is_none(slack_server: FakeSlack) -> None:
+    shown = message(delivery(why=" \n"))
+    slack_server.workspace.call("chat.postMessage", {"channel": "desk", **shown.arguments})
+    assert lines(shown) == lines(message(delivery()))
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [({"size": 30.0}, "NO trades of 30"), ({"symbol": "NO"}, "Trades of 30")]
+)
+def test_a_word_that_the_symbol_is_named_like_stays(values: dict[str, Any], text: str) -> None:
+    assert lines(message(delivery(symbol="NO", text="NO trades of 30", values=values)))[1] == text
+
+
 def test_a_note_is_shown() -> None:
     assert "⚠️ 3 deliveries to ops are parked: http_403" in lines(
         message(delivery(note="3 deliveries to ops are parked: http_403"))
@@ -234,7 +321,8 @@ def test_a_note_is_shown() -> None:
 
 def summary(count: int, width: int) -> Delivery:
     named = "\n".join(f"CRITICAL fat_finger XNAS SYM{n} {'9' * width}" for n in range(count))
-    more = {"origin": "service", "rule": "delivery_summary", "venue": None, "symbol": None, "values": {}}
+    values = {"fat_finger": count}
+    more = {"origin": "service", "rule": "delivery_summary", "venue": None, "symbol": None, "values": values}
     return delivery(text=f"{count} more than desk takes at 20 messages a minute:\n{named}", **more)
 
 
@@ -244,6 +332,7 @@ def test_a_summary_names_all_of_sixty(slack_server: FakeSlack) -> None:
         "🚨 CRITICAL 60 more than desk takes at 20 messages a minute: CRITICAL fat_finger"
     )
     assert lines(shown)[0] == "🚨 CRITICAL 60 more than desk takes at 20 messages a minute"
+    assert "fat_finger 60" not in lines(shown)
     assert len([line for line in lines(shown) if line.startswith("CRITICAL fat_finger")]) == 60
     slack_server.workspace.call("chat.postMessage", {"channel": "desk", **shown.arguments})
 

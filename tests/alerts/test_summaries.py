@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from fakes.alert_bodies import alert_body
 
+from alerts.receivers.receiver import Delivery
+from alerts.receivers.slack.message import called
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY
 from alerts.stages.summary import SummaryHeading, summaries
 from alerts.stages.view import WaitingDelivery
 
+NAMED = SummaryHeading(DELIVERY_SUMMARY, "desk", lambda count: f"{count} critical", counts_named=True)
 HEADING = SummaryHeading(DELIVERY_SUMMARY, "desk", lambda count: f"{count} alerts")
 
 
@@ -20,6 +23,7 @@ def measured(peak: float, unit: str = "", measure: str = "size") -> dict[str, An
 
 def line(text: str, *, symbol: str = "ACME", heading: SummaryHeading = HEADING, **body: Any) -> str:
     """The line of one critical in a summary, without its id."""
+    body = {"values": {"size": 512.0, "size_mean_1h": 8.25, "symbol": symbol}, **body}
     stored = alert_body("3f9a0c12aa", symbol=symbol, text=text, **body)
     one = WaitingDelivery(
         *(1, "3f9a0c12aa", 0, "fat_finger", "critical", "fired", "XNAS", symbol),
@@ -66,7 +70,11 @@ def test_a_number_that_is_cut_off_is_shown_where_the_rule_has_no_measure() -> No
 
 
 def test_what_is_not_printable_is_shown_by_its_number() -> None:
-    said = line("AC\nME\x1b[2J traded 512", symbol="AC\nME\x1b[2J", values={"who": "b\u202eob"})
+    said = line(
+        "AC\nME\x1b[2J traded 512",
+        symbol="AC\nME\x1b[2J",
+        values={"who": "b\u202eob", "symbol": "AC\nME\x1b[2J"},
+    )
     assert said == r"• fat_finger XNAS AC\nME\x1b[2J: Traded 512"
 
 
@@ -75,3 +83,55 @@ def test_a_late_one_says_when() -> None:
     assert line("ACME: one trade of 512", heading=late) == (
         "• fat_finger XNAS ACME: One trade of 512 · 2026-01-05 14:30:00 UTC, 2h late"
     )
+
+
+def waiting(alert_id: str, number: int, rank: int, transition: str, **body: Any) -> WaitingDelivery:
+    stored = alert_body(alert_id, number, transition=transition, text="", **body)
+    place = (ord(alert_id) * 10 + number, alert_id, number)
+    return WaitingDelivery(
+        *(*place, "thin_book", "critical", transition, "XNAS", alert_id), rank=rank, body=stored
+    )
+
+
+def told(*members: WaitingDelivery, heading: SummaryHeading = HEADING) -> tuple[list[str], tuple[str, ...]]:
+    """The lines of a summary, without ids, and whom it calls."""
+    (part,) = summaries(heading, members, 0.0)
+    first, *lines = (part.alert.text or "").split("\n")
+    sent = Delivery(part.alert.id, 0, "desk", part.alert.to_json())
+    return [first, *(each.rsplit(" · ", 1)[0] for each in lines)], called(sent, ["<!here>"])
+
+
+@pytest.mark.parametrize("late", [0, 100])
+def test_only_what_is_news_calls_and_the_rest_is_said_to_be_still_open(late: int) -> None:
+    known = [waiting(each, 2, late + 9, "updated", episode=measured(5.0)) for each in "ab"]
+    lines, calls = told(*known)
+    assert lines[1:] == [f"• thin_book XNAS {each}: size 5 (still open)" for each in "ab"]
+    assert calls == ()
+    new = waiting("c", 0, late, "fired", episode=measured(1.0))
+    lines, calls = told(*known, new)
+    assert lines[1:] == ["• thin_book XNAS c: size 1", *(f"{line}" for line in told(*known)[0][1:])]
+    assert calls == ("<!here>",)
+    risen = waiting("a", 1, late + 1, "updated", episode=measured(5.0))
+    assert told(risen, *known)[1] == ("<!here>",)
+
+
+def test_criticals_are_counted_by_episode() -> None:
+    parts = [(0, 0, "fired"), (1, 9, "updated"), (2, 6, "resolved")]
+    members = [waiting(each, *part, episode=measured(5.0)) for each in "abcd" for part in parts]
+    lines, _ = told(*members, heading=NAMED)
+    assert lines == ["4 critical:", *(f"• thin_book XNAS {each}: size 5 (over)" for each in "abcd")]
+
+
+def test_the_worst_is_first_whichever_way_that_is_and_measures_are_not_compared() -> None:
+    def fired(alert_id: str, peak: float, **more: Any) -> WaitingDelivery:
+        return waiting(alert_id, 0, 0, "fired", episode={**measured(peak), **more})
+
+    def shown(*members: WaitingDelivery) -> list[str]:
+        return [line.partition(": ")[2] for line in told(*members)[0][1:]]
+
+    low = {"measure": "bid_size", "worse": "lowest"}
+    thin = [fired(each, peak, **low) for each, peak in (("a", 9.0), ("b", 1.0), ("d", -5.0))]
+    assert shown(*thin, fired("c", 900.0)) == ["bid_size -5", "bid_size 1", "bid_size 9", "size 900"]
+    assert shown(fired("a", -50.0), fired("b", 2.0)) == ["size 2", "size -50"]
+    far = [fired(each, peak, worse="farthest") for each, peak in (("a", 2.0), ("b", -50.0))]
+    assert shown(*far) == ["size -50", "size 2"]

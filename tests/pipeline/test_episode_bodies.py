@@ -15,7 +15,7 @@ from streamer.decoding.formats import DecodeContext
 from streamer.messages.records import Record
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload, restore, snapshot
-from streamer.pipeline.task import Task
+from streamer.pipeline.task import Task, Timer
 from streamer.store.database import open_store
 from streamer.store.orphaned_episodes import close_open
 from streamer.store.queries import AlertFilter, alerts
@@ -78,6 +78,49 @@ def test_a_rise_is_told_in_its_own_words_and_the_end_has_the_highest_severity() 
         ("critical", "a trade of 7"),
         ("critical", "a trade of 7 (over: not true for 60s)"),
     ]
+
+
+def test_a_second_thing_that_goes_wrong_is_told() -> None:
+    rule = 'when: size > 5 or price < 50, on: trade, text: "{size} at {price}"'
+    task = Task(plan_with(rule), LOG)
+    told = fed(task, {0: 6}) + fed(task, {31: 2}, price=40.0) + fed(task, {92: 6})
+    task = restore(task.plan, LOG, snapshot(task))
+    told += fed(task, {213: 1}, price=30.0) + fed(task, {454: 7}, price=20.0) + fed(task, {600: 1})
+    assert [body["text"] for body in told] == [
+        "6 at 100",
+        *["2 at 40"] * 3,
+        "7 at 20",
+        "7 at 20 (over: not true for 60s)",
+    ]
+    assert [body["episode"]["measure"] for body in told] == ["size"] * 6
+    assert [body["episode"]["last"] for body in told] == [6, 6, 6, 6, 7, 7]
+
+
+def test_another_comparison_is_news_whatever_the_measure_is() -> None:
+    for when in ("size > 5 and (price < 50 or price > 150)", "price < 50 or price > 150, measure: size"):
+        task = Task(plan_with(f'when: {when}, on: trade, text: "{{size}} at {{price}}"'), LOG)
+        told = fed(task, {0: 9}, price=40.0) + fed(task, {31: 8, 92: 7}, price=200.0)
+        assert [body["text"] for body in told] == ["9 at 40", "8 at 200", "8 at 200"]
+
+
+@pytest.mark.parametrize("batches", [[{0: 69, 5: 9.0}], [{0: 69}, {5: 9.0}]])
+def test_what_a_timer_fired_has_the_words_of_the_last_true_evaluation(
+    batches: list[dict[int, float]],
+) -> None:
+    rule = "when: size > 5, for: 10s, on: trade, clear: 60s, flap: 5m"
+    task = Task(plan_with(f'{rule}, text: "{{symbol}}: a trade of {{size}} as {{trade_id}}"'), LOG)
+    assert [fed(task, each) for each in batches] == [[]] * len(batches)
+    task = restore(task.plan, LOG, snapshot(task))
+    (fired,) = [json.loads(each.body) for each in task.step(Timer(1, T0 + 12 * S)).transitions]
+    assert (fired["text"], fired["episode"]["first"]) == ("S0: a trade of 9 as n/a", 9)
+    told = fed(task, {45: 8.5, 110: 8.0})
+    assert [body["text"] for body in told] == ["S0: a trade of 8.5 as 45"] * 2, "with all of its words"
+
+
+def test_the_way_that_is_worse_is_said_where_it_is_not_up() -> None:
+    for when, worse in (("price < 101", "lowest"), ("price != 7", "farthest"), ("price > 1", None)):
+        (fired,) = fed(Task(plan_with(f"when: {when}"), LOG), {0: 9})
+        assert fired["episode"].get("worse") == worse
 
 
 def test_a_rule_without_a_comparison_says_when_it_began() -> None:
@@ -150,7 +193,7 @@ def store_of(tmp_path: Path, sizes: dict[int, float]) -> World:
 
 
 def test_an_alert_that_came_back_is_open_until_its_last_transition_is_its_end(tmp_path: Path) -> None:
-    back = store_of(tmp_path / "back", {0: 69, 20: 1, 100: 9})
+    back = store_of(tmp_path / "back", {0: 69, 20: 1, 100: 9, 110: 7})
     over = store_of(tmp_path / "over", {0: 69, 20: 1})
     for world, number in ((back, 3), (over, 0)):
         database = open_store(str(world.store))
@@ -161,6 +204,9 @@ def test_an_alert_that_came_back_is_open_until_its_last_transition_is_its_end(tm
         last = alerts(database, AlertFilter(), 1)[0]
         database.close()
         assert last["transition"] == "resolved"
+        if number:
+            assert last["ts_event_ns"] == T0 + 110 * S, "the newest of its log"
+            assert (last["score"], last["rarity_s"]) == (None, None)
         why = "the topic is gone" if number else "not true for 10s"
         assert last["text"] == f"a trade of 69 (over: {why})"
         assert last["episode"]["peak"] == 69

@@ -81,6 +81,25 @@ def test_a_configuration_says_what_is_wrong_with_it() -> None:
     assert "only rules can use it" in problem(detectors=detector)
 
 
+@pytest.mark.parametrize(
+    ("rule", "place"),
+    [
+        ("when: size > 5 and silent_share_30s >= 50%", "9:26: rules.a.when"),
+        ("when: size > 5, escalate: {critical: silent_share_30s >= 50%}", "rules.a.escalate.critical"),
+        (
+            "when: silence_s > 30s, on: trade, escalate: {critical: silent_share_30s >= 50%}",
+            "rules.a.escalate.critical",
+        ),
+        ("when: size > 5, measure: highest silent_share_30s", "rules.a.measure"),
+        ("when: silent_share_30s > 0, on: [trade, quote]", "rules.a.when"),
+    ],
+)
+def test_a_rule_that_it_can_never_have_a_value_for_is_refused(rule: str, place: str) -> None:
+    said = problem(f"\n  a: {{{rule}}}")
+    assert "'silent_share_30s' has a value on timers only: write on: timer" in said
+    assert place in said
+
+
 def told(instruments: int, silent: int) -> list[tuple[str, str, str, str]]:
     """Transitions, where so many instruments are silent for 31 s, and the others are not."""
     plan = plan_of(RULES, " {}", max_instruments=500)

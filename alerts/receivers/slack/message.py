@@ -9,7 +9,6 @@ https://docs.slack.dev/reference/methods/chat.postMessage
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,8 @@ from alerts.plain_text import one_line
 from alerts.receivers.body import ReadableAlert, read_body
 from alerts.receivers.receiver import Delivery
 from alerts.receivers.slack.sections import HEADER_LENGTH, SECTION_LENGTH, escape, parts
-from alerts.receivers.wording import MARKS, RESOLVED_MARK, course, headline, in_a_line
+from alerts.receivers.wording import MARKS, RESOLVED_MARK, addresses, course, headline, in_a_line
+from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY
 
 METADATA_EVENT = "tapewatch_alert"
 """The `event_type` of messages' metadata, whose payload is the delivery's key."""
@@ -28,7 +28,6 @@ _CONTEXT_LENGTH = 2_000  # characters of one context element
 _FALLBACK_LENGTH = 3_000  # characters of the text that notifications show
 _VALUES_SHOWN = 12
 _DAY_S = 86_400.0
-_LINK = re.compile(r"https?://[^\s<>|]+[^\s<>|.,;:!?)\]]")
 _LATEST = 253_402_300_799.0  # the last second of the year 9999: what a date can be made of
 
 
@@ -68,11 +67,12 @@ def message(delivery: Delivery, mention: Sequence[str] = ()) -> SlackMessage:
     said = [alert.text, course(alert)]
     blocks = [*_mentioned(mention), _header(_marked(alert, headline(alert, delivery)))]
     blocks += [_section(part) for part in parts("\n".join(filter(None, said)))]
-    values = "" if alert.is_over else _values(alert)
+    is_summary = alert.rule in (DELIVERY_SUMMARY, DELIVERY_DIGEST)  # its text counts them already
+    values = "" if alert.is_over or is_summary else _values(alert)
     if values:
         blocks.append(_context(_plain(values, _CONTEXT_LENGTH)))
-    if delivery.why:
-        blocks.append(_context(_mrkdwn(_linked(in_a_line(delivery.why)))))
+    if why := in_a_line(delivery.why):
+        blocks.append(_context(_mrkdwn(_linked(why))))
     blocks += _ending(alert, delivery)
     return SlackMessage(_notification(alert, delivery), blocks)
 
@@ -103,6 +103,8 @@ def rise(delivery: Delivery, mention: Sequence[str] = ()) -> SlackMessage:
 def called(delivery: Delivery, mention: Sequence[str]) -> tuple[str, ...]:
     """Whom a delivery calls: the receiver's and the route's mentions where the reader first hears critical.
 
+    A summary calls only if something that it names is news: not for updates of what is known.
+
     Parameters
     ----------
     delivery
@@ -112,7 +114,7 @@ def called(delivery: Delivery, mention: Sequence[str]) -> tuple[str, ...]:
     """
     alert = read_body(delivery)
     is_new = delivery.told is None or delivery.rises_to(alert.severity)
-    if alert.severity != "critical" or alert.is_over or not is_new:
+    if alert.severity != "critical" or alert.is_over or not is_new or alert.new_criticals == 0:
         return ()
     return tuple(dict.fromkeys((*mention, *delivery.mention)))
 
@@ -167,9 +169,10 @@ def _mrkdwn(text: str) -> dict[str, Any]:
 def _linked(text: str) -> str:
     """Escaped, with its addresses as links; for texts of the configuration, whose addresses are runbooks."""
     pieces, at = [], 0
-    for found in _LINK.finditer(text):
-        pieces += [escape(text[at : found.start()], _CONTEXT_LENGTH), f"<{found[0].replace('&', '&amp;')}>"]
-        at = found.end()
+    for place in addresses(text):
+        address = text[place].replace("&", "&amp;")
+        pieces += [escape(text[at : place.start], _CONTEXT_LENGTH), f"<{address}>"]
+        at = place.stop
     return "".join([*pieces, escape(text[at:], _CONTEXT_LENGTH)])
 
 
@@ -188,7 +191,7 @@ def _ending(alert: ReadableAlert, delivery: Delivery) -> Iterator[dict[str, Any]
 
 def _footer(alert: ReadableAlert) -> str:
     time = _date(alert.at)
-    if alert.episode is not None and alert.transition != "fired":
+    if alert.episode is not None and alert.transition != "fired" and alert.lasted_s is not None:
         began, joint = alert.episode.began, "to" if alert.is_over else "· now"
         time = f"{_date(began)} {joint} {_date(alert.at, with_day=began // _DAY_S != alert.at // _DAY_S)}"
     severity = [f"was {alert.severity}"] if alert.is_over else []
