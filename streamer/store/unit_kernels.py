@@ -19,9 +19,16 @@ def changed_units(rows, live, stride, image, width, words, index):
         here, there = rows[i] * width, rows[i] * stride
         for unit in range(per_row):
             first, end = unit * words, min((unit + 1) * words, width)
-            differs = False
-            for word in range(first, end):
-                differs |= live[there + word] != image[here + word]
+            if end - first == 8:  # of a fixed length the comparison is one of vectors
+                a, b = live[there + first : there + first + 8], image[here + first : here + first + 8]
+                differs = (
+                    (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])
+                    | (a[4] ^ b[4]) | (a[5] ^ b[5]) | (a[6] ^ b[6]) | (a[7] ^ b[7])
+                ) != 0  # fmt: skip
+            else:
+                differs = False
+                for word in range(first, end):
+                    differs |= live[there + word] != image[here + word]
             if differs:
                 for word in range(first, end):
                     image[here + word] = live[there + word]
