@@ -7,6 +7,16 @@ import re
 NS_PER_SECOND = 1_000_000_000
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+UNIT_WORDS = {
+    **dict.fromkeys(("sec", "secs", "second", "seconds", "S"), "s"),
+    **dict.fromkeys(("min", "mins", "minute", "minutes", "M"), "m"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours", "H"), "h"),
+    **dict.fromkeys(("day", "days", "D"), "d"),
+}
+"""Units of time as people write them elsewhere, and as they are written here."""
+
+_WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]*)")
+_LONGER = {"w": 7, "week": 7, "weeks": 7}
 _PATTERN = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 
 
@@ -25,12 +35,33 @@ def duration_s(text: str) -> int:
     >>> duration_s("5 minutes")
     Traceback (most recent call last):
         ...
-    ValueError: '5 minutes' is not a duration: write an integer and s, m, h or d, such as 10s
+    ValueError: '5 minutes' is not a duration: write an integer and s, m, h or d, such as 5m
     """
     match = _PATTERN.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a duration: write an integer and s, m, h or d, such as 10s")
+        such = _meant(text) or "10s"
+        raise ValueError(f"{text!r} is not a duration: write an integer and s, m, h or d, such as {such}")
     return int(match[1]) * _UNIT_S[match[2]]
+
+
+def _meant(text: str) -> str | None:
+    """What was probably meant, None where it is not clear, or too short."""
+    written = _WRITTEN.fullmatch(text.strip())
+    if written is None:
+        return None
+    amount, word = float(written[1]), written[2] or "s"
+    if word.lower() in _LONGER:
+        amount, word = amount * _LONGER[word.lower()], "d"
+    unit = word if word in _UNIT_S else UNIT_WORDS.get(word) or UNIT_WORDS.get(word.lower())
+    if unit is None or amount > 1e6:
+        return None
+    seconds = amount * _UNIT_S[unit]
+    if seconds < 1 or seconds != int(seconds):
+        return None
+    if amount == int(amount):
+        return f"{amount:.0f}{unit}"
+    smaller = max((in_s, name) for name, in_s in _UNIT_S.items() if seconds % in_s == 0)
+    return f"{seconds / smaller[0]:.0f}{smaller[1]}"
 
 
 def duration_ns(text: str) -> int:

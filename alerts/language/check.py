@@ -6,6 +6,7 @@ from functools import reduce
 
 from alerts.language.errors import ExpressionError, error_at
 from alerts.language.operations import NumberColumn, NumberConstant, Operation, Rank
+from alerts.language.other_spellings import unit_meant
 from alerts.language.predicates import All, Any, Compare, Not, Predicate, SameText, TextColumn, TextConstant
 from alerts.language.quantities import (
     Quantity,
@@ -40,7 +41,28 @@ from alerts.suggestions import closest
 FUNCTIONS = {"abs": (1, 1), "log": (1, 1), "min": (2, 20), "max": (2, 20)}
 """Functions with their minimum and maximum numbers of arguments."""
 
-_OTHER_UNITS = {"bp": "bps", "K": "k", "B": "G", "b": "G", "bn": "G", "sec": "s", "min": "m"}
+_STATISTICS = frozenset(
+    [
+        "mean",
+        "avg",
+        "average",
+        "median",
+        "std",
+        "stdev",
+        "stddev",
+        "sd",
+        "var",
+        "variance",
+        "zscore",
+        "z",
+        "percentile",
+        "quantile",
+        "sum",
+        "count",
+    ]
+)
+"""Functions of other languages whose results are names here."""
+
 _VERBS = {"+": ("add", "and"), "-": ("subtract", "and"), "*": ("multiply", "by"), "/": ("divide", "by")}
 
 
@@ -145,13 +167,14 @@ class Checker:
 
     def _number(self, node: Number) -> Quantity:
         if node.unit not in LITERALS:
-            suggestion = _OTHER_UNITS.get(node.unit)
+            source = self._source(node)
+            meant = unit_meant(source.removesuffix(node.unit), node.unit)
             hint = (
-                f" (did you mean '{suggestion}'?)"
-                if suggestion
+                f" (did you mean '{meant}'?)"
+                if meant
                 else f" (there are {', '.join(filter(None, LITERALS))})"
             )
-            raise self._error(node, f"unknown unit '{node.unit}' in '{self._source(node)}'{hint}", suggestion)
+            raise self._error(node, f"unknown unit '{node.unit}' in '{source}'{hint}", meant)
         unit, factor = LITERALS[node.unit]
         return constant(node.value * factor, unit)
 
@@ -188,6 +211,10 @@ class Checker:
         if node.function not in FUNCTIONS:
             near = closest(node.function, FUNCTIONS)
             hint = f" (did you mean '{near}'?)" if near else f" (there are {', '.join(FUNCTIONS)})"
+            if node.function.lower() in _STATISTICS and not near:
+                hint = (
+                    " (a statistic is part of a name, with its horizon: size_mean_1h, size_sd_1h, size_z_1h)"
+                )
             raise self._error(node, f"unknown function '{node.function}'{hint}", near)
         fewest, most = FUNCTIONS[node.function]
         if not fewest <= len(node.arguments) <= most:
@@ -273,7 +300,24 @@ class Checker:
     def _mismatch(
         self, node: Node, verb: str, joint: str, left: tuple[Node, TypedPart], right: tuple[Node, TypedPart]
     ) -> ExpressionError:
-        return self._error(node, f"cannot {verb} {self._describe(*left)} {joint} {self._describe(*right)}")
+        problem = f"cannot {verb} {self._describe(*left)} {joint} {self._describe(*right)}"
+        hint = self._hint(*left, right[1]) or self._hint(*right, left[1])
+        return self._error(node, f"{problem} ({hint})" if hint else problem)
+
+    def _hint(self, node: Node, part: TypedPart, beside: TypedPart) -> str:
+        """What was probably meant by one side of what does not go together."""
+        if not isinstance(beside, Quantity):
+            return ""
+        source = self._source(node)
+        if isinstance(node, Text):
+            if self._symbols.lookup(node.value) is not None:
+                return f"a name is written without quotes: {node.value}"
+            return f"a number is written without quotes: {node.value}" if _is_number(node.value) else ""
+        if isinstance(node, Number) and node.unit == "m" and beside.unit.kind == "number":
+            return f"m is for minutes: a million is {source[:-1]}M"
+        if isinstance(node, Number) and isinstance(part, Quantity) and part.unit.kind == "relative":
+            return f"{source} of what? write {source} * NAME" if beside.unit.kind != "seconds" else ""
+        return ""
 
     def _describe(self, node: Node, part: TypedPart) -> str:
         what = part.unit if isinstance(part, Quantity) else part
@@ -284,3 +328,11 @@ class Checker:
 
     def _error(self, node: Node, message: str, suggestion: str | None = None) -> ExpressionError:
         return error_at(self._text, node.span.start, message, suggestion)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.strip().rstrip("%kMGsmhd"))
+    except ValueError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from alerts.language.errors import ExpressionError, error_at
+from alerts.language.other_spellings import explained
 from alerts.language.syntax import (
     Arithmetic,
     Call,
@@ -41,23 +42,6 @@ _EXPONENT_CHARACTERS = 6
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?(.*)")
 _AFTER_IN = re.compile(r"\bin\s*$")
 _BRACKETS = re.compile(r"[()\[\]]|\"[^\"]*\"|'[^']*'")
-
-# operators of other languages, longer ones first
-_OTHER_SPELLINGS = {
-    "NOT": "not",
-    "AND": "and",
-    "OR": "or",
-    "IN": "in",
-    "&&": "and",
-    "||": "or",
-    "<>": "!=",
-    "=>": ">=",
-    "=<": "<=",
-    "=": "==",
-    "&": "and",
-    "|": "or",
-    "!": "not",
-}
 
 
 @cache
@@ -195,12 +179,12 @@ def _explain(text: str, error: UnexpectedInput) -> NoReturn:
     if isinstance(error, UnexpectedCharacters) and text[offset] in "\"'":
         raise error_at(text, offset, "the quote is never closed") from None
     unexpected = str(error.token) if isinstance(error, UnexpectedToken) else text[offset]
-    for written, meant in _OTHER_SPELLINGS.items():
-        # an unexpected second character of an operator belongs to the first
-        begin = offset - 1 if len(written) == 2 and text[offset - 1 : offset + 1] == written else offset
-        if text.startswith(written, begin) and (begin < offset or len(written) >= len(unexpected)):
-            problem = f"unexpected '{written}' (did you mean '{meant}'?)"
-            raise error_at(text, begin, problem, meant) from None
+    other = explained(text, offset, unexpected)
+    if other is not None:
+        begin, problem, meant = other
+        raise error_at(text, begin, problem, meant or None) from None
+    if _AFTER_IN.search(text[:offset]) and unexpected == "(":
+        raise error_at(text, offset, "'in' needs a list in square brackets (write in [...])") from None
     if _AFTER_IN.search(text[:offset]):
         raise error_at(text, offset, f"'in' needs a list (write in [{unexpected}, ...])") from None
     raise error_at(text, offset, f"unexpected '{unexpected}'") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -43,6 +44,10 @@ class Symbol:
         Its origin.
     ordered
         True if an enum's members are in ascending order, so that they can be compared with ``<`` and ``>=``.
+    low, high
+        The range of a number's column, infinite where it has no end; no part of what a rule computes.
+    why
+        Why it has that range, for people; empty where its name says so.
     """
 
     name: str
@@ -52,6 +57,9 @@ class Symbol:
     kinds: frozenset[int] = frozenset(range(len(KIND_NAMES)))
     source: Literal["field", "feature", "detector"] = "field"
     ordered: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    why: str = ""
 
 
 class Symbols(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,8 +19,23 @@ from detectors.time_units import NS_PER_SECOND
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_WINDOW_S = 3600
 _LONGEST_HORIZON_S = 30 * 86400
-_WINDOWED = re.compile(r"(?P<stem>.+)_(?P<window>[0-9]+[a-z]*)")
-_BASELINE = re.compile(rf"(?P<base>.+)_(?P<statistic>{'|'.join(STATISTICS)})(?:_(?P<window>[0-9]+[a-z]*))?")
+_WINDOWED = re.compile(r"(?P<stem>.+)_(?P<window>[0-9]+[A-Za-z]*)")
+_BASELINE = re.compile(
+    rf"(?P<base>.+)_(?P<statistic>{'|'.join(STATISTICS)})(?:_(?P<window>[0-9]+[A-Za-z]*))?"
+)
+_OTHER_STATISTICS: Mapping[str, Statistic | None] = {
+    **dict.fromkeys(("avg", "average", "ma", "sma", "ema", "ewma", "median", "med", "mu"), "mean"),
+    **dict.fromkeys(("std", "stdev", "stddev", "stdv", "sigma", "dev", "mad", "vol"), "sd"),
+    **dict.fromkeys(("variance",), "var"),
+    **dict.fromkeys(("zscore", "score", "standardized", "norm"), "z"),
+    **dict.fromkeys(("max", "min", "sum", "count", "total", "percentile", "quantile", "pct", "rank"), None),
+}
+"""Statistics of other systems, each with the one here that comes closest."""
+
+_OTHER = re.compile(
+    rf"(?P<base>.+?)_(?P<statistic>{'|'.join(_OTHER_STATISTICS)}|[pq][0-9]{{1,4}})(?:_(?P<window>[0-9]+[A-Za-z]*))?",
+    re.IGNORECASE,
+)
 _DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
 
 
@@ -116,6 +132,9 @@ def parse_feature(name: str) -> Feature:
         raise UnknownFeatureError(name, f"{name!r} is a field of the event, not a feature")
     if parse_log_feature(name) is not None:
         raise UnknownFeatureError(name, f"{name!r} is of the whole log, on timers: only rules can use it")
+    other = _OTHER.fullmatch(name)
+    if other:
+        _refuse_statistic(name, other)
     raise UnknownFeatureError(name, f"unknown feature {name!r}", _suggest(name))
 
 
@@ -191,6 +210,22 @@ def _baseline(name: str, match: re.Match[str]) -> Feature:
         statistic=statistic,
         horizon_ns=horizon_ns,
     )
+
+
+def _refuse_statistic(name: str, match: re.Match[str]) -> None:
+    """Refuse a statistic that there is not, of a base that there is."""
+    base = match["base"]
+    if base not in FIELDS:
+        try:
+            parse_feature(base)
+        except UnknownFeatureError:
+            return
+    statistic = match["statistic"].lower()
+    closest = _OTHER_STATISTICS.get(statistic)
+    horizon = _or_default(match["window"], _LONGEST_HORIZON_S, "1h")
+    listed = f"{', '.join(STATISTICS[:-1])} and {STATISTICS[-1]}"
+    problem = f"{name!r}: there is no statistic {statistic!r}, only {listed}"
+    raise UnknownFeatureError(name, problem, (f"{base}_{closest}_{horizon}",) if closest else ())
 
 
 def _base_feature(name: str, base_name: str, match: re.Match[str]) -> Feature:

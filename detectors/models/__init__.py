@@ -17,6 +17,7 @@ from detectors.models.model import (
     Model,
     ModelError,
 )
+from detectors.models.model_failure import failure
 
 __all__ = [
     "MODELS",
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "ModelError",
     "build_model",
+    "is_compiled",
 ]
 
 MODELS: Mapping[str, Factory] = MappingProxyType(
@@ -37,6 +39,17 @@ MODELS: Mapping[str, Factory] = MappingProxyType(
     }
 )
 """Compiled models by name; any other name is a class to import."""
+
+
+def is_compiled(settings: DetectorSettings) -> bool:
+    """Whether a detector's model is one of `MODELS`, or no import name: then no code but ours builds it.
+
+    Examples
+    --------
+    >>> is_compiled(DetectorSettings(model="RobustZ", features=["price"]))
+    True
+    """
+    return isinstance(settings.model, str) and (settings.model in MODELS or settings.model.isidentifier())
 
 
 def build_model(settings: DetectorSettings) -> Model:
@@ -56,7 +69,7 @@ def build_model(settings: DetectorSettings) -> Model:
     if isinstance(settings.model, str):
         if settings.model in MODELS:
             return MODELS[settings.model](settings)
-        if "." not in settings.model:
+        if settings.model.isidentifier():
             close = difflib.get_close_matches(settings.model, MODELS, n=1)
             hint = (
                 f" (did you mean {close[0]!r}?)"
@@ -66,4 +79,9 @@ def build_model(settings: DetectorSettings) -> Model:
             raise ModelError(f"unknown model {settings.model!r}{hint}", ("model",))
     from detectors.models.river_adapter import RiverModel
 
-    return RiverModel(settings)
+    try:
+        return RiverModel(settings)
+    except ModelError:
+        raise
+    except BaseException as error:  # a class may raise anything, whatever it is asked
+        raise ModelError(f"it cannot be used: {failure(error)}", ("model",)) from error

@@ -69,7 +69,8 @@ class RiverModel:
         self._features = settings.features
         self._calls = calls_of(model, settings.target)
         self._pickled = pickle.dumps(model)
-        check_by_trial(self._pickled, self._features, self._calls)
+        self.first_failure = check_by_trial(self._pickled, self._features, self._calls)
+        """Why it could not learn even the first of a few made-up rows, None where it could."""
         self._absent = class_name(model) in _TAKES_ABSENT
         self._warmup = settings.warmup or _own_warmup(model) or WARMUP
         self.version = _version(model)

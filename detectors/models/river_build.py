@@ -7,15 +7,17 @@ import importlib
 import inspect
 import pickle
 import random
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from detectors.detector_settings import DetectorSettings, ModelStep
 from detectors.models.model import ModelError
-from detectors.models.model_failure import failure, failure_text
+from detectors.models.model_failure import failure, failure_text, printable
 
 Path = tuple[str | int, ...]
 
@@ -30,6 +32,15 @@ REFUSED: Mapping[str, str] = {
 }
 """Parts of River whose results depend on more than their inputs, and why."""
 
+METHODS = ("score_one", "learn_one")
+"""What a class needs to be a model."""
+
+_PART_METHODS = (*METHODS, "transform_one", "predict_one", "predict_proba_one", "update")
+"""Any of these makes a class a part of a model; River's own classes need none."""
+
+_IMPORT_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_SOURCE_FILE = re.compile(r"(?:.*[/\\])?([^\W\d]\w*)\.py(?::+([^\W\d]\w*))?")
+_MOST_LISTED = 8
 _ORDER_FREE_SETS = frozenset({"river.compose.select.Discard"})  # used for membership tests only
 
 
@@ -46,18 +57,14 @@ def build(settings: DetectorSettings) -> Any:
         raise ModelError("seed must be a whole number", ("params", "seed"))
     if isinstance(settings.model, str):
         cls = _import_class(settings.model, ("model",))
+        _require_methods(cls)
         params = dict(settings.params)
-        if "seed" not in _parameters(cls):
+        if "seed" not in _parameters(cls, settings.model, ("model",)):
             params.pop("seed", None)
         model = _instantiate(cls, settings.model, params, seed, ("params",))
     else:
         model = _pipeline(settings.model, seed, ("model",))
-    for method in ("score_one", "learn_one"):
-        if not callable(getattr(last_step(model), method, None)):
-            raise ModelError(
-                f"{type(last_step(model)).__name__} is not an anomaly detector: it has no {method}",
-                ("model",),
-            )
+    _require_methods(last_step(model))
     _refuse_parts(model)
     _seed_parts(model, seed)
     return _isolated_copy(model)
@@ -103,29 +110,84 @@ def _children(part: Any) -> Iterable[Any]:
 
 
 def _import_class(name: str, path: Path) -> type:
+    """The class of an import name: only its module's own code runs."""
+    if not _IMPORT_NAME.fullmatch(name):
+        raise ModelError(f"{name!r} is not an import name: {_import_hint(name)}", path)
     module_name, _, attribute = name.rpartition(".")
     try:
         module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"cannot import {name!r}: {_not_found(error, module_name)}", path) from None
+    except SyntaxError as error:
+        place = printable(f"{error.filename}:{error.lineno}")
+        raise ModelError(f"cannot import {name!r}: {place} is not Python: {error.msg}", path) from None
     except ImportError as error:
-        raise ModelError(f"cannot import {name!r}: {error}", path) from None
+        raise ModelError(f"cannot import {name!r}: {failure_text(error)}", path) from None
     except BaseException as error:  # a module may raise anything
-        raise ModelError(f"cannot import {name!r}: {failure(error)}", path) from error
+        raise ModelError(
+            f"cannot import {name!r}: its module fails as it is loaded: {failure(error)}", path
+        ) from error
     imported = getattr(module, attribute, None)
     if imported is None:
-        close = difflib.get_close_matches(attribute, dir(module), n=1)
-        hint = f" (did you mean '{module_name}.{close[0]}'?)" if close else ""
-        raise ModelError(f"{module_name} has no {attribute!r}{hint}", path)
+        raise ModelError(f"{module_name} has no {attribute!r}{_class_hint(module, attribute)}", path)
     if not inspect.isclass(imported):
-        raise ModelError(f"{name!r} is not a class", path)
+        raise ModelError(f"{name!r} is not a class: name one with {' and '.join(METHODS)}", path)
     return imported
 
 
-def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(cls).parameters
+def _import_hint(name: str) -> str:
+    file = _SOURCE_FILE.fullmatch(name)
+    if file is not None:
+        module, cls = file[1], file[2] or "CLASS"
+        return f"write {module}.{cls}, and put the folder of {module}.py on PYTHONPATH"
+    return "write the module and the class with a dot between them, such as own.Mine"
+
+
+def _not_found(error: ModuleNotFoundError, module_name: str) -> str:
+    missing = error.name or module_name
+    text = f"No module named {missing!r}"
+    if missing != module_name and not module_name.startswith(f"{missing}."):
+        return f"{text}, which {module_name} imports: install it"
+    return f"{text}: install it, or put the folder that holds it on PYTHONPATH"
+
+
+def _class_hint(module: ModuleType, attribute: str) -> str:
+    close = difflib.get_close_matches(attribute, dir(module), n=1)
+    if close:
+        return f" (did you mean '{module.__name__}.{close[0]}'?)"
+    classes = [name for name, value in vars(module).items() if _is_own_class(value, module)]
+    return f": its classes are {', '.join(classes[:_MOST_LISTED])}" if classes else ": it has no class"
+
+
+def _is_own_class(value: object, module: ModuleType) -> bool:
+    return inspect.isclass(value) and value.__module__ == module.__name__
+
+
+def _require_methods(model: object) -> None:
+    name = model.__name__ if isinstance(model, type) else type(model).__name__
+    for method in METHODS:
+        if not callable(getattr(model, method, None)):
+            raise ModelError(f"{name} is not an anomaly detector: it has no {method}", ("model",))
+
+
+def _require_part(cls: type, name: str, path: Path) -> None:
+    """Refuse to build what no model consists of, such as a process or a thread."""
+    if cls.__module__.partition(".")[0] == "river":
+        return
+    if not any(callable(getattr(cls, method, None)) for method in _PART_METHODS):
+        listed = ", ".join(_PART_METHODS)
+        raise ModelError(f"{name!r} is not a part of a model: it has none of {listed}", path)
+
+
+def _parameters(cls: type, name: str, path: Path) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(cls).parameters
+    except BaseException as error:  # a class may have a signature of its own making
+        raise ModelError(f"the parameters of {name} are not known: {failure_text(error)}", path) from error
 
 
 def _instantiate(cls: type, name: str, params: Mapping[str, Any], seed: int, path: Path) -> Any:
-    accepted = _parameters(cls)
+    accepted = _parameters(cls, name, path)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
     for param in params:
         if param not in accepted and not takes_any:
@@ -159,7 +221,7 @@ def _is_step(value: Any) -> bool:
 
 def _step(step: str | ModelStep | Mapping[str, Any], seed: int, path: Path) -> Any:
     if isinstance(step, str):
-        return _instantiate(_import_class(step, path), step, {}, seed, path)
+        return _instantiate(_part(step, path), step, {}, seed, path)
     name, params = (
         (step.model, step.params)
         if isinstance(step, ModelStep)
@@ -169,7 +231,13 @@ def _step(step: str | ModelStep | Mapping[str, Any], seed: int, path: Path) -> A
         raise ModelError("model must be an import name", (*path, "model"))
     if not isinstance(params, Mapping):
         raise ModelError("params must be a mapping", (*path, "params"))
-    return _instantiate(_import_class(name, (*path, "model")), name, params, seed, (*path, "params"))
+    return _instantiate(_part(name, (*path, "model")), name, params, seed, (*path, "params"))
+
+
+def _part(name: str, path: Path) -> type:
+    cls = _import_class(name, path)
+    _require_part(cls, name, path)
+    return cls
 
 
 def _pipeline(steps: Sequence[str | ModelStep | Mapping[str, Any]], seed: int, path: Path) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import structlog
 
 from alerts.clock import Clock
-from detectors.detector import Detector
+from streamer.pipeline.detector_models import built
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import Runner
 from streamer.store.control_inputs import StoreControls
@@ -38,7 +38,7 @@ class ControlDesk:
         """Lift the quarantine of detectors that the plan has with another specification, or other code."""
         quarantined = self.controls.quarantined()
         versions = {
-            name: Detector(name, settings).version
+            name: built(name, settings).version
             for name, settings in plan.detectors.items()
             if name in quarantined
         }

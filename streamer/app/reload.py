@@ -17,7 +17,7 @@ from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.receiver import Receiver
 from alerts.receivers.registry import build_receiver
-from alerts.secrets import SecretError
+from alerts.secrets import SecretError, small_file
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router
 from streamer.config.errors import ConfigError, Path, Problem
@@ -29,6 +29,7 @@ from streamer.errors import TapewatchError
 from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.compile import compile_plan
+from streamer.pipeline.detector_models import tried_first
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.warmup import warm_up
@@ -239,7 +240,8 @@ class Reloader:
 
     def _apply(self, prepared: _PreparedReload) -> None:
         before, self._running = self._running, prepared.loaded
-        for warning in prepared.loaded.config.warnings:
+        warnings = {*prepared.loaded.config.warnings, *prepared.loaded.plan.warnings}
+        for warning in (*sorted(warnings), *prepared.loaded.secrets.warnings):
             log.warning("configuration", problem=str(warning))
         self._targets.settle(prepared.loaded.plan)
         self._targets.engine.reload(prepared.loaded.plan)
@@ -254,7 +256,7 @@ class Reloader:
     def _prepare(self) -> _PreparedReload:
         before = self._running
         config = load(before.config.path)
-        plan = compile_plan(config)
+        plan = compile_plan(config, tried_first)
         restart_paths = needs_restart(before.config.settings, config.settings)
         if restart_paths:
             config.fail([config.problem(path, _RESTART) for path in restart_paths])
@@ -273,6 +275,7 @@ class Reloader:
         )
 
 
+_MOST_BYTES_OF_FILE = 16_777_216  # larger ones are refused by the receivers that are built from them
 _RESTART = "this change needs a restart (SIGTERM, then start again); undo it to reload the rest"
 
 
@@ -300,8 +303,8 @@ def _receiver_inputs(loaded: LoadedConfig, name: str) -> tuple[object, ...]:
 
 def _digest(path: FilePath) -> bytes:
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except OSError:
+        return hashlib.sha256(small_file(path, _MOST_BYTES_OF_FILE)).digest()
+    except SecretError:
         return b""  # the receiver that is built from it says so
 
 

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 EVERY_S: Final = 300.0
 """Seconds between two rounds of pruning."""
 
-PAGES_AT_ONCE: Final = 64
+PAGES_AT_ONCE: Final = 32
 """Pages of the file that are given back in one transaction."""
 
 _FIRST_AFTER_S = 10.0  # a start has other work to do

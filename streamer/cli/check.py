@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.table import Table
 
 from alerts.durations import spoken
+from alerts.receivers.safe_console import LineTable
 from streamer.cli.clock_counts import clock_lines
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, out, say
+from streamer.config.errors import ConfigError
 from streamer.config.file import ConfigFile
-from streamer.errors import TapewatchError
+from streamer.errors import TapewatchError, UsageError
 
 if TYPE_CHECKING:
     from streamer.pipeline.plan import Plan
@@ -40,22 +41,22 @@ def check(
     fired, and how often a rule on a rarity was expected to. For each detector it shows the model, what is
     left of its warm-up, and the cost per event, measured on this machine while you wait.
 
+    Models that are given by import name are built in another process, with limits of time and memory. With
+    --offline they can write no file, start no process and reach no network there.
+
     Example: `tapewatch check -c binance.yaml`
     """
-    from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.drift_states import drift_states
     from streamer.pipeline.rule_rates import rule_rates
     from streamer.pipeline.rule_states import rule_states
 
     loaded = load_config(config)
-    plan = compile_plan(loaded)
-    for warning in loaded.warnings:
+    plan, costs = _compiled(loaded, offline=offline)
+    for warning in sorted({*loaded.warnings, *plan.warnings}):
         say(f"warning: {warning}")
     out(f"{config}: OK (configuration {plan.config_hash})")
     problems = [] if offline else _try_connections(loaded)
-    table = Table(box=None, pad_edge=False)
-    for column in ("rule", "state", "reason"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("rule", "state", "reason")
     statuses = _statuses(loaded)
     timers = loaded.settings.engine.ticks != "off"
     for state in (*rule_states(plan, statuses, timers=timers), *drift_states(plan, statuses)):
@@ -71,15 +72,28 @@ def check(
     if rates:
         out(_rate_table(rates))
     if plan.detectors:
-        out(_detector_table(plan, statuses))
+        out(_detector_table(plan, statuses, costs))
     if problems:
-        raise TapewatchError("\n".join(problems))
+        wrong = any(isinstance(problem, UsageError) for problem in problems)
+        lines = [line for problem in problems for line in problem.lines]
+        raise (UsageError if wrong else TapewatchError)(*lines)
 
 
-def _rate_table(rates: Sequence[RuleRate]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("rule", "alerts so far", "watched", "per day", "expected", "actual / expected"):
-        table.add_column(column, overflow="fold")
+def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, float | None]]:
+    """The plan, and what models that are given by import name cost; those run in another process only."""
+    from streamer.pipeline.compile import compile_plan
+    from streamer.pipeline.detector_models import foreign, tried_only
+    from streamer.pipeline.model_trial import ModelTrial
+
+    named = foreign(loaded.settings.detectors)
+    with ModelTrial(named, hands_off=offline, costs=not offline) as trial:
+        plan = compile_plan(loaded, tried_only(trial))
+        results = trial.results()
+    return plan, {name: result.cost_us for name, result in results.items()}
+
+
+def _rate_table(rates: Sequence[RuleRate]) -> LineTable:
+    table = LineTable("rule", "alerts so far", "watched", "per day", "expected", "actual / expected")
     for rate in rates:
         per, of = (" per instrument", " of instruments") if rate.requested else ("", "")
         watched = spoken(max(rate.instrument_s.values(), default=0.0) if rate.requested else rate.watched_s)
@@ -101,19 +115,28 @@ def _figure(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def _detector_table(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> Table:
+def _detector_table(
+    plan: Plan, statuses: Sequence[Mapping[str, Any]], costs: Mapping[str, float | None]
+) -> LineTable:
     from streamer.pipeline.compiling import shown
     from streamer.pipeline.costs import cost_us
     from streamer.pipeline.detector_states import detector_states
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("detector", "model", "warm-up left", "us per event (measured here)"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("detector", "model", "warm-up left", "us per event (measured here)")
     for state in detector_states(plan, statuses):
-        with shown(CompileBar()):
-            cost = cost_us(state.name, plan.detectors[state.name])
-        table.add_row(state.name, state.model, state.warm_up, f"{cost:,.2g}" if cost < 10 else f"{cost:,.0f}")
+        if state.name in costs:
+            cost = costs[state.name]
+        else:
+            with shown(CompileBar()):
+                cost = cost_us(state.name, plan.detectors[state.name])
+        table.add_row(state.name, state.model, state.warm_up, _cost(cost))
     return table
+
+
+def _cost(cost_us: float | None) -> str:
+    if cost_us is None:
+        return "not measured"
+    return f"{cost_us:,.2g}" if cost_us < 10 else f"{cost_us:,.0f}"
 
 
 def _statuses(loaded: ConfigFile) -> list[dict[str, Any]]:
@@ -144,8 +167,8 @@ def _from_store(loaded: ConfigFile, query: Callable[[Database], _Answer], otherw
         database.close()
 
 
-def _try_connections(loaded: ConfigFile) -> list[str]:
-    """Resolve secrets, build receivers, reach the broker and its topics; one line per problem."""
+def _try_connections(loaded: ConfigFile) -> list[TapewatchError]:
+    """Resolve secrets, build receivers, reach the broker and its topics; one error per problem."""
     from alerts.receivers.errors import ReceiverError
     from alerts.receivers.registry import build_receiver
     from alerts.secrets import SecretError
@@ -155,11 +178,13 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
     from streamer.sources.kafka.cluster_survey import survey
     from streamer.sources.kafka.topic_sample import unreadable_samples
 
-    problems: list[str] = []
+    problems: list[TapewatchError] = []
     try:
         secrets = resolve_secrets(loaded, os.environ)
     except TapewatchError as error:
-        return [str(error)]
+        return [error]
+    for warning in secrets.warnings:
+        say(f"warning: {warning}")
     for name, settings in loaded.settings.receivers.items():
         try:
             build_receiver(name, settings, secrets, SystemClock())
@@ -167,7 +192,7 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
             limit = "" if cap is None else f", at most {cap} messages per minute"
             out(f"receiver {name}: {settings.kind}, settings OK{limit}")
         except (ReceiverError, SecretError) as error:
-            problems.append(str(receiver_problem(loaded, name, error)))
+            problems.append(ConfigError([receiver_problem(loaded, name, error)]))
     source = loaded.settings.source
     if source.kafka is None:
         return problems
@@ -175,7 +200,8 @@ def _try_connections(loaded: ConfigFile) -> list[str]:
         globs = [glob for topic in source.topics for glob in topic.globs]
         for topic, partitions in survey(source.kafka, globs, os.environ).items():
             out(f"topic {topic}: {partitions} partition{'' if partitions == 1 else 's'}")
-            problems += unreadable_samples(source.kafka, topic, os.environ)
+            unreadable = unreadable_samples(source.kafka, topic, os.environ)
+            problems += [TapewatchError(problem) for problem in unreadable]
     except TapewatchError as error:
-        problems.append(str(error))
+        problems.append(error)
     return problems

@@ -10,7 +10,7 @@ import typer
 
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, file_source, option_settings
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import CompileBar, say
+from streamer.cli.output import CompileBar, say, say_lines
 from streamer.errors import TapewatchError
 
 
@@ -52,12 +52,15 @@ def replay(
     from streamer.app.signals import stop_signals
     from streamer.cli.replay_output import ReplayOutput, summary
     from streamer.pipeline.compile import compile_plan
+    from streamer.pipeline.detector_models import tried_first
     from streamer.pipeline.warmup import warm_up
     from streamer.sources.paced_source import PacedSource
 
     named = option_settings(file_format, venue, receive_time)
     loaded, source, progress = file_source(load_config(config), files, limit, batch_size, named)
-    plan = compile_plan(loaded)
+    plan = compile_plan(loaded, tried_first)
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
     if speed is not None:
         source = PacedSource(source, speed)
     with ExitStack() as stack:
@@ -73,7 +76,7 @@ def replay(
             watch=output.write,
             stopped=stopping.is_set,
         )
-    say(summary(totals, progress.skipped()))
+    say_lines(summary(totals, progress.skipped()))
     damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
     for damage in damages:
         say(f"warning: {damage}; the rest of it is missing here")

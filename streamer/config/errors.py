@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from alerts.suggestions import closest
 from streamer.errors import UsageError
 
+MAX_PROBLEMS = 100
+"""Problems of a file that are shown; nobody reads more before mending these."""
+
 Path = tuple[str | int, ...]
 """The path of a setting: keys, and list positions from 0."""
 
@@ -83,6 +86,8 @@ class ConfigError(UsageError):
     ----------
     problems
         At least one; kept sorted by position and without duplicates.
+    more
+        How many others there are, beside these.
 
     Examples
     --------
@@ -91,6 +96,11 @@ class ConfigError(UsageError):
     t.yaml:2:1: b: second
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = tuple(sorted(set(problems)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+    def __init__(self, problems: Sequence[Problem], more: int = 0) -> None:
+        distinct = tuple(sorted(set(problems)))
+        self.problems: tuple[Problem, ...] = distinct[:MAX_PROBLEMS]
+        more += len(distinct) - len(self.problems)
+        lines = [str(problem) for problem in self.problems]
+        if more:
+            lines.append(f"… and {more:,} more {'problem' if more == 1 else 'problems'}")
+        super().__init__(*lines)

@@ -60,9 +60,10 @@ def load_text(text: str, name: str = "configuration") -> ConfigFile:
     streamer.config.errors.ConfigError: tape.yaml:1:1: sorce: unknown key 'sorce' (did you mean 'source'?)
     """
     root = _tree(text, name)
-    settings, findings = _settings(root, text)
+    settings, findings, more = _settings(root, text)
     if settings is None or findings:
-        raise ConfigError([Problem(name, *at, render_path(path), message) for at, path, message in findings])
+        problems = [Problem(name, *at, render_path(path), message) for at, path, message in findings]
+        raise ConfigError(problems, more)
     config = ConfigFile(name, text, settings, root)
     problems, warnings = check_settings(config)
     if problems:
@@ -70,19 +71,19 @@ def load_text(text: str, name: str = "configuration") -> ConfigFile:
     return replace(config, warnings=tuple(sorted(warnings)))
 
 
-def _settings(root: Node, text: str) -> tuple[Settings | None, list[Finding]]:
-    """The settings, None if any is invalid, and all problems with them."""
+def _settings(root: Node, text: str) -> tuple[Settings | None, list[Finding], int]:
+    """The settings, None if any is invalid; problems with them; and how many others there are."""
     findings = sets_as_rules(root)
     misplaced = {path for _, path, _ in findings}
-    settings = None
+    settings, more = None, 0
     try:
         settings = Settings.model_validate(nodes.plain(root))
     except ValidationError as error:
-        explained = explain_validation(error, root, text, Settings)
+        explained, more = explain_validation(error, root, text, Settings)
         findings += [finding for finding in explained if finding[1][:2] not in misplaced]
     reported = {path for _, path, _ in findings}
     findings += [finding for finding in mistyped(root, text, Settings) if finding[1] not in reported]
-    return settings, findings
+    return settings, findings, more
 
 
 def _read(name: str) -> str:
@@ -98,7 +99,8 @@ def _read(name: str) -> str:
     except ValueError:
         _refuse(name, "this is not a file name")
     if len(data) > _MAX_BYTES:
-        _refuse(name, f"larger than {_MAX_BYTES // 1024 // 1024} MB: this cannot be a configuration")
+        limit = _MAX_BYTES // 1024 // 1024
+        _refuse(name, f"larger than {limit} MB: this cannot be a configuration (is it the right file?)")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from streamer.config import nodes
-from streamer.config.errors import Path, did_you_mean
+from streamer.config.errors import MAX_PROBLEMS, Path, did_you_mean
 from streamer.config.model_types import keys_at, may_be_secret
 from streamer.config.nodes import Node, Position, Scalar
 
@@ -74,8 +75,8 @@ class _ValidationProblem:
 
 def explain_validation(
     error: ValidationError, root: Node, text: str, model: type[BaseModel]
-) -> list[Finding]:
-    """All problems of a validation, in no particular order.
+) -> tuple[list[Finding], int]:
+    """The problems of a validation, in no particular order; those beyond `MAX_PROBLEMS` are only counted.
 
     Parameters
     ----------
@@ -87,7 +88,9 @@ def explain_validation(
         The model of the whole document.
     """
     errors = [_ValidationProblem(details, root) for details in error.errors(include_url=False)]
-    return [_finding(group, root, text, model) for group in _reduce(errors, 0)]
+    groups = _reduce(errors, 0)
+    shown = [_finding(group, root, text, model) for group in groups[:MAX_PROBLEMS]]
+    return shown, len(groups) - len(shown)
 
 
 def _reduce(errors: Sequence[_ValidationProblem], depth: int) -> list[list[_ValidationProblem]]:
@@ -232,8 +235,12 @@ def _hint(node: Scalar, secret: bool, expected: Sequence[str]) -> str:
 
 def value_is_comment(text: str, key: Position) -> bool:
     """Whether the text after a key begins with ``#``, and so is a comment instead of a value."""
-    lines = re.split(r"\r\n|\r|\n", text)
-    return bool(_COMMENT.search(lines[key.line - 1][key.column - 1 :]))
+    return bool(_COMMENT.search(_lines(text)[key.line - 1][key.column - 1 :]))
+
+
+@lru_cache(maxsize=1)
+def _lines(text: str) -> list[str]:
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def show(node: Node | None, secret: bool) -> str:

@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
+from streamer.config.errors import MAX_PROBLEMS
 from streamer.config.nodes import Mapping, MappingEntry, Node, Position, Scalar, Sequence
 from streamer.config.text_positions import advance
 from streamer.config.yaml_errors import explain_syntax
@@ -31,8 +32,15 @@ from streamer.config.yaml_scalars import ScalarError, check_text, resolve
 
 _MAX_DEPTH = 40
 """Levels of nesting; a configuration needs about eight."""
-_MAX_NODES = 50_000
-"""Number of values, aliases counted each time they are used, so that no file grows exponentially by them."""
+_MAX_NODES = 20_000
+"""Number of values, aliases counted each time they are used, so that no file grows exponentially by them.
+
+A large configuration has a thousand or two. Each costs the parser about 40 us.
+"""
+_TOO_MANY = (
+    f"more than {_MAX_NODES:,} values in this file, aliases counted where they are used: "
+    "no configuration needs them (is it the right file?)"
+)
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 
 
@@ -81,6 +89,7 @@ class _Composer:
         self.text = text
         self.problems: list[tuple[Position, str]] = []
         self.anchors: dict[str, Node] = {}
+        self.count = 0
         self.events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
 
     def document(self) -> Node | None:
@@ -96,10 +105,16 @@ class _Composer:
 
     def problem(self, where: Event | Position, message: str) -> None:
         self.problems.append((where if isinstance(where, Position) else _mark(where), message))
+        if len(self.problems) > MAX_PROBLEMS:
+            raise YamlError(self.problems)
 
     def node(self, event: Event, depth: int) -> Node:
         if depth > _MAX_DEPTH:
-            raise YamlError([(_mark(event), f"nested more than {_MAX_DEPTH} levels deep")])
+            message = f"nested more than {_MAX_DEPTH} levels deep: no setting is, so a bracket may be missing"
+            raise YamlError([(_mark(event), message)])
+        self.count += 1
+        if self.count > _MAX_NODES:
+            raise YamlError([(_mark(event), _TOO_MANY)])
         if isinstance(event, AliasEvent):
             return self.alias(event)
         if getattr(event, "tag", None) is not None:
@@ -112,7 +127,7 @@ class _Composer:
         else:
             node = self.scalar(event)
         if node.size > _MAX_NODES:
-            raise YamlError([(node.position, f"more than {_MAX_NODES} values")])
+            raise YamlError([(node.position, _TOO_MANY)])
         anchor = getattr(event, "anchor", None)
         if anchor is not None:
             self.anchors[anchor] = node
@@ -175,6 +190,7 @@ class _Composer:
         return Mapping(_mark(start), {**merged, **entries} if merged else entries, size)
 
     def key(self, event: Event, depth: int) -> str | None:
+        self.count += 1
         if isinstance(event, ScalarEvent) and (event.value or event.style):
             return self.scalar(event).text
         self.node(event, depth + 1)

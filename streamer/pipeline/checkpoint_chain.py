@@ -170,10 +170,12 @@ class TaskChain:
         for change in taken.changes:
             out.add(change)
         out.add_names(self._changed_names(taken.names))
-        return out.finish(taken.meta, len(taken.names), taken.after, taken.kept)
+        written = out.finish(taken.meta, len(taken.names), taken.after, taken.kept)
+        self._names = list(taken.names)
+        return written
 
     def _changed_names(self, names: Sequence[tuple[str, str]]) -> list[Name]:
-        before, self._names = self._names, list(names)
+        before = self._names
         changed = [slot for slot, (old, new) in enumerate(zip(before, names, strict=False)) if old != new]
         changed += range(len(before), len(names))
         return [(slot, *names[slot]) for slot in changed]

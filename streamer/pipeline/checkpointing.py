@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -13,6 +14,7 @@ import structlog
 
 from detectors.models.model import ModelStateError
 from detectors.work_watch import work_watch
+from streamer.errors import TapewatchError
 from streamer.messages.outcome import Outcome
 from streamer.pipeline.checkpoint_chain import Taken, TaskChain
 from streamer.pipeline.runner import Runner
@@ -27,6 +29,7 @@ log = structlog.get_logger()
 
 _RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
 _STILL_WRITES_S = 1.0
+_FILES_AGAIN_S = 5.0
 _INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time, if recovery stays bounded
 _MOST_INTERVALS = 2  # `every_s`, which recovery may have to do again at most
 _Result = TypeVar("_Result")
@@ -229,8 +232,14 @@ class Checkpointer:
 
     def _write(self, chain: TaskChain, name: str, taken: Taken) -> tuple[WrittenCheckpoint, float]:
         began = self._clock()
-        written = chain.write(self._folder, name, taken)
-        return written, self._clock() - began
+        while True:
+            try:
+                return chain.write(self._folder, name, taken), self._clock() - began
+            except TapewatchError as error:
+                if not _lacks_files(error):
+                    raise
+                log.warning("a checkpoint waits: too many files are open", checkpoint=name)
+                time.sleep(_FILES_AGAIN_S)
 
     def _register(self) -> bool:
         pending, self._pending = self._pending, []
@@ -258,7 +267,14 @@ class Checkpointer:
 
     def _write_piece(self, chain: TaskChain, name: str) -> float:
         began = self._clock()
-        chain.write_base(self._folder, name)
+        try:
+            chain.write_base(self._folder, name)
+        except TapewatchError as error:
+            if not _lacks_files(error):
+                raise
+            log.warning("a base of checkpoints is begun again: too many files are open", base=name)
+            chain.give_up_base()
+            return _FILES_AGAIN_S
         return self._clock() - began
 
     def _piece_done(self) -> bool:

@@ -8,10 +8,8 @@ from typing import Any
 
 from alerts.language.errors import ExpressionError
 from alerts.rules import Rule, compile_rule
-from detectors.detector import Detector
 from detectors.detector_settings import DetectorSettings
 from detectors.features import LogFeature, UnknownFeatureError, parse_feature, parse_log_feature
-from detectors.models import ModelError
 from streamer.config.errors import Problem
 from streamer.config.file import ConfigFile
 from streamer.config.hashing import canonical, detect_document, hash_of, settings_from_detect
@@ -19,13 +17,22 @@ from streamer.config.settings import Settings
 from streamer.decoding.event_fields import DERIVED, FIELDS
 from streamer.decoding.formats import build_format
 from streamer.errors import TapewatchError
+from streamer.pipeline.detector_models import ModelCheck, built_here
+from streamer.pipeline.doubts import rule_doubts
 from streamer.pipeline.drift_plan import compile_drift
 from streamer.pipeline.plan import Feed, Plan
 from streamer.pipeline.symbols import PlanSymbols
 
 
-def compile_plan(config: ConfigFile) -> Plan:
+def compile_plan(config: ConfigFile, models: ModelCheck = built_here) -> Plan:
     """The plan of a configuration.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    models
+        Checks the models of the detectors whose inputs are right.
 
     Raises
     ------
@@ -33,11 +40,14 @@ def compile_plan(config: ConfigFile) -> Plan:
         With every expression, feature, text and detector that is wrong, each with its place in the file.
     """
     settings = config.settings
-    problems = _detector_problems(config)
+    problems, warnings = _detector_problems(config, models)
     rules = _rules(config, problems)
     drift = compile_drift(config, problems)
     if problems:
         config.fail(problems)
+    if config.text:  # nobody mends a stored document
+        symbols = PlanSymbols(settings.detectors)
+        warnings += [doubt for rule in rules for doubt in rule_doubts(config, rule, symbols)]
     document = detect_document(settings)
     feeds = _feeds(settings)
     return Plan(
@@ -53,6 +63,7 @@ def compile_plan(config: ConfigFile) -> Plan:
         max_instruments=settings.engine.max_instruments,
         flood=settings.engine.flood,
         drift=drift,
+        warnings=tuple(sorted(warnings)),
     )
 
 
@@ -86,8 +97,11 @@ def _rules(config: ConfigFile, problems: list[Problem]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _detector_problems(config: ConfigFile) -> list[Problem]:
+def _detector_problems(config: ConfigFile, models: ModelCheck) -> tuple[list[Problem], list[Problem]]:
+    """Problems with detectors, and warnings."""
     problems: list[Problem] = []
+    warnings: list[Problem] = []
+    usable = {}
     for name, settings in config.settings.detectors.items():
         known_problems = len(problems)
         for position, feature in enumerate(settings.features):
@@ -96,8 +110,19 @@ def _detector_problems(config: ConfigFile) -> list[Problem]:
         if settings.target is not None:
             problems += _input_problems(config, ("detectors", name, "target"), settings.target)
         if len(problems) == known_problems:
-            problems += _model_problems(config, name, settings)
-    return problems
+            usable[name] = settings
+    for name, result in models(usable).items():
+        if result.error is not None:
+            unset = result.path[:1] == ("params",) and not usable[name].params
+            place = ("model",) if unset else result.path
+            problems.append(config.problem(("detectors", name, *place), result.error))
+        elif result.untried is not None:
+            message = f"not tried: as it is built it would {result.untried}, which only `run` lets it do"
+            warnings.append(config.problem(("detectors", name, "model"), message))
+        elif result.failing is not None:
+            message = f"it fails on the first row that it learns ({result.failing}): check its params"
+            warnings.append(config.problem(("detectors", name, "model"), message))
+    return problems, warnings
 
 
 def _input_problems(config: ConfigFile, path: tuple[str | int, ...], name: str) -> list[Problem]:
@@ -107,14 +132,6 @@ def _input_problems(config: ConfigFile, path: tuple[str | int, ...], name: str) 
         parse_feature(name)
     except UnknownFeatureError as error:
         return [config.problem(path, str(error))]
-    return []
-
-
-def _model_problems(config: ConfigFile, name: str, settings: DetectorSettings) -> list[Problem]:
-    try:
-        Detector(name, settings)
-    except ModelError as error:
-        return [config.problem(("detectors", name, *error.path), str(error))]
     return []
 
 

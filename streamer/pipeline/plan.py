@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from alerts.rules import Rule
 from detectors.detector_settings import DetectorSettings
 from detectors.features import LogFeature
+from streamer.config.errors import Problem
 from streamer.decoding.formats import DecodeContext, Format
 from streamer.pipeline.drift_plan import DriftPlan
 
@@ -69,6 +70,8 @@ class Plan:
         Dead letters of one reason and minute that are kept individually.
     drift
         What is watched for drift.
+    warnings
+        What is valid, but hardly meant; no part of what is computed.
     """
 
     config_hash: str
@@ -83,6 +86,7 @@ class Plan:
     max_instruments: int
     flood: int
     drift: DriftPlan
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     def feed(self, topic: str) -> Feed | None:
         """How a topic or file is read, None if nothing matches."""

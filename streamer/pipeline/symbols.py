@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from alerts.language.symbols import Symbol, SymbolType
@@ -13,8 +14,11 @@ from detectors.features import (
     parse_feature,
     parse_log_feature,
 )
+from detectors.features.names import Feature
+from detectors.models.score_ranges import score_range
 from streamer.decoding.event_fields import DERIVED, FIELDS, KIND_NAMES, EventField
 from streamer.messages.batch import Kind
+from streamer.pipeline.detector_states import model_name
 
 _UNITS: Mapping[str, tuple[SymbolType, float]] = {
     "bps": ("relative", 1e-4),
@@ -24,6 +28,18 @@ _UNITS: Mapping[str, tuple[SymbolType, float]] = {
     "number": ("number", 1.0),
 }
 _OUTPUTS: Mapping[str, SymbolType] = {"score": "number", "rarity": "seconds"}
+_ANY, _POSITIVE = (-math.inf, math.inf), (0.0, math.inf)
+_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("trade_rate", "message_rate", "quote_rate", "order_rate", "volume", "notional", "pulled_size"),
+        _POSITIVE,
+    ),
+    **dict.fromkeys(("fill_ratio", "missing_events", "interarrival_s", "silence_s", "mid"), _POSITIVE),
+    "imbalance": (-1.0, 1.0),
+    "silent_share": (0.0, 1.0),
+}
+"""The ranges of features by stem, where they are not any number."""
+
 _EVERY_KIND = frozenset(int(kind) for kind in Kind)
 
 
@@ -76,6 +92,9 @@ class PlanSymbols:
                 known = ", ".join(self._detectors) or "none is configured"
                 return f"there is no detector '{detector}' (detectors: {known})"
             return f"a detector has a score and a rarity, and nothing called '{name.partition('.')[2]}'"
+        if name in self._detectors:
+            outputs = " or ".join(f"{name}.{output}" for output in _OUTPUTS)
+            return f"'{name}' is a detector: name its output, {outputs} (did you mean '{name}.score'?)"
         try:
             parse_log_feature(name)
             parse_feature(name)
@@ -90,14 +109,20 @@ class PlanSymbols:
         if settings is None or output not in _OUTPUTS:
             return None
         kinds = frozenset(KIND_NAMES.index(kind) for kind in settings.on)
-        return Symbol(name, _OUTPUTS[output], kinds=kinds, source="detector")
+        low, high = score_range(settings) if output == "score" else (0.0, math.inf)
+        why = f"{model_name(settings.model)} scores {_from_to(low, high)}" if output == "score" else ""
+        return Symbol(name, _OUTPUTS[output], kinds=kinds, source="detector", low=low, high=high, why=why)
 
 
 def _field(field: EventField) -> Symbol:
     kinds = frozenset(int(kind) for kind in field.kinds)
     if field.type == "enum":
         return Symbol(field.name, "enum", members=field.members, kinds=kinds)
-    return Symbol(field.name, "number" if field.type == "number" else "string", kinds=kinds)
+    if field.type != "number":
+        return Symbol(field.name, "string", kinds=kinds)
+    low = 0.0 if field.bounds is None else field.bounds.low
+    high = math.inf if field.bounds is None else field.bounds.high
+    return Symbol(field.name, "number", kinds=kinds, low=low, high=high)
 
 
 def _feature(name: str) -> Symbol | None:
@@ -105,9 +130,30 @@ def _feature(name: str) -> Symbol | None:
         of_log = parse_log_feature(name)
         if of_log is not None:
             kind, scale = _UNITS[of_log.family.unit]
-            return Symbol(name, kind, scale, kinds=frozenset({int(Kind.TIMER)}), source="feature")
+            low, high = _RANGES[of_log.family.stem]
+            on_timers = frozenset({int(Kind.TIMER)})
+            return Symbol(name, kind, scale, kinds=on_timers, source="feature", low=low, high=high)
         feature = parse_feature(name)
     except UnknownFeatureError:
         return None
     kind, scale = _UNITS[feature.unit]
-    return Symbol(name, kind, scale, kinds=feature.fed_by, source="feature")
+    low, high = _range_of(feature)
+    return Symbol(name, kind, scale, kinds=feature.fed_by, source="feature", low=low, high=high)
+
+
+def _range_of(feature: Feature) -> tuple[float, float]:
+    if feature.family is not None:
+        return _RANGES.get(feature.family.stem, _ANY)
+    if feature.statistic in ("sd", "var"):
+        return _POSITIVE
+    if feature.statistic == "z":
+        return _ANY
+    if isinstance(feature.base, Feature):
+        return _range_of(feature.base)
+    return _POSITIVE if feature.shape == "positive" else _ANY
+
+
+def _from_to(low: float, high: float) -> str:
+    if math.isinf(low):
+        return "any number"
+    return f"from {low:g} upwards" if math.isinf(high) else f"from {low:g} to {high:g}"

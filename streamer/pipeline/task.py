@@ -14,7 +14,6 @@ from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rule_evaluation import Evaluation
 from alerts.rules import rows_of
 from detectors.calibration import build_calibrator
-from detectors.detector import Detector
 from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
 from detectors.slot_arrays import SlotArrays, SlotColumn
@@ -27,6 +26,7 @@ from streamer.messages.texts import ABSENT
 from streamer.pipeline.admission import Admitted, admit, digits_of
 from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep
 from streamer.pipeline.clock_notices import ClockNotices
+from streamer.pipeline.detector_models import built
 from streamer.pipeline.drifts import Drifts
 from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.floods import FloodGate
@@ -91,7 +91,7 @@ class Task:
         self.clock_notices = ClockNotices()
         self.last_timer = Timer(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
-        self.detectors = [Detector(name, settings) for name, settings in plan.detectors.items()]
+        self.detectors = [built(name, settings) for name, settings in plan.detectors.items()]
         self.calibrators = [build_calibrator() for _ in self.detectors]
         status = {f"status/{detector.name}": SlotColumn(np.int8, _WARMING) for detector in self.detectors}
         self._by_slot = SlotArrays(status)

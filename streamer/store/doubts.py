@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, literal_column, select, update
 
 from streamer.store.commits import upsert
 from streamer.store.delivery_rows import PENDING, in_state
@@ -25,7 +25,7 @@ def set_older(connection: Connection, why: str) -> None:
 
 
 def doubt_what_waits(connection: Connection) -> float:
-    """Mark what is pending as in doubt, so that receivers look for it first.
+    """Mark what is pending, or not routed yet, as in doubt, so that receivers look for it first.
 
     Parameters
     ----------
@@ -38,6 +38,8 @@ def doubt_what_waits(connection: Connection) -> float:
         Since when the store lacks what happened: the last time that it has written down, 0 for none.
     """
     connection.execute(update(deliveries).where(in_state(PENDING)).values(in_doubt=1))
+    unrouted = (outbox.c.routed == literal_column("0"), outbox.c.doubtful_since.is_(None))
+    connection.execute(update(outbox).where(*unrouted).values(doubtful_since=outbox.c.created_at))
     times = (
         connection.execute(select(func.max(column))).scalar()
         for column in (checkpoints.c.created_at, outbox.c.created_at)

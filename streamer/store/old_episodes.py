@@ -27,9 +27,9 @@ from streamer.store.chunks import chunks
 from streamer.store.database import Database
 from streamer.store.delivery_rows import is_open
 
-_EPISODES_AT_ONCE = 20
+_EPISODES_AT_ONCE = 10
 _LOOKED_AT_ONCE = 2_000
-_AT_ONCE = 200
+_AT_ONCE = 50
 
 
 class OldEpisodes:

@@ -30,7 +30,7 @@ PRUNED: Final = (
 )
 """What pruning counts."""
 
-_LETTERS_AT_ONCE = 50
+_LETTERS_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, union, update
+from sqlalchemy import Connection, delete, exists, or_, select, union, update
 
 from streamer.store import tables as t
 
@@ -29,7 +29,10 @@ def prune_configs(connection: Connection, now: float, kept_s: float) -> int:
     """
     c, task, entry, kept = t.configs.c, t.tasks.c, t.journal.c, t.checkpoints.c
     needed = union(
-        select(task.config_hash).where(task.ended_at.is_(None)),
+        # `record` goes through what an ended one has left of its journal
+        select(task.config_hash).where(
+            or_(task.ended_at.is_(None), exists().where(entry.task_id == task.id))
+        ),
         select(kept.config_hash),
         select(entry.data).where(entry.kind == "reload"),
     )

@@ -45,6 +45,27 @@ WRONG = [
     ("+".join(["size"] * 80) + " > 1", "1:1: operations are nested more than 60 deep"),
     ("size > " + "1" * 2_000, "1:2001: the expression is longer than 2000 characters"),
     ("size > 5\n  and\nprice = 3", "3:7: unexpected '=' (did you mean '=='?)"),
+    # as elsewhere
+    ("size > 500,000", "1:8: '500,000' is written without separators (did you mean '500000'?)"),
+    ("size > $500k", "1:8: money is written as a plain number (did you mean '500k'?)"),
+    ("size > €1M", "1:8: money is written as a plain number (did you mean '1M'?)"),
+    ("size > 1_000", "1:8: unknown unit '_000' in '1_000' (did you mean '1000'?)"),
+    ("spread_bps > 1 bp", "1:14: a unit follows its number without a space (did you mean '1bps'?)"),
+    ("spread_bps > 0.5 %", "1:14: a unit follows its number without a space (did you mean '0.5%'?)"),
+    ("spread_bps > 0,5%", "1:14: a decimal point is a '.' (did you mean '0.5%'?)"),
+    ("silence_s > 1 hour", "1:13: a unit follows its number without a space (did you mean '1h'?)"),
+    ("silence_s > 250ms", "1:13: unknown unit 'ms' in '250ms' (did you mean '0.25s'?)"),
+    ("size is 5", "1:6: unexpected 'is' (did you mean '=='?)"),
+    ("NOT size > 5", "1:1: unexpected 'NOT' (did you mean 'not'?)"),
+    ("size BETWEEN 5 AND 9", "1:1: there is no 'between' (did you mean 'size >= 5 and size <= 9'?)"),
+    (
+        "size > 1m",
+        "1:1: cannot compare 'size' (a number) with '1m' (a duration) (m is for minutes: a million is 1M)",
+    ),
+    (
+        "size > '5'",
+        "1:1: cannot compare 'size' (a number) with ''5'' (a text) (a number is written without quotes: 5)",
+    ),
     # names
     (
         "abs(retrun_bps_10s) > 10",
@@ -66,17 +87,22 @@ WRONG = [
     ("max(size) > 1", "1:1: max takes 2 to 20 arguments, not 1"),
     ("1 > 0", "1:1: the expression names no field, feature or detector: it never changes"),
     # units
-    ("silence_s > 5min", "1:13: unknown unit 'min' in '5min' (did you mean 'm'?)"),
+    ("silence_s > 5min", "1:13: unknown unit 'min' in '5min' (did you mean '5m'?)"),
     ("size > 5x", "1:8: unknown unit 'x' in '5x' (there are k, M, G, bps, %, s, m, h, d)"),
     ("price > 10s", "1:1: cannot compare 'price' (a number) with '10s' (a duration)"),
-    ("price > 25bps", "1:1: cannot compare 'price' (a number) with '25bps' (a relative value)"),
+    (
+        "price > 25bps",
+        "1:1: cannot compare 'price' (a number) with '25bps' (a relative value) "
+        "(25bps of what? write 25bps * NAME)",
+    ),
     (
         "return_bps_10s > silence_s",
         "1:1: cannot compare 'return_bps_10s' (a relative value) with 'silence_s' (a duration)",
     ),
     (
         "trade_rate_1m > 5%",
-        "1:1: cannot compare 'trade_rate_1m' (a rate per second) with '5%' (a relative value)",
+        "1:1: cannot compare 'trade_rate_1m' (a rate per second) with '5%' (a relative value) "
+        "(5% of what? write 5% * NAME)",
     ),
     ("price + 10s > 1", "1:1: cannot add 'price' (a number) and '10s' (a duration)"),
     (
@@ -87,7 +113,10 @@ WRONG = [
         "trade_rate_1m / silence_s > 1",
         "1:1: cannot divide 'trade_rate_1m' (a rate per second) by 'silence_s' (a duration)",
     ),
-    ("max(price, 5, 1m) > 1", "1:15: cannot compare 'price' (a number) with '1m' (a duration)"),
+    (
+        "max(price, 5, 1m) > 1",
+        "1:15: cannot compare 'price' (a number) with '1m' (a duration) (m is for minutes: a million is 1M)",
+    ),
     ("silence_s in [1m, 5%]", "1:1: cannot compare 'silence_s' (a duration) with '5%' (a relative value)"),
     ("size > 1 / 0", "1:8: '1 / 0' divides by zero"),
     ("size > log(0)", "1:8: 'log(0)' takes the logarithm of a number that is not positive"),

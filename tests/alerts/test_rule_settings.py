@@ -71,7 +71,11 @@ REFUSED = [
         "there is no rule 'fat_fingr' in the sets to switch off (did you mean 'fat_finger'?)",
     ),
     ({"mine": {"severity": "info"}}, ("mine", "when"), "Field required"),
-    ({"mine": {"when": "x", "clear": "60"}}, ("mine", "clear"), f"'60' is not a duration: {HOW}"),
+    (
+        {"mine": {"when": "x", "clear": "60"}},
+        ("mine", "clear"),
+        f"'60' is not a duration: {HOW.replace('10s', '60s')}",
+    ),
     ({"mine": {"when": "x", "clear": 60}}, ("mine", "clear"), f"60 is not a duration: {HOW}"),
     ({"mine": {"when": "x", "clear": "1001d"}}, ("mine", "clear"), "'1001d' is too long (at most 1000d)"),
     (

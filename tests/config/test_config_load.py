@@ -48,7 +48,9 @@ def test_name_with_a_null_byte() -> None:
 def test_huge_file(tmp_path: Path) -> None:
     path = tmp_path / "capture.yaml"
     path.write_bytes(b"#" * 2_000_000)
-    assert refusal(path) == f"{path}: larger than 1 MB: this cannot be a configuration"
+    assert (
+        refusal(path) == f"{path}: larger than 1 MB: this cannot be a configuration (is it the right file?)"
+    )
 
 
 @pytest.mark.parametrize("damage", [b"\xff", b"\xc3(", b"\xed\xa0\x80"])

@@ -300,10 +300,15 @@ def test_each_instrument_has_a_model_of_its_own():
         ),
         (
             {"model": "rivver.anomaly.LODA"},
-            "cannot import 'rivver.anomaly.LODA': No module named 'rivver'",
+            "cannot import 'rivver.anomaly.LODA': No module named 'rivver': install it, or put the folder "
+            "that holds it on PYTHONPATH",
             ("model",),
         ),
-        ({"model": "own_models.a_function"}, "'own_models.a_function' is not a class", ("model",)),
+        (
+            {"model": "own_models.a_function"},
+            "'own_models.a_function' is not a class: name one with score_one and learn_one",
+            ("model",),
+        ),
         (
             {"model": "own_models.NoDetector"},
             "NoDetector is not an anomaly detector: it has no score_one",

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fakes.delivering import claim_due, route_all
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, market
 from pipeline_world import World, cycle
@@ -18,6 +19,7 @@ from streamer.app.older_store import witness_of
 from streamer.errors import TapewatchError
 from streamer.store.backups import MANIFEST, BackupError, back_up, copy_back, verified
 from streamer.store.database import StoreError, open_store
+from streamer.store.deliveries import StoreDeliveries
 
 RECORDS = market(300, seed=21)
 
@@ -82,6 +84,17 @@ def test_a_copy_that_is_behind_what_kafka_knows_is_told_and_what_it_lacks_is_in_
         "doubtful_since IS NULL AND d.offset >= 60"
     )
     assert later[0][0] is None or later[0][0] >= 180
+    database = open_store(str(world.store))
+    route_all(database, ["desk"], 5_000.0)
+    claimed = claim_due(StoreDeliveries(database), "desk", 1_000, 5_000.0)
+    database.close()
+    marked = dict(world.ask("SELECT alert_id || '-' || number, doubtful_since FROM outbox"))
+    sent = {each.key: each for each in claimed}
+    assert any(each.in_doubt for each in claimed)
+    assert all(each.in_doubt == (marked[key] is not None) for key, each in sent.items())
+    assert all(each.created_at == marked[key] for key, each in sent.items() if each.in_doubt), (
+        "looked for since"
+    )
     world.run(source(committed=180))
     assert len(told(world)) == 1
 

@@ -1,0 +1,89 @@
+"""Keeps a process from changing anything outside of itself: a guard against accidents, not against malice."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_DEVICES = frozenset({os.devnull, "/dev/tty"})
+
+_REFUSED = {
+    "os.system": "start a process",
+    "os.exec": "start a process",
+    "os.fork": "start a process",
+    "os.forkpty": "start a process",
+    "os.posix_spawn": "start a process",
+    "os.spawn": "start a process",
+    "os.startfile": "start a process",
+    "pty.spawn": "start a process",
+    "subprocess.Popen": "start a process",
+    "webbrowser.open": "open a page",
+    "os.kill": "send a signal",
+    "os.killpg": "send a signal",
+    "os.chmod": "change a file",
+    "os.chown": "change a file",
+    "os.link": "make a link",
+    "os.mkdir": "make a folder",
+    "os.remove": "remove a file",
+    "os.removexattr": "change a file",
+    "os.rename": "rename a file",
+    "os.rmdir": "remove a folder",
+    "os.setxattr": "change a file",
+    "os.symlink": "make a link",
+    "os.truncate": "change a file",
+    "os.utime": "change a file",
+    "sqlite3.connect": "open a database",
+    "socket.bind": "listen on the network",
+    "socket.connect": "connect to the network",
+    "socket.getaddrinfo": "look up a host",
+    "socket.gethostbyname": "look up a host",
+    "socket.sendto": "send on the network",
+    "socket.sendmsg": "send on the network",
+}
+"""Audit events, and what they would have done."""
+
+
+class Refused:
+    """What was refused since it was last cleared."""
+
+    def __init__(self) -> None:
+        self.first: str | None = None
+
+    def clear(self) -> None:
+        """Forget what was refused."""
+        self.first = None
+
+    def note(self, what: str) -> None:
+        """Note what was refused, where it is the first."""
+        self.first = self.first or what
+
+
+def keep_hands_off() -> Refused:
+    """From now on this process writes no file, starts no process and reaches no network; it can be read.
+
+    Whoever tries gets a `PermissionError`. It cannot be undone.
+    """
+    refused = Refused()
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        what = _REFUSED.get(event)
+        if event == "open" and _opens_to_write(arguments):
+            what = f"write to {arguments[0]!r}"
+        if what is not None:
+            refused.note(what)
+            raise PermissionError(f"not allowed to {what} here")
+
+    sys.dont_write_bytecode = True
+    sys.addaudithook(audit)
+    return refused
+
+
+def _opens_to_write(arguments: tuple[Any, ...]) -> bool:
+    path, mode, flags = (*arguments, None, None, None)[:3]
+    if isinstance(path, int) or path in _DEVICES:
+        return False
+    if isinstance(mode, str) and set(mode) & set("wax+"):
+        return True
+    return isinstance(flags, int) and bool(flags & _WRITES)
