@@ -296,3 +296,8 @@ def _waited_for(written: Future[_Result]) -> _Result:
     while not wait((written,), _STILL_WRITES_S).done:
         work_watch().mark()
     return written.result()
+
+
+def _lacks_files(error: BaseException) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
