@@ -156,6 +156,11 @@ class SlotArrays:
                 self[name][self._unseen_to : end] = column.fill
         self._unseen_to = end
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first use."""
+        for name, column in self._layout.items():
+            self[name][slot] = column.fill
+
     def state(self) -> State:
         """An exact copy of the slots in use; within `lending`, these themselves."""
         used = {name: self[name][: self._n_slots] for name in self._layout}

@@ -174,6 +174,13 @@ class RiverModel:
     def rebase(self, slot: int, to: int) -> None:
         """Nothing: models are given inputs, never times."""
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row: its model is dropped."""
+        self._arena.touch(slot)
+        self._models[slot] = None
+        self._reasons.pop(slot, None)
+        self._arrays.forget(slot)
+
     def quarantined(self) -> Mapping[int, str]:
         """The reason for each quarantined slot."""
         return dict(sorted(self._reasons.items()))

@@ -46,6 +46,7 @@ RELOADABLE = frozenset(
         ("drift",),
         ("engine", "max_ahead"),
         ("engine", "max_instruments"),
+        ("engine", "forget_after"),
         ("engine", "flood"),
     }
 )

@@ -245,7 +245,7 @@ class Observer:
         """Log that models have failed since the last look, with the first of the reasons."""
         reasons = detector.quarantined()
         known = self._quarantined.setdefault((partition, detector.name), set())
-        if len(reasons) == len(known):
+        if reasons.keys() == known:
             return
         new = sorted(reasons.keys() - known)
         self._quarantined[partition, detector.name] = set(reasons)
