@@ -246,7 +246,6 @@ class Task:
     def rebase(self, slot: int, to: int) -> None:
         """Let no time that detectors keep of an instrument be later than `to`, ns."""
         self.touched.mark([slot])
-        self.touched.mark([slot])
         for part in self._kept_by_slot():
             part.rebase(slot, to)
 
@@ -269,6 +268,7 @@ class Task:
         list
             The episodes that were open, by the order of the rules.
         """
+        self.touched.mark([slot])
         for part in self._kept_by_slot():
             part.forget(slot)
         self.drifts.forget(slot)

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, market, records, trade
-from pipeline_world import World, cycle, plan_of, state_bytes
+from pipeline_world import CONFIG, RULES, World, cycle, plan_of, state_bytes
 
+from streamer.config.load import load_text
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Record
 from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
+from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.detector_controls import obey
+from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import lent_state, restore
 from streamer.pipeline.task import Task, Timer
 from streamer.store.checkpoint_chains import chain_of, kept_of
@@ -38,6 +41,9 @@ DETECTORS = """
     params: {grace_period: 5}
 """
 PLAN = plan_of(detectors=DETECTORS, max_instruments=500)
+FEW_PLACES = CONFIG.format(rules=RULES, detectors=DETECTORS, flood=5, max_instruments=40).replace(
+    "max_instruments: 40", "max_instruments: 40, forget_after: 1m"
+)
 
 
 @dataclass
@@ -45,6 +51,7 @@ class Checkpoints:
     """One task's checkpoints as the service takes them, with what its state was at each."""
 
     folder: Path
+    plan: Plan = PLAN
     chain: TaskChain = field(default_factory=lambda: TaskChain(whole_up_to=0))
     rows: list[CheckpointRow] = field(default_factory=list)
     states: dict[int, str] = field(default_factory=dict)
@@ -53,7 +60,7 @@ class Checkpoints:
 
     def take(self, task: Task) -> None:
         self.seq += 1
-        row = CheckpointRow(1, self.seq, 0, task.last_timer.number, PLAN.config_hash)
+        row = CheckpointRow(1, self.seq, 0, task.last_timer.number, self.plan.config_hash)
         taken = self.chain.take(lent_state(task), row)
         task.touched.clear()
         written = self.chain.write(self.folder, checkpoint_name(1, self.seq, 1), taken)
@@ -78,20 +85,20 @@ class Checkpoints:
         self.chain = TaskChain(
             KnownChain(self.rows[0], saved, base, sum(sizes), len(sizes), has_older), whole_up_to=0
         )
-        return restore(PLAN, LOG, saved.snapshot())
+        return restore(self.plan, LOG, saved.snapshot())
 
     def read(self, row: CheckpointRow) -> SavedState:
         return read_chain(self.folder, chain_of(self.rows, row))
 
     def all_give_back_their_state(self) -> None:
         for row in self.rows:
-            again = restore(PLAN, LOG, self.read(row).snapshot())
+            again = restore(self.plan, LOG, self.read(row).snapshot())
             assert state_bytes(again, self.folder.parent / "compared") == self.states[row.seq], row.seq
 
 
 def step_anyhow(task: Task, chance: random.Random, at: int) -> None:
     """A batch, a timer, a lie about the time, or a detector that is quarantined or begins anew."""
-    now = T0 + at * S
+    now = T0 + 5 * at * S
     what = chance.random()
     if what < 0.2:
         task.step(Timer(task.last_timer.number + 1, max(task.guard.running, 0) + S))
@@ -128,8 +135,9 @@ def fold(task: Task, some: list[Record]) -> None:
 )
 def test_every_checkpoint_gives_back_its_state_to_the_bit(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
-    kept = Checkpoints(tmp_path / "folder")
-    task = Task(PLAN, LOG)
+    plan = compile_plan(load_text(FEW_PLACES))
+    kept = Checkpoints(tmp_path / "folder", plan)
+    task = Task(plan, LOG)
     for at in range(120):
         step_anyhow(task, chance, at)
         if chance.random() < 0.4:
@@ -141,6 +149,7 @@ def test_every_checkpoint_gives_back_its_state_to_the_bit(seed: int, tmp_path: P
             assert state_bytes(task, tmp_path / "compared") == before
         if at % 20 == 19 and kept.rows:
             kept.all_give_back_their_state()
+    assert task.place_notices.forgotten > 0
     assert any(row.base for row in kept.rows)
     assert len({row.base for row in kept.rows}) > 1, "bases were written meanwhile"
 
