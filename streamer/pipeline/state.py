@@ -14,6 +14,8 @@ from detectors.detector import Detector
 from detectors.event_columns import State
 from detectors.models.model import STATUS_NAMES, ModelStateError
 from detectors.slot_arrays import LentRows, lending
+from streamer.decoding.event_fields import KIND_NAMES, kinds_with
+from streamer.messages.batch import Kind
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack
@@ -114,6 +116,7 @@ def _snapshot(task: Task, states: Sequence[tuple[Detector, State]], *, lend: boo
         "floods": task.floods.document(),
         "rates": task.rates.document(),
         "seen": sorted(task.fields_seen),
+        "kinds": sorted(int(kind) for kind in task.kinds_seen),
         "ignored": task.ignored.copy(),
     }
     return Snapshot(meta, pack(parts))
@@ -136,6 +139,8 @@ def restore(plan: Plan, partition: Partition, snapshot: Snapshot) -> Task:
         task.place_notices.restore(meta["place_notices"])
     task.floods.restore(meta["floods"])
     task.fields_seen = set(meta["seen"])
+    kinds = meta.get("kinds")  # of older versions: those whose fields were all there
+    task.kinds_seen = kinds_with(task.fields_seen) if kinds is None else {Kind(kind) for kind in kinds}
     task.ignored = dict(meta["ignored"])
     task.features.restore_known(parts.get("features", {}))
     for detector in task.detectors:
@@ -261,6 +266,8 @@ def status_document(task: Task) -> dict[str, Any]:
         "instruments": n,
         "watermark_ns": None if task.watermark == NO_TIME else task.watermark,
         "seen": sorted(task.fields_seen),
+        "kinds": [KIND_NAMES[kind] for kind in sorted(task.kinds_seen) if kind != Kind.TIMER],
+        "followed_s": task.rates.followed_s(),
         "detectors": counts,
         "rarities": {
             detector.name: calibrator.ready()

@@ -19,7 +19,7 @@ from detectors.features import FeatureSet
 from detectors.slot_arrays import SlotArrays, SlotColumn
 from detectors.work_watch import work_watch
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
-from streamer.messages.batch import INSTRUMENT_NAMES, Batch, Decoded, InstrumentName
+from streamer.messages.batch import INSTRUMENT_NAMES, Batch, Decoded, InstrumentName, Kind
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.texts import ABSENT
@@ -110,6 +110,7 @@ class Task:
         self.rates = Rates(plan, self.detectors, self.calibrators)
         self.floods = FloodGate(plan.flood)
         self.fields_seen: set[str] = set()
+        self.kinds_seen: set[Kind] = set()
         self.ignored: dict[str, int] = {}
         self.touched = Touched()
         self._grown_to = 0
@@ -284,7 +285,10 @@ class Task:
         return (self.features, *self.detectors, *self.calibrators)
 
     def _note_fields(self, batch: Batch) -> None:
-        """Record which fields have had a value; only fields without one so far are checked."""
+        """Record which kinds there were, and which fields have had a value; only others are checked."""
+        for kind in Kind:
+            if kind not in self.kinds_seen and (batch.kind == kind).any():
+                self.kinds_seen.add(kind)
         for name in batch.numbers.keys() - self.fields_seen:
             if not np.isnan(batch.numbers[name]).all():
                 self.fields_seen.add(name)
