@@ -244,7 +244,7 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
         assert task.late > 0
         assert task.fields_seen >= {"price", "size"}
         assert bool(task.ignored) is (partition == SPOT)
-        for name in ("watermark", "last_timer", "late", "fields_seen", "ignored", "alerts"):
+        for name in ("watermark", "last_timer", "late", "fields_seen", "kinds_seen", "ignored", "alerts"):
             assert getattr(back, name) == getattr(task, name), name
         assert back.guard.document() == task.guard.document()
         assert back.clock_notices.document() == task.clock_notices.document()
@@ -263,6 +263,7 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             "alerts",
             "floods",
             "fields_seen",
+            "kinds_seen",
             "ignored",
             "clock_notices",
             "place_notices",
