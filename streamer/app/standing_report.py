@@ -13,6 +13,7 @@ from streamer.app.service_manager import ServiceManager
 from streamer.notify.attempt import plain_traceback
 from streamer.notify.heartbeat import Counts
 from streamer.serve.observer import Observer
+from streamer.store.parked_deliveries import parked_text
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +91,8 @@ def standing(counts: Counts) -> str:
     --------
     >>> standing(Counts(12_345, 3, delivered=2, behind=40))
     'at work: 12,345 records, 3 alerts, 2 delivered, 40 behind'
+    >>> standing(Counts(20, 1, 9, delivered=1, behind=0, failing={"ops": "timeout"}))
+    'at work: 20 records, 1 alert, 1 delivered, 0 behind, 9 dead letters; nothing gets through to ops (timeout)'
     >>> standing(Counts(source="not answering", causes=("the broker has not answered for 1.2m",)))
     'NOT WELL: the broker has not answered for 1.2m: 0 records, 0 alerts, 0 delivered, backlog unknown'
     """
@@ -100,12 +103,22 @@ def standing(counts: Counts) -> str:
 
 
 def figures(now: Counts, before: Counts) -> str:
-    """Records, alerts and deliveries since `before`, and how far behind reading is now."""
-    behind = "backlog unknown" if now.behind is None else f"{now.behind:,} behind"
-    return (
-        f"{now.records - before.records:,} records, {now.alerts - before.alerts:,} alerts, "
-        f"{now.delivered - before.delivered:,} delivered, {behind}"
-    )
+    """Records, alerts, deliveries and dead letters since `before`; what is behind, parked and failing now."""
+    said = [
+        _counted(now.records - before.records, "record"),
+        _counted(now.alerts - before.alerts, "alert"),
+        f"{now.delivered - before.delivered:,} delivered",
+        "backlog unknown" if now.behind is None else f"{now.behind:,} behind",
+    ]
+    dead = now.dead_letters - before.dead_letters
+    said += [_counted(dead, "dead letter")] if dead else []
+    said += [parked_text(now.parked)] if now.parked else []
+    away = ", ".join(f"{name} ({code})" for name, code in now.failing.items())
+    return ", ".join(said) + (f"; nothing gets through to {away}" if away else "")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def minute_line(now: Counts, before: Counts, seconds: float) -> str:
@@ -115,6 +128,8 @@ def minute_line(now: Counts, before: Counts, seconds: float) -> str:
     --------
     >>> minute_line(Counts(52_345, 3, delivered=2, behind=0), Counts(12_345, 1, delivered=1, behind=9), 60.0)
     'in the last 60 s: 40,000 records, 2 alerts, 1 delivered, 0 behind'
+    >>> minute_line(Counts(20, dead_letters=20, behind=0), Counts(), 60.0)
+    'in the last 60 s: 20 records, 0 alerts, 0 delivered, 0 behind, 20 dead letters'
     """
     line = f"in the last {seconds:.0f} s: {figures(now, before)}"
     if now.causes:

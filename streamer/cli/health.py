@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from alerts.durations import spoken
+from alerts.idle_time import last_step_text
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import out
 from streamer.config.serve_settings import host_and_port
@@ -64,8 +66,23 @@ def _asked(host: str, port: int, timeout_s: float) -> tuple[int, dict[str, Any]]
 
 def _summary(said: dict[str, Any]) -> str:
     behind, waits = said.get("behind"), said.get("undelivered_s")
-    backlog = "backlog unknown" if behind is None else f"{behind:,} records behind"
-    oldest = f", oldest undelivered alert {waits:.0f} s old" if waits else ""
-    parked = sum(group.get("count", 0) for group in said.get("parked", ()))
-    more = f", {parked:,} deliveries parked" if parked else ""
-    return f"all is well: last step {said.get('step_age_s', 0):.1f} s ago, {backlog}{oldest}{more}"
+    backlog = "backlog unknown" if behind is None else f"{behind:,} record{'' if behind == 1 else 's'} behind"
+    oldest = f", oldest undelivered alert {spoken(waits)} old" if waits else ""
+    step = last_step_text(said.get("step_age_s", 0.0), behind)
+    left = _left(said)
+    state = f"at work, but {' and '.join(left)}" if left else "all is well"
+    return f"{state}: {step}, {backlog}{oldest}"
+
+
+def _left(said: dict[str, Any]) -> list[str]:
+    """What somebody has to look after, although work goes on."""
+    groups, away = said.get("parked", ()), said.get("failing", ())
+    parked = sum(group.get("count", 0) for group in groups)
+    left = []
+    if parked:
+        where = ", ".join(f"{group.get('receiver')}: {group.get('reason')}" for group in groups)
+        left.append(f"{parked:,} {'delivery is' if parked == 1 else 'deliveries are'} parked ({where})")
+    if away:
+        where = ", ".join(f"{each.get('receiver')} ({each.get('reason')})" for each in away)
+        left.append(f"nothing gets through to {where}")
+    return left

@@ -116,6 +116,8 @@ class Outcome:
         In the order of the events. They are not visible, so they wait for the next commit.
     notices
         What was noticed about clocks and instruments, in the order of the events.
+    events
+        How many events were folded.
     """
 
     transitions: tuple[Transition, ...] = ()
@@ -125,6 +127,7 @@ class Outcome:
     ignored: Mapping[str, int] | None = None
     near_misses: tuple[NearMiss, ...] = ()
     notices: tuple[Notice, ...] = ()
+    events: int = 0
 
     @property
     def visible(self) -> bool:

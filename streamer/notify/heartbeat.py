@@ -11,6 +11,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from alerts.alert import Alert, Observation
 from alerts.clock import Clock
 from alerts.durations import spoken
+from alerts.idle_time import last_step_text
 from alerts.service_alert import HEARTBEAT, service_alert
 from alerts.stages.importance import HEARTBEATS
 from alerts.stages.view import SUMMARISED
@@ -191,7 +192,7 @@ def _progress(counts: Counts) -> str:
     behind = "backlog unknown" if counts.behind is None else f"{counts.behind:,} behind"
     waits = counts.undelivered_s
     oldest = "" if not waits else f", oldest undelivered alert {spoken(waits)} old"
-    return f"last step {spoken(counts.step_age_s)} ago, {behind}{oldest}"
+    return f"{last_step_text(counts.step_age_s, counts.behind)}, {behind}{oldest}"
 
 
 def _replaced(rows: Sequence[Row[int, str, str, str]]) -> list[int]:

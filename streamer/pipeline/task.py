@@ -195,7 +195,16 @@ class Task:
         told = [*self.place_notices.tell(admitted), *self.clock_notices.tell(admitted)]
         notices = tuple(notice for _, _, notice in sorted(told, key=lambda each: each[:2]))
         ignored = dict(self.ignored) if decoded.ignored else None
-        return Outcome(tuple(transitions), tuple(scores), dead, floods, ignored, tuple(near_misses), notices)
+        return Outcome(
+            tuple(transitions),
+            tuple(scores),
+            dead,
+            floods,
+            ignored,
+            tuple(near_misses),
+            notices,
+            len(admitted.batch),
+        )
 
     def _fold_timer(self, timer: Timer) -> Outcome:
         self.last_timer = timer

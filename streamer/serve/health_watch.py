@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from alerts.clock import Clock
 from alerts.durations import spoken
@@ -11,8 +12,10 @@ from alerts.receivers.receiver import reason_code
 from streamer.messages.records import Partition, PausedPartition
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.progress import SLOW_S, WorkProgress
+from streamer.serve.dead_share import DeadShare
 from streamer.serve.gauges import GaugeValues, Labels, labels_of
 from streamer.serve.health import Health
+from streamer.serve.refusals import Refusals
 from streamer.store.database import Database, StoreError
 from streamer.store.undelivered import Undelivered, oldest_undelivered
 
@@ -62,6 +65,10 @@ class HealthWatch:
         """Partitions that are not read on until somebody does something; replaced as a whole."""
         self.notifier: Notifier | None = None
         self.progress: WorkProgress | None = None
+        self.dead_share = DeadShare()
+        """Counts what becomes of records."""
+        self.refusals = Refusals(database)
+        """Is told what becomes of deliveries."""
         self._database = database
         self._clock = clock
         self._monotonic = monotonic
@@ -87,6 +94,8 @@ class HealthWatch:
             *self._away(gauges, now),
             *self._unassigned(gauges, now),
             *self._undelivered(undelivered_s),
+            *self._refused(),
+            *self.dead_share.causes(now),
         ]
         for cause, is_stuck in self._not_read(gauges, behind, now):
             (stuck if is_stuck else waiting).append(cause)
@@ -186,3 +195,9 @@ class HealthWatch:
             to = f" for {self._waiting.receiver}" if self._waiting.receiver else ""
             why = f" ({reason_code(self._waiting.reason)})" if self._waiting.reason else ""
             yield f"an alert{to} has waited for {spoken(waited_s)}{why}"
+
+    def _refused(self) -> Iterator[str]:
+        if self.notifier is None:
+            return
+        with suppress(StoreError):  # which is told of anyway
+            yield from self.refusals.causes(self.notifier.parked)

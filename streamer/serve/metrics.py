@@ -84,7 +84,7 @@ class Metrics:
             for outcome in _OUTCOMES:
                 self._deliveries.labels(receiver, outcome)
 
-    def watch(self, step: StepResult, now: float) -> None:
+    def watch(self, step: StepResult, now: float) -> Mapping[str, int]:
         """Count the results of a step; what a replayed journal yields was counted before the restart.
 
         Parameters
@@ -93,10 +93,15 @@ class Metrics:
             What the step did.
         now
             Wall-clock seconds.
+
+        Returns
+        -------
+        Mapping[str, int]
+            New dead letters by reason, those too that are not kept one by one.
         """
         if not step.live:
             self._rederived.labels(step.task.partition.topic).inc(step.records)
-            return
+            return {}
         self._records.labels(step.task.partition.topic).inc(step.records)
         for each in step.outcome.transitions:
             self._transitions.labels(each.rule, each.severity, each.transition).inc()
@@ -107,10 +112,12 @@ class Metrics:
             for status, name in enumerate(STATUS_NAMES):
                 self._scored.labels(scores.detector, name).inc(int(counts[status]))
             self._scores.observe(scores.detector, scores.score)
-        for letter in step.outcome.dead:
-            self._dead.labels(letter.reason).inc()
+        dead = Counts(letter.reason for letter in step.outcome.dead)
         for flood in step.outcome.floods:
-            self._flood(step.task.partition, flood)
+            dead[flood.reason] += self._increase(step.task.partition, flood)
+        for reason, count in dead.items():
+            self._dead.labels(reason).inc(count)
+        return dead
 
     def delivery(self, receiver: str, outcome: str, count: int = 1, waited_s: float | None = None) -> None:
         """Count outcomes of deliveries; a `streamer.notify.delivery_watch.DeliveryWatch`."""
@@ -158,13 +165,14 @@ class Metrics:
         self._reloads.labels(_RELOAD_OUTCOMES[accepted]).inc()
         self._reload_succeeded.set(int(accepted))
 
-    def _flood(self, partition: Partition, flood: Flood) -> None:
+    def _increase(self, partition: Partition, flood: Flood) -> int:
         """A flood comes with its running total, so only the increase since last time counts."""
         key = (partition, flood.reason, flood.minute, flood.first_offset)
-        self._dead.labels(flood.reason).inc(max(flood.count - self._floods.pop(key, 0), 0))
+        increase = max(flood.count - self._floods.pop(key, 0), 0)
         self._floods[key] = flood.count
         while len(self._floods) > _KEPT_FLOODS:
             del self._floods[next(iter(self._floods))]
+        return increase
 
     def _business(self, registry: CollectorRegistry) -> None:
         self._transitions = Counter(

@@ -25,7 +25,7 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.runner import Runner, StepResult
 from streamer.pipeline.task import Task
-from streamer.serve.gauges import GaugeCollector, GaugeValues
+from streamer.serve.gauges import GaugeCollector, GaugeValues, labels_of
 from streamer.serve.health_watch import HealthWatch
 from streamer.serve.metrics import Metrics
 from streamer.serve.watched_source import WatchedSource
@@ -119,6 +119,7 @@ class Observer:
     def delivery(self, receiver: str, outcome: str, count: int = 1, waited_s: float | None = None) -> None:
         """Count outcomes of deliveries; a `streamer.notify.delivery_watch.DeliveryWatch`."""
         self.metrics.delivery(receiver, outcome, count, waited_s)
+        self.health.refusals.note(receiver, outcome)
         if outcome == "delivered":
             with self._counting:
                 self._delivered += count
@@ -186,7 +187,7 @@ class Observer:
         """Count the results of a step; called after its commit."""
         now = self._monotonic()
         work_watch().mark()
-        self.metrics.watch(step, self._clock.now())
+        dead = self.metrics.watch(step, self._clock.now())
         self._stepped_at = now
         if not step.live:
             return
@@ -194,10 +195,11 @@ class Observer:
             self.metrics.batch(now - max(self._polled_at, self._step_at), now - self._polled_at)
         self._step_at = now
         outcome, total = step.outcome, self._counts
+        self.health.dead_share.count(labels_of(step.task.partition), step.records, outcome.events, dead, now)
         self._counts = Counts(
             records=total.records + step.records,
             alerts=total.alerts + sum(each.transition == "fired" for each in outcome.transitions),
-            dead_letters=total.dead_letters + len(outcome.dead),
+            dead_letters=total.dead_letters + sum(dead.values()),
         )
 
     def checkpoint(self, completed: CompletedCheckpoint) -> None:

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import exists, func, select
 
 from alerts.receivers.receiver import reason_code
 from streamer.store.database import Database
-from streamer.store.delivery_rows import PARKED, in_state
+from streamer.store.delivery_rows import DONE, PARKED, in_state
 from streamer.store.tables import deliveries
 
 MOST_COUNTED = 1_000
@@ -59,3 +59,38 @@ def parked_groups(database: Database, receivers: Sequence[str]) -> list[ParkedGr
                 for code, count in sorted(codes.items(), key=lambda each: (-each[1], each[0]))
             ]
     return groups
+
+
+def parked_text(groups: Sequence[ParkedGroup]) -> str:
+    """How many deliveries are parked, for people; empty where none is.
+
+    Examples
+    --------
+    >>> parked_text([ParkedGroup("desk", "http_400", 1)])
+    '1 delivery parked'
+    >>> parked_text([ParkedGroup("desk", "http_400", 1_000), ParkedGroup("ops", "http_404", 2)])
+    '1,002 or more deliveries parked'
+    """
+    count = sum(group.count for group in groups)
+    if not count:
+        return ""
+    more = " or more" if any(group.count >= MOST_COUNTED for group in groups) else ""
+    return f"{count:,}{more} {'delivery' if count == 1 else 'deliveries'} parked"
+
+
+def newest_is_parked(database: Database, receiver: str) -> bool:
+    """Whether nothing has been delivered to a receiver since it last refused something for good.
+
+    Raises
+    ------
+    StoreError
+        When the store does not answer.
+    """
+    c = deliveries.c
+    refused = select(func.max(c.tried_at)).where(c.receiver == receiver, in_state(PARKED))
+    with database.read() as connection:
+        at = connection.execute(refused).scalar()
+        if at is None:
+            return False
+        later = exists().where(c.receiver == receiver, in_state(DONE), c.tried_at > at)
+        return not connection.execute(select(later)).scalar()

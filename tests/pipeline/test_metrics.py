@@ -27,7 +27,7 @@ from streamer.app.service_manager import ServiceManager
 from streamer.app.standing_report import StandingReport
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Partition, Record
-from streamer.notify.heartbeat import HeartbeatSender
+from streamer.notify.heartbeat import Counts, HeartbeatSender
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.notify.notifier import Notifier
 from streamer.notify.sender_context import SenderContext
@@ -190,6 +190,9 @@ def test_dead_letters_beyond_those_that_are_kept_are_counted_too(service: Servic
     more = service.world.ask("SELECT sum(count) FROM dead_letter_floods")[0][0]
     assert more > 0
     assert dead == kept + more
+    assert service.observer.counts().dead_letters == dead
+    line = standing_report.minute_line(service.observer.counts(), Counts(), 60.0)
+    assert line.endswith(f", {dead:,.0f} dead letters")
 
 
 def test_what_is_derived_again_is_not_counted_again(service: Service) -> None:
@@ -332,9 +335,11 @@ def test_what_is_parked_is_on_the_page_and_in_the_heartbeat(service: Service) ->
     notifier.wake()
     assert notifier.stop(10.0)
     status, said = service.get("/healthz")
-    assert status == 200  # the process works; restarting it would change nothing
+    assert status == 503
+    assert service.get("/livez")[0] == 200, "restarting it would change nothing"
     assert json.loads(said) == {
-        "status": "ok",
+        "status": "failing",
+        "reason": "ops refuses what is sent to it: 2 deliveries parked (http_400)",
         "step_age_s": 0.0,
         "behind": None,
         "undelivered_s": 0.0,

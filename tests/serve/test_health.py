@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +16,10 @@ from streamer.pipeline.progress import WorkProgress
 from streamer.serve.gauges import GaugeValues
 from streamer.serve.health import Health
 from streamer.serve.health_watch import HealthWatch
+from streamer.serve.refusals import Refusals
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
+from streamer.store.parked_deliveries import ParkedGroup
 from streamer.store.work_file import WorkFile
 
 LOG = Partition("spot", "i", 0)
@@ -31,6 +33,7 @@ class Notifying:
     failure: BaseException | None = None
     is_running = True
     looked_at = 0.0
+    parked: Sequence[ParkedGroup] = ()
 
 
 class World:
@@ -143,6 +146,46 @@ def test_an_alert_that_does_not_leave_is_named_with_its_receiver_and_reason(worl
     assert health.stuck == ()
     deliveries.delivered((claimed,), world.wall)
     assert world.after(10).undelivered_s == 0
+
+
+def test_a_log_of_which_most_is_dead_letters_is_named_with_the_reason(world: World) -> None:
+    share = world.watch.dead_share
+    share.count(PLACE, 2, 0, {"bad_json": 2}, world.passed)
+    assert world.after(1).causes == (), "two are too few to judge by"
+    share.count(PLACE, 18, 1, {"bad_json": 15, "no_venue": 2}, world.passed)
+    share.count(("spot", "1"), 100, 60, {"bad_json": 40}, world.passed)
+    health = world.after(200)
+    assert health.causes == (
+        "19 of the last 20 records of spot[0] are dead letters, most of them bad_json",
+    )
+    assert health.stuck == ()
+    assert world.after(110).causes == (), "that was more than five minutes ago"
+
+
+def test_a_receiver_that_refused_its_newest_delivery_is_named(world: World) -> None:
+    world.notifier.parked = [ParkedGroup("desk", "http_400", 1)]
+    world.watch.refusals.note("desk", "parked")
+    health = world.after(1)
+    assert health.causes == ("desk refuses what is sent to it: 1 delivery parked (http_400)",)
+    assert health.stuck == ()
+    world.watch.refusals.note("desk", "delivered")
+    assert world.after(1).causes == (), "what came later was taken"
+
+
+def test_a_start_knows_from_the_store_that_the_newest_was_refused(world: World) -> None:
+    deliveries = StoreDeliveries(world.database)
+    world.notifier.parked = [ParkedGroup("desk", "http_400", 1)]
+    for alert_id, parked in (("a", True), ("b", False)):
+        commit(world.database, (alert_id, 0))
+        route_all(world.database, ("desk",), world.wall)
+        world.wall += 1
+        (claimed,) = claim_due(deliveries, "desk", 9, world.wall)
+        if parked:
+            deliveries.park(claimed, "http_400: no", world.wall)
+        else:
+            deliveries.delivered((claimed,), world.wall)
+        causes = list(Refusals(world.database).causes(world.notifier.parked))
+        assert bool(causes) == parked
 
 
 def test_a_broker_that_is_away_and_partitions_that_never_come_are_told(world: World) -> None:

@@ -143,7 +143,7 @@ def test_the_health_command_says_what_the_page_says_by_its_exit_code(tmp_path: P
     config = tmp_path / "tape.yaml"
     text = "source: {files: [{match: '*', format: tapewatch}]}\nserve: {address: '0.0.0.0:PORT'}\n"
     causes: list[str] = []
-    figures = {"step_age_s": 0.31, "behind": 1_204, "undelivered_s": 0.0}
+    figures: dict[str, object] = {"step_age_s": 0.31, "behind": 1_204, "undelivered_s": 0.0}
     checks = Checks(lambda: "; ".join(causes) or None, lambda: None, detail=lambda: figures)
     with serving(("127.0.0.1", 0), CollectorRegistry(), checks) as address:
         assert address is not None
@@ -151,7 +151,15 @@ def test_the_health_command_says_what_the_page_says_by_its_exit_code(tmp_path: P
         done = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
         assert (done.exit_code, done.stdout) == (
             0,
-            "all is well: last step 0.3 s ago, 1,204 records behind\n",
+            "all is well: last step 0.3s ago, 1,204 records behind\n",
+        )
+        figures |= {"parked": [{"receiver": "desk", "count": 1, "reason": "http_400"}], "behind": 0}
+        figures |= {"step_age_s": 161.2, "failing": [{"receiver": "ops", "reason": "timeout"}]}
+        done = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
+        assert (done.exit_code, done.stdout) == (
+            0,
+            "at work, but 1 delivery is parked (desk: http_400) and nothing gets through to ops (timeout): "
+            "nothing to do for 2.7m, 0 records behind\n",
         )
         causes += ["no step has finished for 20s", "a\x1b[2J"]
         done = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
