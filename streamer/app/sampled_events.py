@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,24 +12,30 @@ from numpy.typing import NDArray
 from alerts.alert import rfc3339
 from alerts.durations import lasting
 from alerts.plain_text import one_line
-from streamer.decoding.dead_letter_reasons import Reason
+from streamer.app.sampled_mistakes import first_mistake
 from streamer.decoding.event_fields import FIELDS_BY_KIND, KIND_NAMES
-from streamer.decoding.format_settings import FormatSettings
-from streamer.decoding.formats import FORMATS, DecodeContext, build_format
 from streamer.decoding.value_parsing import NS_PER
-from streamer.messages.batch import Batch, DeadLetter, Decoded, Instrument
-from streamer.messages.records import NO_TIME, Record
+from streamer.messages.batch import Batch, Decoded, Instrument
+from streamer.messages.records import NO_TIME
 from streamer.messages.texts import ABSENT
 from streamer.messages.time_units import NS_PER_SECOND
-from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.plan import Feed, Plan
 from streamer.pipeline.rule_logs import LogFields
 from streamer.sources.kafka.topic_sample import SampledTopic
 
 _RANGES = ("price", "bid_price", "value")  # the first of these that occurs is told with its range
-_EXCERPT = 60  # characters of a record, and of its keys, that are shown
+_EXCERPT = 60  # characters of names that are shown
+_MANY_DEAD, _DEAD_SHARE = 3, 0.1  # from that many on, and above that share, dead letters are a problem
 _DAY_NS = 86_400 * NS_PER_SECOND
 _EARLIEST_NS = 631_152_000 * NS_PER_SECOND  # 1990: no electronic tape that is read as JSON is older
+
+
+@dataclass(frozen=True, slots=True)
+class SampledPrices:
+    """Prices of one instrument in a sample: their median, and how many there are."""
+
+    median: float
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,20 @@ class SampledEvents:
     fields
         Kinds and fields of its events; None without events.
     prices
-        Medians by instrument and by what was measured, such as ``trade price``.
+        By instrument and by what was measured, such as ``trade price``.
+    dead
+        How many of its records are dead letters.
+    preset
+        The preset that it was read with, None for a mapping.
     """
 
     said: str
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     fields: LogFields | None = None
-    prices: Mapping[tuple[Instrument, str], float] = field(default_factory=dict)
+    prices: Mapping[tuple[Instrument, str], SampledPrices] = field(default_factory=dict)
+    dead: int = 0
+    preset: str | None = None
 
 
 def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents:
@@ -86,15 +97,26 @@ def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents
     if ignored:
         names = ", ".join(dict.fromkeys(one_line(name) for part in parts.values() for name in part.ignored))
         said.append(f"{ignored:,} known but not used ({names[:_EXCERPT]})")
-    mistake = _first_mistake(feed, topic, parts, records)
+    mistake = first_mistake(feed, topic, parts, records)
+    dead = len({(number, letter.offset) for number, part in parts.items() for letter in part.dead})
     problems, notes = _times(plan, feed, batches)
     if not good and not ignored:
         problems = [mistake or "none of its records is an event: look at its format", *problems]
+    elif mistake is not None and dead >= _MANY_DEAD and dead > _DEAD_SHARE * len(records):
+        problems = [mistake, *problems]
     elif mistake is not None:
         notes = [mistake, *notes]
     elif not good:
         notes = ["none of its records is used: is this the topic that was meant?", *notes]
-    return SampledEvents("; ".join(said), tuple(problems), tuple(notes), _fields(batches), _prices(batches))
+    return SampledEvents(
+        "; ".join(said),
+        tuple(problems),
+        tuple(notes),
+        _fields(batches),
+        _prices(batches),
+        dead,
+        None if feed.format.name == "generic" else feed.format.name,
+    )
 
 
 def _events_of(decoded: Decoded) -> int:
@@ -140,7 +162,7 @@ def _fields(batches: list[Batch]) -> LogFields | None:
     return fields or None
 
 
-def _prices(batches: list[Batch]) -> dict[tuple[Instrument, str], float]:
+def _prices(batches: list[Batch]) -> dict[tuple[Instrument, str], SampledPrices]:
     values: dict[tuple[Instrument, str], list[NDArray[np.float64]]] = {}
     for batch in batches:
         for kind, name in (("trade", "price"), ("order", "price"), ("quote", "bid_price")):
@@ -151,73 +173,8 @@ def _prices(batches: list[Batch]) -> dict[tuple[Instrument, str], float]:
                 of = batch.numbers[name][rows & (batch.instrument == number)]
                 key = batch.instruments[number], f"{kind} {name}"
                 values.setdefault(key, []).append(of[np.isfinite(of)])
-    medians = {key: np.concatenate(found) for key, found in values.items()}
-    return {key: float(np.median(found)) for key, found in medians.items() if len(found)}
-
-
-def _first_mistake(feed: Feed, topic: str, parts: Mapping[int, Decoded], records: list[Record]) -> str | None:
-    letters = [(number, letter) for number, part in parts.items() for letter in part.dead]
-    if not letters:
-        return None
-    number, letter = letters[0]
-    letter = with_fitting_unit(letter, NO_TIME)
-    count = len({(of, each.offset) for of, each in letters})
-    plural = "" if count == 1 else "s"
-    first = f"{count:,} dead letter{plural}, the first" if count < len(records) else "first mistake"
-    where = f"{topic}[{number}] offset {letter.offset}"
-    what = f"{letter.reason}: {one_line(letter.detail)}"
-    return f"{first}: {where}: {what} in {_excerpt(letter)}; {_remedy(feed, topic, letter, records)}"
-
-
-def _excerpt(letter: DeadLetter) -> str:
-    if letter.value is None:
-        return "a null value"
-    text = one_line(letter.value[: 4 * _EXCERPT].decode("utf-8", "replace"))
-    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1]}…"
-
-
-def _remedy(feed: Feed, topic: str, letter: DeadLetter, records: list[Record]) -> str:
-    reason = letter.reason
-    if reason == Reason.NO_VENUE:
-        return "give the topic a `venue`"
-    if reason == Reason.NULL_VALUE:
-        return "tombstones of a compacted topic: `ignore: [tombstone]`"
-    if reason in (Reason.BAD_JSON, Reason.BAD_UTF8, Reason.NOT_AN_OBJECT, Reason.TOO_DEEP):
-        return "formats read JSON objects: name another topic, or publish JSON there"
-    other = _better_preset(feed, topic, records)
-    if other is not None:
-        return f"the preset {other} reads it: `format: {other}`"
-    if reason in (Reason.WRONG_UNIT, Reason.OUT_OF_BOUNDS):
-        return "change `unit` or `scale` in its format"
-    keys = _keys(letter)
-    has = f": the record has {keys}" if keys else ""
-    if reason == Reason.UNKNOWN_KIND:
-        return f"map the word in `event_type`, or put it under `ignore`{has}"
-    return f"change the paths of its format{has}"
-
-
-def _keys(letter: DeadLetter) -> str:
-    try:
-        document = json.loads(letter.value or b"")
-    except (ValueError, RecursionError):
-        return ""
-    keys = ", ".join(one_line(key) for key in document) if isinstance(document, dict) else ""
-    return keys if len(keys) <= _EXCERPT else f"{keys[: _EXCERPT - 1]}…"
-
-
-def _better_preset(feed: Feed, topic: str, records: list[Record]) -> str | None:
-    """The preset that reads most of the records where the format reads next to none."""
-    context = DecodeContext(topic, feed.venue or "any")
-    reads = {
-        name: len(set(form.decode(records, context).batch.offset.tolist()))
-        for name, form in (
-            (name, build_format(FormatSettings.model_validate(name)))
-            for name in FORMATS
-            if name not in ("generic", feed.format.name)
-        )
-    }
-    best = max(reads, key=lambda name: reads[name])
-    return best if reads[best] > len(records) // 2 else None
+    whole = {key: np.concatenate(found) for key, found in values.items()}
+    return {key: SampledPrices(float(np.median(of)), len(of)) for key, of in whole.items() if len(of)}
 
 
 def _times(plan: Plan, feed: Feed, batches: list[Batch]) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from streamer.app.at_once import at_once
 from streamer.app.sampled_events import SampledEvents, decode_sample
-from streamer.app.sampled_prices import price_problems
+from streamer.app.sampled_prices import OddPrices, odd_prices
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
 from streamer.pipeline.plan import Plan
@@ -42,6 +42,8 @@ class TopicCheck:
         Kinds and fields of the sampled events; None where there are none.
     place
         Where the file says how it is read, as ``file:line:column``.
+    dead
+        How many of the records are dead letters.
     """
 
     topic: str
@@ -51,6 +53,7 @@ class TopicCheck:
     notes: tuple[str, ...] = ()
     fields: LogFields | None = None
     place: str = ""
+    dead: int = 0
 
 
 def check_topics(config: ConfigFile, plan: Plan, environ: Mapping[str, str]) -> list[TopicCheck]:
@@ -79,12 +82,13 @@ def check_topics(config: ConfigFile, plan: Plan, environ: Mapping[str, str]) -> 
         for topic, found in looked.items()
         if isinstance(found, SampledTopic)
     }
-    off = price_problems(decoded)
+    odd = odd_prices(decoded)
     checks = []
     for topic, count in partitions.items():
         check = _checked(topic, count, looked[topic], decoded.get(topic))
-        problems = (*check.problems, *off.get(topic, ()))
-        checks.append(replace(check, problems=problems, place=_place(config, topic)))
+        off = odd.get(topic, OddPrices())
+        check = replace(check, problems=check.problems + off.problems, notes=check.notes + off.notes)
+        checks.append(replace(check, place=_place(config, topic)))
     return checks
 
 
@@ -97,7 +101,7 @@ def _checked(
 ) -> TopicCheck:
     if isinstance(looked, SampledTopic) and events is not None:
         problems, notes = (*looked.problems, *events.problems), (*events.notes, *looked.notes)
-        return TopicCheck(topic, partitions, events.said, problems, notes, events.fields)
+        return TopicCheck(topic, partitions, events.said, problems, notes, events.fields, dead=events.dead)
     if isinstance(looked, TapewatchError | TimeoutError):
         return TopicCheck(topic, partitions, "not read", (str(looked),))
     raise looked  # type: ignore[misc]  # what is no sample is an exception

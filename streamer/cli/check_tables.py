@@ -35,7 +35,8 @@ def topic_table(checks: Iterable[TopicCheck]) -> LineTable:
     """Each topic, and what the newest records say."""
     table = LineTable("topic", "partitions", "state", "newest records")
     for each in checks:
-        state = _FAILED if each.problems else _FINE
+        fine = Text(f"ok, {each.dead:,} dead", style="yellow") if each.dead else _FINE
+        state = _FAILED if each.problems else fine
         said = _said([each.said, *each.problems], each.notes)
         table.add_row(each.topic, str(each.partitions), state, said)
     return table

@@ -42,7 +42,7 @@ def admit(value: bytes | None) -> bytes:
     streamer.decoding.refusals.Refusal: nested more than 300 deep
     """
     if value is None:
-        remedy = "of a compacted topic, tombstones: set ignore: [tombstone] beside its format"
+        remedy = "set `ignore: [tombstone]` beside its format if the topic is compacted"
         raise Refusal(Reason.NULL_VALUE, f"the value is null; {remedy}")
     if len(value) > RECORD_MAX_BYTES:
         raise Refusal(Reason.TOO_LARGE, f"{len(value)} bytes, more than {RECORD_MAX_BYTES}")
