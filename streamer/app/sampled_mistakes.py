@@ -74,7 +74,7 @@ def _remedy(feed: Feed, topic: str, letter: DeadLetter, records: Sequence[Record
     if reason == Reason.OUT_OF_BOUNDS and letter.detail.endswith((_NOT_PRINTABLE, _CHARACTERS)):
         return "only the producer can mend that"
     if feed.format.name != "generic":
-        return f"the preset {feed.format.name} does not fit: write {_MAPPING}"
+        return f"the preset {feed.format.name} makes no event of it: mend the producer, or write {_MAPPING}"
     if reason in (Reason.WRONG_UNIT, Reason.OUT_OF_BOUNDS):
         return "change `unit` or `scale` in its format"
     keys = _keys(letter)

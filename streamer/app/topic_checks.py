@@ -75,7 +75,8 @@ def check_topics(config: ConfigFile, plan: Plan, environ: Mapping[str, str]) -> 
     if kafka is None:
         return []
     globs = [glob for topic in config.settings.source.topics for glob in topic.globs]
-    partitions = survey(kafka, globs, environ)
+    surveyed = survey(kafka, globs, environ)
+    partitions = surveyed.partitions
     looked = at_once({topic: _look(kafka, topic, environ) for topic in partitions}, _WITHIN_S, _AT_ONCE)
     decoded = {
         topic: decode_sample(plan, topic, found)
@@ -89,7 +90,10 @@ def check_topics(config: ConfigFile, plan: Plan, environ: Mapping[str, str]) -> 
         off = odd.get(topic, OddPrices())
         check = replace(check, problems=check.problems + off.problems, notes=check.notes + off.notes)
         checks.append(replace(check, place=_place(config, topic)))
-    return checks
+    return checks + [
+        TopicCheck(topic, 0, "missing", (problem,), place=_place(config, topic))
+        for topic, problem in surveyed.missing.items()
+    ]
 
 
 def _look(kafka: KafkaSettings, topic: str, environ: Mapping[str, str]) -> Callable[[], SampledTopic]:

@@ -60,10 +60,7 @@ def find_partitions(
             if glob in read_before:
                 _log.warning("a topic is gone", topic=glob, servers=servers)
                 continue
-            raise TapewatchError(
-                f"topic '{glob}' does not exist at {servers}, or this user may not see it"
-                f"{did_you_mean(glob, names)}: create it, or change source.topics"
-            )
+            raise TapewatchError(missing_topic(glob, servers, names))
         _log.warning("no topic matches yet", pattern=glob)
     partitions = frozenset(
         Partition(name, incarnation(consumer, name), number)
@@ -76,6 +73,14 @@ def find_partitions(
         existing = ", ".join(sorted(names)[:10]) or "none at all"
         raise TapewatchError(f"no topic at {servers} matches {', '.join(globs)} (there are: {existing})")
     return partitions
+
+
+def missing_topic(topic: str, servers: str, names: Iterable[str]) -> str:
+    """What is said of a topic that does not exist among those that do."""
+    return (
+        f"topic '{topic}' does not exist at {servers}, or this user may not see it"
+        f"{did_you_mean(topic, names)}: create it, or change source.topics"
+    )
 
 
 def describe(
