@@ -48,7 +48,8 @@ def check(
     the model, what is left of its warm-up, and the cost per event, measured on this machine while you wait.
 
     Models that are given by import name are built in another process, with limits of time and memory. With
-    --offline they can write no file, start no process and reach no network there.
+    --offline they are kept there from writing files, starting processes and reaching networks. That catches
+    what a model does by accident; it is no sandbox for code that means harm.
 
     Example: `tapewatch check -c binance.yaml`
     """

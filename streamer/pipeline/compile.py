@@ -120,6 +120,9 @@ def _detector_problems(config: ConfigFile, models: ModelCheck) -> tuple[list[Pro
         elif result.untried is not None:
             message = f"not tried: as it is built it would {result.untried}, which only `run` lets it do"
             warnings.append(config.problem(("detectors", name, "model"), message))
+        elif result.kept_from is not None:
+            message = f"as it is built it would {result.kept_from}, which it was not let here"
+            warnings.append(config.problem(("detectors", name, "model"), message))
         elif result.failing is not None:
             message = f"it fails on the first row that it learns ({result.failing}): check its params"
             warnings.append(config.problem(("detectors", name, "model"), message))

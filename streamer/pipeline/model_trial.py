@@ -27,6 +27,8 @@ _LOOK_S = 0.5
 _ONE_THREAD = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DOING = {"import": "loading its module", "build": "building it", "measure": "scoring a few events"}
 _MUST_STAY = "a model must not end its process, nor crash it"
+_MUST_KEEP_OFF = "wrote to a file descriptor that it did not open: a model must leave those alone"
+_MOST_UNREAD = 1_048_576
 _MUST_RETURN = "it must return, and load what takes long elsewhere"
 
 
@@ -59,6 +61,8 @@ class TrialResult:
         Why it cannot be used, and the place in the detector's settings; None if it can.
     untried
         What it would have done as it was built, and was not let: it may be right, or not. None otherwise.
+    kept_from
+        What it would have done and was not let, where it can be used all the same; None otherwise.
     failing
         Why it cannot learn even the first of a few made-up rows, None where it can.
     cost_us
@@ -68,6 +72,7 @@ class TrialResult:
     error: str | None = None
     path: tuple[str | int, ...] = ()
     untried: str | None = None
+    kept_from: str | None = None
     failing: str | None = None
     cost_us: float | None = None
 
@@ -166,6 +171,11 @@ class ModelTrial:
                     raise TapewatchError("the process that tries models does not start") from None
                 self._fail(detector, f"{_DOING[doing]} took more than {within[doing]:g} s: {_MUST_RETURN}")
                 return
+            except _GarbledError:
+                if not detector:
+                    raise TapewatchError("the process that tries models does not start") from None
+                self._fail(detector, f"{_DOING[doing]} {_MUST_KEEP_OFF}")
+                return
             if answer is None:
                 ended = process.ended()
                 if not detector:
@@ -174,6 +184,10 @@ class ModelTrial:
                     self._fail(detector, too_large(self._limits.memory_bytes))
                     return
                 self._fail(detector, f"{_DOING[doing]} ended its process, which {ended}: {_MUST_STAY}")
+                return
+            is_due = self._is_due(answer, detector)
+            if detector and not is_due:
+                self._fail(detector, f"{_DOING[doing]} {_MUST_KEEP_OFF}")
                 return
             if answer.get("done"):
                 return
@@ -184,17 +198,62 @@ class ModelTrial:
             elif "cost_us" in answer and detector in self._results:
                 self._results[detector] = replace(self._results[detector], cost_us=answer["cost_us"])
 
+    def _is_due(self, answer: Mapping[str, Any], detector: str) -> bool:
+        """Whether this can be the next answer: a module may have written where answers are."""
+        if answer.get("done"):
+            return not self._waiting
+        if answer["detector"] == detector:
+            return answer.get("doing") != "import"
+        return (
+            detector not in self._waiting
+            and answer["detector"] in self._waiting
+            and answer.get("doing") == "import"
+        )
+
     def _take(self, detector: str, answer: Mapping[str, Any]) -> None:
         self._waiting.pop(detector, None)
         error, refused = answer["error"], answer["refused"]
         if error is not None and refused is not None:
             self._results[detector] = TrialResult(untried=refused)
         else:
-            self._results[detector] = TrialResult(error, tuple(answer["path"]), failing=answer["failing"])
+            self._results[detector] = TrialResult(
+                error, tuple(answer["path"]), kept_from=refused, failing=answer["failing"]
+            )
 
     def _fail(self, detector: str, error: str) -> None:
         self._waiting.pop(detector, None)
         self._results[detector] = TrialResult(error, ("model",))
+
+
+class _GarbledError(Exception):
+    """What was read is no answer."""
+
+
+def _answer_in(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _GarbledError from None
+    if not isinstance(answer, dict) or not _is_answer(answer):
+        raise _GarbledError
+    return answer
+
+
+def _is_answer(answer: Mapping[str, Any]) -> bool:
+    if answer.keys() == {"done"}:
+        return answer["done"] is True
+    if not isinstance(answer.get("detector"), str):
+        return False
+    if answer.keys() == {"detector", "doing"}:
+        return answer["doing"] in ("import", "build", "measure")
+    if answer.keys() == {"detector", "cost_us"}:
+        return answer["cost_us"] is None or type(answer["cost_us"]) in (int, float)
+    return (
+        answer.keys() == {"detector", "error", "path", "refused", "failing"}
+        and all(isinstance(answer[key], str | None) for key in ("error", "refused", "failing"))
+        and isinstance(answer["path"], list)
+        and all(isinstance(part, str | int) for part in answer["path"])
+    )
 
 
 class _Process:
@@ -219,7 +278,10 @@ class _Process:
                 self._popen.stdin.flush()
 
     def answer(self, within_s: float) -> dict[str, Any] | None:
-        """The next answer, None at the end; raises `TimeoutError` where none comes in time."""
+        """The next answer, None at the end; raises `TimeoutError` where none comes in time.
+
+        Raises `_GarbledError` where something else does.
+        """
         until = time.monotonic() + within_s
         output = self._popen.stdout
         if output is None:
@@ -238,9 +300,10 @@ class _Process:
                 if not received:
                     return None
                 self._unread += received
+                if len(self._unread) > _MOST_UNREAD and b"\n" not in self._unread:
+                    raise _GarbledError
         line, self._unread = self._unread.split(b"\n", 1)
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return _answer_in(line)
 
     def code(self) -> int:
         """The code that it exited with, or its signal's number below zero."""

@@ -58,6 +58,22 @@ class Calls(Mine):
 class Threads(Mine):
     def __init__(self): threading.Thread(target=print).start()
 
+class Scribbles(Mine):
+    said = b"garbage\\n"
+    def __init__(self):
+        for fd in range(3, 40):
+            try: os.write(fd, self.said)
+            except OSError: pass
+
+class Forges(Scribbles):
+    said = b'{"nonsense": 1}\\n'
+
+class Finishes(Scribbles):
+    said = b'{"done": true}\\n'
+
+class Floods(Scribbles):
+    said = b"x" * 3_000_000
+
 class NoDetector:
     def __init__(self): open("written", "w").close()
 """
@@ -127,7 +143,17 @@ def test_no_way_around_leads_out_of_the_process(folder: Path) -> None:
         "Calls": "load a library",
         "Threads": "start a thread",
     }
+    assert results["trial_own.Spawns"].kept_from == "start a process"
     assert {result.error for result in results.values()} == {None}
+
+
+def test_a_model_that_writes_where_answers_are_is_told_and_the_others_are_tried(folder: Path) -> None:
+    scribbling = [f"trial_own.{name}" for name in ("Scribbles", "Forges", "Finishes", "Floods")]
+    results = tried(*scribbling, "trial_own.Mine")
+    assert {results[name].error for name in scribbling} == {
+        "building it wrote to a file descriptor that it did not open: a model must leave those alone"
+    }
+    assert results["trial_own.Mine"] == TrialResult()
 
 
 def test_check_runs_nothing_that_is_no_model_and_exits_with_2(folder: Path) -> None:

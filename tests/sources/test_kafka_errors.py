@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from broker.local import BrokerError, LocalBroker, free_port
 from broker.watching import Watcher, settings_for
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, errors
 
 from streamer.errors import TapewatchError, UsageError
+from streamer.sources.kafka import client
 from streamer.sources.kafka.kafka_source import KafkaSource
 
 SOON = {"bootstrap_timeout_ms": 1500}
@@ -51,6 +53,17 @@ def refusal(bootstrap: str, **security: Any) -> TapewatchError:
     assert "\n" not in str(caught.value)
     assert "wrong" not in str(caught.value)
     return caught.value
+
+
+def test_a_broker_that_hangs_is_not_taken_for_one_that_wants_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_PROBE_WITHIN_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        where = f"127.0.0.1:{frozen.getsockname()[1]}"
+        for security in ({}, {"tls": {}}, {"sasl": sasl()}):
+            said = str(client.explain(errors.NodeNotReadyError(), settings_for(where, security=security), {}))
+            assert said.endswith(
+                "it accepts connections and does not answer: the broker hangs or is overloaded"
+            )
 
 
 def test_nobody_listens() -> None:

@@ -27,6 +27,7 @@ METADATA_MAX_AGE_MS = 30_000
 """Upper bound on how late new topics and partitions are noticed."""
 
 _PROBE_WITHIN_S = 3.0
+_HANGS = "it accepts connections and does not answer: the broker hangs or is overloaded"
 _DEFAULT_PORT = 9092
 _MOST_BYTES_OF_TLS = 16_777_216  # a bundle of all public authorities has some hundred thousand
 
@@ -234,21 +235,31 @@ def _reason(server: str, settings: KafkaSettings, environ: Mapping[str, str]) ->
             tls_reason = _tls_reason(plain, host, _tls_context(security.tls, environ))
             if tls_reason is not None:
                 return tls_reason
-        elif _speaks_tls(plain):
-            return "this port uses TLS; set source.kafka.security.tls, or use its port without TLS"
+        else:
+            answers_tls = _speaks_tls(plain)
+            if answers_tls is None:
+                return _HANGS
+            if answers_tls:
+                return "this port uses TLS; set source.kafka.security.tls, or use its port without TLS"
     if security.sasl is not None:
         user = security.sasl.username
         return f"it closes the connection when user '{user}' logs in; check source.kafka.security.sasl"
     option = "sasl" if security.tls is None else "sasl or tls.cert"
-    return f"it refuses clients that do not log in; set source.kafka.security.{option}, or check the port"
+    return (
+        "it closes the connection, as brokers do where clients have to log in; "
+        f"set source.kafka.security.{option}, or check the port"
+    )
 
 
-def _speaks_tls(plain: socket.socket) -> bool:
+def _speaks_tls(plain: socket.socket) -> bool | None:
+    """None where nobody answers at all; a broker closes the connection on what it does not understand."""
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
     try:
         unverified.wrap_socket(plain).close()
+    except TimeoutError:
+        return None
     except OSError:
         return False
     return True
@@ -259,6 +270,8 @@ def _tls_reason(plain: socket.socket, host: str, context: ssl.SSLContext) -> str
         context.wrap_socket(plain, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         return f"its certificate is not accepted ({error.verify_message}); check source.kafka.security.tls"
+    except TimeoutError:
+        return _HANGS
     except OSError:
         return "this port does not use TLS; remove source.kafka.security.tls, or use its TLS port"
     return None
