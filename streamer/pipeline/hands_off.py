@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _DEVICES = frozenset({os.devnull, "/dev/tty"})
 
-_THREAD = "start a thread"  # the limit on processes is one on threads, and would look like a fault of the model
+_THREAD = "start a thread"
+"""The limit on processes counts threads, too, which would look like a fault of the model."""
+
 _REFUSED = {
     "os.system": "start a process",
     "os.exec": "start a process",
