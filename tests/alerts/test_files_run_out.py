@@ -37,6 +37,9 @@ except OSError:
     pass
 time.sleep(1.0)
 print("failure", running.failure, flush=True)
+if sys.argv[3:] == ["stop"]:
+    print("stopped", running.stop(30.0), running.failure, flush=True)
+    os._exit(0)
 for each in held:
     os.close(each)
 deadline = time.monotonic() + 60
@@ -46,16 +49,25 @@ print("stopped", running.stop(5.0), running.failure, flush=True)
 """
 
 
-def test_alerts_wait_for_a_file_and_are_delivered(tmp_path: Path) -> None:
-    alerts = tmp_path / "alerts.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "tape.db"), str(alerts)],
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_alerts_wait_for_a_file_and_are_delivered(tmp_path: Path) -> None:
+    alerts = tmp_path / "alerts.jsonl"
+    done = run(str(tmp_path / "tape.db"), str(alerts))
     assert done.stdout.splitlines() == ["failure None", "stopped True None"], done.stderr
     assert "too many files are open" in done.stderr
     assert len(set(alerts.read_text().splitlines())) == 100
+
+
+def test_a_stop_does_not_wait_for_a_file(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "tape.db"), str(tmp_path / "alerts.jsonl"), "stop")
+    assert done.stdout.splitlines() == ["failure None", "stopped True None"], done.stderr
