@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 SCRIPT = """
-import os, resource, sqlite3, sys, time
+import os, resource, sqlite3, sys, threading, time
 import structlog
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from fakes.alert_bodies import commit
@@ -38,7 +38,12 @@ except OSError:
 time.sleep(1.0)
 print("failure", running.failure, flush=True)
 if sys.argv[3:] == ["stop"]:
-    print("stopped", running.stop(30.0), running.failure, flush=True)
+    print("stopped", running.stop(1.0), running.failure, flush=True)
+    deadline = time.monotonic() + 30
+    while any(each.name.startswith(("sender-", "deliver-")) for each in threading.enumerate()):
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(0.02)
+    print("ended", flush=True)
     os._exit(0)
 for each in held:
     os.close(each)
@@ -70,4 +75,4 @@ def test_alerts_wait_for_a_file_and_are_delivered(tmp_path: Path) -> None:
 
 def test_a_stop_does_not_wait_for_a_file(tmp_path: Path) -> None:
     done = run(str(tmp_path / "tape.db"), str(tmp_path / "alerts.jsonl"), "stop")
-    assert done.stdout.splitlines() == ["failure None", "stopped True None"], done.stderr
+    assert done.stdout.splitlines() == ["failure None", "stopped False None", "ended"], done.stderr
