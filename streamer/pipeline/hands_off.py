@@ -52,8 +52,6 @@ _REFUSED = {
     "syslog.openlog": "write to the machine's log",
     "syslog.syslog": "write to the machine's log",
     "ctypes.dlopen": "load a library",
-    "_thread.start_new_thread": _THREAD,
-    "_thread.start_joinable_thread": _THREAD,
 }
 """Audit events, and what they would have done."""
 
@@ -61,6 +59,10 @@ _UNAUDITED = {
     ("_posixsubprocess", "fork_exec"): "start a process",  # how multiprocessing starts its own
     ("subprocess", "_fork_exec"): "start a process",
     ("multiprocessing.util", "spawnv_passfds"): "start a process",
+    ("_thread", "start_new_thread"): _THREAD,
+    ("_thread", "start_joinable_thread"): _THREAD,
+    ("threading", "_start_new_thread"): _THREAD,
+    ("threading", "_start_joinable_thread"): _THREAD,
     ("signal", "pidfd_send_signal"): "send a signal",
     ("os", "mkfifo"): "make a pipe",
     ("posix", "mkfifo"): "make a pipe",
