@@ -6,7 +6,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from alerts.rounding import rounded
@@ -16,7 +16,8 @@ def one_line(text: str) -> str:
     r"""Make text safe for one line, whatever a feed brings: what is not seen is shown by its number.
 
     Line breaks, a terminal's commands, marks that reverse the direction of writing, characters without
-    width and halves of a character all count as such.
+    width and halves of a character all count as such; so do marks on a letter that has several already, since
+    no writing stacks more and they would cover other lines.
 
     Examples
     --------
@@ -24,13 +25,12 @@ def one_line(text: str) -> str:
     'ACME\\x1b[2J is\\ncrossed'
     >>> one_line("AC\u200bME"), one_line("\u26a0\ufe0f ACME\ufe0f") == "\u26a0\ufe0f ACME\\ufe0f"
     ('AC\\u200bME', True)
+    >>> one_line("a" + 30 * "\u0301" + "b").count("\\u0301")
+    26
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        character if _is_seen(character, before) else _number_of(character)
-        for before, character in pairwise(" " + text)
-    )
+    return "".join(character if is_seen else _number_of(character) for character, is_seen in _looked_at(text))
 
 
 def several_lines(text: str) -> str:
@@ -60,9 +60,17 @@ def safe_json(line: str) -> str:
     if line.isascii() and line.isprintable():
         return line
     return "".join(
-        character if _is_seen(character, before) else json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
-        for before, character in pairwise(" " + line)
+        character if is_seen else json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
+        for character, is_seen in _looked_at(line)
     )
+
+
+def _looked_at(text: str) -> Iterator[tuple[str, bool]]:
+    """Each character, and whether it is seen as itself."""
+    marks = 0
+    for before, character in pairwise(" " + text):
+        marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
+        yield character, marks <= _MOST_MARKS and _is_seen(character, before)
 
 
 def _is_seen(character: str, before: str) -> bool:
@@ -76,6 +84,8 @@ def _number_of(character: str) -> str:
     return shown if shown != character else f"\\x{ord(character):02x}"
 
 
+_MARKS = ("Mn", "Me")
+_MOST_MARKS = 4  # Vietnamese has two on a letter, Hebrew with its accents three, Tibetan four
 _VARIANTS = "\ufe0e\ufe0f"
 _UNSEEN = frozenset(
     map(

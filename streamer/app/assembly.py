@@ -166,6 +166,7 @@ class Service:
         recovery = Recovery(self.plan, context, folder, accept_rederivation=accept_rederivation, anew=anew)
         every_s = settings.checkpoint.every_ns / NS_PER_SECOND
         checkpointer = Checkpointer(ledger, folder, every_s, time.monotonic, self.observer.checkpoint)
+        checkpointer.stopped = context.stopped
         timer_every_ns = settings.engine.timer_every_ns if timers else None
         engine = Engine(
             self.observer.watching(source, lambda: engine.runners),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,6 +69,8 @@ class DaemonOptions:
         Prints the line of each minute.
     fold_again, models_anew
         Whether logs begin anew: those whose checkpoints are lost, or all of them without their models.
+    hide
+        Keeps the secrets that a reload brings out of the log.
     """
 
     compiling: CompileView
@@ -78,6 +80,7 @@ class DaemonOptions:
     say: Say = lambda *_: None
     fold_again: bool = False
     models_anew: bool = False
+    hide: Callable[[Iterable[str]], None] = lambda _: None
 
     @property
     def anew(self) -> Anew:
@@ -205,7 +208,7 @@ def _detect(
         accept_rederivation=options.accept_rederivation,
         supervision=Supervision(progress, desk.controls, stopping.is_set, options.anew),
     )
-    reloader = _reloader(loaded, service, engine, oversight, options.manager)
+    reloader = _reloader(loaded, service, engine, oversight, options)
     ended = _ended_logs(service, source, engine)
 
     def opened() -> None:
@@ -253,8 +256,10 @@ def _told_of_the_end(options: DaemonOptions, service: Service) -> Callable[[], b
 
 
 def _reloader(
-    loaded: LoadedConfig, service: Service, engine: Engine, oversight: _Oversight, manager: ServiceManager
+    loaded: LoadedConfig, service: Service, engine: Engine, oversight: _Oversight, options: DaemonOptions
 ) -> Reloader:
+    manager = options.manager
+
     def reloading(at_it: bool) -> None:
         oversight.progress.file.reloading(at_it)
         if at_it:
@@ -270,6 +275,7 @@ def _reloader(
         reloaded,
         reloading,
         oversight.desk.settle,
+        options.hide,
     )
     return Reloader(loaded, targets, SystemClock(), os.environ)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -171,6 +171,8 @@ class ReloadTargets:
         Called with True before another thread prepares a reload, with False once it has.
     settle
         Called with the new plan before tasks switch to it.
+    hide
+        Called with the values of all secrets before anything is built from them, on the preparing thread.
     """
 
     engine: Engine
@@ -178,6 +180,7 @@ class ReloadTargets:
     watch: Callable[[bool], None] = lambda _: None
     preparing: Callable[[bool], None] = lambda _: None
     settle: Callable[[Plan], None] = lambda _: None
+    hide: Callable[[Iterable[str]], None] = lambda _: None
 
 
 class Reloader:
@@ -262,6 +265,7 @@ class Reloader:
         if restart_paths:
             config.fail([config.problem(path, _RESTART) for path in restart_paths])
         secrets = resolve_secrets(config, self._environ)
+        self._targets.hide(secrets.values)
         loaded = LoadedConfig(config, secrets, plan)
         kept = frozenset(
             name

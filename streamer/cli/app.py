@@ -63,5 +63,5 @@ def application(arguments: Sequence[str] = ()) -> typer.Typer:
     for name in [name for name in COMMANDS if name in arguments[:1]] or COMMANDS:
         function = name.replace("-", "_") + ("_" if iskeyword(name) else "")
         command = getattr(import_module(f"streamer.cli.{function}"), function)
-        app.command(name=name)(guarded(command))
+        app.command(name=name)(guarded(command, logs=name != "health"))
     return app

@@ -143,6 +143,7 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
             topics = check_topics(loaded, plan, os.environ)
     except TapewatchError as error:
         asked.problems.append(str(error))
+        asked.is_configuration |= isinstance(error, UsageError)
         return asked
     if topics:
         out(topic_table(topics))

@@ -10,31 +10,35 @@ from typing import ParamSpec
 
 import typer
 
+from alerts.plain_text import one_line
 from streamer.app.signals import INTERRUPTED
-from streamer.cli.logs import set_up_logs, set_up_tracebacks
-from streamer.cli.output import say, say_lines
-from streamer.config.settings import LogSettings
 from streamer.errors import TapewatchError
-
-_UNTIL_CONFIGURED = LogSettings(level="warning")
 
 P = ParamSpec("P")
 
 
-def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, exiting with 1 or 2 and one line on an error, with 130 when interrupted."""
+def guarded(command: Callable[P, None], *, logs: bool = True) -> Callable[P, None]:
+    """The command, exiting with 1 or 2 and one line on an error, with 130 when interrupted.
+
+    Parameters
+    ----------
+    command
+        The command.
+    logs
+        Whether it may log anything; setting that up takes as long as loading all settings.
+    """
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        set_up_logs(_UNTIL_CONFIGURED)
-        set_up_tracebacks()
+        if logs:
+            _set_up_logs()
         try:
             command(*args, **kwargs)
         except TapewatchError as error:
-            say_lines(error.lines)
+            _say(*error.lines)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
-            say("interrupted")
+            _say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output has gone; without this, flushing it at exit would fail again.
@@ -42,10 +46,24 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except Exception as error:
             if not _comes_of_ctrl_c(error):
                 raise
-            say("interrupted")
+            _say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     return run
+
+
+def _set_up_logs() -> None:
+    from streamer.cli.logs import set_up_logs, set_up_tracebacks
+    from streamer.config.settings import LogSettings
+
+    set_up_logs(LogSettings(level="warning"))
+    set_up_tracebacks()
+
+
+def _say(*lines: str) -> None:
+    """As `streamer.cli.output.say_lines`, without loading what draws tables."""
+    for line in lines:
+        sys.stderr.write(one_line(line) + "\n")
 
 
 def _comes_of_ctrl_c(error: BaseException) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from alerts.durations import spoken
 from alerts.idle_time import last_step_text
-from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import out
+from alerts.plain_text import one_line
+from streamer.cli.config_option import DEFAULT_CONFIG, Config
 from streamer.config.serve_settings import host_and_port
+from streamer.config.served_address import served_address
 from streamer.errors import TapewatchError, UsageError
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a daemon listens that listens everywhere
@@ -34,7 +36,7 @@ def health(
 
     Example: `tapewatch health`
     """
-    text = address if address is not None else load_config(config).settings.serve.address
+    text = address if address is not None else served_address(config)
     try:
         listen = host_and_port(text)
     except ValueError as error:
@@ -45,7 +47,7 @@ def health(
     status, said = _asked(host, port, timeout)
     if status != http.client.OK:
         raise TapewatchError(f"not well: {said.get('reason') or f'it answers with status {status}'}")
-    out(_summary(said))
+    sys.stdout.write(one_line(_summary(said)) + "\n")
 
 
 def _asked(host: str, port: int, timeout_s: float) -> tuple[int, dict[str, Any]]:

@@ -35,7 +35,8 @@ def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     secrets
         What no line may show, wherever it comes from: an error of a library may repeat what it was given.
     """
-    hidden = Redaction(secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN)
+    _hidden.clear()
+    hide_in_logs(secrets)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     is_json = settings.format == "json"
     shared: list[structlog.types.Processor] = [
@@ -51,7 +52,7 @@ def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     rendering = [
         *([] if is_json else [_show]),
         renderer,
-        lambda _logger, _method, line: hidden.hide(str(line)),
+        lambda _logger, _method, line: _hidden.hide(str(line)),
     ]
     structlog.configure(
         processors=[*shared, *rendering],
@@ -70,6 +71,32 @@ def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the source reports an outage itself, once
+
+
+def hide_in_logs(secrets: Iterable[str]) -> None:
+    """Hide these from now on, too, such as those that a reload brings; from any thread."""
+    _hidden.add(secrets)
+
+
+class _HiddenTexts:
+    """What no line may show; those that were secrets once stay hidden."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._secrets = frozenset[str]()
+        self._redaction = Redaction()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        self._secrets |= {secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN}
+        self._redaction = Redaction(self._secrets)
+
+    def hide(self, line: str) -> str:
+        return self._redaction.hide(line)
+
+
+_hidden = _HiddenTexts()
 
 
 def set_up_tracebacks() -> None:

@@ -7,18 +7,13 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.config_option import DEFAULT_CONFIG, Config
 from streamer.config.file import ConfigFile
 from streamer.config.load import load
 from streamer.store.database import Database, open_store
 
-DEFAULT_CONFIG = Path("tapewatch.yaml")
+__all__ = ["DEFAULT_CONFIG", "Config", "Json", "Limit", "Store", "load_config", "open_named_store"]
 
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", envvar="TAPEWATCH_CONFIG", help="The configuration file.", show_default=True
-    ),
-]
 Store = Annotated[
     str | None,
     typer.Option("--store", help="The store; by default the configuration's."),

@@ -70,7 +70,7 @@ def run(
     with loading():
         from streamer.app.daemon import DaemonOptions, run_service
         from streamer.app.service_manager import ServiceManager
-        from streamer.cli.logs import set_up_logs
+        from streamer.cli.logs import hide_in_logs, set_up_logs
 
         loaded = load_config(config)
     secrets = resolve_secrets(loaded, os.environ)
@@ -90,6 +90,7 @@ def run(
         _nothing if quiet else _log_minute if as_event else _say_minute,
         fold_again=fold_again,
         models_anew=models_anew,
+        hide=hide_in_logs,
     )
     run_service(loaded, secrets, options)
 

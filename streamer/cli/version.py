@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.output import out
 from streamer.messages.fold_version import code_version
 
 
 def _print(wanted: bool) -> None:
     if wanted:
+        from streamer.cli.output import out  # not needed by who asks for health
+
         out(f"tapewatch {code_version()}")
         raise typer.Exit
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from os import PathLike, fspath
-from pathlib import Path as FilePath
-from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -15,13 +13,10 @@ from streamer.config.errors import ConfigError, Problem, render_path
 from streamer.config.file import ConfigFile
 from streamer.config.misplaced_sets import sets_as_rules
 from streamer.config.mistyped import mistyped
-from streamer.config.nodes import Mapping, Node, Position
+from streamer.config.nodes import Node
+from streamer.config.reading import read_text, read_tree
 from streamer.config.settings import Settings
 from streamer.config.validation_errors import Finding, explain_validation
-from streamer.config.yaml_tree import YamlError, parse
-
-_MAX_BYTES = 1024 * 1024
-"""A configuration has a few kilobytes; a larger file is the wrong one, and would take seconds to scan."""
 
 
 def load(path: str | PathLike[str]) -> ConfigFile:
@@ -41,7 +36,7 @@ def load(path: str | PathLike[str]) -> ConfigFile:
         With all problems of the first stage that has any: reading, YAML, single settings, consistency.
     """
     name = fspath(path)
-    return load_text(_read(name), name)
+    return load_text(read_text(name), name)
 
 
 def load_text(text: str, name: str = "configuration") -> ConfigFile:
@@ -59,7 +54,7 @@ def load_text(text: str, name: str = "configuration") -> ConfigFile:
     ...
     streamer.config.errors.ConfigError: tape.yaml:1:1: sorce: unknown key 'sorce' (did you mean 'source'?)
     """
-    root = _tree(text, name)
+    root = read_tree(text, name)
     settings, findings, more = _settings(root, text)
     if settings is None or findings:
         problems = [Problem(name, *at, render_path(path), message) for at, path, message in findings]
@@ -84,44 +79,3 @@ def _settings(root: Node, text: str) -> tuple[Settings | None, list[Finding], in
     reported = {path for _, path, _ in findings}
     findings += [finding for finding in mistyped(root, text, Settings) if finding[1] not in reported]
     return settings, findings, more
-
-
-def _read(name: str) -> str:
-    try:
-        with FilePath(name).open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        _refuse(name, "there is no such file")
-    except IsADirectoryError:
-        _refuse(name, "this is a folder: name the file in it")
-    except OSError as error:
-        _refuse(name, f"cannot be read: {error.strerror}")
-    except ValueError:
-        _refuse(name, "this is not a file name")
-    if len(data) > _MAX_BYTES:
-        limit = _MAX_BYTES // 1024 // 1024
-        _refuse(name, f"larger than {limit} MB: this cannot be a configuration (is it the right file?)")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before.rpartition(b"\n")[2].decode("utf-8-sig", errors="replace")) + 1
-        message = f"not UTF-8: the byte 0x{data[error.start]:02x} (save the file as UTF-8)"
-        _refuse(name, message, Position(line, column))
-
-
-def _tree(text: str, name: str) -> Node:
-    try:
-        root = parse(text)
-    except YamlError as error:
-        raise ConfigError([Problem(name, *at, "", message) for at, message in error.problems]) from error
-    if root is None or (isinstance(root, nodes.Scalar) and root.value is None):
-        _refuse(name, "the file is empty: it needs at least source and rules", Position(1, 1))
-    if not isinstance(root, Mapping):
-        _refuse(name, "a configuration consists of key: value lines", root.position)
-    return root
-
-
-def _refuse(name: str, message: str, position: Position = Position(0, 0)) -> NoReturn:  # noqa: B008 - immutable
-    raise ConfigError([Problem(name, *position, "", message)])

@@ -153,7 +153,7 @@ class Notifier:
         """
         deadline = time.monotonic() + grace_s
         self.wake()
-        while self.failure is None and not self.idle() and time.monotonic() < deadline:
+        while self.failure is None and not self._has_delivered_all() and time.monotonic() < deadline:
             time.sleep(_IDLE_LOOK_S)
         self._stopping.set()
         self.wake()
@@ -163,7 +163,13 @@ class Notifier:
             sender.stop(0.0)
         for sender in (*self._senders.values(), *self._leaving):
             sender.stop(max(deadline - time.monotonic(), _LAST_JOIN_S))
-        return self.failure is None and self.idle()
+        return self.failure is None and self._has_delivered_all()
+
+    def _has_delivered_all(self) -> bool:
+        try:
+            return self.idle()
+        except OutOfFilesError:  # a stop must end nevertheless; what is owed stays in the store
+            return False
 
     def _sender(self, name: str, receiver: Receiver, receivers: ReceiverSet) -> Sender:
         return Sender(name, receiver, receivers.stages, self._context, receivers.parallel.get(name, 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -23,6 +22,7 @@ from streamer.pipeline.state import LentState, lent_state, status_document
 from streamer.store.checkpoint_base import PIECE_BYTES
 from streamer.store.checkpoint_files import WrittenCheckpoint
 from streamer.store.checkpoints import checkpoint_name, remove_checkpoint
+from streamer.store.database import lacks_files
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
@@ -31,6 +31,7 @@ log = structlog.get_logger()
 _RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
 _STILL_WRITES_S = 1.0
 _FILES_AGAIN_S = 5.0
+_STOPPED_LOOK_S = 0.2
 _INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time, if recovery stays bounded
 _MOST_INTERVALS = 2  # `every_s`, which recovery may have to do again at most
 _Result = TypeVar("_Result")
@@ -94,6 +95,8 @@ class Checkpointer:
         clock: Callable[[], float],
         on_completed: Callable[[CompletedCheckpoint], None] = lambda _: None,
     ) -> None:
+        self.stopped: Callable[[], bool] = lambda: False
+        """Whether a stop was asked for: then nothing waits until files can be opened."""
         self._on_completed = on_completed
         self._ledger = ledger
         self._folder = folder
@@ -237,10 +240,12 @@ class Checkpointer:
             try:
                 return chain.write(self._folder, name, taken), self._clock() - began
             except TapewatchError as error:
-                if not _lacks_files(error):
+                if not lacks_files(error.__cause__ or error) or self.stopped():
                     raise
                 log.warning("a checkpoint waits: too many files are open", checkpoint=name)
-                time.sleep(_FILES_AGAIN_S)
+                again_at = time.monotonic() + _FILES_AGAIN_S
+                while time.monotonic() < again_at and not self.stopped():
+                    time.sleep(_STOPPED_LOOK_S)
 
     def _register(self) -> bool:
         pending, self._pending = self._pending, []
@@ -271,7 +276,7 @@ class Checkpointer:
         try:
             chain.write_base(self._folder, name)
         except TapewatchError as error:
-            if not _lacks_files(error):
+            if not lacks_files(error.__cause__ or error):
                 raise
             log.warning("a base of checkpoints is begun again: too many files are open", base=name)
             chain.give_up_base()
@@ -297,8 +302,3 @@ def _waited_for(written: Future[_Result]) -> _Result:
     while not wait((written,), _STILL_WRITES_S).done:
         work_watch().mark()
     return written.result()
-
-
-def _lacks_files(error: BaseException) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)

@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _DEVICES = frozenset({os.devnull, "/dev/tty"})
 
-_THREAD = "start a thread"  # the limit on processes is one on threads, and would look like a fault of the model
+_THREAD = "start a thread"
+"""The limit on processes counts threads, too, which would look like a fault of the model."""
+
 _REFUSED = {
     "os.system": "start a process",
     "os.exec": "start a process",
@@ -50,8 +52,6 @@ _REFUSED = {
     "syslog.openlog": "write to the machine's log",
     "syslog.syslog": "write to the machine's log",
     "ctypes.dlopen": "load a library",
-    "_thread.start_new_thread": _THREAD,
-    "_thread.start_joinable_thread": _THREAD,
 }
 """Audit events, and what they would have done."""
 
@@ -59,6 +59,10 @@ _UNAUDITED = {
     ("_posixsubprocess", "fork_exec"): "start a process",  # how multiprocessing starts its own
     ("subprocess", "_fork_exec"): "start a process",
     ("multiprocessing.util", "spawnv_passfds"): "start a process",
+    ("_thread", "start_new_thread"): _THREAD,
+    ("_thread", "start_joinable_thread"): _THREAD,
+    ("threading", "_start_new_thread"): _THREAD,
+    ("threading", "_start_joinable_thread"): _THREAD,
     ("signal", "pidfd_send_signal"): "send a signal",
     ("os", "mkfifo"): "make a pipe",
     ("posix", "mkfifo"): "make a pipe",

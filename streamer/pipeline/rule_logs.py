@@ -50,9 +50,11 @@ def unmet(
 
     Examples
     --------
-    >>> from streamer.pipeline.compile import compile_document
-    >>> rule = '{"when": "size > 9 and order_rate_10s > 5", "on": "trade"}'
-    >>> plan = compile_document(f'{{"rules": {{"r": {rule}}}}}')
+    >>> from streamer.config import load_text
+    >>> from streamer.pipeline.compile import compile_plan
+    >>> source = "source: {files: [{match: '*', format: tapewatch}]}"
+    >>> rules = "rules: {r: {when: size > 9 and order_rate_10s > 5, on: trade}}"
+    >>> plan = compile_plan(load_text(source + chr(10) + rules))
     >>> trades, orders = {"trade": frozenset({"price", "size"})}, {"order": frozenset({"action", "size"})}
     >>> unmet(plan.rules[0], {}, {"trades": trades, "orders": orders}).apart
     'size (trades) and order_rate_10s (orders) never meet'

@@ -37,6 +37,7 @@ _SQLITE_PREFIX = "sqlite:///"
 _FILES_WITHIN_S = 5.0  # whoever asks for a page is not kept waiting longer where no file can be opened
 _FILES_AGAIN_S = 0.2
 _TOLD_EVERY_S = 60.0
+_NO_DATABASE = "not a database"
 
 
 class StoreError(TapewatchError):
@@ -238,6 +239,8 @@ def open_store(
     path = store_path(url) if create else _path(url)
     if path is not None and not create and not path.exists():
         raise StoreError(f"store {path}: there is no such file; run tapewatch first, or check `store`")
+    if path is not None and path.is_dir():
+        raise WrongStoreError(f"store {path}: it is a folder; name a file in it")
     if path is not None:
         _secure(path, locked)
     engine = _engine(path)
@@ -251,12 +254,15 @@ def open_store(
                 if not accept_rederivation:
                     require_drained(connection)
             migrate(connection)
-    except StoreError:
+    except StoreError as error:
         database.close()
+        if _NO_DATABASE in str(error):
+            raise WrongStoreError(*error.lines) from error
         raise
     except TapewatchError as error:
         database.close()
-        raise StoreError(f"store {where}: {error}") from error
+        kind = WrongStoreError if isinstance(error, UsageError) else StoreError
+        raise kind(f"store {where}: {error}") from error
     return database
 
 
@@ -399,7 +405,7 @@ def _explain(error: DBAPIError) -> str:
         "readonly": "it may not be written to; check the permissions of the file and its folder",
         "attempt to write a readonly": "it may not be written to; check the permissions of the file",
         "locked": "another program holds it; stop that one, or name another file in `store`",
-        "not a database": "the file is not a store; name another file in `store`",
+        _NO_DATABASE: "the file is not a store; name another file in `store`",
         "malformed": "it is damaged; restore a copy, or move it away to start afresh",
         "disk is full": "the disk is full; make room and start again",
         "disk I/O error": "the disk failed to read or write; check the disk, then start again",

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 SCRIPT = """
-import os, resource, sqlite3, sys, time
+import os, resource, sqlite3, sys, threading, time
 import structlog
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from fakes.alert_bodies import commit
@@ -37,6 +37,14 @@ except OSError:
     pass
 time.sleep(1.0)
 print("failure", running.failure, flush=True)
+if sys.argv[3:] == ["stop"]:
+    print("stopped", running.stop(1.0), running.failure, flush=True)
+    deadline = time.monotonic() + 30
+    while any(each.name.startswith(("sender-", "deliver-")) for each in threading.enumerate()):
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(0.02)
+    print("ended", flush=True)
+    os._exit(0)
 for each in held:
     os.close(each)
 deadline = time.monotonic() + 60
@@ -46,16 +54,25 @@ print("stopped", running.stop(5.0), running.failure, flush=True)
 """
 
 
-def test_alerts_wait_for_a_file_and_are_delivered(tmp_path: Path) -> None:
-    alerts = tmp_path / "alerts.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "tape.db"), str(alerts)],
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_alerts_wait_for_a_file_and_are_delivered(tmp_path: Path) -> None:
+    alerts = tmp_path / "alerts.jsonl"
+    done = run(str(tmp_path / "tape.db"), str(alerts))
     assert done.stdout.splitlines() == ["failure None", "stopped True None"], done.stderr
     assert "too many files are open" in done.stderr
     assert len(set(alerts.read_text().splitlines())) == 100
+
+
+def test_a_stop_does_not_wait_for_a_file(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "tape.db"), str(tmp_path / "alerts.jsonl"), "stop")
+    assert done.stdout.splitlines() == ["failure None", "stopped False None", "ended"], done.stderr

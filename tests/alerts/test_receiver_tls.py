@@ -223,7 +223,8 @@ def test_a_reload_reads_renewed_files_and_leaves_the_rest_alone(tmp_path: Path) 
         running = configured(config, ca, f"https://127.0.0.1:{server.port}/")
         before = build_receivers(running.config, running.secrets, SystemClock())
         refused(before.built["ops"])
-        targets = ReloadTargets(Detecting(), taken.append)  # type: ignore[arg-type]
+        hidden: list[object] = []
+        targets = ReloadTargets(Detecting(), taken.append, hide=hidden.append)  # type: ignore[arg-type]
         reloader = Reloader(running, targets, SystemClock(), ENVIRON)
         for renewed in (False, True, False):
             if renewed:
@@ -235,4 +236,5 @@ def test_a_reload_reads_renewed_files_and_leaves_the_rest_alone(tmp_path: Path) 
                 reloader.work(hang_up)
                 time.sleep(0.01)
             assert set(taken[-1].built) == ({"ops"} if renewed else set())
+            assert tuple(hidden[-1]) == tuple(running.secrets.values), "the log must not show new ones"
         send(taken[1].built["ops"])

@@ -46,6 +46,17 @@ def test_muting_does_not_load_what_running_needs() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
+def test_asking_for_health_loads_no_settings_and_nothing_that_draws() -> None:
+    script = (
+        "import sys; from streamer.cli.app import application; application(['health'])\n"
+        "from streamer.config.served_address import served_address\n"
+        "names = ('streamer.config.settings', 'alerts.language', 'numpy', 'structlog', 'rich.table')\n"
+        "print([name for name in names if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]"]
+
+
 def test_nobody_looks_for_garbage_while_code_is_loaded_nor_through_what_was_loaded() -> None:
     def fails() -> None:
         with loading():

@@ -115,6 +115,7 @@ class World:
     whole_up_to: int = WHOLE_UP_TO
     time: Time = field(default_factory=Time)
     seen: list[StepResult] = field(default_factory=list)
+    stopped: Callable[[], bool] = lambda: False
 
     @property
     def store(self) -> Path:
@@ -167,6 +168,7 @@ class World:
                 anew=self.anew,
             )
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
+            checkpointer.stopped = lambda: self.stopped()
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:
             database.close()

@@ -227,3 +227,25 @@ def test_a_file_of_a_later_format_is_not_guessed_at(tmp_path: Path, whole: World
     (tmp_path / "a.ckpt").write_bytes(data)
     with pytest.raises(DamagedCheckpointError, match="has format 99, this is 2"):
         read_checkpoint(tmp_path, "a.ckpt", hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.timeout(60)
+def test_a_stop_does_not_wait_until_files_can_be_opened(whole: World, tmp_path: Path) -> None:
+    world = World(tmp_path / "store", every_s=1e9)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    feed, polls = source(), 4
+
+    def poll(number: int) -> None:
+        if number == polls:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))  # nothing more can be opened
+
+    feed.on_poll = poll
+    world.stopped = lambda: feed.polls >= polls
+    try:
+        with pytest.raises(TapewatchError, match="Too many open files"):
+            world.run(feed, polls=polls)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    world.stopped = lambda: False
+    world.run(source())
+    assert world.alerts() == whole.alerts(), "the next start goes on by the journal"

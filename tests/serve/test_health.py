@@ -155,9 +155,7 @@ def test_a_log_of_which_most_is_dead_letters_is_named_with_the_reason(world: Wor
     share.count(PLACE, 18, 1, {"bad_json": 15, "no_venue": 2}, world.passed)
     share.count(("spot", "1"), 100, 60, {"bad_json": 40}, world.passed)
     health = world.after(200)
-    assert health.causes == (
-        "19 of the last 20 records of spot[0] are dead letters, most of them bad_json",
-    )
+    assert health.causes == ("19 of the last 20 records of spot[0] are dead letters, most of them bad_json",)
     assert health.stuck == ()
     assert world.after(110).causes == (), "that was more than five minutes ago"
 

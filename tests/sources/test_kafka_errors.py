@@ -87,8 +87,10 @@ def test_credentials(secure: LocalBroker) -> None:
         assert secure.sasl_bootstrap in str(error)
         assert f"user '{user}'" in str(error)
         assert str(error).endswith("check source.kafka.security.sasl")
+        assert error.exit_code == 2
     other = refusal(secure.sasl_bootstrap, sasl=sasl(mechanism="SCRAM-SHA-256"))
     assert "check source.kafka.security.sasl" in str(other)
+    assert other.exit_code == 2
 
 
 def test_credentials_where_none_are_wanted_and_none_where_they_are(secure: LocalBroker) -> None:

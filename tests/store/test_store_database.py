@@ -182,7 +182,7 @@ def other_database(path: Path) -> None:
     [
         (lambda path: path.write_text("these are notes, " * 100), "the file is not a store; name another"),
         (other_database, "it is a database of another program; name another file in `store`"),
-        (lambda path: path.mkdir(), "it cannot be opened; check that the folder is there"),
+        (lambda path: path.mkdir(), "it is a folder; name a file in it"),
     ],
 )
 def test_files_that_are_no_store(tmp_path: Path, make: object, problem: str) -> None:
@@ -190,6 +190,7 @@ def test_files_that_are_no_store(tmp_path: Path, make: object, problem: str) -> 
     make(path)
     with pytest.raises(StoreError, match=problem) as raised:
         open_store(str(path))
+    assert raised.value.exit_code == 2, "the configuration is wrong, and starting again does not help"
     assert str(raised.value).startswith(f"store {path}: ")
     assert "\n" not in str(raised.value)
 

@@ -114,7 +114,16 @@ def connect(
     except (errors.KafkaError, AssertionError, ValueError, TypeError) as error:
         for opened in networks:
             opened.close()
-        raise explain(error, settings, environ) from error
+        found = explain(error, settings, environ)
+        # a daemon that was let in before ends as for any failure elsewhere, so that it is started again
+        raise UsageError(*found.lines) if isinstance(error, _SETTINGS_REFUSED) else found from error
+
+
+_SETTINGS_REFUSED = (
+    errors.SaslAuthenticationFailedError,
+    errors.IllegalSaslStateError,
+    errors.UnsupportedSaslMechanismError,
+)
 
 
 def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str]) -> TapewatchError:
