@@ -32,6 +32,7 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _BPS = Fraction(1, 10_000)
 _MULTIPLES = {"k": "a thousand", "M": "a million", "G": "a thousand million"}
 _LOOKS_LIKE_MS = 10_000
+_DAY_S = 86_400
 
 
 class Doubt(NamedTuple):
@@ -159,11 +160,16 @@ class _Examination:
         for side in (own, other):
             yield from self._parts_of_parts(side)
         number = _literal(other)
-        if number is None or constant.constant is None:
+        if constant.constant is None:
             return
         at, written = other.span.start, self._source(other)
         kind = quantity.unit.kind
         is_rarity = isinstance(own, Name) and own.name.endswith(".rarity")
+        if number is None:
+            if kind == "seconds" and _has_no_unit(other):
+                seconds = constant.constant * quantity.unit.scale
+                yield from self._product(at, written, seconds, is_rarity)
+            return
         if kind == "seconds":
             seconds = float(abs(constant.constant * quantity.unit.scale))
             yield from self._seconds(at, number, written, seconds, is_rarity)
@@ -177,7 +183,8 @@ class _Examination:
         self, at: int, number: Number, written: str, seconds: float, is_rarity: bool
     ) -> Iterator[Doubt]:
         digits = written.removesuffix(number.unit)
-        if number.unit in _MULTIPLES and (is_rarity or number.unit != "k"):
+        is_long = number.unit != "k" or seconds >= _LOOKS_LIKE_MS
+        if number.unit in _MULTIPLES and (is_rarity or is_long):
             amount = _MULTIPLES[number.unit] if number.value == 1 else f"{seconds:,.0f}"
             yield Doubt(at, f"{written} is {amount} seconds, {spoken(seconds)}: a minute is 1m")
         elif number.unit == "" and number.value != 0 and is_rarity:
@@ -189,6 +196,16 @@ class _Examination:
         elif number.unit == "" and _like_ms(number.value):
             in_s = f"{float(number.value) / 1000:g}s"
             yield Doubt(at, f"{written} is in seconds, {spoken(seconds)}: {written} ms are {in_s}")
+
+    def _product(self, at: int, written: str, seconds: Fraction, is_rarity: bool) -> Iterator[Doubt]:
+        """A time that is computed from numbers without a unit."""
+        amount = float(seconds)
+        if is_rarity and seconds > 0:
+            message = f"a rarity of {written} is one of {amount:,g} seconds, {spoken(amount)}: write its unit"
+            yield Doubt(at, f"{message}, such as 30m")
+        elif _like_ms(seconds):
+            message = f"{written} is in seconds, {spoken(amount)}"
+            yield Doubt(at, f"{message}: as many ms are {amount / 1000:g}s")
 
     def _parts_of_parts(self, node: Node) -> Iterator[Doubt]:
         """Basis points of basis points, such as `25bps * spread_bps`."""
@@ -332,7 +349,23 @@ def _is_plain(node: Node) -> bool:
 
 
 def _like_ms(value: Fraction) -> bool:
-    return value >= _LOOKS_LIKE_MS and value % 1000 == 0 and value % 3600 != 0
+    if value < _LOOKS_LIKE_MS or value % 1000:
+        return False
+    is_days = value % _DAY_S == 0 and value < 1000 * _DAY_S
+    is_hours = value % 3600 == 0 and value < 30 * _DAY_S // 2
+    return not (is_days or is_hours)
+
+
+def _has_no_unit(node: Node) -> bool:
+    """Whether it is arithmetic of plain numbers."""
+    match node:
+        case Number():
+            return node.unit == ""
+        case Sign():
+            return _has_no_unit(node.operand)
+        case Arithmetic():
+            return _has_no_unit(node.left) and _has_no_unit(node.right)
+    return False
 
 
 def _shown(value: float, scale: float, relative: bool) -> str:

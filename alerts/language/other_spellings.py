@@ -63,7 +63,10 @@ _MONEY = re.compile(
     rf"[{_CURRENCY}]\s*(\d[\d,_]*(?:\.\d+)?\s*[A-Za-z]*)|(\d[\d,_]*(?:\.\d+)?[A-Za-z]*)\s*[{_CURRENCY}]"
 )
 _GROUPED = re.compile(r"\d{1,3}(?:[,_' \u00a0\u202f]\d{3})+(?!\d)(\.\d+)?[A-Za-z%]*")
-_COMMA = re.compile(r"(\d+),(\d+[A-Za-z%]*)")
+_DOTTED = re.compile(
+    r"(?<![\d.])(?:(\d{1,3}(?:\.\d{3})+),(\d+[A-Za-z%]*)|(\d{1,3}(?:\.\d{3}){2,})(?![\d.,]))"
+)
+_COMMA = re.compile(r"(?<![\d.])(\d+),(\d+[A-Za-z%]*)")
 _SPACED = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([kMG]?)\s+([A-Za-z]+|%)")
 _BARS = re.compile(r"\|([^|]+)\|")
 _CAPITALS = re.compile(r"\b(NOT|AND|OR|Not|And|Or)\s*$")
@@ -154,6 +157,11 @@ def _amount(text: str, offset: int) -> tuple[int, str, str] | None:
     for match in _GROUPED.finditer(text):
         if match.start() < offset <= match.end():
             meant = re.sub(r"[,_' \u00a0\u202f]", "", match[0])
+            return _meant(match.start(), f"'{match[0]}' is written without separators", meant)
+    for match in _DOTTED.finditer(text):
+        if match.start() < offset <= match.end():
+            whole = (match[1] or match[3]).replace(".", "")
+            meant = f"{whole}.{match[2]}" if match[2] else whole
             return _meant(match.start(), f"'{match[0]}' is written without separators", meant)
     for match in _COMMA.finditer(text):
         if match.start() < offset < match.end():

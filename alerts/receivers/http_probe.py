@@ -11,8 +11,17 @@ from alerts.receivers.receiver import RetryableError
 _REMEDIES = {
     "unreachable": "check host and port, and that the server runs",
     "no_answer": "check port, https or http, and what stands before the server",
+    "http_401": "its server wants credentials: check the address and the headers",
+    "http_403": "its server refuses these credentials: check the address, the headers and the secret",
+    "http_404": "nothing is there: check the path of the address, and whether the hook still exists",
+    "http_405": "nothing there takes a POST: check the path of the address",
+    "http_407": "the proxy wants credentials: check them in its address",
+    "http_410": "the hook is gone: make a new one, and set its address",
+    "http_413": "the message is too large for its server: raise the limit there",
+    "http_429": "its server takes no more for now: try again later",
     "timeout": "check host and port, firewalls, and whether a proxy is needed",
 }
+_FAULT = "its server has a fault, or is away: look at its log, and at what stands before it"
 
 
 def connected(http: HttpClient, url: str, option: str) -> str:
@@ -51,13 +60,15 @@ def with_remedy(reason: str) -> str:
     --------
     >>> with_remedy("unreachable: connection refused")
     'unreachable: connection refused: check host and port, and that the server runs'
-    >>> with_remedy("http_404")
-    'http_404'
+    >>> with_remedy("http_503")
+    'http_503: its server has a fault, or is away: look at its log, and at what stands before it'
     """
     if "name of its host" in reason:
         return f"{reason}: check its spelling, and this machine's name server"
     code = reason.removeprefix("proxy: ").partition(":")[0]
-    return f"{reason}: {_REMEDIES[code]}" if code in _REMEDIES else reason
+    if code in _REMEDIES:
+        return f"{reason}: {_REMEDIES[code]}"
+    return f"{reason}: {_FAULT}" if code.startswith("http_5") else reason
 
 
 def place_of(url: str) -> str:

@@ -31,6 +31,7 @@ _OTHER_STATISTICS: Mapping[str, Statistic | None] = {
     **dict.fromkeys(("max", "min", "sum", "count", "total", "percentile", "quantile", "pct", "rank"), None),
 }
 """Statistics of other systems, each with the one here that comes closest."""
+_TOTALS = ("sum", "count", "total")
 
 _OTHER = re.compile(
     rf"(?P<base>.+?)_(?P<statistic>{'|'.join(_OTHER_STATISTICS)}|[pq][0-9]{{1,4}})(?:_(?P<window>[0-9]+[A-Za-z]*))?",
@@ -225,6 +226,8 @@ def _refuse_statistic(name: str, match: re.Match[str]) -> None:
     horizon = _or_default(match["window"], _LONGEST_HORIZON_S, "1h")
     listed = f"{', '.join(STATISTICS[:-1])} and {STATISTICS[-1]}"
     problem = f"{name!r}: there is no statistic {statistic!r}, only {listed}"
+    if closest is None and statistic not in _TOTALS:
+        closest = "z"  # how far it is from the usual
     raise UnknownFeatureError(name, problem, (f"{base}_{closest}_{horizon}",) if closest else ())
 
 

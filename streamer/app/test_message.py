@@ -108,4 +108,10 @@ def _why(
         if reason_code(str(error)) in str(found):
             return f"{problem}{doubt}"
         return f"{problem}; the test message: {said}{answer}{doubt}"
-    return f"{receiver_problem(config, name, ReceiverError(f'{said}{answer}'))}{doubt}"
+    told = ReceiverError(f"{said}{answer}", "url" if _is_of_url(config, name, error) else "")
+    return f"{receiver_problem(config, name, told)}{doubt}"
+
+
+def _is_of_url(config: ConfigFile, name: str, error: Exception) -> bool:
+    settings = config.settings.receivers[name].of_kind
+    return reason_code(str(error)).startswith("http_") and hasattr(settings, "url")

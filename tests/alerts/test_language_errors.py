@@ -47,6 +47,8 @@ WRONG = [
     ("size > 5\n  and\nprice = 3", "3:7: unexpected '=' (did you mean '=='?)"),
     # as elsewhere
     ("size > 500,000", "1:8: '500,000' is written without separators (did you mean '500000'?)"),
+    ("size > 1.000,5", "1:8: '1.000,5' is written without separators (did you mean '1000.5'?)"),
+    ("size > 1.000.000", "1:8: '1.000.000' is written without separators (did you mean '1000000'?)"),
     ("size > $500k", "1:8: money is written as a plain number (did you mean '500k'?)"),
     ("size > €1M", "1:8: money is written as a plain number (did you mean '1M'?)"),
     ("size > 1_000", "1:8: unknown unit '_000' in '1_000' (did you mean '1000'?)"),

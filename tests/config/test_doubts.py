@@ -40,6 +40,22 @@ def warned(when: str, more: str = "", sets: str = "") -> list[str]:
             "15: a rarity of 5 is one of 5 seconds: write its unit, such as 5m, 5h or 5d",
         ),
         (
+            "tape.rarity > 30 * 60",
+            "",
+            "15: a rarity of 30 * 60 is one of 1,800 seconds, 30m: write its unit, such as 30m",
+        ),
+        ("silence_s > 500k", ", on: timer", "13: 500k is 500,000 seconds, 5.8d: a minute is 1m"),
+        (
+            "silence_s > 3600000",
+            ", on: timer",
+            "13: 3600000 is in seconds, 42d: 3600000 ms are 3600s",
+        ),
+        (
+            "silence_s > 1000 * 1000",
+            ", on: timer",
+            "13: 1000 * 1000 is in seconds, 12d: as many ms are 1000s",
+        ),
+        (
             "silent_share_30s >= 50",
             ", on: timer",
             "1: never true: silent_share_30s is at most 100%: 50 per cent is written 50%",
@@ -78,6 +94,7 @@ def test_silence_on_trades_and_idle_clauses_are_told() -> None:
     [
         "silence_s > 30",
         "tape.rarity > 1d and abs(return_bps_10s) > 10",
+        "silence_s > 5k or silence_s > 2592000 or silence_s > 30 * 60",
         "tape.score >= 1",
         "size > 5 and size < 10",
         "size < 5 or size > 10",

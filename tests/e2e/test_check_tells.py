@@ -146,6 +146,7 @@ def test_a_sample_of_each_topic_is_decoded(world: Any) -> None:
     assert "the record has s, t, px, qty" in failed
     assert "wrong_unit: event times are of 1970-01-21" in failed
     assert "set unit s for `ts_event`" in failed
+    assert f"{good} 3 ok" in check({good: "tapewatch", "no-such": "tapewatch"}, expect=1)
     assert "source" not in failed.split("FAILED")[0].split("OK")[1], "a table, then the place in the file"
 
 
@@ -159,6 +160,11 @@ def test_rules_that_warm_and_those_that_never_can(world: Any) -> None:
     shown = check({first: "tapewatch", second: "tapewatch"}, rules=rules)
     assert "busy warming, 1h left" in shown
     assert f"apart inactive size ({first}) and order_rate_10s ({second}) never meet" in shown
+
+
+def _not_found(connection: socket.socket) -> None:
+    if connection.recv(65_536):
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
 
 
 def test_try_sends_a_marked_message_and_says_what_was_answered(slack: FakeSlack, tmp_path: Path) -> None:
@@ -190,5 +196,12 @@ def test_try_sends_a_marked_message_and_says_what_was_answered(slack: FakeSlack,
     uninvited = tapewatch("try", "risk", "-c", path, expect=1).stderr
     assert "not_in_channel: the bot is not in #risk: invite the bot: /invite @tapewatch" in uninvited
     assert "connection refused: check host and port" in tapewatch("try", "dead", "-c", path, expect=1).stderr
+    with raw_server(_not_found) as server:
+        path.write_text(
+            json.dumps({"source": source, "receivers": {"gone": hook(f"http://127.0.0.1:{server.port}/x")}})
+        )
+        gone = tapewatch("try", "gone", "-c", path, expect=1).stderr
+    assert "receivers.gone.webhook.url: http_404: nothing is there: check the path" in gone
+    path.write_text(json.dumps({"source": source, "receivers": receivers, "store": store}))
     assert "did you mean 'desk'" in tapewatch("try", "dsek", "-c", path, expect=2).stderr
     assert "did you mean 'critical'" in tapewatch("try", "desk", "-s", "critcal", "-c", path, expect=2).stderr

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from io import StringIO
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
+from alerts.receivers.safe_console import LineTable
 from streamer.app.sampled_events import SampledEvents, decode_sample
-from streamer.app.sampled_prices import price_problems
+from streamer.app.sampled_prices import OddPrices, odd_prices
+from streamer.app.topic_checks import TopicCheck
+from streamer.cli.check_tables import topic_table
 from streamer.config.load import load_text
 from streamer.messages.records import Record
 from streamer.pipeline.compile import compile_plan
@@ -35,9 +41,15 @@ def sampled(values: Sequence[Any], form: str = "tapewatch", topic: str = "xex.t"
     )
     topic_entry = f"{{match: 'xex.*', format: {form}}}"
     plan = compile_plan(load_text(f"source: {{kafka: {{bootstrap: 'x:1'}}, topics: [{topic_entry}]}}"))
-    raw = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in values]
+    raw = [value if isinstance(value, bytes | None) else json.dumps(value).encode() for value in values]
     records = [Record(40 + n, value, NOW_NS) for n, value in enumerate(raw)]
     return decode_sample(plan, topic, SampledTopic({3: records}, is_empty=not records))
+
+
+def shown(table: LineTable) -> str:
+    console = Console(width=200, file=StringIO())
+    console.print(table)
+    return cast(StringIO, console.file).getvalue()
 
 
 def event(kind: str = "trade", n: int = 0, **fields: Any) -> dict[str, Any]:
@@ -105,17 +117,89 @@ def test_times_that_are_ahead_or_old_are_told() -> None:
     assert "event times are 900d before their records'" in old.notes[0]
 
 
-def test_prices_that_are_off_by_a_power_of_ten_are_told() -> None:
+def priced(topic: str, price: float, count: int = 5, form: str = MAPPING % "ms") -> SampledEvents:
+    if form == "tapewatch":
+        return sampled([event(price=price)] * count, form, topic)
+    return sampled([mine(0, p=price)] * count, form, topic)
+
+
+def test_the_topic_whose_prices_differ_from_most_by_a_power_of_ten_is_told() -> None:
     quote = {"type": "q", "b": 9.99, "bs": 1, "a": 10.01, "as": 1}
-    right = sampled([mine(0), mine(0, **quote)], MAPPING % "ms", "xex.a")
-    cents = sampled([mine(0, p=1_001.0)], MAPPING % "ms", "xex.b")
-    assert price_problems({"xex.a": right}) == {}
-    ((topic, lines),) = price_problems({"xex.a": right, "xex.b": cents}).items()
-    assert topic == "xex.b"
-    assert lines[0].startswith(
-        "wrong_scale: trade price of ACME is 1,001, 100 times its trade price in xex.a"
+    both = sampled([mine(0), mine(0, **quote)] * 5, MAPPING % "ms", "xex.a")
+    high, low = priced("xex.b", 1_001.0), priced("xex.c", 0.1)
+    assert odd_prices({"xex.a": both}) == {}
+    found = odd_prices({"xex.a": both, "xex.b": high, "xex.c": low})
+    assert found == {"xex.b": OddPrices(found["xex.b"].problems), "xex.c": OddPrices(found["xex.c"].problems)}
+    (told,) = found["xex.b"].problems
+    assert told.startswith(
+        "wrong_scale: trade price of ACME is 1,001, 100 times its trade price in xex.a (10)"
     )
-    assert "scale: 0.01" in lines[0]
+    assert told.endswith("give it a scale, such as `{path: …, scale: 0.01}`")
+    assert "0.1, 1/100 of its trade price" in found["xex.c"].problems[0]
+    assert found["xex.c"].problems[0].endswith("scale: 100}`")
+
+
+def test_prices_that_contradict_each_other_are_told_on_both_sides_and_without_a_scale() -> None:
+    one, other = priced("xex.a", 10.0), priced("xex.b", 1_000.0)
+    found = odd_prices({"xex.a": one, "xex.b": other})
+    assert [len(each.problems) for each in found.values()] == [1, 1]
+    assert all(each.problems[0].endswith("a mapping can give a field a `scale`") for each in found.values())
+
+
+def test_a_few_wrong_prices_are_a_note_and_no_preset_is_told_to_scale() -> None:
+    right = {"xex.a": priced("xex.a", 10.0), "xex.b": priced("xex.b", 10.0)}
+    found = odd_prices({**right, "xex.c": priced("xex.c", 1_000.0, count=1)})
+    assert (list(found), found["xex.c"].problems, len(found["xex.c"].notes)) == (["xex.c"], (), 1)
+    found = odd_prices({**right, "xex.c": priced("xex.c", 1_000.0, form="tapewatch")})
+    assert "the preset tapewatch takes prices as they are" not in str(found), (
+        "another venue, so no comparison"
+    )
+    venue = (MAPPING % "ms").replace("xex", "x")
+    right = {topic: priced(topic, 10.0, form=venue) for topic in right}
+    found = odd_prices({**right, "xex.c": priced("xex.c", 1_000.0, form="tapewatch")})
+    assert (
+        found["xex.c"]
+        .problems[0]
+        .endswith("the preset tapewatch takes prices as they are, so look at the producer")
+    )
+
+
+def test_many_dead_letters_are_a_problem_and_a_few_are_counted() -> None:
+    many = sampled([event(n=n) for n in range(100)] + [{}] * 100)
+    assert many.dead == 100
+    assert many.problems[0].startswith("100 dead letters, the first: xex.t[3] offset 140")
+    few = sampled([event(n=n) for n in range(190)] + [{}] * 10)
+    assert (few.dead, few.problems, len(few.notes)) == (10, (), 1)
+    check = TopicCheck("xex.t", 1, few.said, few.problems, few.notes, dead=few.dead)
+    assert "ok, 10 dead" in shown(topic_table([check]))
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "ends"),
+    [
+        (
+            None,
+            "tapewatch",
+            "the value is null; set `ignore: [tombstone]` beside its format if the topic is compacted",
+        ),
+        (
+            gzip.compress(b"{}"),
+            "tapewatch",
+            "; it looks gzip-compressed: decompress it before it is published",
+        ),
+        (event(symbol="A\x1b[2J"), "tapewatch", "; only the producer can mend that"),
+        (
+            event(price=None),
+            "tapewatch",
+            "; the preset tapewatch makes no event of it: mend the producer, or write a mapping of your own "
+            "(docs/configuration.md)",
+        ),
+        (mine(0, q=-1), MAPPING % "ms", "; change `unit` or `scale` in its format"),
+    ],
+)
+def test_each_mistake_is_told_with_what_mends_it(value: Any, form: str, ends: str) -> None:
+    (problem,) = sampled([value], form).problems
+    assert problem.endswith(ends)
 
 
 def test_text_of_a_record_breaks_no_line() -> None:
