@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import structlog
 
+from alerts.counting import counted
 from streamer.app.service_manager import ServiceManager
 from streamer.notify.attempt import plain_traceback
 from streamer.notify.heartbeat import Counts
@@ -105,20 +106,16 @@ def standing(counts: Counts) -> str:
 def figures(now: Counts, before: Counts) -> str:
     """Records, alerts, deliveries and dead letters since `before`; what is behind, parked and failing now."""
     said = [
-        _counted(now.records - before.records, "record"),
-        _counted(now.alerts - before.alerts, "alert"),
+        counted(now.records - before.records, "record"),
+        counted(now.alerts - before.alerts, "alert"),
         f"{now.delivered - before.delivered:,} delivered",
         "backlog unknown" if now.behind is None else f"{now.behind:,} behind",
     ]
     dead = now.dead_letters - before.dead_letters
-    said += [_counted(dead, "dead letter")] if dead else []
+    said += [counted(dead, "dead letter")] if dead else []
     said += [parked_text(now.parked)] if now.parked else []
     away = ", ".join(f"{name} ({code})" for name, code in now.failing.items())
     return ", ".join(said) + (f"; nothing gets through to {away}" if away else "")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def minute_line(now: Counts, before: Counts, seconds: float) -> str:

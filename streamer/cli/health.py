@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alerts.counting import counted
 from alerts.durations import spoken
 from alerts.idle_time import last_step_text
 from alerts.plain_text import one_line
@@ -68,7 +69,7 @@ def _asked(host: str, port: int, timeout_s: float) -> tuple[int, dict[str, Any]]
 
 def _summary(said: dict[str, Any]) -> str:
     behind, waits = said.get("behind"), said.get("undelivered_s")
-    backlog = "backlog unknown" if behind is None else f"{behind:,} record{'' if behind == 1 else 's'} behind"
+    backlog = "backlog unknown" if behind is None else f"{counted(behind, 'record')} behind"
     oldest = f", oldest undelivered alert {spoken(waits)} old" if waits else ""
     step = last_step_text(said.get("step_age_s", 0.0), behind)
     left = _left(said)

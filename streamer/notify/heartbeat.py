@@ -10,6 +10,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from alerts.alert import Alert, Observation
 from alerts.clock import Clock
+from alerts.counting import counted
 from alerts.durations import spoken
 from alerts.idle_time import last_step_text
 from alerts.service_alert import HEARTBEAT, service_alert
@@ -126,7 +127,8 @@ class HeartbeatSender:
         muted = dict.fromkeys(each.text for each in self._silences.mutes(now))
         since = "so far" if passed_s is None else f"in the last {passed_s:.0f} s"
         said = (
-            f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
+            f"{counted(new['records'], 'record')}, {counted(new['alerts'], 'alert')} "
+            f"and {counted(new['dead_letters'], 'dead letter')}"
         )
         state = f"NOT WELL: {'; '.join(counts.causes)}" if counts.causes else "at work"
         text = f"{state}, source {counts.source}: {said} {since}; {_progress(counts)}"
