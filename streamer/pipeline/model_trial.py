@@ -20,6 +20,7 @@ from typing import Any
 
 from detectors.detector_settings import DetectorSettings
 from streamer.errors import TapewatchError
+from streamer.pipeline.trial_answers import GarbledAnswerError, answer_in
 from streamer.pipeline.trial_process import OUT_OF_MEMORY, too_large
 
 _READY_S = 300.0  # to start Python and load numpy and River, on a machine that does much else
@@ -171,11 +172,8 @@ class ModelTrial:
                     raise TapewatchError("the process that tries models does not start") from None
                 self._fail(detector, f"{_DOING[doing]} took more than {within[doing]:g} s: {_MUST_RETURN}")
                 return
-            except _GarbledError:
-                if not detector:
-                    raise TapewatchError("the process that tries models does not start") from None
-                self._fail(detector, f"{_DOING[doing]} {_MUST_KEEP_OFF}")
-                return
+            except GarbledAnswerError:
+                answer = {}
             if answer is None:
                 ended = process.ended()
                 if not detector:
@@ -185,8 +183,9 @@ class ModelTrial:
                     return
                 self._fail(detector, f"{_DOING[doing]} ended its process, which {ended}: {_MUST_STAY}")
                 return
-            is_due = self._is_due(answer, detector)
-            if detector and not is_due:
+            if not self._is_due(answer, detector):
+                if not detector:
+                    raise TapewatchError("the process that tries models does not start")
                 self._fail(detector, f"{_DOING[doing]} {_MUST_KEEP_OFF}")
                 return
             if answer.get("done"):
@@ -202,6 +201,8 @@ class ModelTrial:
         """Whether this can be the next answer: a module may have written where answers are."""
         if answer.get("done"):
             return not self._waiting
+        if "detector" not in answer:
+            return False
         if answer["detector"] == detector:
             return answer.get("doing") != "import"
         return (
@@ -223,37 +224,6 @@ class ModelTrial:
     def _fail(self, detector: str, error: str) -> None:
         self._waiting.pop(detector, None)
         self._results[detector] = TrialResult(error, ("model",))
-
-
-class _GarbledError(Exception):
-    """What was read is no answer."""
-
-
-def _answer_in(line: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        raise _GarbledError from None
-    if not isinstance(answer, dict) or not _is_answer(answer):
-        raise _GarbledError
-    return answer
-
-
-def _is_answer(answer: Mapping[str, Any]) -> bool:
-    if answer.keys() == {"done"}:
-        return answer["done"] is True
-    if not isinstance(answer.get("detector"), str):
-        return False
-    if answer.keys() == {"detector", "doing"}:
-        return answer["doing"] in ("import", "build", "measure")
-    if answer.keys() == {"detector", "cost_us"}:
-        return answer["cost_us"] is None or type(answer["cost_us"]) in (int, float)
-    return (
-        answer.keys() == {"detector", "error", "path", "refused", "failing"}
-        and all(isinstance(answer[key], str | None) for key in ("error", "refused", "failing"))
-        and isinstance(answer["path"], list)
-        and all(isinstance(part, str | int) for part in answer["path"])
-    )
 
 
 class _Process:
@@ -280,7 +250,7 @@ class _Process:
     def answer(self, within_s: float) -> dict[str, Any] | None:
         """The next answer, None at the end; raises `TimeoutError` where none comes in time.
 
-        Raises `_GarbledError` where something else does.
+        Raises `GarbledAnswerError` where something else does.
         """
         until = time.monotonic() + within_s
         output = self._popen.stdout
@@ -301,9 +271,9 @@ class _Process:
                     return None
                 self._unread += received
                 if len(self._unread) > _MOST_UNREAD and b"\n" not in self._unread:
-                    raise _GarbledError
+                    raise GarbledAnswerError
         line, self._unread = self._unread.split(b"\n", 1)
-        return _answer_in(line)
+        return answer_in(line)
 
     def code(self) -> int:
         """The code that it exited with, or its signal's number below zero."""
