@@ -32,5 +32,10 @@ WORKDIR /var/lib/tapewatch
 # The store goes to the working directory; /tmp may be a tmpfs, and the rest of the root read-only.
 VOLUME /var/lib/tapewatch
 ENV PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/tapewatch-kernels NUMBA_CPU_NAME=generic TAPEWATCH_CONFIG=/etc/tapewatch/tapewatch.yaml
+# Metrics and health, without authentication. A container's other side can reach them only if the configuration has
+#   serve: {address: "0.0.0.0:9464"}
+EXPOSE 9464
+# Asks the daemon in this container, at the serve.address of its configuration, whether all is well.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=3m --retries=3 CMD ["tapewatch", "health"]
 ENTRYPOINT ["tapewatch"]
 CMD ["run"]

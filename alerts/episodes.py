@@ -353,6 +353,26 @@ class Episodes:
             times[slot] = min(times[slot], to)
         return closed
 
+    def forget(self, slot: int) -> Closing | None:
+        """Make one slot as it was before its first row, to the bit: another instrument takes its place.
+
+        Parameters
+        ----------
+        slot
+            The slot, in use.
+
+        Returns
+        -------
+        Closing or None
+            The transition that resolves its episode, if one was open.
+        """
+        columns = self._columns
+        is_open = bool(columns["number"][slot] != CLOSED and columns["resolved_at"][slot] == NEVER)
+        closing = self.closing(slot) if is_open else None
+        self._busy -= is_open or bool(columns["history"][slot] != 0 or columns["since"][slot] != NEVER)
+        columns.forget(slot)
+        return closing
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the state, with one entry per instrument in each column."""
         return self._columns.state()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ class Secret(BaseModel):
     env
         Name of an environment variable.
     file
-        Path of a file; surrounding white space is removed.
+        Path of a regular file of at most 64 KB; surrounding white space is removed.
 
     Examples
     --------
@@ -82,10 +84,82 @@ Resolve = Callable[[Secret], str]
 """Looks a secret up; raises `SecretError`."""
 
 
-def _read(path: Path) -> str:
+_MOUNTED = ("/run/secrets", "/var/run/secrets")
+
+MOST_BYTES = 65_536
+"""Bytes that a secret's file may have; a key with its chain of certificates has some thousand."""
+
+
+def small_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """What a small regular file holds, without ever waiting for it.
+
+    Parameters
+    ----------
+    path
+        The file, or a link to it, as container platforms make them.
+    most_bytes
+        How large it may be.
+
+    Raises
+    ------
+    SecretError
+        When it cannot be read, is no regular file (a pipe, a device, a folder), or is larger.
+    """
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SecretError(f"file {path} is not UTF-8 text") from error
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         raise SecretError(f"file {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a name that no file can have
+        raise SecretError(f"file {str(path)!r} cannot be read: {error}") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SecretError(
+                f"{path} is {_kind(status.st_mode)}: name a regular file, which holds nothing else"
+            )
+        data = _up_to(descriptor, most_bytes + 1)
+    except OSError as error:
+        raise SecretError(f"file {path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    if len(data) > most_bytes:
+        size = max(status.st_size, len(data))
+        raise SecretError(
+            f"file {path} has {size:,} bytes, more than the {most_bytes:,} that it may have: "
+            "name a file that holds nothing else"
+        )
+    return data
+
+
+def open_to_all(path: Path) -> str | None:
+    """What is wrong with a secret's file that every user of the machine may read; None for nothing.
+
+    Files that a container platform mounts belong to the container alone, whatever their mode says.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if not mode & stat.S_IROTH or any(map(path.is_relative_to, _MOUNTED)):
+        return None
+    return f"every user of this machine may read {path}: chmod 600 {path}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return small_file(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SecretError(f"file {path} is not UTF-8 text") from error
+
+
+def _up_to(descriptor: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size > 0 and (part := os.read(descriptor, size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for is_kind, name in kinds if is_kind(mode)), "a device")

@@ -64,6 +64,11 @@ class SlotColumns:
             self._write_unseen(min(n_slots + _UNSEEN_AHEAD, self._capacity))
         self._n_slots = max(n_slots, self._n_slots)
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first use."""
+        for name, (_, unseen) in self._layout.items():
+            self._columns[name][slot] = unseen
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the slots in use, by column."""
         return {name: column[: self._n_slots].copy() for name, column in self._columns.items()}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from alerts.durations import spoken
 from alerts.language.errors import error_at
 from alerts.language.symbols import Symbol, Symbols
+from alerts.plain_text import one_line
 from alerts.rounding import rounded
 from alerts.suggestions import closest
 
@@ -39,9 +40,9 @@ class TemplateField:
     format: str
 
     def fill(self, value: float | str | None) -> str:
-        """The formatted value, ``n/a`` if it is missing."""
+        """The formatted value, ``n/a`` if it is missing; an event's text breaks no line, cut short or not."""
         if value is None or isinstance(value, str):
-            return "n/a" if value is None else format(value, self.format)
+            return "n/a" if value is None else format(one_line(value), self.format)
         if not math.isfinite(value):
             return "n/a"
         if not self.format:

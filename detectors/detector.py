@@ -205,6 +205,15 @@ class Detector:
         self._guard.rebase(slot, to)
         self._model.rebase(slot, to)
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row, to the bit: another instrument takes its place.
+
+        Counts of rows by fate stay, since they are the task's.
+        """
+        self._guard.forget(slot)
+        with inside(self._name, self._version):
+            self._model.forget(slot)
+
     def counters(self) -> dict[str, int]:
         """Rows learnt, or not learnt and why (`input_guard.COUNTERS`), and quarantined instruments."""
         return {**self._guard.counters(), "quarantined": len(self._model.quarantined())}

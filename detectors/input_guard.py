@@ -231,6 +231,10 @@ class Guard:
     def rebase(self, slot: int, to: int) -> None:
         """Nothing: scales have no times."""
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row; its rows stay counted."""
+        self._arrays.forget(slot)
+
     def counters(self) -> dict[str, int]:
         """Rows by fate, as named in `COUNTERS`."""
         return dict(zip(COUNTERS, self._counts.tolist(), strict=True))

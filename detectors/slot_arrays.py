@@ -131,6 +131,11 @@ class SlotArrays:
                 self[name][self._unseen_to : end] = column.fill
         self._unseen_to = end
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first use."""
+        for name, column in self._layout.items():
+            self[name][slot] = column.fill
+
     def state(self) -> State:
         """An exact copy of the slots in use."""
         return {name: self._copiers[name].copy(self[name][: self._n_slots]) for name in self._layout}

@@ -49,6 +49,11 @@ def work_watch() -> WorkWatch:
     return _watch.get()
 
 
+def is_watched() -> bool:
+    """Whether anybody watches this thread: only those of detection are watched."""
+    return not isinstance(_watch.get(), NobodyWatches)
+
+
 @contextmanager
 def watched_by(watch: WorkWatch) -> Iterator[None]:
     """Let `watch` be told what this thread does meanwhile.

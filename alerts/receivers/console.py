@@ -99,9 +99,9 @@ def alert_line(delivery: Delivery, *, whole_time: bool = True) -> Text:
 
 
 def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> ConsoleReceiver:
-    from rich.console import Console
+    from alerts.receivers.safe_console import SafeConsole
 
-    class StderrConsole(Console):
+    class StderrConsole(SafeConsole):
         def on_broken_pipe(self) -> None:
             # rich would end the process here
             raise BrokenPipeError

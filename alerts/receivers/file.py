@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alerts.clock import Clock
+from alerts.plain_text import safe_json
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.kind import KindSettings, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
@@ -44,7 +45,8 @@ class FileReceiverSettings(KindSettings):
 class FileReceiver:
     """Appends the stored body as one line, synced to disk; a line in doubt is searched for first.
 
-    The file is opened for each line, so it may be rotated away.
+    What could steer a terminal is written by its number, which is the same JSON. The file is opened for each
+    line, so it may be rotated away.
 
     Parameters
     ----------
@@ -74,14 +76,14 @@ class FileReceiver:
             raise PermanentError(reason) from error
 
     def _append(self, delivery: Delivery) -> None:
-        line = delivery.body + b"\n"
+        line = safe_json(delivery.body.decode()).encode() + b"\n"
         descriptor = _open(self._path)
         try:
             size = os.fstat(descriptor).st_size
             span = _TAIL_BYTES if delivery.in_doubt else len(line)
             tail = os.pread(descriptor, span, max(size - span, 0))
             *lines, unfinished = tail.split(b"\n")
-            if delivery.in_doubt and _contains(lines, delivery):
+            if delivery.in_doubt and _contains(lines, line[:-1], delivery):
                 return
             if unfinished and line.startswith(unfinished):
                 size -= len(unfinished)  # this very line, cut short when it was first written
@@ -110,10 +112,10 @@ def _write(descriptor: int, line: bytes, size: int) -> None:
         raise
 
 
-def _contains(lines: list[bytes], delivery: Delivery) -> bool:
-    if delivery.body in lines:
+def _contains(lines: list[bytes], line: bytes, delivery: Delivery) -> bool:
+    if line in lines:
         return True
-    return any(_matches(line, delivery) for line in reversed(lines) if delivery.alert_id.encode() in line)
+    return any(_matches(each, delivery) for each in reversed(lines) if delivery.alert_id.encode() in each)
 
 
 def _matches(line: bytes, delivery: Delivery) -> bool:

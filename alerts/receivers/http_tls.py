@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.http_deadline import BoundedTlsSocket
+from alerts.secrets import MOST_BYTES, SecretError, small_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def is_refusal(error: ssl.SSLError) -> bool:
     return "ALERT" in (error.reason or "").upper()
 
 
+_MOST_BYTES_OF_CA = 16_777_216  # a bundle of all public authorities has some hundred thousand
 _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _OTHER_NAME, _OTHER_ADDRESS = (
     9,
     10,
@@ -123,6 +125,7 @@ def _context() -> ssl.SSLContext:
 def _trust(context: ssl.SSLContext, ca: Path) -> None:
     # else only the root of a chain could be trusted, and not an authority below it or a certificate itself
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    _require_small(ca, "ca", _MOST_BYTES_OF_CA)
     try:
         context.load_verify_locations(cafile=ca)
     except ssl.SSLError as error:
@@ -134,10 +137,7 @@ def _trust(context: ssl.SSLContext, ca: Path) -> None:
 def _identify(context: ssl.SSLContext, identity: ClientIdentity) -> None:
     key, option = identity.key or identity.cert, "client_cert" if identity.key is None else "client_key"
     for path, of in ((identity.cert, "client_cert"), (key, option)):
-        try:
-            path.read_bytes()  # OpenSSL does not say which of the two it cannot read
-        except OSError as error:
-            raise _unreadable(path, error, of) from error
+        _require_small(path, of)  # OpenSSL does not say which of the two it cannot read
     asked = []
 
     def password() -> str:
@@ -157,6 +157,15 @@ def _identify(context: ssl.SSLContext, identity: ClientIdentity) -> None:
             raise ReceiverError(message, option) from error
         message = f"{_without(identity)} in PEM form" if identity.key is None else _neither(identity)
         raise ReceiverError(message, "client_cert") from error
+
+
+def _require_small(path: Path, option: str, most_bytes: int = MOST_BYTES) -> None:
+    try:
+        small_file(path, most_bytes)
+    except SecretError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _unreadable(path, error.__cause__, option) from error
+        raise ReceiverError(str(error), option) from error
 
 
 def _without(identity: ClientIdentity) -> str:

@@ -46,12 +46,15 @@ class Redaction:
         """Nothing that it hides."""
         return "<Redaction>"
 
+    def hide(self, text: str) -> str:
+        """The whole text without the secrets."""
+        return text if self._pattern is None else self._pattern.sub(_HIDDEN, text)
+
     def shown(self, text: str, length: int = ANSWER_LENGTH) -> str:
         """The text on one line, without control characters and secrets, cut to this many characters."""
         whole = len(text) <= _LOOKED_AT
         text = text[:_LOOKED_AT]
-        if self._pattern is not None:
-            text = self._pattern.sub(_HIDDEN, text)
+        text = self.hide(text)
         if not whole:
             text = text[: len(text) - self._longest]  # a secret may have been cut through there
         line = one_line(" ".join(text.split()))

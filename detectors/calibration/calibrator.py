@@ -80,6 +80,9 @@ class Calibrator(Protocol):
         what scores have taught stays.
         """
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first score, to the bit; what it gave to a pool stays there."""
+
     def ready(self) -> int:
         """How many slots have left warm-up."""
 

@@ -312,6 +312,10 @@ class Cascade:
             times = own[name][slot]
             np.minimum(times, to, out=times)
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first score; the pool keeps what it had of it."""
+        self._own.forget(slot)
+
     def ready(self) -> int:
         """How many slots have left warm-up."""
         seen = self._own["body"][: self._own.n_slots, SEEN]

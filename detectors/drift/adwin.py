@@ -67,6 +67,11 @@ class MeanMonitor:
         window.update(_bounded(value, middle, scale))
         return Evidence(self.name) if window.drift_detected else None
 
+    def forget(self, series: int) -> None:
+        """Make one series as it was before `start`; see `Monitor.forget`."""
+        self._windows[series] = None
+        self._arrays.forget(series)
+
     def state(self) -> State:
         """An exact copy of the state, each window as a pickle."""
         pickles = [b"" if window is None else pickle.dumps(window) for window in self._windows]
@@ -89,7 +94,7 @@ class MeanMonitor:
         if len(ends) != len(state["middle"]) or (ends[-1] if ends else 0) != len(pickled_windows):
             raise StateMismatchError("the windows' pickles are incomplete")
         self._arrays.restore({name: state[name] for name in ("middle", "scale")})
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][: len(ends)]
         adwin()  # imported alone first: unpickling would import the whole package
         self._windows = [
             pickle.loads(pickled_windows[start:end]) if end > start else None  # noqa: S301  # our own checkpoint

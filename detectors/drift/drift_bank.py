@@ -145,6 +145,11 @@ class DriftBank:
         """Let what is open go on from an earlier second; see `Blocks.set_back`."""
         self._blocks.set_back(second)
 
+    def forget(self, series: int) -> None:
+        """Make one series as it was before its first row, to the bit: it begins with a new reference."""
+        for part in self._parts().values():
+            part.forget(series)
+
     def add(self, series: int, amount: float) -> None:
         """Add to the open second of a count."""
         self._blocks.add(series, amount)

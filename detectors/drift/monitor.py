@@ -62,6 +62,9 @@ class Monitor(Protocol):
     def feed(self, series: int, value: float) -> Evidence | None:
         """Take the next finite value of a started series; returns the evidence of a drift, if any."""
 
+    def forget(self, series: int) -> None:
+        """Make one series as it was before `start`, to the bit."""
+
     def state(self) -> State:
         """An exact copy of the state."""
 

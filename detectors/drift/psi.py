@@ -108,6 +108,10 @@ class DistributionMonitor:
         threshold = max(MAJOR, false_alarm_threshold(n_edges))
         return Evidence(self.name, psi, threshold) if psi > threshold else None
 
+    def forget(self, series: int) -> None:
+        """Make one series as it was before `start`; see `Monitor.forget`."""
+        self._arrays.forget(series)
+
     def state(self) -> State:
         """An exact copy of the state."""
         return self._arrays.state()

@@ -156,6 +156,10 @@ class Blocks:
         for name, latest in (("second", second), ("block", second // self._block_s)):
             np.minimum(arrays[name][:n], latest, out=arrays[name][:n])
 
+    def forget(self, series: int) -> None:
+        """Make one series as it was before its first row."""
+        self._arrays.forget(series)
+
     def state(self) -> State:
         """An exact copy of the state."""
         return self._arrays.state()

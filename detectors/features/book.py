@@ -93,6 +93,9 @@ class _Carried:
     def rebase(self, slot: int, to: int) -> None:
         pass  # values only, no times
 
+    def forget(self, slot: int) -> None:
+        self._arrays.forget(slot)
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 
@@ -126,6 +129,9 @@ class _TradeToMid:
 
     def rebase(self, slot: int, to: int) -> None:
         pass  # values only, no times
+
+    def forget(self, slot: int) -> None:
+        self._arrays.forget(slot)
 
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)

@@ -29,6 +29,9 @@ class Node(Protocol):
     def rebase(self, slot: int, to: int) -> None:
         """Step one slot back to `to`, in ns; see `FeatureSet.rebase`."""
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row; see `FeatureSet.forget`."""
+
     def state(self, copies: SharedCopies) -> State:
         """An exact copy of the state; `copies` copies arrays that are shared."""
 

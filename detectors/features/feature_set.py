@@ -164,6 +164,20 @@ class FeatureSet:
             node.rebase(slot, to)
         self._bank.rebase(slot, to)
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row, to the bit: another instrument takes its place.
+
+        Parameters
+        ----------
+        slot
+            The slot; room is made for it.
+        """
+        self.grow(slot + 1)
+        self._banks.forget(slot)
+        for node in self._nodes.values():
+            node.forget(slot)
+        self._bank.forget(slot)
+
     def state(self) -> State:
         """An exact copy of the state, by part and array."""
         copies = SharedCopies()

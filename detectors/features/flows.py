@@ -48,6 +48,11 @@ class Quotient:
         for part in self._sums.values():
             part.rebase(slot, to)
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row."""
+        for part in self._sums.values():
+            part.forget(slot)
+
     def state(self, copies: SharedCopies) -> State:
         """An exact copy of the state."""
         return {

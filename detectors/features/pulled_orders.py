@@ -132,6 +132,9 @@ class _Pulled:
         entered_at = self._arrays["at"][slot]
         np.minimum(entered_at, to, out=entered_at)
 
+    def forget(self, slot: int) -> None:
+        self._arrays.forget(slot)
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 

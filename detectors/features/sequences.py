@@ -68,6 +68,9 @@ class _Missing:
     def rebase(self, slot: int, to: int) -> None:
         pass  # numbers only, no times
 
+    def forget(self, slot: int) -> None:
+        self._arrays.forget(slot)
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 

@@ -60,6 +60,10 @@ class Bank:
         """Step one slot of all series back to `to`, in ns; see `FeatureSet.rebase`."""
         raise NotImplementedError
 
+    def forget(self, slot: int) -> None:
+        """Make one slot of all series as it was before its first row."""
+        self.arrays.forget(slot)
+
     def _add(self, count: int) -> SeriesSpan:
         self._n_series += count
         return SeriesSpan(self._n_series - count, count)
@@ -133,6 +137,9 @@ class ValueSeries(Part):
     def rebase(self, slot: int, to: int) -> None:
         """Nothing: its bank steps back with all its series."""
 
+    def forget(self, slot: int) -> None:
+        """Nothing: its bank forgets the slot with all its series."""
+
 
 class Banks:
     """The banks of one feature set, one for each sort that its features need."""
@@ -155,6 +162,11 @@ class Banks:
         """Step one slot of all banks back to `to`, in ns; see `FeatureSet.rebase`."""
         for bank in self._banks.values():
             bank.rebase(slot, to)
+
+    def forget(self, slot: int) -> None:
+        """Make one slot of all banks as it was before its first row."""
+        for bank in self._banks.values():
+            bank.forget(slot)
 
     def step(self, rows: FeatureRows) -> None:
         """Compute all series of all banks at each row."""

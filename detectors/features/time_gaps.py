@@ -56,6 +56,9 @@ class _Gap:
         if last[slot] > to:
             last[slot], gap[slot] = NEVER, np.nan
 
+    def forget(self, slot: int) -> None:
+        self._arrays.forget(slot)
+
     def state(self, copies: SharedCopies) -> State:
         return copies.of(self._arrays)
 

@@ -253,6 +253,10 @@ class HalfSpaceTrees:
     def rebase(self, slot: int, to: int) -> None:
         """Nothing: windows are counted in rows."""
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row."""
+        self._arrays.forget(slot)
+
     def quarantined(self) -> Mapping[int, str]:
         """Always empty: this model cannot fail."""
         return {}

@@ -90,6 +90,9 @@ class Model(Protocol):
     def rebase(self, slot: int, to: int) -> None:
         """Step one slot back to `to`, in ns: no time of it stays later, and what was learnt stays."""
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row, to the bit; a quarantine ends with it."""
+
     def quarantined(self) -> Mapping[int, str]:
         """The reason for each quarantined slot."""
 

@@ -170,6 +170,12 @@ class RiverModel:
     def rebase(self, slot: int, to: int) -> None:
         """Nothing: models are given inputs, never times."""
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row: its model is dropped."""
+        self._models[slot] = None
+        self._reasons.pop(slot, None)
+        self._arrays.forget(slot)
+
     def quarantined(self) -> Mapping[int, str]:
         """The reason for each quarantined slot."""
         return dict(sorted(self._reasons.items()))
@@ -197,7 +203,7 @@ class RiverModel:
         if len(ends) != len(state["learnt"]) or (ends[-1] if ends else 0) != len(pickled_models):
             raise StateMismatchError("the models' pickles are incomplete")
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][: len(ends)]
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): printable(str(reason)) for s, reason in reasons.items()}
         self._models = [None] * len(starts)

@@ -166,6 +166,10 @@ class RobustZ:
     def rebase(self, slot: int, to: int) -> None:
         """Nothing: medians and spreads have no times."""
 
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row."""
+        self._arrays.forget(slot)
+
     def quarantined(self) -> Mapping[int, str]:
         """Always empty: this model cannot fail."""
         return {}

@@ -27,7 +27,7 @@ from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Anew, Recovery
 from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.serve.observer import Broker, Observer
-from streamer.serve.server import serving
+from streamer.serve.server import Checks, serving
 from streamer.store.database import Database
 from streamer.store.ledger import Ledger
 from streamer.store.near_misses import Keeping
@@ -211,16 +211,14 @@ def running_service(
     observer = Observer(plan, receivers.names, database, clock, time.monotonic)
     notifier = Notifier(
         receivers,
-        SenderContext(database, clock, watch=observer.metrics.delivery),
+        SenderContext(database, clock, watch=observer.delivery),
         None if heartbeat is None else HeartbeatSender(database, heartbeat, clock, observer.counts),
     )
     observer.follow(notifier)
     with serving(
         setup.listen,
         observer.registry,
-        health=observer.healthy,
-        readiness=observer.ready,
-        detail=observer.detail,
+        Checks(observer.healthy, observer.ready, observer.alive, observer.detail),
     ) as address:
         notifier.start()
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from streamer.app.last_end import heed_last_end, tell_of_stuck
 from streamer.app.older_store import witness_of
 from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
+from streamer.app.service_manager import ServiceManager
 from streamer.app.signals import ServiceSignals
+from streamer.app.standing_report import Say, StandingReport
 from streamer.app.upkeep import Upkeep, keep_of
 from streamer.app.watchdog import Watchdog
 from streamer.config.file import ConfigFile
@@ -46,6 +48,8 @@ from streamer.store.work_file import WorkFile, left_work, work_path
 
 log = structlog.get_logger()
 
+_START_WITHIN_S = 600.0  # kernels are compiled at the first start, and a large state may have to be migrated
+
 
 @dataclass(frozen=True, slots=True)
 class DaemonOptions:
@@ -59,6 +63,10 @@ class DaemonOptions:
         The signals of this process.
     accept_rederivation
         See `Recovery`.
+    manager
+        The service manager that started this process.
+    say
+        Prints the line of each minute.
     fold_again, models_anew
         Whether logs begin anew: those whose checkpoints are lost, or all of them without their models.
     """
@@ -66,6 +74,8 @@ class DaemonOptions:
     compiling: CompileView
     signals: ServiceSignals
     accept_rederivation: bool = False
+    manager: ServiceManager = field(default_factory=lambda: ServiceManager({}))
+    say: Say = lambda *_: None
     fold_again: bool = False
     models_anew: bool = False
 
@@ -187,13 +197,15 @@ def _detect(
         source.prepare()
         prepare_held_guard()
 
+    options.manager.starting(_START_WITHIN_S)
+    options.manager.status("preparing kernels")
     warm_up(plan, options.compiling, prepare, stopping.is_set)
     engine = service.engine(
         source,
         accept_rederivation=options.accept_rederivation,
         supervision=Supervision(progress, desk.controls, stopping.is_set, options.anew),
     )
-    reloader = _reloader(loaded, service, engine, oversight)
+    reloader = _reloader(loaded, service, engine, oversight, options.manager)
     ended = _ended_logs(service, source, engine)
 
     def opened() -> None:
@@ -201,6 +213,7 @@ def _detect(
         service.observer.metrics.source(raw=source.raw)
         signals.started()
         progress.begin()
+        options.manager.ready()
         log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
     paused = PausedPartitionAlerts(service.database, SystemClock(), service.notifier.wake)
@@ -210,6 +223,7 @@ def _detect(
         desk.work(engine.runners.values())
         ended.work()
         service.observer.metrics.paused(source.paused)
+        service.observer.health.paused = source.paused
         paused.tell(source.paused)
 
     watchdog = Watchdog(
@@ -218,17 +232,43 @@ def _detect(
         settings.engine.stuck_after_s,
         lambda left: tell_of_stuck(left, service.database, SystemClock(), service.notifier),
     )
-    with watchdog.watching():
-        engine.run(lambda: stopping.is_set() or service.notifier.failure is not None, opened, between)
+    report = StandingReport(service.observer, options.manager, options.say)
+    with report.reporting(), watchdog.watching():
+        engine.run(_told_of_the_end(options, service), opened, between)
     log.info("stopping", reason="signal" if stopping.is_set() else "notifier")
 
 
-def _reloader(loaded: LoadedConfig, service: Service, engine: Engine, oversight: _Oversight) -> Reloader:
+def _told_of_the_end(options: DaemonOptions, service: Service) -> Callable[[], bool]:
+    """Whether the engine is to stop; the service manager hears of it before it does."""
+    told = False
+
+    def stopped() -> bool:
+        nonlocal told
+        over = options.signals.stopping.is_set() or service.notifier.failure is not None
+        if over and not told:
+            told = options.manager.stopping() or True
+        return over
+
+    return stopped
+
+
+def _reloader(
+    loaded: LoadedConfig, service: Service, engine: Engine, oversight: _Oversight, manager: ServiceManager
+) -> Reloader:
+    def reloading(at_it: bool) -> None:
+        oversight.progress.file.reloading(at_it)
+        if at_it:
+            manager.reloading()
+
+    def reloaded(done: bool) -> None:
+        service.observer.metrics.reload(done)
+        manager.ready()
+
     targets = ReloadTargets(
         engine,
         service.notifier.turn_to,
-        service.observer.metrics.reload,
-        oversight.progress.file.reloading,
+        reloaded,
+        reloading,
         oversight.desk.settle,
     )
     return Reloader(loaded, targets, SystemClock(), os.environ)

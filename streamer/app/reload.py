@@ -17,7 +17,7 @@ from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.receiver import Receiver
 from alerts.receivers.registry import build_receiver
-from alerts.secrets import SecretError
+from alerts.secrets import SecretError, small_file
 from alerts.stages.registry import StageSettings, build_stages
 from alerts.stages.route import Router
 from streamer.config.errors import ConfigError, Path, Problem
@@ -46,6 +46,7 @@ RELOADABLE = frozenset(
         ("drift",),
         ("engine", "max_ahead"),
         ("engine", "max_instruments"),
+        ("engine", "forget_after"),
         ("engine", "flood"),
     }
 )
@@ -240,7 +241,8 @@ class Reloader:
 
     def _apply(self, prepared: _PreparedReload) -> None:
         before, self._running = self._running, prepared.loaded
-        for warning in sorted({*prepared.loaded.config.warnings, *prepared.loaded.plan.warnings}):
+        warnings = {*prepared.loaded.config.warnings, *prepared.loaded.plan.warnings}
+        for warning in (*sorted(warnings), *prepared.loaded.secrets.warnings):
             log.warning("configuration", problem=str(warning))
         self._targets.settle(prepared.loaded.plan)
         self._targets.engine.reload(prepared.loaded.plan)
@@ -274,6 +276,7 @@ class Reloader:
         )
 
 
+_MOST_BYTES_OF_FILE = 16_777_216  # larger ones are refused by the receivers that are built from them
 _RESTART = "this change needs a restart (SIGTERM, then start again); undo it to reload the rest"
 
 
@@ -301,8 +304,8 @@ def _receiver_inputs(loaded: LoadedConfig, name: str) -> tuple[object, ...]:
 
 def _digest(path: FilePath) -> bytes:
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except OSError:
+        return hashlib.sha256(small_file(path, _MOST_BYTES_OF_FILE)).digest()
+    except SecretError:
         return b""  # the receiver that is built from it says so
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from alerts.durations import spoken
+from alerts.receivers.safe_console import LineTable
 from alerts.severity import SEVERITIES
 from alerts.short_id import short_id
 from alerts.subjects import subject_of
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
-from streamer.cli.output import on_terminal, out, out_alert, out_lines, say
+from streamer.cli.output import on_terminal, out, out_alert, out_json, out_lines, say
 from streamer.errors import UsageError
 from streamer.sources.start import StartAt
 from streamer.store.database import Database
@@ -89,7 +88,7 @@ def alerts(
         rows, behind = [body for body, _ in found], [behind_s for _, behind_s in found]
     if as_json:
         for row in rows:
-            out(json.dumps(row, ensure_ascii=False))
+            out_json(row)
         return
     if only_near_misses:
         _print_near_misses(rows)
@@ -120,10 +119,8 @@ def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> Non
         for alert, behind_s in zip(rows, behind, strict=True):
             out_alert(alert, behind_s)
         return
-    table = Table(box=None, pad_edge=False)
     late = any((behind_s or 0) >= _BEHIND_SHOWN_S for behind_s in behind)
-    for column in ("event time", "severity", "", "rule", "instrument", "text", *late * ["behind"], "id"):
-        table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
+    table = _table("event time", "severity", "", "rule", "instrument", "text", *late * ["behind"], "id")
     for alert, behind_s in zip(rows, behind, strict=True):
         table.add_row(
             alert["ts_event"][:23],
@@ -138,6 +135,13 @@ def _print_alerts(rows: list[dict[str, Any]], behind: list[float | None]) -> Non
     out(table)
 
 
+def _table(*columns: str) -> LineTable:
+    table = LineTable()
+    for column in columns:
+        table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
+    return table
+
+
 def _print_near_misses(rows: list[dict[str, Any]]) -> None:
     if not rows:
         out("no near misses")
@@ -145,9 +149,7 @@ def _print_near_misses(rows: list[dict[str, Any]]) -> None:
     if on_terminal():
         out_lines([_near_miss_line(miss) for miss in rows], 4)
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("event time", "severity", "rule", "instrument", "held back by", "with", "id"):
-        table.add_column(column, no_wrap=column in ("event time", "id"), overflow="fold")
+    table = _table("event time", "severity", "rule", "instrument", "held back by", "with", "id")
     for miss in rows:
         table.add_row(
             miss["ts_event"][:23],

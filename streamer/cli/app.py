@@ -18,6 +18,7 @@ COMMANDS = (
     "publish",
     "record",
     "check",
+    "health",
     "alerts",
     "why",
     "mute",

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.table import Table
 
 from alerts.durations import spoken
+from alerts.receivers.safe_console import LineTable
 from streamer.cli.clock_counts import clock_lines
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, out, say
@@ -56,9 +56,7 @@ def check(
         say(f"warning: {warning}")
     out(f"{config}: OK (configuration {plan.config_hash})")
     problems = [] if offline else _try_connections(loaded)
-    table = Table(box=None, pad_edge=False)
-    for column in ("rule", "state", "reason"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("rule", "state", "reason")
     statuses = _statuses(loaded)
     timers = loaded.settings.engine.ticks != "off"
     for state in (*rule_states(plan, statuses, timers=timers), *drift_states(plan, statuses)):
@@ -77,7 +75,8 @@ def check(
         out(_detector_table(plan, statuses, costs))
     if problems:
         wrong = any(isinstance(problem, UsageError) for problem in problems)
-        raise (UsageError if wrong else TapewatchError)("\n".join(str(problem) for problem in problems))
+        lines = [line for problem in problems for line in problem.lines]
+        raise (UsageError if wrong else TapewatchError)(*lines)
 
 
 def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, float | None]]:
@@ -93,10 +92,8 @@ def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, 
     return plan, {name: result.cost_us for name, result in results.items()}
 
 
-def _rate_table(rates: Sequence[RuleRate]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("rule", "alerts so far", "watched", "per day", "expected", "actual / expected"):
-        table.add_column(column, overflow="fold")
+def _rate_table(rates: Sequence[RuleRate]) -> LineTable:
+    table = LineTable("rule", "alerts so far", "watched", "per day", "expected", "actual / expected")
     for rate in rates:
         per, of = (" per instrument", " of instruments") if rate.requested else ("", "")
         watched = spoken(max(rate.instrument_s.values(), default=0.0) if rate.requested else rate.watched_s)
@@ -120,14 +117,12 @@ def _figure(number: float) -> str:
 
 def _detector_table(
     plan: Plan, statuses: Sequence[Mapping[str, Any]], costs: Mapping[str, float | None]
-) -> Table:
+) -> LineTable:
     from streamer.pipeline.compiling import shown
     from streamer.pipeline.costs import cost_us
     from streamer.pipeline.detector_states import detector_states
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("detector", "model", "warm-up left", "us per event (measured here)"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("detector", "model", "warm-up left", "us per event (measured here)")
     for state in detector_states(plan, statuses):
         if state.name in costs:
             cost = costs[state.name]
@@ -188,6 +183,8 @@ def _try_connections(loaded: ConfigFile) -> list[TapewatchError]:
         secrets = resolve_secrets(loaded, os.environ)
     except TapewatchError as error:
         return [error]
+    for warning in secrets.warnings:
+        say(f"warning: {warning}")
     for name, settings in loaded.settings.receivers.items():
         try:
             build_receiver(name, settings, secrets, SystemClock())

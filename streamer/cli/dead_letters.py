@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,19 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from sqlalchemy import Row
 
+from alerts.plain_text import one_line
+from alerts.receivers.safe_console import LineTable
 from alerts.suggestions import did_you_mean
 from streamer.app.dead_letter_replay import replay_dead_letters
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
-from streamer.cli.output import out, progress_bar, say
+from streamer.cli.output import out, out_json, progress_bar, say
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
 from streamer.store.dead_records import Choice, DeadRecords, Left
+from streamer.store.queries import DeadLetterTotal, dead_letter_totals, floods, unused
 from streamer.store.queries import dead_letters as find_dead_letters
-from streamer.store.queries import floods, unused
 
 _SHOWN_CHARACTERS = 60
 
@@ -55,7 +55,8 @@ def dead_letters(
     After fixing the cause (a mapping, a limit), --replay publishes their bytes as new records to the
     partitions they came from. Each has the header `tapewatch-dead-letter: topic/partition/offset` and its old
     timestamp, and is marked as replayed; marked ones are replayed again only by --id. A record with several
-    events is replayed as a whole, so its valid events are seen twice. --limit applies to the list only.
+    events is replayed as a whole, so its valid events are seen twice. --limit applies to the list only: the
+    newest are listed, and below them how many there are of each topic and reason.
 
     Examples: `tapewatch dead-letters --reason bad_json --json`,
     `tapewatch dead-letters --replay --reason unknown_kind`, `tapewatch dead-letters --replay --id 17 --yes`
@@ -70,15 +71,27 @@ def dead_letters(
         _replay(config, DeadRecords(database), choice, yes)
         return
     letters = find_dead_letters(database, reason, limit, choice.ids or ())
-    counted = [] if choice.ids else floods(database, reason)
+    counted = [] if choice.ids else floods(database, reason, limit - len(letters))
     if as_json:
         for document in (*map(_document, letters), *(dict(flood._mapping) for flood in counted)):
-            out(json.dumps(document, ensure_ascii=False))
+            out_json(document)
         return
     ignored = ", ".join(f"{name} {count:,}" for name, count in unused(database).items())
     if ignored:
         say(f"known but not used, and no dead letters: {ignored}")
     _print(letters, counted)
+    totals = dead_letter_totals(database, reason, choice.ids or ())
+    if totals:
+        _print_totals(totals, len(letters))
+
+
+def _print_totals(totals: Sequence[DeadLetterTotal], shown: int) -> None:
+    """How many there are of each topic and reason, since the list may be cut."""
+    kept, counted = sum(each.kept for each in totals), sum(each.counted for each in totals)
+    more = f", {counted:,} more only counted" if counted else ""
+    say(f"{shown:,} of {kept:,} dead letters shown{more}; in all:")
+    for each in totals:
+        say(f"  {each.topic} {each.reason} {each.kept + each.counted:,}")
 
 
 def _check_reason(reason: str | None) -> None:
@@ -92,9 +105,7 @@ def _print(letters: Sequence[Row[Any]], counted: Sequence[Row[Any]]) -> None:
     if not letters and not counted:
         out("no dead letters")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "topic", "partition", "offset", "reason", "detail", "value", "replayed"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("id", "topic", "partition", "offset", "reason", "detail", "value", "replayed")
     for letter in letters:
         table.add_row(
             str(letter.n),
@@ -151,7 +162,7 @@ def _say_not_replayed(left: Left) -> None:
 
 def _confirm(question: str) -> None:
     try:
-        confirmed = typer.confirm(question, err=True)
+        confirmed = typer.confirm(one_line(question), err=True)
     except typer.Abort:
         raise UsageError("no answer, so nothing was replayed; use --yes in scripts") from None
     if not confirmed:

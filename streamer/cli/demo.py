@@ -8,9 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from streamer.cli.output import CompileBar, out, say
+from streamer.cli.output import CompileBar, out, out_lines, out_text, say
 from streamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def demo(
     from streamer.demo.configuration import DEMO_CONFIG
 
     if show_config:
-        out(DEMO_CONFIG.rstrip())
+        out_text(DEMO_CONFIG.rstrip())
         return
     if store is not None and store.exists():
         raise UsageError(f"--store {store}: the file exists already; the demo needs a new one")
@@ -82,6 +81,7 @@ def _run(
 ) -> tuple[DemoRun, list[dict[str, Any]]]:
     """Run the service on the market with a new store; returns its totals and all alerts."""
     from alerts.receivers.console import ConsoleReceiver
+    from alerts.receivers.safe_console import SafeConsole
     from streamer.app.signals import stop_signals
     from streamer.demo.market import MarketSource
     from streamer.demo.service import DemoSetup, run_demo, where_to_listen
@@ -92,7 +92,7 @@ def _run(
     from streamer.store.queries import AlertFilter
     from streamer.store.queries import alerts as stored_alerts
 
-    plan, console = _plan(config), Console(stderr=True)
+    plan, console = _plan(config), SafeConsole(stderr=True)
     database = open_store(f"sqlite:///{store}")
     with closing(database), stop_signals() as stopping:
         warm_up(plan, CompileBar(), stopped=stopping.is_set)
@@ -137,4 +137,4 @@ def _print_verdict(market: SimulatorSource, seconds: int, run: DemoRun, bodies: 
     verdict = judge(market.planted, fired, len(INSTRUMENTS), seconds)
     say(f"{run.records:,} events in {run.seconds:.1f} s ({run.records / run.seconds:,.0f} per second)")
     out(verdict_table(verdict, OPENS_NS))
-    out(verdict_words(verdict))
+    out_lines(verdict_words(verdict), 0)

@@ -11,8 +11,8 @@ from typing import ParamSpec
 import typer
 
 from streamer.app.signals import INTERRUPTED
-from streamer.cli.logs import set_up_logs
-from streamer.cli.output import say
+from streamer.cli.logs import set_up_logs, set_up_tracebacks
+from streamer.cli.output import say, say_lines
 from streamer.config.settings import LogSettings
 from streamer.errors import TapewatchError
 
@@ -27,10 +27,11 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         set_up_logs(_UNTIL_CONFIGURED)
+        set_up_tracebacks()
         try:
             command(*args, **kwargs)
         except TapewatchError as error:
-            say(str(error))
+            say_lines(error.lines)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             say("interrupted")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from alerts.receivers.safe_console import LineTable
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, load_config
-from streamer.cli.output import out, say
+from streamer.cli.output import out, out_json, say
 from streamer.cli.people import login_name
 from streamer.errors import UsageError
 
@@ -118,14 +117,12 @@ def _states(
 def _list(states: Sequence[Mapping[str, str]], as_json: bool) -> None:
     if as_json:
         for state in states:
-            out(json.dumps(state))
+            out_json(state)
         return
     if not states:
         out("no detector is configured")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
+    table = LineTable(*_COLUMNS)
     for state in states:
         table.add_row(*(state[column] for column in _COLUMNS))
     out(table)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from alerts.durations import NS_PER_SECOND, duration_ns
 from alerts.one_shot import DRIFT
+from alerts.receivers.safe_console import LineTable
 from alerts.service_alert import DELIVERY_DIGEST, DELIVERY_SUMMARY, HEARTBEAT, SERVICE_RULES
 from alerts.stages.matchers import Matcher, instrument_matchers, matchers_text, until_text
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
-from streamer.cli.output import out, say
+from streamer.cli.output import out, out_json, say
 from streamer.cli.people import login_name
 from streamer.errors import UsageError
 from streamer.notify.clock import SystemClock
@@ -207,14 +206,12 @@ def _signed(each: StoredSilence) -> str:
 def _list(mutes: Sequence[StoredSilence], now: float, as_json: bool) -> None:
     if as_json:
         for mute in mutes:
-            out(json.dumps(_document(mute, now), ensure_ascii=False))
+            out_json(_document(mute, now))
         return
     if not mutes:
         out("nothing is muted")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("n", "muted", "from", "until", "by", "why"):
-        table.add_column(column, overflow="fold")
+    table = LineTable("n", "muted", "from", "until", "by", "why")
     for mute in mutes:
         table.add_row(
             str(mute.n),

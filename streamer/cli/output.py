@@ -1,16 +1,17 @@
-"""Output: results on stdout, messages on stderr."""
+"""Output: results on stdout, messages on stderr. Nothing else of a command writes to a terminal."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
+from alerts.plain_text import one_line, safe_json
 from alerts.receivers.console import print_alert
 from alerts.receivers.receiver import Delivery
+from alerts.receivers.safe_console import SafeConsole
 from alerts.receivers.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -19,56 +20,63 @@ if TYPE_CHECKING:
 _KERNELS = 240  # about as many as a configuration with detectors has, which is what a full bar means
 
 
-# events bring texts of any characters, and a terminal obeys some of them; line ends and tabs stay
-_CONTROLS = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)), " ")
-
-
-class _SafeConsole(Console):
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(text.translate(_CONTROLS) if self.is_terminal else text, **options)
-
-
 def out(result: RenderableType) -> None:
-    """Print a result on stdout."""
-    console = _SafeConsole(soft_wrap=isinstance(result, str), highlight=False, markup=False, emoji=False)
+    """Print a result on stdout; a text is one line, whatever events have brought into it."""
+    is_line = isinstance(result, str)
+    console = SafeConsole(soft_wrap=is_line)
     if not console.is_terminal:
         console.width = 200  # a pipe has no width, which tables need
-    console.print(result)
+    console.print(one_line(result) if isinstance(result, str) else result)
+
+
+def out_json(document: object) -> None:
+    """Print a document on stdout as one line of JSON; what is not printable is written as its number."""
+    SafeConsole(soft_wrap=True).print(safe_json(json.dumps(document, ensure_ascii=False)))
+
+
+def out_text(text: str) -> None:
+    """Print a text of our own on stdout, which may have several lines."""
+    SafeConsole(soft_wrap=True).print(text)
 
 
 def out_lines(lines: Sequence[str], indent: int) -> None:
     """Print lines on stdout, on a terminal wrapped between words with this indentation."""
-    console = _SafeConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
-    for line in lines:
+    console = SafeConsole(soft_wrap=True)
+    for line in map(one_line, lines):
         if not console.is_terminal:
             console.print(line)
             continue
-        for part in wrapped(console.render_str(line, markup=False, highlight=False), console.width, indent):
+        for part in wrapped(console.render_str(line), console.width, indent):
             console.print(part)
 
 
 def out_alert(alert: Mapping[str, Any], behind_s: float | None = None) -> None:
     """Print a stored alert on a terminal's stdout, as the console receiver would; late ones are marked."""
     body = json.dumps(alert).encode()
-    console = _SafeConsole(highlight=False, markup=False, emoji=False)
-    print_alert(console, Delivery(alert["id"], alert["number"], "console", body, behind_s=behind_s))
+    print_alert(SafeConsole(), Delivery(alert["id"], alert["number"], "console", body, behind_s=behind_s))
 
 
 def on_terminal() -> bool:
     """Whether stdout is a terminal."""
-    return _SafeConsole().is_terminal
+    return SafeConsole().is_terminal
 
 
 def say(text: str) -> None:
-    """Print a message on stderr."""
-    _SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(text)
+    """Print a message on stderr: one line, whatever events have brought into it."""
+    SafeConsole(stderr=True, soft_wrap=True).print(one_line(text))
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Print messages on stderr, one a line."""
+    for line in lines:
+        say(line)
 
 
 def progress_bar() -> Progress:
     """A progress bar on stderr; hidden if stderr is not a terminal."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

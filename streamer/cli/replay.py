@@ -10,7 +10,7 @@ import typer
 
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, file_source, option_settings
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import CompileBar, say
+from streamer.cli.output import CompileBar, say, say_lines
 from streamer.errors import TapewatchError
 
 
@@ -76,7 +76,7 @@ def replay(
             watch=output.write,
             stopped=stopping.is_set,
         )
-    say(summary(totals, progress.skipped()))
+    say_lines(summary(totals, progress.skipped()))
     damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
     for damage in damages:
         say(f"warning: {damage}; the rest of it is missing here")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from alerts.plain_text import one_line, safe_json
 from alerts.receivers.console import print_alert
 from alerts.receivers.receiver import Delivery
 from streamer.app.replay import ReplayTotals
@@ -60,14 +61,14 @@ class ReplayOutput:
             self._scores.write(step)
         for transition in step.outcome.transitions:
             if self._alerts is not None:
-                self._alerts.write(transition.body.decode() + "\n")
+                self._alerts.write(safe_json(transition.body.decode()) + "\n")
             if not self._quiet:
                 delivery = Delivery(transition.alert_id, transition.number, "console", transition.body)
                 print_alert(self._bar.console, delivery)
         if not self._quiet:
             for notice in step.outcome.notices:
                 line = f"{step.task.partition.topic}: {notice_text(notice)}"
-                self._bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
+                self._bar.console.print(one_line(line), soft_wrap=True)
         self._bar.update(self._task, completed=self._share())
 
     def _open(self, path: Path | None) -> TextIO | None:
@@ -76,8 +77,8 @@ class ReplayOutput:
         return sys.stdout if str(path) == "-" else self._stack.enter_context(open_for_writing(path))
 
 
-def summary(totals: ReplayTotals, skipped: Mapping[str, int]) -> str:
-    """The summary of a replay.
+def summary(totals: ReplayTotals, skipped: Mapping[str, int]) -> list[str]:
+    """The lines of the summary of a replay.
 
     Parameters
     ----------
@@ -88,10 +89,8 @@ def summary(totals: ReplayTotals, skipped: Mapping[str, int]) -> str:
 
     Examples
     --------
-    >>> print(summary(ReplayTotals(1200, {"fat_finger": 1}, {}, {"depthUpdate": 3}, 0, 0.5), {}))
-    1,200 records in 0.5 s (2,400 per second)
-    1 alert fired: fat_finger 1
-    not used: depthUpdate 3
+    >>> summary(ReplayTotals(1200, {"fat_finger": 1}, {}, {"depthUpdate": 3}, 0, 0.5), {})
+    ['1,200 records in 0.5 s (2,400 per second)', '1 alert fired: fat_finger 1', 'not used: depthUpdate 3']
     """
     rate = totals.records / totals.seconds if totals.seconds else 0.0
     lines = [
@@ -112,7 +111,7 @@ def summary(totals: ReplayTotals, skipped: Mapping[str, int]) -> str:
         for detector, reasons in totals.quarantined.items()
         for instrument, reason in reasons.items()
     ]
-    return "\n".join(lines)
+    return lines
 
 
 def _counted(noun: str, verb: str, counts: Mapping[str, int]) -> str:

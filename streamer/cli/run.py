@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from streamer.app.signals import ServiceSignals
 from streamer.cli.code_loading import loading
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
-from streamer.cli.output import CompileBar
+from streamer.cli.output import CompileBar, say
 from streamer.config.secrets import resolve_secrets
 from streamer.errors import UsageError
+
+if TYPE_CHECKING:
+    from streamer.notify.heartbeat import Counts
+
+log = structlog.get_logger()
 
 
 def run(
@@ -25,6 +31,7 @@ def run(
             help="Fold a journal of another fold version; alerts already sent are kept where it differs.",
         ),
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print a line a minute.")] = False,
     fold_again: Annotated[
         bool,
         typer.Option(
@@ -47,6 +54,10 @@ def run(
     it at once. If it is killed in any other way, it resumes exactly where it was: no alert is lost, and none
     is raised twice. SIGHUP reloads the configuration.
 
+    Once a minute it prints a line: records, alerts, messages delivered, records behind, and what is not well;
+    with `log.format: json` it is an event of the log. A service manager that asks for it (systemd with
+    `Type=notify`) is told when it is up, reloads and stops, and gets a sign of life while detection goes on.
+
     Detection that goes on no more, such as in a model that never returns, ends it after `engine.stuck_after`,
     for its supervisor to start it again; the next start quarantines that detector.
 
@@ -58,16 +69,49 @@ def run(
     """
     with loading():
         from streamer.app.daemon import DaemonOptions, run_service
+        from streamer.app.service_manager import ServiceManager
         from streamer.cli.logs import set_up_logs
 
         loaded = load_config(config)
     secrets = resolve_secrets(loaded, os.environ)
-    set_up_logs(loaded.settings.log)
+    for warning in secrets.warnings:
+        say(f"warning: {warning}")
+    set_up_logs(loaded.settings.log, secrets.values)
     signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
     signals.loaded()
     if fold_again and models_anew:
         raise UsageError("give either --fold-again or --models-anew")
+    as_event = loaded.settings.log.format == "json"
     options = DaemonOptions(
-        CompileBar(), signals, accept_rederivation, fold_again=fold_again, models_anew=models_anew
+        CompileBar(),
+        signals,
+        accept_rederivation,
+        ServiceManager(os.environ),
+        _nothing if quiet else _log_minute if as_event else _say_minute,
+        fold_again=fold_again,
+        models_anew=models_anew,
     )
     run_service(loaded, secrets, options)
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def _say_minute(now: Counts, before: Counts, seconds: float) -> None:
+    from streamer.app.standing_report import minute_line
+
+    say(minute_line(now, before, seconds))
+
+
+def _log_minute(now: Counts, before: Counts, seconds: float) -> None:
+    log.info(
+        "minute",
+        seconds=round(seconds),
+        records=now.records - before.records,
+        alerts=now.alerts - before.alerts,
+        delivered=now.delivered - before.delivered,
+        behind=now.behind,
+        source=now.source,
+        not_well="; ".join(now.causes) or None,
+    )

@@ -13,7 +13,7 @@ from alerts.durations import spoken
 from alerts.short_id import short_id
 from alerts.subjects import subject_of
 from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Store, open_named_store
-from streamer.cli.output import out, out_lines
+from streamer.cli.output import out_json, out_lines
 from streamer.store.delivery_rows import PENDING
 from streamer.store.near_misses import near_miss
 from streamer.store.queries import Explained, explain, find_alert_id
@@ -42,12 +42,12 @@ def why(
     miss = near_miss(database, full_id)
     if miss is not None:
         if as_json:
-            out(json.dumps(miss, ensure_ascii=False))
+            out_json(miss)
         else:
             out_lines(_near_miss_lines(miss), _INDENT)
     for transition in explain(database, full_id):
         if as_json:
-            out(json.dumps(asdict(transition), ensure_ascii=False))
+            out_json(asdict(transition))
         else:
             out_lines(_transition_lines(transition), _INDENT)
 

@@ -103,4 +103,4 @@ class ConfigError(UsageError):
         lines = [str(problem) for problem in self.problems]
         if more:
             lines.append(f"… and {more:,} more {'problem' if more == 1 else 'problems'}")
-        super().__init__("\n".join(lines))
+        super().__init__(*lines)

@@ -54,6 +54,7 @@ def detect_document(settings: Settings) -> dict[str, Any]:
         "engine": {
             "max_ahead": engine.max_ahead,
             "max_instruments": engine.max_instruments,
+            **({"forget_after": engine.forget_after} if "forget_after" in engine.model_fields_set else {}),
             "flood": engine.flood,
         },
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
 
-from alerts.secrets import Secret, SecretError
+from alerts.secrets import Secret, SecretError, open_to_all
 from streamer.config.errors import Path, Problem
 from streamer.config.file import ConfigFile
 
@@ -24,8 +24,10 @@ class Secrets:
     ('xoxb-1', <Secrets: 1>)
     """
 
-    def __init__(self, values: Mapping[Secret, str]) -> None:
+    def __init__(self, values: Mapping[Secret, str], warnings: Sequence[Problem] = ()) -> None:
         self._values = dict(values)
+        self.warnings = tuple(warnings)
+        """What is wrong with where they are kept; none makes them unusable."""
 
     def __call__(self, secret: Secret) -> str:
         """The value of a secret.
@@ -39,6 +41,11 @@ class Secrets:
             return self._values[secret]
         except KeyError:
             raise SecretError("the configuration names no such secret") from None
+
+    @property
+    def values(self) -> frozenset[str]:
+        """All values, for whoever hides them."""
+        return frozenset(self._values.values())
 
     def __repr__(self) -> str:
         """The number of secrets."""
@@ -62,9 +69,12 @@ def resolve_secrets(config: ConfigFile, environ: Mapping[str, str]) -> Secrets:
     """
     values: dict[Secret, str] = {}
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     for path, secret in secrets_of(config.settings):
         try:
             values[secret] = secret.resolve(environ)
+            if secret.file is not None and (open_ := open_to_all(secret.file)) is not None:
+                warnings.append(config.problem((*path, "file"), open_))
         except SecretError as error:
             option = (*path, "file" if secret.env is None else "env")
             is_name = secret.env is None or _VARIABLE.fullmatch(secret.env)
@@ -72,7 +82,7 @@ def resolve_secrets(config: ConfigFile, environ: Mapping[str, str]) -> Secrets:
             problems.append(config.problem(option, message))
     if problems:
         config.fail(problems)
-    return Secrets(values)
+    return Secrets(values, warnings)
 
 
 def secrets_of(settings: BaseModel) -> Iterator[tuple[Path, Secret]]:

@@ -36,6 +36,13 @@ def _timer_interval(value: str) -> str:
         raise ValueError(f"'{value}' is neither off nor a duration between 1s and 1h") from None
 
 
+def _forget_after(value: str) -> str:
+    try:
+        return value if value == "never" else _between("1m", "1000d", value)
+    except ValueError:
+        raise ValueError(f"'{value}' is neither never nor a duration between 1m and 1000d") from None
+
+
 def _stuck_after(value: str) -> str:
     return _between("2s", "1h", value)
 
@@ -102,7 +109,11 @@ class EngineSettings(_Section):
     max_ahead
         An event further ahead of both its record's timestamp and all other events is a dead letter.
     max_instruments
-        Limit of instruments per partition; events of further ones are dead letters.
+        Limit of instruments per partition. A further one takes the place of the one unseen for longest, if
+        that was unseen for `forget_after`; else its events are dead letters.
+    forget_after
+        How long, in event time, an instrument must be unseen to give up its place to a further one; all that
+        was learnt of it is forgotten then. ``never`` for no one.
     flood
         Dead letters per reason and minute that are kept individually; further ones are only counted.
     stuck_after
@@ -114,6 +125,7 @@ class EngineSettings(_Section):
     ticks: Annotated[str, AfterValidator(_timer_interval)] = "1s"
     max_ahead: Annotated[str, AfterValidator(_max_ahead)] = "1m"
     max_instruments: int = Field(default=10_000, ge=1, le=1_000_000, strict=True)
+    forget_after: Annotated[str, AfterValidator(_forget_after)] = "7d"
     flood: int = Field(default=100, ge=1, le=1_000_000, strict=True)
     stuck_after: Annotated[str, AfterValidator(_stuck_after)] = "60s"
 
@@ -126,6 +138,11 @@ class EngineSettings(_Section):
     def stuck_after_s(self) -> float:
         """`stuck_after` in seconds."""
         return duration_s(self.stuck_after)
+
+    @property
+    def forget_after_ns(self) -> int:
+        """`forget_after` in ns, 0 for never."""
+        return 0 if self.forget_after == "never" else duration_ns(self.forget_after)
 
     @property
     def max_ahead_ns(self) -> int:

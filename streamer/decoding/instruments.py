@@ -14,6 +14,8 @@ from streamer.messages.batch import Instrument
 MOST = 1 << 17
 """A table with this many instruments is replaced by an empty one, which only costs time."""
 
+_MOST_VENUES = 1 << 12  # each has a table of its own
+
 INVALID = -1
 """Stands for the number of invalid names."""
 
@@ -50,7 +52,8 @@ class InstrumentTable:
     @property
     def full(self) -> bool:
         """Whether to start a new table."""
-        return self._entries >= MOST or len(self.instruments) >= MOST
+        full = self._entries >= MOST or len(self.instruments) >= MOST
+        return full or len(self._venues) >= _MOST_VENUES
 
     def number(self, instrument: Instrument) -> int:
         """The number of an instrument whose names are valid."""

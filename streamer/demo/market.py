@@ -31,3 +31,11 @@ class MarketSource(WatchedSource):
     def ends(self) -> Mapping[Partition, int]:
         """Empty: the number of records to come is not known."""
         return {}
+
+    def asked_ends(self) -> Mapping[Partition, int]:
+        """The same."""
+        return {}
+
+    def read_to(self) -> Mapping[Partition, int]:
+        """The same."""
+        return {}

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+from rich.box import HEAVY_HEAD
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from alerts.receivers.safe_console import LineTable
 from streamer.demo.verdict import AnomalyResult, Verdict
 from streamer.messages.records import Chunk
 from streamer.messages.time_units import NS_PER_SECOND
@@ -74,7 +75,7 @@ class View:
         if address is not None:
             self._where = f"http://{address[0]}:{address[1]}"
             pages = "/metrics, /healthz and /readyz"
-            self._console.print(f"while this runs, {pages} are at {self._where}", highlight=False)
+            self._console.print(f"while this runs, {pages} are at {self._where}")
 
     def polled(self, chunks: Sequence[Chunk]) -> None:
         """Take last prices from polled records."""
@@ -120,8 +121,8 @@ class View:
             f"{rate:,.0f} per second   {fired} alert{'' if fired == 1 else 's'}"
         )
 
-    def _table(self) -> Table:
-        table = Table(title="a simulated market", title_justify="left")
+    def _table(self) -> LineTable:
+        table = LineTable(box=HEAVY_HEAD, pad_edge=True, title="a simulated market", title_justify="left")
         table.caption = f"{self._where}/metrics" if self._where else None
         table.add_column("instrument")
         table.add_column("last", justify="right")
@@ -143,9 +144,9 @@ class View:
         return table
 
 
-def verdict_table(verdict: Verdict, opens_ns: int) -> Table:
+def verdict_table(verdict: Verdict, opens_ns: int) -> LineTable:
     """The planted anomalies and what caught them, by start time."""
-    table = Table(title="planted against caught", title_justify="left")
+    table = LineTable(box=HEAVY_HEAD, pad_edge=True, title="planted against caught", title_justify="left")
     for name, justify in (("at", "right"), ("instrument", "left"), ("planted", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]  # one of rich's own words
     table.add_column("caught by")
@@ -165,8 +166,8 @@ def _row(result: AnomalyResult, opens_ns: int) -> tuple[str | Text, ...]:
     return at, symbol, kind, Text(result.caught_by.rule, style="green"), f"{result.delay_s:.1f} s", also
 
 
-def verdict_words(verdict: Verdict) -> str:
-    """The figures of a verdict in words."""
+def verdict_words(verdict: Verdict) -> list[str]:
+    """The figures of a verdict in words, as lines."""
     caught = sum(result.caught_by is not None for result in verdict.results)
     always = sum(kind_caught == planted for kind_caught, planted in verdict.kinds.values())
     lines = [
@@ -176,4 +177,4 @@ def verdict_words(verdict: Verdict) -> str:
         f"{verdict.symbol_days:.2f} symbol-days ({verdict.false_alarms_per_symbol_day:.2f} a symbol-day)",
     ]
     lines += [f"  false alarm: {each.rule} on {each.symbol}" for each in verdict.false_alarms]
-    return "\n".join(lines)
+    return lines

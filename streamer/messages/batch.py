@@ -95,6 +95,10 @@ class Batch:
             self.texts.take(rows),
         )
 
+    def instrument_of(self, row: int) -> Instrument:
+        """The instrument of one event."""
+        return self.instruments[int(self.instrument[row])]
+
     def names(self, part: InstrumentName) -> TextSource:
         """Each row's venue or symbol as a text column."""
         return LazyTexts(self.instrument.astype(np.intp), partial(_name_part, self.instruments, part))

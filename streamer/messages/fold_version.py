@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-FOLD_VERSION = 5
+FOLD_VERSION = 6
 """Increased whenever the same input may give different bits than before."""
 
 _STORED = re.compile(r"(?P<package>\S+)\+fold(?P<fold>0|[1-9][0-9]{0,8})", re.ASCII)
@@ -18,10 +18,10 @@ class CodeVersion(NamedTuple):
 
     Examples
     --------
-    >>> CodeVersion.parse("0.1.0+fold5")
-    CodeVersion(package='0.1.0', fold=5)
-    >>> str(CodeVersion.parse("0.1.0+fold5"))
-    'tapewatch 0.1.0 with fold version 5'
+    >>> CodeVersion.parse("0.1.0+fold6")
+    CodeVersion(package='0.1.0', fold=6)
+    >>> str(CodeVersion.parse("0.1.0+fold6"))
+    'tapewatch 0.1.0 with fold version 6'
     """
 
     package: str
@@ -53,6 +53,6 @@ def own_version() -> CodeVersion:
 
 
 def code_version() -> str:
-    """The text stored beside every journal and checkpoint, such as ``0.1.0+fold5``."""
+    """The text stored beside every journal and checkpoint, such as ``0.1.0+fold6``."""
     own = own_version()
     return f"{own.package}+fold{own.fold}"

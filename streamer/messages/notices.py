@@ -1,4 +1,4 @@
-"""What the fold notices about the clocks of its input; each is told once, as an alert about the service."""
+"""What the fold notices about clocks and instruments; each is told once, as an alert about the service."""
 
 from __future__ import annotations
 
@@ -75,4 +75,43 @@ class FarOffTime:
     index: int
 
 
-Notice = ClockSetBack | MoreClocksSetBack | FarOffTime
+@dataclass(frozen=True, slots=True)
+class InstrumentsFull:
+    """More instruments come than the log has places for: the first that gave up its place, or was refused.
+
+    There is one of each in a minute of the log's time. Counts are absolutes, so deriving it
+    again changes nothing.
+
+    Parameters
+    ----------
+    forgot
+        The instrument that gave up its place, None where the newcomer was refused.
+    newcomer
+        The instrument that came.
+    unseen_ns
+        For how long the former was unseen, ns; 0 where the newcomer was refused.
+    limit
+        How many places there are.
+    forgotten, refused
+        How many instruments gave up their places so far, and how many events were refused.
+    minute
+        Minutes since 1970 UTC of the log's time.
+    ts_ns
+        The log's time, ns.
+    offset, index
+        The newcomer's event.
+    """
+
+    forgot: Instrument | None
+    newcomer: Instrument
+    unseen_ns: int
+    limit: int
+    forgotten: int
+    refused: int
+    minute: int
+    ts_ns: int
+    offset: int
+    index: int
+
+
+Notice = ClockSetBack | MoreClocksSetBack | FarOffTime | InstrumentsFull

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,8 @@ class Scores:
     score, rarity, status
         float64[m] (NaN unless ready), float64[m] in seconds (NaN while not calibrated), and int8[m]
         (warming, ready, quarantined).
+    instruments, instrument
+        Whose they are: int32[m], index into `instruments`. A slot may have been another's in the same batch.
     """
 
     detector: str
@@ -92,6 +94,8 @@ class Scores:
     score: NDArray[np.float64]
     rarity: NDArray[np.float64]
     status: NDArray[np.int8]
+    instruments: Sequence[Instrument]
+    instrument: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +115,7 @@ class Outcome:
     near_misses
         In the order of the events. They are not visible, so they wait for the next commit.
     notices
-        What was noticed about clocks, in the order of the events.
+        What was noticed about clocks and instruments, in the order of the events.
     """
 
     transitions: tuple[Transition, ...] = ()

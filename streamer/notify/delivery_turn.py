@@ -16,6 +16,7 @@ from streamer.notify.attempt import Attempt, answered
 from streamer.notify.parked_notes import retry_command
 from streamer.notify.sender_context import SenderContext
 from streamer.notify.throttle import Throttle
+from streamer.store.database import OutOfFilesError
 from streamer.store.deliveries import StoreDeliveries
 
 log = structlog.get_logger(__name__)
@@ -89,7 +90,13 @@ class DeliveryTurns:
 
     def _book(self, arrived: Sequence[Delivery]) -> None:
         now = self._time.now()
-        self._deliveries.delivered(arrived, now)
+        while True:
+            try:
+                self._deliveries.delivered(arrived, now)
+            except OutOfFilesError as error:  # others have left their arrivals to this thread, too
+                log.warning("arrivals wait to be booked", receiver=self._name, reason=str(error))
+            else:
+                break
         for delivery in arrived:
             self._watch(self._name, "delivered", 1, max(now - delivery.created_at, 0.0))
 

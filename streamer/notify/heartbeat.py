@@ -10,6 +10,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from alerts.alert import Alert, Observation
 from alerts.clock import Clock
+from alerts.durations import spoken
 from alerts.service_alert import HEARTBEAT, service_alert
 from alerts.stages.importance import HEARTBEATS
 from alerts.stages.view import SUMMARISED
@@ -36,8 +37,16 @@ class Counts:
         How many were consumed, fired and refused.
     source
         State of the source, for people: ``reading``, ``not answering``, ``recovering``.
-    idle_s
-        For how long detection has finished nothing, where that is too long; else 0.
+    delivered
+        How many messages were delivered.
+    step_age_s
+        Seconds since the last step was finished.
+    behind
+        Records that the broker holds and that have not been read; None while that is not known.
+    undelivered_s
+        For how long the oldest alert on its way has waited, 0 where there is none; None where not known.
+    causes
+        Why not all is well; empty where it is.
     parked
         What receivers have refused, and nobody has retried.
     failing
@@ -48,7 +57,11 @@ class Counts:
     alerts: int = 0
     dead_letters: int = 0
     source: str = "reading"
-    idle_s: float = 0.0
+    delivered: int = 0
+    step_age_s: float = 0.0
+    behind: int | None = None
+    undelivered_s: float | None = 0.0
+    causes: Sequence[str] = ()
     parked: Sequence[ParkedGroup] = ()
     failing: Mapping[str, str] = field(default_factory=dict)
 
@@ -114,8 +127,8 @@ class HeartbeatSender:
         said = (
             f"{new['records']:,} records, {new['alerts']:,} alerts and {new['dead_letters']:,} dead letters"
         )
-        state = f"nothing finished for {counts.idle_s:.0f} s" if counts.idle_s else "at work"
-        text = f"{state}, source {counts.source}: {said} {since}"
+        state = f"NOT WELL: {'; '.join(counts.causes)}" if counts.causes else "at work"
+        text = f"{state}, source {counts.source}: {said} {since}; {_progress(counts)}"
         if muted:
             more = f" and {len(muted) - _MUTES_NAMED} more" if len(muted) > _MUTES_NAMED else ""
             text += f"; muted: {', '.join(list(muted)[:_MUTES_NAMED])}{more}"
@@ -132,7 +145,13 @@ class HeartbeatSender:
             Observation(
                 ts_event_ns=int(now * NS_PER_SECOND),
                 source={"every_s": self._settings.every_s},
-                values={**new, "source": counts.source},
+                values={
+                    **new,
+                    "source": counts.source,
+                    "step_age_s": round(counts.step_age_s, 1),
+                    "behind": counts.behind,
+                    "undelivered_s": None if counts.undelivered_s is None else round(counts.undelivered_s, 1),
+                },
                 text=text,
             ),
         )
@@ -166,6 +185,13 @@ class HeartbeatSender:
         """Heartbeats of earlier processes; queried once, since the outbox is long."""
         with self._database.read() as connection:
             return list(connection.scalars(select(outbox.c.alert_id).where(outbox.c.rule == HEARTBEAT)))
+
+
+def _progress(counts: Counts) -> str:
+    behind = "backlog unknown" if counts.behind is None else f"{counts.behind:,} behind"
+    waits = counts.undelivered_s
+    oldest = "" if not waits else f", oldest undelivered alert {spoken(waits)} old"
+    return f"last step {spoken(counts.step_age_s)} ago, {behind}{oldest}"
 
 
 def _replaced(rows: Sequence[Row[int, str, str, str]]) -> list[int]:

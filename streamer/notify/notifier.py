@@ -16,6 +16,7 @@ from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.routing import route
 from streamer.notify.sender import Sender
 from streamer.notify.sender_context import SenderContext
+from streamer.store.database import OutOfFilesError, lacks_files
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.outbox import StoreOutbox
 from streamer.store.parked_deliveries import ParkedGroup
@@ -57,6 +58,8 @@ class Notifier:
         self._leaving: list[Sender] = []
         self._routing = threading.Lock()  # held while rows are routed, so that a reload comes between batches
         self._failure: BaseException | None = None
+        self.looked_at = time.monotonic()
+        """When routing last came to an end of what there was, monotonic seconds."""
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
@@ -131,6 +134,11 @@ class Notifier:
         failures = [self._failure, *(sender.failure for sender in senders)]
         return next((failure for failure in failures if failure is not None), None)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started and not been told to stop."""
+        return self._thread.is_alive() and not self._stopping.is_set()
+
     def idle(self) -> bool:
         """True when all is routed and nothing is left that is sent by itself; parked deliveries are not."""
         return self._outbox.all_routed() and self._deliveries.finished(tuple(self._senders))
@@ -175,13 +183,22 @@ class Notifier:
         try:
             while not self._stopping.is_set():
                 self._woken.clear()
-                self._route_all()
-                self._beat()
+                self._turn()
+                self.looked_at = time.monotonic()
                 self._woken.wait(_LOOK_S)
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
             # as with senders: when the store fails, the service must stop, and recovers at its next start
             self._failure = error
             log.error("notifier stopped", traceback=plain_traceback())  # noqa: TRY400
+
+    def _turn(self) -> None:
+        try:
+            self._route_all()
+            self._beat()
+        except (OutOfFilesError, OSError) as error:
+            if not lacks_files(error):  # that passes, and what is not routed yet stays in the outbox
+                raise
+            log.warning("routing waits", reason=str(error))
 
     def _route_all(self) -> None:
         while not self._stopping.is_set() and (rows := self._outbox.unrouted(_ROUTED_AT_ONCE)):
@@ -193,6 +210,7 @@ class Notifier:
                     self._context.watch(receiver, state, count)
                 for name in batch.receivers:
                     self._senders[name].wake()
+            self.looked_at = time.monotonic()
 
     def _beat(self) -> None:
         if self._heartbeat is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -23,6 +24,7 @@ from streamer.notify.sender_context import SenderContext
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView, message_of
 from streamer.notify.throttle import Throttle
+from streamer.store.database import OutOfFilesError, StoreError, lacks_files
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.due_deliveries import DueDelivery
 from streamer.store.told_severities import told_severity
@@ -30,6 +32,8 @@ from streamer.store.told_severities import told_severity
 _AT_ONCE_S = 0.1  # for a receiver that answers sooner deliveries are claimed ahead; news waits no longer
 
 log = structlog.get_logger(__name__)
+
+_FILES_AGAIN_S = 1.0
 
 
 class Sender:
@@ -117,10 +121,10 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            self._deliveries.release_ranks(self.name)
+            self._release_ranks()
             while not self._stopping.is_set():
                 self._woken.clear()
-                wait_s = self._turn()
+                wait_s = self._next_turn()
                 if wait_s > 0:
                     self._woken.wait(wait_s)
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
@@ -133,6 +137,29 @@ class Sender:
         self.failure = error
         log.error("sender stopped", receiver=self.name, traceback=plain_traceback())
         self._stopping.set()
+
+    def _release_ranks(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._deliveries.release_ranks(self.name)
+            except (OutOfFilesError, OSError) as error:
+                self._wait_for_files(error)
+            else:
+                return
+
+    def _next_turn(self) -> float:
+        try:
+            return self._turn()
+        except (OutOfFilesError, OSError) as error:
+            self._wait_for_files(error)
+            return 0.0
+
+    def _wait_for_files(self, error: StoreError | OSError) -> None:
+        """Wait where too many files are open, since that passes and nothing is lost; raise anything else."""
+        if not lacks_files(error):
+            raise error
+        log.warning("deliveries wait", receiver=self.name, reason=str(error))
+        self._stopping.wait(_FILES_AGAIN_S)
 
     def _turn(self) -> float:
         """Send what can be sent now; how long there is nothing to do unless something happens, in seconds."""
@@ -225,11 +252,20 @@ class Sender:
     def _take(self, delivery: Delivery, waited_s: float) -> None:
         sent = 0
         try:
-            if waited_s > _AT_ONCE_S:  # something more important may have come
-                self._deliveries.release((delivery,))
-                return
-            told = told_severity(self._database, delivery)
-            sent = self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
+            while True:
+                try:
+                    if waited_s > _AT_ONCE_S:  # something more important may have come
+                        self._deliveries.release((delivery,))
+                        return
+                    told = told_severity(self._database, delivery)
+                    sent += self._turns.take(self.details.completed(delivery, told, self.stages.late_after_s))
+                except (OutOfFilesError, OSError) as error:  # it may have arrived, and not been noted
+                    self._wait_for_files(error)
+                    delivery = replace(delivery, in_doubt=True)
+                    if self._stopping.is_set():
+                        break
+                else:
+                    break
         except BaseException as error:  # noqa: BLE001 - as in `_run`
             self._fail(error)
         finally:

@@ -12,11 +12,11 @@ from alerts.alert import rfc3339
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.formats import Format
 from streamer.decoding.value_parsing import NS_PER
-from streamer.messages.batch import Batch, DeadLetter, Kind
+from streamer.messages.batch import Batch, DeadLetter, Instrument, Kind
 from streamer.messages.notices import FarOffTime
 from streamer.messages.records import NO_TIME
 from streamer.pipeline import clock_kernels as k
-from streamer.pipeline.clock_guard import ClockGuard, ClockStep
+from streamer.pipeline.clock_guard import ClockGuard, ClockStep, Eviction
 from streamer.pipeline.instrument_slots import Slots
 
 _NO_UNIT = -1
@@ -25,7 +25,10 @@ _UNITS = {digits: unit for unit, digits in _DIGITS.items()}
 _RECENT_NS = 20 * k.YEAR_NS, 130 * k.YEAR_NS  # where nothing else tells a time's unit: from 1990 to 2100
 
 _AHEAD = "event time is further ahead of the watermark and of its record's timestamp than max_ahead allows"
-_FULL = "the task has as many instruments as max_instruments allows"
+_FULL = (
+    "the task has as many instruments as engine.max_instruments allows, and none that was unseen for "
+    "engine.forget_after"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +63,21 @@ class LogTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Events of a batch that no clock is set back between, with their slots and their clocks (ns)."""
+    """Events of a batch between which no clock is set back and no slot given up, with both."""
 
     batch: Batch
     slot: NDArray[np.int32]
     clock: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEvent:
+    """An event of an instrument beyond the limit: its place in the log, and the log's time after it, ns."""
+
+    offset: int
+    index: int
+    instrument: Instrument
+    now: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,30 +91,37 @@ class Admitted:
     slot, clock
         int32[m], int64[m] ns: each event's instrument, and that instrument's clock.
     steps
-        Clocks that were wrong; each is set back before its row of `batch`.
+        Clocks that were wrong, and instruments that gave up their slots; each before its row of `batch`.
     dead
         Dead letters for the others.
     far_off
         The first event of the log whose time is a year or more off, if it is in this batch.
     times
         The log's time before each record.
+    refused
+        Those that are refused since there is no place for their instrument.
     """
 
     batch: Batch
     slot: NDArray[np.int32]
     clock: NDArray[np.int64]
-    steps: Sequence[ClockStep]
+    steps: Sequence[ClockStep | Eviction]
     dead: Sequence[DeadLetter]
     far_off: FarOffTime | None
     times: LogTimes
+    refused: Sequence[RefusedEvent] = ()
 
-    def event(self, step: ClockStep) -> tuple[int, int]:
-        """Offset and index of the event that an instrument's clock is set back to."""
+    def event(self, step: ClockStep | Eviction) -> tuple[int, int]:
+        """Offset and index of the event that a clock is set back to, or a slot is given up for."""
         return int(self.batch.offset[step.row]), int(self.batch.index[step.row])
 
-    def segments(self) -> Iterator[tuple[Sequence[ClockStep], Segment]]:
-        """The events in parts to be folded one after another, each with the clocks to set back before it."""
-        first, steps, n = 0, list[ClockStep](), len(self.batch)
+    def instrument(self, step: ClockStep | Eviction) -> Instrument:
+        """Whose clock is set back, or who gets the slot."""
+        return self.batch.instrument_of(step.row)
+
+    def segments(self) -> Iterator[tuple[Sequence[ClockStep | Eviction], Segment]]:
+        """The events in parts to be folded one after another, each with what comes before it."""
+        first, steps, n = 0, list[ClockStep | Eviction](), len(self.batch)
         for step in self.steps:
             if step.row > first:
                 yield steps, self._cut(first, step.row)
@@ -162,7 +182,13 @@ def admit(
     refused = np.flatnonzero(~accepted).tolist()
     dead = [_dead_letter(batch, row, int(rows.verdict[row]), digits) for row in refused]
     kept = batch.take(accepted)
-    return Admitted(kept, rows.slot[accepted], rows.clock[accepted], steps, dead, far_off, times)
+    full = [row for row in refused if rows.verdict[row] == k.OVER_LIMIT]
+    beyond = [_beyond_limit(batch, row, int(rows.now[row])) for row in full]
+    return Admitted(kept, rows.slot[accepted], rows.clock[accepted], steps, dead, far_off, times, beyond)
+
+
+def _beyond_limit(batch: Batch, row: int, now: int) -> RefusedEvent:
+    return RefusedEvent(int(batch.offset[row]), int(batch.index[row]), batch.instrument_of(row), now)
 
 
 def _dead_letter(batch: Batch, row: int, verdict: int, digits: NDArray[np.int8]) -> DeadLetter:
@@ -191,7 +217,7 @@ def _far_off(batch: Batch, row: int, digits: NDArray[np.int8], times: LogTimes) 
     declared = int(digits[batch.kind[row]])
     reference = record_ts if record_ts != NO_TIME else times.before(offset)
     return FarOffTime(
-        instrument=batch.instruments[int(batch.instrument[row])],
+        instrument=batch.instrument_of(row),
         ts_ns=ts,
         reference_ns=None if reference == NO_TIME else reference,
         unit=_UNITS.get(declared, ""),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import structlog
 from detectors.models.model import ModelStateError
 from detectors.slot_arrays import SlotArrays, all_arrays
 from detectors.work_watch import work_watch
+from streamer.errors import TapewatchError
 from streamer.messages.outcome import Outcome
 from streamer.messages.snapshot import Snapshot
 from streamer.pipeline.runner import Runner
@@ -30,6 +33,7 @@ log = structlog.get_logger()
 
 _RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
 _STILL_WRITES_S = 1.0
+_FILES_AGAIN_S = 5.0
 _INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time
 _Result = TypeVar("_Result")
 
@@ -170,8 +174,14 @@ class Checkpointer:
 
     def _write(self, name: str, state: Snapshot) -> tuple[WrittenCheckpoint, float]:
         began = self._clock()
-        written = write_checkpoint(self._folder, name, state)
-        return written, self._clock() - began
+        while True:
+            try:
+                return write_checkpoint(self._folder, name, state), self._clock() - began
+            except TapewatchError as error:
+                if not _lacks_files(error):
+                    raise
+                log.warning("a checkpoint waits: too many files are open", checkpoint=name)
+                time.sleep(_FILES_AGAIN_S)
 
     def _register(self) -> bool:
         pending, self._pending = self._pending, []
@@ -194,6 +204,11 @@ def _waited_for(written: Future[_Result]) -> _Result:
     while not wait((written,), _STILL_WRITES_S).done:
         work_watch().mark()
     return written.result()
+
+
+def _lacks_files(error: BaseException) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def _reserve(arrays: Iterable[SlotArrays]) -> None:

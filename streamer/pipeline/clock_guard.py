@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from detectors.event_columns import State
 from detectors.slot_arrays import SlotArrays, SlotColumn
-from streamer.messages.batch import Batch
+from streamer.messages.batch import Batch, Instrument
 from streamer.messages.records import NO_TIME
 from streamer.pipeline import clock_kernels as k
 from streamer.pipeline.instrument_slots import Slots
+from streamer.pipeline.unseen_order import NEVER, NOBODY, UnseenOrder
 
 NO_SLOT = -1
 """The slot of a `ClockStep` of the watermark."""
@@ -24,6 +25,7 @@ LONGEST_GAP_NS = 3_600_000_000_000
 
 _NO_TIME = int(NO_TIME)
 _NO_RECORD = -1
+_NO_ROW = -1
 _STEPS_AT_ONCE = 64
 
 
@@ -46,6 +48,30 @@ class ClockStep(NamedTuple):
     to: int
 
 
+class Eviction(NamedTuple):
+    """An instrument that gives up its slot before a row is folded; the row's instrument takes it.
+
+    Parameters
+    ----------
+    row
+        The newcomer's first row.
+    slot
+        The slot.
+    instrument
+        Whose it was.
+    unseen_ns
+        For how long it was unseen, ns of the log's time.
+    now
+        The log's time, ns.
+    """
+
+    row: int
+    slot: int
+    instrument: Instrument
+    unseen_ns: int
+    now: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClockedRows:
     """The rows of a batch in their order, with their clocks.
@@ -61,7 +87,7 @@ class ClockedRows:
     refused
         How many rows are refused.
     steps
-        The clocks that were wrong, in order.
+        The clocks that were wrong, and the instruments that gave up their slots, in order.
     """
 
     slot: NDArray[np.int32]
@@ -69,12 +95,12 @@ class ClockedRows:
     now: NDArray[np.int64]
     verdict: NDArray[np.int8]
     refused: int
-    steps: Sequence[ClockStep]
+    steps: Sequence[ClockStep | Eviction]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Undo:
-    """The state before a batch, of what it can change."""
+    """The state before a batch, of what it can change; `evicted` holds an eviction, its clock and `OWN`."""
 
     log: NDArray[np.int64]
     held: NDArray[np.int64]
@@ -83,6 +109,7 @@ class _Undo:
     slots: NDArray[np.int32]
     clocks: NDArray[np.int64]
     own: NDArray[np.int64]
+    evicted: list[tuple[Eviction, int, NDArray[np.int64]]] = field(default_factory=list)
 
 
 class ClockGuard:
@@ -92,6 +119,8 @@ class ClockGuard:
     ----------
     max_ahead_ns
         What events of the log may be out of order by, ns.
+    forget_after_ns
+        How long an instrument must be unseen to give up its slot to a newcomer, ns; 0 for never.
 
     Examples
     --------
@@ -100,8 +129,9 @@ class ClockGuard:
     (True, 0)
     """
 
-    def __init__(self, max_ahead_ns: int) -> None:
+    def __init__(self, max_ahead_ns: int, forget_after_ns: int = 0) -> None:
         self._max_ahead = max_ahead_ns
+        self._unseen = UnseenOrder(forget_after_ns)
         self.passed_ns = 0
         """Event time that has passed, without what a step of the watermark exceeds `LONGEST_GAP_NS` by."""
         self._log = np.zeros(len(k.LOG), np.int64)
@@ -167,7 +197,8 @@ class ClockGuard:
         batch
             Decoded events in log order.
         slots
-            Where instruments get their slots, in the order in which they are first admitted.
+            Where instruments get their slots, in the order in which they are first admitted. Once they are
+            full, the longest unseen gives up its own, or the newcomer is refused.
         digits
             int8 by kind: the digits in ns of the unit that event times are declared in, negative for none.
         least_passed_ns
@@ -179,12 +210,14 @@ class ClockGuard:
         verdict = np.empty(n, np.int8)
         table = slots.table(batch)
         self._undo = None if slots.complete else self._before(table[batch.instrument], len(slots))
-        steps: list[ClockStep] = []
-        row = refused = 0
+        steps: list[ClockStep | Eviction] = []
+        row, refused, passed_over = 0, 0, _NO_ROW
+        may_give = _NO_TIME if self._unseen.forget_after else NEVER  # looked for once a row needs a place
         while True:
             row, n_steps, more, self.passed_ns = k.fold_rows(
                 row, batch.ts, batch.record_ts, batch.offset, batch.kind, batch.instrument,
                 digits, table, self._max_ahead, LONGEST_GAP_NS, least_passed_ns, self.passed_ns,
+                len(slots), self._unseen.forget_after, may_give, passed_over,
                 self._log, self._held, self._slots["clocks"], self._slots["own"],
                 slot, clock, now, verdict, self._steps,
             )  # fmt: skip
@@ -192,14 +225,53 @@ class ClockGuard:
             steps += [ClockStep(*each) for each in self._steps[:n_steps].tolist()]
             if row == n:
                 return ClockedRows(slot, clock, now, verdict, refused, steps)
-            if n_steps + 2 <= _STEPS_AT_ONCE:  # an instrument that the table does not have
-                slots.add(batch, int(batch.instrument[row]))
+            if n_steps + 2 > _STEPS_AT_ONCE:
+                continue
+            code = int(batch.instrument[row])
+            if not slots.full:  # an instrument that the table does not have
+                slots.add(batch, code)
                 self.grow(len(slots))
+                continue
+            evicted = self._evict(row, batch, slots)
+            if evicted is None:
+                slots.add(batch, code)  # as one beyond the limit
+                passed_over = row
+            else:
+                steps.append(evicted)
+            may_give = self._unseen.may_give(self._own(slots))
 
-    def undo(self) -> None:
-        """Take the last batch back: there was no memory for its new instruments. They keep their slots."""
+    def _own(self, slots: Slots) -> NDArray[np.int64]:
+        own: NDArray[np.int64] = self._slots["own"][: len(slots)]
+        return own
+
+    def _evict(self, row: int, batch: Batch, slots: Slots) -> Eviction | None:
+        """Let the longest unseen give up its slot to a row's instrument, if it has been unseen for long."""
+        own, now = self._own(slots), k.told_time(int(batch.ts[row]), self.watermark, self._max_ahead)
+        slot = self._unseen.choose(own, self._log, self._held, now)
+        if slot == NOBODY:
+            return None
+        evicted = Eviction(row, slot, slots.instruments[slot], now - int(own[slot, k.SEEN]), now)
+        if self._undo is not None:
+            self._undo.evicted.append((evicted, int(self._slots["clocks"][slot]), own[slot].copy()))
+        slots.replace(slot, batch, int(batch.instrument[row]))
+        self.forget(slot)
+        return evicted
+
+    def forget(self, slot: int) -> None:
+        """Make one slot as it was before its first row, to the bit."""
+        self._slots.forget(slot)
+
+    def undo(self, slots: Slots) -> None:
+        """Take the last batch back: there was no memory for its new instruments.
+
+        They keep their slots, but for those that another gave up.
+        """
         if self._undo is not None:
             undo, clocks, own = self._undo, self._slots["clocks"], self._slots["own"]
+            for evicted, clock, kept in reversed(undo.evicted):
+                slots.give_back(evicted.slot, evicted.instrument)
+                clocks[evicted.slot], own[evicted.slot] = clock, kept
+            self._unseen.begin_anew()
             self._log[:], self._held[:], self.passed_ns = undo.log, undo.held, undo.passed_ns
             clocks[undo.n_slots :], own[undo.n_slots :] = _NO_TIME, 0
             clocks[undo.slots], own[undo.slots] = undo.clocks, undo.own
@@ -207,7 +279,8 @@ class ClockGuard:
     def _before(self, slots: NDArray[np.int32], n_slots: int) -> _Undo:
         slots = np.unique(slots[slots >= 0])
         clocks, own = self._slots["clocks"][slots], self._slots["own"][slots]
-        return _Undo(self._log.copy(), self._held.copy(), self.passed_ns, n_slots, slots, clocks, own)
+        log, held = self._log.copy(), self._held.copy()
+        return _Undo(log, held, self.passed_ns, n_slots, slots, clocks, own)
 
     def timer(self, running_ns: int, n_slots: int) -> NDArray[np.int64]:
         """The instruments' clocks at a timer: each one's own, and what has run since it was heard.
@@ -239,10 +312,18 @@ class ClockGuard:
         return {**dict(zip(k.LOG, self._log.tolist(), strict=True)), "held": self._held.tolist()}
 
     def restore(self, document: Mapping[str, Any], state: State) -> None:
-        """Continue from a copy."""
-        self._log[:] = [document[name] for name in k.LOG]
+        """Continue from a copy, or from one of a version that did not know who was seen when.
+
+        That counts each as seen at its clock, and as there since ever.
+        """
+        self._log[:] = [document.get(name, 0) for name in k.LOG]
         self._held[:] = document["held"]
+        self._unseen.begin_anew()
+        if state["own"].shape[1:] == (k.EVENT,):
+            state = {**state, "own": np.pad(state["own"], ((0, 0), (0, len(k.OWN) - k.EVENT)))}
         self._slots.restore(state)
+        if "events" not in document:
+            self._see_at_clocks()
 
     def restore_maxima(self, watermark: int, last_timer: int, clocks: NDArray[np.generic], late: int) -> None:
         """Continue from a state of fold 3, in which clocks were maxima that nothing could refute.
@@ -260,6 +341,15 @@ class ClockGuard:
         self.grow(len(clocks))
         self.clocks(len(clocks))[:] = clocks
         self._slots["own"][: len(clocks), k.HEARD] = clocks
+        self._see_at_clocks()
+
+    def _see_at_clocks(self) -> None:
+        """Count each instrument as seen last at its clock, the watermark at most."""
+        n = self._slots.n_slots
+        own, clocks = self._slots["own"][:n], self.clocks(n)
+        own[:, k.SEEN] = np.where(clocks == _NO_TIME, 0, np.minimum(clocks, self.watermark))
+        own[np.argsort(own[:, k.SEEN], kind="stable"), k.EVENT] = np.arange(1, n + 1)
+        self._log[k.EVENTS] = n
 
     @property
     def _began(self) -> bool:

@@ -41,26 +41,32 @@ _SECONDS_DIGITS = 9
 LOG = (
     "watermark", "running", "last_timer", "refuted", "need", "held_n", "held_at", "held_by",
     "run_n", "run_first", "run_lowest", "run_newest", "run_record", "run_own_late",
-    "late", "steps_back", "log_steps_back", "far_off",
+    "late", "steps_back", "log_steps_back", "far_off", "events", "given_hour", "given_n",
 )  # fmt: skip
 """What is kept of the log, by place in the array `log`."""
 
 (
     WATERMARK, RUNNING, LAST_TIMER, REFUTED, NEED, HELD_N, HELD_AT, HELD_BY,
     _RUN_N, _RUN_FIRST, _RUN_LOWEST, _RUN_NEWEST, _RUN_RECORD, _RUN_OWN_LATE,
-    LATE, STEPS_BACK, LOG_STEPS_BACK, FAR,
+    LATE, STEPS_BACK, LOG_STEPS_BACK, FAR, EVENTS, GIVEN_HOUR, GIVEN_N,
 ) = range(len(LOG))  # fmt: skip
 
-OWN = ("heard", "untimed", "run_n", "run_first", "run_newest", "run_record", "run_watermark")
+OWN = (
+    "heard", "untimed", "run_n", "run_first", "run_newest", "run_record", "run_watermark",
+    "event", "seen", "since",
+)  # fmt: skip
 """What is kept of an instrument besides its clock, by place in the array `own`.
 
 It was `heard` last at this running time; `untimed` is 1 where that stood still then, or went to the last
 timer, so that nobody knows when: the next timer takes its own time for it. Else it would seem silent for as
 long as another one's lie keeps the running time where it is, and for all of the interval between timers where
 the log's steps are longer than A.
+
+Its last `event` was the log's so-many-th, which came when the watermark was `seen`; its first when that was
+`since`. No lie of its own moves these.
 """
 
-HEARD, UNTIMED, _N, _FIRST, _NEWEST, _RECORD, _RUN_WATERMARK = range(len(OWN))
+HEARD, UNTIMED, _N, _FIRST, _NEWEST, _RECORD, _RUN_WATERMARK, EVENT, SEEN, SINCE = range(len(OWN))
 
 
 @kernel
@@ -147,6 +153,32 @@ def _step_back(log, held, watermark):
 
 
 @kernel
+def told_time(t, watermark, max_ahead):
+    """The log's time as an event tells it: the later one, unless it is a witness against the watermark."""
+    return t if t < watermark - max_ahead else max(t, watermark)
+
+
+@kernel
+def _unsee(own, n_slots, watermark):
+    """No instrument has been seen later than the watermark, which was wrong."""
+    for s in range(n_slots):
+        own[s, SEEN] = min(own[s, SEEN], watermark)
+        own[s, SINCE] = min(own[s, SINCE], watermark)
+
+
+@kernel
+def is_attested(own, n_slots, time):
+    """Whether `FEW` instruments that were there before a time have been seen since: so it has come."""
+    n = 0
+    for s in range(n_slots):
+        if own[s, SEEN] >= time and own[s, SINCE] < time:
+            n += 1
+            if n == FEW:
+                return True
+    return False
+
+
+@kernel
 def _keeps_pace(run, record, t, watermark, max_ahead):
     """Whether the instrument's events in a row behind its clock are a clock of their own that goes on."""
     if run[_N] == 0 or t < run[_NEWEST] - max_ahead:
@@ -165,9 +197,11 @@ def _keeps_pace(run, record, t, watermark, max_ahead):
 @kernel
 def fold_rows(
     start, ts, record_ts, record, kind, instrument, digits, slots, max_ahead, longest_gap, least, passed,
-    log, held, clocks, own, slot, clock, now, verdict, steps,
+    n_slots, forget_after, may_give, refused, log, held, clocks, own, slot, clock, now, verdict, steps,
 ):  # fmt: skip
     """Fold rows into the clocks, up to one of an instrument without a slot, or until `steps` is full.
+
+    It stops, too, at one beyond the limit that another may give up its place for.
 
     Parameters
     ----------
@@ -183,6 +217,11 @@ def fold_rows(
         A, ns.
     longest_gap, least, passed
         ns: what a step of the watermark counts at most, the least that may be left, and what has passed.
+    n_slots, forget_after, may_give
+        The number of slots; how long an instrument must be unseen, ns; and the watermark from which on the
+        longest unseen may give up its place, or an earlier one.
+    refused
+        A row for which none does; it is not stopped at.
     log, held, clocks, own
         The state: int64 by `LOG`, int64[MANY], int64[slots], int64[slots, `OWN`].
     slot, clock, now, verdict
@@ -198,7 +237,7 @@ def fold_rows(
     """
     watermark, running, last_timer = log[WATERMARK], log[RUNNING], log[LAST_TIMER]
     holder, in_run, was_refuted = log[HELD_BY], log[_RUN_N] > 0, log[REFUTED] != _NO_TIME
-    n_steps, n_refused, late, i = 0, 0, 0, start
+    n_steps, n_refused, late, i, events = 0, 0, 0, start, log[EVENTS]
     while i < ts.shape[0] and n_steps + 2 <= steps.shape[0]:
         t, r = ts[i], record_ts[i]
         if r != _NO_TIME:
@@ -215,6 +254,8 @@ def fold_rows(
                 continue
         s = slots[instrument[i]]
         if s < _NO_SLOT:
+            break
+        if s == _NO_SLOT and i != refused and told_time(t, watermark, max_ahead) >= may_give:
             break
         before, ran = watermark, running
         first = before == _NO_TIME
@@ -251,6 +292,9 @@ def fold_rows(
                 steps[n_steps, 0], steps[n_steps, 1] = i, _NO_SLOT
                 steps[n_steps, 2], steps[n_steps, 3] = before, watermark
                 n_steps += 1
+                _unsee(own, n_slots, watermark)
+                if forget_after:
+                    may_give = min(may_give, watermark + forget_after)
         now[i] = watermark + max(last_timer - running, 0)
         slot[i] = s
         if s < 0:
@@ -263,6 +307,10 @@ def fold_rows(
         mine = clocks[s]
         own[s, HEARD] = running
         own[s, UNTIMED] = int(running == ran) | int(running == last_timer)
+        events += 1
+        own[s, EVENT], own[s, SEEN] = events, watermark
+        if mine == _NO_TIME:
+            own[s, SINCE] = watermark
         if mine == _NO_TIME or t >= mine - max_ahead:
             own[s, _N] = 0
         else:
@@ -283,4 +331,5 @@ def fold_rows(
         i += 1
     log[WATERMARK], log[RUNNING], log[HELD_BY] = watermark, running, holder
     log[LATE] += late
+    log[EVENTS] = events
     return i, n_steps, n_refused, passed

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from streamer.messages.batch import Instrument
 from streamer.messages.floods import minute_of
 from streamer.messages.notices import ClockSetBack, MoreClocksSetBack, Notice
 from streamer.pipeline.admission import Admitted
-from streamer.pipeline.clock_guard import NO_SLOT
+from streamer.pipeline.clock_guard import NO_SLOT, Eviction
 
 PER_MINUTE = 10
 """Told one by one in a minute, enough to recognise a producer by its instruments."""
@@ -25,31 +22,23 @@ class ClockNotices:
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
 
-    def tell(self, admitted: Admitted, instruments: Sequence[Instrument]) -> tuple[Notice, ...]:
-        """What is to be told of a batch's clocks, in the order of its events.
-
-        Parameters
-        ----------
-        admitted
-            The batch.
-        instruments
-            By slot.
-        """
+    def tell(self, admitted: Admitted) -> list[tuple[int, int, Notice]]:
+        """What is to be told of a batch's clocks, each with the offset and index of its event."""
         found: list[tuple[int, int, Notice]] = []
         for step in admitted.steps:
-            if step.slot == NO_SLOT:
+            if isinstance(step, Eviction) or step.slot == NO_SLOT:
                 continue
             offset, index = admitted.event(step)
             minute = minute_of(step.to)
             count = self._count(minute)
             if count <= PER_MINUTE:
-                told = ClockSetBack(instruments[step.slot], step.before, step.to, offset, index)
+                told = ClockSetBack(admitted.instrument(step), step.before, step.to, offset, index)
                 found.append((offset, index, told))
             elif count == PER_MINUTE + 1:
                 found.append((offset, index, MoreClocksSetBack(minute, offset, step.to)))
         if (far_off := admitted.far_off) is not None:
             found.append((far_off.offset, far_off.index, far_off))
-        return tuple(notice for _, _, notice in sorted(found, key=lambda each: each[:2]))
+        return found
 
     def _count(self, minute: int) -> int:
         if minute not in self._counts and len(self._counts) >= _KEPT_MINUTES:

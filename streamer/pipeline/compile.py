@@ -61,6 +61,7 @@ def compile_plan(config: ConfigFile, models: ModelCheck = built_here) -> Plan:
         inactive=_inactive(rules, settings.detectors, feeds),
         max_ahead_ns=settings.engine.max_ahead_ns,
         max_instruments=settings.engine.max_instruments,
+        forget_after_ns=settings.engine.forget_after_ns,
         flood=settings.engine.flood,
         drift=drift,
         warnings=tuple(sorted(warnings)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alerts.durations import duration_ns
 from alerts.for_clause import parse_hold
 from alerts.language.doubts import bounds_of, doubts
 from alerts.language.errors import error_at
@@ -74,12 +73,8 @@ def _times(config: ConfigFile, rule: Rule, of_rule: Path) -> Iterator[Problem]:
             f"'{settings.for_}' is true at the first evaluation that is: leave 'for' out, or ask for more"
         )
         yield config.problem((*of_rule, "for"), message)
-    forget_after = getattr(config.settings.engine, "forget_after", None)
-    if forget_after is None:
-        return
+    engine = config.settings.engine
     for key, duration_of in (("for", hold.duration_ns), ("clear", rule.clear_ns), ("flap", rule.flap_ns)):
-        if duration_of > duration_ns(forget_after):
-            message = (
-                f"longer than engine.forget_after, {forget_after}: an instrument may be forgotten before"
-            )
+        if 0 < engine.forget_after_ns < duration_of:
+            message = f"longer than engine.forget_after, {engine.forget_after}: an instrument may be forgotten before"
             yield config.problem((*of_rule, key), message)

@@ -13,7 +13,6 @@ from streamer.messages.fold_version import code_version
 from streamer.messages.outcome import Transition
 from streamer.pipeline.drift_plan import Watch
 from streamer.pipeline.identity import EventReference, alert_id
-from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import EnrichedBatch, Value
 
@@ -23,23 +22,22 @@ class DriftReporter:
 
     Parameters
     ----------
-    plan, models, slots
+    plan, models
         The task's; models are detectors' versions by name.
     rows
         The batch.
     """
 
-    def __init__(self, plan: Plan, models: Mapping[str, str], slots: Slots, rows: EnrichedBatch) -> None:
+    def __init__(self, plan: Plan, models: Mapping[str, str], rows: EnrichedBatch) -> None:
         self._plan = plan
         self._models = models
-        self._slots = slots
         self._rows = rows
 
     def report(self, watch: Watch, version: str, drift: Drift) -> Transition:
         """The only transition of a drift: it fires and is never resolved."""
         batch, partition = self._rows.batch, self._rows.source.partition
         offset, index = int(batch.offset[drift.row]), int(batch.index[drift.row])
-        instrument = self._slots.instruments[drift.series] if self._plan.drift.per_instrument else None
+        instrument = batch.instrument_of(drift.row) if self._plan.drift.per_instrument else None
         subject = (watch.name, *(instrument or ()))
         where = f"{partition.topic}[{partition.partition}]" if instrument is None else " ".join(instrument)
         alert = Alert.detected(

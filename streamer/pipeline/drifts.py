@@ -87,7 +87,7 @@ class Drifts:
         for number, watch in enumerate(self._plan.drift.watches, len(self._plan.rules)):
             value = self._value(watch, rows, transitions)
             for drift in self._banks[watch.name].step(series, second, value):
-                reporter = DriftReporter(self._plan, self._models, self._slots, rows)
+                reporter = DriftReporter(self._plan, self._models, rows)
                 transition = reporter.report(watch, self._versions[watch.name], drift)
                 alerts.append((drift.row, number, transition))
         return alerts
@@ -107,6 +107,12 @@ class Drifts:
             self._highest_ts = to
             for bank in self._banks.values():
                 bank.set_back(max(to, 0) // NS_PER_SECOND)
+
+    def forget(self, slot: int) -> None:
+        """Make one instrument's own series as before its first row; those of the log keep what it gave."""
+        if self._per_instrument:
+            for bank in self._banks.values():
+                bank.forget(slot)
 
     def watched(self) -> dict[str, tuple[int, int, int]]:
         """By watched name: series with a complete reference, all series, and drifts so far."""

@@ -1,4 +1,4 @@
-"""Assigns each instrument of a task a slot, in order of first appearance."""
+"""Assigns each instrument of a task a slot, in order of first appearance; one may give up its own."""
 
 from __future__ import annotations
 
@@ -51,12 +51,17 @@ class Slots:
             grown[: len(table)] = table
             table = grown
         self._table_instruments, self._table = instruments, table
-        default = OVER_LIMIT if len(self.instruments) >= self.limit else _UNKNOWN
+        default = OVER_LIMIT if self.full else _UNKNOWN
         codes = batch.instrument
         for code in np.unique(codes[table[codes] == _UNKNOWN]).tolist():
             table[code] = self._slot_of.get(instruments[code], default)
         self._entered = len(instruments) if (table[: len(instruments)] != _UNKNOWN).all() else 0
         return table
+
+    @property
+    def full(self) -> bool:
+        """Whether a new instrument gets a slot only if another gives up its own."""
+        return len(self.instruments) >= self.limit
 
     @property
     def complete(self) -> bool:
@@ -67,17 +72,35 @@ class Slots:
         """Enter one instrument into the batch's table; a new one gets the next slot, or `OVER_LIMIT`."""
         self._table[code] = self._assign_slot(batch.instruments[code])
 
+    def replace(self, slot: int, batch: Batch, code: int) -> None:
+        """Give the slot of another instrument to one of the batch's table, which has none."""
+        del self._slot_of[self.instruments[slot]]
+        self._table[self._table == slot] = OVER_LIMIT
+        self.instruments[slot] = batch.instruments[code]
+        self._slot_of[batch.instruments[code]] = slot
+        self._table[code] = slot
+
+    def give_back(self, slot: int, instrument: Instrument) -> None:
+        """Take a `replace` back; the last first."""
+        del self._slot_of[self.instruments[slot]]
+        self.instruments[slot] = instrument
+        self._slot_of[instrument] = slot
+        self._forget_table()
+
+    def _forget_table(self) -> None:
+        self._table_instruments, self._table, self._entered = (), np.empty(0, np.int32), 0
+
     def restore(self, instruments: Iterable[tuple[str, str]]) -> None:
         """Set the instruments from a checkpoint, in slot order."""
         self.instruments = [Instrument(*pair) for pair in instruments]
         self._slot_of = {instrument: slot for slot, instrument in enumerate(self.instruments)}
-        self._table_instruments, self._table, self._entered = (), np.empty(0, np.int32), 0
+        self._forget_table()
 
     def _assign_slot(self, instrument: Instrument) -> int:
         slot = self._slot_of.get(instrument)
         if slot is not None:
             return slot
-        if len(self.instruments) >= self.limit:
+        if self.full:
             return OVER_LIMIT
         slot = len(self.instruments)
         self.instruments.append(instrument)

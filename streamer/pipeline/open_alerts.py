@@ -54,6 +54,11 @@ class RuleAlerts:
             self.waiting[slot] = alert
         return alert
 
+    def forget(self, slot: int) -> OpenAlert | None:
+        """The instrument gives up its slot: its open alert ends, and none may come back."""
+        self.waiting.pop(slot, None)
+        return self.open.pop(slot, None)
+
 
 def episode_body(rule: Rule, began_ns: int, extremes: Extremes) -> dict[str, float | str | None]:
     """The `episode` of an alert's body.

@@ -66,6 +66,8 @@ class Plan:
         How far an event may be past both the watermark and its record's timestamp.
     max_instruments
         Instruments per task at most.
+    forget_after_ns
+        How long an instrument must be unseen to give up its place to a further one, ns; 0 for never.
     flood
         Dead letters of one reason and minute that are kept individually.
     drift
@@ -84,6 +86,7 @@ class Plan:
     inactive: Mapping[str, tuple[str, ...]]
     max_ahead_ns: int
     max_instruments: int
+    forget_after_ns: int
     flood: int
     drift: DriftPlan
     warnings: tuple[Problem, ...] = field(default=(), compare=False)

@@ -22,7 +22,6 @@ from streamer.messages.fold_version import code_version
 from streamer.messages.outcome import NearMiss, Transition
 from streamer.messages.records import Partition
 from streamer.pipeline.identity import EventReference, alert_id
-from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.open_alerts import OpenAlert, RuleAlerts, episode_body
 from streamer.pipeline.plan import Plan
 
@@ -95,7 +94,7 @@ class Reporter:
 
     Parameters
     ----------
-    plan, detectors, slots
+    plan, detectors
         The task's.
     rows
         The batch, with all columns computed.
@@ -107,13 +106,11 @@ class Reporter:
         self,
         plan: Plan,
         detectors: Sequence[Detector],
-        slots: Slots,
         rows: EnrichedBatch,
         columns: RuleColumns,
     ) -> None:
         self._plan = plan
         self._models = {detector.name: detector.version for detector in detectors}
-        self._slots = slots
         self._rows = rows
         self._columns = columns
 
@@ -153,7 +150,7 @@ class Reporter:
             transition=alert.transition,
             rule=rule.name,
             severity=alert.severity,
-            instrument=self._slots.instruments[slot],
+            instrument=self._rows.batch.instrument_of(row),
             ts_event_ns=alert.ts_event_ns,
             body=alert.to_json(),
             decision=_as_json(self._decision(rule, row, values)),
@@ -192,7 +189,7 @@ class Reporter:
         return rule.render({**values, **kept(int(self._rows.columns.slot[row]))})
 
     def _new_id(self, rule: Rule, row: int) -> str:
-        instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
+        instrument = self._rows.batch.instrument_of(row)
         return alert_id(rule.name, rule.version, tuple(instrument), detector_of(rule), self._event(row))
 
     def _event(self, row: int) -> EventReference:
@@ -221,7 +218,7 @@ class Reporter:
         )
 
     def _observation(self, rule: Rule, row: int, values: dict[str, Value], text: str) -> Observation:
-        instrument = self._slots.instruments[int(self._rows.columns.slot[row])]
+        instrument = self._rows.batch.instrument_of(row)
         detector = detector_of(rule)
         score = self._columns.value(f"{detector}.score", row) if detector else None
         rarity = self._columns.value(f"{detector}.rarity", row) if detector else None

@@ -1,4 +1,7 @@
-"""Resolves an episode that no event can resolve: its rule is gone, or its instrument's clock was wrong."""
+"""Resolves an episode that no event can resolve.
+
+Its rule is gone, its instrument's clock was wrong, or its instrument is forgotten.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from streamer.messages.batch import Instrument
 from streamer.messages.outcome import Transition
 from streamer.messages.records import Partition
 from streamer.messages.time_units import NS_PER_SECOND
-from streamer.pipeline.clock_guard import ClockStep
+from streamer.pipeline.clock_guard import ClockStep, Eviction
 from streamer.pipeline.open_alerts import OpenAlert, episode_body
 
 _NS = float(NS_PER_SECOND)
@@ -47,6 +50,13 @@ class Cause:
         """The instrument's clock was wrong; an event, given by offset and index, has refuted it."""
         reason = f"its clock was wrong: its times went back by {spoken((step.before - step.to) / _NS)}"
         return cls("clock_set_back", reason, step.to, *event)
+
+    @classmethod
+    def forgotten(cls, eviction: Eviction, newcomer: Instrument, event: tuple[int, int]) -> Cause:
+        """The instrument gave up its place to another one, whose event is given by offset and index."""
+        unseen = spoken(eviction.unseen_ns / _NS)
+        reason = f"it was unseen for {unseen}, and its place was needed for {' '.join(newcomer)}"
+        return cls("forgotten", reason, eviction.now, *event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
         values: list[Any] = _concatenated(parts, name)[order].tolist()
         return values
 
-    instruments = [task.slots.instruments[slot] for slot in column("slot")]
+    names = [scores.instruments[code] for scores in parts for code in scores.instrument.tolist()]
+    instruments = [names[row] for row in order.tolist()]
     yield from zip(
         repeat(task.partition.topic),
         repeat(task.partition.partition),

@@ -50,6 +50,7 @@ def _snapshot(task: Task, states: Sequence[tuple[Detector, State]]) -> Snapshot:
         "instruments": task.slots.instruments.copy(),
         "clock_guard": task.guard.document(),
         "clock_notices": task.clock_notices.document(),
+        "place_notices": task.place_notices.document(),
         "tick": [task.last_timer.number, task.last_timer.ts_ns],
         "open": {
             _rule_key(rule.name, rule.version): [[slot, *alert] for slot, alert in alerts.open.items()]
@@ -82,6 +83,8 @@ def restore(plan: Plan, partition: Partition, snapshot: Snapshot) -> Task:
     n = len(task.slots)
     task.last_timer = Timer(*(int(part) for part in meta["tick"]))
     _restore_clocks(task, meta, parts["task"])
+    if "place_notices" in meta:  # fold 5 had none: no instrument was forgotten
+        task.place_notices.restore(meta["place_notices"])
     task.floods.restore(meta["floods"])
     task.fields_seen = set(meta["seen"])
     task.ignored = dict(meta["ignored"])
@@ -227,4 +230,5 @@ def status_document(task: Task) -> dict[str, Any]:
         "ignored": dict(task.ignored),
         "late": task.late,
         "clocks": task.guard.counts,
+        "places": {"forgotten": task.place_notices.forgotten, "refused": task.place_notices.refused},
     }

@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.episodes import Episodes, Steps
+from alerts.episodes import Closing, Episodes, Steps
 from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rule_evaluation import Evaluation
-from alerts.rules import rows_of
+from alerts.rules import Rule, rows_of
 from detectors.calibration import build_calibrator
 from detectors.event_columns import CODED, Columns, plain
 from detectors.features import FeatureSet
@@ -24,7 +24,7 @@ from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.texts import ABSENT
 from streamer.pipeline.admission import Admitted, admit, digits_of
-from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep
+from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep, Eviction
 from streamer.pipeline.clock_notices import ClockNotices
 from streamer.pipeline.detector_models import built
 from streamer.pipeline.drifts import Drifts
@@ -33,6 +33,7 @@ from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.instrument_slots import Slots
 from streamer.pipeline.money import notional
 from streamer.pipeline.open_alerts import OpenAlert, RuleAlerts
+from streamer.pipeline.place_notices import PlaceNotices
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.report import EnrichedBatch, EpisodeStep, Reporter, RowSource
 from streamer.pipeline.resolving import Cause, EndedEpisode, resolve
@@ -49,6 +50,8 @@ class _Growable(Protocol):
 
 class _BySlot(Protocol):
     def rebase(self, slot: int, to: int) -> None: ...
+
+    def forget(self, slot: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,9 @@ class Task:
         self.plan = plan
         self.partition = partition
         self.slots = Slots(plan.max_instruments)
-        self.guard = ClockGuard(plan.max_ahead_ns)
+        self.guard = ClockGuard(plan.max_ahead_ns, plan.forget_after_ns)
         self.clock_notices = ClockNotices()
+        self.place_notices = PlaceNotices(plan.max_instruments)
         self.last_timer = Timer(0, int(NO_TIME))
         self.features = FeatureSet(plan.features)
         self.detectors = [built(name, settings) for name, settings in plan.detectors.items()]
@@ -167,7 +171,10 @@ class Task:
         watch = work_watch()
         for steps, part in admitted.segments():
             for step in steps:
-                transitions += self._set_back(step, admitted)
+                if isinstance(step, Eviction):
+                    transitions += self._evict(step, admitted)
+                else:
+                    transitions += self._set_back(step, admitted)
             if len(part.batch):
                 rows = self._rows(part.batch, part.slot, part.clock, RowSource(self.partition))
                 scores += self._score(rows, part.batch)
@@ -176,7 +183,8 @@ class Task:
                 near_misses += missed
             watch.mark()
         self.rates.count(transitions)
-        notices = self.clock_notices.tell(admitted, self.slots.instruments)
+        told = [*self.place_notices.tell(admitted), *self.clock_notices.tell(admitted)]
+        notices = tuple(notice for _, _, notice in sorted(told, key=lambda each: each[:2]))
         ignored = dict(self.ignored) if decoded.ignored else None
         return Outcome(tuple(transitions), tuple(scores), dead, floods, ignored, tuple(near_misses), notices)
 
@@ -205,7 +213,7 @@ class Task:
             admitted = admit(batch, guard, self.slots, self._time_digits, rates.counted_from_ns)
             self.grow()
         except MemoryError:
-            guard.undo()
+            guard.undo(self.slots)
             raise
         rates.passed_ns = guard.passed_ns
         return admitted
@@ -216,7 +224,7 @@ class Task:
             self.drifts.set_back(step.to)
             return []
         self.rebase(step.slot, step.to)
-        instrument = self.slots.instruments[step.slot]
+        instrument = admitted.instrument(step)
         resolved = []
         for number, (rule, episodes) in enumerate(zip(self.plan.rules, self.episodes, strict=True)):
             closing = episodes.rebase(step.slot, step.to)
@@ -229,9 +237,41 @@ class Task:
 
     def rebase(self, slot: int, to: int) -> None:
         """Let no time that detectors keep of an instrument be later than `to`, ns."""
-        parts: tuple[_BySlot, ...] = (self.features, *self.detectors, *self.calibrators)
-        for part in parts:
+        for part in self._kept_by_slot():
             part.rebase(slot, to)
+
+    def _evict(self, eviction: Eviction, admitted: Admitted) -> list[Transition]:
+        """Forget the instrument that gives up its slot, and resolve its episodes."""
+        cause = Cause.forgotten(eviction, admitted.instrument(eviction), admitted.event(eviction))
+        resolved = []
+        for rule, opened, closing in self.forget(eviction.slot):
+            ended = EndedEpisode(rule, eviction.instrument, opened, closing)
+            resolved.append(resolve(ended, self.partition, self.plan.config_hash, cause))
+        return resolved
+
+    def forget(self, slot: int) -> list[tuple[Rule, OpenAlert, Closing]]:
+        """Make one slot as it was before its first row, to the bit, but for its clock and its name.
+
+        What its instrument gave to pools, to the log's counts and to the drift of the whole log stays there.
+
+        Returns
+        -------
+        list
+            The episodes that were open, by the order of the rules.
+        """
+        for part in self._kept_by_slot():
+            part.forget(slot)
+        self.drifts.forget(slot)
+        self._by_slot.forget(slot)
+        ended = []
+        for rule, episodes, alerts in zip(self.plan.rules, self.episodes, self.alerts, strict=True):
+            closing, opened = episodes.forget(slot), alerts.forget(slot)
+            if closing is not None and opened is not None:
+                ended.append((rule, opened, closing))
+        return ended
+
+    def _kept_by_slot(self) -> tuple[_BySlot, ...]:
+        return (self.features, *self.detectors, *self.calibrators)
 
     def _note_fields(self, batch: Batch) -> None:
         """Record which fields have had a value; only fields without one so far are checked."""
@@ -290,12 +330,13 @@ class Task:
             self._by_slot[f"status/{detector.name}"][slot] = result.status
             if len(slot):
                 ts, name = batch.ts.take(scored), detector.name
-                scores.append(Scores(name, slot, ts, offset, index, result.score, rarity, result.status))
+                columns = (slot, ts, offset, index, result.score, rarity, result.status)
+                scores.append(Scores(name, *columns, batch.instruments, batch.instrument.take(scored)))
         return tuple(scores)
 
     def _judge(self, rows: EnrichedBatch) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
         rule_columns, columns = self._rule_columns(rows), rows.columns
-        reporter = Reporter(self.plan, self.detectors, self.slots, rows, rule_columns)
+        reporter = Reporter(self.plan, self.detectors, rows, rule_columns)
         transitions: list[tuple[int, int, Transition]] = []
         near_misses: list[tuple[int, int, NearMiss]] = []
         for number, held in enumerate(self._conditions.hold(rule_columns, columns.kind)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 from prometheus_client.core import GaugeMetricFamily
@@ -13,12 +14,18 @@ from alerts.clock import Clock
 from detectors.models.model import STATUS_NAMES
 from streamer.messages.records import Chunk, Partition
 from streamer.pipeline.runner import Runner
+from streamer.serve.health import Health
 from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.delivery_rows import PARKED, PENDING
 from streamer.store.silences import StoredSilence, StoreSilences
 
 Labels = tuple[str, ...]
+
+
+def labels_of(log: Partition) -> Labels:
+    """A log's labels: its topic and its partition."""
+    return log.topic, str(log.partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,9 @@ class GaugeValues:
         Partitions that read new records, and those that still replay their stored journal.
     source_up
         Whether the source can be reached.
-    ends, runners
-        By topic and partition: one past the last known offset of the log, and who reads it.
+    ends, runners, read
+        By topic and partition: one past the last known offset of the log, who reads it, and up to where it
+        was read if what came last was no record.
     pending, instruments
         By topic and partition: journal entries not written yet, instruments.
     detectors
@@ -48,6 +56,7 @@ class GaugeValues:
     source_up: bool = True
     ends: Mapping[Labels, int] = field(default_factory=dict)
     runners: Mapping[Labels, Runner] = field(default_factory=dict)
+    read: Mapping[Labels, int] = field(default_factory=dict)
     pending: Mapping[Labels, int] = field(default_factory=dict)
     instruments: Mapping[Labels, int] = field(default_factory=dict)
     detectors: Mapping[Labels, int] = field(default_factory=dict)
@@ -56,7 +65,11 @@ class GaugeValues:
 
     @classmethod
     def of(
-        cls, runners: Mapping[Partition, Runner], ends: Mapping[Partition, int], source_up: bool
+        cls,
+        runners: Mapping[Partition, Runner],
+        ends: Mapping[Partition, int],
+        source_up: bool,
+        read: Mapping[Partition, int] = MappingProxyType({}),
     ) -> GaugeValues:
         """The values for these tasks; there is no lag for a partition whose log end is not in `ends`.
 
@@ -77,13 +90,14 @@ class GaugeValues:
             for name, (watched, series, _) in task.drifts.watched().items():
                 for state, number in (("warming", series - watched), ("watched", watched)):
                     drifts[name, state] = drifts.get((name, state), 0) + number
-        labels = {partition: (partition.topic, str(partition.partition)) for partition in runners}
+        labels = {partition: labels_of(partition) for partition in runners}
         return cls(
             live=live,
             recovering=len(runners) - live,
             source_up=source_up,
             ends={labels[partition]: ends[partition] for partition in runners if partition in ends},
             runners={labels[partition]: runner for partition, runner in runners.items()},
+            read={labels[log]: offset for log, offset in read.items() if log in labels},
             pending={labels[log]: len(runner.journal.pending) for log, runner in runners.items()},
             instruments={labels[log]: len(runner.task.slots) for log, runner in runners.items()},
             detectors=detectors,
@@ -94,13 +108,24 @@ class GaugeValues:
     @property
     def lag(self) -> Mapping[Labels, int]:
         """Records not read yet, by topic and partition, by where their readers are now."""
-        return {place: max(end - self.runners[place].position, 0) for place, end in self.ends.items()}
+        return self.behind({})
+
+    def behind(self, asked: Mapping[Labels, int]) -> Mapping[Labels, int]:
+        """The same, if the broker has also been asked for the ends of logs meanwhile."""
+        ends = dict(self.ends)
+        for place, end in asked.items():
+            if place in self.runners:
+                ends[place] = max(end, ends.get(place, 0))
+        return {
+            place: max(end - max(self.runners[place].position, self.read.get(place, 0)), 0)
+            for place, end in ends.items()
+        }
 
     def polled(self, chunks: Sequence[Chunk]) -> GaugeValues:
         """The same values, now that the logs are known to hold these records."""
         ends = dict(self.ends)
         for chunk in chunks:
-            place = chunk.partition.topic, str(chunk.partition.partition)
+            place = labels_of(chunk.partition)
             if place in self.runners and len(chunk.records):
                 ends[place] = max(ends.get(place, 0), chunk.records[-1].offset + 1)
         return replace(self, ends=ends)
@@ -128,6 +153,10 @@ class GaugeCollector(Collector):
         """Replaced as a whole by the engine's thread, read by the others."""
         self.idle_s: Callable[[], float] = lambda: 0.0
         """For how long detection has finished nothing."""
+        self.health: Callable[[], Health] = Health
+        """How the service stands."""
+        self.asked_ends: Callable[[], Mapping[Partition, int]] = dict
+        """The ends of logs by what the broker was asked last."""
         self.receivers = tuple(receivers)
         self._deliveries = StoreDeliveries(database)
         self._silences = StoreSilences(database)
@@ -136,19 +165,22 @@ class GaugeCollector(Collector):
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """The families without samples, for registration."""
-        yield from _of_tasks(GaugeValues())
+        yield from _of_tasks(GaugeValues(), {})
         yield _idle(0.0)
+        yield from _of_health(Health())
         yield from _of_store({}, ())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families with their current values, for a scrape."""
-        yield from _of_tasks(self.values)
+        asked = {labels_of(log): end for log, end in self.asked_ends().items()}
+        yield from _of_tasks(self.values, self.values.behind(asked))
         yield _idle(self.idle_s())
+        yield from _of_health(self.health())
         waiting = {name: self._deliveries.waiting(name) for name in self.receivers}
         yield from _of_store(waiting, self._silences.mutes(self._clock.now()))
 
 
-def _of_tasks(values: GaugeValues) -> Iterator[GaugeMetricFamily]:
+def _of_tasks(values: GaugeValues, behind: Mapping[Labels, int]) -> Iterator[GaugeMetricFamily]:
     place = ("topic", "partition")
     yield _gauge(
         "tapewatch_partitions",
@@ -157,7 +189,7 @@ def _of_tasks(values: GaugeValues) -> Iterator[GaugeMetricFamily]:
         {("live",): values.live, ("recovering",): values.recovering},
     )
     yield _gauge("tapewatch_source_up", "1 while the broker can be reached.", (), {(): int(values.source_up)})
-    yield _gauge("tapewatch_lag_records", "Records in the log not read yet.", place, values.lag)
+    yield _gauge("tapewatch_lag_records", "Records in the log not read yet.", place, behind)
     yield _gauge(
         "tapewatch_journal_pending_entries",
         "Journal entries not written yet: nothing visible depends on them.",
@@ -186,6 +218,27 @@ def _idle(seconds: float) -> GaugeMetricFamily:
         "For how long detection has finished nothing: no poll, no batch, no call of a model.",
         (),
         {(): seconds},
+    )
+
+
+def _of_health(health: Health) -> Iterator[GaugeMetricFamily]:
+    yield _gauge(
+        "tapewatch_healthy",
+        "1 while all is well: detection and delivery go on wherever there is work for them.",
+        (),
+        {(): int(not health.causes)},
+    )
+    yield _gauge(
+        "tapewatch_step_age_seconds",
+        "Time since the last step was finished: a batch, a timer or a reload.",
+        (),
+        {(): health.step_age_s},
+    )
+    yield _gauge(
+        "tapewatch_undelivered_age_seconds",
+        "For how long the oldest alert on its way has waited; 0 where there is none.",
+        (),
+        {} if health.undelivered_s is None else {(): health.undelivered_s},
     )
 
 

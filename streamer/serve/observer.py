@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from threading import Lock
+from types import MappingProxyType
 from typing import Protocol
 
 import structlog
@@ -19,10 +21,11 @@ from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts
 from streamer.notify.notifier import Notifier
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.progress import SLOW_S, WorkProgress
+from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.runner import Runner, StepResult
 from streamer.pipeline.task import Task
 from streamer.serve.gauges import GaugeCollector, GaugeValues
+from streamer.serve.health_watch import HealthWatch
 from streamer.serve.metrics import Metrics
 from streamer.serve.watched_source import WatchedSource
 from streamer.sources.source import Source
@@ -43,6 +46,12 @@ class Broker(Source, Protocol):
 
     def ends(self) -> Mapping[Partition, int]:
         """One past the last offset of each partition, where known, without a request."""
+
+    def asked_ends(self) -> Mapping[Partition, int]:
+        """The same by what the broker was asked, however reading goes; from any thread."""
+
+    def read_to(self) -> Mapping[Partition, int]:
+        """Up to where partitions are read whose last records were none, such as markers."""
 
 
 class Observer:
@@ -74,8 +83,14 @@ class Observer:
         self._gauges = GaugeCollector(self.registry, database, clock, receivers)
         self._clock = clock
         self._monotonic = monotonic
+        self.health = HealthWatch(
+            database, clock, monotonic, lambda: self.gauges, lambda: self._monotonic() - self._stepped_at
+        )
+        """Judges whether all is well."""
+        self._gauges.health = self.health.look
+        self._counting, self._delivered = Lock(), 0  # deliveries are counted on several threads
         self._counts = Counts()
-        self._polled_at = self._step_at = monotonic()
+        self._polled_at = self._step_at = self._stepped_at = monotonic()
         self._gauges_at = monotonic()
         self._last_totals: dict[tuple[Partition, str], Mapping[str, int]] = {}
         self._plan = plan
@@ -85,29 +100,41 @@ class Observer:
 
     def follow(self, notifier: Notifier) -> None:
         """Include this notifier in health checks and label values."""
-        self._notifier = notifier
+        self._notifier = self.health.notifier = notifier
 
     def follow_progress(self, progress: WorkProgress) -> None:
         """Include in health checks, gauges and heartbeats whether detection goes on."""
-        self._progress = progress
+        self._progress = self.health.progress = progress
         self._gauges.idle_s = lambda: progress.idle_s
 
     def healthy(self) -> str | None:
-        """What is wrong with the process, None while it works; no details, since anyone can read the page."""
-        failure = None if self._notifier is None else self._notifier.failure
-        if failure is not None:
-            return f"delivery stopped: {type(failure).__name__}"
-        return None if self._progress is None else self._progress.problem
+        """Why not all is well, None where it is; no details, since anyone can read the page."""
+        return "; ".join(self.health.look().causes) or None
+
+    def alive(self) -> str | None:
+        """Why the process should be started again, None while that would not help."""
+        return "; ".join(self.health.look().stuck) or None
+
+    def delivery(self, receiver: str, outcome: str, count: int = 1, waited_s: float | None = None) -> None:
+        """Count outcomes of deliveries; a `streamer.notify.delivery_watch.DeliveryWatch`."""
+        self.metrics.delivery(receiver, outcome, count, waited_s)
+        if outcome == "delivered":
+            with self._counting:
+                self._delivered += count
 
     def detail(self) -> Mapping[str, object]:
-        """What receivers have refused for good, and those that nothing gets through to."""
+        """How the work goes on, what receivers refused for good, those that nothing gets through to."""
         parked = [
             {"receiver": group.receiver, "count": group.count, "reason": group.code}
             for group in self._parked()
         ]
         failing = {} if self._notifier is None else self._notifier.failing
         away = [{"receiver": receiver, "reason": code} for receiver, code in failing.items()]
-        return {**({"parked": parked} if parked else {}), **({"failing": away} if away else {})}
+        return {
+            **self.health.look().figures,
+            **({"parked": parked} if parked else {}),
+            **({"failing": away} if away else {}),
+        }
 
     def ready(self) -> str | None:
         """Why new records are not processed yet, None while they are."""
@@ -125,12 +152,16 @@ class Observer:
 
     def counts(self) -> Counts:
         """Totals so far, for the heartbeat."""
-        gauges, idle_s = self.gauges, 0.0 if self._progress is None else self._progress.idle_s
+        gauges, health = self.gauges, self.health.look()
         counts = replace(
             self._counts,
-            idle_s=idle_s if idle_s >= SLOW_S else 0.0,
             parked=self._parked(),
             failing={} if self._notifier is None else self._notifier.failing,
+            delivered=self._delivered,
+            step_age_s=health.step_age_s,
+            behind=health.behind,
+            undelivered_s=health.undelivered_s,
+            causes=health.causes,
         )
         if not gauges.source_up:
             return replace(counts, source="not answering")
@@ -144,9 +175,10 @@ class Observer:
         def record_gauges() -> None:
             if self._monotonic() >= self._gauges_at:
                 self._gauges_at = self._monotonic() + _GAUGES_EVERY_S
-                self.look(runners(), source.ends(), source.answers)
+                self.look(runners(), source.ends(), source.answers, source.read_to())
 
         asking = nullcontext if self._progress is None else self._progress.asking
+        self.health.asked_ends = self._gauges.asked_ends = source.asked_ends
         return WatchedSource(source, record_gauges, self._polled, asking)
 
     def watch(self, step: StepResult) -> None:
@@ -154,6 +186,7 @@ class Observer:
         now = self._monotonic()
         work_watch().mark()
         self.metrics.watch(step, self._clock.now())
+        self._stepped_at = now
         if not step.live:
             return
         if step.records:
@@ -171,10 +204,14 @@ class Observer:
         self.metrics.checkpoint(size, took_s, self._clock.now())
 
     def look(
-        self, runners: Mapping[Partition, Runner], ends: Mapping[Partition, int], source_up: bool
+        self,
+        runners: Mapping[Partition, Runner],
+        ends: Mapping[Partition, int],
+        source_up: bool,
+        read: Mapping[Partition, int] = MappingProxyType({}),
     ) -> None:
         """Record the gauges and add what the tasks counted; call it on the engine's thread."""
-        self._gauges.values = GaugeValues.of(runners, ends, source_up)
+        self._gauges.values = GaugeValues.of(runners, ends, source_up, read)
         if self._notifier is not None:
             self._gauges.receivers = self._notifier.receivers
         for plan in {id(runner.task.plan): runner.task.plan for runner in runners.values()}.values():
@@ -207,7 +244,7 @@ class Observer:
         """Log that models have failed since the last look, with the first of the reasons."""
         reasons = detector.quarantined()
         known = self._quarantined.setdefault((partition, detector.name), set())
-        if len(reasons) == len(known):
+        if reasons.keys() == known:
             return
         new = sorted(reasons.keys() - known)
         self._quarantined[partition, detector.name] = set(reasons)

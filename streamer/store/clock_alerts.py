@@ -1,11 +1,17 @@
-"""Alerts about the service for what the fold notices about the clocks of its input."""
+"""Alerts about the service for what the fold notices about its input: clocks, and too many instruments."""
 
 from __future__ import annotations
 
 from alerts.alert import Alert, Observation, log_source, rfc3339
 from alerts.durations import spoken
-from alerts.service_alert import CLOCK_SET_BACK, TIME_FAR_OFF, service_alert
-from streamer.messages.notices import ClockSetBack, FarOffTime, MoreClocksSetBack, Notice
+from alerts.service_alert import CLOCK_SET_BACK, INSTRUMENTS_FULL, TIME_FAR_OFF, service_alert
+from streamer.messages.notices import (
+    ClockSetBack,
+    FarOffTime,
+    InstrumentsFull,
+    MoreClocksSetBack,
+    Notice,
+)
 from streamer.messages.records import Partition
 from streamer.messages.time_units import NS_PER_SECOND
 
@@ -25,7 +31,28 @@ def notice_text(notice: Notice) -> str:
             "the clocks of more instruments were wrong and were set back in the same minute; from offset "
             f"{notice.offset} on they are only counted"
         )
+    if isinstance(notice, InstrumentsFull):
+        return _full_text(notice)
     return _far_off_text(notice)
+
+
+def _full_text(notice: InstrumentsFull) -> str:
+    newcomer = " ".join(notice.newcomer)
+    full = f"all {notice.limit:,} places for instruments (engine.max_instruments) are taken"
+    if notice.forgot is None:
+        return (
+            f"{full}, and none was unseen for engine.forget_after: events of {newcomer} are dead letters; "
+            f"{_events(notice.refused)} of further instruments refused so far"
+        )
+    unseen = spoken(notice.unseen_ns / NS_PER_SECOND)
+    return (
+        f"{full}: {' '.join(notice.forgot)}, unseen for {unseen}, was forgotten for {newcomer}; "
+        f"{notice.forgotten:,} forgotten so far"
+    )
+
+
+def _events(count: int) -> str:
+    return f"{count:,} event{'' if count == 1 else 's'}"
 
 
 def _far_off_text(notice: FarOffTime) -> str:
@@ -50,13 +77,21 @@ def clock_alert(partition: Partition, notice: Notice, config_hash: str = "") -> 
     config_hash
         The configuration it was noticed under.
     """
-    instrument = None if isinstance(notice, MoreClocksSetBack) else notice.instrument
-    index = None if isinstance(notice, MoreClocksSetBack) else notice.index
+    instrument = index = None
+    if isinstance(notice, InstrumentsFull):
+        instrument, index = notice.forgot or notice.newcomer, notice.index
+    elif not isinstance(notice, MoreClocksSetBack):
+        instrument, index = notice.instrument, notice.index
+    values: dict[str, float | str | None] = {}
     identity: tuple[str | int, ...]
     if isinstance(notice, ClockSetBack):
         rule, ts, identity = CLOCK_SET_BACK, notice.to_ns, (*notice.instrument, notice.offset, notice.index)
     elif isinstance(notice, MoreClocksSetBack):
         rule, ts, identity = CLOCK_SET_BACK, notice.ts_ns, ("more", notice.minute, notice.offset)
+    elif isinstance(notice, InstrumentsFull):
+        rule, ts = INSTRUMENTS_FULL, notice.ts_ns
+        identity = ("refused" if notice.forgot is None else "forgotten", notice.minute, notice.offset)
+        values = {"forgotten": float(notice.forgotten), "refused": float(notice.refused)}
     else:
         rule, ts, identity = TIME_FAR_OFF, notice.ts_ns, (*notice.instrument, notice.offset, notice.index)
     return service_alert(
@@ -67,6 +102,7 @@ def clock_alert(partition: Partition, notice: Notice, config_hash: str = "") -> 
             ts_event_ns=ts,
             source=log_source(partition.topic, partition.partition, notice.offset, index),
             text=f"{partition.topic}[{partition.partition}]: {notice_text(notice)}",
+            values=values,
             venue=None if instrument is None else instrument.venue,
             symbol=None if instrument is None else instrument.symbol,
         ),

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from detectors.work_watch import work_watch
+from detectors.work_watch import is_watched, work_watch
 from streamer.errors import TapewatchError, UsageError
 from streamer.store.lock import StoreHeldError, only_daemon_of
 from streamer.store.migrations import is_older, migrate
 from streamer.store.other_folds import require_drained
 from streamer.store.private_files import LinkError, make_private, open_private, refuse_link, warn_if_open
+
+log = structlog.get_logger(__name__)
 
 MEMORY = "sqlite://"
 """The address of a store in memory, which ends with the process."""
@@ -29,10 +34,30 @@ _BUSY_TIMEOUT_S = 10  # transactions take milliseconds; longer means that anothe
 _IMMEDIATE = "tapewatch_immediate"
 _SYNCED = "tapewatch_synced"
 _SQLITE_PREFIX = "sqlite:///"
+_FILES_WITHIN_S = 5.0  # whoever asks for a page is not kept waiting longer where no file can be opened
+_FILES_AGAIN_S = 0.2
+_TOLD_EVERY_S = 60.0
 
 
 class StoreError(TapewatchError):
     """The store cannot be used; the message says what to do."""
+
+
+class OutOfFilesError(StoreError):
+    """No file could be opened, since too many are; it passes, and is no reason to end."""
+
+
+def lacks_files(error: BaseException) -> bool:
+    """Whether an error is only that too many files are open, here or on the whole machine.
+
+    Examples
+    --------
+    >>> lacks_files(OSError(errno.EMFILE, "Too many open files")), lacks_files(OSError(errno.ENOENT, "no"))
+    (True, False)
+    """
+    if isinstance(error, OutOfFilesError):
+        return True
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 class WrongStoreError(StoreError, UsageError):
@@ -58,6 +83,7 @@ class Database:
         self._writing = threading.RLock()
         self._reading: AbstractContextManager[object] = self._writing if exclusive else nullcontext()
         self._file: tuple[int, int] | None = None
+        self._told_at = -_TOLD_EVERY_S
         self._log: tuple[int, int] | None = None
         self._count: Callable[[Connection], int] | None = None
         self._counted: Callable[[int], None] = lambda _: None
@@ -75,10 +101,11 @@ class Database:
         Raises
         ------
         StoreError
-            When the store does not answer.
+            When the store does not answer. `OutOfFilesError` where it is only that too many files are open;
+            detection waits for one.
         """
         asking, reading = work_watch().asking(), self._reading
-        with asking, reading, self._translated(), self.engine.connect() as connection, connection.begin():
+        with asking, reading, self._translated(), self._connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -98,7 +125,7 @@ class Database:
             When the store is locked, full, read-only, damaged, or was moved; the transaction is rolled back.
         """
         self._require_file()
-        with work_watch().asking(), self._writing, self._translated(), self.engine.connect() as connection:
+        with work_watch().asking(), self._writing, self._translated(), self._connect() as connection:
             immediate = connection.execution_options(**{_IMMEDIATE: True, _SYNCED: synced})
             count = None
             with immediate.begin():
@@ -141,6 +168,29 @@ class Database:
                 f"store {self.where}: its write-ahead log {log.name} was deleted or replaced while in use; "
                 "nothing more is written. Start again: the next start tells whether commits are lost"
             )
+
+    def _connect(self) -> Connection:
+        until = time.monotonic() + _FILES_WITHIN_S
+        while True:
+            try:
+                return self.engine.connect()
+            except DBAPIError as error:
+                if not self._lacks_files(error):
+                    raise
+                if time.monotonic() - self._told_at >= _TOLD_EVERY_S:
+                    self._told_at = time.monotonic()
+                    log.warning("too many files are open, the store waits for one", store=self.where)
+                if not is_watched() and time.monotonic() >= until:
+                    raise OutOfFilesError(f"store {self.where}: too many files are open") from error
+            work_watch().mark()
+            time.sleep(_FILES_AGAIN_S)
+
+    def _lacks_files(self, error: DBAPIError) -> bool:
+        """Whether a store that was open before only cannot be opened once more."""
+        if self.path is None or self._file is None or "unable to open" not in str(error.orig):
+            return False
+        may = os.R_OK | os.W_OK
+        return os.access(self.path, may) and os.access(self.path.parent, may | os.X_OK)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -326,7 +376,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
     # the first is kept by a store that has nothing yet; for any other it would take the write lock
     pragmas = ["auto_vacuum=INCREMENTAL"] if is_new else []
-    for pragma in (*pragmas, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (*pragmas, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

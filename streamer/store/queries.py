@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, union
+from sqlalchemy import Row, Select, false, func, select, union
 
 from alerts.one_shot import DRIFT
 from alerts.service_alert import HEARTBEAT, SERVICE_ORIGIN
@@ -178,18 +178,62 @@ def dead_letters(
         return list(reversed(connection.execute(query).all()))
 
 
-def floods(database: Database, reason: str | None) -> list[Row[Any]]:
-    """Dead letters that are only counted: a row for each reason, minute and partition."""
+def floods(database: Database, reason: str | None, limit: int | None = None) -> list[Row[Any]]:
+    """Dead letters that are only counted: a row for each reason, minute and partition; the newest `limit`."""
     c, k = t.dead_letter_floods.c, t.tasks.c
     query = (
         select(t.dead_letter_floods, k.topic, k.partition)
         .join(t.tasks, k.id == c.task_id)
-        .order_by(c.minute, c.task_id, c.reason)
+        .order_by(c.minute.desc(), c.task_id.desc(), c.reason.desc())
     )
     if reason is not None:
         query = query.where(c.reason == reason)
+    if limit is not None:
+        query = query.limit(limit)
     with database.read() as connection:
-        return list(connection.execute(query).all())
+        return list(reversed(connection.execute(query).all()))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterTotal:
+    """How many dead letters a topic has for one reason.
+
+    Parameters
+    ----------
+    topic, reason
+        Which.
+    kept, counted
+        Those that are kept one by one, and those that are only counted.
+    """
+
+    topic: str
+    reason: str
+    kept: int
+    counted: int
+
+
+def dead_letter_totals(
+    database: Database, reason: str | None, ids: Sequence[int] = ()
+) -> list[DeadLetterTotal]:
+    """How many dead letters there are by topic and reason, most first."""
+    c, f, k = t.dead_letters.c, t.dead_letter_floods.c, t.tasks.c
+    kept = select(c.topic, c.reason, func.count()).group_by(c.topic, c.reason)
+    counted = (
+        select(k.topic, f.reason, func.sum(f.count))
+        .join(t.tasks, k.id == f.task_id)
+        .group_by(k.topic, f.reason)
+    )
+    if reason is not None:
+        kept, counted = kept.where(c.reason == reason), counted.where(f.reason == reason)
+    if ids:
+        kept, counted = kept.where(c.n.in_(ids)), counted.where(false())
+    totals: dict[tuple[str, str], list[int]] = {}
+    with database.read() as connection:
+        for place, query in enumerate((kept, counted)):
+            for topic, why, count in connection.execute(query):
+                totals.setdefault((topic, why), [0, 0])[place] = int(count)
+    found = [DeadLetterTotal(*key, *counts) for key, counts in totals.items()]
+    return sorted(found, key=lambda each: (-each.kept - each.counted, each.topic, each.reason))
 
 
 def unused(database: Database) -> dict[str, int]:

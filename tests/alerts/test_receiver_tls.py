@@ -133,7 +133,7 @@ def test_files_that_cannot_be_used_are_told_when_they_are_loaded(
     gone, cert, key = str(tmp_path / "gone.pem"), str(ours.cert), str(ours.key)
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"ca": gone}, "ca", "no such file: "),
-        ({"ca": str(tmp_path)}, "ca", "cannot be read: is a directory"),
+        ({"ca": str(tmp_path)}, "ca", "is a folder: name a regular file"),
         ({"ca": str(empty)}, "ca", "holds no certificate in PEM form"),
         ({"client_cert": gone}, "client_cert", "no such file: "),
         ({"client_cert": cert}, "client_cert", "does not hold a certificate and its key"),

@@ -295,6 +295,30 @@ def check_stepping_back_to_what_is_no_earlier_changes_nothing(make):
     assert same(calibrator.state(), before)
 
 
+def check_a_forgotten_instrument_is_as_one_never_seen_and_the_pool_keeps_what_it_gave(make):
+    columns = stream(9_000, missing=0.0)
+    first, rest = [c[:6_000] for c in columns], [c[6_000:] for c in columns]
+    calibrator = fresh(make)
+    calibrator.step(*first)
+    before, unused = calibrator.state(), fresh(make).state()
+    before = {name: array.copy() for name, array in before.items()}
+    watched = calibrator.watched_s()
+    calibrator.forget(LIAR)
+    after = calibrator.state()
+    assert same(of_slots(after, LIAR), of_slots(unused, LIAR)), "not a bit of it is left"
+    assert same(of_slots(after, [0, 2]), of_slots(before, [0, 2])), "others keep theirs"
+    pool = [name for name, array in before.items() if len(array) != 3]
+    assert same({name: after[name] for name in pool}, {name: before[name] for name in pool})
+    assert calibrator.watched_s() == watched
+    assert calibrator.ready() == 2
+    copy = copy_of(make, calibrator)
+    found, again = calibrator.step(*rest), copy.step(*rest)
+    assert found.seconds.tobytes() == again.seconds.tobytes()
+    own = rest[0] == LIAR
+    assert np.isnan(found.seconds[own][:200]).all(), "who takes its place warms up anew"
+    assert calibrator.ready() == 3
+
+
 def check_versions_tell_calibrators_apart(make):
     assert isinstance(make().spec, str)
     assert make().spec
@@ -326,4 +350,5 @@ CHECKS = (
     check_a_new_instrument_that_lied_takes_nothing_from_the_others,
     check_stepping_back_agrees_however_scores_are_cut_and_states_kept,
     check_stepping_back_to_what_is_no_earlier_changes_nothing,
+    check_a_forgotten_instrument_is_as_one_never_seen_and_the_pool_keeps_what_it_gave,
 )

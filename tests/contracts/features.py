@@ -269,6 +269,18 @@ def check_stepping_back_to_what_is_no_earlier_changes_nothing(name: str) -> None
         assert same_state(features.state(), before)
 
 
+def check_a_forgotten_instrument_is_as_one_never_seen(name: str) -> None:
+    columns = market(14, 1500)
+    first, rest = part(columns, slice(0, 900)), part(columns, slice(900, None))
+    features, never = fresh(name), fresh(name)
+    features.step(first)
+    never.step(part(first, np.flatnonzero(first.slot != LIAR)))
+    features.forget(LIAR)
+    assert same_state(features.state(), never.state()), "not a bit of it is left, and others keep theirs"
+    assert same(features.step(rest)[name], never.step(rest)[name]), "who takes its place begins anew"
+    assert same_state(features.state(), never.state())
+
+
 Check = Callable[[str], None]
 
 CHECKS: tuple[Check, ...] = (
@@ -289,5 +301,6 @@ CHECKS: tuple[Check, ...] = (
     check_a_clock_that_was_wrong_steps_back,
     check_stepping_back_agrees_however_rows_are_cut_and_states_kept,
     check_stepping_back_to_what_is_no_earlier_changes_nothing,
+    check_a_forgotten_instrument_is_as_one_never_seen,
 )
 """For every feature, by name; `check_family` is for what is registered."""

@@ -186,6 +186,17 @@ def check_a_clock_that_steps_back_takes_nothing_from_it(name: str, make: Factory
     assert same(run(model, rest), run(other, rest))
 
 
+def check_a_forgotten_instrument_is_as_one_never_seen(name: str, make: Factory) -> None:
+    first, rest = market().part(slice(0, 2_000)), market().part(slice(2_000, None))
+    model, never = made(name, make), made(name, make)
+    run(model, first)
+    run(never, first.part(first.slot != 1))
+    model.forget(1)
+    assert same_state(model.state(), never.state()), "not a bit of it is left, and others keep theirs"
+    assert same(run(model, rest), run(never, rest)), "who takes its place warms up anew"
+    assert same_state(model.state(), never.state())
+
+
 Check = Callable[[str, Factory], None]
 
 CHECKS: tuple[Check, ...] = (
@@ -203,4 +214,5 @@ CHECKS: tuple[Check, ...] = (
     check_inputs_are_left_as_they_are,
     check_nothing_that_comes_quarantines_it,
     check_a_clock_that_steps_back_takes_nothing_from_it,
+    check_a_forgotten_instrument_is_as_one_never_seen,
 )

@@ -131,6 +131,21 @@ def check_the_reference_is_left_as_it_is(name: str, make: Factory) -> None:
     assert fed(monitor, changed(7), 0) == fed(other, changed(7), 0)
 
 
+def check_a_forgotten_series_is_as_one_never_started(name: str, make: Factory) -> None:
+    monitor, never = started(make), make()
+    never.grow(2)
+    for each in (monitor, never):
+        each.start(0, usual(9, each.needs(1)), 0.0)
+        fed(each, changed(9)[:900], 0)
+    fed(monitor, changed(5)[: CHANGE + 3])
+    monitor.forget(1)
+    assert same_state(monitor.state(), never.state()), "not a bit of it is left, and others keep theirs"
+    for each in (monitor, never):
+        each.start(1, usual(10, each.needs(1)), 0.0)
+    assert fed(monitor, changed(10)) == fed(never, changed(10))
+    assert same_state(monitor.state(), never.state())
+
+
 Check = Callable[[str, Factory], None]
 
 CHECKS: tuple[Check, ...] = (
@@ -144,4 +159,5 @@ CHECKS: tuple[Check, ...] = (
     check_more_room_changes_nothing,
     check_it_begins_anew_with_another_reference,
     check_the_reference_is_left_as_it_is,
+    check_a_forgotten_series_is_as_one_never_started,
 )

@@ -53,7 +53,7 @@ def test_metrics_and_health_are_up_while_it_runs_and_gone_after(tmp_path: Path) 
             ready, page = fetch(address, "/readyz")[0], fetch(address, "/metrics")[1]
             time.sleep(0.05)
         assert lint(page) == []
-        assert fetch(address, "/healthz") == (200, '{"status": "ok"}\n')
+        assert fetch(address, "/healthz")[0] == 200
         assert value(page, "tapewatch_records_total", topic="simulated")
         assert value(page, "tapewatch_alert_transitions_total", transition="fired")
         assert value(page, "tapewatch_source_up") == 1

@@ -32,6 +32,12 @@ class Broker(ListSource):
     def ends(self) -> dict[Partition, int]:
         return {log.partition: log.log_end for log in self.logs}
 
+    def asked_ends(self) -> dict[Partition, int]:
+        return self.ends()
+
+    def read_to(self) -> dict[Partition, int]:
+        return {}
+
 
 class Away:
     """A receiver that cannot be reached."""

@@ -181,6 +181,27 @@ class RebasesOutsideItsState(Right):
         return replace(found, seconds=found.seconds + self.late)
 
 
+class CannotForget(Right):
+    forget = None
+
+
+class NeverForgets(Right):
+    def forget(self, slot):
+        pass
+
+
+class ForgetsThePoolAsWell(Right):
+    def forget(self, slot):
+        super().forget(slot)
+        self._pool["body"][:] = 0.0
+
+
+class ForgetsEverybody(Right):
+    def forget(self, slot):
+        for each in range(3):
+            super().forget(each)
+
+
 class ForgetsTheSlot(Right):
     def rebase(self, slot, to):
         for name in ("body", "rates", "last"):
@@ -216,6 +237,19 @@ class ForgetsTheSlot(Right):
             None,
         ),
         (ForgetsTheSlot, contract.check_stepping_back_to_what_is_no_earlier_changes_nothing, None),
+        *(
+            (
+                wrong,
+                contract.check_a_forgotten_instrument_is_as_one_never_seen_and_the_pool_keeps_what_it_gave,
+                because,
+            )
+            for wrong, because in (
+                (CannotForget, TypeError),
+                (NeverForgets, None),
+                (ForgetsThePoolAsWell, None),
+                (ForgetsEverybody, None),
+            )
+        ),
         (
             WatchesTwice,
             contract.check_time_is_watched_from_the_first_rarity_on_and_a_silence_counts_for_an_hour,

@@ -62,6 +62,9 @@ class LastSize:
     def rebase(self, slot, to):
         pass
 
+    def forget(self, slot):
+        self.last[slot] = np.nan
+
     def state(self, copies):
         return {"last": self.last.copy()}
 
@@ -90,6 +93,34 @@ class WhenLast(LastSize):
     def rebase(self, slot, to):
         if self.last[slot] > to:
             self.last[slot] = 0
+
+    def forget(self, slot):
+        self.last[slot] = 0
+
+
+class CannotForget(WhenLast):
+    forget = None
+
+
+class NeverForgets(WhenLast):
+    def forget(self, slot):
+        pass
+
+
+class ForgetsEverybody(WhenLast):
+    def forget(self, slot):
+        self.last[:] = 0
+
+
+class ForgetsOnlyItsState(WhenLast):
+    forgot = 0
+
+    def forget(self, slot):
+        super().forget(slot)
+        self.forgot = 1
+
+    def step(self, rows):
+        return super().step(rows) + self.forgot
 
 
 class KeepsItsTimes(WhenLast):
@@ -260,6 +291,10 @@ WRONG_NODES = [
         None,
     ),
     (RebasesWhatIsFine, contract.check_stepping_back_to_what_is_no_earlier_changes_nothing, None),
+    (CannotForget, contract.check_a_forgotten_instrument_is_as_one_never_seen, TypeError),
+    (NeverForgets, contract.check_a_forgotten_instrument_is_as_one_never_seen, None),
+    (ForgetsEverybody, contract.check_a_forgotten_instrument_is_as_one_never_seen, None),
+    (ForgetsOnlyItsState, contract.check_a_forgotten_instrument_is_as_one_never_seen, None),
 ]
 
 

@@ -56,6 +56,9 @@ class Spread:
     def rebase(self, slot, to):
         pass
 
+    def forget(self, slot):
+        self.seen[slot] = 0.0
+
     def quarantined(self):
         return {}
 
@@ -149,6 +152,31 @@ class BeginsAnew(Spread):
         self.seen[slot] = 0.0
 
 
+class CannotForget(Spread):
+    forget = None
+
+
+class NeverForgets(Spread):
+    def forget(self, slot):
+        pass
+
+
+class ForgetsEverybody(Spread):
+    def forget(self, slot):
+        self.seen[:] = 0.0
+
+
+class ForgetsOnlyItsState(Spread):
+    forgot = 0
+
+    def forget(self, slot):
+        super().forget(slot)
+        self.forgot = 1
+
+    def judge(self, seen, x):
+        return super().judge(seen, x) + self.forgot
+
+
 class GivesInfinity(Spread):
     def judge(self, seen, x):
         found = super().judge(seen, x)
@@ -193,6 +221,10 @@ def test_a_model_that_is_right_passes(check):
         (of(GivesInfinity), contract.check_nothing_that_comes_quarantines_it, None),
         (of(NoWayBack), contract.check_a_clock_that_steps_back_takes_nothing_from_it, TypeError),
         (of(BeginsAnew), contract.check_a_clock_that_steps_back_takes_nothing_from_it, None),
+        (of(CannotForget), contract.check_a_forgotten_instrument_is_as_one_never_seen, TypeError),
+        (of(NeverForgets), contract.check_a_forgotten_instrument_is_as_one_never_seen, None),
+        (of(ForgetsEverybody), contract.check_a_forgotten_instrument_is_as_one_never_seen, None),
+        (of(ForgetsOnlyItsState), contract.check_a_forgotten_instrument_is_as_one_never_seen, None),
     ],
 )
 def test_a_model_that_is_wrong_is_caught(make, check, because):

@@ -42,6 +42,9 @@ class Far:
         self.away[series] = self.away[series] + 1 if far else 0
         return Evidence(self.name) if self.away[series] >= 6 else None
 
+    def forget(self, series):
+        self.middle[series], self.away[series] = 0.0, 0
+
     def state(self):
         return {"middle": self.middle.copy(), "away": self.away.copy()}
 
@@ -126,6 +129,20 @@ class LooksAtTheReferenceLater(Far):
         return super().feed(series, value)
 
 
+class CannotForget(Far):
+    forget = None
+
+
+class ForgetsHalf(Far):
+    def forget(self, series):
+        self.middle[series] = 0.0
+
+
+class ForgetsEverybody(Far):
+    def forget(self, series):
+        self.middle[:], self.away[:] = 0.0, 0
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=called)
 def test_a_monitor_that_is_right_passes(check):
     check("far", Far)
@@ -148,6 +165,9 @@ def test_a_monitor_that_is_right_passes(check):
         (KeepsTheOldReference, contract.check_it_begins_anew_with_another_reference, None),
         (SortsTheReference, contract.check_the_reference_is_left_as_it_is, None),
         (LooksAtTheReferenceLater, contract.check_the_reference_is_left_as_it_is, None),
+        (CannotForget, contract.check_a_forgotten_series_is_as_one_never_started, TypeError),
+        (ForgetsHalf, contract.check_a_forgotten_series_is_as_one_never_started, None),
+        (ForgetsEverybody, contract.check_a_forgotten_series_is_as_one_never_started, None),
     ],
 )
 def test_a_monitor_that_is_wrong_is_caught(make, check, because):

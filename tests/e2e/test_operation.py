@@ -137,7 +137,7 @@ def operation(own_broker: Any, slack: Any, tmp_path: Path) -> Any:
 def opening(day: Operation, part: Part) -> None:
     metrics = day.metrics
     metrics.daemon.wait_until(lambda: metrics.get("/readyz")[0] == 200, "ready", 90)
-    assert metrics.get("/healthz") == (200, '{"status": "ok"}\n')
+    assert metrics.get("/healthz")[0] == 200
     assert metrics.value("tapewatch_source_up") == 1
     assert metrics.value("tapewatch_kafka_raw") == 1
     assert metrics.value("tapewatch_config_last_reload_successful") == 1

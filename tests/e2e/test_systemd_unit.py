@@ -6,10 +6,11 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,30 @@ def in_order(key: str, config: Path, pid: int = 0) -> subprocess.CompletedProces
 
 
 class Started(Daemon):
-    """`ExecStart`, with the environment of the unit."""
+    """`ExecStart`, with the environment of the unit, and a socket in systemd's place."""
 
     def start(self) -> None:
         (line,) = lines("ExecStart")
+        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.told.bind(str(self.config.with_suffix(".notify")))
+        self.told.setblocking(False)
+        self.heard = list[str]()
+        manager = {"NOTIFY_SOCKET": self.told.getsockname(), "WATCHDOG_USEC": "3000000"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command(line), env=environment(self.config), cwd=self.config.parent, stdout=log, stderr=log
+                command(line),
+                env={**environment(self.config), **manager},
+                cwd=self.config.parent,
+                stdout=log,
+                stderr=log,
             )
+
+    def hear(self) -> list[str]:
+        """All that the service manager has been told so far."""
+        with suppress(BlockingIOError):
+            while True:
+                self.heard.append(self.told.recv(65_536).decode())
+        return self.heard
 
     def wait(self) -> int:
         """Its exit code, once it has ended by itself."""
@@ -77,6 +94,11 @@ class Started(Daemon):
 def events(daemon: Daemon) -> list[str]:
     said = [line for line in daemon.output().splitlines() if line.startswith("{")]
     return [entry["event"] for entry in map(json.loads, said)]
+
+
+def signs_of_life(heard: list[str]) -> list[str]:
+    """What `systemctl status` shows, of those datagrams that keep the watchdog quiet."""
+    return [said for said in heard if "WATCHDOG=1" in said and said.startswith("STATUS=at work: ")]
 
 
 @contextmanager
@@ -110,6 +132,8 @@ def test_it_starts_reloads_and_stops_and_a_broken_file_changes_nothing(config: P
     assert in_order("ExecStartPre", config).returncode == 0
     with Started(config) as daemon:
         daemon.wait_until(lambda: "running" in events(daemon), "running")
+        daemon.wait_until(lambda: "READY=1" in daemon.hear(), "told that it is up")
+        daemon.wait_until(lambda: any(signs_of_life(daemon.hear())), "signs of life")
         with broken(config):
             assert in_order("ExecReload", config, daemon.pid).returncode == 2
         assert in_order("ExecReload", config, daemon.pid).returncode == 0
@@ -117,7 +141,10 @@ def test_it_starts_reloads_and_stops_and_a_broken_file_changes_nothing(config: P
         assert "reload refused" not in events(daemon), "the signal was not sent for a broken file"
         assert events(daemon).count("reloaded") == 1
         (limit,) = lines("TimeoutStopSec")
+        daemon.wait_until(lambda: daemon.hear().count("READY=1") == 2, "told that it has reloaded")
+        assert [said for said in daemon.heard if said.startswith("RELOADING=1\nMONOTONIC_USEC=")]
         assert daemon.stop(float(limit)) == 0
+        assert "STOPPING=1" in daemon.hear()
     assert "stopping" in events(daemon)
 
 

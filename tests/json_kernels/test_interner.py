@@ -53,6 +53,93 @@ def test_texts_that_differ_in_one_byte_only() -> None:
         assert codes(Interner(), texts) == list(range(len(texts)))
 
 
+def siphash(text: bytes, key: bytes) -> int:
+    """SipHash-1-3, after its description."""
+    word = (1 << 64) - 1
+
+    def turned(value: int, by: int) -> int:
+        return (value << by | value >> 64 - by) & word
+
+    def mixed(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
+        a, c = a + b & word, c + d & word
+        b, d = turned(b, 13) ^ a, turned(d, 16) ^ c
+        a = turned(a, 32)
+        c, a = c + b & word, a + d & word
+        b, d = turned(b, 17) ^ c, turned(d, 21) ^ a
+        return a, b, turned(c, 32), d
+
+    one, two = (int.from_bytes(key[at : at + 8], "little") for at in (0, 8))
+    magic = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
+    state = (magic[0] ^ one, magic[1] ^ two, magic[2] ^ one, magic[3] ^ two)
+    padded = text + bytes(7 - len(text) % 8) + bytes([len(text) & 255])
+    for at in range(0, len(padded), 8):
+        block = int.from_bytes(padded[at : at + 8], "little")
+        a, b, c, d = mixed(*state[:3], state[3] ^ block)
+        state = (a ^ block, b, c, d)
+    state = (state[0], state[1], state[2] ^ 255, state[3])
+    for _ in range(3):
+        state = mixed(*state)
+    return state[0] ^ state[1] ^ state[2] ^ state[3]
+
+
+def made_to_collide(key: bytes, count: int, places: int = 256) -> list[bytes | None]:
+    """Names that all fall into the first place of a table, for whoever knows its key."""
+    found: list[bytes | None] = []
+    for number in range(1_000_000):
+        name = b"SYM%06d" % number
+        if siphash(name, key) >> 8 & places - 1 == 0:
+            found.append(name)
+        if len(found) == count:
+            break
+    return found
+
+
+def colliding_under_any_seed(pairs: int) -> list[bytes | None]:
+    """2**pairs texts that share one multiplicative hash, however it is seeded by an xor.
+
+    A difference in the highest bit of a word stays one of single bits, which the next word takes back.
+    """
+    texts: list[bytes] = [b""]
+    for _ in range(pairs):
+        one = b"AAAAAAAABBBBBBBB"
+        other = bytes([*one[:7], one[7] ^ 0x80, *one[8:11], one[11] ^ 0x80, *one[12:15], one[15] ^ 0x80])
+        texts = [text + half for text in texts for half in (one, other)]
+    return list(texts)
+
+
+def test_a_keyed_hash_is_that_of_its_description() -> None:
+    key = bytes(range(16))
+    for length in (*range(20), 63, 64, 300):
+        text = bytes(range(256))[:length] + b"x" * max(length - 256, 0)
+        interner = Interner(key=key)
+        codes(interner, [text])
+        assert int(interner._hashes[0]) == siphash(text, key)
+
+
+def test_names_made_to_collide_under_any_seed_get_their_numbers() -> None:
+    texts = colliding_under_any_seed(10)
+    interner = Interner()
+    assert codes(interner, texts * 2) == [*range(1_024)] * 2
+    assert interner.rebuilt == 0
+
+
+def test_with_a_key_that_somebody_knows_the_table_is_built_anew_with_another() -> None:
+    key = b"known to someone"
+    texts = made_to_collide(key, 40)
+    texts += [b"other", None]
+    with_it, without = Interner(key=key), Interner()
+    right = [*range(41), -1]
+    assert codes(with_it, texts) == codes(without, texts) == right
+    assert codes(with_it, texts) == right
+    assert with_it.rebuilt >= 1
+    assert with_it.texts == without.texts
+
+
+def test_numbers_do_not_depend_on_the_key() -> None:
+    texts: list[bytes | None] = [b"S%d" % (number * 7 % 301) for number in range(2_000)]
+    assert codes(Interner(key=bytes(16)), texts) == codes(Interner(key=b"\xff" * 16), texts)
+
+
 def test_texts_of_the_same_hash() -> None:
     mix, word = 0x9E3779B97F4A7C15, (1 << 64) - 1
 

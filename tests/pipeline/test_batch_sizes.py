@@ -248,6 +248,7 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             assert getattr(back, name) == getattr(task, name), name
         assert back.guard.document() == task.guard.document()
         assert back.clock_notices.document() == task.clock_notices.document()
+        assert back.place_notices.document() == task.place_notices.document()
         assert back.slots.instruments == task.slots.instruments
         assert back.floods.document() == task.floods.document()
         assert back.rates.document() == task.rates.document()
@@ -264,6 +265,7 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             "fields_seen",
             "ignored",
             "clock_notices",
+            "place_notices",
             "_time_digits",
             "_instrument_names",
             "_grown_to",

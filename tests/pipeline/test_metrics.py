@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
 import socket
 from collections import Counter
@@ -21,6 +22,9 @@ from market_bytes import LOG, T0, market, records, trade
 from pipeline_world import RULES, World, cycle, plan_of
 
 from alerts.receivers.receiver import PermanentError, RetryableError
+from streamer.app import standing_report
+from streamer.app.service_manager import ServiceManager
+from streamer.app.standing_report import StandingReport
 from streamer.errors import TapewatchError
 from streamer.messages.records import NO_TIME, Partition, Record
 from streamer.notify.heartbeat import HeartbeatSender
@@ -29,10 +33,12 @@ from streamer.notify.notifier import Notifier
 from streamer.notify.sender_context import SenderContext
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
+from streamer.pipeline.progress import WorkProgress
 from streamer.serve.observer import Observer
-from streamer.serve.server import serving
+from streamer.serve.server import Checks, serving
 from streamer.store.database import Database, open_store
 from streamer.store.silences import StoreSilences
+from streamer.store.work_file import WorkFile
 
 FREE = ("127.0.0.1", 0)
 S = 1_000_000_000
@@ -48,6 +54,12 @@ class Broker(ListSource):
 
     def ends(self) -> dict[Partition, int]:
         return {log.partition: log.log_end for log in self.logs}
+
+    def asked_ends(self) -> dict[Partition, int]:
+        return self.ends()
+
+    def read_to(self) -> dict[Partition, int]:
+        return {}
 
 
 @dataclass
@@ -86,8 +98,8 @@ def served(folder: Path, source: Broker, plan: Plan | None = None) -> Iterator[S
     folder.mkdir(exist_ok=True)
     database = open_store(str(world.store))
     observer = Observer(world.plan, ("desk", "ops"), database, world.time, world.time.now)
-    health = {"health": observer.healthy, "readiness": observer.ready}
-    with serving(FREE, observer.registry, **health, detail=observer.detail) as address:
+    checks = Checks(observer.healthy, observer.ready, observer.alive, observer.detail)
+    with serving(FREE, observer.registry, checks) as address:
         assert address is not None
         yield Service(world, source, observer, database, address)
     database.close()
@@ -263,8 +275,11 @@ def test_drifts_are_counted_by_what_was_watched(tmp_path: Path) -> None:
 
 def test_ready_when_partitions_are_there_and_recovered(service: Service) -> None:
     assert service.get("/readyz") == (503, '{"status": "failing", "reason": "no partition is assigned"}\n')
-    assert service.get("/healthz") == (200, '{"status": "ok"}\n')
+    assert service.get("/livez") == (200, '{"status": "ok"}\n')
+    figures = {"status": "ok", "step_age_s": 0.0, "behind": None, "undelivered_s": 0.0}
+    assert json.loads(service.get("/healthz")[1]) == figures
     service.work()
+    assert json.loads(service.get("/healthz")[1]) == {**figures, "behind": 0}
     assert service.get("/readyz") == (200, '{"status": "ok"}\n')
 
 
@@ -288,10 +303,14 @@ def test_health_goes_by_the_notify_half_and_tells_no_secrets(service: Service) -
     assert service.value("tapewatch_deliveries_total", receiver="ops", outcome="retried") == 1
     assert service.value("tapewatch_deliveries_pending", receiver="ops") == 1
     assert service.value("tapewatch_rule_muted_until_timestamp_seconds", rule="big") == 2_000
-    assert service.get("/healthz")[0] == 200
+    status, said = service.get("/healthz")
+    assert (status, json.loads(said)["reason"]) == (503, "an alert for ops has waited for 16m (http_503)")
+    assert service.get("/livez")[0] == 200, "a restart would not help"
     notifier._failure = ValueError("https://hooks.example/T0/secret")
     status, said = service.get("/healthz")
-    assert (status, json.loads(said)["reason"]) == (503, "delivery stopped: ValueError")
+    assert status == 503
+    assert json.loads(said)["reason"].startswith("delivery stopped: ValueError; ")
+    assert service.get("/livez")[0] == 503
 
 
 class Refusing:
@@ -306,7 +325,7 @@ def test_what_is_parked_is_on_the_page_and_in_the_heartbeat(service: Service) ->
     quiet = {"to": ["ops"], "routes": [{"when": "origin == service", "to": []}]}
     notifier = Notifier(receiver_set({"ops": Refusing()}, quiet), context)
     service.observer.follow(notifier)
-    assert service.get("/healthz") == (200, '{"status": "ok"}\n')
+    assert service.get("/healthz")[0] == 200
     notifier.start()
     commit(service.database, ("a", 0), ("b", 0))
     notifier.wake()
@@ -315,6 +334,9 @@ def test_what_is_parked_is_on_the_page_and_in_the_heartbeat(service: Service) ->
     assert status == 200  # the process works; restarting it would change nothing
     assert json.loads(said) == {
         "status": "ok",
+        "step_age_s": 0.0,
+        "behind": None,
+        "undelivered_s": 0.0,
         "parked": [{"receiver": "ops", "count": 2, "reason": "http_400"}],
     }
     beats = HeartbeatSettings.model_validate({"to": "ops"})
@@ -333,8 +355,45 @@ def test_other_pages_and_the_store_in_trouble(service: Service) -> None:
     assert service.get("/healthz")[0] == 200
 
 
+def test_people_get_a_line_a_minute_and_the_manager_a_sign_of_life_while_nothing_is_stuck(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(standing_report, "EVERY_S", 0.2)
+    monkeypatch.setattr(standing_report, "_LOOK_S", 0.05)
+    service.work()
+    service.observer.delivery("desk", "delivered", 2)
+    lines = queue.SimpleQueue[str]()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(20)
+        manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"})
+        report = StandingReport(
+            service.observer, manager, lambda *given: lines.put(standing_report.minute_line(*given))
+        )
+        with report.reporting():
+            said = told.recv(9_999).decode()
+            assert said.startswith("STATUS=at work: 3,000 records, ")
+            assert said.endswith("2 delivered, 0 behind\nWATCHDOG=1")
+            assert re.fullmatch(
+                r"in the last \d+ s: 0 records, 0 alerts, 0 delivered, 0 behind", lines.get(timeout=20)
+            )
+            progress = WorkProgress(WorkFile(tmp_path / "work", 0.0))
+            progress.idle_s = 20.0
+            service.observer.follow_progress(progress)
+            while "NOT WELL" not in (said := told.recv(9_999).decode()):
+                pass
+            assert said.startswith("STATUS=NOT WELL: no step has finished for 20s")
+            assert "WATCHDOG" not in said, "a step hangs"
+            while "NOT WELL" not in (line := lines.get(timeout=20)):
+                pass
+            assert line.endswith("; NOT WELL: no step has finished for 20s")
+
+
+FINE = Checks(lambda: None, lambda: None)
+
+
 def test_an_address_in_use_is_one_clear_line(service: Service) -> None:
-    other = serving(service.address, service.observer.registry, health=lambda: None, readiness=lambda: None)
+    other = serving(service.address, service.observer.registry, FINE)
     with pytest.raises(TapewatchError) as raised, other:
         pass
     host, port = service.address
@@ -346,13 +405,12 @@ def test_an_address_in_use_is_one_clear_line(service: Service) -> None:
 
 
 def test_off_serves_nothing_and_leaving_frees_the_port(service: Service) -> None:
-    checks = {"health": lambda: None, "readiness": lambda: None}
-    with serving(None, service.observer.registry, **checks) as address:
+    with serving(None, service.observer.registry, FINE) as address:
         assert address is None
-    with serving(FREE, service.observer.registry, **checks) as address:
+    with serving(FREE, service.observer.registry, FINE) as address:
         assert address is not None
         idle = socket.create_connection(address)
-    with serving(address, service.observer.registry, **checks):
+    with serving(address, service.observer.registry, FINE):
         assert fetch(address, "/healthz")[0] == 200
     idle.close()
 

@@ -47,7 +47,7 @@ def test_a_quarantined_model_is_shown_with_its_reason(
     tally = replay(plan, source, batch_size=500, watch=lambda step: tasks.append(step.task))
     said = "RuntimeError: no such luck"
     assert tally.quarantined == {"mine": {"binance BTCUSDT": said}}
-    assert f"quarantined: mine for binance BTCUSDT: {said}" in summary(tally, {}).splitlines()
+    assert f"quarantined: mine for binance BTCUSDT: {said}" in summary(tally, {})
     assert rule_states(plan, [status_document(tasks[-1])], timers=True) == [
         RuleState(
             "odd",

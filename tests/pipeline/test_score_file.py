@@ -78,7 +78,6 @@ def test_rows_of_csv_say_the_same(written: tuple[Path, Path]) -> None:
 
 def test_numbers_beyond_all_bounds_are_written_as_python_reads_them(tmp_path: Path) -> None:
     task = Task(plan_of(), Partition("trades", "t1", 0))
-    task.slots.instruments.append(Instrument("here", "X"))
     scores = Scores(
         "tape",
         slot=np.zeros(3, np.int32),
@@ -88,6 +87,8 @@ def test_numbers_beyond_all_bounds_are_written_as_python_reads_them(tmp_path: Pa
         score=np.array([np.inf, 1e-17, np.nan]),
         rarity=np.array([-np.inf, 1e300, 0.1]),
         status=np.ones(3, np.int8),
+        instruments=(Instrument("here", "X"),),
+        instrument=np.zeros(3, np.int32),
     )
     with ScoreFile(tmp_path / "s.jsonl") as out:
         out.write(StepResult(task, 3, Outcome(scores=(scores,)), live=True))

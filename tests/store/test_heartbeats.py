@@ -80,24 +80,36 @@ def test_it_says_what_has_happened_since_the_last() -> None:
     world = World()
     world.counts = Counts(1_000, 2, 1)
     world.beat(0.0)
-    world.counts = Counts(13_345, 5, 1, "not answering")
+    world.counts = Counts(13_345, 5, 1, "not answering", step_age_s=0.26, behind=1_200, undelivered_s=3.0)
     StoreSilences(world.database).mute("fat_finger", 1e9, 0.0)
     StoreSilences(world.database).mute(instrument_matchers("huge", "XNAS", "ACME"), 1e9, 0.0)
     world.beat()
     body = world.told()[-1]
-    assert body["values"] == {"alerts": 3, "dead_letters": 0, "records": 12_345, "source": "not answering"}
+    assert body["values"] == {
+        "alerts": 3,
+        "behind": 1_200,
+        "dead_letters": 0,
+        "records": 12_345,
+        "source": "not answering",
+        "step_age_s": 0.3,
+        "undelivered_s": 3.0,
+    }
     assert body["text"] == (
         "at work, source not answering: 12,345 records, 3 alerts and 0 dead letters in the last 60 s; "
+        "last step 0.3s ago, 1,200 behind, oldest undelivered alert 3s old; "
         "muted: fat_finger, huge on XNAS ACME"
     )
     assert (body["origin"], body["severity"]) == ("service", "info")
 
 
-def test_it_does_not_say_at_work_where_nothing_is_finished() -> None:
+def test_it_does_not_say_at_work_where_not_all_is_well() -> None:
     world = World()
-    world.counts = Counts(1_000, idle_s=43.2)
+    causes = ("no step has finished for 43s", "an alert for desk has waited for 6m (http_503)")
+    world.counts = Counts(1_000, causes=causes)
     world.beat(0.0)
-    assert world.told()[-1]["text"].startswith("nothing finished for 43 s, source reading: 1,000 records")
+    said = world.told()[-1]["text"]
+    assert said.startswith(f"NOT WELL: {'; '.join(causes)}, source reading: 1,000 records")
+    assert "at work" not in said
 
 
 def test_a_receiver_that_was_away_gets_one_and_not_hundreds() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from kafka import errors
 from kafka.record import util as record_util
 
-from alerts.secrets import SecretError
+from alerts.secrets import SecretError, small_file
 from streamer.errors import TapewatchError, UsageError
 from streamer.sources.kafka.client_internals import Network
 from streamer.sources.kafka.kafka_settings import KafkaSettings
@@ -28,6 +28,7 @@ METADATA_MAX_AGE_MS = 30_000
 
 _PROBE_WITHIN_S = 3.0
 _DEFAULT_PORT = 9092
+_MOST_BYTES_OF_TLS = 16_777_216  # a bundle of all public authorities has some hundred thousand
 
 TRANSIENT = (
     errors.RetriableError,
@@ -180,6 +181,7 @@ def _tls_context(tls: TlsSettings, environ: Mapping[str, str]) -> ssl.SSLContext
     context.check_hostname = tls.check_hostname
     option, path = "ca", tls.ca
     try:
+        _require_small(tls)
         if tls.ca is not None:
             context.load_verify_locations(cafile=tls.ca)
         else:
@@ -196,6 +198,18 @@ def _tls_context(tls: TlsSettings, environ: Mapping[str, str]) -> ssl.SSLContext
         reason = error.strerror or "not PEM, or the key does not fit"
         raise UsageError(f"source.kafka.security.tls.{option}: {path} cannot be used: {reason}") from error
     return context
+
+
+def _require_small(tls: TlsSettings) -> None:
+    """Refuse what OpenSSL would wait for, or read without end."""
+    for option, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
+        if path is None:
+            continue
+        try:
+            small_file(path, _MOST_BYTES_OF_TLS)
+        except SecretError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise UsageError(f"source.kafka.security.tls.{option}: {error}") from error
 
 
 def _diagnosis(settings: KafkaSettings, environ: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -16,9 +17,16 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Chunk, Partition, PausedPartition
 from streamer.sources.kafka.checked_records import CheckedRecords, Detour, ReadLimits, reporting
 from streamer.sources.kafka.client import TRANSIENT, connect, explain, require_fast_checksums
-from streamer.sources.kafka.client_internals import cluster_id, held_partitions, log_end, use_parser
+from streamer.sources.kafka.client_internals import (
+    cluster_id,
+    held_partitions,
+    log_end,
+    position_of,
+    use_parser,
+)
 from streamer.sources.kafka.consumer_options import options_of
 from streamer.sources.kafka.deleted_topics import DeletedTopics
+from streamer.sources.kafka.end_watch import EndWatch
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
 from streamer.sources.kafka.group_member import GroupMember
@@ -104,6 +112,8 @@ class KafkaSource:
         self._deleted: DeletedTopics | None = None
         self._tails: LogTails | None = None
         self._prefetch = Prefetch()
+        self._end_watch: EndWatch | None = None
+        self._read_to: Mapping[Partition, int] = {}
         self._polled_at = self._returned_at = 0.0
         self._polled_soon = False
         self._checked_at = 0.0
@@ -146,6 +156,8 @@ class KafkaSource:
         self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
         self._deleted = DeletedTopics(consumer, self.cluster)
         self._tails = LogTails(consumer)
+        self._end_watch = EndWatch(self._settings, self._environ)
+        self._end_watch.start()
         self._checked_at = time.monotonic()
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
@@ -229,14 +241,37 @@ class KafkaSource:
     def ends(self) -> Mapping[Partition, int]:
         """One past the last offset of each partition, by the broker's last response; sends no request.
 
-        Partitions without a response so far are left out.
+        Partitions without a response so far are left out. Call it between polls, as `read_to`.
         """
         if self._opened is None or self._opened[1].busy:
-            return {}
+            return self.asked_ends()
         consumer, member = self._opened
+        if self._end_watch is not None:
+            self._end_watch.follow(member.owned)
         readable = consumer.assignment().intersection(member.readable)
-        ends = {member.owned[tp]: consumer.highwater(tp) for tp in readable}
-        return {partition: end for partition, end in ends.items() if end is not None}
+        ends = dict(self.asked_ends())
+        for tp in readable:
+            end = consumer.highwater(tp)
+            if end is not None:
+                ends[member.owned[tp]] = max(end, ends.get(member.owned[tp], 0))
+        return ends
+
+    def asked_ends(self) -> Mapping[Partition, int]:
+        """The same by what the broker was asked, which does not depend on reading; from any thread."""
+        return {} if self._end_watch is None else self._end_watch.ends
+
+    def read_to(self) -> Mapping[Partition, int]:
+        """Up to where partitions are read whose last records were none: markers, or compacted away."""
+        if self._opened is not None and not self._opened[1].busy:
+            consumer, member = self._opened
+            waiting = self._prefetch.partitions
+            positions = {member.owned[tp]: position_of(consumer, tp) for tp in member.readable}
+            self._read_to = {
+                partition: position
+                for partition, position in positions.items()
+                if position is not None and partition not in waiting
+            }
+        return self._read_to
 
     def exhausted(self) -> bool:
         """Never: more records may always arrive."""
@@ -261,6 +296,8 @@ class KafkaSource:
         if self._opened is not None:
             self._opened[1].close()
             self._opened = None
+            if self._end_watch is not None:
+                self._end_watch.close()
             self._prefetch = Prefetch()
 
     @property
@@ -316,6 +353,11 @@ class KafkaSource:
             time.sleep(wait_s)
         except errors.KafkaError as error:
             raise self._explained(error) from error
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._mark_outage(error)  # too many files are open for a connection: that passes
+            time.sleep(wait_s)
         else:
             if (
                 not polled

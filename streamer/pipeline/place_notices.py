@@ -1,0 +1,84 @@
+"""Tells, once a minute, that there are more instruments than places: who gave up one, who was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from streamer.messages.batch import Instrument
+from streamer.messages.floods import minute_of
+from streamer.messages.notices import InstrumentsFull, Notice
+from streamer.pipeline.admission import Admitted
+from streamer.pipeline.clock_guard import Eviction
+
+_KEPT_MINUTES = 100  # the oldest is dropped first, so that the log's time cannot fill the memory with minutes
+
+_Place = tuple[int, int, int, Instrument, Eviction | None]
+
+
+class PlaceNotices:
+    """Counts instruments that gave up their places, and events that were refused.
+
+    Parameters
+    ----------
+    limit
+        How many places there are.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.forgotten = 0
+        """Instruments that gave up their places so far."""
+        self.refused = 0
+        """Events that were refused so far."""
+        self._told: dict[tuple[int, bool], None] = {}
+
+    def tell(self, admitted: Admitted) -> list[tuple[int, int, Notice]]:
+        """What is to be told of a batch, each with the offset and index of its event."""
+        found: list[tuple[int, int, Notice]] = []
+        for offset, index, now, newcomer, eviction in sorted(_places(admitted), key=lambda each: each[:2]):
+            self.forgotten += eviction is not None
+            self.refused += eviction is None
+            minute = minute_of(now)
+            if not self._is_first((minute, eviction is not None)):
+                continue
+            notice = InstrumentsFull(
+                None if eviction is None else eviction.instrument,
+                newcomer,
+                0 if eviction is None else eviction.unseen_ns,
+                self._limit,
+                self.forgotten,
+                self.refused,
+                minute,
+                now,
+                offset,
+                index,
+            )
+            found.append((offset, index, notice))
+        return found
+
+    def _is_first(self, key: tuple[int, bool]) -> bool:
+        if key in self._told:
+            return False
+        if len(self._told) >= _KEPT_MINUTES:
+            del self._told[next(iter(self._told))]
+        self._told[key] = None
+        return True
+
+    def document(self) -> dict[str, Any]:
+        """The counts, and the minutes that were told, for a checkpoint."""
+        told = [[minute, int(forgotten)] for minute, forgotten in self._told]
+        return {"counts": [self.forgotten, self.refused], "told": told}
+
+    def restore(self, document: Mapping[str, Any]) -> None:
+        """Continue from what `document` returned."""
+        self.forgotten, self.refused = document["counts"]
+        self._told = {(int(minute), bool(forgotten)): None for minute, forgotten in document["told"]}
+
+
+def _places(admitted: Admitted) -> Iterator[_Place]:
+    for step in admitted.steps:
+        if isinstance(step, Eviction):
+            yield *admitted.event(step), step.now, admitted.instrument(step), step
+    for event in admitted.refused:
+        yield event.offset, event.index, event.now, event.instrument, None

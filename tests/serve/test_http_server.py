@@ -1,0 +1,164 @@
+"""The server of metrics and health: what it answers, and what nobody can do to it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import structlog
+from prometheus_client.registry import CollectorRegistry
+from typer.testing import CliRunner
+
+from streamer.cli.app import application
+from streamer.serve import bounded_server
+from streamer.serve.server import Checks, serving
+
+Address = tuple[str, int]
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
+    monkeypatch.setattr(bounded_server, "REQUEST_WITHIN_S", 0.6)
+    checks = Checks(lambda: None, lambda: None, lambda: "it is stuck")
+    with serving(("127.0.0.1", 0), CollectorRegistry(), checks) as address:
+        assert address is not None
+        yield address
+
+
+def answer(address: Address, request: bytes) -> bytes:
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(request)
+        found = b""
+        while part := connection.recv(65_536):
+            found += part
+        return found
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/livez", "/nothing"])
+def test_head_is_get_without_the_body_and_nothing_else_is_allowed(address: Address, path: str) -> None:
+    got, _, body = answer(address, f"GET {path} HTTP/1.1\r\n\r\n".encode()).partition(b"\r\n\r\n")
+    head, _, nothing = answer(address, f"HEAD {path} HTTP/1.1\r\n\r\n".encode()).partition(b"\r\n\r\n")
+    assert nothing == b""
+    assert head.splitlines()[0] == got.splitlines()[0]
+    assert f"Content-Length: {len(body)}".encode() in head
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "BREW"):
+        refused = answer(address, f"{method} {path} HTTP/1.1\r\n\r\n".encode())
+        assert refused.startswith(b"HTTP/1.0 405 ")
+        assert b"Allow: GET, HEAD" in refused
+        assert b"Python" not in refused, "nobody needs to know the version"
+
+
+def test_a_request_has_a_time_however_slowly_it_comes(address: Address) -> None:
+    began = time.monotonic()
+    with socket.create_connection(address, timeout=20) as slow:
+        slow.settimeout(0.02)
+        while time.monotonic() - began < 20:
+            try:
+                slow.sendall(b"x")
+                if slow.recv(99) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    assert time.monotonic() - began < 15, "it was closed although something came every moment"
+    assert b" 200 " in answer(address, b"GET /healthz HTTP/1.0\r\n\r\n")
+
+
+def test_who_asks_is_answered_among_hundreds_that_only_hold_connections(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_server, "REQUEST_WITHIN_S", 600.0)
+    before = threading.active_count()
+    idle = [socket.create_connection(address, timeout=20) for _ in range(300)]
+    try:
+        assert b" 200 " in answer(address, b"GET /healthz HTTP/1.0\r\n\r\n")
+        deadline = time.monotonic() + 20
+        while threading.active_count() - before > bounded_server.MOST_CONNECTIONS + 1:
+            assert time.monotonic() < deadline, "threads are bounded, too"
+            time.sleep(0.01)
+    finally:
+        for each in idle:
+            each.close()
+
+
+LARGE = (
+    b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 99_999,
+    b"GET /healthz HTTP/1.1\r\n" + b"x: y\r\n" * 9_999,
+    b"G" * 99_999,
+    b"\0",
+)
+
+
+@pytest.mark.parametrize("request_", LARGE)
+def test_large_headers_and_nonsense_are_refused(address: Address, request_: bytes) -> None:
+    with suppress(ConnectionError):  # it may be closed while more of it is on its way
+        assert b" 200 " not in answer(address, request_ + b"\r\n\r\n")
+    assert b" 200 " in answer(address, b"GET /healthz HTTP/1.0\r\n\r\n")
+
+
+def test_out_of_files_it_waits_without_spinning_and_goes_on(address: Address) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    client, held = socket.socket(), list[int]()
+    client.settimeout(20)
+    try:
+        in_use = len(list(Path("/proc/self/fd").iterdir()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 8, limits[1]))
+        with suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        client.connect(address)
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        used = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - used < 0.3
+    finally:
+        for each in held:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert b" 200 " in client.recv(4_096)
+    client.close()
+
+
+def test_liveness_is_a_page_of_its_own(address: Address) -> None:
+    assert b"503 Service Unavailable" in answer(address, b"GET /livez HTTP/1.0\r\n\r\n")
+    assert b'"reason": "it is stuck"' in answer(address, b"GET /livez HTTP/1.0\r\n\r\n")
+
+
+@pytest.fixture
+def _logs_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()  # commands log to the stream that the runner has in place of stderr
+
+
+@pytest.mark.usefixtures("_logs_as_before")
+def test_the_health_command_says_what_the_page_says_by_its_exit_code(tmp_path: Path) -> None:
+    config = tmp_path / "tape.yaml"
+    text = "source: {files: [{match: '*', format: tapewatch}]}\nserve: {address: '0.0.0.0:PORT'}\n"
+    causes: list[str] = []
+    figures = {"step_age_s": 0.31, "behind": 1_204, "undelivered_s": 0.0}
+    checks = Checks(lambda: "; ".join(causes) or None, lambda: None, detail=lambda: figures)
+    with serving(("127.0.0.1", 0), CollectorRegistry(), checks) as address:
+        assert address is not None
+        config.write_text(text.replace("PORT", str(address[1])))
+        done = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
+        assert (done.exit_code, done.stdout) == (
+            0,
+            "all is well: last step 0.3 s ago, 1,204 records behind\n",
+        )
+        causes += ["no step has finished for 20s", "a\x1b[2J"]
+        done = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
+        assert (done.exit_code, done.stderr) == (1, "not well: no step has finished for 20s; a\\x1b[2J\n")
+    gone = CliRunner().invoke(application(["health"]), ["health", "-c", str(config), "--timeout", "1"])
+    assert gone.exit_code == 1
+    assert gone.stderr.startswith(f"no daemon answers at 127.0.0.1:{address[1]}: ")
+    config.write_text(text.replace("0.0.0.0:PORT", "off"))
+    off = CliRunner().invoke(application(["health"]), ["health", "-c", str(config)])
+    assert off.exit_code == 2
