@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,22 +52,17 @@ main()
 
 
 class Market:
-    """Trades from a thread of its own, acknowledged by the broker or sent again, whatever happens to it."""
+    """Trades from a thread of its own, each sent until the broker has it, whatever happens to that.
+
+    One that it has twice is the same instrument, whose episode is open: no second alert.
+    """
 
     def __init__(self, bootstrap: str, topic: str) -> None:
-        self.partitions = 2
         self.told_of: list[str] = []
         self.offsets: dict[str, Any] = {}
         self._topic = topic
-        self._producer = KafkaProducer(
-            bootstrap_servers=bootstrap,
-            enable_idempotence=True,
-            linger_ms=10,
-            request_timeout_ms=5_000,
-            delivery_timeout_ms=600_000,
-            metadata_max_age_ms=500,
-            max_block_ms=600_000,
-        )
+        self._bootstrap = bootstrap
+        self.connect()
         self._trades = 0
         self._running = threading.Event()
         self._running.set()
@@ -76,10 +71,26 @@ class Market:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def connect(self) -> None:
+        self._producer = KafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            linger_ms=10,
+            request_timeout_ms=5_000,
+            delivery_timeout_ms=600_000,
+            metadata_max_age_ms=500,
+            max_block_ms=600_000,
+            reconnect_backoff_max_ms=500,
+        )
+
+    def disconnect(self) -> None:
+        """A producer that is connected makes a topic that was deleted anew, as large as the broker likes."""
+        self.pause()
+        self._producer.close()
+
     def pause(self) -> None:
         """No more for now; all that was sent is in the log."""
         self._running.clear()
-        assert self._quiet.wait(300)
+        assert self._quiet.wait(300), "the market ended"
         self._producer.flush(300)
 
     def go_on(self) -> None:
@@ -99,10 +110,10 @@ class Market:
                 self._quiet.set()
                 self._running.wait()
                 continue
-            self._trade()
+            self._trade(sorted(self._producer.partitions_for(self._topic)))
             time.sleep(EVERY_S)
 
-    def _trade(self) -> None:
+    def _trade(self, partitions: Sequence[int]) -> None:
         self._trades += 1
         number = self._trades
         fires = number % FIRES_EVERY == 0
@@ -113,7 +124,7 @@ class Market:
         sent = self._producer.send(
             self._topic,
             json.dumps(event).encode(),
-            partition=number % self.partitions,
+            partition=partitions[number // FIRES_EVERY % len(partitions)],
             timestamp_ms=now_ns // 1_000_000,
         )
         if fires:

@@ -21,6 +21,10 @@ from stores import ask
 HOUR_S = 3_600.0
 READ_TO = "SELECT max(position) FROM checkpoints WHERE task_id = (SELECT id FROM tasks WHERE partition = 0)"
 
+READ_OF_NEW = (
+    "SELECT 1 FROM checkpoints c JOIN tasks t ON t.id = c.task_id WHERE partition = 2 AND c.position > 0"
+)
+
 
 def broker_killed(at: Watch) -> str:
     at.broker.kill()
@@ -90,15 +94,15 @@ def log_lost(at: Watch) -> str:
 
 def checkpoints_damaged(at: Watch) -> str:
     at.daemon.kill()
-    rows = ask(at.store, "SELECT file FROM checkpoints GROUP BY task_id HAVING seq = max(seq)")
-    for (name,) in rows:
+    rows = ask(at.store, "SELECT file, max(seq) FROM checkpoints GROUP BY task_id")
+    for name, _ in rows:
         file = at.checkpoints / name
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
     assert rows
     at.begin()
-    assert at.said("checkpoint skipped") >= len(rows)
+    at.daemon.wait_until(lambda: at.said("checkpoint skipped") >= len(rows), "that they are damaged")
     return "falls back to the older one"
 
 
@@ -158,16 +162,17 @@ def partitions_added(at: Watch) -> str:
     from kafka.admin import NewPartitions
 
     at.admin(lambda client: client.create_partitions({at.topic: NewPartitions(total_count=3)}))
-    at.market.partitions = 3
+    at.daemon.wait_until(lambda: ask(at.store, READ_OF_NEW), "trades of the new one")
     return "reads the new ones from their beginning"
 
 
 def topic_made_anew(at: Watch) -> str:
     at.caught_up()
-    at.market.pause()
+    at.market.disconnect()
     at.admin(lambda client: client.delete_topics([at.topic]))
     at.daemon.wait_until(lambda: at.service_alerts("log_ended"), "that the log has ended", 60)
     new_topic(at.broker, at.topic, 3)
+    at.market.connect()
     at.market.go_on()
     return "`log_ended`, open episodes resolve; the new topic is read from its beginning"
 

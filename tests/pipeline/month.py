@@ -1,7 +1,8 @@
 """A month of a log by simulation: event time and wall clock are moved, all else is the service's own.
 
 Instruments come and go, a deploy writes records that nobody can read, alerts begin, end and are delivered,
-and the store is pruned every hour. What it holds and how much memory the process has is sampled twice a day.
+and the store is pruned every six hours. What it holds and how much memory the process has is sampled twice
+a day.
 
 `python tests/pipeline/month.py --events 10000000 --dead 1000000 --csv month.csv --svg month.svg`
 """
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,6 +41,7 @@ from streamer.pipeline.runner import RunnerContext, StepResult
 from streamer.sources.source import Assignments
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries
+from streamer.store.free_pages import file_pages
 from streamer.store.ledger import Ledger
 from streamer.store.pruning import Retention
 
@@ -46,8 +49,9 @@ S = 1_000_000_000
 DAY_S = 86_400.0
 T0_S = 1_722_470_400.0
 LOG = Partition("trades", "month", 0)
-POLL_RECORDS = 10_000  # as Kafka's source gives at most
+POLL_RECORDS = 10_000  # as Kafka's source gives at most; less where that would be more than two hours
 HOUR_S = 3_600.0
+PRUNE_EVERY_S = 6 * HOUR_S
 DEPLOY_DAY = 12.0
 RECEIVER = "ops"
 CONFIG = """
@@ -89,6 +93,11 @@ class Size:
     @property
     def at_a_time(self) -> int:
         return self.instruments // 5
+
+    @property
+    def room(self) -> int:
+        """The limit of instruments: those traded at a time, and those that were lately."""
+        return max(self.at_a_time * 5 // 4, 20)
 
     def part(self, divisor: int) -> Size:
         """A smaller month of as many days."""
@@ -149,7 +158,7 @@ class Month:
         ends = deploy_at if self.sent < deploy_at else self.total
         if of_deploy:
             ends = deploy_at + self.size.dead
-        count = min(POLL_RECORDS, ends - self.sent)
+        count = min(POLL_RECORDS, self.size.events // (12 * self.size.days), ends - self.sent)
         if count <= 0:
             return ()
         block = self._block(count, dead=of_deploy)
@@ -209,7 +218,7 @@ class Watched:
         self.upkeep = Upkeep(database, KEEP, month, lambda *_: None, month.now)
         self._deliveries = StoreDeliveries(database)
         self._say = say
-        self._prune_at = T0_S + HOUR_S
+        self._prune_at = T0_S + PRUNE_EVERY_S
         self._sample_at = T0_S + DAY_S / 2
         self._instruments = 0
 
@@ -224,7 +233,7 @@ class Watched:
         self._deliver()
         now = self.month.now_s
         if now >= self._prune_at:
-            self._prune_at = now + HOUR_S
+            self._prune_at = now + PRUNE_EVERY_S
             self.counts.update({f"pruned: {name}": n for name, n in self.upkeep.round().items()})
         if now >= self._sample_at:
             self._sample_at += DAY_S / 2
@@ -245,14 +254,17 @@ class Watched:
             with self.database.read() as connection:
                 return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
 
-        store = self.folder / "tapewatch.db"
-        files = list((self.folder / "checkpoints").glob("*"))
+        pages, log = file_pages(self.database), self.folder / "tapewatch.db-wal"
+        checkpoints = 0
+        for file in (self.folder / "checkpoints").glob("*"):
+            with suppress(FileNotFoundError):  # another thread writes and renames them
+                checkpoints += file.stat().st_size
         return Sample(
             round(self.month.day, 2),
             int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE"),
-            store.stat().st_size,
-            Path(f"{store}-wal").stat().st_size,
-            sum(file.stat().st_size for file in files),
+            pages.count * pages.size,
+            log.stat().st_size,
+            checkpoints,
             self.counts["records"],
             self._instruments,
             rows("outbox"),
@@ -264,7 +276,7 @@ class Watched:
 def live_through(size: Size, folder: Path, *, say: bool = False) -> Watched:
     """A month on a new store in a folder."""
     month = Month(size)
-    plan = compile_plan(load_text(CONFIG.format(room=max(size.at_a_time * 5 // 4, 20))))
+    plan = compile_plan(load_text(CONFIG.format(room=size.room)))
     database = open_store(str(folder / "tapewatch.db"))
     try:
         watched = Watched(month, folder, database, say)
