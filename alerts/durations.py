@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 NS_PER_SECOND = 1_000_000_000
@@ -105,6 +106,20 @@ def lasting(seconds: float) -> str:
         if amount or parts:
             parts.append((amount, unit))
     return " ".join(f"{amount}{unit}" for amount, unit in parts[:2] if amount)
+
+
+def remaining(seconds: float) -> str:
+    """How long something still takes, rounded up, without blanks.
+
+    Examples
+    --------
+    >>> remaining(3_430.5), remaining(12.2), remaining(7_500.0), remaining(29.5 * 86_400)
+    ('58m', '13s', '2h5m', '29d12h')
+    """
+    whole = math.ceil(seconds)
+    if whole >= _UNIT_S["m"]:
+        whole = -(-whole // _UNIT_S["m"]) * _UNIT_S["m"]
+    return lasting(whole).replace(" ", "")
 
 
 def after(seconds: float) -> str:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 # contracts use the rows and names of these folders, whichever is collected first
@@ -27,6 +28,8 @@ LONGEST = ("e2e", "bench", "demo", "sources", "pipeline", "alerts")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep out what the Kafka client does with the standard library, hundreds of lines of it."""
+    settings.register_profile("short", settings(), max_examples=40)  # where a test does not say how many
+    settings.load_profile("short")
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
 
 
@@ -64,21 +67,37 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield bootstrap
 
 
+@pytest.fixture(scope="module")
+def brokers_at_hand() -> Iterator[list[LocalBroker]]:
+    """Brokers of one's own that a module's next test may have: a start costs seconds of a core."""
+    found: list[LocalBroker] = []
+    yield found
+    for local in found:
+        local.stop()
+
+
 @pytest.fixture
-def own_broker() -> Iterator[Callable[..., LocalBroker]]:
-    """Starts brokers that a test may kill and restart; they are removed after it."""
-    with ExitStack() as stack:
+def own_broker(brokers_at_hand: list[LocalBroker]) -> Iterator[Callable[[], LocalBroker]]:
+    """Gives brokers without topics that a test may kill and restart."""
+    given: list[LocalBroker] = []
 
-        def start(*, tls: bool = False) -> LocalBroker:
-            try:
-                local = LocalBroker(tls=tls, session_s=2.0)
-                stack.callback(local.stop)
-                local.start()
-            except BrokerError as error:
-                pytest.fail(f"this test needs a broker of its own as a local process: {error}")
-            return local
+    def start() -> LocalBroker:
+        if brokers_at_hand:
+            given.append(brokers_at_hand.pop())
+            return given[-1]
+        try:
+            given.append(LocalBroker.started(session_s=2.0))
+        except BrokerError as error:
+            pytest.fail(f"this test needs a broker of its own as a local process: {error}")
+        return given[-1]
 
-        yield start
+    yield start
+    for local in given:
+        if local.running:
+            local.clear()
+            brokers_at_hand.append(local)
+        else:
+            local.stop()
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from alerts.clock import Clock
 from alerts.plain_text import one_line
 from alerts.receivers.body import read_body
-from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.errors import ReceiverError
+from alerts.receivers.kind import KindSettings, Probed, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError
 from alerts.receivers.wording import course, headline
 from alerts.receivers.wrapping import wrapped
@@ -38,7 +40,7 @@ class ConsoleReceiver:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> str:
         """Write the line.
 
         Raises
@@ -50,6 +52,7 @@ class ConsoleReceiver:
             print_alert(self._console, delivery)
         except (OSError, ValueError) as error:  # ValueError: the stream is closed
             raise PermanentError("console_closed") from error
+        return "written to standard error"
 
 
 def print_alert(console: Console, delivery: Delivery) -> None:
@@ -109,4 +112,11 @@ def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock)
     return ConsoleReceiver(StderrConsole(stderr=True))
 
 
-RECEIVER = ReceiverKind("console", ConsoleSettings, _build, most_parallel=1)
+def _probe(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> Probed:
+    stderr: TextIO | None = sys.stderr  # None where the process was started without one
+    if stderr is None or stderr.closed:
+        raise ReceiverError("standard error is closed: start tapewatch with one, or use `file`")
+    return Probed("standard error")
+
+
+RECEIVER = ReceiverKind("console", ConsoleSettings, _build, _probe, most_parallel=1)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pwd
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from alerts.clock import Clock
 from alerts.plain_text import safe_json
 from alerts.receivers.errors import ReceiverError
-from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.kind import KindSettings, Probed, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.secrets import Resolve
 
 _TAIL_BYTES = 4 << 20  # searched for a line in doubt: far more than is ever in flight at once
+_LITTLE_ROOM = 1 << 20  # bytes free on the disk: an alert is one or two thousand
 _TEMPORARY = frozenset(
     {
         errno.EAGAIN,
@@ -57,7 +60,7 @@ class FileReceiver:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> str:
         """Append it; no steps are recorded.
 
         Raises
@@ -74,6 +77,7 @@ class FileReceiver:
             if error.errno in _TEMPORARY:
                 raise RetryableError(reason, in_doubt=True, everything=True) from error
             raise PermanentError(reason) from error
+        return f"written to {self._path}"
 
     def _append(self, delivery: Delivery) -> None:
         line = safe_json(delivery.body.decode()).encode() + b"\n"
@@ -143,4 +147,32 @@ def _build(name: str, settings: FileReceiverSettings, resolve: Resolve, clock: C
     return FileReceiver(settings.path)
 
 
-RECEIVER = ReceiverKind("file", FileReceiverSettings, _build, usual_cap=None, most_parallel=1)
+def _probe(name: str, settings: FileReceiverSettings, resolve: Resolve, clock: Clock) -> Probed:
+    """Look without making the file."""
+    path = settings.path
+    folder = path.parent
+    try:
+        if path.is_symlink():
+            raise ReceiverError(
+                f"{path} is a symbolic link, which is not written through: name the file itself", "path"
+            )
+        exists = path.exists()
+        if exists and not path.is_file():
+            raise ReceiverError(f"{path} is not a regular file: name another", "path")
+        if not folder.is_dir():
+            raise ReceiverError(f"the folder {folder} does not exist: make it", "path")
+        if not os.access(path, os.W_OK) if exists else not os.access(folder, os.W_OK | os.X_OK):
+            who = pwd.getpwuid(os.geteuid()).pw_name
+            what = path if exists else f"the folder {folder}"
+            raise ReceiverError(f"{what} cannot be written to by {who}: change its owner or its mode", "path")
+        room = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise ReceiverError(
+            f"{path} cannot be looked at: {(error.strerror or '').lower()}", "path"
+        ) from error
+    if room < _LITTLE_ROOM:
+        raise ReceiverError(f"the disk of {path} is full: free some space", "path")
+    return Probed(f"{path}, {'writable' if exists else 'to be made'}, {room / 1e9:,.1f} GB free")
+
+
+RECEIVER = ReceiverKind("file", FileReceiverSettings, _build, _probe, usual_cap=None, most_parallel=1)

@@ -7,6 +7,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from typing import Any
@@ -23,6 +24,7 @@ from alerts.receivers.redaction import Redaction
 
 _CONNECTIONS = 16  # kept open to one server: as many deliveries as can be under way
 _DRAIN_S = 0.5  # for the rest of an answer that says no more, so that its connection can be used again
+_REFUSED_WITHIN_S = 0.5  # in which a server says after the handshake that it does not take a client
 _HOST_LENGTH = 80  # characters of the host that a redirect names
 
 for _name in ("urllib3.connection", "urllib3.connectionpool"):
@@ -140,6 +142,30 @@ class HttpClient:
             raise self._redirected(url, answer)
         return answer
 
+    def connect(self, url: str) -> str:
+        """Connect as a request would, through the proxy and with TLS, and send nothing.
+
+        Parameters
+        ----------
+        url
+            Where to.
+
+        Returns
+        -------
+        str
+            The version of TLS, such as ``TLSv1.3``; empty without it.
+
+        Raises
+        ------
+        RetryableError
+            When there is no connection, or the server refuses this client's certificate.
+        """
+        with within(self._timeout_s) as deadline:
+            try:
+                return _connected(self._http.connection_from_url(url), deadline)
+            except (urllib3.exceptions.HTTPError, OSError, HTTPException) as error:
+                raise self._no_answer(error, deadline) from error
+
     def shown(self, answer: HttpAnswer) -> str:
         """The beginning of an answer, fit to be kept and shown."""
         return self.redaction.shown(answer.text)
@@ -239,6 +265,30 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
+
+
+def _connected(pool: urllib3.HTTPConnectionPool, deadline: Deadline) -> str:
+    """Open one connection of a pool and close it again; the version of TLS that it had."""
+    connection: Any = pool._new_conn()
+    try:
+        try:
+            if pool.proxy is not None and isinstance(connection, _TlsConnection):
+                pool._prepare_proxy(connection)
+            else:
+                connection.connect()
+        except (urllib3.exceptions.HTTPError, OSError, HTTPException) as error:
+            if connection.proxy is not None and not connection.has_connected_to_proxy:
+                raise urllib3.exceptions.ProxyError("not connected to the proxy", error) from error
+            raise
+        tls = connection.sock
+        if not isinstance(tls, ssl.SSLSocket):
+            return ""
+        with within(min(_REFUSED_WITHIN_S, deadline.left_or_0())), suppress(TimeoutError):
+            if not tls.read(1):  # with TLS 1.3 a server refuses a client's certificate after the handshake
+                raise ssl.SSLEOFError("the server closed the connection")
+        return tls.version() or "TLS"
+    finally:
+        connection.close()
 
 
 def _opened(connection: HTTPConnection) -> socket.socket:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from alerts.clock import Clock
 from alerts.receivers.http import HttpSettings
 from alerts.receivers.http_client import HttpAnswer, HttpClient
+from alerts.receivers.http_probe import connected
 from alerts.receivers.http_proxy import HttpProxy
 from alerts.receivers.http_tls import ClientIdentity, server_context
 from alerts.receivers.receiver import PermanentError, RetryableError
@@ -54,7 +55,7 @@ class HttpPost:
         proxy = None if settings.proxy is None else HttpProxy(settings.proxy, {}, settings.ca)
         self._http = HttpClient(settings.timeout_s, tls, proxy, "url", Redaction(secrets))
 
-    def post(self, body: bytes, headers: Mapping[str, str]) -> None:
+    def post(self, body: bytes, headers: Mapping[str, str]) -> str:
         """Post JSON; returns once a 2xx answer has come.
 
         Parameters
@@ -64,6 +65,11 @@ class HttpPost:
         headers
             Sent in addition to the content type and the user agent; these are replaced by those of the
             same name, in lower case.
+
+        Returns
+        -------
+        str
+            The answer, fit to be shown.
 
         Raises
         ------
@@ -77,6 +83,18 @@ class HttpPost:
         answer = self._http.post(self._url, body, sent, _READ_BYTES, status_says_all=True)
         if not 200 <= answer.status < 300:
             raise self._failure(answer)
+        said = self._http.shown(answer)
+        return f"answered {answer.status}" + (f": {said}" if said else "")
+
+    def connect(self) -> str:
+        """Connect and send nothing; see `connected`.
+
+        Raises
+        ------
+        ReceiverError
+            When there is no connection.
+        """
+        return connected(self._http, self._url, "url")
 
     def _failure(self, answer: HttpAnswer) -> RetryableError | PermanentError:
         status, shown = answer.status, self._http.shown(answer)

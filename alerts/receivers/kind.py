@@ -32,12 +32,53 @@ class KindSettings(BaseModel):
         return ()
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a look at a receiver found that could deliver now.
+
+    Parameters
+    ----------
+    found
+        What is there, on one line: whom it would post as, and where.
+    notes
+        What may go wrong later all the same, and what to do, a line each.
+    """
+
+    found: str
+    notes: tuple[str, ...] = ()
+
+
 Build = Callable[[str, Any, Resolve, Clock], Receiver]
 """Builds a receiver from its name, settings, a function that gives a secret's value, and the clock.
 
 Raises `SecretError` or `ReceiverError` where the receiver could not work. Libraries that only this receiver
 needs are imported here rather than at the top of the file: every command loads every receiver's settings.
 """
+
+Probe = Callable[[str, Any, Resolve, Clock], Probed]
+"""Looks whether a receiver could deliver, and sends nothing: of the same arguments as `Build`.
+
+Raises `SecretError`, or `ReceiverError` with the cause and what to do about it. It is bounded by the
+receiver's own timeout for each request.
+"""
+
+Link = Callable[[Receiver, str], str]
+"""Gives the address of a message, from what `Receiver.deliver` answered; empty where it has none."""
+
+
+def retry_command(name: str) -> str:
+    """What to type once the cause of a receiver's failures is put right.
+
+    Examples
+    --------
+    >>> retry_command("desk")
+    'tapewatch alerts --retry-parked desk'
+    """
+    return f"tapewatch alerts --retry-parked {name}"
+
+
+def _no_link(receiver: Receiver, answered: str) -> str:
+    return ""
 
 
 def _cannot_edit(_: Any) -> int | None:
@@ -56,6 +97,8 @@ class ReceiverKind:
         Model of the settings under that key.
     build
         Builds a receiver from them.
+    probe
+        Looks whether it could deliver, without sending anything.
     usual_cap
         Messages a minute where the configuration sets no `cap`; None for no limit.
     most_parallel
@@ -63,6 +106,8 @@ class ReceiverKind:
     edits
         Edits a minute under these settings, None where it cannot edit what it has sent: then each transition
         is a message.
+    link
+        Where people can look at a message.
 
     Examples
     --------
@@ -74,6 +119,8 @@ class ReceiverKind:
     name: str
     settings: type[KindSettings]
     build: Build
+    probe: Probe
     usual_cap: int | None = USUAL_CAP
     most_parallel: int = MOST_PARALLEL
     edits: Callable[[Any], int | None] = _cannot_edit
+    link: Link = _no_link

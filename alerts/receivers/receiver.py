@@ -164,8 +164,13 @@ def reason_code(reason: str) -> str:
 class Receiver(Protocol):
     """A destination of alerts."""
 
-    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> str:
         """Send it, calling `record(step, result)` after each step that must not be repeated.
+
+        Returns
+        -------
+        str
+            What the other end answered, in a few words for people; nothing is decided by it.
 
         Raises
         ------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from alerts.clock import Clock
-from alerts.receivers.kind import MOST_PARALLEL, USUAL_PARALLEL, KindSettings, ReceiverKind
+from alerts.receivers.kind import MOST_PARALLEL, USUAL_PARALLEL, KindSettings, Probed, ReceiverKind
 from alerts.receivers.receiver import Receiver
 from alerts.secrets import Resolve
 from alerts.stages.cap import CapText, cap_per_minute
@@ -158,3 +158,29 @@ def build_receiver(name: str, settings: ReceiverSettings, resolve: Resolve, cloc
     'ConsoleReceiver'
     """
     return RECEIVERS[settings.kind].build(name, settings.of_kind, resolve, clock)
+
+
+def probe_receiver(name: str, settings: ReceiverSettings, resolve: Resolve, clock: Clock) -> Probed:
+    """Look whether the receiver that a part of the configuration describes could deliver; nothing is sent.
+
+    Parameters
+    ----------
+    name, settings, resolve, clock
+        As for `build_receiver`.
+
+    Raises
+    ------
+    SecretError
+        When a secret is missing or malformed.
+    ReceiverError
+        When it could not deliver, with the cause and the remedy.
+
+    Examples
+    --------
+    >>> class Stopped:
+    ...     def now(self): return 0.0
+    >>> tty = ReceiverSettings.model_validate({"console": {}})
+    >>> probe_receiver("tty", tty, lambda secret: "", Stopped()).found
+    'standard error'
+    """
+    return RECEIVERS[settings.kind].probe(name, settings.of_kind, resolve, clock)

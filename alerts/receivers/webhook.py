@@ -14,7 +14,7 @@ from alerts.clock import Clock
 from alerts.plain_text import one_line
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.receivers.http_headers import Headers, resolved_headers
-from alerts.receivers.kind import ReceiverKind
+from alerts.receivers.kind import Probed, ReceiverKind
 from alerts.receivers.receiver import Delivery
 from alerts.secrets import Resolve, Secret, SecretError
 
@@ -93,7 +93,7 @@ class WebhookReceiver:
         self._clock = clock
         self._headers = dict(headers or {})
 
-    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> str:
         """Post it. No steps are recorded: the server recognises a repetition by its id.
 
         Raises
@@ -116,7 +116,17 @@ class WebhookReceiver:
             headers["tapewatch-note"] = (
                 one_line(" ".join(delivery.note.split())).encode("ascii", "replace").decode()
             )
-        self._http.post(delivery.body, headers)
+        return self._http.post(delivery.body, headers)
+
+    def connect(self) -> str:
+        """Connect and send nothing; where to, for people.
+
+        Raises
+        ------
+        ReceiverError
+            When there is no connection.
+        """
+        return self._http.connect()
 
 
 def _build(name: str, settings: WebhookSettings, resolve: Resolve, clock: Clock) -> WebhookReceiver:
@@ -148,4 +158,8 @@ def _signing_key(secret: str, name: str) -> bytes:
     return key
 
 
-RECEIVER = ReceiverKind("webhook", WebhookSettings, _build)
+def _probe(name: str, settings: WebhookSettings, resolve: Resolve, clock: Clock) -> Probed:
+    return Probed(f"connected to {_build(name, settings, resolve, clock).connect()}, nothing posted")
+
+
+RECEIVER = ReceiverKind("webhook", WebhookSettings, _build, _probe)

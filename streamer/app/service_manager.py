@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import MutableMapping
 
@@ -15,6 +16,7 @@ log = structlog.get_logger(__name__)
 
 _USEC = 1_000_000
 _STATUS_LENGTH = 400
+_TELL_WITHIN_S = 0.5
 
 
 class ServiceManager:
@@ -41,6 +43,8 @@ class ServiceManager:
         self.watchdog_s = _watchdog_s(environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", ""))
         """Within how many seconds it wants a sign of life each time, None where it does not."""
         self._told = True
+        self._owed: dict[str, str] = {}
+        self._telling = threading.Lock()
 
     @property
     def listens(self) -> bool:
@@ -49,15 +53,15 @@ class ServiceManager:
 
     def ready(self) -> bool:
         """The service is up, or has reloaded; each of these returns whether it was told."""
-        return self.tell(READY="1")
+        return self._must_tell(READY="1")
 
     def reloading(self) -> bool:
         """A reload begins; `ready` ends it."""
-        return self.tell(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1_000))
+        return self._must_tell(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1_000))
 
     def stopping(self) -> bool:
         """The service ends."""
-        return self.tell(STOPPING="1")
+        return self._must_tell(STOPPING="1")
 
     def starting(self, within_s: float) -> bool:
         """The start goes on, and is not to be given up within these seconds."""
@@ -65,8 +69,18 @@ class ServiceManager:
 
     def status(self, text: str, *, alive: bool = False) -> bool:
         """What `systemctl status` shows; and the sign of life that the watchdog waits for, if `alive`."""
+        with self._telling:
+            if self._owed and self.tell(**self._owed):
+                self._owed = {}
         shown = one_line(text)[:_STATUS_LENGTH]
         return self.tell(STATUS=shown, **({"WATCHDOG": "1"} if alive and self.watchdog_s is not None else {}))
+
+    def _must_tell(self, **state: str) -> bool:
+        """Tell a change; where it cannot be told now, it is told before the next status."""
+        with self._telling:
+            told = self.tell(**state)
+            self._owed = {} if told else state
+            return told
 
     def tell(self, **state: str) -> bool:
         """Send one datagram; an error is logged once, and never a reason to end."""
@@ -75,7 +89,7 @@ class ServiceManager:
         message = "\n".join(f"{name}={value}" for name, value in state.items())
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                sender.setblocking(False)
+                sender.settimeout(_TELL_WITHIN_S)  # its queue is short, and full while it is busy
                 sender.sendto(message.encode("utf-8", "replace"), self._address)
         except OSError as error:
             if self._told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import typer
 
@@ -18,6 +19,7 @@ COMMANDS = (
     "publish",
     "record",
     "check",
+    "try",
     "health",
     "alerts",
     "why",
@@ -28,7 +30,10 @@ COMMANDS = (
     "backup",
     "restore",
 )
-"""In the order of the help text; each is a function of this name in a file of this name."""
+"""In the order of the help text; each is a function of this name in a file of this name.
+
+One that is a word of Python's has an underscore behind it there.
+"""
 
 _HELP = (
     "Detects anomalies in trading events: reads Kafka, applies rules and online detectors, and sends alerts "
@@ -56,7 +61,7 @@ def application(arguments: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback()(show_version)
     for name in [name for name in COMMANDS if name in arguments[:1]] or COMMANDS:
-        function = name.replace("-", "_")
+        function = name.replace("-", "_") + ("_" if iskeyword(name) else "")
         command = getattr(import_module(f"streamer.cli.{function}"), function)
         app.command(name=name)(guarded(command))
     return app

@@ -1,15 +1,20 @@
-"""`tapewatch check`: validates the configuration, reaches its topics, and shows each rule's state."""
+"""`tapewatch check`: validates the configuration, asks topics and receivers, and shows each rule's state."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from alerts.durations import spoken
-from alerts.receivers.safe_console import LineTable
+from streamer.cli.check_tables import (
+    detector_table,
+    rate_table,
+    receiver_table,
+    state_table,
+    topic_table,
+)
 from streamer.cli.clock_counts import clock_lines
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, out, say
@@ -19,7 +24,7 @@ from streamer.errors import TapewatchError, UsageError
 
 if TYPE_CHECKING:
     from streamer.pipeline.plan import Plan
-    from streamer.pipeline.rule_rates import RuleRate
+    from streamer.pipeline.rule_logs import LogFields
     from streamer.store.database import Database
 
 _Answer = TypeVar("_Answer")
@@ -31,15 +36,16 @@ def check(
         bool, typer.Option("--offline", help="Check the file only: no secrets, no broker, no receivers.")
     ] = False,
 ) -> None:
-    """Check the configuration, its secrets, the broker and the topics, and list every rule's state.
+    """Check the configuration, ask receivers, broker and topics, and list every rule's state.
 
-    Receivers are built from their settings and secrets, but nothing is sent to them. Of each partition the
-    oldest and the newest records are read; damaged ones, or a missing codec, are a problem. A rule is active,
-    warming (it waits for a detector or a field, by the daemon's last checkpoint), or inactive (it names
-    fields that no topic can provide), with the reason; so is every name that is watched for drift. Once the
-    daemon has run, it says how many clocks of the input were wrong, and a table shows how often each rule has
-    fired, and how often a rule on a rarity was expected to. For each detector it shows the model, what is
-    left of its warm-up, and the cost per event, measured on this machine while you wait.
+    Nothing is sent: Slack is asked whether the token is valid and the bot is in its channel, webhooks are
+    connected to (`tapewatch try RECEIVER` sends a test message). The newest 200 records of each topic are
+    decoded, without moving any offset; a topic of which nothing decodes is a problem, and so are damaged
+    records, a missing codec, a wrong unit. A rule is active, warming (it waits for a detector, or its window
+    has not passed, by the daemon's last checkpoint), or inactive (no log has all that it names), with the
+    reason; so is every name that is watched for drift. Once the daemon has run, it says how many clocks of
+    the input were wrong, and how often each rule has fired, and was expected to. For each detector it shows
+    the model, what is left of its warm-up, and the cost per event, measured on this machine while you wait.
 
     Models that are given by import name are built in another process, with limits of time and memory. With
     --offline they can write no file, start no process and reach no network there.
@@ -55,13 +61,11 @@ def check(
     for warning in sorted({*loaded.warnings, *plan.warnings}):
         say(f"warning: {warning}")
     out(f"{config}: OK (configuration {plan.config_hash})")
-    problems = [] if offline else _try_connections(loaded)
-    table = LineTable("rule", "state", "reason")
+    asked = Asked() if offline else _ask(loaded, plan)
     statuses = _statuses(loaded)
     timers = loaded.settings.engine.ticks != "off"
-    for state in (*rule_states(plan, statuses, timers=timers), *drift_states(plan, statuses)):
-        table.add_row(state.rule, state.state, state.reason)
-    out(table)
+    rules = rule_states(plan, statuses, timers=timers, sampled=asked.fields)
+    out(state_table([*rules, *drift_states(plan, statuses)]))
     for status in statuses:
         for line in clock_lines(status.get("clocks", {})):
             out(f"{status['topic']}[{status['partition']}]: {line}")
@@ -70,13 +74,10 @@ def check(
         out(f"known but not used, and no dead letters: {unused}")
     rates = rule_rates(plan, statuses)
     if rates:
-        out(_rate_table(rates))
+        out(rate_table(rates))
     if plan.detectors:
-        out(_detector_table(plan, statuses, costs))
-    if problems:
-        wrong = any(isinstance(problem, UsageError) for problem in problems)
-        lines = [line for problem in problems for line in problem.lines]
-        raise (UsageError if wrong else TapewatchError)(*lines)
+        out(detector_table(plan, statuses, costs))
+    asked.fail()
 
 
 def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, float | None]]:
@@ -92,51 +93,61 @@ def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, 
     return plan, {name: result.cost_us for name, result in results.items()}
 
 
-def _rate_table(rates: Sequence[RuleRate]) -> LineTable:
-    table = LineTable("rule", "alerts so far", "watched", "per day", "expected", "actual / expected")
-    for rate in rates:
-        per, of = (" per instrument", " of instruments") if rate.requested else ("", "")
-        watched = spoken(max(rate.instrument_s.values(), default=0.0) if rate.requested else rate.watched_s)
-        per_day = "" if rate.per_day is None else f"{_figure(rate.per_day)}{per}"
-        expected = f"{_figure(rate.requested_per_day)}{per}" if rate.requested else ""
-        ratio = f"{rate.fired / rate.expected:.2f}" if rate.expected > 0 else ""
-        table.add_row(rate.rule, f"{rate.fired:,}", f"{watched}{of}", per_day, expected, ratio)
-    return table
+class Asked:
+    """What the world outside said.
 
-
-def _figure(number: float) -> str:
-    """Two significant digits, or all those before the decimal point.
-
-    Examples
-    --------
-    >>> _figure(0.0123), _figure(1.0), _figure(1234.5)
-    ('0.012', '1', '1,234')
+    Attributes
+    ----------
+    problems
+        Each with its place in the file.
+    is_configuration
+        Whether a problem is one of the file, such as a secret that is not there.
+    fields
+        Kinds and fields in the newest records of each topic.
     """
-    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.is_configuration = False
+        self.fields: dict[str, LogFields] = {}
+
+    def fail(self) -> None:
+        """Raise the problems, if there are any."""
+        if self.problems:
+            raise (UsageError if self.is_configuration else TapewatchError)(*self.problems)
 
 
-def _detector_table(
-    plan: Plan, statuses: Sequence[Mapping[str, Any]], costs: Mapping[str, float | None]
-) -> LineTable:
+def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
+    """Resolve secrets, ask receivers, the broker and its topics, and show what they say."""
+    from streamer.app.receiver_checks import check_receivers
+    from streamer.app.topic_checks import check_topics
+    from streamer.config.secrets import resolve_secrets
     from streamer.pipeline.compiling import shown
-    from streamer.pipeline.costs import cost_us
-    from streamer.pipeline.detector_states import detector_states
 
-    table = LineTable("detector", "model", "warm-up left", "us per event (measured here)")
-    for state in detector_states(plan, statuses):
-        if state.name in costs:
-            cost = costs[state.name]
-        else:
-            with shown(CompileBar()):
-                cost = cost_us(state.name, plan.detectors[state.name])
-        table.add_row(state.name, state.model, state.warm_up, _cost(cost))
-    return table
-
-
-def _cost(cost_us: float | None) -> str:
-    if cost_us is None:
-        return "not measured"
-    return f"{cost_us:,.2g}" if cost_us < 10 else f"{cost_us:,.0f}"
+    asked = Asked()
+    try:
+        secrets = resolve_secrets(loaded, os.environ)
+        for warning in secrets.warnings:
+            say(f"warning: {warning}")
+    except ConfigError as error:
+        asked.problems, asked.is_configuration = list(error.lines), True
+    receivers = check_receivers(loaded, os.environ)
+    if receivers:
+        out(receiver_table(receivers))
+    for each in receivers:
+        if each.problem is not None and str(each.problem.message) not in "\n".join(asked.problems):
+            asked.problems.append(str(each.problem))
+    try:
+        with shown(CompileBar()):
+            topics = check_topics(loaded, plan, os.environ)
+    except TapewatchError as error:
+        asked.problems.append(str(error))
+        return asked
+    if topics:
+        out(topic_table(topics))
+    asked.problems += [f"{each.place}: {problem}" for each in topics for problem in each.problems]
+    asked.fields = {each.topic: each.fields for each in topics if each.fields is not None}
+    return asked
 
 
 def _statuses(loaded: ConfigFile) -> list[dict[str, Any]]:
@@ -149,7 +160,7 @@ def _unused(loaded: ConfigFile) -> str:
     """How many messages there were of each kind that is only counted, such as tombstones."""
     from streamer.store.queries import unused
 
-    nothing: dict[str, int] = {}
+    nothing: Mapping[str, int] = {}
     counts = _from_store(loaded, unused, nothing)
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
@@ -165,43 +176,3 @@ def _from_store(loaded: ConfigFile, query: Callable[[Database], _Answer], otherw
         return query(database)
     finally:
         database.close()
-
-
-def _try_connections(loaded: ConfigFile) -> list[TapewatchError]:
-    """Resolve secrets, build receivers, reach the broker and its topics; one error per problem."""
-    from alerts.receivers.errors import ReceiverError
-    from alerts.receivers.registry import build_receiver
-    from alerts.secrets import SecretError
-    from streamer.app.reload import receiver_problem
-    from streamer.config.secrets import resolve_secrets
-    from streamer.notify.clock import SystemClock
-    from streamer.sources.kafka.cluster_survey import survey
-    from streamer.sources.kafka.topic_sample import unreadable_samples
-
-    problems: list[TapewatchError] = []
-    try:
-        secrets = resolve_secrets(loaded, os.environ)
-    except TapewatchError as error:
-        return [error]
-    for warning in secrets.warnings:
-        say(f"warning: {warning}")
-    for name, settings in loaded.settings.receivers.items():
-        try:
-            build_receiver(name, settings, secrets, SystemClock())
-            cap = settings.messages_per_minute
-            limit = "" if cap is None else f", at most {cap} messages per minute"
-            out(f"receiver {name}: {settings.kind}, settings OK{limit}")
-        except (ReceiverError, SecretError) as error:
-            problems.append(ConfigError([receiver_problem(loaded, name, error)]))
-    source = loaded.settings.source
-    if source.kafka is None:
-        return problems
-    try:
-        globs = [glob for topic in source.topics for glob in topic.globs]
-        for topic, partitions in survey(source.kafka, globs, os.environ).items():
-            out(f"topic {topic}: {partitions} partition{'' if partitions == 1 else 's'}")
-            unreadable = unreadable_samples(source.kafka, topic, os.environ)
-            problems += [TapewatchError(problem) for problem in unreadable]
-    except TapewatchError as error:
-        problems.append(error)
-    return problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -179,6 +179,19 @@ REQUIRED_BY_KIND: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The fields that events of each kind must have, in the schema's order."""
+
+
+def kinds_with(fields: Collection[str]) -> set[Kind]:
+    """The kinds whose required fields are all among these.
+
+    Examples
+    --------
+    >>> kinds_with({"price", "size", "state"}) == {Kind.TRADE, Kind.STATUS, Kind.HEARTBEAT}
+    True
+    """
+    return {
+        Kind(number) for number, name in enumerate(KIND_NAMES) if set(REQUIRED_BY_KIND[name]) <= set(fields)
+    }
 
 
 @dataclass(frozen=True, slots=True)

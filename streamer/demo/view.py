@@ -170,11 +170,13 @@ def verdict_words(verdict: Verdict) -> list[str]:
     """The figures of a verdict in words, as lines."""
     caught = sum(result.caught_by is not None for result in verdict.results)
     always = sum(kind_caught == planted for kind_caught, planted in verdict.kinds.values())
+    # a rate is told once a day has passed: minutes say nothing about one
+    rate = f" ({verdict.false_alarms_per_symbol_day:.2f} a symbol-day)" if verdict.symbol_days >= 1 else ""
     lines = [
         f"{caught} of {len(verdict.results)} planted anomalies caught, "
         f"{always} of {len(verdict.kinds)} kinds every time",
         f"{len(verdict.false_alarms)} false alarm{'' if len(verdict.false_alarms) == 1 else 's'} in "
-        f"{verdict.symbol_days:.2f} symbol-days ({verdict.false_alarms_per_symbol_day:.2f} a symbol-day)",
+        f"{verdict.symbol_days:.2f} symbol-days{rate}",
     ]
     lines += [f"  false alarm: {each.rule} on {each.symbol}" for each in verdict.false_alarms]
     return lines

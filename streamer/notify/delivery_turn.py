@@ -10,10 +10,10 @@ from functools import partial
 import stamina
 import structlog
 
+from alerts.receivers.kind import retry_command
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from streamer.notify.arrivals import Arrivals
 from streamer.notify.attempt import Attempt, answered
-from streamer.notify.parked_notes import retry_command
 from streamer.notify.sender_context import SenderContext
 from streamer.notify.throttle import Throttle
 from streamer.store.database import OutOfFilesError

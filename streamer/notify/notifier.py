@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from alerts.receivers.kind import retry_command
 from alerts.receivers.receiver import Receiver
 from streamer.notify.attempt import plain_traceback
 from streamer.notify.heartbeat import HeartbeatSender
-from streamer.notify.parked_notes import retry_command
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.routing import route
 from streamer.notify.sender import Sender

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from alerts.receivers.kind import retry_command
 from alerts.receivers.receiver import Delivery, reason_code
 from alerts.service_alert import HEARTBEAT
 from streamer.store.database import Database
@@ -19,11 +20,6 @@ _FRESH_S = 5.0  # another process may retry what is parked; what this one parks 
 _MOST_GROUPS = 3  # named in one note
 _LONG_S = 300.0  # nothing got through for so long: then it is worth telling
 _NEEDS_SOMEBODY = frozenset({"certificate verify failed", "tls"})  # told at once: it seldom passes by itself
-
-
-def retry_command(receiver: str) -> str:
-    """What to type once the cause is put right."""
-    return f"tapewatch alerts --retry-parked {receiver}"
 
 
 @dataclass(frozen=True, slots=True)

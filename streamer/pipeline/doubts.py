@@ -76,5 +76,5 @@ def _times(config: ConfigFile, rule: Rule, of_rule: Path) -> Iterator[Problem]:
     engine = config.settings.engine
     for key, duration_of in (("for", hold.duration_ns), ("clear", rule.clear_ns), ("flap", rule.flap_ns)):
         if 0 < engine.forget_after_ns < duration_of:
-            message = f"longer than engine.forget_after, {engine.forget_after}: an instrument may be forgotten before"
+            message = f"longer than engine.forget_after ({engine.forget_after}): it may be forgotten before"
             yield config.problem((*of_rule, key), message)

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alerts.durations import lasting
 from alerts.language.rarity_rates import RarityRate, rarity_rates
 from alerts.rules import Rule
 from detectors.calibration import Calibrator
 from detectors.detector import Detector
+from detectors.features import parse_feature
 from streamer.messages.outcome import Transition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.plan import Plan
@@ -47,6 +49,8 @@ class Rates:
         self.passed_ns = 0
         """Event time that has passed; `ClockGuard` counts it."""
         self._fired = {rule.name: 0 for rule in plan.rules}
+        self._features = {name: parse_feature(name).spec for name in plan.features}
+        self._features_since = dict.fromkeys(self._features.values(), 0)
         self._since: dict[str, tuple[int, dict[str, float]]] = {}
         self._begin(plan.rules)
 
@@ -64,11 +68,18 @@ class Rates:
     def document(self) -> dict[str, Any]:
         """The counts as JSON values."""
         rules = {self._keys[name]: [self._fired[name], *self._since[name]] for name in self._fired}
-        return {"passed_ns": self.passed_ns, "rules": rules}
+        return {"passed_ns": self.passed_ns, "rules": rules, "features": dict(self._features_since)}
 
     def restore(self, document: Mapping[str, Any]) -> None:
-        """Continue from a document; rules that are new, changed, or on other detectors start at 0."""
+        """Continue from a document; rules that are new, changed, or on other detectors start at 0.
+
+        So do features; a document from before they were counted says nothing, and then they count as old.
+        """
         self.passed_ns = int(document["passed_ns"])
+        followed = document.get("features")
+        for spec in self._features_since:
+            new = 0 if followed is None else self.passed_ns
+            self._features_since[spec] = int((followed or {}).get(spec, new))
         counts = document["rules"]
         self._begin(rule for rule in self._rules if self._keys[rule.name] not in counts)
         for name, key in self._keys.items():
@@ -89,6 +100,13 @@ class Rates:
                 },
             }
             for rule in self._rules
+        }
+
+    def followed_s(self) -> dict[str, float]:
+        """By feature, seconds of event time since it has been computed."""
+        return {
+            name: max(self.passed_ns - self._features_since[spec], 0) / _NS
+            for name, spec in self._features.items()
         }
 
     def _begin(self, rules: Iterable[Rule]) -> None:
@@ -140,9 +158,39 @@ class RuleRate:
 
     @property
     def per_day(self) -> float | None:
-        """Alerts per day, for a rule on a rarity per instrument and day; None before any time has passed."""
-        days = self.instrument_days if self.requested else self.watched_s / _DAY_S
-        return self.fired / days if days > 0 else None
+        """Alerts per day, for a rule on a rarity per instrument and day.
+
+        None before a whole day has passed: what came in some minutes says nothing about a day.
+        """
+        return self.fired / self._days if self._days >= 1 else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Alerts over those requested at most; None before a whole day has passed, and without a request."""
+        return self.fired / self.expected if self._days >= 1 and self.expected > 0 else None
+
+    @property
+    def so_far(self) -> str:
+        """Alerts and the time they came in, in words, and their rate once a day has passed.
+
+        Examples
+        --------
+        >>> RuleRate("spike", 2, 288.0, (), {}).so_far, RuleRate("spike", 40, 181_440.0, (), {}).so_far
+        ('2 in 4m48s', '40 in 2d2h, 19 a day')
+        """
+        each = " each" if self.requested else ""
+        of = " of instruments" if self.requested else ""
+        rate = "" if self.per_day is None else f", {_figure(self.per_day)} a day{each}"
+        return f"{self.fired:,} in {lasting(self._days * _DAY_S).replace(' ', '')}{of}{rate}"
+
+    @property
+    def asked_for(self) -> str:
+        """The rate that its rarities request, in words; empty without one."""
+        return f"{_figure(self.requested_per_day)} a day each" if self.requested else ""
+
+    @property
+    def _days(self) -> float:
+        return self.instrument_days if self.requested else self.watched_s / _DAY_S
 
 
 def rule_rates(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleRate]:
@@ -169,6 +217,11 @@ def rule_rates(plan: Plan, statuses: Sequence[Mapping[str, Any]]) -> list[RuleRa
         fired, watched_s = sum(each["fired"] for each in counts), max(each["watched_s"] for each in counts)
         rates.append(RuleRate(rule.name, fired, watched_s, requested, instrument_s))
     return rates
+
+
+def _figure(number: float) -> str:
+    """Two significant digits, or all those before the decimal point."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _key(rule: Rule, versions: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from alerts.clock import Clock
 from alerts.receivers.body import read_body
 from alerts.receivers.http import HttpSettings, HttpUrl
 from alerts.receivers.http_post import HttpPost
-from alerts.receivers.kind import ReceiverKind
+from alerts.receivers.kind import Probed, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver
 from alerts.receivers.registry import RECEIVERS, ReceiverSettings
 from alerts.secrets import Resolve, Secret
@@ -110,7 +110,25 @@ def building(kind: Callable[[HttpPost, str], Receiver]) -> Callable[..., Receive
     return build
 
 
-RIGHT = ReceiverKind("note", NoteSettings, building(Notes))
+def probe(name: str, settings: NoteSettings, resolve: Resolve, clock: Clock) -> Probed:
+    resolve(settings.key)
+    return Probed(HttpPost(settings.url, settings, clock).connect())
+
+
+def posts_to_find_out(name: str, settings: NoteSettings, resolve: Resolve, clock: Clock) -> Probed:
+    HttpPost(settings.url, settings, clock).post(b"{}", {})
+    return probe(name, settings, resolve, clock)
+
+
+def shows_its_key(name: str, settings: NoteSettings, resolve: Resolve, clock: Clock) -> Probed:
+    return Probed(f"{probe(name, settings, resolve, clock).found} with {resolve(settings.key)}")
+
+
+def looks_at_nothing(name: str, settings: NoteSettings, resolve: Resolve, clock: Clock) -> Probed:
+    return Probed("fine")
+
+
+RIGHT = ReceiverKind("note", NoteSettings, building(Notes), probe)
 RIG = posts({"key": {"env": "KEY"}}, lambda body: str(body.get("text")))
 
 
@@ -202,6 +220,18 @@ WRONG: list[tuple[ReceiverKind, Check, type[Exception] | None]] = [
     (of(WritesIntoTheDelivery), contract.check_a_delivery_is_left_as_it_is, None),
     (of(ChokesOnEmptyTexts), contract.check_odd_bodies_arrive, None),
     (of(ShowsItsKey), contract.check_secrets_show_nowhere, None),
+    (
+        replace(RIGHT, probe=posts_to_find_out),
+        contract.check_a_probe_says_what_it_found_and_sends_nothing,
+        None,
+    ),
+    (replace(RIGHT, probe=shows_its_key), contract.check_a_probe_keeps_secrets, None),
+    (replace(RIGHT, probe=looks_at_nothing), contract.check_a_probe_tells_a_missing_secret, None),
+    (
+        replace(RIGHT, probe=looks_at_nothing),
+        contract.check_a_probe_tells_a_server_that_is_not_there_and_what_to_do,
+        None,
+    ),
     (of(GivesUp), contract.check_faults_of_the_server_can_be_retried, PermanentError),
     (of(GoesOnTrying), contract.check_other_statuses_are_permanent, contract.RetryableError),
 ]

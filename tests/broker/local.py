@@ -139,6 +139,21 @@ class LocalBroker:
         self._properties.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def started(cls, *, session_s: float = 9.0) -> LocalBroker:
+        """One that serves; another where it does not come up: a port may have been taken meanwhile."""
+        for last in (False, True):
+            broker = cls(session_s=session_s)
+            try:
+                broker.start()
+            except BaseException as error:
+                broker.stop()
+                if last or not isinstance(error, BrokerError):
+                    raise
+            else:
+                break
+        return broker
+
     @property
     def bootstrap(self) -> str:
         """Where clients connect in the clear."""
@@ -153,6 +168,24 @@ class LocalBroker:
     def tls_bootstrap(self) -> str:
         """Where clients connect with TLS, if it was asked for."""
         return f"127.0.0.1:{self.tls_port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def clear(self) -> None:
+        """Delete all topics."""
+        from kafka import KafkaAdminClient
+
+        self.thaw()
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            topics = [topic for topic in admin.list_topics() if not topic.startswith("__")]
+            if topics:
+                admin.delete_topics(topics)
+        finally:
+            admin.close()
 
     def start(self) -> None:
         """Start it (formatting its folder the first time) and wait until it serves."""

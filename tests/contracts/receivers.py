@@ -18,8 +18,9 @@ from fakes.alert_bodies import delivery
 from fakes.slack import INCOMING, Answer, FakeSlack, cut, hang, rate_limited, server_error
 from pydantic import ValidationError
 
+from alerts.receivers.errors import ReceiverError
 from alerts.receivers.http import HttpSettings
-from alerts.receivers.kind import KindSettings, ReceiverKind
+from alerts.receivers.kind import KindSettings, Probed, ReceiverKind
 from alerts.receivers.receiver import Delivery, PermanentError, Receiver, RetryableError
 from alerts.secrets import SecretError
 from streamer.config.secrets import secrets_of
@@ -263,6 +264,52 @@ def check_a_server_that_is_not_there_is_retried_without_doubt(case: Case) -> Non
     assert raised.value.everything
 
 
+def probed(case: Case) -> Probed:
+    environ = case.rig.environ(case.world)
+    resolve = lambda secret: secret.resolve(environ)  # noqa: E731
+    return case.kind.probe("desk", case.settings, resolve, SystemClock())
+
+
+def check_a_probe_says_what_it_found_and_sends_nothing(case: Case) -> None:
+    found = probed(case)
+    assert found.found
+    assert found.found.isprintable()
+    posted = {"chat.postMessage", "chat.update", INCOMING, "webhook/ops"}
+    assert not [received for received in case.world.server.received if received.method in posted]
+    assert not list(case.world.folder.iterdir())
+    assert not case.world.printed()
+    case.deliver(delivery())
+    assert len(case.arrived()) == 1, "it could deliver, as it said"
+
+
+def check_a_probe_keeps_secrets(case: Case) -> None:
+    environ = case.rig.environ(case.world)
+    secrets = [secret.resolve(environ) for _, secret in secrets_of(case.settings)]
+    told = repr(probed(case))
+    case.world.server.stop()
+    if case.rig.method is not None:
+        with pytest.raises(ReceiverError) as raised:
+            probed(case)
+        told += str(raised.value)
+    for secret in secrets:
+        assert secret not in told
+
+
+def check_a_probe_tells_a_missing_secret(case: Case) -> None:
+    if any(secrets_of(case.settings)):
+        with pytest.raises(SecretError):
+            case.kind.probe("desk", case.settings, lambda secret: secret.resolve({}), SystemClock())
+
+
+def check_a_probe_tells_a_server_that_is_not_there_and_what_to_do(case: Case) -> None:
+    case.world.server.stop()
+    with pytest.raises(
+        ReceiverError, match=r"unreachable: connection refused: check host and port"
+    ) as raised:
+        probed(case)
+    assert raised.value.option
+
+
 Check = Callable[[Case], None]
 
 CHECKS: tuple[Check, ...] = (
@@ -276,6 +323,9 @@ CHECKS: tuple[Check, ...] = (
     check_odd_bodies_arrive,
     check_secrets_show_nowhere,
     check_a_missing_secret_is_told_when_built,
+    check_a_probe_says_what_it_found_and_sends_nothing,
+    check_a_probe_keeps_secrets,
+    check_a_probe_tells_a_missing_secret,
 )
 """For every kind."""
 
@@ -285,5 +335,6 @@ HTTP_CHECKS: tuple[Check, ...] = (
     check_no_answer_leaves_it_in_doubt_and_concerns_everything,
     check_other_statuses_are_permanent,
     check_a_server_that_is_not_there_is_retried_without_doubt,
+    check_a_probe_tells_a_server_that_is_not_there_and_what_to_do,
 )
 """For kinds that are reached over HTTP."""

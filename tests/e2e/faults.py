@@ -206,10 +206,11 @@ class Watch:
             if kept.partition == partition and first <= kept.offset < end:
                 self.taken_away.add(symbol)
 
-    def caught_up(self) -> None:
-        """Wait until all that was sent so far is told."""
+    def caught_up(self, *, goes_on: bool = True) -> None:
+        """Wait until all that was sent so far is told; the market goes on then, but for the last time."""
         self.market.pause()
         wanted = set(self.market.told_of) - self.taken_away
         self.daemon.wait_until(lambda: wanted <= self.told().keys(), "all that was sent to be told", 90)
         self.daemon.wait_until(lambda: undelivered(self.store) == 0, "everything delivered", 60)
-        self.market.go_on()
+        if goes_on:
+            self.market.go_on()

@@ -227,6 +227,7 @@ def test_whatever_happens_nothing_is_lost_and_nothing_is_told_twice(watch: Watch
         )
         print(rows[-1], flush=True)
         assert twice == 0, {symbol: ids for symbol, ids in told.items() if len(ids) > 1}
+    watch.caught_up(goes_on=False)
     assert watch.daemon.stop() == 0
     assert watch.told().keys() == set(watch.market.told_of) - watch.taken_away
     assert "Traceback" not in watch.daemon.output()

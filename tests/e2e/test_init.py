@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from captured import COMMITTED, FILES
 from daemon import configure, tapewatch
+from fakes.slack import FakeSlack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -44,7 +46,7 @@ def captured_topic(broker: str, topic_factory: Any, tmp_path: Path) -> str:
     return topic
 
 
-def test_a_captured_topic(broker: str, captured_topic: str, tmp_path: Path) -> None:
+def test_a_captured_topic(broker: str, captured_topic: str, slack: FakeSlack, tmp_path: Path) -> None:
     path = tmp_path / "new" / "mine.yaml"
     path.parent.mkdir()
     arguments = ("init", "binance", "-t", captured_topic, "--bootstrap", broker, "-o", path)
@@ -62,8 +64,13 @@ def test_a_captured_topic(broker: str, captured_topic: str, tmp_path: Path) -> N
     assert set(settings.rules.extends) == {"crypto", "market-data-quality"}
     assert "odd_tape" in settings.rules.enabled
     tapewatch("check", "--offline", "-c", path)
-    online = tapewatch("check", "-c", path)
-    assert f"topic {captured_topic}: 2 partitions" in online.stdout
+    slack.workspace.channels["tapewatch"] = "C0000000099"
+    checked = path.with_name("checked.yaml")
+    at_slack = 'channel: "#tapewatch"'
+    checked.write_text(text.replace(at_slack, f"{at_slack}, api_url: {slack.api_url}"))
+    online = tapewatch("check", "-c", checked).stdout
+    assert re.search(rf"{captured_topic} 2 ok \d+ of 200 are events", " ".join(online.split()))
+    checked.unlink()
 
     manifest = YAML(typ="safe").load((path.parent / "slack-app.yaml").read_text())
     scopes = manifest["oauth_config"]["scopes"]["bot"]

@@ -104,6 +104,7 @@ class FakeSlack:
     ) -> None:
         self.token = token
         self.workspace = Workspace(channels)
+        self.scopes = "chat:write,channels:read,channels:history,groups:read,groups:history"
         self.received: list[Received] = []
         self.truncated = 0
         self.in_flight = 0
@@ -163,7 +164,7 @@ class FakeSlack:
         with self._changed:
             return [received for received in self.received if received.method == method]
 
-    def wait_for(self, happened: Callable[[FakeSlack], object], timeout_s: float = 20.0) -> None:
+    def wait_for(self, happened: Callable[[FakeSlack], object], timeout_s: float = 90.0) -> None:
         """Wait until something holds; it is looked at after every request that comes in."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
@@ -320,7 +321,8 @@ class _Handler(BaseHTTPRequestHandler):
             refusal = json.dumps({"ok": False, "error": answer.error}).encode()
             self._send(answer.status, refusal, answer.headers, "application/json")
         elif isinstance(result, dict):
-            self._send(answer.status, json.dumps(result).encode(), answer.headers, "application/json")
+            headers = {"x-oauth-scopes": self.server.fake.scopes, **answer.headers}
+            self._send(answer.status, json.dumps(result).encode(), headers, "application/json")
         else:
             status = 200 if result in ("ok", "", None) else 404
             self._send(status if answer.status == 200 else answer.status, (result or "").encode())

@@ -37,6 +37,9 @@ class Workspace:
 
     def __init__(self, channels: tuple[str, ...]) -> None:
         self.channels = {name: f"C{number:010d}" for number, name in enumerate(channels, 1)}
+        self.outside: set[str] = set()
+        """Names of channels that are public and do not have the bot in them."""
+        self.archived: set[str] = set()
         self._messages: list[Message] = []
         self._hooked: list[Mapping[str, Any]] = []
         self._lock = threading.Lock()
@@ -47,8 +50,12 @@ class Workspace:
             "chat.update": self._update,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
+            "conversations.info": self._info,
             "conversations.list": self._list,
-            "users.conversations": self._list,
+            "users.conversations": self._of_bot,
+            "chat.getPermalink": lambda given: {
+                "permalink": f"https://test.slack.com/archives/{given['channel']}/p{given['message_ts']}"
+            },
         }
 
     def call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,12 +143,35 @@ class Workspace:
         return _page(found, arguments)
 
     def _list(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        found = [{"id": number, "name": name} for name, number in self.channels.items()]
+        found = [self._channel(name) for name in self.channels]
         return {"channels": found, "response_metadata": {"next_cursor": ""}}
 
+    def _of_bot(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found = [self._channel(name) for name in self.channels if name not in self.outside]
+        return {"channels": found, "response_metadata": {"next_cursor": ""}}
+
+    def _info(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        for name, number in self.channels.items():
+            if number == arguments.get("channel"):
+                return {"channel": self._channel(name)}
+        raise SlackRefusalError("channel_not_found")
+
+    def _channel(self, name: str) -> dict[str, Any]:
+        return {
+            "id": self.channels[name],
+            "name": name,
+            "is_member": name not in self.outside,
+            "is_archived": name in self.archived,
+        }
+
     def _known(self, channel: str) -> None:
-        if channel not in self.channels.values():
+        names = {number: name for name, number in self.channels.items()}
+        if channel not in names:
             raise SlackRefusalError("channel_not_found")
+        if names[channel] in self.archived:
+            raise SlackRefusalError("is_archived")
+        if names[channel] in self.outside:
+            raise SlackRefusalError("not_in_channel")
 
 
 def _page(found: list[Message], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, T0, S, market, records, trade
 from pipeline_world import CONFIG, DETECTORS, World, cycle, plan_of
 
-from alerts.durations import spoken
+from alerts.durations import lasting
 from alerts.language.rarity_rates import rarity_rates
 from streamer.messages.records import Partition
 from streamer.pipeline.rule_rates import rule_rates
@@ -85,10 +86,17 @@ def test_alerts_and_time_are_those_counted_by_hand(ran: World) -> None:
     assert (rare.rule, rare.fired, big.rule, big.fired) == ("rare", fired["rare"], "big", fired["big"])
     assert rare.instrument_s["far"] == pytest.approx(lived)
     assert rare.expected == pytest.approx(lived / 20)
-    assert rare.per_day == pytest.approx(fired["rare"] / (lived / 86_400))
+    assert rare.per_day is None, "minutes say nothing about a day"
     watched = max(watched_by_hand(log) for log in logs())
     assert big.watched_s == pytest.approx(watched)
-    assert big.per_day == pytest.approx(fired["big"] / (watched / 86_400))
+    assert big.per_day is None
+    day = replace(big, watched_s=2 * 86_400.0)
+    assert day.per_day == pytest.approx(fired["big"] / 2)
+    assert day.so_far == f"{fired['big']:,} in 2d, {fired['big'] / 2:,.0f} a day"
+
+
+def brief(seconds: float) -> str:
+    return lasting(seconds).replace(" ", "")
 
 
 def test_check_prints_them(ran: World, tmp_path: Path) -> None:
@@ -99,14 +107,11 @@ def test_check_prints_them(ran: World, tmp_path: Path) -> None:
     assert f"configuration {ran.plan.config_hash}" in shown
     table = shown[shown.index("alerts so far") :].splitlines()
     fired, lived = fired_by_hand(ran), lived_by_hand(ran)
-    rare, big = table[1].split(), table[2].split()
-    assert rare[:2] == ["rare", str(fired["rare"])]
-    assert rare[-1] == f"{fired['rare'] / (lived / 20):.2f}"
-    assert "4,320 per instrument" in table[1]
-    assert f"{spoken(lived)} of instruments" in table[1]
-    assert big[:2] == ["big", str(fired["big"])]
     watched = max(watched_by_hand(log) for log in logs())
-    assert big[2:] == [spoken(watched), f"{fired['big'] / (watched / 86_400):,.0f}"]
+    assert table[1].split() == [
+        *f"rare {fired['rare']} in {brief(lived)} of instruments 4,320 a day each".split()
+    ]
+    assert table[2].split() == ["big", str(fired["big"]), "in", brief(watched)]
     config.write_text(f"{text}store: {tmp_path / 'none.db'}\n")
     assert "alerts so far" not in tapewatch("check", "--offline", "-c", config).stdout
 

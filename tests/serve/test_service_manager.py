@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,20 @@ def test_each_word_is_a_datagram(listening: tuple[socket.socket, str]) -> None:
     assert server.recv(999).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
     manager.stopping()
     assert server.recv(999) == b"STOPPING=1"
+
+
+def test_a_change_that_finds_the_queue_full_is_told_later(listening: tuple[socket.socket, str]) -> None:
+    server, name = listening
+    manager = ServiceManager({"NOTIFY_SOCKET": name})
+    while manager.tell(STATUS="at work"):
+        pass  # nobody reads, until the queue is full
+    assert not manager.ready()
+    server.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            assert b"READY" not in server.recv(999)
+    assert manager.status("at work")
+    assert [server.recv(999), server.recv(999)] == [b"READY=1", b"STATUS=at work"]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from typing import Any
 import structlog
 
 from alerts.clock import Clock
+from alerts.plain_text import one_line
 from alerts.receivers.body import read_body
+from alerts.receivers.kind import Probed
 from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.slack.answers import UnexpectedAnswerError
+from alerts.receivers.slack.bot_probe import BotProbe
 from alerts.receivers.slack.clients import BoundedWebClient
 from alerts.receivers.slack.message import SlackMessage, called, message, metadata, reply, rise
 from alerts.receivers.slack.slack_settings import SlackSettings
@@ -56,7 +59,7 @@ class SlackReceiver:
         self._mention = tuple(mention)
         self._id = channel if _CHANNEL_ID.fullmatch(channel) else None
 
-    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> str:
         """Do the remaining steps: ``post``, or ``edit`` and then ``rise`` or ``reply``.
 
         Raises
@@ -66,11 +69,48 @@ class SlackReceiver:
         PermanentError
             On any other error; the reason is Slack's name for it.
         """
+        done: dict[str, str] = {}
+
+        def note(step: str, result: str) -> None:
+            done[step] = result
+            record(step, result)
+
         try:
-            self._do_steps(delivery, record)
+            self._do_steps(delivery, note)
         except UnexpectedAnswerError:
             record(_ANSWERED, "200")
             raise
+        return done.get(POST, "")
+
+    def link(self, place: str) -> str:
+        """Where people find a message; empty where the server gives no links.
+
+        Parameters
+        ----------
+        place
+            What `deliver` answered: channel and `ts`.
+        """
+        channel, _, ts = place.partition(":")
+        try:
+            found = self._call("chat_getPermalink", channel=channel, message_ts=ts).get("permalink")
+        except (PermanentError, RetryableError):
+            return ""
+        return one_line(found) if isinstance(found, str) else ""
+
+    def probe(self, name: str) -> Probed:
+        """Ask Slack whether it could post, and post nothing.
+
+        Parameters
+        ----------
+        name
+            The receiver's name in the configuration.
+
+        Raises
+        ------
+        ReceiverError
+            With what keeps it from posting, and the remedy.
+        """
+        return BotProbe(self._client, self._channel, self._id, name).look()
 
     def _do_steps(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
         posts = [steps[POST] for steps in delivery.earlier if POST in steps]

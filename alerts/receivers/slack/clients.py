@@ -18,6 +18,7 @@ from slack_sdk.webhook.webhook_response import WebhookResponse
 from alerts.clock import Clock
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.http_client import HttpAnswer, HttpClient
+from alerts.receivers.http_probe import connected
 from alerts.receivers.http_proxy import HttpProxy, proxy_of_environment
 from alerts.receivers.http_tls import server_context
 from alerts.receivers.redaction import Redaction
@@ -91,6 +92,16 @@ class BoundedWebhookClient(WebhookClient):
         self._http = _http_client(address, settings, "incoming_webhook", address)
         self._clock = clock
         self._accepts = settings.accepts
+
+    def connect(self) -> str:
+        """Connect and send nothing; where to, for people.
+
+        Raises
+        ------
+        ReceiverError
+            When there is no connection.
+        """
+        return connected(self._http, self.url, "incoming_webhook")
 
     def _perform_http_request_internal(self, url: str, req: Request) -> WebhookResponse:
         answer = _sent(self._http, url, req, _MOST_HOOK_BYTES)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from alerts.clock import Clock
 from alerts.receivers.http import http_url
+from alerts.receivers.kind import Probed
 from alerts.receivers.receiver import Delivery
 from alerts.receivers.slack.clients import BoundedWebhookClient
 from alerts.receivers.slack.message import called, message
@@ -31,7 +32,7 @@ class SlackWebhookReceiver:
         self._client = client
         self._mention = tuple(mention)
 
-    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> None:
+    def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> str:
         """Post it; no steps are recorded.
 
         Raises
@@ -43,7 +44,22 @@ class SlackWebhookReceiver:
             after a 2xx that says neither success nor an error: sent again, it might be there twice.
         """
         content = message(delivery, called(delivery, self._mention)).arguments
-        self._client.send_dict({**content, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False})
+        posted = {**content, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+        answer = self._client.send_dict(posted)
+        return f"answered {answer.status_code}"
+
+    def probe(self) -> Probed:
+        """Connect and send nothing: only a post would tell whether the webhook was revoked.
+
+        Raises
+        ------
+        ReceiverError
+            When there is no connection.
+        """
+        return Probed(
+            f"connected to {self._client.connect()}, nothing posted",
+            ("only a post tells whether an incoming webhook was revoked: `tapewatch try`",),
+        )
 
 
 def incoming_webhook_receiver(
