@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import time
@@ -21,6 +22,7 @@ from stores import ask
 HOUR_S = 3_600.0
 READ_TO = "SELECT max(position) FROM checkpoints WHERE task_id = (SELECT id FROM tasks WHERE partition = 0)"
 
+EVER_WRITTEN = "SELECT key, value FROM meta ORDER BY key"
 READ_OF_NEW = (
     "SELECT 1 FROM checkpoints c JOIN tasks t ON t.id = c.task_id WHERE partition = 2 AND c.position > 0"
 )
@@ -66,11 +68,19 @@ def disk_full(at: Watch) -> str:
     return "stops and says so; the next start goes on"
 
 
+def move_log_into(store: Path) -> None:
+    """So that the database's file has all that was committed until now."""
+    with closing(sqlite3.connect(store, timeout=30)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
 def store_corrupted(at: Watch) -> str:
     backup = at.store.with_name("backup")
     tapewatch("backup", backup, "-c", at.config)
     time.sleep(1)
     at.daemon.kill()
+    move_log_into(at.store)
+    at.store.with_name(at.store.name + "-wal").unlink(missing_ok=True)  # it would mend the database
     size = at.store.stat().st_size
     with at.store.open("r+b") as file:
         file.seek(4_096)
@@ -85,7 +95,16 @@ def store_corrupted(at: Watch) -> str:
 
 def log_lost(at: Watch) -> str:
     before = len(at.service_alerts("store_older"))
-    at.daemon.kill()
+    bare = at.store.with_name("bare.db")
+    while True:
+        move_log_into(at.store)
+        at.caught_up()
+        time.sleep(1)
+        at.daemon.kill()
+        shutil.copy(at.store, bare)
+        if ask(bare, EVER_WRITTEN) != ask(at.store, EVER_WRITTEN):
+            break  # else all of it had just been moved into the database, and nothing would be lost
+        at.begin()
     at.store.with_name(at.store.name + "-wal").unlink()
     at.begin()
     at.daemon.wait_until(lambda: len(at.service_alerts("store_older")) > before, "that the store is older")
