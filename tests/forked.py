@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Lock
 
 _FIRST = """
-import json, os, runpy, select, signal, sys
+import atexit, json, os, runpy, select, signal, sys, threading
 from streamer.cli import main
 from streamer.cli.app import application
 import streamer.app.daemon, streamer.app.replay
@@ -69,10 +69,23 @@ os.environ.update(asked["environ"])
 sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.chdir(asked["folder"])
 sys.argv = [asked["program"], *asked["arguments"]]
-if asked["program"] == "tapewatch":
-    main()
-else:
-    runpy.run_module(asked["program"], run_name="__main__")
+code = 0
+try:
+    if asked["program"] == "tapewatch":
+        main()
+    else:
+        runpy.run_module(asked["program"], run_name="__main__")
+except SystemExit as ended:
+    code = ended.code
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+# what an interpreter does at its end, but for taking apart all that was loaded: most of a short command's time
+threading._shutdown()
+atexit._run_exitfuncs()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code or 0)
 """
 _KERNELS_OF = Path(__file__).parents[1] / "examples" / "sensitive.yaml"
 
