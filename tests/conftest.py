@@ -64,21 +64,38 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield bootstrap
 
 
+@pytest.fixture(scope="module")
+def brokers_at_hand() -> Iterator[list[LocalBroker]]:
+    """Brokers of one's own that a module's next test may have: a start costs seconds of a core."""
+    found: list[LocalBroker] = []
+    yield found
+    for local in found:
+        local.stop()
+
+
 @pytest.fixture
-def own_broker() -> Iterator[Callable[..., LocalBroker]]:
-    """Starts brokers that a test may kill and restart; they are removed after it."""
-    with ExitStack() as stack:
+def own_broker(brokers_at_hand: list[LocalBroker]) -> Iterator[Callable[[], LocalBroker]]:
+    """Gives brokers without topics that a test may kill and restart."""
+    given: list[LocalBroker] = []
 
-        def start(*, tls: bool = False) -> LocalBroker:
-            try:
-                local = LocalBroker(tls=tls, session_s=2.0)
-                stack.callback(local.stop)
-                local.start()
-            except BrokerError as error:
-                pytest.fail(f"this test needs a broker of its own as a local process: {error}")
-            return local
+    def start() -> LocalBroker:
+        if brokers_at_hand:
+            given.append(brokers_at_hand.pop())
+            return given[-1]
+        try:
+            given.append(LocalBroker(session_s=2.0))
+            given[-1].start()
+        except BrokerError as error:
+            pytest.fail(f"this test needs a broker of its own as a local process: {error}")
+        return given[-1]
 
-        yield start
+    yield start
+    for local in given:
+        if local.running:
+            local.clear()
+            brokers_at_hand.append(local)
+        else:
+            local.stop()
 
 
 @pytest.fixture

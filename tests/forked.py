@@ -80,7 +80,7 @@ except SystemExit as ended:
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)
         code = 1
-# what an interpreter does at its end, but for taking apart all that was loaded: most of a short command's time
+# what an interpreter does at its end, without taking apart all that was loaded: that takes most of the time
 threading._shutdown()
 atexit._run_exitfuncs()
 sys.stdout.flush()

@@ -336,7 +336,7 @@ SETTINGS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(streams(), SETTINGS, st.data())
 def test_all_that_is_told_is_that_of_the_model_however_rows_are_cut(
     rows: list[Row], setting: Setting, data: st.DataObject
@@ -347,7 +347,7 @@ def test_all_that_is_told_is_that_of_the_model_however_rows_are_cut(
     assert run_all(Episodes(setting.rule), rows, list(range(len(rows)))) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(streams(), SETTINGS, st.data())
 def test_state_taken_up_elsewhere_goes_on_as_if_nothing_had_been(
     rows: list[Row], setting: Setting, data: st.DataObject
@@ -416,7 +416,7 @@ def told_closing(closing: Closing | None) -> object:
     return None if closing is None else (closing.number, closing.severity, plain(closing.extremes))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(streams_with_lies(), SETTINGS, st.data())
 def test_steps_back_are_those_of_the_model_over_restarts(
     steps: list[Row | Back], setting: Setting, data: st.DataObject

@@ -249,7 +249,7 @@ def part_of(columns: ExpressionColumns, start: int, end: int) -> ExpressionColum
 REFUSED = ("divides by zero", "logarithm of a number", "is out of range", "names no field")
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(LOGICAL, tables())
 def test_a_condition_is_what_the_interpreter_says(
     expression: Logical, table: tuple[ExpressionColumns, list[Row]]
@@ -267,7 +267,7 @@ def test_a_condition_is_what_the_interpreter_says(
     assert [row for part in one_by_one for row in part] == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(LOGICAL, tables())
 def test_nothing_raises_or_warns_on_empty_batches(
     expression: Logical, table: tuple[ExpressionColumns, list[Row]]
@@ -314,7 +314,7 @@ def test_a_text_that_no_event_has_is_different_from_all() -> None:
     assert compile_condition("s != 'zzz'", TABLE).evaluate(columns).tolist() == [True, False]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=70), st.integers(0, 3))
 @example([0.1 * i for i in range(1, 65)], 1)
 def test_a_logarithm_has_the_same_bits_wherever_it_stands(values: list[float], offset: int) -> None:

@@ -87,7 +87,7 @@ def heartbeats(until: float) -> list[Told]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     storm=st.lists(bursts(), min_size=1, max_size=4),
     cap=st.sampled_from((1, 5, 20, 60)),

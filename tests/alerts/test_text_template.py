@@ -107,7 +107,7 @@ FORMATS = st.from_regex(r"[+\- ]?([1-9]|1[0-9]|20)?,?(\.[0-9])?[fegd%s]", fullma
 NUMBERS = st.none() | st.floats()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["size", "return_bps_10s", "symbol"]), FORMATS, NUMBERS, st.text(max_size=5))
 def test_a_template_that_compiles_can_always_be_filled(
     name: str, spec: str, number: float | None, text: str
@@ -121,7 +121,7 @@ def test_a_template_that_compiles_can_always_be_filled(
     assert isinstance(compiled.format({name: value}), str)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(st.sampled_from("{}:.+1fsize!r[0]% "), max_size=20))
 def test_any_template_is_compiled_or_refused_with_a_place_in_it(template: str) -> None:
     column = 1

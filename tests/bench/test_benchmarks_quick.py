@@ -31,7 +31,7 @@ def bench(broker: str) -> Iterator[Bench]:
 
 
 ALL = "".join(row.letter for row in ROWS)
-IN_LENGTH = "cde"  # of a broker's throughput, and of River's trees
+IN_LENGTH = "cdehikl"  # of a broker, of River's trees, and what starts a process for each figure
 
 
 @pytest.fixture(
@@ -88,6 +88,8 @@ def test_shares_add_up(measured: dict[str, list[Figure]]) -> None:
 
 
 def test_every_alert_of_the_latency_row_is_accounted_for(measured: dict[str, list[Figure]]) -> None:
+    if "h" not in measured:
+        pytest.skip("measured in the long form")
     # rate // alerts a second between marked events, after the first second
     (p99,) = [figure for figure in measured["h"] if figure.name.endswith("p99") and figure.most]
     assert p99.note.startswith(f"{SMALL.latency_s * 20} alerts in {SMALL.latency_s} s")

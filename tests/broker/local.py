@@ -154,6 +154,24 @@ class LocalBroker:
         """Where clients connect with TLS, if it was asked for."""
         return f"127.0.0.1:{self.tls_port}"
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def clear(self) -> None:
+        """Delete all topics."""
+        from kafka import KafkaAdminClient
+
+        self.thaw()
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            topics = [topic for topic in admin.list_topics() if not topic.startswith("__")]
+            if topics:
+                admin.delete_topics(topics)
+        finally:
+            admin.close()
+
     def start(self) -> None:
         """Start it (formatting its folder the first time) and wait until it serves."""
         if not (self.folder / "data").exists():

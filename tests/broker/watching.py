@@ -93,16 +93,16 @@ class Reading:
             count += len(chunk.records)
         return count
 
-    def until(self, done: Callable[[], bool], within_s: float = 20.0) -> None:
+    def until(self, done: Callable[[], bool], within_s: float = 90.0) -> None:
         give_up = time.monotonic() + within_s
         while not done():
             assert time.monotonic() < give_up, (self.watcher.history, self.values[-20:])
             self.poll()
 
-    def until_count(self, count: int, within_s: float = 20.0) -> None:
-        self.until(lambda: len(self.values) >= count, within_s)
+    def until_count(self, count: int, within_s: float = 90.0) -> None:
+        self.until(lambda: sum(map(len, self.got.values())) >= count, within_s)
 
-    def until_end(self, within_s: float = 20.0) -> None:
+    def until_end(self, within_s: float = 90.0) -> None:
         self.until(lambda: bool(end := self.source.at_end()) and end >= self.held, within_s)
 
     def until_assigned(self, count: int = 1) -> None:

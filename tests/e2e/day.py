@@ -11,7 +11,7 @@ from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 from streamer.sources.simulator import INSTRUMENTS, OPENS_NS, Anomaly, SimulatorSource, rules_for
 
-SECONDS = 390 * 60
+SECONDS = 130 * 60  # a third of the market's day: what makes it a day is all that happens in it
 QUIET = INSTRUMENTS[-3:]
 
 
@@ -26,7 +26,7 @@ class Part:
         publish(self.records, PublishTarget(KafkaSettings(bootstrap=bootstrap), topic))
 
 
-def simulated_day(parts: int, seed: int = 7, each: int = 2) -> list[Part]:
+def simulated_day(parts: int, seed: int = 8, each: int = 2) -> list[Part]:
     """The whole day, cut in the middle between two anomalies, so that none goes on from part to part."""
     source = SimulatorSource(seed, SECONDS, each, partitions=1, specs=QUIET)
     events = heapq.merge(*(source.instrument(n) for n in range(len(QUIET))), key=lambda event: event[0])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from captured import FILES, Captures, captures_in_length
 from daemon import Daemon, configure, tapewatch
-from stores import bodies, consumed, sorted_lines, undelivered
+from heard import assert_delivered
+from stores import ask, bodies, consumed, sent, sorted_lines, undelivered
 
 IN_SOURCE_AND_ID = ("id", "source")
 
@@ -39,6 +40,11 @@ def test_live_run_replay_and_recording_agree(
     live = bodies(store)
     fired = [body for body in live if json.loads(body)["transition"] == "fired"]
     assert len(fired) >= captures.sensitive_at_least
+    assert {json.loads(body)["venue"] for body in fired} == {"binance", "binance-perp"}
+    assert_delivered([json.loads(body) for body in sent(store, "ops")], slack)
+    assert len(ask(store, "SELECT DISTINCT topic, partition FROM tasks")) == 6
+    assert ask(store, "SELECT count(*) FROM dead_letters") == [(0,)]
+    assert "Traceback" not in daemon.output()
 
     recording = tmp_path / "recorded.jsonl.zst"
     tapewatch("record", "-c", config, "-o", recording)

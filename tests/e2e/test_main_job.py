@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from captured import FILES, Captures, all_captures, captures_in_length
-from daemon import WEBHOOK_SECRET, Daemon, alerts_of, configure, tapewatch
-from standardwebhooks import Webhook
+from daemon import Daemon, alerts_of, configure, tapewatch
+from heard import assert_delivered
 from stores import ask, consumed, sent, undelivered
 
 
@@ -18,8 +18,10 @@ def published(config: Path, captures: Captures, spot: str, perp: str) -> None:
     tapewatch("publish", "-c", config, "--topic", perp, *captures.perp)
 
 
+# its short form is the live run in test_live_equals_replay.py, which is delivered, too
+@pytest.mark.long
 @pytest.mark.parametrize("captures", captures_in_length())
-@pytest.mark.parametrize("example", ["sensitive.yaml", pytest.param("binance.yaml", marks=pytest.mark.long)])
+@pytest.mark.parametrize("example", ["sensitive.yaml", "binance.yaml"])
 def test_captures_through_broker_and_daemon(
     captures: Captures, example: str, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:
@@ -59,21 +61,3 @@ def test_the_shipped_example_is_quiet_on_captures(captures: Captures, tmp_path: 
     tapewatch("replay", "-q", "-c", config, *captures.files, "--alerts", alerts)
     told = [json.loads(line) for line in alerts.read_bytes().splitlines()]
     assert sum(alert["transition"] == "fired" for alert in told) <= captures.quiet_at_most
-
-
-def assert_delivered(alerts: list[dict[str, Any]], slack: Any) -> None:
-    """Every transition at the webhook under a valid signature, every episode in Slack and ended there."""
-    received = {}
-    for post in slack.of("webhook/ops"):
-        Webhook(WEBHOOK_SECRET).verify(
-            post.body, {name.lower(): value for name, value in post.headers.items()}
-        )
-        received[post.headers["webhook-id"]] = json.loads(post.body)
-    assert received == {f"{alert['id']}-{alert['number']}": alert for alert in alerts}
-    episodes = {alert["id"] for alert in alerts}
-    resolved = {alert["id"] for alert in alerts if alert["transition"] == "resolved"}
-    posts = [post for post in slack.of("chat.postMessage") if "thread_ts" not in post.arguments]
-    replies = [post for post in slack.of("chat.postMessage") if "thread_ts" in post.arguments]
-    replies = [post for post in replies if not post.arguments.get("reply_broadcast")]  # it got worse
-    assert len(posts) == len(episodes)
-    assert len(replies) == len(resolved)

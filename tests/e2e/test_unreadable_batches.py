@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,17 +77,18 @@ def test_damage_and_a_bomb_are_told_and_passed(
     config = configured(tmp_path, broker, slack, raw=raw, max_unpacked_bytes=16_777_216)
     checked = tapewatch("check", "-c", config, expect=1)
     assert "t.flipped[0] cannot be read from offset 2 on" in checked.stderr + checked.stdout
-    began = time.monotonic()
     with Daemon(config) as daemon:
         for part in ("t.flipped[0] is damaged: offsets 2 to 3", "t.bomb[0] is damaged: offsets 1 to 1"):
             daemon.wait_until(told(slack, "damaged_range", part), part, 120)
         for topic in (flipped, bomb, sound):
             daemon.wait_until(told(slack, "big", topic), f"an alert of {topic}", 120)
-        assert time.monotonic() - began < 120  # a minute, on a machine that does nothing else
         daemon.kill()
         daemon.start()
         send(broker, flipped, [trade(100, 96.0)])  # long enough after the last to be told
-        daemon.wait_until(lambda: sum(body["rule"] == "big" for body in bodies(slack)) >= 4, "one more", 120)
+        big = {body["id"] for body in bodies(slack) if body["rule"] == "big"}
+        daemon.wait_until(
+            lambda: {body["id"] for body in bodies(slack) if body["rule"] == "big"} > big, "one more", 120
+        )
         assert daemon.stop() == 0
     letters = tapewatch(
         "dead-letters", "-c", config, "--reason", "damaged_range", "--json"

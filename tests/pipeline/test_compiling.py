@@ -163,7 +163,11 @@ def test_processes_compile_all_that_a_plan_needs(plan: Path, tmp_path: Path) -> 
 @pytest.mark.skipif(not TWO_CORES, reason="one core: kernels are compiled in this process")
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)],
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
+        (signal.SIGTERM, 130),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
 def test_a_signal_ends_the_processes_that_compile(tmp_path: Path, number: signal.Signals, code: int) -> None:
     command = [sys.executable, "-m", "streamer", "demo", "--minutes", "15"]

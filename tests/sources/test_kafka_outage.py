@@ -44,7 +44,7 @@ def test_an_outage_makes_records_late_and_nothing_else(own_broker: Callable[...,
 def test_an_outage_with_a_backlog_of_many_partitions_delays_nothing_else(
     own_broker: Callable[..., LocalBroker],
 ) -> None:
-    partitions, each = 40, 600
+    partitions, each = 40, 250
     local = own_broker()
     topic = new_topic(local, "backlog", partitions)
     producer = KafkaProducer(bootstrap_servers=local.bootstrap, batch_size=4_000, linger_ms=20)
