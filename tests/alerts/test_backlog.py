@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import QUICK, claim_due, route_all
+from fakes.waiting import until
 from sqlalchemy import event
 from structlog.testing import capture_logs
 
@@ -49,13 +50,6 @@ KINDS = (  # receiver, state, ready, rank, next_at, number, count
 )
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
-
-
 class Desk:
     """A receiver that notes what it gets, and answers when it is let."""
 
@@ -84,25 +78,11 @@ def notifier(database: Database, desk: Desk, parallel: int = 4, *stages: Stage) 
 
 
 @pytest.fixture
-def start(database: Database) -> Iterator[Callable[..., Notifier]]:
-    started: list[Notifier] = []
-
+def start(database: Database, at_work: Callable[[Notifier], Notifier]) -> Callable[..., Notifier]:
     def begin(desk: Desk, parallel: int = 4, *stages: Stage) -> Notifier:
-        running = notifier(database, desk, parallel, *stages)
-        running.start()
-        started.append(running)
-        return running
+        return at_work(notifier(database, desk, parallel, *stages))
 
-    yield begin
-    for running in started:
-        running.stop(0.0)
-
-
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
+    return begin
 
 
 class LowRanksWait(Stage):

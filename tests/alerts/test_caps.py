@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from contracts.stages import FIRED, Facts
 from fakes import alert_bodies
 from fakes.delivering import QUICK, notifier
 from fakes.slack import FakeSlack, Received
+from fakes.waiting import until
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
@@ -25,7 +25,7 @@ from alerts.stages.stage import HoldUntil, Pass, Verdict
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.notify.sent_messages import SentMessages
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.queries import explain
 from streamer.store.tables import deliveries, outbox
@@ -36,40 +36,19 @@ Start = Callable[..., Notifier]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def start(database: Database, slack_server: FakeSlack) -> Iterator[Start]:
-    started: list[Notifier] = []
-
+def start(database: Database, slack_server: FakeSlack, at_work: Callable[[Notifier], Notifier]) -> Start:
     def begin(to: str = "ops", cap: str = "5/m") -> Notifier:
         bot = {"channel": "#desk", "token": {"env": "TOKEN"}, "api_url": slack_server.api_url}
         hook = {"url": slack_server.webhook_url("ops"), "secret": {"env": "KEY"}}
         known = {"desk": {"slack": bot, "cap": cap}, "ops": {"webhook": hook, "cap": cap}}
-        running = notifier(database, {name: known[name] for name in to.split()}, {}, QUICK, WINDOW_S)
-        running.start()
-        started.append(running)
-        return running
+        return at_work(notifier(database, {name: known[name] for name in to.split()}, {}, QUICK, WINDOW_S))
 
-    yield begin
-    for running in started:
-        running.stop(0.0)
+    return begin
 
 
 def commit(database: Database, *alerts: tuple[str, int], **changes: Any) -> None:
     """Warnings, unless something else is said: criticals do not count against a cap."""
     alert_bodies.commit(database, *alerts, **{"severity": "warning", **changes})
-
-
-def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 def at_ops(server: FakeSlack) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import KEY, QUICK, notifier, receiver_set
 from fakes.slack import Answer, FakeSlack, cut, hang, rate_limited, refuse, server_error, slow
+from fakes.waiting import until
 from sqlalchemy import select, text
 from standardwebhooks import Webhook
 
 from streamer.notify.notifier import Notifier
 from streamer.notify.retry_pace import RetryPace
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries, outbox
 
@@ -28,13 +29,6 @@ ON_ITS_WAY_S = 0.2  # within this, posts that were begun together arrive
 Start = Callable[..., Notifier]
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
-
-
 def receivers(server: FakeSlack) -> dict[str, Any]:
     bot = {"channel": "#desk", "token": {"env": "TOKEN"}, "api_url": server.api_url, "timeout": "1s"}
     hook = {"url": server.webhook_url("ops"), "secret": {"env": "KEY"}, "timeout": "1s"}
@@ -42,25 +36,11 @@ def receivers(server: FakeSlack) -> dict[str, Any]:
 
 
 @pytest.fixture
-def start(database: Database, slack_server: FakeSlack) -> Iterator[Start]:
-    started: list[Notifier] = []
-
+def start(database: Database, slack_server: FakeSlack, at_work: Callable[[Notifier], Notifier]) -> Start:
     def begin(route: dict[str, Any] | None = None, pace: RetryPace = QUICK) -> Notifier:
-        running = notifier(database, receivers(slack_server), route or {}, pace)
-        running.start()
-        started.append(running)
-        return running
+        return at_work(notifier(database, receivers(slack_server), route or {}, pace))
 
-    yield begin
-    for running in started:
-        running.stop(0.0)
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
+    return begin
 
 
 def at_ops(server: FakeSlack) -> list[tuple[str, int]]:

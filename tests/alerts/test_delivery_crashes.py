@@ -19,18 +19,11 @@ from fakes.alert_bodies import commit
 from fakes.slack import FakeSlack, fine, hang, slow
 from forked import Forked
 
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 
 ROOT = Path(__file__).parents[2]
 MANY = tuple((f"e{n}", number) for n in range(20) for number in range(2))
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
 
 
 def settings(server: FakeSlack) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import claim_due, notifier, route_all
 from fakes.slack import FakeSlack
+from fakes.waiting import until
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
@@ -25,13 +26,6 @@ from streamer.store.silences import StoreSilences, silences_in_force
 from streamer.store.tables import deliveries, silences
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
 
 
 @pytest.fixture
@@ -58,13 +52,6 @@ def tapewatch(*arguments: str | Path, expect: int = 0) -> str:
     done = forked.tapewatch(*arguments, folder=ROOT)
     assert done.returncode == expect, done.stderr
     return done.stdout + done.stderr
-
-
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 def settled(database: Database, running: Notifier, *alerts: tuple[str, int], **changes: Any) -> None:

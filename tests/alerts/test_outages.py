@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import QUICK, receiver_set
 from fakes.delivering import notifier as delivering
 from fakes.slack import Answer, FakeSlack, rate_limited
+from fakes.waiting import until
 
 from alerts.receivers.receiver import Delivery, RetryableError
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.notify.retry_pace import RetryPace
 from streamer.notify.sender_context import SenderContext
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 
 WINDOW_S = 0.6  # of the cap: criticals are summed up after 0.05 s
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
 
 
 class Line:
@@ -53,13 +45,6 @@ def running(
     notifier = Notifier(known, SenderContext(database, SystemClock(), pace))
     notifier.start()
     return notifier
-
-
-def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
 
 
 def test_criticals_that_waited_through_an_outage_are_sent_when_it_is_over(database: Database) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit, delivery
 from fakes.delivering import notifier
 from fakes.slack import Answer, FakeSlack
+from fakes.waiting import until
 from sqlalchemy import delete, insert
 from structlog.testing import capture_logs
 
@@ -18,7 +17,7 @@ from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from streamer.notify.attempt import Attempt
 from streamer.notify.notifier import Notifier
 from streamer.notify.parked_notes import ParkedNotes
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries
 
@@ -26,30 +25,18 @@ NOTE = "1 alert could not be delivered to ops (http_400): tapewatch alerts --ret
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def start(database: Database, slack_server: FakeSlack) -> Iterator[Callable[..., Notifier]]:
-    started: list[Notifier] = []
-
+def start(
+    database: Database, slack_server: FakeSlack, at_work: Callable[[Notifier], Notifier]
+) -> Callable[..., Notifier]:
     def begin(*names: str) -> Notifier:
         hooks = {
             name: {"webhook": {"url": slack_server.webhook_url(name), "secret": {"env": "KEY"}}}
             for name in names
         }
         route = {"to": list(names), "routes": [{"when": "origin == service", "to": []}]}
-        running = notifier(database, hooks, route)
-        running.start()
-        started.append(running)
-        return running
+        return at_work(notifier(database, hooks, route))
 
-    yield begin
-    for running in started:
-        running.stop(0.0)
+    return begin
 
 
 def refusing(*ids: str) -> Callable[[str, Any], Answer | None]:
@@ -173,10 +160,3 @@ def test_asking_what_is_parked_costs_the_same_however_much_is(database: Database
     with found.parking():
         pass
     assert found.note_for(delivery("new")).text == ""
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from fakes.pressure import BACKLOG, News, accepted, market_close, named, own_messages, play, storm
 from fakes.slack import FakeSlack
 
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 
 QUICKER = 5.0
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
 
 
 def named_within(slack: FakeSlack, news: list[News], committed: dict[str, float]) -> float:

@@ -6,7 +6,7 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from fakes.alert_bodies import commit, delivery
 from fakes.delivering import KEY, notifier
 from fakes.raw_server import raw_server, request
 from fakes.slack import INCOMING, Answer, FakeSlack, refuse, server_error
+from fakes.waiting import until
 from forked import tapewatch
 from sqlalchemy import select
 from structlog.testing import capture_logs
@@ -24,18 +25,11 @@ from alerts.receivers.receiver import PermanentError, Receiver, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 from streamer.store.tables import deliveries
 
 TOKEN = "xoxb-1234567890-abcdef"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
 
 
 def settings_of(server: FakeSlack) -> dict[str, dict[str, Any]]:
@@ -265,10 +259,3 @@ def running(database: Database, receivers: dict[str, Any]) -> Iterator[Notifier]
     at_work.start()
     yield at_work
     at_work.stop(0.0)
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from fakes.alert_bodies import delivery
 from fakes.raw_server import Talk, dripping, raw_server, request, sipping
+from fakes.waiting import until
 
 from alerts.receivers import http_deadline
 from alerts.receivers.http_deadline import BoundedSocket
@@ -162,10 +162,3 @@ def test_a_name_server_that_is_silent_ends_in_time_and_piles_up_no_threads(
     assert threading.active_count() <= before + 1
     answers.set()
     until(lambda: threading.active_count() <= before)
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)

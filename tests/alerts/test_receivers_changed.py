@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import KEY, notifier, receiver_set
 from fakes.slack import FakeSlack, server_error, slow
+from fakes.waiting import until
 
 from alerts.receivers.registry import ReceiverSettings, build_receiver
 from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
 
 
 def hook(server: FakeSlack, name: str) -> dict[str, Any]:
@@ -40,13 +32,6 @@ def turn(running: Notifier, names: list[str], built: dict[str, Any], to: list[st
         for name, settings in built.items()
     }
     running.turn_to(receiver_set(made, {"to": to}, names))
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
 
 
 def taken(server: FakeSlack, name: str) -> list[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import KEY, QUICK
 from fakes.slack import FakeSlack
+from fakes.waiting import until
 
 from alerts.alert import Observation
 from alerts.receivers.receiver import Receiver
@@ -26,17 +26,10 @@ from streamer.notify.clock import SystemClock
 from streamer.notify.notifier import Notifier
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.notify.sender_context import SenderContext
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.queries import explain
 
 HELD_S = 0.7
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
 
 
 @dataclass
@@ -67,31 +60,20 @@ def outcomes() -> Counter[tuple[str, str]]:
 
 @pytest.fixture
 def start(
-    database: Database, slack_server: FakeSlack, outcomes: Counter[tuple[str, str]]
-) -> Iterator[Callable[..., Notifier]]:
-    started: list[Notifier] = []
-
+    database: Database,
+    slack_server: FakeSlack,
+    outcomes: Counter[tuple[str, str]],
+    at_work: Callable[[Notifier], Notifier],
+) -> Callable[..., Notifier]:
     def watch(receiver: str, outcome: str, count: int = 1, waited_s: float | None = None) -> None:
         outcomes[receiver, outcome] += count
 
     def begin(*stages: Stage) -> Notifier:
         clock = SystemClock()
         known = ReceiverSet(("ops",), {"ops": hook(slack_server)}, StageChain(stages))
-        running = Notifier(known, SenderContext(database, clock, QUICK, watch))
-        running.start()
-        started.append(running)
-        return running
+        return at_work(Notifier(known, SenderContext(database, clock, QUICK, watch)))
 
-    yield begin
-    for running in started:
-        running.stop(0.0)
-
-
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
+    return begin
 
 
 def arrived(server: FakeSlack) -> list[str]:

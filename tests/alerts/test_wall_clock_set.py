@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from fakes.slack import Answer, FakeSlack, rate_limited, server_error
 from alerts.receivers.receiver import Delivery, RetryableError
 from alerts.receivers.registry import ReceiverSettings, build_receiver
 from streamer.notify.notifier import Notifier
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database
 from streamer.store.deliveries import StoreDeliveries
 
 HOUR_S, YEARS_S = 3_600.0, 10 * 365 * 86_400.0
@@ -37,32 +36,20 @@ class SetClock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    store = open_store(str(tmp_path / "tapewatch.db"))
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def clock() -> SetClock:
     return SetClock()
 
 
 @pytest.fixture
-def start(database: Database, slack_server: FakeSlack, clock: SetClock) -> Iterator[Callable[..., Notifier]]:
-    started: list[Notifier] = []
-
+def start(
+    database: Database, slack_server: FakeSlack, clock: SetClock, at_work: Callable[[Notifier], Notifier]
+) -> Callable[..., Notifier]:
     def begin(pace: Any = PATIENT, cap: str = "off", cap_window_s: float = 60.0) -> Notifier:
         hook = {"url": slack_server.webhook_url("ops"), "secret": {"env": "KEY"}}
         settings = {"ops": {"webhook": hook, "cap": cap}}
-        running = notifier(database, settings, {}, pace, cap_window_s, clock)
-        running.start()
-        started.append(running)
-        return running
+        return at_work(notifier(database, settings, {}, pace, cap_window_s, clock))
 
-    yield begin
-    for running in started:
-        running.stop(0.0)
+    return begin
 
 
 def until(condition: Callable[[], object], timeout_s: float = AT_MOST_S) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from fakes.alert_bodies import alert_body
 from fakes.delivering import notifier
+from fakes.simulated_delivery import Told
 from fakes.slack import Answer, FakeSlack, Received, rate_limited
 
 from alerts.stages.cap import MINUTE_S
@@ -30,18 +31,8 @@ _LIMITED = ("chat.postMessage", "chat.update")
 
 
 @dataclass(frozen=True)
-class News:
+class News(Told):
     """A transition, `at` seconds after the beginning; `value` is its measure."""
-
-    at: float
-    alert_id: str
-    number: int
-    rule: str
-    severity: str
-    transition: str
-    symbol: str
-    value: float
-    behind_s: float = 0.0
 
     @property
     def key(self) -> str:
