@@ -55,7 +55,7 @@ def killed_when(
     with process(database, wanted) as running:
         server.wait_for(happened)
         os.kill(running.pid, signal.SIGKILL)
-        assert running.wait(10) == -signal.SIGKILL
+        assert running.wait(90) == -signal.SIGKILL
 
 
 def finished(database: Database, wanted: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ def test_killed_between_edit_and_reply_only_the_reply_is_made(
     commit(database, ("a", 1), transition="resolved")
     slack_server.script("chat.postMessage", hang(30, applied=True))
     killed_when(
-        lambda server: len(server.of("chat.postMessage")) == 2, slack_server, database, settings(slack_server)
+        lambda server: len(server.of("chat.postMessage")) >= 2, slack_server, database, settings(slack_server)
     )
     finished(database, settings(slack_server))
     first, reply = slack_server.workspace.messages("desk")

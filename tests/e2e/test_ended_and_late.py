@@ -84,7 +84,7 @@ class Desk:
         return [body for body in self.heard("fired") if body["rule"] == rule]
 
     def settled(self, daemon: Daemon) -> None:
-        daemon.wait_until(lambda: undelivered(self.store) == 0, "everything delivered", 60)
+        daemon.wait_until(lambda: undelivered(self.store) == 0, "everything delivered")
 
 
 class Sooner(Daemon):

@@ -69,7 +69,7 @@ class Operation:
     def deliver(self) -> None:
         """Wait until nothing is owed."""
         daemon = self.metrics.daemon
-        daemon.wait_until(lambda: not self.owed("ops") + self.owed("desk"), "everything delivered", 60)
+        daemon.wait_until(lambda: not self.owed("ops") + self.owed("desk"), "everything delivered")
 
     def owed(self, receiver: str) -> int:
         """Alerts that are on their way to a receiver."""

@@ -72,7 +72,7 @@ def test_the_others_go_on_and_it_gets_everything_later(trouble: str, running: An
         slack.always(method, answer)
     with daemon:
         daemon.wait_until(lambda: consumed(store) == RECORDS, "everything consumed")
-        daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver", 30)
+        daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver")
         assert len(keys(store)) > 20
         assert not slack.workspace.messages(), "nothing has reached the receiver in trouble"
         for method in POSTS:
@@ -88,8 +88,8 @@ def test_a_permanent_error_is_parked_shown_and_told_to_another_receiver(running:
     slack.always("chat.postMessage", refuse("channel_not_found"))
     with daemon:
         daemon.wait_until(lambda: consumed(store) == RECORDS, "everything consumed")
-        daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver", 30)
-        daemon.wait_until(lambda: told_of_parking(slack), "the other receiver told of it", 30)
+        daemon.wait_until(lambda: wanted_by_webhook(slack) >= keys(store), "all at the other receiver")
+        daemon.wait_until(lambda: told_of_parking(slack), "the other receiver told of it")
         assert daemon.stop() == 0
     shown = tapewatch("alerts", "-c", config)
     assert "desk" in shown.stderr

@@ -51,7 +51,7 @@ def hang_up(daemon: Daemon, event: str) -> None:
 def test_rules_receivers_and_routes_are_taken_over(running: Any, slack: Any) -> None:
     config, daemon, topic = running
     store = config.with_suffix(".db")
-    daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered", 60)
+    daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered")
     before = slack.of("webhook/ops")
     edges = {alert["id"]: alert for alert in alerts_of(config) if alert["rule"] == "big_trade"}
 
@@ -75,7 +75,7 @@ def test_rules_receivers_and_routes_are_taken_over(running: Any, slack: Any) -> 
     tapewatch("publish", "-c", config, "-t", topic, "--limit", str(MORE), CAPTURE)
     daemon.wait_until(lambda: consumed(store) == FIRST + MORE, "all of it consumed")
     daemon.wait_until(lambda: slack.of("webhook/late"), "an alert at the new receiver")
-    daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered in the end", 60)
+    daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered in the end")
     assert slack.of("webhook/ops") == before, "the receiver that is gone hears nothing more"
     assert daemon.stop() == 0
     assert ask(store, "SELECT count(*) FROM journal WHERE kind = 'reload'") == [(1,)]
@@ -140,7 +140,7 @@ def test_what_is_broken_changes_nothing_and_is_said_line_by_line(running: Any, s
     assert line["changed"] == "nothing"
     tapewatch("publish", "-c", config, "-t", topic, "--limit", str(MORE), CAPTURE)
     daemon.wait_until(lambda: consumed(store) == FIRST + MORE, "all of it consumed")
-    daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered in the end", 60)
+    daemon.wait_until(lambda: undelivered(store) == 0, "everything delivered in the end")
     assert daemon.stop() == 0
     assert ask(store, "SELECT count(*) FROM journal WHERE kind = 'reload'") == [(0,)]
     assert "another" not in {alert["rule"] for alert in alerts_of(config)}

@@ -124,7 +124,7 @@ def test_a_stop_while_kernels_are_compiled_is_a_clean_one(
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
     with Daemon(config, from_nothing=True) as daemon:
-        daemon.wait_until(lambda: "preparing kernels" in daemon.output(), "compiling", 60)
+        daemon.wait_until(lambda: "preparing kernels" in daemon.output(), "compiling")
         time.sleep(1.0)
         assert stopped_within(daemon, 5.0) == 0, daemon.output()
         assert "Traceback" not in daemon.output()

@@ -77,7 +77,7 @@ def test_ten_thousand_alerts_in_a_minute(running: Any, broker: str, slack: Any) 
     store = config.with_suffix(".db")
     publish(storm(), PublishTarget(KafkaSettings(bootstrap=broker), topic), SendPace(speed=SPEED))
     raised = "SELECT count(*) FROM outbox WHERE origin = 'detect'"
-    daemon.wait_until(lambda: ask(store, raised) == [(STORM,)], "all of them in the store", 30)
+    daemon.wait_until(lambda: ask(store, raised) == [(STORM,)], "all of them in the store")
     daemon.wait_until(lambda: undelivered(store) == 0, "nothing left to say", 90)
     assert daemon.stop() == 0, daemon.output()[-3000:]
 

@@ -129,11 +129,11 @@ def test_a_model_that_never_returns_is_told_and_quarantined_and_all_else_goes_on
     at.folded(50)
     at.publish(POISON, *[600.0 + n for n in range(WAITING)])
     if model == "Sleeps":
-        at.daemon.wait_until(lambda: at.metrics.get("/healthz")[0] == 503, "a page that says so", 20)
+        at.daemon.wait_until(lambda: at.metrics.get("/healthz")[0] == 503, "a page that says so")
         assert at.metrics.value("tapewatch_lag_records") > 0
         assert at.metrics.value("tapewatch_idle_seconds") >= STUCK_AFTER_S
         assert at.metrics.get("/readyz")[0] == 503
-        at.daemon.wait_until(lambda: at.told("detection_stuck"), "a receiver that was told", 20)
+        at.daemon.wait_until(lambda: at.told("detection_stuck"), "a receiver that was told")
     assert at.ended() == -signal.SIGABRT
     said = at.daemon.output()
     assert "stubborn_models.py" in said, "the stacks"
@@ -141,7 +141,7 @@ def test_a_model_that_never_returns_is_told_and_quarantined_and_all_else_goes_on
     at.daemon.start()
     at.ready()
     at.folded(WAITING + 1)
-    at.daemon.wait_until(lambda: at.told("detector_quarantined"), "a receiver that was told", 20)
+    at.daemon.wait_until(lambda: at.told("detector_quarantined"), "a receiver that was told")
     (stuck,) = at.told("detection_stuck")
     assert "mine" in stuck["text"]
     (told,) = at.told("detector_quarantined")
@@ -178,7 +178,7 @@ def test_neither_a_slow_model_nor_a_stopped_process_is_stuck(desk: Any) -> None:
     at.daemon.start()
     at.ready()
     at.publish(*[POISON] * 18)
-    at.daemon.wait_until(lambda: at.metrics.value("tapewatch_lag_records") > 0, "a step that takes long", 20)
+    at.daemon.wait_until(lambda: at.metrics.value("tapewatch_lag_records") > 0, "a step that takes long")
     os.kill(at.daemon.pid, signal.SIGSTOP)
     time.sleep(2 * STUCK_AFTER_S)
     os.kill(at.daemon.pid, signal.SIGCONT)
@@ -195,7 +195,7 @@ def test_a_model_that_exits_is_out_of_use_for_its_instrument(desk: Any) -> None:
     with exits.daemon as daemon:
         exits.ready()
         exits.folded(52)
-        daemon.wait_until(lambda: "models quarantined" in daemon.output(), "a line in the log", 20)
+        daemon.wait_until(lambda: "models quarantined" in daemon.output(), "a line in the log")
         (line,) = [json.loads(line) for line in daemon.output().splitlines() if "models quarantined" in line]
         assert (line["detector"], line["instrument"], line["reason"]) == ("mine", "sim ALFA", "SystemExit: 3")
         assert daemon.stop() == 0
@@ -216,7 +216,7 @@ def test_a_model_that_kills_the_process_is_quarantined_in_the_end_and_stays_so(d
     at.daemon.start()
     at.ready()
     at.daemon.wait_until(lambda: consumed(at.store) == 54, "everything consumed")
-    at.daemon.wait_until(lambda: at.told("detector_quarantined"), "a receiver that was told", 20)
+    at.daemon.wait_until(lambda: at.told("detector_quarantined"), "a receiver that was told")
     assert at.daemon.stop() == 0
     assert len(at.journal("quarantine")) == 1
     assert at.daemon.output().count("the last process died inside a detector") == 3
@@ -232,7 +232,7 @@ def test_stopping_while_stuck_ends_it_and_a_second_signal_at_once(desk: Any) -> 
     at.daemon.start()
     at.ready()
     at.publish(POISON)
-    at.daemon.wait_until(lambda: at.metrics.value("tapewatch_idle_seconds") >= 2, "a call that hangs", 30)
+    at.daemon.wait_until(lambda: at.metrics.value("tapewatch_idle_seconds") >= 2, "a call that hangs")
     os.kill(at.daemon.pid, signal.SIGTERM)
     time.sleep(1.0)
     assert at.daemon.running, "it waits for the step at hand"

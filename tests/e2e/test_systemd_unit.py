@@ -113,7 +113,7 @@ def test_it_starts_reloads_and_stops_and_a_broken_file_changes_nothing(config: P
         with broken(config):
             assert in_order("ExecReload", config, daemon.pid).returncode == 2
         assert in_order("ExecReload", config, daemon.pid).returncode == 0
-        daemon.wait_until(lambda: "reloaded" in events(daemon), "a reload", 60)
+        daemon.wait_until(lambda: "reloaded" in events(daemon), "a reload")
         assert "reload refused" not in events(daemon), "the signal was not sent for a broken file"
         assert events(daemon).count("reloaded") == 1
         (limit,) = lines("TimeoutStopSec")

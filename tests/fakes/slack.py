@@ -163,7 +163,7 @@ class FakeSlack:
         with self._changed:
             return [received for received in self.received if received.method == method]
 
-    def wait_for(self, happened: Callable[[FakeSlack], object], timeout_s: float = 20.0) -> None:
+    def wait_for(self, happened: Callable[[FakeSlack], object], timeout_s: float = 90.0) -> None:
         """Wait until something holds; it is looked at after every request that comes in."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
