@@ -83,8 +83,7 @@ def own_broker(brokers_at_hand: list[LocalBroker]) -> Iterator[Callable[[], Loca
             given.append(brokers_at_hand.pop())
             return given[-1]
         try:
-            given.append(LocalBroker(session_s=2.0))
-            given[-1].start()
+            given.append(LocalBroker.started(session_s=2.0))
         except BrokerError as error:
             pytest.fail(f"this test needs a broker of its own as a local process: {error}")
         return given[-1]

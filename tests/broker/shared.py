@@ -32,12 +32,7 @@ def shared_broker(room: Path) -> Iterator[str]:
             place.seek(0)
             bootstrap = place.read()
             if not (bootstrap and serves(bootstrap)):
-                started = LocalBroker()
-                try:
-                    started.start()
-                except BaseException:
-                    started.stop()
-                    raise
+                started = LocalBroker.started()
                 bootstrap = started.bootstrap
                 place.truncate(0)
                 place.write(bootstrap)
