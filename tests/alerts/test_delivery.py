@@ -306,7 +306,7 @@ def test_stopping_does_not_wait_for_ever_and_what_is_left_goes_out_after_the_nex
     until(lambda: len(at_ops(slack_server)) == len(ALERTS))
     began = time.monotonic()
     assert not running.stop(0.3)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
     slack_server.always("chat.postMessage", None)
     with database.write() as connection:
         connection.execute(deliveries.update().values(next_at=0.0))
@@ -375,8 +375,8 @@ def test_a_store_that_fails_ends_the_sender_and_is_told(
     until(lambda: running.failure is not None)
     assert "delivery_steps" in str(running.failure)
     began = time.monotonic()
-    assert not running.stop(10.0)
-    assert time.monotonic() - began < 8
+    assert not running.stop(60.0)
+    assert time.monotonic() - began < 30
 
 
 def test_alerts_that_nobody_is_to_get_are_done_with(database: Database, start: Start) -> None:

@@ -97,7 +97,7 @@ def test_a_host_that_does_not_answer_the_call_times_out() -> None:
         started = time.monotonic()
         with pytest.raises(RetryableError, match="timeout"):
             hook(f"http://127.0.0.1:{deaf.getsockname()[1]}/").deliver(delivery(), nothing)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 def test_a_host_that_does_not_exist_is_retried_without_doubt() -> None:

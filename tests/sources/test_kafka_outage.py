@@ -27,7 +27,7 @@ def test_an_outage_makes_records_late_and_nothing_else(own_broker: Callable[...,
         while time.monotonic() < wall + 7:
             started = time.monotonic()
             reading.poll(0.3)
-            assert time.monotonic() - started < 2.5
+            assert time.monotonic() - started < 10
             assert not reading.source.at_end() & reading.held
         assert time.process_time() - cpu < 1.5
         assert [log["event"] for log in logs] == ["Kafka does not answer"]
@@ -61,7 +61,7 @@ def test_an_outage_with_a_backlog_of_many_partitions_delays_nothing_else(
         while time.monotonic() < until:
             started = time.monotonic()
             reading.poll(0.1)
-            assert time.monotonic() - started < 4
+            assert time.monotonic() - started < 10
         assert not reading.source.answers
         assert not reading.source.paused
         local.thaw()
@@ -84,4 +84,4 @@ def test_closing_during_an_outage_is_quick(own_broker: Callable[..., LocalBroker
     reading.source.commit({partition: 0})
     started = time.monotonic()
     reading.source.close()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15

@@ -317,7 +317,7 @@ def test_a_failure_on_giving_up_partitions_is_not_swallowed(
         first.for_a_while(10)
     started = time.monotonic()
     first.source.close()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     thread.join()
     second.source.close()
 
