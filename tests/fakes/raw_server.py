@@ -97,8 +97,9 @@ def dripping(at_once: bytes, drip: bytes = b"", *, ask: bool = True, seconds: fl
         connection.sendall(at_once)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            for byte in drip:
-                connection.sendall(bytes([byte]))
+            for byte in drip or (None,):
+                if byte is not None:
+                    connection.sendall(bytes([byte]))
                 time.sleep(PAUSE_S)
 
     return talk
