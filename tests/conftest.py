@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 # contracts use the rows and names of these folders, whichever is collected first
@@ -27,6 +28,8 @@ LONGEST = ("e2e", "bench", "demo", "sources", "pipeline", "alerts")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep out what the Kafka client does with the standard library, hundreds of lines of it."""
+    settings.register_profile("short", settings(), max_examples=40)  # where a test does not say how many
+    settings.load_profile("short")
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
 
 

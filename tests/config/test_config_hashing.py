@@ -119,7 +119,7 @@ def test_the_plan_carries_the_hash() -> None:
     assert plan.document == canonical(detect_document(config.settings))
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "4711"])
+@pytest.mark.parametrize("seed", ["1", "4711"])
 def test_hash_does_not_depend_on_the_process(seed: str) -> None:
     code = (
         "import sys; from streamer.config import *;"

@@ -51,7 +51,7 @@ def test_metrics_and_health_are_up_while_it_runs_and_gone_after(tmp_path: Path) 
         while not (ready == 200 and value(page, "tapewatch_deliveries_total", outcome="delivered")):
             assert process.poll() is None, (tmp_path / "said.txt").read_text()
             ready, page = fetch(address, "/readyz")[0], fetch(address, "/metrics")[1]
-            time.sleep(0.05)
+            time.sleep(0.2)
         assert lint(page) == []
         assert fetch(address, "/healthz") == (200, '{"status": "ok"}\n')
         assert value(page, "tapewatch_records_total", topic="simulated")

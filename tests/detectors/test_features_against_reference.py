@@ -220,7 +220,7 @@ def test_features_are_what_they_say(events):
         check(events, computed[name], reference, name)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_features_are_what_they_say_on_long_streams(seed):
     columns = random_columns(seed, 350, n_slots=2)
     features = FeatureSet(list(REFERENCE))

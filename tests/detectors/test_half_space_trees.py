@@ -102,7 +102,14 @@ def test_rows_that_are_not_learnt_leave_no_trace():
     check(["a", "b"], rng.random((600, 2)), learn=rng.random(600) < 0.5, **SMALL)
 
 
-SHAPES = [(1, 2, 1), (12, 3, 2), (2, 500, 30), (12, 1000, 1), (3, 255, 5), (3, 256, 5)]
+SHAPES = [
+    (1, 2, 1),
+    (12, 3, 2),
+    (2, 500, 30),
+    pytest.param(12, 1000, 1, marks=pytest.mark.long),
+    (3, 255, 5),
+    (3, 256, 5),
+]
 
 
 @pytest.mark.parametrize(("height", "window_size", "n_trees"), SHAPES)

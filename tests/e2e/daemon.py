@@ -69,20 +69,10 @@ def edited(config: Path, change: Callable[[Any], None]) -> None:
 
 
 def tapewatch(
-    *arguments: str | Path, hash_seed: int = 0, timeout_s: float = 120.0, expect: int | None = 0
+    *arguments: str | Path, timeout_s: float = 120.0, expect: int | None = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; with another hash seed than 0 it is a process that begins from nothing."""
-    if hash_seed == 0:
-        done = forked.tapewatch(*arguments, environ=SECRETS, timeout_s=timeout_s)
-    else:
-        done = subprocess.run(
-            [sys.executable, "-m", "streamer", *map(str, arguments)],
-            env={**os.environ, **SECRETS, "PYTHONHASHSEED": str(hash_seed)},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+    """Run a command to its end."""
+    done = forked.tapewatch(*arguments, environ=SECRETS, timeout_s=timeout_s)
     if expect is not None:
         assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

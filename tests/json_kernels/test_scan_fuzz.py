@@ -96,9 +96,7 @@ print(len(Fuzzer(1, scan).run(2000).differences), "differences")
 """
 
 
-@pytest.mark.parametrize(
-    ("offset", "dies"), [("0", False), ("len(arena)", True), ("len(arena) - 1", True), ("-1", True)]
-)
+@pytest.mark.parametrize(("offset", "dies"), [("0", False), ("len(arena) - 1", True), ("-1", True)])
 def test_a_read_outside_the_arena_kills(offset: str, dies: bool) -> None:
     code = TOO_FAR.format(here=str(HERE), offset=offset)
     done = subprocess.run(

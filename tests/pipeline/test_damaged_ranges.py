@@ -63,7 +63,7 @@ def test_a_range_is_one_dead_letter_and_one_alert_and_detection_goes_on(holed: W
         assert part in str(alert["text"])
 
 
-@pytest.mark.parametrize("well_later", [False, True])
+@pytest.mark.parametrize("well_later", [pytest.param(False, marks=pytest.mark.long), True])
 def test_killed_around_a_skip_nothing_is_lost_and_the_gap_is_journaled_once(
     holed: World, tmp_path: Path, well_later: bool
 ) -> None:

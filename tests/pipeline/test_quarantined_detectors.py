@@ -92,8 +92,9 @@ def test_it_holds_in_every_log_from_where_the_live_log_begins_and_disturbs_nothi
     assert status["detectors"]["tape"]["ready"] == 0
 
 
-@pytest.mark.parametrize("kinds", [("quarantine",), ("quarantine", "lift")])
-@pytest.mark.parametrize("batch_size", [1, 500])
+@pytest.mark.parametrize(
+    ("batch_size", "kinds"), [(1, ("quarantine", "lift")), (500, ("quarantine",))], ids=["lifted", "held"]
+)
 def test_killed_and_recovered_in_other_batches_it_is_the_same(
     begun: World, tmp_path: Path, batch_size: int, kinds: tuple[str, ...]
 ) -> None:
