@@ -11,8 +11,6 @@ from alerts.receivers.receiver import Delivery
 class Arrivals:
     """Deliveries that have arrived and are not booked yet; from any thread.
 
-    While one thread books, others only add: what they add is booked next, by the thread that is at it.
-
     Parameters
     ----------
     book
@@ -21,9 +19,11 @@ class Arrivals:
     Examples
     --------
     >>> booked: list[Delivery] = []
-    >>> Arrivals(booked.extend).add(Delivery("a1", 0, "desk", b"{}"))
-    >>> [delivery.alert_id for delivery in booked]
-    ['a1']
+    >>> arrivals = Arrivals(booked.extend)
+    >>> arrivals.add(Delivery("a1", 0, "desk", b"{}"))
+    >>> arrivals.book()
+    >>> [delivery.alert_id for delivery in booked], arrivals.unbooked
+    (['a1'], 0)
     """
 
     def __init__(self, book: Callable[[Sequence[Delivery]], None]) -> None:
@@ -40,17 +40,17 @@ class Arrivals:
             return self._added - self._booked
 
     def add(self, delivery: Delivery) -> None:
-        """Book it, or leave that to the thread that books at the moment."""
+        """It has arrived."""
         with self._lock:
             self._waiting.append(delivery)
             self._added += 1
-        while self._waiting and self._booking.acquire(blocking=False):
-            try:
+
+    def book(self) -> None:
+        """Book what has arrived."""
+        with self._booking:
+            with self._lock:
+                arrived, self._waiting = self._waiting, []
+            if arrived:
+                self._book(arrived)
                 with self._lock:
-                    waiting, self._waiting = self._waiting, []
-                if waiting:
-                    self._book(waiting)
-                    with self._lock:
-                        self._booked += len(waiting)
-            finally:
-                self._booking.release()
+                    self._booked += len(arrived)

@@ -86,7 +86,13 @@ class DeliveryTurns:
         else:
             self._throttle.succeeded()
             self._arrivals.add(delivery)
+            if self._stopping.is_set():  # the sender may have booked for the last time
+                self._arrivals.book()
         return attempt.messages
+
+    def book(self) -> None:
+        """Tell the store what has arrived."""
+        self._arrivals.book()
 
     def _book(self, arrived: Sequence[Delivery]) -> None:
         now = self._time.now()

@@ -127,6 +127,7 @@ class Sender:
                 wait_s = self._next_turn()
                 if wait_s > 0:
                     self._woken.wait(wait_s)
+            self._turns.book()
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
             self._fail(error)
         finally:
@@ -163,6 +164,7 @@ class Sender:
 
     def _turn(self) -> float:
         """Send what can be sent now; how long there is nothing to do unless something happens, in seconds."""
+        self._turns.book()
         pause_s = self._pause_s()
         if pause_s > 0:
             return pause_s

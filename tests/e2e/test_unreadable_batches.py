@@ -52,6 +52,10 @@ def bodies(slack: FakeSlack) -> list[dict[str, Any]]:
     return [json.loads(post.body) for post in list(slack.received) if post.method == "webhook/ops"]
 
 
+def transitions(slack: FakeSlack, rule: str) -> set[tuple[str, int]]:
+    return {(body["id"], body["number"]) for body in bodies(slack) if body["rule"] == rule}
+
+
 def told(slack: FakeSlack, rule: str, part: str = "") -> Callable[[], bool]:
     return lambda: any(body["rule"] == rule and part in json.dumps(body) for body in bodies(slack))
 
@@ -84,11 +88,9 @@ def test_damage_and_a_bomb_are_told_and_passed(
             daemon.wait_until(told(slack, "big", topic), f"an alert of {topic}", 120)
         daemon.kill()
         daemon.start()
+        before = transitions(slack, "big")
         send(broker, flipped, [trade(100, 96.0)])  # long enough after the last to be told
-        big = {body["id"] for body in bodies(slack) if body["rule"] == "big"}
-        daemon.wait_until(
-            lambda: {body["id"] for body in bodies(slack) if body["rule"] == "big"} > big, "one more", 120
-        )
+        daemon.wait_until(lambda: transitions(slack, "big") > before, "one more", 120)
         assert daemon.stop() == 0
     letters = tapewatch(
         "dead-letters", "-c", config, "--reason", "damaged_range", "--json"
