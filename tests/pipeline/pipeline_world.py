@@ -18,7 +18,7 @@ from streamer.config.load import load_text
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Partition
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO
-from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.checkpointing import Checkpointer, CompletedCheckpoint
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
@@ -115,6 +115,7 @@ class World:
     whole_up_to: int = WHOLE_UP_TO
     time: Time = field(default_factory=Time)
     seen: list[StepResult] = field(default_factory=list)
+    completed: list[CompletedCheckpoint] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -158,6 +159,7 @@ class World:
                 watched,
                 controls,
                 whole_up_to=self.whole_up_to,
+                clock=self.time.now,
             )
             recovery = Recovery(
                 self.plan,
@@ -166,7 +168,7 @@ class World:
                 accept_rederivation=self.accept,
                 anew=self.anew,
             )
-            checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
+            checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell, self.completed.append)
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:
             database.close()
