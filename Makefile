@@ -48,7 +48,7 @@ test: $(READY)   ## Linters, then all tests, those against a real Kafka broker i
 	$(MAKE) -j 2 lint kernels
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-faults: $(READY) ## Tests in their long forms (kills, larger captures, storms), for half an hour
+faults: $(READY) ## The campaign of docs/reliability.md in its long form: kills, faults, a month, storms; an hour or more
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m long tests
 
 # most of them, before tests run at the same time and each compiles its own

@@ -216,3 +216,15 @@ def test_pages_are_short_enough_to_be_read(name: str) -> None:
 def test_what_stands_as_code_is_on_one_line(name: str) -> None:
     text = re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.MULTILINE | re.DOTALL)
     assert not [line for line in text.splitlines() if line.count("`") % 2]
+
+
+def test_every_test_that_holds_a_promise_exists() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert len(named) > 50
+    assert named <= there

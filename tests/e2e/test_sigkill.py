@@ -15,7 +15,11 @@ from daemon import SECRETS, Daemon, configure, tapewatch
 from forked import Forked
 from kafka import KafkaConsumer, TopicPartition
 from kills import Killer
+from refolded import differences, left_states, refolded, told_by
 from stores import bodies, consumed, sent, sorted_lines, undelivered
+
+from streamer.config.load import load
+from streamer.pipeline.compile import compile_plan
 
 ALERTS_A_KILL = 10
 RATE = 400  # events a second: for as long as kills take, which depends on the machine
@@ -133,14 +137,21 @@ def test_kills_change_nothing(
     assert filecmp.cmp(killed_scores, calm_scores, shallow=False)
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.timeout(3_000)
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_kills_with_timers_equal_a_fold_of_the_runs_own_journal(
     kills: int, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:
+    """Alerts, bodies, scores in their reasons, and every array that the last process left."""
     topic = topic_factory("market", 2)
     config, store = prepared("timers", broker, topic, slack, tmp_path, "1s")
     run_with_kills(config, store, broker, topic, slack, kills)
     assert_all_delivered(slack, sent(store, "ops"))
-    alerts, _ = recorded_and_folded(config)
-    assert sorted_lines(alerts) == bodies(store)
+    recording = config.with_suffix(".jsonl.zst")
+    tapewatch("record", "-c", config, "-o", recording)
+    plan = compile_plan(load(config))
+    again = refolded(plan, recording)
+    assert again.told == told_by(store)
+    left = left_states(plan, store, store.with_name(store.name + ".checkpoints"))
+    assert sum(len(state.arrays) for state in left.values()) > 20
+    assert differences(left, again.states) == []

@@ -17,6 +17,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Partition
 from streamer.sources.kafka.client import connect
 from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.offset_bounds import offsets_of_known
 
 ASK_EVERY_S = 5.0
 """Time between two questions."""
@@ -94,7 +95,7 @@ def _ends(consumer: KafkaConsumer, logs: Iterable[TopicPartition]) -> dict[Topic
     """Their ends; topic by topic where not all are known, since one may have no leader."""
     wanted = sorted(logs)
     try:
-        return dict(consumer.end_offsets(wanted, timeout_ms=ANSWER_WITHIN_MS))
+        return offsets_of_known(consumer.end_offsets, wanted, ANSWER_WITHIN_MS)
     except errors.KafkaError:
         topics = sorted({tp.topic for tp in wanted})
         if len(topics) == 1:
@@ -106,7 +107,7 @@ def _ends(consumer: KafkaConsumer, logs: Iterable[TopicPartition]) -> dict[Topic
             break
         try:
             of_topic = [tp for tp in wanted if tp.topic == topic]
-            found |= consumer.end_offsets(of_topic, timeout_ms=ANSWER_WITHIN_MS)
+            found |= offsets_of_known(consumer.end_offsets, of_topic, ANSWER_WITHIN_MS)
         except errors.KafkaError as error:
             _log.debug("the ends of a topic are not known", topic=topic, reason=str(error))
     return found

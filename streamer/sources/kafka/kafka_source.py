@@ -33,6 +33,7 @@ from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.sources.kafka.log_tails import LogTails
+from streamer.sources.kafka.offset_bounds import offsets_of_known
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
 from streamer.sources.kafka.unreadable_partitions import UnreadablePartitions
@@ -381,7 +382,7 @@ class KafkaSource:
         if not partitions:
             return {}
         try:
-            ends: Mapping[TopicPartition, int] = consumer.end_offsets(partitions, timeout_ms=END_WITHIN_MS)
+            ends = offsets_of_known(consumer.end_offsets, partitions, END_WITHIN_MS)
         except errors.KafkaError as error:
             self._mark_outage(error)
             return {}

@@ -13,6 +13,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.records import Log, Partition
 from streamer.sources.kafka.client_internals import committed_offsets, incarnation, partition_count
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
+from streamer.sources.kafka.offset_bounds import offsets_of_all
 
 OFFSETS_WITHIN_MS = 5_000
 """Timeout of one request for offsets; a longer wait counts as an outage."""
@@ -110,8 +111,8 @@ def describe(
     }
     if not existing:
         return []
-    first = consumer.beginning_offsets(list(existing), timeout_ms=OFFSETS_WITHIN_MS)
-    end = consumer.end_offsets(list(existing), timeout_ms=OFFSETS_WITHIN_MS)
+    first = offsets_of_all(consumer.beginning_offsets, existing, OFFSETS_WITHIN_MS)
+    end = offsets_of_all(consumer.end_offsets, existing, OFFSETS_WITHIN_MS)
     start = dict(first)
     initial = [tp for tp, partition in existing.items() if partition in at_open]
     if settings.start == "latest":

@@ -18,6 +18,7 @@ from streamer.sources.kafka.client import connect, explain, require_fast_checksu
 from streamer.sources.kafka.client_internals import incarnation, log_end, resume, use_parser
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.log_positions import OFFSETS_WITHIN_MS
+from streamer.sources.kafka.offset_bounds import offsets_of_all
 from streamer.sources.kafka.record_conversion import records_of
 
 POLL_MS = 200
@@ -131,8 +132,8 @@ class RangeReader:
                     )
             if not wanted:
                 return
-            first = self._consumer.beginning_offsets(list(wanted), timeout_ms=OFFSETS_WITHIN_MS)
-            end = self._consumer.end_offsets(list(wanted), timeout_ms=OFFSETS_WITHIN_MS)
+            first = offsets_of_all(self._consumer.beginning_offsets, wanted, OFFSETS_WITHIN_MS)
+            end = offsets_of_all(self._consumer.end_offsets, wanted, OFFSETS_WITHIN_MS)
         except errors.KafkaError as error:
             raise explain(error, self._settings, self._environ) from error
         self._consumer.assign(list(wanted))

@@ -16,6 +16,7 @@ from streamer.sources.kafka.client import connect, explain
 from streamer.sources.kafka.client_internals import log_end, use_parser
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.log_positions import OFFSETS_WITHIN_MS, find_partitions
+from streamer.sources.kafka.offset_bounds import offsets_of_all
 from streamer.sources.kafka.record_conversion import records_of
 
 GIVE_UP_AFTER_S = 10.0
@@ -115,8 +116,8 @@ def look_at(settings: KafkaSettings, topic: str, count: int, environ: Mapping[st
 
 def _look(consumer: KafkaConsumer, topic: str, count: int, until: float) -> SampledTopic:
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-    first = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
-    end = consumer.end_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
+    first = offsets_of_all(consumer.beginning_offsets, partitions, OFFSETS_WITHIN_MS)
+    end = offsets_of_all(consumer.end_offsets, partitions, OFFSETS_WITHIN_MS)
     filled = sorted(tp for tp in partitions if first[tp] < end[tp])
     if not filled:
         return SampledTopic({}, is_empty=True)
@@ -186,8 +187,8 @@ def _problem_at(consumer: KafkaConsumer, tp: TopicPartition, offset: int, end: i
 
 
 def _read(consumer: KafkaConsumer, partitions: list[TopicPartition], each: int) -> list[Record]:
-    first = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
-    end = consumer.end_offsets(partitions, timeout_ms=OFFSETS_WITHIN_MS)
+    first = offsets_of_all(consumer.beginning_offsets, partitions, OFFSETS_WITHIN_MS)
+    end = offsets_of_all(consumer.end_offsets, partitions, OFFSETS_WITHIN_MS)
     unread = {tp for tp in partitions if first[tp] < end[tp]}
     records: dict[TopicPartition, list[Record]] = {tp: [] for tp in partitions}
     consumer.assign(sorted(unread))

@@ -24,6 +24,7 @@ from streamer.sources.kafka.client_internals import (
 from streamer.sources.kafka.damage_survey import Survey, SurveyedLog, survey
 from streamer.sources.kafka.group_member import GroupMember
 from streamer.sources.kafka.kafka_settings import KafkaSettings
+from streamer.sources.kafka.offset_bounds import offsets_of_all
 
 STALLED_AFTER_S = 5.0
 """How long a partition may bring nothing, although its log goes on, before its log is surveyed."""
@@ -168,7 +169,7 @@ class UnreadablePartitions:
             return fetch_at(self._consumer, partition, offset, size, within_ms())
 
         leader_of(self._consumer, partition)  # else the request for the end would wait for a leader
-        end = self._consumer.end_offsets([partition], timeout_ms=within_ms())[partition]
+        end = offsets_of_all(self._consumer.end_offsets, [partition], within_ms())[partition]
         return SurveyedLog(fetch, end, self._settings.max_unpacked_bytes)
 
     def _fail(self, partition: TopicPartition, trouble: _Trouble, error: errors.KafkaError) -> None:
