@@ -21,7 +21,8 @@ from detectors.drift.monitor import Evidence
 from detectors.drift.river_adwin import adwin
 from detectors.drift.robust_scale import middle_and_scale
 from detectors.event_columns import State
-from detectors.slot_arrays import SlotArrays, SlotColumn, StateMismatchError
+from detectors.models.pickle_arena import PickleArena, pickles_in
+from detectors.slot_arrays import SlotArrays, SlotColumn, StateMismatchError, is_lending
 
 DELTA = 1e-5
 """ADWIN's bound on the probability of a false cut at any one value; the actual rate is far below."""
@@ -40,6 +41,7 @@ class MeanMonitor:
     def __init__(self) -> None:
         self.version = f"mean.1[{DELTA:g},{BOUND:g}] river {version('river')}"
         self._windows: list[Any] = []
+        self._arena = PickleArena()
         self._arrays = SlotArrays({"middle": SlotColumn(np.float64), "scale": SlotColumn(np.float64)})
 
     def needs(self, span_s: int) -> int:
@@ -57,6 +59,7 @@ class MeanMonitor:
         self._arrays["middle"][series] = middle
         self._arrays["scale"][series] = scale
         self._windows[series] = window = _new_window()
+        self._arena.touch(series)
         for value in reference.tolist():
             window.update(_bounded(value, middle, scale))
 
@@ -65,15 +68,24 @@ class MeanMonitor:
         window = self._windows[series]
         middle, scale = float(self._arrays["middle"][series]), float(self._arrays["scale"][series])
         window.update(_bounded(value, middle, scale))
+        self._arena.touch(series)
         return Evidence(self.name) if window.drift_detected else None
 
     def forget(self, series: int) -> None:
         """Make one series as it was before `start`; see `Monitor.forget`."""
         self._windows[series] = None
+        self._arena.touch(series)
         self._arrays.forget(series)
 
     def state(self) -> State:
-        """An exact copy of the state, each window as a pickle."""
+        """An exact copy of the state, each window as a pickle.
+
+        What is lent (`detectors.slot_arrays.lending`) pickles only windows that had values since the last
+        time, and leaves the other pickles where they were.
+        """
+        if is_lending():
+            self._arena.update(self._windows, pickle.dumps)
+            return {**self._arrays.state(), **self._arena.state()}
         pickles = [b"" if window is None else pickle.dumps(window) for window in self._windows]
         return {
             **self._arrays.state(),
@@ -89,17 +101,16 @@ class MeanMonitor:
         KeyError, StateMismatchError
             When the copy is incomplete.
         """
-        ends = np.cumsum(state["lengths"].astype(np.int64)).tolist()
-        pickled_windows = state["pickles"].tobytes()
-        if len(ends) != len(state["middle"]) or (ends[-1] if ends else 0) != len(pickled_windows):
+        pickles = pickles_in(state)
+        if len(pickles) != len(state["middle"]):
             raise StateMismatchError("the windows' pickles are incomplete")
         self._arrays.restore({name: state[name] for name in ("middle", "scale")})
-        starts = [0, *ends][: len(ends)]
         adwin()  # imported alone first: unpickling would import the whole package
         self._windows = [
-            pickle.loads(pickled_windows[start:end]) if end > start else None  # noqa: S301  # our own checkpoint
-            for start, end in zip(starts, ends, strict=True)
+            pickle.loads(blob.tobytes()) if len(blob) else None  # noqa: S301  # our own checkpoint
+            for blob in pickles
         ]
+        self._arena = PickleArena.of(state)
         self.grow(self._arrays.n_slots)
 
 

@@ -98,7 +98,7 @@ class PickleArena:
     def _compact(self) -> None:
         blobs = [blob.tobytes() for blob in pickles_in(self.state())]
         self._memory, self._end, self._used = GrowingArray(np.uint8), 0, 0
-        self._places[:] = 0
+        self._starts[:] = self._places[:] = 0
         for slot, blob in enumerate(blobs):
             self._put(slot, blob)
 
@@ -113,8 +113,10 @@ def pickles_in(state: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.gene
     """
     pickles, lengths = state["pickles"], state["lengths"].astype(np.int64)
     starts = state["starts"].astype(np.int64) if "starts" in state else np.cumsum(lengths) - lengths
+    if len(starts) != len(lengths):
+        raise StateMismatchError("the models' pickles are incomplete")
     ends = starts + lengths
     is_whole = "starts" in state or (int(ends[-1]) if len(ends) else 0) == len(pickles)
-    if len(starts) != len(lengths) or not is_whole or (len(ends) and int(ends.max()) > len(pickles)):
+    if not is_whole or int(ends[lengths > 0].max(initial=0)) > len(pickles):
         raise StateMismatchError("the models' pickles are incomplete")
     return [pickles[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.errors import TapewatchError
 from streamer.messages.array_changes import UNIT, ArrayChange, flat_bytes
 from streamer.pipeline.state import LentState
 from streamer.store.array_image import ArrayImage
@@ -230,12 +232,14 @@ class TaskChain:
             self._next = _Base(written.file, written.sha256, writer.seq, written.size, size, count)
 
     def give_up_base(self) -> None:
-        """Remove what is written of a base that no checkpoint builds on yet."""
-        if self._writer is not None:
-            self._writer.abandon()
-        if self._next is not None:
-            remove_checkpoint(self._folder, self._next.file)
+        """Remove what is written of a base that no checkpoint builds on yet; if only at the next start."""
+        writer, base = self._writer, self._next
         self._writer = self._next = None
+        if writer is not None:
+            writer.abandon()
+        if base is not None:
+            with suppress(TapewatchError):  # it is a stray then
+                remove_checkpoint(self._folder, base.file)
 
 
 def _copied(name: str, array: NDArray[np.generic]) -> ArrayChange:

@@ -132,8 +132,12 @@ class Checkpointer:
         owing = owes and any(each.live and each.chain.wants_base() for each in runners)
         if self._clock() >= self._next_at and not owing:
             live = [runner for runner in runners if runner.live and runner.chain.seq != runner.journal.seq]
-            if self._memory_reserved(live):
-                self._begin(live)
+            began = self._clock()
+            lent = self._lent_where_memory_is(live)
+            if lent is None:
+                self._pieces_s += self._clock() - began
+            else:
+                self._begin(live, began, lent)
                 if not self._pending:
                     self._next_at = self._clock() + self._every_s
         elif self._reservation is None and (owing or self._clock() >= self._piece_at):
@@ -146,29 +150,35 @@ class Checkpointer:
         bounded = _MOST_INTERVALS * (self._every_s - took_s)
         return max(self._every_s, min(_INTERVAL_PER_COST * self._cost_s, bounded))
 
-    def _memory_reserved(self, runners: Sequence[Runner]) -> bool:
-        """Whether there is memory for the copies; the thread allocates it, so the engine need not wait."""
+    def _lent_where_memory_is(self, runners: Sequence[Runner]) -> dict[int, LentState] | None:
+        """What was looked at already, by task, once there is memory for the copies; None until then.
+
+        The thread allocates it, so the engine need not wait.
+        """
+        found: dict[int, LentState] = {}
         if self._reservation is None:
             wanted = []
             for runner in runners:
                 with suppress(ModelStateError):  # it will be told when the checkpoint is taken
-                    arrays = lent_state(runner.task).snapshot.arrays
+                    lent = found[runner.row.id] = lent_state(runner.task)
+                    arrays = lent.snapshot.arrays
                     if sum(array.nbytes for array in arrays.values()) > runner.chain.whole_up_to:
                         shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
                         wanted.append((runner.chain.image, shapes))
             if sum(image.lacks(shapes) for image, shapes in wanted) < _RESERVE_AHEAD_BYTES:
-                return True
+                return found
 
             def reserve() -> None:
                 for image, shapes in wanted:
                     image.reserve(shapes)
 
             self._reservation = self._thread.submit(reserve)
+            found = {}
         if not self._reservation.done():
-            return False
+            return None
         self._reservation.result()
         self._reservation = None
-        return True
+        return found
 
     def take_now(self, runners: Iterable[Runner]) -> None:
         """Take a checkpoint of each of these tasks and wait until they are registered.
@@ -181,11 +191,15 @@ class Checkpointer:
         if self._reservation is not None:
             _waited_for(self._reservation)
         if self._piece is not None:
-            _waited_for(self._piece)
+            try:
+                _waited_for(self._piece)
+            except TapewatchError as error:  # no checkpoint needs it yet
+                log.warning("a base of checkpoints is given up", problem=str(error))
         self._reservation = self._piece = None
         self._register()
         runners = list(runners)
-        self._begin([each for each in runners if each.live and each.chain.seq != each.journal.seq])
+        live = [each for each in runners if each.live and each.chain.seq != each.journal.seq]
+        self._begin(live, self._clock(), {})
         self._register()
         for runner in runners:
             runner.chain.give_up_base()
@@ -195,19 +209,18 @@ class Checkpointer:
         _waited_for(self._thread.submit(lambda: None))
         self._thread.shutdown(wait=True)
 
-    def _begin(self, runners: Iterable[Runner]) -> None:
-        began = self._clock()
+    def _begin(self, runners: Iterable[Runner], began: float, lent: dict[int, LentState]) -> None:
         self._since_s, self._began = began - self._began, began
         for runner in runners:
-            pending = self._start_write(runner)
+            pending = self._start_write(runner, lent.pop(runner.row.id, None))
             if pending is not None:
                 self._pending.append(pending)
         self._owed = 0
         self._cost_s, self._pieces_s = self._pieces_s + self._clock() - began, 0.0
 
-    def _start_write(self, runner: Runner) -> _PendingWrite | None:
+    def _start_write(self, runner: Runner, lent: LentState | None) -> _PendingWrite | None:
         runner.commit(Outcome(ignored=runner.task.ignored))
-        lent = self._lent(runner)
+        lent = lent or self._lent(runner)
         if lent is None:
             return None
         row = CheckpointRow(

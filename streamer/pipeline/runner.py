@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,6 +77,8 @@ class RunnerContext:
         Whether to leave the rest of what was polled to the next start.
     whole_up_to
         Bytes of a task's state up to which its checkpoints are whole ones.
+    clock
+        Monotonic seconds, by which steps are cut short where they take long.
     """
 
     ledger: Ledger
@@ -86,6 +89,7 @@ class RunnerContext:
     reading: Callable[[Partition, int, int, bool], None] = lambda *_: None
     stopped: Callable[[], bool] = lambda: False
     whole_up_to: int = WHOLE_UP_TO
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class Runner:
         self._plan = plan
         self._context = context
         self._near_misses: list[NearMiss] = []
-        self._step_size = StepSize(context.batch_size)
+        self._step_size = StepSize(context.batch_size, context.clock)
         self._newest_control = -1
 
     @property

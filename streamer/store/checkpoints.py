@@ -144,7 +144,9 @@ def read_chain(folder: Path, files: Sequence[tuple[str, str]]) -> SavedState:
     Raises
     ------
     DamagedCheckpointError
-        When one of them is not byte for byte what was written, or does not follow the one before.
+        When one of them is missing, not byte for byte what was written, or does not follow the one before.
+    TapewatchError
+        When one of them cannot be read now, which says nothing about what is in it.
     """
     saved = SavedState()
     for number, (name, sha256) in enumerate(files):
@@ -152,9 +154,15 @@ def read_chain(folder: Path, files: Sequence[tuple[str, str]]) -> SavedState:
         try:
             with path.open("rb") as source:
                 data = mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:  # an empty file cannot be mapped
+        except (FileNotFoundError, ValueError) as error:  # an empty file cannot be mapped
             reason = error.strerror if isinstance(error, OSError) else "it is empty"
             raise DamagedCheckpointError(f"checkpoint {path}: {reason}", name) from error
+        except OSError as error:  # that passes, or can be mended: the file may be as it was written
+            raise TapewatchError(
+                f"cannot read checkpoint {path}: {error.strerror or error}; nothing was removed: check the "
+                "permissions, the disk, and the limits of memory and open files, then start again; if it "
+                "stays so, move the file away, and the start goes on from an older checkpoint"
+            ) from error
         view = memoryview(data)
         if hashlib.sha256(view).hexdigest() != sha256:
             problem = "is not what was written (checksum differs)"

@@ -18,7 +18,7 @@ from streamer.config.load import load_text
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Partition
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO
-from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.checkpointing import Checkpointer, CompletedCheckpoint
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
@@ -116,6 +116,7 @@ class World:
     time: Time = field(default_factory=Time)
     seen: list[StepResult] = field(default_factory=list)
     stopped: Callable[[], bool] = lambda: False
+    completed: list[CompletedCheckpoint] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -159,6 +160,7 @@ class World:
                 watched,
                 controls,
                 whole_up_to=self.whole_up_to,
+                clock=self.time.now,
             )
             recovery = Recovery(
                 self.plan,
@@ -167,7 +169,7 @@ class World:
                 accept_rederivation=self.accept,
                 anew=self.anew,
             )
-            checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
+            checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell, self.completed.append)
             checkpointer.stopped = lambda: self.stopped()
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
         finally:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import resource
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, market
-from pipeline_world import World, cycle, state_bytes
+from pipeline_world import Time, World, cycle, plan_of, state_bytes
 
 from streamer.errors import TapewatchError
 from streamer.pipeline.state import restore, snapshot
-from streamer.store.checkpoints import DamagedCheckpointError, read_checkpoint, write_checkpoint
+from streamer.store.checkpoints import (
+    DamagedCheckpointError,
+    checkpoint_name,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 RECORDS = market(300, seed=21)
 
@@ -71,6 +78,35 @@ def test_a_damaged_newest_falls_back_to_the_older(how: str, whole: World, tmp_pa
     damage(world.checkpoints / world.files()[-1], how)
     world.run(source())
     assert world.alerts() == whole.alerts()
+
+
+def test_what_cannot_be_read_now_is_neither_skipped_nor_removed(whole: World, tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    newest, _ = killed_behind_two_checkpoints(world)
+    path, files, rows = world.checkpoints / newest, world.files(), world.ask("SELECT * FROM checkpoints")
+    path.rename(tmp_path / "aside")
+    path.symlink_to(path)  # so opening it fails, and not because nothing is there
+    with pytest.raises(
+        TapewatchError, match=r"cannot read checkpoint .*: Too many levels .*; nothing was rem"
+    ):
+        world.run(source())
+    assert (world.files(), world.ask("SELECT * FROM checkpoints")) == (files, rows)
+    path.unlink()
+    (tmp_path / "aside").rename(path)
+    world.run(source())
+    assert world.alerts() == whole.alerts()
+
+
+def test_too_many_open_files_are_no_damage(whole: World, tmp_path: Path) -> None:
+    written = write_checkpoint(tmp_path, "a.ckpt", snapshot(whole.seen[-1].task))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(TapewatchError, match=r"Too many open files.*limits") as failed:
+            read_checkpoint(tmp_path, written.file, written.sha256)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert not isinstance(failed.value, DamagedCheckpointError)
 
 
 def test_where_none_is_readable_and_the_journal_is_cut_it_stops(tmp_path: Path) -> None:
@@ -133,6 +169,27 @@ def test_a_clean_stop_leaves_nothing_behind_the_newest_checkpoint(tmp_path: Path
     world.run(source(), polls=4)
     assert world.ask("SELECT count(*) FROM journal, checkpoints c WHERE journal.seq > c.seq") == [(0,)]
     assert world.ask("SELECT position FROM checkpoints") == [(120,)]
+
+
+def test_a_clean_stop_gives_up_a_base_that_cannot_be_written(whole: World, tmp_path: Path) -> None:
+    world = World(tmp_path / "store", whole_up_to=0, every_s=1.0)
+    in_the_way = [world.checkpoints / f"{checkpoint_name(1, seq, 1, 'base')}.tmp" for seq in range(60)]
+
+    def poll(number: int) -> None:
+        world.time.s += 0.6
+        if number == 1:
+            for path in in_the_way:
+                path.mkdir(parents=True)
+
+    chained = source(size=1, endless=True)
+    chained.on_poll = poll
+    with world.process(chained) as engine:
+        engine.run(lambda: bool(world.completed))  # a base is begun right behind the first checkpoint
+    assert world.ask("SELECT count(*) FROM journal, checkpoints c WHERE journal.seq > c.seq") == [(0,)]
+    for path in in_the_way:
+        path.rmdir()
+    world.run(source())
+    assert world.alerts() == whole.alerts()
 
 
 def test_files_of_killed_processes_are_removed_and_those_of_others_are_not(tmp_path: Path) -> None:
@@ -206,6 +263,58 @@ def test_recovery_stays_bounded_whatever_checkpoints_cost(
     apart = [after - before for before, after in pairwise(sorted(taken_at)[:4])]
     assert least < max(apart) + 1.0
     assert max(apart) < 2 * every_s
+
+
+class SlowToPickle:
+    """A user's own model, of which a copy takes a tenth of a second."""
+
+    time: Time | None = None
+    copies = 0
+
+    def __init__(self) -> None:
+        self.learnt = 0
+
+    def score_one(self, x: dict[str, float]) -> float:
+        return 0.0
+
+    def learn_one(self, x: dict[str, float]) -> None:
+        self.learnt += 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        if SlowToPickle.time is not None:
+            SlowToPickle.time.s += 0.1
+            SlowToPickle.copies += 1
+        return self.__dict__
+
+
+def test_copying_models_counts_as_what_checkpoints_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "\n  own: {model: test_checkpoints_kept.SlowToPickle, on: trade, features: [return_bps_10s]}\n"
+    plan = plan_of(rules="\n  big: {when: size > 8 * size_mean_1h, clear: 1s}\n", detectors=own)
+    world = World(tmp_path / "store", plan, every_s=1.0)
+    monkeypatch.setattr(SlowToPickle, "time", world.time)
+    begun_at: list[float] = []
+
+    def sizes() -> Iterator[int]:
+        """Nothing is read and no time passes while a checkpoint is written."""
+        copies = SlowToPickle.copies
+        while True:
+            done = len(world.completed)
+            world.time.s += 0.05
+            yield 1
+            if SlowToPickle.copies > copies:
+                begun_at.append(world.time.s)
+            while SlowToPickle.copies > copies and len(world.completed) == done:
+                time.sleep(0.001)
+                yield 0
+            copies = SlowToPickle.copies
+
+    world.run(ListSource([MemoryLog(LOG, RECORDS)], sizes()))
+    assert len(world.completed) > 3
+    assert all(each.share > 0.05 for each in world.completed[:-1])
+    assert min(after - before for before, after in pairwise(begun_at)) > 1.1
+    assert SlowToPickle.copies < 5 * len(world.completed), "none is copied twice"
 
 
 def test_a_snapshot_comes_back_from_its_file_to_the_bit(tmp_path: Path, whole: World) -> None:
