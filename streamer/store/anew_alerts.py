@@ -43,7 +43,8 @@ class OlderTask:
     reach
         One past the last offset that the store knows to be read.
     known
-        One past the last offset that was read; None where only its checkpoint files say that there was more.
+        One past the last offset that Kafka knows was read, where more may have been; None where only its
+        checkpoint files say that there was more.
     """
 
     log: Partition
@@ -99,7 +100,7 @@ def store_older(
     """
     names = [
         f"{each.log.topic}[{each.log.partition}] goes on at offset {each.reach:,}"
-        + ("" if each.known is None else f", and had been read to {each.known:,}")
+        + ("" if each.known is None else f", and had been read at least to {each.known:,}")
         for each in tasks
     ]
     logs = f" {_some(names)}." if names else ""

@@ -61,7 +61,7 @@ def test_backed_up_at_work_and_restored_it_goes_on_with_the_same_ids(
     assert before <= {body["id"] for body in desk.told("held")}
     (told,) = desk.told("store_older")
     assert "it was restored from a backup of" in told["text"]
-    assert f"{topic}[0] goes on at offset 2, and had been read to 4" in told["text"]
+    assert f"{topic}[0] goes on at offset 2, and had been read at least to 4" in told["text"]
     assert ask(desk.store, "SELECT count(*) FROM outbox WHERE doubtful_since IS NOT NULL") == [(2,)]
 
     for path in Path(f"{desk.store}.checkpoints").glob("task*"):

@@ -162,6 +162,49 @@ def test_an_episode_whose_end_is_young_is_kept_whole(store: Database) -> None:
     assert Pruning(store, Retention(), NOW + 2 * DAY).all()["alerts"] == 2
 
 
+def test_a_row_of_1970_does_not_take_what_was_written_before_it(store: Database) -> None:
+    put(store, "two days old", "fr", NOW - 2 * DAY)
+    put(store, "its clock was behind", "fr", 1_000.0)
+    put(store, "yesterday", "fr", NOW - DAY)
+    put(store, "begun by a clock that was behind", "f", 1_000.0)
+    with store.write() as connection:
+        fired = connection.execute(t.outbox.select().order_by(t.outbox.c.n.desc())).mappings().first()
+        assert fired is not None
+        row = {"number": 1, "transition": "resolved", "created_at": NOW}
+        connection.execute(insert(t.outbox).values({**{k: v for k, v in fired.items() if k != "n"}, **row}))
+    assert Pruning(store, Retention(), NOW).all()["alerts"] == 2
+    assert ids(store) == ["begun by a clock that was behind", "two days old", "yesterday"]
+
+
+def test_what_a_clock_that_ran_ahead_has_written_goes_once_what_came_later_is_old(store: Database) -> None:
+    put(store, "ahead", "fr", NOW + 5_000 * DAY)
+    put(store, "behind", "f", 1_000.0)
+    put(store, "right", "f", NOW)
+    assert Pruning(store, Retention(), NOW + DAY).all()["alerts"] == 0, "what is behind says nothing"
+    put(store, "ahead again", "fr", NOW + 5_000 * DAY)
+    later = NOW + 91 * DAY
+    would = Pruning(store, Retention(), later, dry_run=True).all()
+    assert Pruning(store, Retention(), later).all() == would
+    assert ids(store) == ["ahead again", "behind", "right"]
+
+
+def test_where_nothing_is_old_a_round_reads_little(store: Database) -> None:
+    with store.write() as connection:
+        connection.execute(insert(t.dead_letters), [letter(n, NOW - DAY, 20_000) for n in range(400)])
+    for number in range(100):
+        put(store, f"a{number}", "fr", NOW - DAY)
+    steps: list[None] = []
+    with store.read() as connection:
+        driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    sizes = DeadLetterSizes(store)
+    sizes.too_many(1 << 30)
+    driver.set_progress_handler(lambda: steps.append(None), 100)
+    Pruning(store, Retention(), NOW, sizes=sizes).all()
+    driver.set_progress_handler(None, 0)
+    assert len(steps) < 12, "an index says that nothing is old"
+
+
 def test_decisions_and_deliveries_may_go_before_their_alert(store: Database) -> None:
     put(store, "over", "fr", NOW - 10 * DAY)
     put(store, "open", "f", NOW - 10 * DAY)
