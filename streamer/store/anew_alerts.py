@@ -67,6 +67,11 @@ def detection_anew(logs: Sequence[BegunAnew], how: str, now: float, config_hash:
         The configuration that runs.
     """
     names = [f"{each.log.topic}[{each.log.partition}] from offset {each.start:,}" for each in logs]
+    if any(each.start < each.told for each in logs):
+        then = "What was alerted before is not sent again; once it has come to where it was, episodes that "
+        then += "are open then are told under new ids, and the old ones are resolved"
+    else:
+        then = "Models warm up, open episodes were resolved, and what was alerted before is not sent again"
     return service_alert(
         DETECTION_ANEW,
         tuple(part for each in logs for part in each.log),
@@ -75,8 +80,7 @@ def detection_anew(logs: Sequence[BegunAnew], how: str, now: float, config_hash:
             ts_event_ns=int(now * NS_PER_SECOND),
             source=_source(logs[0].log, logs[0].start, len(logs)),
             values={"logs": float(len(logs))},
-            text=f"detection began anew, {how}: {_some(names)}. Models warm up, open episodes were resolved, "
-            "and what was alerted before is not sent again",
+            text=f"detection began anew, {how}: {_some(names)}. {then}",
         ),
         config_hash,
     )

@@ -23,6 +23,7 @@ from streamer.errors import TapewatchError, UsageError
 from streamer.store.lock import StoreHeldError, only_daemon_of
 from streamer.store.migrations import is_older, migrate
 from streamer.store.other_folds import require_drained
+from streamer.store.own_log import require_own_log, require_restored
 from streamer.store.private_files import LinkError, make_private, open_private, refuse_link, warn_if_open
 
 log = structlog.get_logger(__name__)
@@ -239,6 +240,7 @@ def open_store(
     if path is not None and not create and not path.exists():
         raise StoreError(f"store {path}: there is no such file; run tapewatch first, or check `store`")
     if path is not None:
+        _require_whole(path)
         _secure(path, locked)
     engine = _engine(path)
     where = "in memory" if path is None else str(path)
@@ -300,6 +302,14 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
         return 0
     statement = insert_of(connection, table).on_conflict_do_nothing()
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
+
+
+def _require_whole(path: Path) -> None:
+    try:
+        require_restored(path)
+        require_own_log(path)
+    except TapewatchError as error:
+        raise StoreError(f"store {path}: {error}") from error
 
 
 def _secure(path: Path, held: bool) -> None:

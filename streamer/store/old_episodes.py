@@ -159,7 +159,7 @@ def _over(ids: Sequence[str]) -> Select[tuple[str]]:
         select(o.alert_id)
         .where(o.alert_id.in_(ids), ~owed)
         .group_by(o.alert_id)
-        .having(or_(ended == last, once == 1), func.min(o.routed) > 0)
+        .having(or_(ended == last, once == 1), func.min(o.routed) > 0, func.max(o.routed) < t.HELD)
     )
 
 

@@ -264,6 +264,16 @@ def test_a_wall_clock_that_is_set_far_ahead_deletes_nothing(tmp_path: Path, stor
     assert upkeep.round()["alerts"] == 2
 
 
+def test_a_clock_that_was_wrong_at_the_start_is_believed_after_a_day(store: Database) -> None:
+    put(store, "over", "fr", NOW)
+    wall, passed = Wall(600.0), [10.0]
+    upkeep = Upkeep(store, Retention(), wall, lambda *_: None, lambda: passed[0])
+    for day in (0, 1, 100):
+        passed[0], wall.s = 70 + day * DAY, NOW + day * DAY
+        gone = upkeep.round()["alerts"]
+    assert gone == 2
+
+
 def month(store: Database, path: Path, days: int, a_day: int) -> list[int]:
     """The file's size after each day, on which it is pruned twice."""
     keep = Retention(alerts_s=5 * DAY, decisions_s=5 * DAY, deliveries_s=5 * DAY, dead_letters_bytes=2 << 20)
