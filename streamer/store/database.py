@@ -304,6 +304,19 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
 
+def refuse_links(path: Path) -> None:
+    """Raise `StoreError` where the store, a file beside it or its checkpoints' folder is a symbolic link."""
+    try:
+        for file in (path, *_beside(path), path.with_name(path.name + ".checkpoints")):
+            refuse_link(file)
+    except LinkError as error:
+        raise StoreError(f"store {path}: {error}") from error
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
+
+
 def _require_whole(path: Path) -> None:
     try:
         require_restored(path)
@@ -314,10 +327,8 @@ def _require_whole(path: Path) -> None:
 
 def _secure(path: Path, held: bool) -> None:
     """Make the file its owner's alone, and refuse links; SQLite makes those beside it like it."""
-    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))]
+    refuse_links(path)
     try:
-        for file in files:
-            refuse_link(file)
         if not path.exists():
             os.close(open_private(path, os.O_RDWR | os.O_EXCL))
     except FileExistsError:
@@ -327,7 +338,7 @@ def _secure(path: Path, held: bool) -> None:
     except OSError:
         return  # SQLite says why
     if held:
-        for file in (*files, path.with_name(path.name + ".checkpoints")):
+        for file in (path, *_beside(path), path.with_name(path.name + ".checkpoints")):
             make_private(file)
         warn_if_open(path.parent)
 
