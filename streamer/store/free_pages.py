@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +13,6 @@ from streamer.store.database import Database, StoreError
 
 _KEPT_FREE = 0.1  # of the file, for what is written next
 _KEPT_AT_LEAST = 256  # pages
-_FOLDER = "SQLITE_TMPDIR"
 _MIB = 1 << 20
 
 
@@ -92,39 +90,32 @@ def rewrite(database: Database) -> None:
     StoreError
         When there is no room for it, or it cannot be written; the file is as it was.
     """
-    with (
-        closing(database.engine.raw_connection()) as connection,
-        closing(connection.cursor()) as cursor,
-        _beside(database),
-    ):
-        cursor.execute("PRAGMA temp_store=FILE")  # else the new file would be built in memory
+    with closing(database.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
         try:
-            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            cursor.execute("VACUUM")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.fetchall()
+            with _temporary_beside(database, cursor):
+                cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.fetchall()
         except sqlite3.Error as error:
             raise StoreError(
                 f"store {database.where}: it could not be written anew, and is as it was: {error}. It needs "
                 f"twice the size of the file, {2 * _file_bytes(database) / _MIB:,.0f} MiB, free beside it"
             ) from error
-        finally:
-            cursor.execute("PRAGMA temp_store=MEMORY")
 
 
 @contextmanager
-def _beside(database: Database) -> Iterator[None]:
-    """SQLite makes its temporary files beside the store, where there is room for it."""
-    before = os.environ.get(_FOLDER)
-    if database.path is not None:
-        os.environ[_FOLDER] = str(database.path.absolute().parent)
+def _temporary_beside(database: Database, cursor: sqlite3.Cursor) -> Iterator[None]:
+    """SQLite makes its temporary file beside the store, where there is room for it, and not in memory."""
+    folder = "" if database.path is None else str(database.path.absolute().parent)
+    quoted = folder.replace("'", "''")
+    cursor.execute(f"PRAGMA temp_store_directory = '{quoted}'")
+    cursor.execute("PRAGMA temp_store=FILE")
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(_FOLDER, None)
-        else:
-            os.environ[_FOLDER] = before
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        cursor.execute("PRAGMA temp_store_directory = ''")
 
 
 def _file_bytes(database: Database) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +14,9 @@ from sqlalchemy import insert
 
 from streamer.app.upkeep import Upkeep, shrink
 from streamer.store import tables as t
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database, StoreError, open_store
 from streamer.store.dead_letter_sizes import DeadLetterSizes
-from streamer.store.free_pages import file_pages, rewrite
+from streamer.store.free_pages import file_pages, flush_log, rewrite
 from streamer.store.pruning import Pruning, Retention
 from streamer.store.silences import StoreSilences
 
@@ -190,7 +191,7 @@ def test_what_a_clock_that_ran_ahead_has_written_goes_once_what_came_later_is_ol
 
 def test_where_nothing_is_old_a_round_reads_little(store: Database) -> None:
     with store.write() as connection:
-        connection.execute(insert(t.dead_letters), [letter(n, NOW - DAY, 20_000) for n in range(400)])
+        connection.execute(insert(t.dead_letters), [letter(n, NOW - DAY, 10) for n in range(5_000)])
     for number in range(100):
         put(store, f"a{number}", "fr", NOW - DAY)
     steps: list[None] = []
@@ -202,7 +203,7 @@ def test_where_nothing_is_old_a_round_reads_little(store: Database) -> None:
     driver.set_progress_handler(lambda: steps.append(None), 100)
     Pruning(store, Retention(), NOW, sizes=sizes).all()
     driver.set_progress_handler(None, 0)
-    assert len(steps) < 12, "an index says that nothing is old"
+    assert len(steps) < 100, "an index says that nothing is old"
 
 
 def test_decisions_and_deliveries_may_go_before_their_alert(store: Database) -> None:
@@ -348,6 +349,25 @@ def test_a_store_of_an_older_version_shrinks_once_it_is_written_anew(tmp_path: P
     assert file_pages(database).count < large / 2
     assert len(between) > 5, "bit by bit"
     database.close()
+
+
+def test_a_file_that_cannot_be_written_anew_is_as_it_was_and_says_why(
+    store: Database, tmp_path: Path
+) -> None:
+    with store.write() as connection:
+        connection.execute(insert(t.dead_letters), [letter(n, NOW, 10_000) for n in range(400)])
+    before = count(store, "dead_letters")
+    flush_log(store)
+    small = (tmp_path / "tapewatch.db").stat().st_size // 2
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (small, limits[1]))  # as where the disk is full
+    try:
+        with pytest.raises(StoreError, match=r"is as it was: .* MiB, free beside it"):
+            rewrite(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert count(store, "dead_letters") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("etilqs")] == []
 
 
 def test_the_command_counts_first_and_then_deletes(store: Database, tmp_path: Path) -> None:
