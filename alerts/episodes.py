@@ -373,9 +373,12 @@ class Episodes:
         columns.forget(slot)
         return closing
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """A copy of the state, with one entry per instrument in each column."""
-        return self._columns.state()
+    def state(self, *, lend: bool = False) -> dict[str, NDArray[np.generic]]:
+        """A copy of the state, with one entry per instrument in each column.
+
+        With `lend` it is the columns themselves: valid until the next step, and not to be written to.
+        """
+        return self._columns.state(lend=lend)
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Continue from a `state`; instruments beyond it start over.

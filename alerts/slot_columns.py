@@ -69,9 +69,10 @@ class SlotColumns:
         for name, (_, unseen) in self._layout.items():
             self._columns[name][slot] = unseen
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """A copy of the slots in use, by column."""
-        return {name: column[: self._n_slots].copy() for name, column in self._columns.items()}
+    def state(self, *, lend: bool = False) -> dict[str, NDArray[np.generic]]:
+        """A copy of the slots in use, by column; if `lend` the columns themselves, until the next step."""
+        used = {name: column[: self._n_slots] for name, column in self._columns.items()}
+        return used if lend else {name: column.copy() for name, column in used.items()}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue from a `state`; slots in use beyond it become unseen ones.

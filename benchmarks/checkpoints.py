@@ -15,7 +15,8 @@ from benchmarks.full import compiled, fold
 from benchmarks.stopwatch import recorded
 from benchmarks.workload import market
 from streamer.messages.records import Chunk, Partition
-from streamer.pipeline import checkpointing
+from streamer.pipeline.checkpoint_chain import TaskChain
+from streamer.pipeline.checkpointing import Checkpointer
 from streamer.store.ledger import Ledger
 
 _EACH = 1_000
@@ -61,13 +62,13 @@ def _one(bench: Bench, symbols: int, pauses: list[float], waits: list[float], si
     config = configuration(_marked)
     plan = compiled(config)
     with (
-        recorded(checkpointing.Checkpointer, "work") as works,
-        recorded(checkpointing, "write_checkpoint") as writes,
+        recorded(Checkpointer, "work") as works,
+        recorded(TaskChain, "write") as writes,
         recorded(Ledger, "commit") as commits,
     ):
         done: list[int] = []
         chunks = _until(lambda: bool(done), symbols, bench.scale.pause_s)
-        folded = fold(config, plan, [_PARTITION], chunks, checkpointed=lambda size, _: done.append(size))
+        folded = fold(config, plan, [_PARTITION], chunks, checkpointed=lambda each: done.append(each.size))
     must(bool(folded.alerts), "no alert was committed")
     must(len(done) > 1, "no checkpoint was completed before the end")
     begun, ended = writes[0]

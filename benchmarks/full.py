@@ -12,7 +12,7 @@ from streamer.config.file import ConfigFile
 from streamer.messages.outcome import Transition
 from streamer.messages.records import Chunk, Log, Partition
 from streamer.notify.clock import SystemClock
-from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.checkpointing import Checkpointer, CompletedCheckpoint
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
@@ -141,7 +141,7 @@ def fold(
     chunks: Iterable[Chunk],
     *,
     watch: Callable[[StepResult], None] = lambda _: None,
-    checkpointed: Callable[[int, float], None] = lambda _size, _took_s: None,
+    checkpointed: Callable[[CompletedCheckpoint], None] = lambda _: None,
 ) -> Folded:
     """Fold chunks as the daemon would: journal, store on disk, checkpoints, the batches of the configuration.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.event_columns import State
-from detectors.slot_arrays import SlotArrays, SlotColumn
+from detectors.slot_arrays import SlotArrays, SlotColumn, is_lending
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,16 @@ class SeriesArrays(SlotArrays):
         )
 
     def series_of(self, state: State, span: SeriesSpan) -> State:
-        """Some series out of a copy that `state` made: an entry for each of these series in each slot."""
-        return {
-            name: array[:, span.first]
-            if span.count == 1
-            else array[:, span.first : span.end].reshape(-1, *array.shape[2:])
-            for name, array in state.items()
-        }
+        """Some series out of what `state` gave: an entry for each of these series in each slot.
+
+        What is lent stays an entry for each slot, so that nothing has to be copied.
+        """
+        if span.count == 1:
+            return {name: array[:, span.first] for name, array in state.items()}
+        some = {name: array[:, span.first : span.end] for name, array in state.items()}
+        if is_lending():
+            return some
+        return {name: array.reshape(-1, *array.shape[2:]) for name, array in some.items()}
 
     def restore_series(self, state: Mapping[str, NDArray[np.generic]], span: SeriesSpan) -> None:
         """Restore some series from what `series_of` gave; slots beyond it become unseen ones.
@@ -70,9 +73,16 @@ class SeriesArrays(SlotArrays):
         StateMismatchError
             When an array is missing, or has another type or shape.
         """
+        state = {name: self._by_series(name, array, span.count) for name, array in state.items()}
         n_slots = self._slots_in(state, self._series_layout, span.count)
         self.grow(n_slots)
         for name, column in self._series_layout.items():
             own = self[name][:, span.first : span.end]
             own[:n_slots] = state[name].reshape(n_slots, span.count, *column.shape)
             own[n_slots : self._unseen_to] = column.fill
+
+    def _by_series(self, name: str, array: NDArray[np.generic], count: int) -> NDArray[np.generic]:
+        """An entry for each series, where the state was lent and has one for each slot."""
+        column = self._series_layout.get(name)
+        by_slot = column is not None and array.shape[1:] == (count, *column.shape)
+        return array.reshape(-1, *array.shape[2:]) if by_slot else array

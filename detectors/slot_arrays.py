@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from detectors.array_copier import Copier
 from detectors.event_columns import State
 from detectors.growing_array import GrowingArray
 
@@ -39,13 +39,40 @@ class SlotColumn:
     shape: tuple[int, ...] = ()
 
 
-_live: WeakSet[SlotArrays] = WeakSet()
+_lending: ContextVar[bool] = ContextVar("lending", default=False)
 _next_factor = count()
 
 
-def all_arrays() -> list[SlotArrays]:
-    """All slot arrays that are alive in this process."""
-    return list(_live)
+class LentRows(np.ndarray[Any, Any]):
+    """A live array by slot, lent to be looked at: the entries of a slot lie together."""
+
+
+@contextmanager
+def lending() -> Iterator[None]:
+    """States that are taken within it are the arrays themselves, as `LentRows`, and nothing is copied.
+
+    They are valid until anything steps or grows, and nobody may write to them.
+
+    Examples
+    --------
+    >>> arrays = SlotArrays({"last": SlotColumn(np.float64)})
+    >>> arrays.grow(1)
+    >>> with lending():
+    ...     lent = arrays.state()["last"]
+    >>> arrays["last"][0] = 7.0
+    >>> isinstance(lent, LentRows), float(lent[0])
+    (True, 7.0)
+    """
+    token = _lending.set(True)
+    try:
+        yield
+    finally:
+        _lending.reset(token)
+
+
+def is_lending() -> bool:
+    """Whether states are lent at present; see `lending`."""
+    return _lending.get()
 
 
 class SlotArrays:
@@ -73,8 +100,6 @@ class SlotArrays:
         self._arrays = {
             name: GrowingArray(column.dtype, column.shape) for name, column in self._layout.items()
         }
-        self._copiers = {name: Copier() for name in self._layout}
-        _live.add(self)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """The array as kernels take it: writable, contiguous, with at least `n_slots` entries.
@@ -137,20 +162,11 @@ class SlotArrays:
             self[name][slot] = column.fill
 
     def state(self) -> State:
-        """An exact copy of the slots in use."""
-        return {name: self._copiers[name].copy(self[name][: self._n_slots]) for name in self._layout}
-
-    def lacks_for_copies(self) -> int:
-        """Bytes of memory that `state` would have to allocate."""
-        specs = {
-            name: ((self._n_slots, *column.shape), column.dtype) for name, column in self._layout.items()
-        }
-        return sum(self._copiers[name].lacks(*array) for name, array in specs.items())
-
-    def reserve_copies(self) -> None:
-        """Allocate memory for `state` ahead, on any thread: allocating takes longer than copying."""
-        for name, column in self._layout.items():
-            self._copiers[name].reserve((self._n_slots, *column.shape), column.dtype)
+        """An exact copy of the slots in use; within `lending`, these themselves."""
+        used = {name: self[name][: self._n_slots] for name in self._layout}
+        if is_lending():
+            return {name: array.view(LentRows) for name, array in used.items()}
+        return {name: array.copy() for name, array in used.items()}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue from a `state`; slots in use beyond it become unseen ones.

@@ -19,11 +19,12 @@ from detectors.detector_settings import DetectorSettings
 from detectors.event_columns import State
 from detectors.models.model import QUARANTINED, READY, WARMING, ModelStateError
 from detectors.models.model_failure import failure, printable
+from detectors.models.pickle_arena import PickleArena, pickles_in
 from detectors.models.river_build import build as build_model
 from detectors.models.river_build import class_name, parts
 from detectors.models.river_calls import calls_of
 from detectors.models.river_trial import check_by_trial
-from detectors.slot_arrays import SlotArrays, SlotColumn, StateMismatchError
+from detectors.slot_arrays import SlotArrays, SlotColumn, StateMismatchError, is_lending
 from detectors.work_watch import work_watch
 
 WARMUP = 100
@@ -75,6 +76,7 @@ class RiverModel:
         self.version = _version(model)
         self._models: list[Any] = []
         self._reasons: dict[int, str] = {}
+        self._arena = PickleArena()
         self._arrays = SlotArrays({"learnt": SlotColumn(np.int64), "status": SlotColumn(np.int8, WARMING)})
 
     def grow(self, n_slots: int) -> None:
@@ -117,6 +119,7 @@ class RiverModel:
 
     def _row(self, s: int, x: dict[str, float], target: float, may_learn: bool) -> float:
         model = self._models[s]
+        self._arena.touch(s)
         if model is None:
             try:
                 model = self._models[s] = pickle.loads(self._pickled)  # noqa: S301  # our own bytes
@@ -163,6 +166,7 @@ class RiverModel:
 
     def _quarantine(self, s: int, reason: str) -> float:
         self._models[s] = None
+        self._arena.touch(s)
         self._reasons[s] = reason
         self._arrays["status"][s] = QUARANTINED
         return math.nan
@@ -172,6 +176,7 @@ class RiverModel:
 
     def forget(self, slot: int) -> None:
         """Make one slot as it was before its first row: its model is dropped."""
+        self._arena.touch(slot)
         self._models[slot] = None
         self._reasons.pop(slot, None)
         self._arrays.forget(slot)
@@ -181,13 +186,21 @@ class RiverModel:
         return dict(sorted(self._reasons.items()))
 
     def state(self) -> State:
-        """An exact copy of the state, with each slot's model as a pickle."""
+        """An exact copy of the state, with each slot's model as a pickle.
+
+        What is lent (`detectors.slot_arrays.lending`) pickles only models that had rows since the last time,
+        and leaves the other pickles where they were.
+        """
+        reasons = np.frombuffer(json.dumps(self._reasons, sort_keys=True).encode(), np.uint8).copy()
+        if is_lending():
+            self._arena.update(self._models, _pickled)
+            return {**self._arrays.state(), **self._arena.state(), "reasons": reasons}
         pickles = [b"" if model is None else _pickled(model) for model in self._models]
         return {
             **self._arrays.state(),
             "lengths": np.array([len(blob) for blob in pickles], np.int64),
             "pickles": np.frombuffer(b"".join(pickles), np.uint8).copy(),
-            "reasons": np.frombuffer(json.dumps(self._reasons, sort_keys=True).encode(), np.uint8).copy(),
+            "reasons": reasons,
         }
 
     def restore(self, state: State) -> None:
@@ -198,19 +211,17 @@ class RiverModel:
         KeyError, StateMismatchError
             When the copy is incomplete.
         """
-        ends = np.cumsum(state["lengths"].astype(np.int64)).tolist()
-        pickled_models = state["pickles"].tobytes()
-        if len(ends) != len(state["learnt"]) or (ends[-1] if ends else 0) != len(pickled_models):
+        pickles = pickles_in(state)
+        if len(pickles) != len(state["learnt"]):
             raise StateMismatchError("the models' pickles are incomplete")
         self._arrays.restore({"learnt": state["learnt"], "status": state["status"]})
-        starts = [0, *ends][: len(ends)]
         reasons = json.loads(state["reasons"].tobytes())
         self._reasons = {int(s): printable(str(reason)) for s, reason in reasons.items()}
-        self._models = [None] * len(starts)
+        self._models, self._arena = [None] * len(pickles), PickleArena.of(state)
         self.grow(self._arrays.n_slots)
-        for s, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            if end > start:
-                self._load(s, pickled_models[start:end])
+        for s, blob in enumerate(pickles):
+            if len(blob):
+                self._load(s, blob.tobytes())
 
     def _load(self, s: int, blob: bytes) -> None:
         try:

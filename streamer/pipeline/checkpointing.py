@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,19 +14,15 @@ from typing import Any, TypeVar
 import structlog
 
 from detectors.models.model import ModelStateError
-from detectors.slot_arrays import SlotArrays, all_arrays
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.outcome import Outcome
-from streamer.messages.snapshot import Snapshot
+from streamer.pipeline.checkpoint_chain import Taken, TaskChain
 from streamer.pipeline.runner import Runner
-from streamer.pipeline.state import snapshot, status_document
-from streamer.store.checkpoints import (
-    WrittenCheckpoint,
-    checkpoint_name,
-    remove_checkpoint,
-    write_checkpoint,
-)
+from streamer.pipeline.state import LentState, lent_state, status_document
+from streamer.store.checkpoint_base import PIECE_BYTES
+from streamer.store.checkpoint_files import WrittenCheckpoint
+from streamer.store.checkpoints import checkpoint_name, remove_checkpoint
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
@@ -34,23 +31,45 @@ log = structlog.get_logger()
 _RESERVE_AHEAD_BYTES = 4_194_304  # allocating less takes a millisecond or two
 _STILL_WRITES_S = 1.0
 _FILES_AGAIN_S = 5.0
-_INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time
+_INTERVAL_PER_COST = 50  # checkpoints take at most 1/50 = 2 % of the time, if recovery stays bounded
+_MOST_INTERVALS = 2  # `every_s`, which recovery may have to do again at most
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingWrite:
     owner: TaskRow
-    row: CheckpointRow
+    chain: TaskChain
+    taken: Taken
     status: Mapping[str, Any]
     written: Future[tuple[WrittenCheckpoint, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedCheckpoint:
+    """What a checkpoint was.
+
+    Parameters
+    ----------
+    size, state_size
+        Bytes that were written, and those of the whole state.
+    took_s
+        Seconds it took to write.
+    share
+        Of the time since the checkpoint before, what checkpoints have taken.
+    """
+
+    size: int
+    state_size: int
+    took_s: float
+    share: float
 
 
 class Checkpointer:
     """Takes a checkpoint of every task at intervals.
 
-    The state is copied on the engine's thread and written by another; a file is registered in the store
-    only once it is safely on disk.
+    What changed of the state is copied on the engine's thread and written by another; a file is registered in
+    the store only once it is safely on disk.
 
     Parameters
     ----------
@@ -59,11 +78,12 @@ class Checkpointer:
     folder
         Holds their files.
     every_s
-        Minimum seconds between checkpoints; longer if taking them costs more than 2 % of the time.
+        Seconds between checkpoints; longer if taking them costs more than 2 % of the time, but so that no
+        more than twice as many seconds of work have to be done again at recovery.
     clock
         Monotonic seconds; the writing thread reads it too.
     on_completed
-        Called for each registered checkpoint with its size in bytes and the seconds it took to write.
+        Called for each registered checkpoint.
     """
 
     def __init__(
@@ -72,19 +92,22 @@ class Checkpointer:
         folder: Path,
         every_s: float,
         clock: Callable[[], float],
-        on_completed: Callable[[int, float], None] = lambda _size, _took_s: None,
+        on_completed: Callable[[CompletedCheckpoint], None] = lambda _: None,
     ) -> None:
         self._on_completed = on_completed
         self._ledger = ledger
         self._folder = folder
         self._every_s = every_s
         self._clock = clock
-        self._next_at = clock() + every_s
+        self._began = clock()
+        self._next_at = self._began + every_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[_PendingWrite] = []
         self._reservation: Future[None] | None = None
-        self._cost_s = 0.0
-        self._last_seq: dict[int, int] = {}
+        self._piece: Future[float] | None = None
+        self._piece_at = 0.0
+        self._owed = 0
+        self._cost_s = self._pieces_s = self._since_s = 0.0
         self.positions: dict[int, int] = {}
         """By task: the next offset to read after its newest checkpoint that this process has registered."""
 
@@ -96,23 +119,48 @@ class Checkpointer:
         TapewatchError
             When a file cannot be written, or not be registered.
         """
-        completed = False
+        completed, runners = False, list(runners)
         if self._pending and all(each.written.done() for each in self._pending):
             completed = self._register()
-            self._next_at = self._clock() + max(self._every_s, _INTERVAL_PER_COST * self._cost_s)
-        if not self._pending and self._clock() >= self._next_at and self._memory_reserved():
-            self._begin(runners)
-            if not self._pending:
-                self._next_at = self._clock() + self._every_s
+            self._next_at = self._began + self._interval()
+        if self._pending or not self._piece_done():
+            return completed
+        owes = self._owed > 0 and self._reservation is None
+        owing = owes and any(each.live and each.chain.wants_base() for each in runners)
+        if self._clock() >= self._next_at and not owing:
+            live = [runner for runner in runners if runner.live and runner.chain.seq != runner.journal.seq]
+            if self._memory_reserved(live):
+                self._begin(live)
+                if not self._pending:
+                    self._next_at = self._clock() + self._every_s
+        elif self._reservation is None and (owing or self._clock() >= self._piece_at):
+            self._begin_piece(runners)
         return completed
 
-    def _memory_reserved(self) -> bool:
+    def _interval(self) -> float:
+        """Seconds from the last checkpoint's beginning to the next one's."""
+        took_s = self._clock() - self._began
+        bounded = _MOST_INTERVALS * (self._every_s - took_s)
+        return max(self._every_s, min(_INTERVAL_PER_COST * self._cost_s, bounded))
+
+    def _memory_reserved(self, runners: Sequence[Runner]) -> bool:
         """Whether there is memory for the copies; the thread allocates it, so the engine need not wait."""
         if self._reservation is None:
-            arrays = all_arrays()
-            if sum(each.lacks_for_copies() for each in arrays) < _RESERVE_AHEAD_BYTES:
+            wanted = []
+            for runner in runners:
+                with suppress(ModelStateError):  # it will be told when the checkpoint is taken
+                    arrays = lent_state(runner.task).snapshot.arrays
+                    if sum(array.nbytes for array in arrays.values()) > runner.chain.whole_up_to:
+                        shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+                        wanted.append((runner.chain.image, shapes))
+            if sum(image.lacks(shapes) for image, shapes in wanted) < _RESERVE_AHEAD_BYTES:
                 return True
-            self._reservation = self._thread.submit(_reserve, arrays)
+
+            def reserve() -> None:
+                for image, shapes in wanted:
+                    image.reserve(shapes)
+
+            self._reservation = self._thread.submit(reserve)
         if not self._reservation.done():
             return False
         self._reservation.result()
@@ -127,9 +175,17 @@ class Checkpointer:
         TapewatchError
             See `work`.
         """
+        if self._reservation is not None:
+            _waited_for(self._reservation)
+        if self._piece is not None:
+            _waited_for(self._piece)
+        self._reservation = self._piece = None
         self._register()
-        self._begin(runners)
+        runners = list(runners)
+        self._begin([each for each in runners if each.live and each.chain.seq != each.journal.seq])
         self._register()
+        for runner in runners:
+            runner.chain.give_up_base()
 
     def close(self) -> None:
         """Wait for the thread and stop it."""
@@ -138,17 +194,18 @@ class Checkpointer:
 
     def _begin(self, runners: Iterable[Runner]) -> None:
         began = self._clock()
+        self._since_s, self._began = began - self._began, began
         for runner in runners:
-            if runner.live and self._last_seq.get(runner.row.id) != runner.journal.seq:
-                pending = self._start_write(runner)
-                if pending is not None:
-                    self._pending.append(pending)
-        self._cost_s = self._clock() - began
+            pending = self._start_write(runner)
+            if pending is not None:
+                self._pending.append(pending)
+        self._owed = 0
+        self._cost_s, self._pieces_s = self._pieces_s + self._clock() - began, 0.0
 
     def _start_write(self, runner: Runner) -> _PendingWrite | None:
         runner.commit(Outcome(ignored=runner.task.ignored))
-        state = self._snapshot(runner)
-        if state is None:
+        lent = self._lent(runner)
+        if lent is None:
             return None
         row = CheckpointRow(
             task_id=runner.row.id,
@@ -157,26 +214,28 @@ class Checkpointer:
             timer_number=runner.task.last_timer.number,
             config_hash=runner.task.plan.config_hash,
         )
+        taken = runner.chain.take(lent, row)
+        runner.task.touched.clear()
         name = checkpoint_name(row.task_id, row.seq, runner.row.epoch)
-        written = self._thread.submit(self._write, name, state)
-        return _PendingWrite(runner.row, row, status_document(runner.task), written)
+        written = self._thread.submit(self._write, runner.chain, name, taken)
+        return _PendingWrite(runner.row, runner.chain, taken, status_document(runner.task), written)
 
-    def _snapshot(self, runner: Runner) -> Snapshot | None:
+    def _lent(self, runner: Runner) -> LentState | None:
         """The task's state; a detector that cannot be copied is quarantined first, None where that fails."""
         while True:
             try:
-                return snapshot(runner.task)
+                return lent_state(runner.task)
             except ModelStateError as error:
                 log.warning("detector cannot be checkpointed", detector=error.detector, reason=error.reason)
                 self._ledger.quarantine(error.detector, error.version, error.reason)
                 if not runner.look_for_controls():
                     return None
 
-    def _write(self, name: str, state: Snapshot) -> tuple[WrittenCheckpoint, float]:
+    def _write(self, chain: TaskChain, name: str, taken: Taken) -> tuple[WrittenCheckpoint, float]:
         began = self._clock()
         while True:
             try:
-                return write_checkpoint(self._folder, name, state), self._clock() - began
+                return chain.write(self._folder, name, taken), self._clock() - began
             except TapewatchError as error:
                 if not _lacks_files(error):
                     raise
@@ -186,17 +245,51 @@ class Checkpointer:
     def _register(self) -> bool:
         pending, self._pending = self._pending, []
         began = self._clock()
-        for each in pending:
-            written, took_s = _waited_for(each.written)
-            self._cost_s += took_s
+        finished = [(each, *_waited_for(each.written)) for each in pending]
+        self._cost_s += sum(took_s for _, _, took_s in finished)
+        share = self._cost_s / max(self._since_s, self._cost_s, 1e-9)
+        for each, written, took_s in finished:
             with work_watch().asking():
-                for stale in self._ledger.add_checkpoint(each.owner, each.row, written, each.status):
+                for stale in self._ledger.add_checkpoint(each.owner, each.taken.row, written, each.status):
                     remove_checkpoint(self._folder, stale)
-            self._last_seq[each.row.task_id] = each.row.seq
-            self.positions[each.row.task_id] = each.row.position
-            self._on_completed(written.size, took_s)
+            each.chain.registered(each.taken, written)
+            self.positions[each.owner.id] = each.taken.row.position
+            self._owed += written.size
+            self._on_completed(CompletedCheckpoint(written.size, each.taken.nbytes, took_s, share))
         self._cost_s += self._clock() - began
         return bool(pending)
+
+    def _begin_piece(self, runners: Iterable[Runner]) -> None:
+        """Have the next piece of a base written, of the first task that wants one."""
+        runner = next((each for each in runners if each.live and each.chain.wants_base()), None)
+        if runner is not None and runner.chain.seq is not None:
+            name = checkpoint_name(runner.row.id, runner.chain.seq, runner.row.epoch, "base")
+            self._piece = self._thread.submit(self._write_piece, runner.chain, name)
+
+    def _write_piece(self, chain: TaskChain, name: str) -> float:
+        began = self._clock()
+        try:
+            chain.write_base(self._folder, name)
+        except TapewatchError as error:
+            if not _lacks_files(error):
+                raise
+            log.warning("a base of checkpoints is begun again: too many files are open", base=name)
+            chain.give_up_base()
+            return _FILES_AGAIN_S
+        return self._clock() - began
+
+    def _piece_done(self) -> bool:
+        """Whether no piece is being written; after one the disk has as long for others."""
+        if self._piece is None:
+            return True
+        if not self._piece.done():
+            return False
+        took_s = self._piece.result()
+        self._piece = None
+        self._owed -= PIECE_BYTES
+        self._pieces_s += took_s
+        self._piece_at = self._clock() + took_s
+        return True
 
 
 def _waited_for(written: Future[_Result]) -> _Result:
@@ -209,8 +302,3 @@ def _waited_for(written: Future[_Result]) -> _Result:
 def _lacks_files(error: BaseException) -> bool:
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
-
-
-def _reserve(arrays: Iterable[SlotArrays]) -> None:
-    for each in arrays:
-        each.reserve_copies()

@@ -54,6 +54,7 @@ def obey(task: Task, control: ControlInput) -> None:
         if detector.name == control.detector and _concerns(detector, control):
             reason = control.reason if control.kind == "quarantine" else None
             detector.obey(Control(control.number, reason))
+            task.touched.mark_all()
             task.status[detector.name][: len(task.slots)] = WARMING if reason is None else QUARANTINED
 
 

@@ -12,14 +12,15 @@ from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
 from streamer.messages.records import DamagedRange, Log, Partition
-from streamer.messages.snapshot import Snapshot
+from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
 from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import RecoveredTask, Runner, RunnerContext
 from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
 from streamer.store.anew_alerts import OlderTask
-from streamer.store.checkpoints import DamagedCheckpointError, newest_seq, read_checkpoint, remove_strays
+from streamer.store.checkpoint_chains import chain_of, kept_of
+from streamer.store.checkpoints import DamagedCheckpointError, newest_seq, read_chain, remove_strays
 from streamer.store.other_folds import require_own_fold
 from streamer.store.task_rows import CheckpointRow, TaskRow
 
@@ -155,7 +156,8 @@ class Recovery:
 
     def _recover(self, bounds: Log, row: TaskRow) -> Runner:
         work_watch().mark()  # each log takes time of its own
-        checkpoint, snapshot = self._newest_checkpoint(bounds, row)
+        known = self._newest_checkpoint(bounds, row)
+        checkpoint = known.row if known else None
         replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
         self._check_version(row, replay)
         position = checkpoint.position if checkpoint else row.position
@@ -168,7 +170,7 @@ class Recovery:
             return self._start_afresh(row, (first, bounds.first - 1), start, _UNDERIVABLE)
         if replay:
             log.info("replaying the journal", topic=row.partition.topic, partition=row.partition.partition)
-        runner = self._runner(row, checkpoint, snapshot, replay)
+        runner = self._runner(row, known, replay)
         if first is not None:
             runner.position = max(position, bounds.first)
         runner.advance_replay()
@@ -188,27 +190,28 @@ class Recovery:
         _warn_of_loss(row, (lost.first, lost.last) if isinstance(lost, DamagedRange) else lost)
         fresh = self._ledger.new_generation(row, start, lost, detail, self._plan.config_hash)
         remove_strays(self._folder, row.id, ())
-        return self._runner(fresh, None, None, JournalReplay())
+        return self._runner(fresh, None, JournalReplay())
 
-    def _runner(
-        self, row: TaskRow, checkpoint: CheckpointRow | None, snapshot: Snapshot | None, replay: JournalReplay
-    ) -> Runner:
+    def _runner(self, row: TaskRow, known: KnownChain | None, replay: JournalReplay) -> Runner:
+        checkpoint = known.row if known else None
         recovered = RecoveredTask(
-            self._task(row, checkpoint, snapshot),
+            self._task(row, known),
             row,
             replay,
+            TaskChain(known, self._context.whole_up_to),
             seq=checkpoint.seq if checkpoint else 0,
             position=checkpoint.position if checkpoint else row.position,
         )
         return Runner(recovered, self._plan, self._context)
 
-    def _task(self, row: TaskRow, checkpoint: CheckpointRow | None, snapshot: Snapshot | None) -> Task:
+    def _task(self, row: TaskRow, known: KnownChain | None) -> Task:
+        checkpoint = known.row if known else None
         config_hash = checkpoint.config_hash if checkpoint else row.first_config_hash
         plan = self._plan if config_hash == self._plan.config_hash else self._context.plan_of(config_hash)
-        if checkpoint is None or snapshot is None:
+        if checkpoint is None or known is None:
             return Task(plan, row.partition)
         try:
-            return restore(plan, row.partition, snapshot)
+            return restore(plan, row.partition, known.saved.snapshot())
         except (ValueError, KeyError) as error:
             writer = CodeVersion.parse(checkpoint.code_version)
             raise TapewatchError(
@@ -217,23 +220,38 @@ class Recovery:
                 "with `run --models-anew`, with which models warm up anew"
             ) from error
 
-    def _newest_checkpoint(self, bounds: Log, row: TaskRow) -> tuple[CheckpointRow | None, Snapshot | None]:
+    def _newest_checkpoint(self, bounds: Log, row: TaskRow) -> KnownChain | None:
         rows = self._ledger.checkpoints(row.id)
-        damaged: list[int] = []
-        newest: tuple[CheckpointRow | None, Snapshot | None] = (None, None)
+        skipped: list[int] = []
+        damaged: set[str] = set()
+        newest: KnownChain | None = None
         for checkpoint in rows:
-            try:
-                newest = checkpoint, read_checkpoint(self._folder, checkpoint.file, checkpoint.sha256)
-                break
-            except DamagedCheckpointError as error:
-                log.warning("checkpoint skipped", problem=str(error))
-                damaged.append(checkpoint.seq)
-        if newest[0] is None and rows and self._ledger.journal_is_cut(row.id):
+            files = chain_of(rows, checkpoint)
+            if damaged.isdisjoint(file for file, _ in files):
+                try:
+                    newest = self._known(rows, checkpoint, files)
+                    break
+                except DamagedCheckpointError as error:
+                    log.warning("checkpoint skipped", problem=str(error))
+                    damaged.add(error.file)
+            skipped.append(checkpoint.seq)
+        if newest is None and rows and self._ledger.journal_is_cut(row.id):
             raise _no_checkpoint(bounds, row, self._folder)
-        if damaged:
-            self._ledger.forget_checkpoints(row, damaged)
-        remove_strays(self._folder, row.id, [each.file for each in rows if each.seq not in damaged])
+        if skipped:
+            self._ledger.forget_checkpoints(row, skipped)
+        left = [each for each in rows if each.seq not in skipped]
+        remove_strays(self._folder, row.id, {name for each in left for name in (each.file, each.base)})
         return newest
+
+    def _known(
+        self, rows: Sequence[CheckpointRow], checkpoint: CheckpointRow, files: Sequence[tuple[str, str]]
+    ) -> KnownChain:
+        work_watch().mark()
+        saved = read_chain(self._folder, files)
+        base, *changes = ((self._folder / file).stat().st_size for file, _ in files)
+        older = [each for each in rows if each.seq <= checkpoint.seq]
+        has_older = kept_of(older).cut is not None
+        return KnownChain(checkpoint, saved, base, sum(changes), len(changes), has_older)
 
     def _check_version(self, row: TaskRow, replay: JournalReplay) -> None:
         if replay and not self._accept_rederivation:

@@ -17,6 +17,7 @@ from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
 from streamer.messages.time_units import NS_PER_SECOND
+from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, TaskChain
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
 from streamer.pipeline.plan import Plan
@@ -73,6 +74,8 @@ class RunnerContext:
         new or replayed.
     stopped
         Whether to leave the rest of what was polled to the next start.
+    whole_up_to
+        Bytes of a task's state up to which its checkpoints are whole ones.
     """
 
     ledger: Ledger
@@ -82,6 +85,7 @@ class RunnerContext:
     controls: Controls = field(default_factory=NoControls)
     reading: Callable[[Partition, int, int, bool], None] = lambda *_: None
     stopped: Callable[[], bool] = lambda: False
+    whole_up_to: int = WHOLE_UP_TO
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class RecoveredTask:
         The task's row in the store: its id and epoch.
     replay
         The journal since the checkpoint, to be replayed exactly as recorded.
+    chain
+        Its checkpoints.
     seq, position
         The last journal entry that `task` includes, and the next offset to read.
     """
@@ -103,6 +109,7 @@ class RecoveredTask:
     task: Task
     row: TaskRow
     replay: JournalReplay
+    chain: TaskChain
     seq: int
     position: int
 
@@ -123,6 +130,7 @@ class Runner:
     def __init__(self, recovered: RecoveredTask, plan: Plan, context: RunnerContext) -> None:
         self.task = recovered.task
         self.row = recovered.row
+        self.chain = recovered.chain
         self.position = recovered.position
         self.journal = Journal(recovered.seq)
         self._replay = recovered.replay

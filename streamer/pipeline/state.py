@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.detector import Detector
 from detectors.event_columns import State
 from detectors.models.model import STATUS_NAMES, ModelStateError
+from detectors.slot_arrays import LentRows, lending
 from streamer.decoding.event_fields import KIND_NAMES, kinds_with
 from streamer.messages.batch import Kind
 from streamer.messages.outcome import Outcome, Transition
@@ -34,18 +37,64 @@ def snapshot(task: Task) -> Snapshot:
     return _snapshot(task, [(detector, detector.state()) for detector in task.detectors])
 
 
-def _snapshot(task: Task, states: Sequence[tuple[Detector, State]]) -> Snapshot:
+@dataclass(frozen=True, slots=True, eq=False)
+class LentState:
+    """A task's state without a copy of its arrays: valid until the task steps.
+
+    Parameters
+    ----------
+    snapshot
+        Its arrays are the task's own, or small copies.
+    touched
+        bool[slots] by name of an array, which of its entries can have changed since `Task.touched` was
+        cleared; an array that has no entry here can have changed anywhere.
+    """
+
+    snapshot: Snapshot
+    touched: Mapping[str, NDArray[np.bool_]]
+
+
+def lent_state(task: Task) -> LentState:
+    """The task's state to be looked at, and where it can have changed.
+
+    Raises
+    ------
+    detectors.models.model.ModelStateError
+        When the state of a detector's model cannot be copied.
+    """
     n = len(task.slots)
+    with lending():
+        lent = _snapshot(task, [(detector, detector.state()) for detector in task.detectors], lend=True)
+    slots = task.touched.slots(n)
+    if slots is None:
+        return LentState(lent, {})
+    by_timers = {
+        _rule_key(rule.name, rule.version)
+        for number, rule in enumerate(task.plan.rules)
+        if task.touched.rule(number)
+    }
+    by_events = {_rule_key(rule.name, rule.version) for rule in task.plan.rules} - by_timers
+    touched = {}
+    for name, array in lent.arrays.items():
+        part = name.partition("|")[0]
+        is_of_slots = isinstance(array, LentRows) and part.startswith(_BY_EVENTS)
+        if len(array) == n and (is_of_slots or part in by_events):
+            touched[name] = slots
+    return LentState(lent, touched)
+
+
+def _snapshot(task: Task, states: Sequence[tuple[Detector, State]], *, lend: bool = False) -> Snapshot:
+    seen_status = task.seen_status()
     parts: dict[str, State] = {"task": task.guard.state(), "features": task.features.state()}
     for detector, state in states:
         parts[_detector_key(detector.name, detector.version)] = {
             **state,
-            "seen_status": task.status[detector.name][:n].copy(),
+            "seen_status": seen_status[detector.name],
         }
     for detector, calibrator in zip(task.detectors, task.calibrators, strict=True):
         parts[_rarity_key(detector.name, detector.version, calibrator.spec)] = calibrator.state()
     for rule, episodes in zip(task.plan.rules, task.episodes, strict=True):
-        parts[_rule_key(rule.name, rule.version)] = episodes.state()
+        parts[_rule_key(rule.name, rule.version)] = episodes.state(lend=lend)
     parts |= task.drifts.state()
     meta: dict[str, Any] = {
         "config_hash": task.plan.config_hash,
@@ -173,6 +222,10 @@ def _restore_episodes(task: Task, meta: Mapping[str, Any], parts: Mapping[str, S
             alerts.open[slot] = OpenAlert(alert_id, text, began[0] if began else episodes.fired_at(slot))
         for slot, alert_id, text, began_ns in meta.get("waiting", {}).get(key, []):
             alerts.waiting[slot] = OpenAlert(alert_id, text, began_ns)
+
+
+_BY_EVENTS = ("features", "detector:")
+"""Parts whose arrays by slot are changed by events of the slot alone, and never by a timer."""
 
 
 def _detector_key(name: str, version: str) -> str:

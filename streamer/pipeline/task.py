@@ -39,6 +39,7 @@ from streamer.pipeline.report import EnrichedBatch, EpisodeStep, Reporter, RowSo
 from streamer.pipeline.resolving import Cause, EndedEpisode, resolve
 from streamer.pipeline.rule_rates import Rates
 from streamer.pipeline.timer_rows import timer_batch
+from streamer.pipeline.touched import Touched
 
 _Reported = TypeVar("_Reported", Transition, NearMiss)
 _WARMING = 0
@@ -111,6 +112,7 @@ class Task:
         self.fields_seen: set[str] = set()
         self.kinds_seen: set[Kind] = set()
         self.ignored: dict[str, int] = {}
+        self.touched = Touched()
         self._grown_to = 0
         feed = plan.feed(partition.topic)
         self._time_digits = digits_of(None if feed is None else feed.format)
@@ -140,6 +142,11 @@ class Task:
     def status(self) -> dict[str, NDArray[np.int8]]:
         """Each detector's status by slot, as of the instrument's last scored row."""
         return {detector.name: self._by_slot[f"status/{detector.name}"] for detector in self.detectors}
+
+    def seen_status(self) -> dict[str, NDArray[np.generic]]:
+        """A copy of `status` by detector, lent within `detectors.slot_arrays.lending`."""
+        kept = self._by_slot.state()
+        return {detector.name: kept[f"status/{detector.name}"] for detector in self.detectors}
 
     def step(self, inputs: Decoded | Timer) -> Outcome:
         """Fold one micro-batch, or one timer, into the state.
@@ -177,6 +184,7 @@ class Task:
                 else:
                     transitions += self._set_back(step, admitted)
             if len(part.batch):
+                self.touched.mark(part.slot)
                 rows = self._rows(part.batch, part.slot, part.clock, RowSource(self.partition))
                 scores += self._score(rows, part.batch)
                 caused, missed = self._judge(rows)
@@ -238,6 +246,7 @@ class Task:
 
     def rebase(self, slot: int, to: int) -> None:
         """Let no time that detectors keep of an instrument be later than `to`, ns."""
+        self.touched.mark([slot])
         for part in self._kept_by_slot():
             part.rebase(slot, to)
 
@@ -260,6 +269,7 @@ class Task:
         list
             The episodes that were open, by the order of the rules.
         """
+        self.touched.mark([slot])
         for part in self._kept_by_slot():
             part.forget(slot)
         self.drifts.forget(slot)
@@ -347,6 +357,8 @@ class Task:
             rule, episodes = self.plan.rules[number], self.episodes[number]
             if held is None and episodes.idle:
                 continue
+            if rows.source.timer is not None:
+                self.touched.mark_rules([number])
             is_true = np.zeros(len(columns), np.bool_) if held is None else held
             evaluated = rows_of(rule.kinds, columns.kind)
             severity = rule.severities(rule_columns)

@@ -9,6 +9,7 @@ import numpy as np
 from streamer.decoding.formats import DecodeContext
 from streamer.decoding.json import Interner
 from streamer.decoding.json.byte_checks import has_lone_surrogate, nested_deeper
+from streamer.messages.array_changes import UNIT
 from streamer.messages.batch import Batch, Decoded, Instrument, Kind
 from streamer.messages.record_block import PADDING, RecordBlock
 from streamer.messages.records import Partition, Record
@@ -25,6 +26,8 @@ from streamer.pipeline.compiling import (
 )
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task, Timer
+from streamer.store.array_image import ArrayImage
+from streamer.store.unit_kernels import gather, scatter, units_not_zero
 
 _RECORDS = (Record(0, b"{}"), Record(1, None))
 _MANY = 128
@@ -66,6 +69,7 @@ def warm_up(
 def _run_once(plan: Plan) -> None:
     _read(plan)
     _detect(plan)
+    _compare(plan)
 
 
 def _read(plan: Plan) -> None:
@@ -97,7 +101,25 @@ def _detect(plan: Plan) -> None:
         )
 
 
-PARTS: Mapping[str, Callable[[Plan], None]] = {"detection": _detect, "decoding": _read}
+def _compare(_: Plan) -> None:
+    """What a checkpoint compares and gathers, in words and in bytes."""
+    image, out = ArrayImage(), np.zeros(UNIT, np.uint8)
+    for live in (np.zeros(1), np.zeros(1, np.int8)):
+        image.take("live", live)
+        image.take("live", live, np.ones(1, np.bool_))
+    index = np.zeros(1, np.uint32)
+    units_not_zero(np.zeros(1, np.uint64), 1, index)
+    gather(out, UNIT, index, out.copy())
+    read = out.copy()
+    read.flags.writeable = False
+    scatter(read, UNIT, index, out)
+
+
+PARTS: Mapping[str, Callable[[Plan], None]] = {
+    "detection": _detect,
+    "decoding": _read,
+    "checkpoints": _compare,
+}
 """What may be compiled side by side: no two have kernels of any size in common. The largest comes first."""
 
 

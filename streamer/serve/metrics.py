@@ -16,6 +16,7 @@ from streamer.decoding.dead_letter_reasons import Reason
 from streamer.messages.floods import Flood
 from streamer.messages.records import PAUSE_REASONS, Partition, PausedPartition
 from streamer.messages.time_units import NS_PER_SECOND
+from streamer.pipeline.checkpointing import CompletedCheckpoint
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner import StepResult
 from streamer.serve.histogram import BulkHistogram
@@ -132,11 +133,13 @@ class Metrics:
         for reason in PAUSE_REASONS:
             self._paused.labels(reason).set(counts[reason])
 
-    def checkpoint(self, size: int, took_s: float, now: float) -> None:
-        """Record a completed checkpoint: bytes, seconds it took, and when (wall-clock seconds)."""
+    def checkpoint(self, completed: CompletedCheckpoint, now: float) -> None:
+        """Record a completed checkpoint, and when that was (wall-clock seconds)."""
         self._checkpoints.inc()
-        self._checkpoint_bytes.set(size)
-        self._checkpoint_s.set(took_s)
+        self._checkpoint_bytes.set(completed.size)
+        self._checkpoint_state.set(completed.state_size)
+        self._checkpoint_s.set(completed.took_s)
+        self._checkpoint_share.set(completed.share)
         self._checkpoint_at.set(now)
 
     def upkeep(self, pruned: Mapping[str, int], size: int, free: int) -> None:
@@ -337,7 +340,20 @@ class Metrics:
             "tapewatch_checkpoints", "Completed checkpoints, one for each task.", registry=registry
         )
         self._checkpoint_bytes = Gauge(
-            "tapewatch_checkpoint_bytes", "Size of the last checkpoint file.", registry=registry
+            "tapewatch_checkpoint_bytes",
+            "Size of the last checkpoint file: of what had changed, or of the whole state.",
+            registry=registry,
+        )
+        self._checkpoint_state = Gauge(
+            "tapewatch_checkpoint_state_bytes",
+            "Size of the whole state that the last checkpoint was taken of.",
+            registry=registry,
+        )
+        self._checkpoint_share = Gauge(
+            "tapewatch_checkpoint_share",
+            "Share of the time that checkpoints take; above 0.02 only where recovery would otherwise take "
+            "longer than twice `checkpoint.every`.",
+            registry=registry,
         )
         self._checkpoint_s = Gauge(
             "tapewatch_checkpoint_seconds", "Time the last checkpoint took to write.", registry=registry

@@ -20,6 +20,7 @@ from streamer.messages.fold_version import code_version
 from streamer.messages.records import Chunk, Partition
 from streamer.notify.heartbeat import Counts
 from streamer.notify.notifier import Notifier
+from streamer.pipeline.checkpointing import CompletedCheckpoint
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.runner import Runner, StepResult
@@ -199,9 +200,9 @@ class Observer:
             dead_letters=total.dead_letters + len(outcome.dead),
         )
 
-    def checkpoint(self, size: int, took_s: float) -> None:
+    def checkpoint(self, completed: CompletedCheckpoint) -> None:
         """Record a completed checkpoint."""
-        self.metrics.checkpoint(size, took_s, self._clock.now())
+        self.metrics.checkpoint(completed, self._clock.now())
 
     def look(
         self,

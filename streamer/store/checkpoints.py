@@ -1,62 +1,101 @@
-"""Checkpoint files: one task's state, written beside the store and checked when read.
+"""Checkpoints on disk: files that build on one another, checked when they are read.
 
-Layout, version 1: the magic ``TAPEWTCH``, a version (u32, little endian), the header's length
-(u64), a JSON header (meta; per array its name, dtype, shape, offset), then the arrays' bytes.
-The store holds the file's SHA-256, so a torn or altered file is never used.
+A checkpoint is a chain: a file with a whole state, or a base that was written over some time, and files with
+the changes since, in order. The store holds each file's SHA-256, and each file that of the one it follows, so
+a chain that is torn, altered or incomplete is never used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import mmap
 import re
 import struct
-from collections.abc import Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamer.errors import TapewatchError
-from streamer.messages.snapshot import Snapshot, State
-from streamer.store.private_files import make_private_folder, open_private
+from streamer.messages.array_changes import UNIT, ArrayChange, flat_bytes
+from streamer.messages.snapshot import Snapshot
+from streamer.store.array_image import ArrayImage
+from streamer.store.checkpoint_files import (
+    FORMAT_VERSION,
+    MAGIC,
+    PREFIX,
+    TRAILER,
+    CheckpointFile,
+    Name,
+    WrittenCheckpoint,
+)
+from streamer.store.unit_kernels import scatter
 
-FORMAT_VERSION = 1
 NO_FOLDER = Path("/nonexistent")
 """The folder of a store that has no checkpoints."""
 
-_UNFINISHED = ".tmp"
-_MAGIC = b"TAPEWTCH"
-_SYNCED_BYTES = 1 << 20  # so that a commit waits for the disk behind at most this much of a checkpoint
+INSTRUMENTS = "instruments"
+"""The part of a snapshot's meta that is written by slot."""
+
 _SEQ = re.compile(r"task[0-9]+-([0-9]+)-")
-_PREFIX = struct.Struct("<8sIQ")
+_FIRST_FORMAT = struct.Struct("<8sIQ")  # version 1: whole states, with a header in front
 
 
 class DamagedCheckpointError(TapewatchError):
-    """A checkpoint file that is missing, torn, altered or of an unknown version."""
+    """A checkpoint file that is missing, torn, altered or of an unknown version.
+
+    Parameters
+    ----------
+    message
+        What is wrong, for a person.
+    file
+        The file's name.
+    """
+
+    def __init__(self, message: str, file: str) -> None:
+        super().__init__(message)
+        self.file = file
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenCheckpoint:
-    """A checkpoint file on disk: its name in the folder, checksum and size in bytes."""
+@dataclass(slots=True, eq=False)
+class SavedState:
+    """A state as a chain of files holds it.
 
-    file: str
-    sha256: str
-    size: int
+    Parameters
+    ----------
+    image
+        Its arrays.
+    names
+        Its instruments, by slot.
+    meta
+        The rest.
+    follows
+        SHA-256 of the file that the next changes have to follow.
+    """
+
+    image: ArrayImage = field(default_factory=ArrayImage)
+    names: list[tuple[str, str]] = field(default_factory=list)
+    meta: Mapping[str, Any] | None = None
+    follows: str | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The state, without copying its arrays."""
+        return Snapshot({**(self.meta or {}), INSTRUMENTS: self.names}, self.image.arrays())
 
 
-def checkpoint_name(task_id: int, seq: int, epoch: int) -> str:
+def checkpoint_name(task_id: int, seq: int, epoch: int, kind: str = "") -> str:
     """The name of a checkpoint's file; two workers never write the same.
 
     Examples
     --------
-    >>> checkpoint_name(3, 41, 2)
-    'task3-000000000041-2.ckpt'
+    >>> checkpoint_name(3, 41, 2), checkpoint_name(3, 41, 2, "base")
+    ('task3-000000000041-2.ckpt', 'task3-000000000041-2-base.ckpt')
     """
-    return f"task{task_id}-{seq:012d}-{epoch}.ckpt"
+    return f"task{task_id}-{seq:012d}-{epoch}{kind and f'-{kind}'}.ckpt"
 
 
 def newest_seq(folder: Path, task_id: int) -> int:
@@ -66,7 +105,7 @@ def newest_seq(folder: Path, task_id: int) -> int:
 
 
 def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenCheckpoint:
-    """Write a snapshot to a temporary file, sync it, and rename it.
+    """Write a whole state as one file: to a temporary one that is synced, then renamed.
 
     Parameters
     ----------
@@ -80,61 +119,54 @@ def write_checkpoint(folder: Path, name: str, snapshot: Snapshot) -> WrittenChec
     TapewatchError
         When the folder cannot be written to.
     """
-    digest = hashlib.sha256()
-    size = synced = 0
-    temporary = folder / f"{name}{_UNFINISHED}"
-    try:
-        make_private_folder(folder)
-        with os.fdopen(open_private(temporary, os.O_WRONLY | os.O_TRUNC), "wb") as out:
-            for piece in _steps(snapshot):
-                out.write(piece)
-                digest.update(piece)
-                size += len(piece)
-                if size - synced >= _SYNCED_BYTES:
-                    out.flush()
-                    os.fsync(out.fileno())
-                    synced = size
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.rename(folder / name)
-        _sync_folder(folder)
-    except OSError as error:
-        with suppress(OSError):  # the first error is reported; the next start removes what is left
-            temporary.unlink(missing_ok=True)
-        raise TapewatchError(
-            f"cannot write a checkpoint to {folder}: {error.strerror or error}; make room or check the "
-            "permissions, then start again"
-        ) from error
-    return WrittenCheckpoint(name, digest.hexdigest(), size)
+    out = CheckpointFile(folder, name)
+    for key, array in snapshot.arrays.items():
+        out.add(ArrayChange(key, array.dtype.str, array.shape, False, UNIT, None, flat_bytes(array)))
+    meta, names = _parted(snapshot.meta)
+    out.add_names(names)
+    return out.finish(meta, len(names), None)
 
 
 def read_checkpoint(folder: Path, name: str, sha256: str) -> Snapshot:
-    """Read a snapshot.
+    """Read a state that is one file.
 
     Raises
     ------
     DamagedCheckpointError
         When it is not byte for byte what was written.
     """
-    path = folder / name
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DamagedCheckpointError(f"checkpoint {path}: {error.strerror or error}") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DamagedCheckpointError(f"checkpoint {path} is not what was written (checksum differs)")
-    magic, version, length = _PREFIX.unpack_from(data)
-    if magic != _MAGIC or version != FORMAT_VERSION:
-        raise DamagedCheckpointError(f"checkpoint {path} has format {version}, this is {FORMAT_VERSION}")
-    header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
-    start = _PREFIX.size + length
-    arrays: State = {}
-    for array in header["arrays"]:
-        dtype = np.dtype(array["dtype"])
-        count = int(np.prod(array["shape"], dtype=np.int64))
-        flat = np.frombuffer(data, dtype, count, start + array["at"])
-        arrays[array["name"]] = flat.reshape(array["shape"]).copy()
-    return Snapshot(header["meta"], arrays)
+    return read_chain(folder, [(name, sha256)]).snapshot()
+
+
+def read_chain(folder: Path, files: Sequence[tuple[str, str]]) -> SavedState:
+    """Read a state from the files that it consists of, each with its SHA-256, in order.
+
+    Raises
+    ------
+    DamagedCheckpointError
+        When one of them is not byte for byte what was written, or does not follow the one before.
+    """
+    saved = SavedState()
+    for number, (name, sha256) in enumerate(files):
+        path = folder / name
+        try:
+            with path.open("rb") as source:
+                data = mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # an empty file cannot be mapped
+            reason = error.strerror if isinstance(error, OSError) else "it is empty"
+            raise DamagedCheckpointError(f"checkpoint {path}: {reason}", name) from error
+        view = memoryview(data)
+        if hashlib.sha256(view).hexdigest() != sha256:
+            problem = "is not what was written (checksum differs)"
+            raise DamagedCheckpointError(f"checkpoint {path} {problem}", name)
+        try:
+            _read_file(saved, view, sha256, is_first=number == 0)
+        except (ValueError, KeyError, struct.error) as error:
+            raise DamagedCheckpointError(f"checkpoint {path}: {error}", name) from error
+    if saved.meta is None:
+        last = files[-1][0]
+        raise DamagedCheckpointError(f"checkpoint {folder / last} is only a base to others", last)
+    return saved
 
 
 def remove_checkpoint(folder: Path, name: str) -> None:
@@ -176,29 +208,63 @@ def remove_strays(folder: Path, task_id: int, kept: Collection[str]) -> list[str
     return strays
 
 
-def _steps(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
-    for piece in _pieces(snapshot):
-        for start in range(0, len(piece), _SYNCED_BYTES):
-            yield piece[start : start + _SYNCED_BYTES]
+def _parted(meta: Mapping[str, Any]) -> tuple[dict[str, Any], list[Name]]:
+    names = [(slot, venue, symbol) for slot, (venue, symbol) in enumerate(meta.get(INSTRUMENTS, ()))]
+    return {key: value for key, value in meta.items() if key != INSTRUMENTS}, names
 
 
-def _pieces(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
-    described: list[dict[str, Any]] = []
-    at = 0
-    for name, array in snapshot.arrays.items():
-        described.append({"name": name, "dtype": array.dtype.str, "shape": list(array.shape), "at": at})
-        at += array.nbytes
-    header = json.dumps({"meta": snapshot.meta, "arrays": described}).encode()
-    yield _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header))
-    yield header
-    for array in snapshot.arrays.values():
-        if array.nbytes:  # arrays are made contiguous one at a time, as each is written
-            yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+def _read_file(saved: SavedState, view: memoryview, sha256: str, *, is_first: bool) -> None:
+    magic, version = PREFIX.unpack_from(view)
+    if magic != MAGIC or version not in (1, FORMAT_VERSION):
+        raise ValueError(f"it has format {version}, this is {FORMAT_VERSION}")
+    if version == 1:
+        _read_first_format(saved, view)
+        saved.follows = sha256
+        return
+    length, magic = TRAILER.unpack_from(view, len(view) - TRAILER.size)
+    footer_at = len(view) - TRAILER.size - length
+    footer = json.loads(bytes(view[footer_at : footer_at + length]))
+    is_base = footer["meta"] is None
+    if not is_first and footer["after"] != saved.follows:
+        raise ValueError("a file that belongs before it is missing")
+    if is_first and not is_base and footer["after"] is not None:
+        raise ValueError("the file that it follows is missing")
+    data = np.frombuffer(view, np.uint8)
+    for described in footer["arrays"]:
+        _read_array(saved.image, described, data)
+    added = {described["name"] for described in footer["arrays"]}
+    saved.image.keep_only(added | set(footer["kept"]))
+    _read_names(saved, view, *footer["names"])
+    saved.meta = footer["meta"]
+    saved.follows = footer["after"] if is_base else sha256
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _read_array(image: ArrayImage, described: Mapping[str, Any], data: NDArray[np.uint8]) -> None:
+    name, units, at = described["name"], described["units"], described["at"]
+    out = image.put(name, described["dtype"], tuple(described["shape"]), kept=described["kept"])
+    if units is None:
+        out[:] = data[at : at + len(out)]
+        return
+    index = data[at : at + 4 * units].copy().view(np.uint32)
+    if scatter(data[at + 4 * units :], described["unit"], index, out) < 0:
+        raise ValueError(f"{name} is incomplete")
+
+
+def _read_names(saved: SavedState, view: memoryview, begin: int, end: int, count: int) -> None:
+    names = saved.names[:count] + [("", "")] * (count - len(saved.names))
+    for line in bytes(view[begin:end]).splitlines():
+        for slot, venue, symbol in json.loads(line):
+            names[slot] = venue, symbol
+    saved.names = names
+
+
+def _read_first_format(saved: SavedState, view: memoryview) -> None:
+    _, _, length = _FIRST_FORMAT.unpack_from(view)
+    start = _FIRST_FORMAT.size + length
+    header = json.loads(bytes(view[_FIRST_FORMAT.size : start]))
+    for array in header["arrays"]:
+        out = saved.image.put(array["name"], array["dtype"], tuple(array["shape"]), kept=False)
+        first = start + array["at"]
+        out[:] = np.frombuffer(view, np.uint8, len(out), first)
+    saved.meta, names = _parted(header["meta"])
+    saved.names = [(venue, symbol) for _, venue, symbol in names]

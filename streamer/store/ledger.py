@@ -17,7 +17,8 @@ from streamer.messages.outcome import Outcome
 from streamer.messages.records import DamagedRange, Partition
 from streamer.store import tables as t
 from streamer.store.anew_alerts import BegunAnew, OlderTask, detection_anew, store_older
-from streamer.store.checkpoints import WrittenCheckpoint
+from streamer.store.checkpoint_chains import kept_of
+from streamer.store.checkpoint_files import WrittenCheckpoint
 from streamer.store.commits import (
     NOWHERE,
     Commit,
@@ -47,7 +48,6 @@ from streamer.store.task_rows import (
 )
 from streamer.store.work_alerts import detector_quarantined
 
-_KEPT_CHECKPOINTS = 2
 _KEEPING = Keeping()
 
 
@@ -360,11 +360,11 @@ class Ledger:
         Parameters
         ----------
         row, checkpoint, written
-            Its task, its place in the journal, and its file.
+            Its task, its place in the journal and what it builds on, and its file.
         status
             What `check` shows of the task.
         """
-        c = t.checkpoints.c
+        c, j = t.checkpoints.c, t.journal.c
         values = {
             "task_id": row.id,
             "seq": checkpoint.seq,
@@ -376,25 +376,23 @@ class Ledger:
             "config_hash": checkpoint.config_hash,
             "code_version": code_version(),
             "created_at": self._clock.now(),
+            "base": checkpoint.base,
+            "base_sha256": checkpoint.base_sha256,
+            "base_seq": checkpoint.base_seq,
         }
         with self._db.write() as connection:
             self._check_epoch(connection, row)
-            same = select(c.file).where(c.task_id == row.id, c.seq == checkpoint.seq)
-            stale = [name for name in connection.execute(same).scalars() if name != written.file]
+            before = {name for each in checkpoints_of(connection, row.id) for name in (each.file, each.base)}
             upsert(connection, t.checkpoints, values)
             upsert(connection, t.task_status, {"task_id": row.id, "body": json.dumps(status)})
-            kept = connection.execute(
-                select(c.seq, c.file).where(c.task_id == row.id).order_by(c.seq.desc())
-            ).all()
-            for old in kept[_KEPT_CHECKPOINTS:]:
-                connection.execute(delete(t.checkpoints).where(c.task_id == row.id, c.seq == old.seq))
-                stale.append(old.file)
-            if len(kept) >= _KEPT_CHECKPOINTS and not self._keep_all:
-                older = kept[_KEPT_CHECKPOINTS - 1].seq
-                j = t.journal.c
-                connection.execute(delete(t.journal).where(j.task_id == row.id, j.seq <= older))
+            keep = kept_of(checkpoints_of(connection, row.id))
+            connection.execute(
+                delete(t.checkpoints).where(c.task_id == row.id, c.seq.not_in(sorted(keep.seqs)))
+            )
+            if keep.cut is not None and not self._keep_all:
+                connection.execute(delete(t.journal).where(j.task_id == row.id, j.seq <= keep.cut))
             forget_near_misses(connection, self._keeping, self._clock.now())
-        return stale
+        return sorted(before - keep.files - {""})
 
     def checkpoints(self, task_id: int) -> list[CheckpointRow]:
         """The checkpoints of a task, newest first."""

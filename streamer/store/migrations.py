@@ -166,6 +166,13 @@ def _to_8(connection: Connection) -> None:
     )
 
 
+def _add_bases(connection: Connection) -> None:
+    """Checkpoints that are changes on top of others; those that are there already need no other."""
+    for column in ("base TEXT", "base_sha256 TEXT", "base_seq BIGINT"):
+        default = "0" if column.startswith("base_seq") else "''"
+        connection.exec_driver_sql(f"ALTER TABLE checkpoints ADD COLUMN {column} NOT NULL DEFAULT {default}")
+
+
 def _to_9(connection: Connection) -> None:
     """What pruning goes by, and what a log's beginning anew must not send again.
 
@@ -186,6 +193,7 @@ def _to_9(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX outbox_by_age ON outbox (created_at)")
     connection.exec_driver_sql("CREATE INDEX outbox_untold ON outbox (task_id, alert_id) WHERE routed > 1")
     connection.exec_driver_sql("CREATE INDEX dead_letters_by_age ON dead_letters (created_at, size)")
+    _add_bases(connection)
 
 
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(

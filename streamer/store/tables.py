@@ -105,6 +105,10 @@ checkpoints = Table(
     Column("config_hash", Text, nullable=False),
     Column("code_version", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    # a file of changes: what the chain that it ends begins with, and as of which checkpoint; else empty
+    Column("base", Text, nullable=False, default="", server_default=""),
+    Column("base_sha256", Text, nullable=False, default="", server_default=""),
+    Column("base_seq", _Long, nullable=False, default=0, server_default="0"),
 )
 
 outbox = Table(

@@ -75,7 +75,11 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """A checkpoint: the last journal entry it includes, the next offset to read, and its file."""
+    """A checkpoint: the last journal entry it includes, the next offset to read, and its file.
+
+    A file of changes has a `base`: the file that its chain begins with, which every later checkpoint than
+    `base_seq`, up to this one, adds its own file to.
+    """
 
     task_id: int
     seq: int
@@ -85,6 +89,9 @@ class CheckpointRow:
     file: str = ""
     sha256: str = ""
     code_version: str = ""
+    base: str = ""
+    base_sha256: str = ""
+    base_seq: int = 0
 
 
 def base_incarnation(incarnation: str) -> str:
@@ -131,6 +138,9 @@ def checkpoints_of(connection: Connection, task_id: int) -> list[CheckpointRow]:
         c.file,
         c.sha256,
         c.code_version,
+        c.base,
+        c.base_sha256,
+        c.base_seq,
     )
     rows = connection.execute(query.where(c.task_id == task_id).order_by(c.seq.desc()))
     return [CheckpointRow(**row) for row in rows.mappings()]

@@ -17,6 +17,7 @@ from list_source import ListSource, MemoryLog
 from streamer.config.load import load_text
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.records import Partition
+from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
@@ -111,6 +112,7 @@ class World:
     accept: bool = False
     anew: Anew = Anew.NONE
     keeping: Keeping = field(default_factory=Keeping)
+    whole_up_to: int = WHOLE_UP_TO
     time: Time = field(default_factory=Time)
     seen: list[StepResult] = field(default_factory=list)
 
@@ -155,9 +157,14 @@ class World:
                 self.batch_size,
                 watched,
                 controls,
+                whole_up_to=self.whole_up_to,
             )
             recovery = Recovery(
-                self.plan, context, self.checkpoints, accept_rederivation=self.accept, anew=self.anew
+                self.plan,
+                context,
+                self.checkpoints,
+                accept_rederivation=self.accept,
+                anew=self.anew,
             )
             checkpointer = Checkpointer(ledger, self.checkpoints, self.every_s, tell)
             yield Engine(source, recovery, checkpointer, timer_every_s=self.timer_every_s, clock=tell)
@@ -200,6 +207,7 @@ class World:
             self.accept,
             self.anew,
             self.keeping,
+            self.whole_up_to,
             self.time,
         )
 

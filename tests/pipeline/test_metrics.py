@@ -31,6 +31,7 @@ from streamer.notify.heartbeat import HeartbeatSender
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.notify.notifier import Notifier
 from streamer.notify.sender_context import SenderContext
+from streamer.pipeline.checkpointing import CompletedCheckpoint
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
@@ -117,7 +118,7 @@ def test_the_exposition_is_as_prometheus_wants_it_from_the_start(service: Servic
     assert lint(before) == []
     service.work()
     service.observer.metrics.delivery("desk", "delivered", 1, 0.3)
-    service.observer.checkpoint(4_096, 0.2)
+    service.observer.checkpoint(CompletedCheckpoint(4_096, 1_000_000, 0.2, 0.001))
     status, after = service.get("/metrics")
     assert status == 200
     assert lint(after) == []

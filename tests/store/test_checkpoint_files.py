@@ -25,7 +25,7 @@ ARRAYS = {
 
 @pytest.mark.parametrize("names", [(), tuple(ARRAYS), *[(name,) for name in ARRAYS]], ids=str)
 def test_what_is_written_is_read(names: tuple[str, ...], tmp_path: Path) -> None:
-    taken = Snapshot({"slots": ["é", "b"]}, {name: ARRAYS[name] for name in names})
+    taken = Snapshot({"seen": ["é"], "instruments": [("é", "b")]}, {name: ARRAYS[name] for name in names})
     written = write_checkpoint(tmp_path / "made", "a.ckpt", taken)
     path = tmp_path / "made" / written.file
     assert written.size == path.stat().st_size
