@@ -100,8 +100,8 @@ class OldEpisodes:
         o = t.outbox.c
         before = self._now - seconds
         old = o.created_at < before
+        ahead = self._old_though_ahead(before)  # before the rows that say so are gone
         yield from self._over_among(old, old, first)
-        ahead = self._old_though_ahead(before)
         if ahead:
             stamped = and_(o.created_at > self._now, o.n <= ahead)
             yield from self._over_among(stamped, or_(old, stamped), first)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import numpy as np
 
@@ -18,8 +21,11 @@ MAGIC: Final = 0x7461706577697431
 MAGIC_AT: Final = 0
 """Where that stands."""
 
-FILES: Final = slice(4, 7)
-"""Where those stand that say which files the store's are."""
+START: Final = slice(4, 6)
+"""Where the id of the daemon's last start stands, 0 where it is not known."""
+
+START_KEY: Final = "start"
+"""Its key in `meta`."""
 
 
 def witness_path(store: Path) -> Path:
@@ -38,20 +44,21 @@ def numbers_of(data: bytes) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.frombuffer(bytearray(data[:SIZE].ljust(SIZE, b"\0")), np.int64)
 
 
-def files_of(store: Path) -> tuple[int, int, int]:
-    """The device and inode of the database's file, and the inode of its write-ahead log; 0 without one."""
-    status = store.stat()
+def start_in(store: Path) -> str:
+    """The id of the last daemon's start that the database's file holds, whatever the log beside it says."""
     try:
-        log = store.with_name(store.name + "-wal").stat().st_ino
-    except FileNotFoundError:
-        log = 0
-    return status.st_dev, status.st_ino, log
+        with closing(sqlite3.connect(f"file:{quote(str(store))}?immutable=1", uri=True)) as connection:
+            found = connection.execute("SELECT value FROM meta WHERE key = ?", (START_KEY,)).fetchone()
+    except sqlite3.Error:
+        return ""
+    return str(found[0]) if found else ""
 
 
 def require_own_log(store: Path) -> None:
     """Refuse a database that was put in the place of another whose write-ahead log is still there.
 
-    A store that was moved with all of its files is none: its log is another file too.
+    Each start of a daemon is noted in the file itself before anything else is in the log, and in the witness.
+    A store that was moved with all of its files is still whole.
 
     Raises
     ------
@@ -62,13 +69,12 @@ def require_own_log(store: Path) -> None:
         if not store.with_name(store.name + "-wal").stat().st_size:
             return
         numbers = numbers_of(witness_path(store).read_bytes())
-        device, inode, log = files_of(store)
     except OSError:
         return
-    known_device, known_inode, known_log = numbers[FILES].tolist()
-    if numbers[MAGIC_AT] != MAGIC or not known_inode or log != known_log:
+    known = numbers[START].tobytes()
+    if numbers[MAGIC_AT] != MAGIC or not any(known):
         return
-    if (device, inode) != (known_device, known_inode):
+    if start_in(store) != known.hex():
         raise TapewatchError(
             f"the write-ahead log {store.name}-wal belongs to another file than the one that is there now, "
             "and would damage it. Put the one that was there back; or, to start with what this one holds, "

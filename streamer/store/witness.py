@@ -19,7 +19,8 @@ from sqlalchemy import Connection, select
 from streamer.errors import TapewatchError
 from streamer.store.commits import upsert
 from streamer.store.database import Database, insert_absent
-from streamer.store.own_log import FILES, MAGIC, MAGIC_AT, SIZE, files_of, numbers_of, witness_path
+from streamer.store.free_pages import flush_log
+from streamer.store.own_log import MAGIC, MAGIC_AT, SIZE, START, START_KEY, numbers_of, start_in, witness_path
 from streamer.store.private_files import make_private, open_private
 from streamer.store.tables import meta
 
@@ -95,10 +96,18 @@ class Witness:
     def begin(self) -> None:
         """Witness this database from now on."""
         self._numbers[_ID] = np.frombuffer(uuid.UUID(self.store_id).bytes, np.int64)
-        self._numbers[FILES] = files_of(self._store)
+        self._numbers[START] = np.frombuffer(self._started().bytes, np.int64)
         self._numbers[MAGIC_AT] = MAGIC
         self._saw(self._count)
         self._database.count_commits(_count_one, self._saw)
+
+    def _started(self) -> uuid.UUID:
+        """Note this start in the file itself; 0 where a reader keeps it in the log."""
+        start = uuid.uuid4()
+        with self._database.write() as connection:
+            upsert(connection, meta, {"key": START_KEY, "value": start.hex})
+        flush_log(self._database)
+        return start if start_in(self._store) == start.hex else uuid.UUID(int=0)
 
     def _saw(self, count: int) -> None:
         self._numbers[_COUNT] = count
