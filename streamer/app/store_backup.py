@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from streamer.app.assembly import checkpoint_folder
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import code_version
 from streamer.notify.clock import SystemClock
@@ -15,6 +14,7 @@ from streamer.store.backups import BackupError, Manifest, back_up, copy_back, ve
 from streamer.store.database import open_store, store_path
 from streamer.store.doubts import doubt_what_waits, set_older
 from streamer.store.lock import only_daemon_of
+from streamer.store.own_log import require_own_log, require_restored
 
 
 def make_backup(url: str, folder: Path) -> Manifest:
@@ -32,13 +32,14 @@ def make_backup(url: str, folder: Path) -> Manifest:
     TapewatchError
         When there is no store, or the backup cannot be written.
     """
-    database = open_store(url, create=False)
-    try:
-        checkpoints, path = checkpoint_folder(database), database.path
-    finally:
-        database.close()
+    path = store_path(url)
     if path is None:
         raise TapewatchError("a store in memory cannot be backed up")
+    if not path.exists():
+        raise TapewatchError(f"store {path}: there is no such file; check `store`")
+    require_restored(path)
+    require_own_log(path)
+    checkpoints = path.with_name(path.name + ".checkpoints")  # opening the store would migrate an older one
     return back_up(path, checkpoints, folder, SystemClock().now(), code_version())
 
 

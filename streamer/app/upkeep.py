@@ -35,10 +35,17 @@ PAGES_AT_ONCE: Final = 32
 
 _FIRST_AFTER_S = 10.0  # a start has other work to do
 _SET_BY_S = 3_600.0  # a wall clock that is this far ahead of the time that has passed was set
+_BELIEVED_AFTER_S = 86_400.0  # that a clock has kept its new time
 _REST = 3.0  # of each transaction's own time, so that detection has the store for most of the time
 _REST_AT_LEAST_S = 0.002
 _FLUSH_EVERY = 20  # transactions
 _MIB = 1 << 20
+
+
+def _since_boot() -> float:
+    """Monotonic seconds that go on while the machine is suspended, where there are such."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def keep_of(settings: KeepSettings) -> Retention:
@@ -62,8 +69,9 @@ def keep_of(settings: KeepSettings) -> Retention:
 class Upkeep:
     """Keeps the store as large as the configuration says.
 
-    A wall clock that is set far ahead deletes nothing: what is old goes by the time that has passed since the
-    start, until another start.
+    A wall clock that is set far ahead deletes nothing at once: what is old goes by the time that has passed
+    since the start, until the clock has kept its new time for a day. So a start before the clock was set
+    right does no harm either.
 
     Parameters
     ----------
@@ -76,7 +84,7 @@ class Upkeep:
     watch
         Told what was deleted, by `PRUNED`, and the bytes of the file and of its free pages.
     monotonic
-        Monotonic seconds.
+        Monotonic seconds, those of a suspended machine among them.
     """
 
     def __init__(
@@ -85,14 +93,15 @@ class Upkeep:
         keep: Retention,
         clock: Clock,
         watch: Callable[[Mapping[str, int], int, int], None],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = _since_boot,
     ) -> None:
         self._database = database
         self._keep = keep
         self._clock = clock
         self._watch = watch
         self._monotonic = monotonic
-        self._ahead = clock.now() - monotonic()
+        self._ahead = self._new_ahead = clock.now() - monotonic()
+        self._set_at = monotonic()
         self._sizes = DeadLetterSizes(database)
         self._stopping = threading.Event()
         self._failed = False
@@ -143,12 +152,15 @@ class Upkeep:
                 self._failed = False
 
     def _now(self) -> float:
-        passed = self._monotonic() + self._ahead
-        now = self._clock.now()
-        if now <= passed + _SET_BY_S:
-            return now
-        log.warning("the wall clock was set ahead, the store is pruned by the time that has passed")
-        return passed
+        passed, now = self._monotonic(), self._clock.now()
+        ahead = now - passed
+        if abs(ahead - self._new_ahead) > _SET_BY_S:  # the clock was set
+            self._new_ahead, self._set_at = ahead, passed
+            if ahead > self._ahead + _SET_BY_S:
+                log.warning("the wall clock was set ahead; what is old goes by the time passed for a day")
+        elif passed - self._set_at >= _BELIEVED_AFTER_S:
+            self._ahead = ahead
+        return now if ahead <= self._ahead + _SET_BY_S else passed + self._ahead
 
     def _shrink(self) -> None:
         pages, number = file_pages(self._database), 0
@@ -163,7 +175,7 @@ class Upkeep:
     def _rest(self, began: float, number: int) -> None:
         took = self._monotonic() - began
         if number % _FLUSH_EVERY == 0:
-            with suppress(sqlite3.Error):  # the next commit does it
+            with suppress(TapewatchError):  # the next commit does it
                 flush_log(self._database)
         self._stopping.wait(max(_REST * took, _REST_AT_LEAST_S))
 

@@ -168,8 +168,11 @@ def _unused(loaded: ConfigFile) -> str:
 
 
 def _from_store(loaded: ConfigFile, query: Callable[[Database], _Answer], otherwise: _Answer) -> _Answer:
-    from streamer.store.database import open_store
+    from streamer.store.database import open_store, refuse_links, store_path
 
+    path = store_path(loaded.settings.store)
+    if path is not None:
+        refuse_links(path)
     try:
         database = open_store(loaded.settings.store, create=False)
     except TapewatchError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from alerts.durations import duration_s
 from alerts.receivers.file import FileReceiverSettings
 from alerts.stages.route import RouteError, Router, RouteSettings
 from alerts.suggestions import did_you_mean
@@ -22,7 +23,7 @@ def check_settings(config: ConfigFile) -> tuple[list[Problem], list[Problem]]:
         Both with positions; problems make the configuration unusable, warnings do not.
     """
     problems = [*_sources(config), *_routes(config), *_heartbeat(config), *_duplicates(config)]
-    warnings = [*_unrouted(config), *_without_effect(config)]
+    warnings = [*_unrouted(config), *_without_effect(config), *_flap_beyond_keep(config)]
     return problems, warnings
 
 
@@ -109,6 +110,17 @@ def _unrouted(config: ConfigFile) -> Iterator[Problem]:
     for name in settings.receivers:
         if name not in routed:
             yield config.key_problem(("receivers", name), "no route leads to this receiver")
+
+
+def _flap_beyond_keep(config: ConfigFile) -> Iterator[Problem]:
+    kept = config.settings.keep.alerts
+    for name, rule in config.settings.rules.enabled.items():
+        if rule.flap and duration_s(rule.flap) > duration_s(kept):
+            yield config.problem(
+                ("rules", name, "flap"),
+                f"an episode may come back after {rule.flap}, but keep.alerts deletes what is over after "
+                f"{kept}: its beginning is gone then; keep alerts for longer, or shorten flap",
+            )
 
 
 def _without_effect(config: ConfigFile) -> Iterator[Problem]:

@@ -118,7 +118,9 @@ class Recovery:
                 whys.add("its checkpoint files go on behind it")
             elif not known_why:
                 continue
-            older[row.id] = row, OlderTask(row.partition, reach, committed if ahead else None), committed
+            # what was read behind the last offset that Kafka knows of may have been sent too
+            known = committed if ahead else None
+            older[row.id] = row, OlderTask(row.partition, reach, known), max(bounds.end, committed)
         why = known_why or " and ".join(sorted(whys))
         if not why or not older:
             return list(rows)

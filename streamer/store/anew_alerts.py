@@ -43,7 +43,8 @@ class OlderTask:
     reach
         One past the last offset that the store knows to be read.
     known
-        One past the last offset that was read; None where only its checkpoint files say that there was more.
+        One past the last offset that Kafka knows was read, where more may have been; None where only its
+        checkpoint files say that there was more.
     """
 
     log: Partition
@@ -66,6 +67,11 @@ def detection_anew(logs: Sequence[BegunAnew], how: str, now: float, config_hash:
         The configuration that runs.
     """
     names = [f"{each.log.topic}[{each.log.partition}] from offset {each.start:,}" for each in logs]
+    if any(each.start < each.told for each in logs):
+        then = "What was alerted before is not sent again; once it has come to where it was, episodes that "
+        then += "are open then are told under new ids, and the old ones are resolved"
+    else:
+        then = "Models warm up, open episodes were resolved, and what was alerted before is not sent again"
     return service_alert(
         DETECTION_ANEW,
         tuple(part for each in logs for part in each.log),
@@ -74,8 +80,7 @@ def detection_anew(logs: Sequence[BegunAnew], how: str, now: float, config_hash:
             ts_event_ns=int(now * NS_PER_SECOND),
             source=_source(logs[0].log, logs[0].start, len(logs)),
             values={"logs": float(len(logs))},
-            text=f"detection began anew, {how}: {_some(names)}. Models warm up, open episodes were resolved, "
-            "and what was alerted before is not sent again",
+            text=f"detection began anew, {how}: {_some(names)}. {then}",
         ),
         config_hash,
     )
@@ -99,7 +104,7 @@ def store_older(
     """
     names = [
         f"{each.log.topic}[{each.log.partition}] goes on at offset {each.reach:,}"
-        + ("" if each.known is None else f", and had been read to {each.known:,}")
+        + ("" if each.known is None else f", and had been read at least to {each.known:,}")
         for each in tasks
     ]
     logs = f" {_some(names)}." if names else ""

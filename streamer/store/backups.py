@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +29,9 @@ _TRIES = 20  # a checkpoint may be registered while the files are being opened
 _PAGES_AT_ONCE = 256
 _REST_S = 0.001  # between two steps, so that what runs beside it has the disk
 _CHUNK = 1 << 20
+_MIB = 1 << 20
+_ASIDE = "beside"
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 class BackupError(TapewatchError):
@@ -96,11 +101,27 @@ class Manifest:
                 raise BackupError(f"{path} was written by a newer tapewatch: restore it with that one")
             logs = [BackedUpLog(**each) for each in found.pop("logs")]
             files = [BackedUpFile(**each) for each in found.pop("files")]
-            return cls(**found, logs=logs, files=files)
+            return _of_right_types(cls(**found, logs=logs, files=files))
         except FileNotFoundError as error:
             raise BackupError(f"{folder} is no backup, or an unfinished one: it has no {MANIFEST}") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BackupError(f"{path} cannot be read: {error}") from error
+
+
+def _of_right_types(manifest: Manifest) -> Manifest:
+    """The manifest; raises `ValueError` where a value is none that a backup writes."""
+    datetime.fromtimestamp(manifest.created_at, UTC)  # raises OverflowError, OSError or ValueError
+    wanted = [(manifest.store, str), (manifest.code_version, str)]
+    for log in manifest.logs:
+        wanted += [(log.topic, str), (log.partition, int), (log.incarnation, str), (log.position, int)]
+    for file in manifest.files:
+        wanted += [(file.path, str), (file.size, int), (file.sha256, str)]
+    for value, kind in wanted:
+        if type(value) is not kind:
+            raise ValueError(f"{value!r} stands where it must be of type {kind.__name__}")
+    if DATABASE not in [file.path for file in manifest.files]:
+        raise ValueError(f"it does not name {DATABASE}")
+    return manifest
 
 
 def back_up(store: Path, checkpoints: Path, folder: Path, now: float, code_version: str) -> Manifest:
@@ -161,6 +182,8 @@ def copy_back(
 ) -> None:
     """Put a verified backup in the place of a store; the database comes last, in one step.
 
+    Whatever fails before that leaves the store that is there as it was.
+
     Parameters
     ----------
     folder, manifest
@@ -175,28 +198,69 @@ def copy_back(
     BackupError
         When it cannot be written.
     """
-    new, old = store.with_name(store.name + ".restoring"), {path.name for path in checkpoints.glob("task*")}
+    new, folder_new = (path.with_name(path.name + ".restoring") for path in (store, checkpoints))
+    folder_old = checkpoints.with_name(checkpoints.name + ".replaced")
     try:
-        make_private_folder(checkpoints)
-        new.unlink(missing_ok=True)
-        for file in sorted(manifest.files, key=lambda file: file.path != DATABASE):
-            name = Path(file.path).name
-            target = new if file.path == DATABASE else checkpoints / name
+        _put_back(store, checkpoints, folder_old)  # what an earlier one that was killed has left
+        _remove_copies(new, folder_new)
+        _require_room(manifest, store)
+        make_private_folder(folder_new)
+        for file in manifest.files:
+            target = new if file.path == DATABASE else folder_new / Path(file.path).name
             copied = _copy_file(folder / file.path, target)
             if copied[1] != file.sha256:
                 raise BackupError(f"{target} could not be written as it was in the backup: check the disk")
-            if target == new:
-                prepare(new)
-            old.discard(name)
-        for name in old:
-            (checkpoints / name).unlink()
-        _sync_folder(checkpoints)
-        for end in ("-wal", "-shm", "-journal"):  # of the store that was there: not of this one
-            store.with_name(store.name + end).unlink(missing_ok=True)
+        _sync_folder(folder_new)
+        prepare(new)
+        if checkpoints.exists():
+            checkpoints.rename(folder_old)
+        else:
+            make_private_folder(folder_old)
+        folder_new.rename(checkpoints)
+        for end in (*_BESIDE, ".witness"):  # of the store that was there: not of this one
+            with suppress(FileNotFoundError):
+                store.with_name(store.name + end).rename(folder_old / (_ASIDE + end))
         new.replace(store)
         _sync_folder(store.parent)
+        shutil.rmtree(folder_old, ignore_errors=True)
     except OSError as error:
         raise BackupError(f"cannot restore to {store}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            _put_back(store, checkpoints, folder_old)
+            _remove_copies(new, folder_new)
+
+
+def _put_back(store: Path, checkpoints: Path, folder_old: Path) -> None:
+    """Undo a swap of folders whose database has not come; where it has, its new folder stays."""
+    if not folder_old.exists():
+        return
+    if store.with_name(store.name + ".restoring").exists() or not checkpoints.exists():
+        for path in folder_old.glob(_ASIDE + "*"):
+            path.rename(store.with_name(store.name + path.name.removeprefix(_ASIDE)))
+        if checkpoints.exists():
+            shutil.rmtree(checkpoints)
+        folder_old.rename(checkpoints)
+    else:
+        shutil.rmtree(folder_old)
+
+
+def _remove_copies(new: Path, folder_new: Path) -> None:
+    for path in (new, *(new.with_name(new.name + end) for end in _BESIDE)):
+        path.unlink(missing_ok=True)
+    if folder_new.is_symlink():
+        folder_new.unlink()
+    elif folder_new.exists():
+        shutil.rmtree(folder_new)
+
+
+def _require_room(manifest: Manifest, store: Path) -> None:
+    needed, free = sum(file.size for file in manifest.files), shutil.disk_usage(store.parent).free
+    if needed > free:
+        raise BackupError(
+            f"{store.parent} has {free / _MIB:,.0f} MiB free and the backup takes {needed / _MIB:,.0f} MiB: "
+            "make room; the store that is there is as it was"
+        )
 
 
 def _claim(folder: Path) -> None:
@@ -223,7 +287,7 @@ def _copied(store: Path, checkpoints: Path, folder: Path) -> tuple[list[BackedUp
                 raise BackupError(
                     f"checkpoint {checkpoints / min(missing)} is missing: nothing was backed up"
                 )
-            logs = [BackedUpLog(*row) for row in source.execute(_REACHED)]
+            logs = [BackedUpLog(*row) for row in source.execute(_reached_by(source))]
             size, sha256 = _copy_database(source, folder / DATABASE)
             files = [BackedUpFile(DATABASE, size, sha256)]
             for name, descriptor in opened.items():
@@ -253,6 +317,12 @@ _REACHED = """
     )
     FROM tasks AS t WHERE ended_at IS NULL ORDER BY topic, partition
 """
+
+
+def _reached_by(connection: sqlite3.Connection) -> str:
+    """The query for a store of this version, or of an older one, which knows no ended logs."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(tasks)")}
+    return _REACHED if "ended_at" in columns else _REACHED.replace("WHERE ended_at IS NULL", "")
 
 
 def _registered(connection: sqlite3.Connection) -> list[tuple[object, ...]]:

@@ -120,7 +120,7 @@ def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -
     if written < len(transitions) and not commit.accept:
         _compare(connection, transitions)
     decisions = [_decision(commit, one) for one in transitions]
-    decisions += [_near_miss(commit, one) for one in outcome.near_misses]
+    decisions += [_near_miss(commit, one) for one in outcome.near_misses if not commit.is_settled(one.offset)]
     insert_absent(connection, t.decisions, decisions)
 
 

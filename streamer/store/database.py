@@ -23,6 +23,7 @@ from streamer.errors import TapewatchError, UsageError
 from streamer.store.lock import StoreHeldError, only_daemon_of
 from streamer.store.migrations import is_older, migrate
 from streamer.store.other_folds import require_drained
+from streamer.store.own_log import require_own_log, require_restored
 from streamer.store.private_files import LinkError, make_private, open_private, refuse_link, warn_if_open
 
 log = structlog.get_logger(__name__)
@@ -242,6 +243,7 @@ def open_store(
     if path is not None and path.is_dir():
         raise WrongStoreError(f"store {path}: it is a folder; name a file in it")
     if path is not None:
+        _require_whole(path)
         _secure(path, locked)
     engine = _engine(path)
     where = "in memory" if path is None else str(path)
@@ -308,12 +310,31 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
 
+def refuse_links(path: Path) -> None:
+    """Raise `StoreError` where the store, a file beside it or its checkpoints' folder is a symbolic link."""
+    try:
+        for file in (path, *_beside(path), path.with_name(path.name + ".checkpoints")):
+            refuse_link(file)
+    except LinkError as error:
+        raise StoreError(f"store {path}: {error}") from error
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
+
+
+def _require_whole(path: Path) -> None:
+    try:
+        require_restored(path)
+        require_own_log(path)
+    except TapewatchError as error:
+        raise StoreError(f"store {path}: {error}") from error
+
+
 def _secure(path: Path, held: bool) -> None:
     """Make the file its owner's alone, and refuse links; SQLite makes those beside it like it."""
-    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))]
+    refuse_links(path)
     try:
-        for file in files:
-            refuse_link(file)
         if not path.exists():
             os.close(open_private(path, os.O_RDWR | os.O_EXCL))
     except FileExistsError:
@@ -323,7 +344,7 @@ def _secure(path: Path, held: bool) -> None:
     except OSError:
         return  # SQLite says why
     if held:
-        for file in (*files, path.with_name(path.name + ".checkpoints")):
+        for file in (path, *_beside(path), path.with_name(path.name + ".checkpoints")):
             make_private(file)
         warn_if_open(path.parent)
 

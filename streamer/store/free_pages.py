@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from streamer.store.database import Database
+from sqlalchemy.exc import DBAPIError
+
+from streamer.store.database import Database, StoreError
 
 _KEPT_FREE = 0.1  # of the file, for what is written next
 _KEPT_AT_LEAST = 256  # pages
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +70,53 @@ def give_back(database: Database, pages: int) -> None:
 
 def flush_log(database: Database) -> None:
     """Carry what is in the write-ahead log over into the file, so that no commit has to."""
-    with closing(database.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        cursor.fetchall()
+    try:
+        with closing(database.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            cursor.fetchall()
+    except (sqlite3.Error, DBAPIError) as error:
+        raise StoreError(
+            f"store {database.where}: its write-ahead log cannot be carried over: {error}"
+        ) from error
 
 
 def rewrite(database: Database) -> None:
     """Write the file anew without free pages; from then on it shrinks. Nobody can write meanwhile.
 
-    It takes as much room again as the file has, and seconds for each GB.
+    It takes twice as much room again as the file has, beside it, and seconds for each GB.
+
+    Raises
+    ------
+    StoreError
+        When there is no room for it, or it cannot be written; the file is as it was.
     """
     with closing(database.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        cursor.execute("VACUUM")
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        cursor.fetchall()
+        try:
+            with _temporary_beside(database, cursor):
+                cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"store {database.where}: it could not be written anew, and is as it was: {error}. It needs "
+                f"twice the size of the file, {2 * _file_bytes(database) / _MIB:,.0f} MiB, free beside it"
+            ) from error
+
+
+@contextmanager
+def _temporary_beside(database: Database, cursor: sqlite3.Cursor) -> Iterator[None]:
+    """SQLite makes its temporary file beside the store, where there is room for it, and not in memory."""
+    folder = "" if database.path is None else str(database.path.absolute().parent)
+    quoted = folder.replace("'", "''")
+    cursor.execute(f"PRAGMA temp_store_directory = '{quoted}'")
+    cursor.execute("PRAGMA temp_store=FILE")
+    try:
+        yield
+    finally:
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        cursor.execute("PRAGMA temp_store_directory = ''")
+
+
+def _file_bytes(database: Database) -> int:
+    return 0 if database.path is None else database.path.stat().st_size

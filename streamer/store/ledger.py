@@ -20,6 +20,7 @@ from streamer.store.anew_alerts import BegunAnew, OlderTask, detection_anew, sto
 from streamer.store.checkpoint_chains import kept_of
 from streamer.store.checkpoint_files import WrittenCheckpoint
 from streamer.store.commits import (
+    NOWHERE,
     Commit,
     Derivation,
     dead_letter_of,
@@ -34,6 +35,7 @@ from streamer.store.doubts import doubt_what_waits, set_older, why_older
 from streamer.store.log_alerts import LogEnd, ReplacedLog, log_ended, log_replaced
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
+from streamer.store.standing_episodes import tell_standing
 from streamer.store.task_generations import end_task, is_current, next_begin, taken_up, tasks_of
 from streamer.store.task_rows import (
     CheckpointRow,
@@ -80,6 +82,7 @@ class Ledger:
         self._keep_all = keep_all
         self._accept_rederivation = accept_rederivation
         self._keeping = keeping
+        self._told_standing: set[int] = set()
 
     def is_fresh(self) -> bool:
         """True for a store that no task has ever written to."""
@@ -206,7 +209,8 @@ class Ledger:
         """New tasks for the same logs, without models; their alerts get new ids. One alert tells it.
 
         The old tasks' open episodes are resolved and their checkpoints are deleted. What lies before the
-        offset that an old one had reached is written, and sent to nobody.
+        offset that an old one had reached is written, and sent to nobody. Where that is folded again, what
+        stands at its end is told, and only then the ends of the old episodes.
 
         Parameters
         ----------
@@ -223,7 +227,7 @@ class Ledger:
             for row, start in begun:
                 self._check_epoch(connection, row)
                 told = max(reached(connection, row), row.settled)
-                self._end(connection, row, f"detection began anew, {how}")
+                self._end(connection, row, f"detection began anew, {how}", held=start < told)
                 incarnation = next_generation(row.partition.incarnation)
                 partition = row.partition._replace(incarnation=incarnation)
                 new = self._new_task(connection, partition, start, config_hash, code_version())
@@ -334,10 +338,15 @@ class Ledger:
             else:
                 self._check_epoch(connection, row)
             write_outcome(connection, commit, outcome)
+            passed = row.settled and not derivation.again and row.settled <= derivation.position < NOWHERE
+            if passed and row.id not in self._told_standing:
+                tell_standing(connection, row)
             if lost is not None:
                 self._raise_gap(
                     connection, row, lost, derivation.config_hash, "detection goes on behind them"
                 )
+        if passed:
+            self._told_standing.add(row.id)
 
     def add_checkpoint(
         self,
@@ -423,8 +432,8 @@ class Ledger:
         row = connection.execute(insert(t.tasks).values(values).returning(t.tasks)).mappings().one()
         return TaskRow.of(row)
 
-    def _end(self, connection: Connection, row: TaskRow, why: str) -> int:
-        return end_task(connection, row, why, self._clock.now(), keep_all=self._keep_all)
+    def _end(self, connection: Connection, row: TaskRow, why: str, *, held: bool = False) -> int:
+        return end_task(connection, row, why, self._clock.now(), keep_all=self._keep_all, held=held)
 
     def _raise_gap(
         self,

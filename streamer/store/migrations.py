@@ -191,6 +191,7 @@ def _to_9(connection: Connection) -> None:
     connection.exec_driver_sql("UPDATE dead_letters SET created_at = strftime('%s', 'now') * 1.0")
     connection.exec_driver_sql("UPDATE dead_letter_floods SET written_at = strftime('%s', 'now') * 1.0")
     connection.exec_driver_sql("CREATE INDEX outbox_by_age ON outbox (created_at)")
+    connection.exec_driver_sql("CREATE INDEX outbox_untold ON outbox (task_id, alert_id) WHERE routed > 1")
     connection.exec_driver_sql("CREATE INDEX dead_letters_by_age ON dead_letters (created_at, size)")
     _add_bases(connection)
 

@@ -66,7 +66,10 @@ class OldEpisodes:
     def without(self, table: Table, seconds: float, *, dry_run: bool) -> Iterator[Mapping[str, int]]:
         """Delete the decisions, or the deliveries, of episodes whose last transition is older than this."""
         c = table.c
-        for ids in self._old(seconds, self._first_with(table)):
+        first = self._first_with(table)
+        if first is None:
+            return
+        for ids in self._old(seconds, first):
             rows = _rows(table, ids)
             with self._database.read() as connection:
                 numbers = connection.scalars(select(c.n).where(rows).order_by(c.n)).all()
@@ -79,7 +82,7 @@ class OldEpisodes:
                         gone = connection.execute(delete(table).where(c.n.in_(some), closed)).rowcount
                 yield {table.name: gone}
 
-    def _first_with(self, table: Table) -> int:
+    def _first_with(self, table: Table) -> int | None:
         """The first row of the outbox that has any of the table's rows."""
         o, v, d = t.outbox.c, t.deliveries.c, t.decisions.c
         if table is t.deliveries:
@@ -89,29 +92,58 @@ class OldEpisodes:
             query = select(o.n).join(t.decisions, (d.alert_id == o.alert_id) & (d.number == o.number))
             query = query.where(d.n == oldest)
         with self._database.read() as connection:
-            return int(connection.execute(query).scalar() or 0)
+            found = connection.execute(query).scalar()
+        return None if found is None else int(found)
 
     def _old(self, seconds: float, first: int) -> Iterator[Sequence[str]]:
         """Ids of old episodes that are over, some at a time, from a row of the outbox on."""
         o = t.outbox.c
         before = self._now - seconds
+        old = o.created_at < before
+        ahead = self._old_though_ahead(before)  # before the rows that say so are gone
+        yield from self._over_among(old, old, first)
+        if ahead:
+            stamped = and_(o.created_at > self._now, o.n <= ahead)
+            yield from self._over_among(stamped, or_(old, stamped), first)
+
+    def _over_among(
+        self, rows: ColumnElement[bool], old: ColumnElement[bool], first: int
+    ) -> Iterator[Sequence[str]]:
+        """Ids of episodes that have one of these rows, are over, and have none that is not old."""
+        o = t.outbox.c
+        query = select(o.created_at, o.n, o.alert_id).where(rows, o.n >= first)
+        query = query.order_by(o.created_at, o.n).limit(_LOOKED_AT_ONCE)  # by the index of their age
         with self._database.read() as connection:
-            # what was written before an old row is old, whatever its time says: the clock may have been wrong
-            newest = connection.execute(select(func.max(o.n)).where(o.created_at < before)).scalar()
-        last = first - 1
-        while newest is not None:
-            rows = select(o.n, o.alert_id).where(o.n > last, o.n <= newest).order_by(o.n)
+            looked_at = connection.execute(query).all()
+        while looked_at:
+            found: list[str] = []
             with self._database.read() as connection:
-                looked_at = connection.execute(rows.limit(_LOOKED_AT_ONCE)).all()
-                ids = sorted({row.alert_id for row in looked_at})
-                found: list[str] = []
-                for some in chunks(ids):
-                    found += connection.scalars(_over(some).having(func.max(o.n) <= newest))
+                for some in chunks(sorted({row.alert_id for row in looked_at})):
+                    found += connection.scalars(_over(some).having(func.min(case((old, 1), else_=0)) == 1))
             if found:
                 yield found
-            if not looked_at:
-                return
-            last = looked_at[-1].n
+            at, n, _ = looked_at[-1]
+            behind = and_(o.created_at >= at, or_(o.created_at > at, o.n > n))
+            with self._database.read() as connection:
+                looked_at = connection.execute(query.where(behind)).all()
+
+    def _old_though_ahead(self, before: float) -> int:
+        """Up to which row of the outbox what was written by a clock that ran ahead is old; 0 for none.
+
+        A row that came later and is old by a clock that ran right says so. One that is older than a row
+        before it, of those not ahead, was written while the clock was behind, and says nothing.
+        """
+        o = t.outbox.c
+        with self._database.read() as connection:
+            if not connection.execute(select(o.n).where(o.created_at > self._now).limit(1)).first():
+                return 0
+            young = select(func.min(o.n)).where(o.created_at >= before, o.created_at <= self._now)
+            first_young = connection.execute(young).scalar()
+            by_a_right_clock = select(o.n).where(o.created_at < before)
+            if first_young is not None:
+                by_a_right_clock = by_a_right_clock.where(o.n < first_young)
+            newest = by_a_right_clock.order_by(o.created_at.desc(), o.n.desc()).limit(1)
+            return int(connection.execute(newest).scalar() or 0)
 
 
 def _over(ids: Sequence[str]) -> Select[tuple[str]]:
@@ -127,7 +159,7 @@ def _over(ids: Sequence[str]) -> Select[tuple[str]]:
         select(o.alert_id)
         .where(o.alert_id.in_(ids), ~owed)
         .group_by(o.alert_id)
-        .having(or_(ended == last, once == 1), func.min(o.routed) > 0)
+        .having(or_(ended == last, once == 1), func.min(o.routed) > 0, func.max(o.routed) < t.HELD)
     )
 
 

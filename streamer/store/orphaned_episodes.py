@@ -11,7 +11,7 @@ from alerts.one_shot import DRIFT
 from streamer.store import tables as t
 
 
-def close_open(connection: Connection, task_id: int, now: float, why: str) -> int:
+def close_open(connection: Connection, task_id: int, now: float, why: str, *, held: bool = False) -> int:
     """Write a ``resolved`` for each open episode of a task.
 
     Parameters
@@ -24,6 +24,8 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
         Wall-clock seconds.
     why
         The reason, for people.
+    held
+        Send them only once `streamer.store.standing_episodes.tell_standing` says so.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
             "severity": alert.severity,
             "body": alert.to_json(),
             "created_at": now,
-            "routed": _routed(connection, row["alert_id"]),
+            "routed": _routed(connection, row["alert_id"], held=held),
             "behind_s": None,  # it is news, however old the record is that was the last of its episode
         }
         connection.execute(insert(t.outbox).values({**kept, **changed}))
@@ -72,11 +74,13 @@ def close_open(connection: Connection, task_id: int, now: float, why: str) -> in
     return len(rows)
 
 
-def _routed(connection: Connection, alert_id: str) -> int:
+def _routed(connection: Connection, alert_id: str, *, held: bool) -> int:
     """Where nobody heard of an episode, nobody hears of its end."""
     c = t.outbox.c
     heard = select(c.n).where(c.alert_id == alert_id, c.routed != t.SETTLED).limit(1)
-    return t.SETTLED if connection.execute(heard).first() is None else 0
+    if connection.execute(heard).first() is None:
+        return t.SETTLED
+    return t.HELD if held else 0
 
 
 def _newest_ns(connection: Connection, task_id: int) -> int | None:

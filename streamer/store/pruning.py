@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Delete, Select, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Delete, Select, and_, delete, func, or_, select
 
 from alerts.durations import duration_s
 from streamer.store import tables as t
@@ -112,15 +112,18 @@ class Pruning:
         """The oldest first: those that are too old, then those beyond the size."""
         c, keep = t.dead_letters.c, self._keep
         too_old = c.created_at < self._now - keep.dead_letters_s
-        last = 0
-        while numbers := self._numbers(select(c.n).where(too_old, c.n > last)):
-            last = numbers[-1]
-            yield self._without(numbers)
+        if self._dry_run:
+            with self._database.read() as connection:
+                old = connection.execute(select(func.count()).select_from(t.dead_letters).where(too_old))
+                yield {"dead_letters": int(old.scalar_one())}
+        else:
+            while numbers := self._numbers(select(c.n).where(too_old), c.created_at):
+                yield self._without(numbers)
         if not self._sizes.too_many(keep.dead_letters_bytes):
             return
         last = without = 0
         while not self._sizes.fits(keep.dead_letters_bytes, without):
-            numbers = self._numbers(select(c.n).where(c.n > last, ~too_old))
+            numbers = self._numbers(select(c.n).where(c.n > last, ~too_old), c.n)
             if not numbers:
                 return
             last = numbers[-1]
@@ -129,9 +132,9 @@ class Pruning:
                     without += self._sizes.of(connection, numbers)
             yield self._without(numbers)
 
-    def _numbers(self, query: Select[tuple[int]]) -> Sequence[int]:
+    def _numbers(self, query: Select[tuple[int]], order: ColumnElement[Any]) -> Sequence[int]:
         with self._database.read() as connection:
-            return list(connection.scalars(query.order_by(t.dead_letters.c.n).limit(_LETTERS_AT_ONCE)))
+            return list(connection.scalars(query.order_by(order).limit(_LETTERS_AT_ONCE)))
 
     def _without(self, numbers: Sequence[int]) -> Mapping[str, int]:
         if self._dry_run:

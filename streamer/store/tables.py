@@ -31,6 +31,9 @@ SCHEMA_VERSION = 9
 SETTLED = 2
 """A transition's `routed` where it is sent to nobody: everybody was told before."""
 
+HELD = 3
+"""A transition's `routed` while its log is folded again: it is sent once that has come to where it was."""
+
 metadata = MetaData()
 
 _Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only as INTEGER
@@ -125,13 +128,14 @@ outbox = Table(
     Column("body", LargeBinary, nullable=False),
     Column("config_hash", Text, nullable=False),
     Column("created_at", Float, nullable=False),
-    Column("routed", Integer, nullable=False, default=0, server_default="0"),  # 2: settled, sent to nobody
+    Column("routed", Integer, nullable=False, default=0, server_default="0"),  # 2, 3: SETTLED, HELD
     Column("behind_s", Float),  # the newest record time of its log when it was fetched, less its own
     Column("doubtful_since", Float),  # since when it may have been sent by a store that is lost
     UniqueConstraint("alert_id", "number"),
     Index("outbox_by_age", "created_at"),
     sqlite_autoincrement=True,
 )
+Index("outbox_untold", outbox.c.task_id, outbox.c.alert_id, sqlite_where=text("routed > 1"))
 Index(
     "outbox_unrouted",
     outbox.c.n,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 from streamer.messages.records import Partition
 from streamer.store import tables as t
 from streamer.store.orphaned_episodes import close_open
+from streamer.store.standing_episodes import release_held
 from streamer.store.task_rows import TaskRow, base_incarnation, next_generation, reached
 
 
@@ -56,7 +57,9 @@ def is_current(connection: Connection, row: TaskRow) -> bool:
     return connection.execute(query.with_for_update()).first() is not None
 
 
-def end_task(connection: Connection, row: TaskRow, why: str, now: float, *, keep_all: bool) -> int:
+def end_task(  # noqa: PLR0913 - each is a fact of its own
+    connection: Connection, row: TaskRow, why: str, now: float, *, keep_all: bool, held: bool = False
+) -> int:
     """End a task: it is never folded again, and its open episodes are resolved.
 
     What it has consumed is not lost: without its journal, the row's position says how far that went.
@@ -69,6 +72,8 @@ def end_task(connection: Connection, row: TaskRow, why: str, now: float, *, keep
         The reason, for people, and wall-clock seconds.
     keep_all
         Keep its journal.
+    held
+        Its log is folded again: the ends of its episodes are sent once that has come to where it was.
 
     Returns
     -------
@@ -79,7 +84,9 @@ def end_task(connection: Connection, row: TaskRow, why: str, now: float, *, keep
     if not keep_all:
         values["position"] = reached(connection, row)
     connection.execute(update(t.tasks).where(t.tasks.c.id == row.id).values(values))
-    resolved = close_open(connection, row.id, now, why)
+    resolved = close_open(connection, row.id, now, why, held=held)
+    if not held:
+        release_held(connection, row.partition)
     gone = (t.checkpoints, t.task_status) if keep_all else (t.checkpoints, t.task_status, t.journal)
     for table in gone:
         connection.execute(delete(table).where(table.c.task_id == row.id))

@@ -1,18 +1,17 @@
 """A small file beside the store that knows how much was committed, so that a store that lost some is noticed.
 
 A write-ahead log that somebody deletes, or a copy of the database from yesterday, leaves a database that is
-sound and too old. The daemon counts its commits in the database and, once each is on disk, in this file. It
-is mapped into memory, so that this costs no system call. A store that is moved without it goes by what Kafka
-knows.
+sound and too old. The daemon counts its commits in the database and, once each is on disk, in this file. A
+store that is moved without it goes by what Kafka knows. It also knows which file the database is: a log that
+another file has left would be folded into it, and damage it.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import uuid
+import weakref
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -20,12 +19,12 @@ from sqlalchemy import Connection, select
 from streamer.errors import TapewatchError
 from streamer.store.commits import upsert
 from streamer.store.database import Database, insert_absent
-from streamer.store.private_files import open_private
+from streamer.store.free_pages import flush_log
+from streamer.store.own_log import MAGIC, MAGIC_AT, SIZE, START, START_KEY, numbers_of, start_in, witness_path
+from streamer.store.private_files import make_private, open_private
 from streamer.store.tables import meta
 
-_SIZE = 64
-_MAGIC = 0x7461706577697431
-(_MAGIC_AT, _COUNT) = (0, 3)
+_COUNT = 3
 _ID = slice(1, 3)
 _ID_KEY, _COUNT_KEY = "store_id", "commits"
 
@@ -70,27 +69,24 @@ class Witness:
         if database.path is None:
             raise TapewatchError("a store in memory has no witness")
         self._database = database
-        path = witness_path(database.path)
+        path, self._store = witness_path(database.path), database.path
         with database.write() as connection:
             self.store_id = _store_id(connection)
             self._count = _counted(connection)
         try:
-            descriptor = open_private(path, os.O_RDWR)
-            try:
-                os.ftruncate(descriptor, _SIZE)
-                os.pwrite(descriptor, os.pread(descriptor, _SIZE, 0).ljust(_SIZE, b"\0"), 0)
-                self._memory = mmap.mmap(descriptor, _SIZE)
-            finally:
-                os.close(descriptor)
+            make_private(path)
+            self._descriptor = open_private(path, os.O_RDWR)
+            weakref.finalize(self, os.close, self._descriptor)
+            self._numbers = numbers_of(os.pread(self._descriptor, SIZE, 0))
         except OSError as error:
             raise TapewatchError(f"cannot write {path}: {error.strerror}") from error
-        self._numbers = np.frombuffer(self._memory, np.int64, _SIZE // 8)
+        self._path = path
 
     @property
     def lost(self) -> Lost | None:
         """What the database lacks; None where it has all that the witness saw, or there was no witness."""
         numbers = self._numbers
-        if numbers[_MAGIC_AT] != _MAGIC:
+        if numbers[MAGIC_AT] != MAGIC:
             return None
         seen, commits = uuid.UUID(bytes=numbers[_ID].tobytes()).hex, int(numbers[_COUNT])
         same = seen == self.store_id
@@ -100,23 +96,25 @@ class Witness:
     def begin(self) -> None:
         """Witness this database from now on."""
         self._numbers[_ID] = np.frombuffer(uuid.UUID(self.store_id).bytes, np.int64)
-        self._numbers[_COUNT] = self._count
-        self._numbers[_MAGIC_AT] = _MAGIC
+        self._numbers[START] = np.frombuffer(self._started().bytes, np.int64)
+        self._numbers[MAGIC_AT] = MAGIC
+        self._saw(self._count)
         self._database.count_commits(_count_one, self._saw)
+
+    def _started(self) -> uuid.UUID:
+        """Note this start in the file itself; 0 where a reader keeps it in the log."""
+        start = uuid.uuid4()
+        with self._database.write() as connection:
+            upsert(connection, meta, {"key": START_KEY, "value": start.hex})
+        flush_log(self._database)
+        return start if start_in(self._store) == start.hex else uuid.UUID(int=0)
 
     def _saw(self, count: int) -> None:
         self._numbers[_COUNT] = count
-
-
-def witness_path(store: Path) -> Path:
-    """The witness's file.
-
-    Examples
-    --------
-    >>> witness_path(Path("tapewatch.db")).name
-    'tapewatch.db.witness'
-    """
-    return store.with_name(store.name + ".witness")
+        try:
+            os.pwrite(self._descriptor, self._numbers.tobytes(), 0)
+        except OSError as error:
+            raise TapewatchError(f"cannot write {self._path}: {error.strerror}") from error
 
 
 def store_id_of(connection: Connection) -> str:

@@ -110,6 +110,13 @@ def test_warnings_have_places() -> None:
     ]
 
 
+def test_a_flap_longer_than_alerts_are_kept_is_a_warning() -> None:
+    receivers = "receivers: {a: {console: {}}}\n"
+    (warning,) = load_text(BASE + RULE + "    flap: 2d\n" + receivers + "keep: {alerts: 1d}\n").warnings
+    assert "an episode may come back after 2d, but keep.alerts deletes what is over after 1d" in str(warning)
+    assert load_text(BASE + RULE + "    flap: 1d\n" + receivers + "keep: {alerts: 1d}\n").warnings == ()
+
+
 def test_nothing_that_could_alert_is_a_warning() -> None:
     assert [warning.path for warning in load_text(BASE).warnings] == ["rules"]
     assert [warning.path for warning in load_text(BASE + RULE).warnings] == ["receivers"]

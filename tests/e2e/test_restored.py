@@ -61,7 +61,7 @@ def test_backed_up_at_work_and_restored_it_goes_on_with_the_same_ids(
     assert before <= {body["id"] for body in desk.told("held")}
     (told,) = desk.told("store_older")
     assert "it was restored from a backup of" in told["text"]
-    assert f"{topic}[0] goes on at offset 2, and had been read to 4" in told["text"]
+    assert f"{topic}[0] goes on at offset 2, and had been read at least to 4" in told["text"]
     assert ask(desk.store, "SELECT count(*) FROM outbox WHERE doubtful_since IS NOT NULL") == [(2,)]
 
     for path in Path(f"{desk.store}.checkpoints").glob("task*"):
@@ -75,7 +75,10 @@ def test_backed_up_at_work_and_restored_it_goes_on_with_the_same_ids(
         daemon.wait_until(lambda: any("F is" in body["text"] for body in desk.told("held")), "what is new")
         desk.settled(daemon)
         assert daemon.stop() == 0
-    assert [body["text"][:1] for body in desk.told("held")] == list("ABCDEF"), "nothing old is sent again"
+    begun = [body["text"][:1] for body in desk.told("held")]
+    assert begun[:5] == list("ABCDE")
+    assert sorted(begun[5:]) == list("ABCDEF"), "what stands is told once under its new id"
+    assert len({body["id"] for body in desk.told("held")}) == len(begun)
     assert len(desk.heard("resolved")) == 5, "those of the generation before are told to be over"
     assert len(desk.told("detection_anew")) == 1
     assert json.loads(tapewatch("alerts", "-c", config, "--json", "-n", "1").stdout)

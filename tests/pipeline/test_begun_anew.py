@@ -86,10 +86,14 @@ def test_folded_again_it_is_as_if_nothing_had_been_lost_and_nothing_old_is_sent_
     offsets = "SELECT json_extract(CAST(body AS TEXT), '$.source.offset') FROM outbox WHERE task_id = 2"
     sent = world.ask(f"{offsets} AND origin = 'detect' AND routed = 0")
     assert sent
-    assert all(offset is None or offset >= reach for (offset,) in sent)
+    standing = world.ask(
+        "SELECT alert_id FROM outbox WHERE task_id = 2 AND origin = 'detect' AND routed = 0 AND "
+        f"json_extract(CAST(body AS TEXT), '$.source.offset') < {reach}"
+    )
+    assert len(standing) == len(set(standing)), "of what stood at the reach the newest transition, once"
     kept = world.ask(f"{offsets} AND origin = 'detect' AND routed = 2")
     assert kept
-    # nobody hears of the end of an episode whose beginning nobody heard of
+    # nobody hears of the end of an episode of which nobody heard anything
     quiet = {row[0] for row in world.ask("SELECT alert_id FROM outbox WHERE routed = 2")}
     spoken = world.ask("SELECT alert_id, transition FROM outbox WHERE routed = 0 ORDER BY alert_id, number")
     first = dict(reversed(spoken))
@@ -105,6 +109,41 @@ def test_folded_again_it_is_as_if_nothing_had_been_lost_and_nothing_old_is_sent_
     assert still_open == [(0,)]
     world.run(source())
     assert len(told(world, "detection_anew")) == 1, "only where there is need"
+
+
+STANDING = """
+    SELECT rule, symbol, routed FROM outbox AS o WHERE origin = 'detect' AND task_id = {} AND
+    transition <> 'resolved' AND number = (SELECT max(number) FROM outbox WHERE alert_id = o.alert_id)
+"""
+
+
+def test_folded_again_what_stands_is_told_under_its_new_id_before_the_old_one_ends(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    reach = left_at(world)
+    stood = {row[:2] for row in world.ask(STANDING.format(1))}
+    assert stood
+    lose_checkpoints(world)
+    world.anew = Anew.LOST
+    ends = "SELECT count(*), sum(routed = 0) FROM outbox WHERE task_id = 1 AND routed <> 1"
+    world.killed(source(upto=reach), 3)
+    assert world.ask(ends) == [(len(stood), 0)], "none is said to be over while it stands"
+    world.anew = Anew.NONE
+    world.run(source(upto=reach))
+    now = world.ask(STANDING.format(2))
+    assert {row[:2] for row in now} == stood
+    assert {row[2] for row in now} == {0}, "each is told"
+    assert world.ask(ends) == [(len(stood), len(stood))]
+    told_again = world.ask(
+        "SELECT count(*) FROM outbox WHERE task_id = 2 AND routed = 0 AND origin = 'detect'"
+    )
+    assert told_again == [(len(stood),)], "and nothing else"
+    world.ask("UPDATE outbox SET routed = 1 WHERE routed = 0")
+    world.run(source(upto=reach))
+    assert world.ask("SELECT count(*) FROM outbox WHERE routed = 0 AND origin = 'detect'") == [(0,)], "once"
+    (text,) = told(world, "detection_anew")
+    assert "Models warm up" not in text
+    doubled = "SELECT count(*) FROM decisions WHERE kind = 'near_miss' GROUP BY offset, index_, held_by, body"
+    assert all(count == 1 for (count,) in world.ask(doubled))
 
 
 def test_models_anew_go_on_where_it_was_and_keep_what_is_owed(tmp_path: Path) -> None:

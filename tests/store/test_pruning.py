@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +14,9 @@ from sqlalchemy import insert
 
 from streamer.app.upkeep import Upkeep, shrink
 from streamer.store import tables as t
-from streamer.store.database import Database, open_store
+from streamer.store.database import Database, StoreError, open_store
 from streamer.store.dead_letter_sizes import DeadLetterSizes
-from streamer.store.free_pages import file_pages, rewrite
+from streamer.store.free_pages import file_pages, flush_log, rewrite
 from streamer.store.pruning import Pruning, Retention
 from streamer.store.silences import StoreSilences
 
@@ -162,6 +163,49 @@ def test_an_episode_whose_end_is_young_is_kept_whole(store: Database) -> None:
     assert Pruning(store, Retention(), NOW + 2 * DAY).all()["alerts"] == 2
 
 
+def test_a_row_of_1970_does_not_take_what_was_written_before_it(store: Database) -> None:
+    put(store, "two days old", "fr", NOW - 2 * DAY)
+    put(store, "its clock was behind", "fr", 1_000.0)
+    put(store, "yesterday", "fr", NOW - DAY)
+    put(store, "begun by a clock that was behind", "f", 1_000.0)
+    with store.write() as connection:
+        fired = connection.execute(t.outbox.select().order_by(t.outbox.c.n.desc())).mappings().first()
+        assert fired is not None
+        row = {"number": 1, "transition": "resolved", "created_at": NOW}
+        connection.execute(insert(t.outbox).values({**{k: v for k, v in fired.items() if k != "n"}, **row}))
+    assert Pruning(store, Retention(), NOW).all()["alerts"] == 2
+    assert ids(store) == ["begun by a clock that was behind", "two days old", "yesterday"]
+
+
+def test_what_a_clock_that_ran_ahead_has_written_goes_once_what_came_later_is_old(store: Database) -> None:
+    put(store, "ahead", "fr", NOW + 5_000 * DAY)
+    put(store, "behind", "f", 1_000.0)
+    put(store, "right", "f", NOW)
+    assert Pruning(store, Retention(), NOW + DAY).all()["alerts"] == 0, "what is behind says nothing"
+    put(store, "ahead again", "fr", NOW + 5_000 * DAY)
+    later = NOW + 91 * DAY
+    would = Pruning(store, Retention(), later, dry_run=True).all()
+    assert Pruning(store, Retention(), later).all() == would
+    assert ids(store) == ["ahead again", "behind", "right"]
+
+
+def test_where_nothing_is_old_a_round_reads_little(store: Database) -> None:
+    with store.write() as connection:
+        connection.execute(insert(t.dead_letters), [letter(n, NOW - DAY, 10) for n in range(5_000)])
+    for number in range(100):
+        put(store, f"a{number}", "fr", NOW - DAY)
+    steps: list[None] = []
+    with store.read() as connection:
+        driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    sizes = DeadLetterSizes(store)
+    sizes.too_many(1 << 30)
+    driver.set_progress_handler(lambda: steps.append(None), 100)
+    Pruning(store, Retention(), NOW, sizes=sizes).all()
+    driver.set_progress_handler(None, 0)
+    assert len(steps) < 100, "an index says that nothing is old"
+
+
 def test_decisions_and_deliveries_may_go_before_their_alert(store: Database) -> None:
     put(store, "over", "fr", NOW - 10 * DAY)
     put(store, "open", "f", NOW - 10 * DAY)
@@ -219,6 +263,16 @@ def test_a_wall_clock_that_is_set_far_ahead_deletes_nothing(tmp_path: Path, stor
     assert not any(upkeep.round().values())
     passed[0] += 100 * DAY
     assert upkeep.round()["alerts"] == 2
+
+
+def test_a_clock_that_was_wrong_at_the_start_is_believed_after_a_day(store: Database) -> None:
+    put(store, "over", "fr", NOW)
+    wall, passed = Wall(600.0), [10.0]
+    upkeep = Upkeep(store, Retention(), wall, lambda *_: None, lambda: passed[0])
+    for day in (0, 1, 100):
+        passed[0], wall.s = 70 + day * DAY, NOW + day * DAY
+        gone = upkeep.round()["alerts"]
+    assert gone == 2
 
 
 def month(store: Database, path: Path, days: int, a_day: int) -> list[int]:
@@ -295,6 +349,25 @@ def test_a_store_of_an_older_version_shrinks_once_it_is_written_anew(tmp_path: P
     assert file_pages(database).count < large / 2
     assert len(between) > 5, "bit by bit"
     database.close()
+
+
+def test_a_file_that_cannot_be_written_anew_is_as_it_was_and_says_why(
+    store: Database, tmp_path: Path
+) -> None:
+    with store.write() as connection:
+        connection.execute(insert(t.dead_letters), [letter(n, NOW, 10_000) for n in range(400)])
+    before = count(store, "dead_letters")
+    flush_log(store)
+    small = (tmp_path / "tapewatch.db").stat().st_size // 2
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (small, limits[1]))  # as where the disk is full
+    try:
+        with pytest.raises(StoreError, match=r"is as it was: .* MiB, free beside it"):
+            rewrite(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert count(store, "dead_letters") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("etilqs")] == []
 
 
 def test_the_command_counts_first_and_then_deletes(store: Database, tmp_path: Path) -> None:
