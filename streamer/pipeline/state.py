@@ -196,7 +196,7 @@ def _resolved(task: Task, number: int, slot: int, opened: OpenAlert) -> Transiti
     cause = Cause("reload", "the rule was changed or removed", max(task.guard.now, 0))
     instrument, closing = task.slots.instruments[slot], task.episodes[number].closing(slot)
     episode = EndedEpisode(task.plan.rules[number], instrument, opened, closing)
-    return resolve(episode, task.partition, task.plan.config_hash, cause)
+    return resolve(episode, task.log, task.plan.config_hash, cause)
 
 
 def _copied(detectors: Sequence[Detector]) -> list[tuple[Detector, State]]:
