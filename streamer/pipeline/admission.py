@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +71,8 @@ class Segment:
     clock: NDArray[np.int64]
 
 
-class EventPlace(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class EventPlace:
     """Where an event lies: what orders its record, its index in it, and its partition and offset."""
 
     order: int

@@ -36,7 +36,7 @@ class PlaceNotices:
     def tell(self, admitted: Admitted) -> list[tuple[EventPlace, Notice]]:
         """What is to be told of a batch, each with the place of its event."""
         found: list[tuple[EventPlace, Notice]] = []
-        for place, now, newcomer, eviction in sorted(_places(admitted), key=lambda each: each[0][:2]):
+        for place, now, newcomer, eviction in sorted(_places(admitted), key=lambda each: each[0]):
             self.forgotten += eviction is not None
             self.refused += eviction is None
             minute = minute_of(now)

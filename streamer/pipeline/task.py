@@ -199,7 +199,7 @@ class Task:
             watch.mark()
         self.rates.count(transitions)
         told = [*self.place_notices.tell(admitted), *self.clock_notices.tell(admitted)]
-        notices = tuple(notice for _, notice in sorted(told, key=lambda each: each[0][:2]))
+        notices = tuple(notice for _, notice in sorted(told, key=lambda each: each[0]))
         ignored = dict(self.ignored) if decoded.ignored else None
         return Outcome(
             tuple(transitions),
@@ -358,11 +358,21 @@ class Task:
             rows.numbers[f"{detector.name}.rarity"] = _spread(rarity, scored, len(batch))
             self._by_slot[f"status/{detector.name}"][slot] = result.status
             if len(slot):
-                places = (batch.ts, batch.source, batch.offset, batch.index, part.order)
-                columns = (slot, *(column.take(scored) for column in places))
-                results = (result.score, rarity, result.status)
-                instruments = batch.instruments, batch.instrument.take(scored)
-                scores.append(Scores(detector.name, *columns, *results, *instruments))
+                found = Scores(
+                    detector.name,
+                    slot,
+                    batch.ts.take(scored),
+                    batch.source.take(scored),
+                    batch.offset.take(scored),
+                    batch.index.take(scored),
+                    part.order.take(scored),
+                    result.score,
+                    rarity,
+                    result.status,
+                    batch.instruments,
+                    batch.instrument.take(scored),
+                )
+                scores.append(found)
         return tuple(scores)
 
     def _judge(self, rows: EnrichedBatch) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
