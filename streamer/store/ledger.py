@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import le
 from typing import Any
@@ -232,8 +232,7 @@ class Ledger:
                 connection, row, f"records it rests on are {'damaged' if damaged else 'no longer'} in the log"
             )
             self._tell_loss(connection, row, loss, config_hash, detail)
-            log = in_next_generation(row.log)
-            fresh = self._new_task(connection, log, starts, config_hash, code_version(), row.gone)
+            fresh = self._next_task(connection, row, starts, config_hash)
             if isinstance(loss.what, DamagedRange):
                 letter = dead_row(fresh, dead_letter_of(loss.what, loss.place), self._clock.now())
                 insert_absent(connection, t.dead_letters, [letter])
@@ -265,8 +264,7 @@ class Ledger:
                 told = tuple(map(max, reached(connection, row), row.settled))
                 again = any(first < end for first, end in zip(start, told, strict=True))
                 self._end(connection, row, f"detection began anew, {how}", held=again)
-                log = in_next_generation(row.log)
-                new = self._new_task(connection, log, start, config_hash, code_version(), row.gone)
+                new = self._next_task(connection, row, start, config_hash)
                 new = replace(new, settled=told, doubtful=row.doubtful, doubtful_since=row.doubtful_since)
                 self._mark(connection, new)
                 fresh.append(new)
@@ -319,7 +317,7 @@ class Ledger:
             connection.execute(of.values(settled=settled, doubtful=doubtful))
 
     def reached(self, row: TaskRow) -> Positions:
-        """By member, one past the last offset that a task is known to have consumed, its checkpoints' files apart."""
+        """By member, one past the last offset that a task has consumed, as far as the database knows."""
         with self._db.read() as connection:
             return reached(connection, row)
 
@@ -464,13 +462,7 @@ class Ledger:
             raise_service_alert(connection, alert, now)
 
     def _new_task(
-        self,
-        connection: Connection,
-        log: Log,
-        starts: Positions,
-        config_hash: str,
-        version: str,
-        gone: Collection[int] = (),
+        self, connection: Connection, log: Log, starts: Positions, config_hash: str, version: str
     ) -> TaskRow:
         values = {
             **log.key._asdict(),
@@ -480,12 +472,19 @@ class Ledger:
             "started_at": self._clock.now(),
         }
         task_id = connection.execute(insert(t.tasks).values(values).returning(t.tasks.c.id)).scalar_one()
-        now = self._clock.now()
-        for member in member_rows(log, starts):
-            gone_at = now if member["place"] in gone else None
-            connection.execute(insert(t.members).values(task_id=task_id, gone_at=gone_at, **member))
+        rows = [{"task_id": task_id, **member} for member in member_rows(log, starts)]
+        connection.execute(insert(t.members), rows)
         (row,) = found_tasks(connection, select(t.tasks).where(t.tasks.c.id == task_id))
         return row
+
+    def _next_task(
+        self, connection: Connection, row: TaskRow, starts: Positions, config_hash: str
+    ) -> TaskRow:
+        """A task of the next generation of the same log."""
+        fresh = self._new_task(connection, in_next_generation(row.log), starts, config_hash, code_version())
+        for place in row.gone:
+            set_gone(connection, fresh, place, self._clock.now())
+        return replace(fresh, gone=row.gone)
 
     def _end(self, connection: Connection, row: TaskRow, why: str, *, held: bool = False) -> int:
         return end_task(connection, row, why, self._clock.now(), keep_all=self._keep_all, held=held)

@@ -215,8 +215,8 @@ _JOIN_LOGS = (
     "value BLOB, truncated INTEGER DEFAULT '0' NOT NULL, size BIGINT NOT NULL, record_ts BIGINT, "
     "minute BIGINT, replayed_at FLOAT, last_offset BIGINT, created_at FLOAT DEFAULT '0' NOT NULL, "
     'UNIQUE (task_id, member, "offset", index_, reason), FOREIGN KEY(task_id) REFERENCES tasks (id))',
-    'INSERT INTO dead_letters (n, task_id, topic, partition, member, "offset", index_, reason, detail, value, '
-    "truncated, size, record_ts, minute, replayed_at, last_offset, created_at) "
+    'INSERT INTO dead_letters (n, task_id, topic, partition, member, "offset", index_, reason, detail, '
+    "value, truncated, size, record_ts, minute, replayed_at, last_offset, created_at) "
     'SELECT n, task_id, topic, partition, 0, "offset", index_, reason, detail, value, '
     "truncated, size, record_ts, minute, replayed_at, last_offset, created_at FROM old_dead_letters",
     "UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM sqlite_sequence WHERE name LIKE '%dead_letters') "

@@ -74,7 +74,7 @@ tasks = Table(
 )
 
 members = Table(
-    "members",  # the partitions, or files, that a task's log consists of; their order fixes how they are merged
+    "members",  # the partitions, or files, of a task's log; their order fixes how they are merged
     metadata,
     Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True, autoincrement=False),
     Column("place", Integer, primary_key=True, autoincrement=False),
