@@ -33,6 +33,7 @@ from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.floods import FloodGate
 from streamer.pipeline.identity import EventReference
 from streamer.pipeline.instrument_slots import Slots
+from streamer.pipeline.member_states import MemberStates
 from streamer.pipeline.money import notional
 from streamer.pipeline.open_alerts import OpenAlert, RuleAlerts
 from streamer.pipeline.place_notices import PlaceNotices
@@ -116,7 +117,10 @@ class Task:
         self.ignored: dict[str, int] = {}
         self.touched = Touched()
         self._grown_to = 0
-        self._time_digits = _digits(plan, self.log)
+        self.time_digits = _digits(plan, self.log)
+        self.members: MemberStates | None = None
+        if self.log.is_joined:
+            self.members = MemberStates(len(self.log.members), plan.max_ahead_ns, plan.max_instruments)
         self._coded_fields = tuple(name for name in CODED if name in self.features.needs)
 
     @property
@@ -234,7 +238,7 @@ class Task:
         rates, guard = self.rates, self.guard
         guard.passed_ns = rates.passed_ns
         try:
-            admitted = admit(decoded, guard, self.slots, self._time_digits, rates.counted_from_ns)
+            admitted = admit(decoded, guard, self.slots, self.time_digits, rates.counted_from_ns)
             self.grow()
         except MemoryError:
             guard.undo(self.slots)

@@ -142,7 +142,7 @@ def _source(log: Log, positions: Positions, count: int) -> dict[str, str | int |
         return {"log": str(log)}
     if count == 1:
         return log_source(log.key.topic, log.key.partition, positions[0])
-    return {"topic": log.topic, "partition": None, "offset": None, "index": None}
+    return {"topic": log.key.topic, "partition": None, "offset": None, "index": None}
 
 
 def _some(names: Sequence[str]) -> str:

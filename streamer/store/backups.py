@@ -337,7 +337,8 @@ def _logs(connection: sqlite3.Connection) -> list[BackedUpLog]:
         for seq, kind, topic, partition, first, last, data in connection.execute(_SPANS, (task_id,)):
             entries.append(JournalEntry(seq, kind, topic, partition, first, last, data=data or ""))
         for row, reached in zip(rows, reach(entries, positions), strict=True):
-            logs.append(BackedUpLog(*row[1:4], reached))
+            _, topic, partition, incarnation, *_ = row
+            logs.append(BackedUpLog(topic, partition, incarnation, reached))
     return sorted(logs, key=lambda log: (log.topic, log.partition))
 
 

@@ -267,7 +267,8 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             "ignored",
             "clock_notices",
             "place_notices",
-            "_time_digits",
+            "time_digits",
+            "members",
             "_instrument_names",
             "_grown_to",
         }
