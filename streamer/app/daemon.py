@@ -28,6 +28,7 @@ from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.config.settings import Settings
 from streamer.errors import UsageError
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import CompileView
@@ -37,6 +38,8 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Anew
 from streamer.pipeline.warmup import warm_up
+from streamer.sources.kafka.group_member import Joins
+from streamer.sources.kafka.joined_partitions import JoinPlan
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
@@ -282,7 +285,9 @@ def _reloader(
 
 def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
     at_once = max(MAX_POLL_RECORDS, settings.engine.batch_size)
-    return KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
+    source = KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
+    source.joins = Joins(JoinPlan(settings.source.joins), settings.source.join_wait_ns / NS_PER_SECOND)
+    return source
 
 
 def _known_cluster(service: Service) -> KnownCluster:

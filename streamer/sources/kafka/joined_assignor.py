@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from kafka import TopicPartition
+from kafka import TopicPartition, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import (
     StickyAssignmentExecutor,
@@ -17,7 +17,11 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from streamer.sources.kafka.joined_partitions import JoinedPartitions, JoinPlan
 
 
-class JoinedAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python has no types
+class OtherAssignorError(errors.KafkaError):  # type: ignore[misc]  # kafka-python has no types
+    """The group works by another assignor than the one that keeps joined partitions together."""
+
+
+class JoinedAssignor(CooperativeStickyAssignor):  # type: ignore[misc]
     """The cooperative sticky assignor over logs instead of partitions.
 
     Each log is balanced, and stays where it is, as one partition would. Its partitions move in two rounds, as

@@ -64,6 +64,11 @@ class JoinPlan:
     joins: tuple[JoinSettings, ...] = ()
 
     @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that are joined."""
+        return tuple(topic for join in self.joins for topic in join.topics)
+
+    @property
     def protocol(self) -> str:
         """The name of the assignor that keeps their partitions together, another one for other joins.
 
@@ -88,7 +93,7 @@ class JoinPlan:
         logs: list[JoinedPartitions] = []
         for join in self.joins:
             logs += _joined(join, counts)
-        joined = {topic for join in self.joins for topic in join.topics}
+        joined = self.topics
         for topic, count in counts.items():
             if topic not in joined:
                 logs += [_alone(TopicPartition(topic, number)) for number in range(count)]
@@ -105,7 +110,7 @@ class JoinPlan:
 
     def uneven(self, counts: Counts) -> list[tuple[JoinSettings, Mapping[str, int]]]:
         """The joins by number whose topics have different counts of partitions, with those counts."""
-        found = []
+        found: list[tuple[JoinSettings, Mapping[str, int]]] = []
         for join in self.joins:
             of_join = {topic: counts[topic] for topic in join.topics if counts.get(topic)}
             if join.partitions == "each" and len(set(of_join.values())) > 1:
@@ -123,8 +128,8 @@ def uneven_text(join: JoinSettings, counts: Counts) -> str:
     Examples
     --------
     >>> print(uneven_text(JoinSettings(topics=("a", "b", "c")), {"a": 4, "b": 4, "c": 3}))
-    a+b+c: a has 4 partitions, b 4 and c 3, so an instrument may be in another partition of c than of a; from \
-partition 3 on, a log has only the topics that have the partition. If they are not keyed alike, \
+    a+b+c: a has 4 partitions, b 4 and c 3, so an instrument may be in another partition of c than of a; \
+from partition 3 on, a log has only the topics that have the partition. If they are not keyed alike, \
 write {topics: [a, b, c], partitions: all}
     """
     least, most = min(counts.values()), max(counts.values())
