@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from streamer.config.file import ConfigFile
+from streamer.messages.logs import LogExtent
 from streamer.messages.outcome import Transition
-from streamer.messages.records import Chunk, Log, Partition
+from streamer.messages.records import Chunk, Extent, Partition
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.checkpointing import Checkpointer, CompletedCheckpoint
 from streamer.pipeline.compile import compile_document, compile_plan
@@ -49,7 +50,8 @@ class MemorySource:
 
     def open(self, assignments: Assignments) -> None:
         """Everything is to be read from its beginning."""
-        assignments.assigned([Log(partition, 0, _UNKNOWN_END, 0) for partition in self._partitions])
+        extents = [Extent(partition, 0, _UNKNOWN_END, 0) for partition in self._partitions]
+        assignments.assigned([LogExtent.of(extent) for extent in extents])
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
         """The next chunk."""
@@ -63,6 +65,13 @@ class MemorySource:
     def at_end(self) -> frozenset[Partition]:
         """Memory says nothing about time."""
         return frozenset()
+
+    def finished(self) -> frozenset[Partition]:
+        """None."""
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Nothing."""
 
     def exhausted(self) -> bool:
         """True behind the last chunk."""

@@ -190,7 +190,7 @@ def _batch(event: Told, number: int, instruments: Sequence[Instrument]) -> Batch
         kind=np.zeros(1, np.int8),
         ts=np.array([event.t], np.int64),
         record_ts=np.array([NO_TIME if event.record_time is None else event.record_time], np.int64),
-        source=np.zeros(1, np.int8),
+        source=np.zeros(1, np.int16),
         offset=np.array([number], np.int64),
         index=np.zeros(1, np.int16),
         numbers={"price": np.ones(1), "size": np.ones(1)},

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.app.replay import replay
-from streamer.messages.records import Log, Partition
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Extent, Partition
 from streamer.messages.snapshot import Snapshot
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_document
@@ -46,7 +47,7 @@ def left_states(plan: Plan, store: Path, checkpoints: Path) -> States:
         context = RunnerContext(
             ledger, lambda digest: compile_document(ledger.config(digest)), 500, lambda _: None
         )
-        logs = [Log(Partition(*task[:3]), 0, task[3], 0) for task in tasks]
+        logs = [LogExtent.of(Extent(Partition(*task[:3]), 0, task[3], 0)) for task in tasks]
         runners = Recovery(plan, context, checkpoints).recover(logs)
         assert all(runner.live for runner in runners), "a clean stop leaves nothing behind its checkpoints"
         return {runner.task.partition: snapshot(runner.task) for runner in runners}

@@ -20,7 +20,8 @@ from benchmarks.full import MemorySource, compiled
 from benchmarks.machine import resident_mb
 from benchmarks.stopwatch import recorded
 from benchmarks.workload import market
-from streamer.messages.records import Chunk, Log, Partition
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, Extent, Partition
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document
@@ -99,7 +100,7 @@ def main(symbols: str, each: str, seconds: str, rate: str) -> None:
         peak, on_disk = resident_mb(peak=True), sum(each.stat().st_size for each in folder.rglob("*.ckpt"))
         del engine, source
         began = time.perf_counter()
-        recovery().recover([Log(_PARTITION, 0, 2**62, 0)])
+        recovery().recover([LogExtent.of(Extent(_PARTITION, 0, 2**62, 0))])
         recovered = time.perf_counter() - began
         database.close()
     pauses = sorted((end - start for start, end in works), reverse=True)[:5]

@@ -107,6 +107,7 @@ class BatchBuilder:
                 record.value,
                 record.timestamp,
                 finer=refusal.finer,
+                source=self._source,
             )
         )
 
@@ -135,7 +136,7 @@ class BatchBuilder:
             kind=np.array(self._kind, np.int8),
             ts=np.array(self._ts, np.int64),
             record_ts=np.array(self._record_ts, np.int64),
-            source=np.full(n, self._source, np.int8),
+            source=np.full(n, self._source, np.int16),
             offset=np.array(self._offset, np.int64),
             index=np.array(self._index, np.int16),
             numbers=MappingProxyType(numbers),

@@ -75,7 +75,7 @@ def as_batch(events: EventRows, block: RecordBlock, table: InstrumentTable, sour
     """The events that kernels decoded, as a batch."""
     n = len(events.place)
     whole = n == len(block)
-    sources = np.empty(n, np.int8)
+    sources = np.empty(n, np.int16)
     sources.fill(source)
     return Batch(
         instruments=table.instruments,

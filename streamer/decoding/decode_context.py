@@ -16,7 +16,7 @@ class DecodeContext:
     venue
         The venue of events that do not name one.
     source
-        Index of the topic among the task's topics, for `Batch.source`.
+        The place of the partition among the members of its log, for `Batch.source`.
     ignored
         Which records are only counted, see `streamer.decoding.ignored_records`.
     """

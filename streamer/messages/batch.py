@@ -54,7 +54,7 @@ class Batch:
     record_ts
         int64[n], the record's timestamp in ns (ms resolution), `NO_TIME` if it has none.
     source
-        int8[n], index of the topic among the task's topics (0 unless topics are joined).
+        int16[n], the place of the event's partition among the members of its log (0 unless it has several).
     offset
         int64[n], the record's offset.
     index
@@ -71,7 +71,7 @@ class Batch:
     kind: NDArray[np.int8]
     ts: NDArray[np.int64]
     record_ts: NDArray[np.int64]
-    source: NDArray[np.int8]
+    source: NDArray[np.int16]
     offset: NDArray[np.int64]
     index: NDArray[np.int16]
     numbers: Mapping[str, NDArray[np.float64]]
@@ -152,6 +152,8 @@ class DeadLetter:
         Minutes since 1970 UTC of the log's time before the record; the fold sets it.
     finer
         Of a time that is too late: units that it may be in, and its ns since 1970 in each.
+    source
+        The place of the record's partition among the members of its log.
     """
 
     offset: int
@@ -163,6 +165,7 @@ class DeadLetter:
     minute: int = NO_MINUTE
     last_offset: int | None = None
     finer: tuple[tuple[str, int], ...] = ()
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)

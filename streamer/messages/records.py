@@ -1,4 +1,4 @@
-"""Records as a log stores them, and the extents of logs."""
+"""Records as a partition stores them, and the extents of partitions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Partition(NamedTuple):
-    """One ordered log. `incarnation` distinguishes a topic from a deleted one of the same name."""
+    """One sequence of records in order. `incarnation` tells a topic from a deleted one of its name."""
 
     topic: str
     incarnation: str
@@ -50,13 +50,13 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """The extent of a partition's log.
+class Extent:
+    """What a partition, or a file, holds.
 
     Parameters
     ----------
     partition
-        The log.
+        Which one.
     first, end
         The first offset still retained, and the one after the last.
     start

@@ -200,7 +200,8 @@ def _dead_letter(batch: Batch, row: int, verdict: int, digits: NDArray[np.int8])
         declared, more = int(digits[batch.kind[row]]), verdict - k.WRONG_UNIT
         reason, detail = Reason.WRONG_UNIT, _wrong_unit(batch, row, declared, more)
     offset, index = int(batch.offset[row]), int(batch.index[row])
-    return DeadLetter(offset, index, reason.value, detail, None, int(batch.record_ts[row]))
+    source, record_ts = int(batch.source[row]), int(batch.record_ts[row])
+    return DeadLetter(offset, index, reason.value, detail, None, record_ts, source=source)
 
 
 def _wrong_unit(batch: Batch, row: int, declared: int, more: int) -> str:

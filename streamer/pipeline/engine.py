@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from streamer.messages.records import NO_TIME, Chunk, Log, Partition
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import NO_TIME, Chunk, Partition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.plan import Plan
@@ -113,15 +114,16 @@ class Engine:
                 between()
             self._finish(list(self._runners.values()))
 
-    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        """Take over partitions: recover each task, and return the offsets to read from.
+    def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
+        """Take over logs: recover each task, and return the offsets to read from.
 
         A task that is running already (its log has changed) is finished first, so that nothing it has read
         counts as lost.
         """
-        self.revoked([log.partition for log in logs if log.partition in self._runners])
+        keys = [extent.log.key for extent in logs]
+        self.revoked([key for key in keys if key in self._runners])
         runners = self._recovery.recover(logs)
-        assigned = {log.partition: runner for log, runner in zip(logs, runners, strict=True)}
+        assigned = dict(zip(keys, runners, strict=True))
         self._runners.update(assigned)
         return {partition: runner.position for partition, runner in assigned.items()}
 

@@ -35,9 +35,9 @@ class Feed:
     venue: str | None
     ignored: frozenset[str] = frozenset()
 
-    def context(self, topic: str) -> DecodeContext:
-        """The origin of the records of a topic or file that matches."""
-        return DecodeContext(topic, self.venue, ignored=self.ignored)
+    def context(self, topic: str, source: int = 0) -> DecodeContext:
+        """The origin of the records of a topic or file that matches; `source` is its place in its log."""
+        return DecodeContext(topic, self.venue, source, self.ignored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import structlog
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
-from streamer.messages.records import DamagedRange, Log, Partition
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import DamagedRange, Extent, Partition
 from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
 from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
@@ -85,7 +86,7 @@ class Recovery:
         self._ledger.save_config(plan.config_hash, plan.document)
         self._plan = plan
 
-    def recover(self, logs: Sequence[Log]) -> list[Runner]:
+    def recover(self, extents: Sequence[LogExtent]) -> list[Runner]:
         """The runners of these logs' tasks, each ready to read at its `position`.
 
         Records that a log has lost since are named in a service alert, never skipped silently.
@@ -95,13 +96,14 @@ class Recovery:
         TapewatchError
             Where code with another fold version has to finish first, or no checkpoint is readable.
         """
+        logs = [extent.extents[0] for extent in extents]
         self._ledger.save_config(self._plan.config_hash, self._plan.document)
         starts = [(each.partition, each.start if self._fresh_store else each.first) for each in logs]
         rows = self._ledger.take_over(starts, self._plan.config_hash, code_version())
         rows = self._begin_anew(logs, self._heed_older(logs, rows))
         return [self._recover(bounds, row) for bounds, row in zip(logs, rows, strict=True)]
 
-    def _heed_older(self, logs: Sequence[Log], rows: Sequence[TaskRow]) -> list[TaskRow]:
+    def _heed_older(self, logs: Sequence[Extent], rows: Sequence[TaskRow]) -> list[TaskRow]:
         """Tell of tasks that are behind what the broker or their checkpoint files know of them."""
         known_why = self._ledger.older_because()
         older: dict[int, tuple[TaskRow, OlderTask, int]] = {}
@@ -128,7 +130,7 @@ class Recovery:
         marked = {row.id: row for row in self._ledger.tell_older(list(older.values()), why)}
         return [marked.get(row.id, row) for row in rows]
 
-    def _begin_anew(self, logs: Sequence[Log], rows: Sequence[TaskRow]) -> list[TaskRow]:
+    def _begin_anew(self, logs: Sequence[Extent], rows: Sequence[TaskRow]) -> list[TaskRow]:
         """Begin anew what was asked for; a log that is assigned again goes on as it is."""
         begun: dict[int, tuple[TaskRow, int]] = {}
         for bounds, row in zip(logs, rows, strict=True):
@@ -147,14 +149,14 @@ class Recovery:
         new = dict(zip(begun, fresh, strict=True))
         return [new.get(row.id, row) for row in rows]
 
-    def _is_readable(self, bounds: Log, row: TaskRow) -> bool:
+    def _is_readable(self, bounds: Extent, row: TaskRow) -> bool:
         try:
             self._newest_checkpoint(bounds, row)
         except NoCheckpointError:
             return False
         return True
 
-    def _recover(self, bounds: Log, row: TaskRow) -> Runner:
+    def _recover(self, bounds: Extent, row: TaskRow) -> Runner:
         work_watch().mark()  # each log takes time of its own
         known = self._newest_checkpoint(bounds, row)
         checkpoint = known.row if known else None
@@ -220,7 +222,7 @@ class Recovery:
                 "with `run --models-anew`, with which models warm up anew"
             ) from error
 
-    def _newest_checkpoint(self, bounds: Log, row: TaskRow) -> KnownChain | None:
+    def _newest_checkpoint(self, bounds: Extent, row: TaskRow) -> KnownChain | None:
         rows = self._ledger.checkpoints(row.id)
         skipped: list[int] = []
         damaged: set[str] = set()
@@ -264,7 +266,7 @@ _UNDERIVABLE = (
 )
 
 
-def _require_whole(bounds: Log, row: TaskRow) -> None:
+def _require_whole(bounds: Extent, row: TaskRow) -> None:
     if bounds.first > row.position:
         raise TapewatchError(
             f"{row} cannot be folded again: it began at offset {row.position}, and Kafka holds it only from "
@@ -272,7 +274,7 @@ def _require_whole(bounds: Log, row: TaskRow) -> None:
         )
 
 
-def _no_checkpoint(bounds: Log, row: TaskRow, folder: Path) -> NoCheckpointError:
+def _no_checkpoint(bounds: Extent, row: TaskRow, folder: Path) -> NoCheckpointError:
     options = "start once with `run --models-anew`, which goes on where it was with models that warm up anew"
     if bounds.first <= row.position:
         again = f"which folds again what Kafka still holds, from offset {row.position} on"

@@ -16,6 +16,7 @@ from detectors.models.model import STATUS_NAMES, ModelStateError
 from detectors.slot_arrays import LentRows, lending
 from streamer.decoding.event_fields import KIND_NAMES, kinds_with
 from streamer.messages.batch import Kind
+from streamer.messages.logs import Log
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack
@@ -122,13 +123,13 @@ def _snapshot(task: Task, states: Sequence[tuple[Detector, State]], *, lend: boo
     return Snapshot(meta, pack(parts))
 
 
-def restore(plan: Plan, partition: Partition, snapshot: Snapshot) -> Task:
+def restore(plan: Plan, log: Log | Partition, snapshot: Snapshot) -> Task:
     """A task that continues from a snapshot.
 
     State of features, detectors and rules that the plan no longer has is dropped; those that the snapshot
     does not have start afresh.
     """
-    task = Task(plan, partition)
+    task = Task(plan, log)
     meta, parts = snapshot.meta, unpack(snapshot.arrays)
     task.slots.restore([(venue, symbol) for venue, symbol in meta["instruments"]])
     task.grow()
@@ -180,7 +181,7 @@ def reload(task: Task, plan: Plan) -> tuple[Task, Outcome]:
     tuple
         The task under the new plan, and the transitions that the change causes.
     """
-    fresh = restore(plan, task.partition, _snapshot(task, _copied(task.detectors)))
+    fresh = restore(plan, task.log, _snapshot(task, _copied(task.detectors)))
     unchanged = {_rule_key(rule.name, rule.version) for rule in plan.rules}
     resolved: list[Transition] = []
     for number, rule in enumerate(task.plan.rules):

@@ -1,4 +1,4 @@
-"""The state of one partition, and the one function that changes it: `Task.step`."""
+"""The state of one log, and the one function that changes it: `Task.step`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from detectors.slot_arrays import SlotArrays, SlotColumn
 from detectors.work_watch import work_watch
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS
 from streamer.messages.batch import INSTRUMENT_NAMES, Batch, Decoded, InstrumentName, Kind
+from streamer.messages.logs import Log
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.texts import ABSENT
@@ -73,7 +74,7 @@ class Timer:
 
 
 class Task:
-    """One partition under one plan: the whole state of detection for it.
+    """One log under one plan: the whole state of detection for it.
 
     The same inputs in the same order give the same outcomes, bit for bit, however they are cut into
     batches. A task reads no clock and does no I/O.
@@ -82,13 +83,13 @@ class Task:
     ----------
     plan
         What to compute.
-    partition
-        The log it reads; part of every alert id.
+    log
+        The log it folds, or the partition that is all of it; part of every alert id.
     """
 
-    def __init__(self, plan: Plan, partition: Partition) -> None:
+    def __init__(self, plan: Plan, log: Log | Partition) -> None:
         self.plan = plan
-        self.partition = partition
+        self.log = Log.of(log) if isinstance(log, Partition) else log
         self.slots = Slots(plan.max_instruments)
         self.guard = ClockGuard(plan.max_ahead_ns, plan.forget_after_ns)
         self.clock_notices = ClockNotices()
@@ -114,9 +115,14 @@ class Task:
         self.ignored: dict[str, int] = {}
         self.touched = Touched()
         self._grown_to = 0
-        feed = plan.feed(partition.topic)
+        feed = plan.feed(self.partition.topic)
         self._time_digits = digits_of(None if feed is None else feed.format)
         self._coded_fields = tuple(name for name in CODED if name in self.features.needs)
+
+    @property
+    def partition(self) -> Partition:
+        """What its log is known by."""
+        return self.log.key
 
     @property
     def watermark(self) -> int:

@@ -30,7 +30,7 @@ def timer_batch(instruments: Sequence[Instrument], ts_ns: int) -> Batch:
         kind=np.full(n, Kind.TIMER, np.int8),
         ts=np.full(n, ts_ns, np.int64),
         record_ts=np.full(n, NO_TIME, np.int64),
-        source=np.zeros(n, np.int8),
+        source=np.zeros(n, np.int16),
         offset=np.full(n, _NO_ROW, np.int64),
         index=np.full(n, _NO_ROW, np.int16),
         numbers={},

@@ -141,7 +141,7 @@ def _one_of_each() -> Batch:
         kind=np.array(kinds, np.int8),
         ts=np.arange(n, dtype=np.int64) * NS_PER_SECOND,
         record_ts=np.zeros(n, np.int64),
-        source=np.zeros(n, np.int8),
+        source=np.zeros(n, np.int16),
         offset=np.arange(n, dtype=np.int64),
         index=np.zeros(n, np.int16),
         numbers=dict.fromkeys(

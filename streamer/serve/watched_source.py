@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from streamer.messages.records import Chunk, Partition
@@ -53,6 +53,14 @@ class WatchedSource:
         """See the wrapped source."""
         with self._asking():
             return self._source.at_end()
+
+    def finished(self) -> frozenset[Partition]:
+        """See the wrapped source."""
+        return self._source.finished()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """See the wrapped source."""
+        self._source.withhold(partitions)
 
     def exhausted(self) -> bool:
         """See the wrapped source."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +65,14 @@ class PacedSource:
     def at_end(self) -> frozenset[Partition]:
         """As the other source."""
         return self._source.at_end()
+
+    def finished(self) -> frozenset[Partition]:
+        """As the other source, once its records have gone out."""
+        return self._source.finished() - {chunk.partition for chunk, _ in self._waiting}
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Passed on."""
+        self._source.withhold(partitions)
 
     def exhausted(self) -> bool:
         """True when no record waits and the other source is exhausted."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from streamer.messages.records import Chunk, Log, Partition
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, Partition
 
 
 class Assignments(Protocol):
-    """Callbacks of a source for partitions that come and go; implemented by the engine."""
+    """Callbacks of a source for logs that come and go; implemented by the engine."""
 
-    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        """Take over these partitions; returns the offset to read each of them from."""
+    def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
+        """Take over these logs; returns the offset to read each of their partitions from.
+
+        A log is taken over as a whole: where one of its partitions is new, was made anew, is gone (it is left
+        out then) or must be placed again, all that are there are given, and read from the offsets returned.
+        """
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Give up these partitions; their pending work is finished before this returns."""
+        """Give up the logs of these partitions; their pending work is finished before this returns."""
 
 
 class Source(Protocol):
@@ -37,6 +42,18 @@ class Source(Protocol):
         """The partitions that are read to their end, by a request made now.
 
         Empty when the source cannot be reached, so that an outage never looks like silence.
+        """
+
+    def finished(self) -> frozenset[Partition]:
+        """The partitions that bring nothing more, ever: files that were read to their end.
+
+        A joined log does not wait for them. It asks after a `poll` whose records are all taken.
+        """
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Return no records of these partitions until this is called again, with others.
+
+        A joined log that waits for one of its members has enough of them. All other partitions are read.
         """
 
     def exhausted(self) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from streamer.messages.records import DamagedRange, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import DamagedRange, Extent, Partition, Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
@@ -25,22 +26,23 @@ class Watcher:
     def __init__(self, positions: Mapping[Partition, int] | None = None, stubborn: int = 0) -> None:
         self.positions = dict(positions or {})
         self.stubborn = stubborn
-        self.logs: list[Log] = []
+        self.logs: list[Extent] = []
         self.history: list[tuple[str, tuple[Partition, ...]]] = []
         self.threads: set[int] = set()
         self.on_revoked: Callable[[Sequence[Partition]], None] = lambda _: None
 
-    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
+    def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
+        extents = [extent for log in logs for extent in log.extents]
         self.threads.add(threading.get_ident())
-        self.logs.extend(logs)
-        self.history.append(("assigned", tuple(sorted(log.partition for log in logs))))
-        for log in logs:
+        self.logs.extend(extents)
+        self.history.append(("assigned", tuple(sorted(extent.partition for extent in extents))))
+        for log in extents:
             position = self.positions.get(log.partition, log.start)
             if self.stubborn <= 0:
                 position = min(max(position, log.first), log.end)
             self.positions[log.partition] = position
         self.stubborn -= 1
-        return {log.partition: self.positions[log.partition] for log in logs}
+        return {extent.partition: self.positions[extent.partition] for extent in extents}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         self.threads.add(threading.get_ident())

@@ -39,7 +39,7 @@ def batch_of(events: Sequence[Event], instruments: Sequence[Instrument]) -> Batc
         record_ts=np.array(
             [NO_TIME if each.record_time is None else each.record_time for each in events], np.int64
         ),
-        source=np.zeros(n, np.int8),
+        source=np.zeros(n, np.int16),
         offset=np.array([each.record for each in events], np.int64),
         index=np.zeros(n, np.int16),
         numbers={},

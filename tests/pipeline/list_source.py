@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from streamer.messages.records import Chunk, DamagedRange, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, DamagedRange, Extent, Partition, Record
 from streamer.sources.source import Assignments
 
 
@@ -29,9 +30,9 @@ class MemoryLog:
             return self.end
         return self.records[-1].offset + 1 if self.records else self.first
 
-    def described(self) -> Log:
+    def described(self) -> Extent:
         start = self.first if self.start is None else self.start
-        return Log(self.partition, self.first, self.log_end, start, self.committed)
+        return Extent(self.partition, self.first, self.log_end, start, self.committed)
 
     def read(self, position: int, count: int) -> list[Record]:
         wanted = max(position, self.first)
@@ -77,7 +78,7 @@ class ListSource:
 
     def assign(self, logs: Sequence[MemoryLog]) -> None:
         assert self.assignments is not None
-        self.positions |= self.assignments.assigned([log.described() for log in logs])
+        self.positions |= self.assignments.assigned([LogExtent.of(log.described()) for log in logs])
 
     def revoke(self, logs: Sequence[MemoryLog]) -> None:
         assert self.assignments is not None
@@ -115,6 +116,13 @@ class ListSource:
         return frozenset(
             log.partition for log in self.logs if self.positions.get(log.partition, -1) >= log.log_end
         )
+
+    def finished(self) -> frozenset[Partition]:
+        """None."""
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Nothing."""
 
     def exhausted(self) -> bool:
         return not self.endless and all(

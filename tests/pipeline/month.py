@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,8 +31,9 @@ from fakes.delivering import claim_due, route_all
 
 from streamer.app.upkeep import Upkeep
 from streamer.config.load import load_text
+from streamer.messages.logs import LogExtent
 from streamer.messages.record_block import PADDING, RecordBlock, RecordColumns
-from streamer.messages.records import Chunk, Log, Partition
+from streamer.messages.records import Chunk, Extent, Partition
 from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
@@ -150,7 +151,7 @@ class Month:
 
     def open(self, assignments: Assignments) -> None:
         self.assignments = assignments
-        assignments.assigned([Log(LOG, 0, self.total, 0)])
+        assignments.assigned([LogExtent.of(Extent(LOG, 0, self.total, 0))])
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
         deploy_at = int(self.size.events * DEPLOY_DAY / self.size.days)
@@ -167,6 +168,13 @@ class Month:
 
     def at_end(self) -> frozenset[Partition]:
         return frozenset([LOG])
+
+    def finished(self) -> frozenset[Partition]:
+        """None."""
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Nothing."""
 
     def exhausted(self) -> bool:
         return self.sent >= self.total

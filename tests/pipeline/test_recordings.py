@@ -17,7 +17,8 @@ from pipeline_world import World, cycle, plan_of
 
 from streamer.app.replay import ReplayTotals, replay
 from streamer.errors import TapewatchError, UsageError
-from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
 from streamer.pipeline.runner import StepResult
 from streamer.sources.paced_source import PacedSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
@@ -40,16 +41,16 @@ class Collector:
     """Takes down what a source announces and brings."""
 
     def __init__(self, source: Source) -> None:
-        self.logs: Sequence[Log] = ()
+        self.logs: Sequence[Extent] = ()
         self.chunks: list[Chunk] = []
         source.open(self)
         while not source.exhausted():
             self.chunks += source.poll(0.0)
         source.close()
 
-    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        self.logs = logs
-        return {log.partition: log.start for log in logs}
+    def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
+        self.logs = [extent for log in logs for extent in log.extents]
+        return {extent.partition: extent.start for extent in self.logs}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         raise AssertionError("a file takes nothing away")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.messages.records import NO_TIME, Chunk, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
 from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.file_source import FileSource, file_inputs
@@ -35,11 +36,12 @@ class Starts:
 
     def __init__(self, at: Mapping[str, int] | None = None) -> None:
         self._at = at or {}
-        self.logs: list[Log] = []
+        self.logs: list[Extent] = []
 
-    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        self.logs += logs
-        return {log.partition: self._at.get(log.partition.topic, 0) for log in logs}
+    def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
+        extents = [extent for log in logs for extent in log.extents]
+        self.logs += extents
+        return {each.partition: self._at.get(each.partition.topic, 0) for each in extents}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         raise AssertionError(partitions)

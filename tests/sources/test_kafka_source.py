@@ -10,7 +10,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.record import util
 
 from streamer.errors import TapewatchError
-from streamer.messages.records import NO_TIME, Log, Partition
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import NO_TIME, Partition
 from streamer.sources.kafka.kafka_source import KafkaSource
 from streamer.sources.kafka.topic_sample import unreadable_samples
 
@@ -266,7 +267,7 @@ class Noting(Watcher):
         super().__init__()
         self.asked: list[dict[Partition, int]] = []
 
-    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
+    def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
         self.asked.append(dict(self.positions))
         return super().assigned(logs)
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from streamer.decoding.event_schema import EVENT
-from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, Partition, Record
 from streamer.sources.simulator import INSTRUMENTS, KINDS, OPENS_NS, SimulatorSource
 
 NS = 10**9
@@ -23,8 +24,8 @@ class Starts:
     def __init__(self, at: int = 0) -> None:
         self._at = at
 
-    def assigned(self, logs: Sequence[Log]) -> Mapping[Partition, int]:
-        return {log.partition: self._at for log in logs}
+    def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
+        return {extent.partition: self._at for log in logs for extent in log.extents}
 
     def revoked(self, partitions: Sequence[Partition]) -> None: ...
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, Extent, Partition, Record
 from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.line_reader import DamagedFileError
@@ -110,7 +111,7 @@ class FileSource:
             names[file.name] = file.path
             self.bytes_total += _checked_size(file)
         partitions = [Partition(file.name, INCARNATION, 0) for file in self._files]
-        logs = [Log(partition, first=0, end=_UNKNOWN_END, start=0) for partition in partitions]
+        logs = [LogExtent.of(Extent(each, first=0, end=_UNKNOWN_END, start=0)) for each in partitions]
         starts = assignments.assigned(logs)
         self._chunks = self._read(
             [(file, starts[partition]) for file, partition in zip(self._files, partitions, strict=True)]
@@ -129,6 +130,13 @@ class FileSource:
     def at_end(self) -> frozenset[Partition]:
         """Empty: the end of a file says nothing about time."""
         return frozenset()
+
+    def finished(self) -> frozenset[Partition]:
+        """None so far."""
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Nothing so far."""
 
     def exhausted(self) -> bool:
         """True after the last record."""

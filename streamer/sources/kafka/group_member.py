@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer, TopicPartition, errors
 
-from streamer.messages.records import Log, Partition
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Extent, Partition
 from streamer.sources.kafka.client_internals import (
     assigned_counts,
     cluster_id,
@@ -173,7 +174,7 @@ class GroupMember:
         """Close the consumer without leaving the group; nothing is revoked."""
         self._poller.close()
 
-    def _take_over(self, logs: Mapping[TopicPartition, Log]) -> None:
+    def _take_over(self, logs: Mapping[TopicPartition, Extent]) -> None:
         replaced = [
             owned
             for tp, log in logs.items()
@@ -182,7 +183,7 @@ class GroupMember:
         if replaced:
             self._assignments.revoked(replaced)
         if logs:
-            offsets = self._assignments.assigned(list(logs.values()))
+            offsets = self._assignments.assigned([LogExtent.of(extent) for extent in logs.values()])
             for tp, log in logs.items():
                 self.owned[tp] = log.partition
                 self._ends[tp] = log.end

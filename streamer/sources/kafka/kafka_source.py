@@ -274,6 +274,13 @@ class KafkaSource:
             }
         return self._read_to
 
+    def finished(self) -> frozenset[Partition]:
+        """None: more records may always arrive."""
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Nothing so far."""
+
     def exhausted(self) -> bool:
         """Never: more records may always arrive."""
         return False

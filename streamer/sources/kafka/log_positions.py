@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from alerts.suggestions import did_you_mean
 from streamer.errors import TapewatchError
-from streamer.messages.records import Log, Partition
+from streamer.messages.records import Extent, Partition
 from streamer.sources.kafka.client_internals import committed_offsets, incarnation, partition_count
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
 from streamer.sources.kafka.offset_bounds import offsets_of_all
@@ -89,7 +89,7 @@ def describe(
     partitions: Iterable[TopicPartition],
     settings: KafkaSettings,
     at_open: Container[Partition],
-) -> list[Log]:
+) -> list[Extent]:
     """Where these partitions' logs begin, end, and are to be read from.
 
     Parameters
@@ -99,7 +99,7 @@ def describe(
 
     Returns
     -------
-    list of Log
+    list of Extent
         Sorted; without partitions that do not exist any more.
 
     Raises
@@ -128,5 +128,6 @@ def describe(
         start |= {tp: at_time[tp].offset if at_time[tp] else end[tp] for tp in initial}
     committed = committed_offsets(consumer, list(existing), OFFSETS_WITHIN_MS)
     return [
-        Log(partition, first[tp], end[tp], start[tp], committed.get(tp)) for tp, partition in existing.items()
+        Extent(partition, first[tp], end[tp], start[tp], committed.get(tp))
+        for tp, partition in existing.items()
     ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from streamer.errors import TapewatchError
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, Extent, Partition, Record
 from streamer.sources.files.line_reader import DamagedFileError, Lines
 from streamer.sources.recording.line_format import (
     BY_WATERMARK,
@@ -79,12 +80,12 @@ class RecordingSource:
         self._lines = Lines(self._path, _LINE_MAX_BYTES)
         lines = iter(enumerate(self._lines, 1))
         header = self._header(next(lines, (1, b""))[1])
-        logs = [
-            Log(entry.as_partition(), first=entry.start, end=_UNKNOWN_END, start=entry.start)
+        extents = [
+            Extent(entry.as_partition(), first=entry.start, end=_UNKNOWN_END, start=entry.start)
             for entry in header.partitions
         ]
-        assignments.assigned(logs)
-        self._chunks = self._read([log.partition for log in logs], lines)
+        assignments.assigned([LogExtent.of(extent) for extent in extents])
+        self._chunks = self._read([extent.partition for extent in extents], lines)
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
         """The next chunk; a file never waits.
@@ -104,6 +105,13 @@ class RecordingSource:
     def at_end(self) -> frozenset[Partition]:
         """Empty: the only timers are the recorded ones."""
         return frozenset()
+
+    def finished(self) -> frozenset[Partition]:
+        """None: its chunks are in the order in which they were folded."""
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Nothing: its chunks are in the order in which they were folded."""
 
     def exhausted(self) -> bool:
         """True after the last line."""

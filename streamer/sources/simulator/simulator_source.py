@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from streamer.messages.records import Chunk, Log, Partition, Record
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, Extent, Partition, Record
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.sources.simulator.anomalies import plant as plant_anomaly
 from streamer.sources.simulator.anomaly import Anomaly
@@ -83,7 +84,7 @@ class SimulatorSource:
 
     def open(self, assignments: Assignments) -> None:
         """Open the market."""
-        logs = [Log(partition, first=0, end=_UNKNOWN_END, start=0) for partition in self._partitions]
+        logs = [LogExtent.of(Extent(each, 0, end=_UNKNOWN_END, start=0)) for each in self._partitions]
         starts = assignments.assigned(logs)
         self._chunks = self._run([starts[partition] for partition in self._partitions])
 
@@ -97,6 +98,13 @@ class SimulatorSource:
     def at_end(self) -> frozenset[Partition]:
         """Empty: timers come with the records."""
         return frozenset()
+
+    def finished(self) -> frozenset[Partition]:
+        """None: the market goes on."""
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        """Nothing: its partitions are not joined."""
 
     def exhausted(self) -> bool:
         """True when the market has closed."""
