@@ -46,9 +46,7 @@ class Lines:
         While iterating, when it is damaged.
     """
 
-    def __init__(
-        self, path: Path, longest: int = LINE_MAX_BYTES, files: OpenFiles | None = None
-    ) -> None:
+    def __init__(self, path: Path, longest: int = LINE_MAX_BYTES, files: OpenFiles | None = None) -> None:
         self._path = path
         self._longest = longest
         if path.suffix.lower() in _UNSUPPORTED:
