@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
 
 import numpy as np
 import structlog
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 
 from streamer.decoding.event_fields import ENUM_CODES, ENUM_STRINGS, NUMBER_FIELDS, TEXT_FIELDS
 from streamer.decoding.instruments import InstrumentTable
+from streamer.decoding.merged_batches import merged_rows
 from streamer.messages.batch import Batch, Decoded
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Record
-from streamer.messages.texts import ABSENT, Codes, Strings, Texts, TextSource
+from streamer.messages.texts import Codes, Strings, Texts, TextSource
 
 MIN_BLOCK = 16
 """Fewer records than this take the slow path: it is quicker than calling the kernels."""
@@ -25,8 +25,6 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 _log = structlog.get_logger(__name__)
-
-_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,76 +160,5 @@ def _merged(first: Batch, second: Batch, table: InstrumentTable) -> Batch:
         return first
     instruments = np.array([table.number(instrument) for instrument in second.instruments], np.int32)
     order = np.argsort(np.concatenate([first.offset, second.offset]), kind="stable")
-
-    def both(one: NDArray[_Number], other: NDArray[_Number]) -> NDArray[_Number]:
-        return np.concatenate([one, other])[order]
-
-    return Batch(
-        instruments=table.instruments,
-        instrument=both(first.instrument, instruments[second.instrument]),
-        kind=both(first.kind, second.kind),
-        ts=both(first.ts, second.ts),
-        record_ts=both(first.record_ts, second.record_ts),
-        source=both(first.source, second.source),
-        offset=both(first.offset, second.offset),
-        index=both(first.index, second.index),
-        numbers=_merged_numbers(first, second, order),
-        texts=_merged_texts(first, second, order),
-    )
-
-
-def _merged_numbers(first: Batch, second: Batch, order: Rows) -> Mapping[str, Floats]:
-    numbers = {}
-    for name in NUMBER_FIELDS:
-        if name in first.numbers or name in second.numbers:
-            column = np.full(len(order), np.nan)
-            if name in first.numbers:
-                column[: len(first)] = first.numbers[name]
-            if name in second.numbers:
-                column[len(first) :] = second.numbers[name]
-            numbers[name] = column[order]
-    return MappingProxyType(numbers)
-
-
-def _merged_texts(first: Batch, second: Batch, order: Rows) -> Texts:
-    names = (name for name in TEXT_FIELDS if name in first.texts or name in second.texts)
-    sizes = len(first), len(second)
-    joined = {name: _JoinedTexts(first.texts, second.texts, name, sizes, order) for name in names}
-    return Texts(Strings.of(ENUM_STRINGS), joined)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _JoinedTexts:
-    """The text columns of two batches, concatenated and put into order; a `TextSource`."""
-
-    first: Texts
-    second: Texts
-    name: str
-    sizes: tuple[int, int]
-    rows: Rows
-
-    def text(self, row: int) -> str | None:
-        source_row = int(self.rows[row])
-        size = self.sizes[0]
-        if source_row < size:
-            return self.first.text(self.name, source_row)
-        return self.second.text(self.name, source_row - size)
-
-    def codes(self, strings: Strings) -> Codes:
-        both = zip((self.first, self.second), self.sizes, strict=True)
-        return np.concatenate([_recoded(texts, self.name, n, strings) for texts, n in both])[self.rows]
-
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> _JoinedTexts:
-        return _JoinedTexts(self.first, self.second, self.name, self.sizes, self.rows[rows])
-
-
-def _recoded(texts: Texts, name: str, size: int, strings: Strings) -> Codes:
-    """A column's codes, translated to other strings."""
-    if name not in texts:
-        return np.full(size, ABSENT, np.int32)
-    codes = texts[name]
-    table = np.full(len(texts.strings) + 1, ABSENT, np.int32)
-    for code in np.unique(codes).tolist():
-        if code != ABSENT:
-            table[code] = strings.code(texts.strings[code])
-    return table[codes]
+    numbers = [first.instrument, instruments[second.instrument]]
+    return merged_rows([first, second], order, numbers, table.instruments)
