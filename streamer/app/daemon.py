@@ -21,6 +21,7 @@ from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.app.service_manager import ServiceManager
 from streamer.app.signals import ServiceSignals
+from streamer.app.split_instruments import SplitInstruments
 from streamer.app.standing_report import Say, StandingReport
 from streamer.app.upkeep import Upkeep, keep_of
 from streamer.app.watchdog import Watchdog
@@ -223,6 +224,7 @@ def _detect(
         log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
     paused = PausedPartitionAlerts(service.database, SystemClock(), service.notifier.wake)
+    split = SplitInstruments(service.database, SystemClock(), service.notifier.wake, source.partition_counts)
 
     def between() -> None:
         reloader.work(signals.reload_requested)
@@ -231,6 +233,7 @@ def _detect(
         service.observer.metrics.paused(source.paused)
         service.observer.health.paused = source.paused
         paused.tell(source.paused)
+        split.work(engine.runners)
 
     watchdog = Watchdog(
         progress,

@@ -159,7 +159,7 @@ def test_rules_that_warm_and_those_that_never_can(world: Any) -> None:
     }
     shown = check({first: "tapewatch", second: "tapewatch"}, rules=rules)
     assert "busy warming, 1h left" in shown
-    assert f"apart inactive size ({first}) and order_rate_10s ({second}) never meet" in shown
+    assert f"apart inactive size ({first}) and order_rate_10s ({second}) never meet; join:" in shown
 
 
 def _not_found(connection: socket.socket) -> None:

@@ -21,6 +21,7 @@ from streamer.sources.kafka.client_internals import (
     cluster_id,
     held_partitions,
     log_end,
+    partition_count,
     position_of,
     use_parser,
 )
@@ -290,6 +291,13 @@ class KafkaSource:
         """Return no records of these until the next call; what comes of them meanwhile is queued."""
         if self._withheld is not None:
             self._withheld.set(partitions)
+
+    def partition_counts(self) -> Mapping[str, int]:
+        """How many partitions each topic has that is read; sends no request. Call it between polls."""
+        if self._opened is None:
+            return {}
+        consumer, member = self._opened
+        return {topic: partition_count(consumer, topic) for topic in {tp.topic for tp in member.owned}}
 
     def exhausted(self) -> bool:
         """Never: more records may always arrive."""
