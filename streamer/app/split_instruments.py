@@ -12,13 +12,14 @@ from alerts.clock import Clock
 from streamer.app.shared_instruments import SharedInstruments, shared_instruments
 from streamer.messages.batch import Instrument
 from streamer.messages.logs import Log
+from streamer.messages.records import Partition
 from streamer.pipeline.runner import Runner
 from streamer.store.database import Database
 from streamer.store.log_alerts import instrument_split
 from streamer.store.service_alerts import raise_service_alert
 
 LOOK_EVERY_S = 5.0
-"""Time between two looks. What is told was found by two of them: the first instruments of a log do not show yet
+"""Time between two looks. What is told was found by two of them: the first instruments of a log do not show
 whether its topics are keyed alike."""
 
 _log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class SplitInstruments:
     _told: set[tuple[str, ...]] = field(default_factory=set, init=False)
     _next_look_at: float = field(default=0.0, init=False)
 
-    def work(self, runners: Mapping[object, Runner]) -> None:
+    def work(self, runners: Mapping[Partition, Runner]) -> None:
         """Look, where it is time; call it between polls, on the engine's thread."""
         now = time.monotonic()
         if now < self._next_look_at:
@@ -66,7 +67,7 @@ class SplitInstruments:
         if due:
             self.raised()
 
-    def _look(self, runners: Mapping[object, Runner]) -> bool:
+    def _look(self, runners: Mapping[Partition, Runner]) -> bool:
         """Note the instruments of each log; whether there are others than before."""
         tasks = {runner.task.log: runner.task for runner in runners.values()}
         counts = {log: len(task.slots) for log, task in tasks.items()}
