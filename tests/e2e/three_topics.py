@@ -1,4 +1,4 @@
-"""A simulated exchange in three topics, keyed alike or differently, and as the one topic that they merge to."""
+"""A simulated exchange in three topics, keyed alike or differently, and as the topic that they merge to."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from kafka import TopicPartition
 
+from alerts.counting import counted
 from streamer.messages.logs import ALL
 from streamer.sources.join_settings import JoinSettings
 
@@ -133,8 +134,9 @@ from partition 3 on, a log has only the topics that have the partition. If they 
 write {topics: [a, b, c], partitions: all}
     """
     least, most = min(counts.values()), max(counts.values())
-    said = [f"{topic} {count}" for topic, count in counts.items()]
-    said[0] = said[0].replace(" ", " has ", 1) + " partitions"
+    first, *others = counts.items()
+    said = [f"{first[0]} has {counted(first[1], 'partition')}"]
+    said += [f"{topic} {count}" for topic, count in others]
     fewest, largest = (next(topic for topic in counts if counts[topic] == count) for count in (least, most))
     return (
         f"{join.name}: {_listed(said)}, so an instrument may be in another partition of {fewest} than of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -67,21 +67,24 @@ class LogAlignment:
         if extent.first >= extent.end:
             return _NO_TIME_MS
         data = fetch_at(self.consumer, _place_of(extent.partition), at, _BYTES, _WITHIN_MS)
-        times = list(_times(data, extent.partition))
-        behind = [time_ms for offset, time_ms in times if offset >= at]
-        before = [time_ms for offset, time_ms in times if offset < at]
-        return behind[0] if behind else before[-1] if before else _NO_TIME_MS
+        before = _NO_TIME_MS
+        try:
+            for offset, time_ms in _times(data):
+                if offset >= at:
+                    return time_ms
+                before = time_ms
+        except (errors.KafkaError, ValueError, AssertionError) as error:
+            _log.warning("a record's time is not known", topic=extent.partition.topic, reason=str(error))
+        return before
 
 
-def _times(data: memoryview, partition: Partition) -> Iterable[tuple[int, int]]:
-    """Offsets and times of the records of the first batch; none where it cannot be read."""
-    try:
-        batch = MemoryRecords(bytes(data)).next_batch()
-        if batch is not None and not getattr(batch, "is_control_batch", False):
-            return [(record.offset, record.timestamp) for record in batch]
-    except (errors.KafkaError, ValueError, AssertionError) as error:
-        _log.warning("a record's time is not known", topic=partition.topic, reason=str(error))
-    return []
+def _times(data: memoryview) -> Iterator[tuple[int, int]]:
+    """Offsets and times (ms) of the records of some batches; markers of transactions are none."""
+    batches = MemoryRecords(bytes(data))
+    while (batch := batches.next_batch()) is not None:
+        if not getattr(batch, "is_control_batch", False):
+            for record in batch:
+                yield record.offset, record.timestamp
 
 
 def _place_of(partition: Partition) -> TopicPartition:
