@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from kafka import TopicPartition
 
 from alerts.counting import counted
 from streamer.app.shared_instruments import SharedInstruments, shared_instruments
 from streamer.app.topic_checks import TopicCheck
+from streamer.config.settings import SourceSettings
 from streamer.messages.batch import Instrument
 from streamer.messages.logs import Log
 from streamer.messages.records import Partition
@@ -86,11 +88,12 @@ by cooperative-sticky: stop all members, then start them
     ]
 
 
-def not_joined(joins: Sequence[JoinSettings], topics: Sequence[TopicCheck]) -> list[SharedInstruments]:
-    """Sampled instruments that are in several logs."""
-    plan, counts = JoinPlan(tuple(joins)), _counts(topics)
+def not_joined(source: SourceSettings, topics: Sequence[TopicCheck]) -> list[SharedInstruments]:
+    """Sampled instruments that are in several logs; topics are named in the order of the configuration."""
+    plan, counts = JoinPlan(source.joins), _counts(topics)
+    globs = [glob for entry in source.topics for glob in entry.globs]
     found: dict[Log, set[Instrument]] = {}
-    for topic in topics:
+    for topic in sorted(topics, key=lambda check: _place(check.topic, globs)):
         for number, instruments in topic.instruments.items():
             joined = plan.log_of(TopicPartition(topic.topic, number), lambda name: counts.get(name, 0))
             found.setdefault(_log_of(joined), set()).update(instruments)
@@ -108,6 +111,10 @@ def fields_by_log(joins: Sequence[JoinSettings], fields: Mapping[str, LogFields]
             kind: known.get(kind, frozenset()) | kinds.get(kind, frozenset()) for kind in {**known, **kinds}
         }
     return merged
+
+
+def _place(topic: str, globs: Sequence[str]) -> int:
+    return next((at for at, glob in enumerate(globs) if fnmatchcase(topic, glob)), len(globs))
 
 
 def _counts(topics: Sequence[TopicCheck]) -> dict[str, int]:

@@ -172,7 +172,7 @@ def _show_joins(loaded: ConfigFile, topics: Sequence[TopicCheck]) -> None:
         found = survey_group(source.kafka, os.environ)
         for note in group_notes(JoinPlan(source.joins), source.kafka.group, found):
             out(note)
-    for shared in not_joined(source.joins, topics):
+    for shared in not_joined(source, topics):
         say(f"warning: {loaded.key_problem(('source', 'join'), str(shared))}")
 
 

@@ -6,15 +6,18 @@ import heapq
 import json
 import random
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from streamer.messages.logs import LogExtent
+from streamer.messages.records import Chunk, Extent, Partition, Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, publish
 from streamer.sources.simulator import SimulatorSource
 from streamer.sources.simulator.instruments import INSTRUMENTS, VENUE
 from streamer.sources.simulator.simulator_source import OPENS_NS
+from streamer.sources.source import Assignments
 
 TOPICS = ("trades", "orders", "status")
 """Trades; orders; quotes and, once in a while, the state of each instrument."""
@@ -23,6 +26,7 @@ MS, S = 1_000_000, 1_000_000_000
 _STATUS_EVERY_S = 30
 _LATE_CLOCK_MS = 5  # a producer whose clock is behind the others' by up to so much
 _LATE_SHARE = 0.02
+_CHUNK = 1_000
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,53 @@ def merged_topic(topics: Mapping[str, Partitions], *, alike: bool) -> dict[int, 
         numbers = {number for partitions in topics.values() for number in partitions}
         return {n: merged([partitions[n] for partitions in topics.values()]) for n in sorted(numbers)}
     return {0: merged([member for partitions in topics.values() for _, member in sorted(partitions.items())])}
+
+
+class MergedSource:
+    """Reads the merged topic from memory; a `Source`."""
+
+    def __init__(self, partitions: Partitions) -> None:
+        self._chunks: Iterator[Chunk] = iter(())
+        self._records = {
+            Partition("merged", "merged", number): [
+                Record(offset, sent.value, sent.timestamp) for offset, sent in enumerate(records)
+            ]
+            for number, records in partitions.items()
+        }
+        self._over = False
+
+    def open(self, assignments: Assignments) -> None:
+        extents = [Extent(each, 0, len(records), 0) for each, records in self._records.items()]
+        assignments.assigned([LogExtent.of(extent) for extent in extents])
+        self._chunks = (
+            Chunk(partition, records[at : at + _CHUNK])
+            for partition, records in self._records.items()
+            for at in range(0, len(records), _CHUNK)
+        )
+
+    def poll(self, timeout_s: float) -> Sequence[Chunk]:
+        del timeout_s
+        chunk = next(self._chunks, None)
+        self._over = chunk is None
+        return () if chunk is None else (chunk,)
+
+    def at_end(self) -> frozenset[Partition]:
+        return frozenset()
+
+    def finished(self) -> frozenset[Partition]:
+        return frozenset()
+
+    def withhold(self, partitions: Collection[Partition]) -> None:
+        pass
+
+    def exhausted(self) -> bool:
+        return self._over
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 def send_to(bootstrap: str, topic: str, partitions: Partitions) -> None:
