@@ -171,7 +171,7 @@ def test_joins_and_what_is_not_joined(world: Any, broker: str) -> None:
     topics = {first: "tapewatch", second: "tapewatch"}
     rules = {"apart": {"when": "size > 9 and order_rate_10s > 5", "on": "trade"}}
     alone = check(topics, rules=rules)
-    assert f"source: ACME of xex is in {first}[0] and in {second}[0]: what is known" in alone
+    assert f"source.join: ACME of xex is in {first}[0] and in {second}[0]: what is known" in alone
     assert f"Write join: [{first}, {second}] below source, which makes one log of them" in alone
     joined = check(topics, rules=rules, join=[first, second])
     assert f"{first}+{second} {first}+{second}[0], of 2 partitions" in joined
