@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from kafka import TopicPartition
 
@@ -13,7 +14,7 @@ from streamer.app.shared_instruments import SharedInstruments, shared_instrument
 from streamer.app.topic_checks import TopicCheck
 from streamer.config.settings import SourceSettings
 from streamer.messages.batch import Instrument
-from streamer.messages.logs import Log
+from streamer.messages.logs import ALL, Log
 from streamer.messages.records import Partition
 from streamer.pipeline.rule_logs import LogFields
 from streamer.sources.join_settings import JoinSettings
@@ -111,6 +112,33 @@ def fields_by_log(joins: Sequence[JoinSettings], fields: Mapping[str, LogFields]
             kind: known.get(kind, frozenset()) | kinds.get(kind, frozenset()) for kind in {**known, **kinds}
         }
     return merged
+
+
+def of_these_logs(
+    joins: Sequence[JoinSettings], statuses: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The statuses of tasks whose logs these joins make; others end when the daemon is started with them.
+
+    Examples
+    --------
+    >>> statuses = [{"topic": topic, "partition": 0} for topic in ("a", "b", "a+b", "b+a", "c")]
+    >>> [status["topic"] for status in of_these_logs((JoinSettings(topics=("a", "b")),), statuses)]
+    ['a+b', 'c']
+    >>> [status["topic"] for status in of_these_logs((), statuses)]
+    ['a', 'b', 'c']
+    """
+    plan = JoinPlan(tuple(joins))
+
+    def is_of_these(status: Mapping[str, Any]) -> bool:
+        topics = status["topic"].split("+")
+        join = plan.join_of(topics[0])
+        if join is None:
+            return len(topics) == 1 and status["partition"] != ALL
+        named = [topic for topic in join.topics if topic in topics]
+        several = len(topics) > 1 or join.partitions == "all"
+        return named == topics and several and (join.partitions == "all") == (status["partition"] == ALL)
+
+    return [status for status in statuses if is_of_these(status)]
 
 
 def _place(topic: str, globs: Sequence[str]) -> int:

@@ -22,6 +22,8 @@ from streamer.cli.output import CompileBar, out, say
 from streamer.config.errors import ConfigError
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError, UsageError
+from streamer.messages.logs import name_of
+from streamer.messages.records import Partition
 
 if TYPE_CHECKING:
     from streamer.app.topic_checks import TopicCheck
@@ -73,7 +75,7 @@ def check(
     out(state_table([*rules, *drift_states(plan, statuses)]))
     for status in statuses:
         for line in clock_lines(status.get("clocks", {})):
-            out(f"{status['topic']}[{status['partition']}]: {line}")
+            out(f"{name_of(Partition(status['topic'], '', status['partition']))}: {line}")
     unused = _unused(loaded)
     if unused:
         out(f"known but not used, and no dead letters: {unused}")
@@ -176,10 +178,12 @@ def _show_joins(loaded: ConfigFile, topics: Sequence[TopicCheck]) -> None:
         say(f"warning: {loaded.key_problem(('source', 'join'), str(shared))}")
 
 
-def _statuses(loaded: ConfigFile) -> list[dict[str, Any]]:
+def _statuses(loaded: ConfigFile) -> list[Mapping[str, Any]]:
+    from streamer.app.join_report import of_these_logs
     from streamer.store.queries import task_statuses
 
-    return _from_store(loaded, task_statuses, [])
+    found: list[Mapping[str, Any]] = _from_store(loaded, task_statuses, [])
+    return of_these_logs(loaded.settings.source.joins, found)
 
 
 def _unused(loaded: ConfigFile) -> str:
