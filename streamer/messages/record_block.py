@@ -30,6 +30,9 @@ class RecordColumns(NamedTuple):
         int64[n], where each value starts and its size in bytes, `NULL` for a null value.
     key_at, key_size
         The same for keys; None if no record has a key.
+    received
+        int64[n], ns since 1970 UTC: when each was received, finer than its timestamp, `NO_TIME` where that
+        is unknown; None if no record has more than its timestamp.
     """
 
     offset: NDArray[np.int64]
@@ -38,6 +41,7 @@ class RecordColumns(NamedTuple):
     value_size: NDArray[np.int64]
     key_at: NDArray[np.int64] | None = None
     key_size: NDArray[np.int64] | None = None
+    received: NDArray[np.int64] | None = None
 
 
 class RecordBlock(Sequence[Record]):
@@ -81,6 +85,7 @@ class RecordBlock(Sequence[Record]):
         self.value_size = columns.value_size
         self._key_at = columns.key_at
         self._key_size = columns.key_size
+        self._received = columns.received
         self._headers = headers
         self._first = first
 
@@ -105,6 +110,11 @@ class RecordBlock(Sequence[Record]):
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    @property
+    def received(self) -> NDArray[np.int64]:
+        """When each record was received, int64[n] ns: as finely as it is known, else its timestamp."""
+        return self.timestamp if self._received is None else self._received
 
     @overload
     def __getitem__(self, place: int) -> Record: ...
@@ -152,5 +162,6 @@ class RecordBlock(Sequence[Record]):
             self.value_size[start:stop],
             None if self._key_at is None else self._key_at[start:stop],
             None if self._key_size is None else self._key_size[start:stop],
+            None if self._received is None else self._received[start:stop],
         )
         return RecordBlock(self.arena, columns, self._headers, self._first + start)

@@ -97,6 +97,7 @@ def test_nothing_is_ordered_before_what_may_still_come_first() -> None:
     assert merged_order([early, late], [NOTHING_FOLLOWS, 30], 9).order.tolist() == [0, 1, 2, 3]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.just(int(NO_TIME)), st.integers(0, 50)), max_size=30), st.integers(1, 30))
 def test_the_highest_time_goes_on_from_piece_to_piece(times: list[int], size: int) -> None:
     found, before = list[int](), int(NO_TIME)
@@ -106,6 +107,7 @@ def test_the_highest_time_goes_on_from_piece_to_piece(times: list[int], size: in
     assert found == [max(times[: n + 1]) for n in range(len(times))]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=20), st.data())
 def test_the_events_of_a_record_stay_together(counts: list[int], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(counts))))

@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.decoding import instruments
+from streamer.decoding.format_settings import FormatSettings
 from streamer.decoding.formats import DecodeContext, build_format
 from streamer.decoding.merged_batches import JoinedInstruments, merged_batch
 from streamer.messages.batch import Batch
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import Record
 
-FORMAT = build_format("tapewatch")
+TAPEWATCH = FormatSettings.model_validate("tapewatch")
+FORMAT = build_format(TAPEWATCH)
 
 
 def trade(number: int, symbol: str) -> bytes:
@@ -70,7 +72,7 @@ def test_rows_are_the_events_as_they_were(data: st.DataObject) -> None:
 
 
 def test_instruments_keep_their_numbers_from_batch_to_batch() -> None:
-    joined, members = JoinedInstruments(), [build_format("tapewatch"), build_format("tapewatch")]
+    joined, members = JoinedInstruments(), [build_format(TAPEWATCH), build_format(TAPEWATCH)]
     found: dict[Any, int] = {}
     for start in range(0, 120, 20):
         parts = []

@@ -198,7 +198,7 @@ class Starts:
         self._at = at
 
     def assigned(self, logs):  # type: ignore[no-untyped-def]
-        return {log.partition: self._at for log in logs}
+        return {member: self._at for extent in logs for member in extent.log.members}
 
     def revoked(self, partitions):  # type: ignore[no-untyped-def]
         raise AssertionError(partitions)

@@ -19,10 +19,12 @@ from streamer.messages.time_units import NS_PER_MS
 from streamer.sources.files.file_settings import ReceiveUnit
 from streamer.sources.files.line_blocks import ARENA_BYTES, BLOCK_MAX_BYTES, FileBlocks
 from streamer.sources.files.line_reader import DamagedFileError, Lines
+from streamer.sources.files.open_files import OpenFiles
 
 _NUMBER = re.compile(rb"[0-9]{1,19}(?:\.[0-9]{1,12})?")
 _COMPRESSED = frozenset({".gz", ".zst"})
 _URLS = (b"ws://", b"wss://", b"http://", b"https://")
+_SEEK_RECORDS = 4096
 _CONNECTION_MARKS = {b"<->": "connect", b"<-": "sent", b"->": "answer"}
 
 
@@ -37,15 +39,25 @@ class FileInput:
         ``.zst`` for compression.
     receive_time
         The unit of the receive time before each line, None if there is none.
+    topic
+        Its name where that is not the file's name without folders.
+    log
+        The log that it belongs to: files of one log are merged by time.
     """
 
     path: Path
     receive_time: ReceiveUnit | None = None
+    topic: str = ""
+    log: str = ""
 
     @property
     def name(self) -> str:
-        """The file's name without folders, which is its topic."""
-        return self.path.name
+        """Its topic: the file's name without folders, or with those that tell it from another.
+
+        >>> FileInput(Path("a/day.jsonl")).name, FileInput(Path("x/a/day.jsonl"), topic="a/day.jsonl").name
+        ('day.jsonl', 'a/day.jsonl')
+        """
+        return self.topic or self.path.name
 
     @property
     def is_csv(self) -> bool:
@@ -74,7 +86,9 @@ class FileRecords:
     file
         The file and its receive time.
     arena_bytes
-        How many bytes are buffered when records are row_lines as blocks, about.
+        How many bytes are buffered when records are read as blocks, about.
+    files
+        What decides whether it is open between two reads; without it, it is.
 
     Raises
     ------
@@ -82,16 +96,19 @@ class FileRecords:
         When the file cannot be read, is damaged, or is empty.
     """
 
-    def __init__(self, file: FileInput, arena_bytes: int = ARENA_BYTES) -> None:
+    def __init__(
+        self, file: FileInput, arena_bytes: int = ARENA_BYTES, files: OpenFiles | None = None
+    ) -> None:
         if file.is_csv and file.receive_time is not None:
             raise TapewatchError(
                 f"{file.path}: receive_time is for lines of JSON; for CSV, map a column instead"
             )
         self._file = file
-        self._lines = Lines(file.path)
+        self._lines = Lines(file.path, files=files)
         self._ns_per = 0 if file.receive_time is None else NS_PER[file.receive_time]
         self._blocks = FileBlocks(self._lines, self._ns_per, self._message, self._skip_blank, arena_bytes)
         self._csv_records: Iterator[Record] | None = None
+        self._lines_read = 0
         self._damage: DamagedFileError | None = None
         self._any_taken = False
         self.size = self._lines.size
@@ -101,6 +118,11 @@ class FileRecords:
     def bytes_read(self) -> int:
         """How many bytes of the stored file have been read."""
         return self._lines.bytes_read
+
+    @property
+    def lines_read(self) -> int:
+        """How many lines were read, up to the last record that was taken."""
+        return self._lines_read + self._blocks.lines_read
 
     def close(self) -> None:
         """Close the file."""
@@ -119,7 +141,8 @@ class FileRecords:
         values = self._rows() if self._file.is_csv else self._messages()
         offset = -1
         with self._lines:
-            for offset, (timestamp, value) in enumerate(values):
+            for offset, (received, value) in enumerate(values):
+                timestamp = received if received == NO_TIME else received // NS_PER_MS * NS_PER_MS
                 yield Record(offset, value, timestamp)
         if offset < 0:
             raise self._empty()
@@ -178,7 +201,7 @@ class FileRecords:
                 yield message
 
     def _message(self, line: bytes) -> tuple[int, bytes] | None:
-        """The record's timestamp and value (the end of the line); None for a line that is not a record."""
+        """The receive time and the value (the end of the line); None for a line that is not a record."""
         if not line.strip():
             self._skip("blank")
         elif not self._ns_per:
@@ -192,13 +215,18 @@ class FileRecords:
 
     def _rows(self) -> Iterator[tuple[int, bytes]]:
         header: list[str] | None = None
-        for row, text in _csv_rows(self._lines):
+        for row, text in _csv_rows(self._counted(self._lines)):
             if row is not None and not row:
                 self._skip("blank")
             elif header is None:
                 header = self._header(row)
             else:
                 yield int(NO_TIME), _row_value(header, row, text)
+
+    def _counted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            self._lines_read += 1
+            yield line
 
     def _header(self, row: list[str] | None) -> list[str]:
         names = [] if row is None else [name.removeprefix("\ufeff").strip() for name in row]
@@ -226,7 +254,7 @@ def _split_receive_time(line: bytes, ns_per: int) -> tuple[int, bytes]:
     ns = int(number) * ns_per if number.isdigit() else int(Decimal(number.decode()) * ns_per)
     if ns > TIME_MAX_NS:
         return int(NO_TIME), line
-    return ns // NS_PER_MS * NS_PER_MS, body
+    return ns, body
 
 
 class _RowLines:
@@ -276,3 +304,23 @@ def _row_value(header: list[str], row: list[str] | None, text: str) -> bytes:
         except UnicodeEncodeError:
             pass  # bytes that are not UTF-8: the decoder reports them
     return text.encode("utf-8", "surrogateescape")
+
+
+def line_of(file: FileInput, offset: int) -> int:
+    """The number, from 1, of the line on which a record ends; the file is read up to there.
+
+    Parameters
+    ----------
+    file
+        The file.
+    offset
+        The record's.
+    """
+    records, left = FileRecords(file), offset
+    try:
+        while left and (taken := len(records.take(min(left, _SEEK_RECORDS)))):
+            left -= taken
+        records.take(1)
+        return records.lines_read
+    finally:
+        records.close()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from streamer.messages.record_block import PADDING, RecordBlock, RecordColumns
 from streamer.messages.records import NO_TIME
+from streamer.messages.time_units import NS_PER_MS
 from streamer.sources.files.line_kernels import split
 from streamer.sources.files.line_reader import LINE_MAX_BYTES, DamagedFileError, Lines
 
@@ -21,7 +22,7 @@ BLOCK_MAX_BYTES = 1 << 25
 _MIN_READ_BYTES = 1 << 16  # with less room left than this, a new arena is allocated
 
 LineParser = Callable[[bytes], tuple[int, bytes] | None]
-"""Returns a line's receive time and value (the end of the line), None for a line that is not a record."""
+"""Returns a line's receive time, ns, and value (the end of the line), None for one that is not a record."""
 
 
 class FileBlocks:
@@ -63,6 +64,8 @@ class FileBlocks:
         self._at_eof = False
         self._damage: DamagedFileError | None = None
         self._offset = 0
+        self.lines_read = 0
+        """How many lines there were so far, with those that are no records."""
 
     def take(self, count: int) -> RecordBlock:
         """The next `count` records; fewer at the end of the file, and where they are large.
@@ -79,6 +82,7 @@ class FileBlocks:
                 self._data, self._position, self._end, self._ns_per, rows, doubtful, filled,
                 last=self._at_eof, searched=self._searched,
             )  # fmt: skip
+            self.lines_read += added
             if added:
                 filled = self._resolve_doubtful(rows, doubtful, filled, filled + added)
             elif self._at_eof or (filled and self._position - first >= BLOCK_MAX_BYTES):
@@ -92,12 +96,13 @@ class FileBlocks:
                 rows[1, :filled] -= shift
         if self._damage is not None and not filled and count:
             raise self._damage
-        time, at, size = rows[:, :filled]
+        received, at, size = rows[:, :filled]
         if not self._ns_per:
-            time[:] = NO_TIME
+            received[:] = NO_TIME
         offset = np.arange(self._offset, self._offset + filled)
         self._offset += filled
-        return RecordBlock(self._data, RecordColumns(offset, time, at, size))
+        columns = RecordColumns(offset, record_times(received), at, size, received=received)
+        return RecordBlock(self._data, columns)
 
     def _resolve_doubtful(
         self, rows: NDArray[np.int64], doubtful: NDArray[np.bool_], first: int, end: int
@@ -152,6 +157,11 @@ class FileBlocks:
             self._end = cut
             shift += self._read(keep - shift)
         return shift
+
+
+def record_times(received: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Receive times in ns as records keep them, to the ms; `NO_TIME` stays."""
+    return np.where(received == NO_TIME, NO_TIME, received // NS_PER_MS * NS_PER_MS)
 
 
 def _arena(size: int) -> NDArray[np.uint8]:

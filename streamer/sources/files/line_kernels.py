@@ -15,14 +15,13 @@ from detectors.kernels import kernel
 from streamer.decoding.event_fields import TIME_MAX_NS
 from streamer.decoding.json.wide_loads import byte_at, equal_bytes, trailing_zeros, word_at
 from streamer.messages.record_block import PADDING
-from streamer.messages.time_units import NS_PER_MS, NS_PER_SECOND
 from streamer.sources.files.line_reader import LINE_MAX_BYTES
 
 _NUMBER_MAX = 19  # digits before the point
 _FRACTION_MAX = 9  # digits after the point: few enough for exact arithmetic with those before it
 _BLANK, _POINT, _COLON, _ZERO, _TAB, _NEWLINE, _RETURN = (ord(character) for character in " .:0\t\n\r")
 
-_TENS = np.array([10**power for power in range(_FRACTION_MAX)], np.int64)
+_TENS = np.array([10**power for power in range(_FRACTION_MAX + 1)], np.int64)
 _ZEROS = np.uint64(_ZERO * 0x0101010101010101)
 _SIX_EACH = np.uint64(0x0606060606060606)
 _UPPER_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0)
@@ -77,8 +76,7 @@ def _receive_time(at, end, ns_per, limit):
         size = fraction_end - k - 1
         if size == 0 or size > _FRACTION_MAX:
             return 0, -1
-        if ns_per == NS_PER_SECOND:
-            ns += np.int64(fraction) * _TENS[_FRACTION_MAX - size]
+        ns += np.int64(fraction) * ns_per // _TENS[size]
         k = fraction_end
     if k < end and byte_at(k) == _COLON:
         k += 1
@@ -113,7 +111,7 @@ def _split(data, newlines, at, end, searched, last, ns_per, limit, longest, rows
             ns, rest = _receive_time(base + at, base + at + size, ns_per, limit)
             doubtful[count] = rest < 0
             if rest > 0:
-                time, value = ns // NS_PER_MS * NS_PER_MS, rest - base
+                time, value = ns, rest - base
         else:
             doubtful[count] = size == 0 or data[at] <= _BLANK
         rows[0, count] = time
@@ -149,8 +147,8 @@ def split(
     ns_per
         The unit of the receive times before the lines in ns, 0 if there are none.
     rows
-        int64[3, n], output: the receive time in ns at ms resolution (only if `ns_per` is given), where the
-        value begins, and its size.
+        int64[3, n], output: the receive time in ns (only if `ns_per` is given), where the value begins, and
+        its size.
     doubtful
         bool[n], output: whether a line is not plain; its value is then the whole line.
     first

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from streamer.errors import TapewatchError
+from streamer.sources.files.open_files import OpenFiles
 from streamer.sources.unpacking import DamagedError, Unpacked, gzip_pieces, zstd_pieces
 
 LINE_MAX_BYTES = 1 << 24
@@ -34,6 +35,8 @@ class Lines:
         The file; ``.gz`` and ``.zst`` are decompressed.
     longest
         Longer lines are cut to so many bytes.
+    files
+        What decides whether it is open between two reads; without it, it is.
 
     Raises
     ------
@@ -43,13 +46,13 @@ class Lines:
         While iterating, when it is damaged.
     """
 
-    def __init__(self, path: Path, longest: int = LINE_MAX_BYTES) -> None:
+    def __init__(self, path: Path, longest: int = LINE_MAX_BYTES, files: OpenFiles | None = None) -> None:
         self._path = path
         self._longest = longest
         if path.suffix.lower() in _UNSUPPORTED:
             raise TapewatchError(f"{path}: {path.suffix} files are not supported; give .jsonl or .csv")
         try:
-            self._raw = path.open("rb")
+            self._raw = path.open("rb") if files is None else files.open(path)
             self.size = path.stat().st_size
         except OSError as error:
             raise _unreadable(path, error) from error
