@@ -86,6 +86,9 @@ class Texts(Mapping[str, Codes]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns  # without encoding the column
+
     def __getitem__(self, name: str) -> Codes:
         column = self._columns[name]
         if not isinstance(column, np.ndarray):
