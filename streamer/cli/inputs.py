@@ -12,8 +12,9 @@ import typer
 from streamer.config.file import ConfigFile
 from streamer.decoding.formats import FORMATS
 from streamer.errors import UsageError
+from streamer.sources.files.file_logs import file_inputs
 from streamer.sources.files.file_settings import FileSourceSettings
-from streamer.sources.files.file_source import FileSource, file_inputs
+from streamer.sources.files.file_source import FileSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
 from streamer.sources.source import Source
 
