@@ -15,8 +15,8 @@ from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Record
 from streamer.pipeline.admission import digits_of
 from streamer.pipeline.compiling import CompileView, shown
-from streamer.pipeline.disorder import Disorder
 from streamer.pipeline.member_states import MemberClock
+from streamer.sources.disorder import Disorder
 from streamer.sources.files.file_records import FileInput, FileRecords, line_of
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.open_files import OpenFiles

@@ -28,7 +28,7 @@ class Allowance:
     speed
         Multiple of the recorded speed, None for as fast as possible.
     stopped
-        Whether to stop waiting.
+        Whether to end.
     clock, sleep
         Monotonic seconds, and what waits for some.
 
@@ -63,9 +63,13 @@ class Allowance:
         return self._speed is not None
 
     @property
-    def used_up(self) -> bool:
-        """Whether no record may be folded any more."""
-        return self._left == 0
+    def restricts(self) -> bool:
+        """Whether it has a limit or a speed."""
+        return self.paces or self._left is not None
+
+    def ended(self) -> bool:
+        """Whether nothing may be folded any more: the limit is reached, or it was stopped."""
+        return self._left == 0 or self._stopped()
 
     def next(self, times: NDArray[np.int64]) -> int:
         """How many of the next records may be folded now; waits until the first is due.
@@ -122,3 +126,7 @@ class Allowance:
         if first < len(times):
             self._origin = int(times[first]), self._clock()
         return self._origin is not None
+
+
+UNRESTRICTED = Allowance()
+"""All records, as fast as possible."""

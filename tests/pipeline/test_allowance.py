@@ -73,7 +73,7 @@ def test_a_limit_ends_it_and_so_does_a_stop() -> None:
     allowance = paced(clock, 1.0, limit=3)
     times = np.array([0, 0, SECOND, SECOND])
     assert [allowance.next(times), allowance.next(times[2:])] == [2, 1]
-    assert (allowance.used_up, allowance.next(times)) == (True, 0)
+    assert (allowance.ended(), allowance.next(times)) == (True, 0)
     stopped = Allowance(
         None, 1.0, stopped=lambda: clock.now > 110, clock=lambda: clock.now, sleep=clock.sleep
     )

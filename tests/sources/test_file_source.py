@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamer.errors import TapewatchError, UsageError
@@ -99,27 +97,6 @@ def test_reading_starts_where_it_is_told_to(tmp_path: Path) -> None:
     source = FileSource(apart(first, second), 10)
     chunks = _all(source, Starts({"one.jsonl": 2, "two.jsonl": 9}))
     assert [record for chunk in chunks for record in chunk.records] == [Record(2, b"3")]
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 7), st.integers(1, 12))
-def test_a_limit_counts_the_records_of_all_files(size: int, limit: int) -> None:
-    here = Path(__file__).parent.parent / "data"
-    files = apart(here / "trades.csv.gz", here / "tapewatch.jsonl.gz")
-    chunks = _all(FileSource(files, size, limit))
-    assert sum(len(chunk.records) for chunk in chunks) == limit
-    assert max(len(chunk.records) for chunk in chunks) <= size
-
-
-def test_a_limit_goes_over_from_file_to_file(tmp_path: Path) -> None:
-    files = apart(*(_write(tmp_path / f"{name}.jsonl", "1\n2\n") for name in "abc"))
-    source = FileSource(files, 5, 3)
-    chunks = _all(source)
-    assert source.bytes_read < source.bytes_total
-    assert [(chunk.partition.topic, len(chunk.records)) for chunk in chunks] == [
-        ("a.jsonl", 2),
-        ("b.jsonl", 1),
-    ]
 
 
 NS = 1_723_161_253_937_000_000

@@ -8,11 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamer.decoding.member_order import highest_so_far
 from streamer.errors import TapewatchError
 from streamer.messages.logs import LogExtent
-from streamer.messages.records import Chunk, Extent, Partition, Record
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
+from streamer.sources.disorder import Disorder
 from streamer.sources.files.file_logs import file_log
-from streamer.sources.files.file_records import FileInput, FileRecords
+from streamer.sources.files.file_records import FileInput, FileRecords, line_of
 from streamer.sources.files.line_blocks import ARENA_BYTES
 from streamer.sources.files.line_reader import DamagedFileError
 from streamer.sources.files.open_files import OpenFiles
@@ -37,17 +40,14 @@ class FileSource:
         What to read; those of one `FileInput.log` are one log, in this order.
     batch_size
         Largest number of records in a chunk.
-    limit
-        Stop after this many records in all, None for no limit.
     """
 
-    def __init__(self, files: Sequence[FileInput], batch_size: int, limit: int | None = None) -> None:
+    def __init__(self, files: Sequence[FileInput], batch_size: int) -> None:
         by_log: dict[str, list[FileInput]] = {}
         for file in files:
             by_log.setdefault(file.log, []).append(file)
         self._logs = tuple(by_log.values())
         self._batch_size = batch_size
-        self._remaining = limit
         self._waiting: deque[list[_FileReading]] = deque()
         self._readings: list[_FileReading] = []
         self._withheld: frozenset[Partition] = frozenset()
@@ -67,6 +67,22 @@ class FileSource:
             for name, count in reading.skipped.items():
                 counts[name] = counts.get(name, 0) + count
         return counts
+
+    def unsorted(self, disorders: Mapping[Partition, Disorder]) -> list[str]:
+        """Which files go back in time, each with the line, for people.
+
+        Parameters
+        ----------
+        disorders
+            Of files without receive times: where their event times go back.
+        """
+        found = []
+        for reading in self._readings:
+            disorder = reading.disorder if reading.disorder.count else disorders.get(reading.partition)
+            if disorder is not None and disorder.first is not None:
+                line = line_of(reading.file, disorder.first)
+                found.append(disorder.told(f"{reading.file.path}:{line}"))
+        return found
 
     @property
     def damages(self) -> Sequence[str]:
@@ -113,7 +129,7 @@ class FileSource:
         A file that turns out to be damaged ends there, which `damages` tells.
         """
         del timeout_s
-        while self._waiting and self._remaining != 0:
+        while self._waiting:
             readings = self._waiting[0]
             chunks = [chunk for reading in readings if (chunk := self._next(reading)) is not None]
             if chunks or not all(reading.finished for reading in readings):
@@ -148,14 +164,10 @@ class FileSource:
             reading.close()
 
     def _next(self, reading: _FileReading) -> Chunk | None:
-        if reading.finished or reading.partition in self._withheld or self._remaining == 0:
+        if reading.finished or reading.partition in self._withheld:
             return None
-        records = reading.take(self._remaining)
-        if not records:
-            return None
-        if self._remaining is not None:
-            self._remaining -= len(records)
-        return Chunk(reading.partition, records)
+        records = reading.take()
+        return Chunk(reading.partition, records) if records else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,30 +183,32 @@ class _FileReading:
     """One file and how far it is read; it is opened for its first record."""
 
     def __init__(self, file: FileInput, partition: Partition, start: int, how: _HowRead) -> None:
+        self.file = file
         self.partition = partition
+        self.disorder = Disorder()
         self.finished = False
         self.damage = ""
         self.skipped: Mapping[str, int] = {}
-        self._file = file
         self._start = start
         self._how = how
         self._records: FileRecords | None = None
         self._bytes = 0
         self._taken = 0
+        self._highest = int(NO_TIME)
 
     @property
     def bytes_read(self) -> int:
         return self._bytes if self._records is None else self._records.bytes_read
 
-    def take(self, at_most: int | None) -> Sequence[Record]:
+    def take(self) -> Sequence[Record]:
         """The next records, none at the end."""
         if self._records is None:
-            self._records = FileRecords(self._file, self._how.arena_bytes, self._how.open_files)
+            self._records = FileRecords(self.file, self._how.arena_bytes, self._how.open_files)
             self.skipped = self._records.skipped
         while self._taken < self._start:
             if not self._take(self._records, self._start - self._taken):
                 return ()
-        return self._take(self._records, self._how.chunk if at_most is None else at_most)
+        return self._take(self._records, self._how.chunk)
 
     def close(self) -> None:
         if self._records is not None:
@@ -210,11 +224,20 @@ class _FileReading:
             at = f"at {file.bytes_read:,} of {file.size:,} bytes, after {self._taken:,} whole records"
             self.damage = f"{error} ({at})"
         self._taken += len(records)
+        if isinstance(records, RecordBlock):
+            self._note_disorder(records)
         if not records:
             self.finished = True
             self.close()
             self._bytes = file.size
         return records
+
+    def _note_disorder(self, records: RecordBlock) -> None:
+        highest = highest_so_far(records.received, self._highest)
+        if len(highest) and highest[-1] != NO_TIME:
+            self._highest = int(highest[-1])
+            timed = records.received != NO_TIME
+            self.disorder.note(records.offset[timed], (highest - records.received)[timed])
 
 
 def _checked_size(file: FileInput) -> int:
