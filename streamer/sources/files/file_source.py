@@ -24,8 +24,8 @@ from streamer.sources.source import Assignments
 _UNKNOWN_END = 2**62
 _ARENAS_BYTES = 1 << 26  # of all files of a log that are read by turns
 _LEAST_ARENA_BYTES = 1 << 16
-_WHOLE_CHUNKS = 4  # more files than this by turns give smaller chunks, of which one each is in memory
-_LEAST_CHUNK = 64
+_CHUNKS_RECORDS = 1 << 14  # of all files of a log that are read by turns
+_LEAST_CHUNK, _MOST_CHUNK = 64, 1 << 12
 
 
 class FileSource:
@@ -39,7 +39,8 @@ class FileSource:
     files
         What to read; those of one `FileInput.log` are one log, in this order.
     batch_size
-        Largest number of records in a chunk.
+        Largest number of records in a chunk of a file that is a log of its own. Chunks of files that are read
+        by turns are of a size that depends on their number alone: within a chunk, what is ahead is seen.
     """
 
     def __init__(self, files: Sequence[FileInput], batch_size: int) -> None:
@@ -112,9 +113,9 @@ class FileSource:
             [LogExtent(log, tuple(Extent(each, 0, _UNKNOWN_END, 0) for each in log.members)) for log in logs]
         )
         for log, files in zip(logs, self._logs, strict=True):
-            shared, arena = OpenFiles(), max(_ARENAS_BYTES // len(files), _LEAST_ARENA_BYTES)
-            chunk = max(_WHOLE_CHUNKS * self._batch_size // len(files), _LEAST_CHUNK)
-            how = _HowRead(shared, min(arena, ARENA_BYTES), min(chunk, self._batch_size))
+            arena = min(max(_ARENAS_BYTES // len(files), _LEAST_ARENA_BYTES), ARENA_BYTES)
+            chunk = min(max(_CHUNKS_RECORDS // len(files), _LEAST_CHUNK), _MOST_CHUNK)
+            how = _HowRead(OpenFiles(), arena, self._batch_size if len(files) == 1 else chunk)
             self._waiting.append(
                 [
                     _FileReading(file, member, starts[member], how)
