@@ -15,7 +15,7 @@ LOG_ENDED: Final = "log_ended"
 DETECTION_ANEW, STORE_OLDER = "detection_anew", "store_older"
 DAMAGED_RANGE, PARTITION_PAUSED = "damaged_range", "partition_paused"
 CLOCK_SET_BACK, TIME_FAR_OFF = "clock_set_back", "time_far_off"
-INSTRUMENTS_FULL: Final = "instruments_full"
+INSTRUMENTS_FULL, INSTRUMENT_SPLIT = "instruments_full", "instrument_split"
 DELIVERY_SUMMARY, DELIVERY_DIGEST, HEARTBEAT = "delivery_summary", "delivery_digest", "heartbeat"
 DETECTION_STUCK, DETECTOR_QUARANTINED = "detection_stuck", "detector_quarantined"
 SERVICE_RULES: Final = (
@@ -30,6 +30,7 @@ SERVICE_RULES: Final = (
     CLOCK_SET_BACK,
     TIME_FAR_OFF,
     INSTRUMENTS_FULL,
+    INSTRUMENT_SPLIT,
     DETECTION_STUCK,
     DETECTOR_QUARANTINED,
     DELIVERY_SUMMARY,

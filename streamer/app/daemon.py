@@ -21,6 +21,7 @@ from streamer.app.paused_partitions import PausedPartitionAlerts
 from streamer.app.reload import LoadedConfig, Reloader, ReloadTargets, build_receivers
 from streamer.app.service_manager import ServiceManager
 from streamer.app.signals import ServiceSignals
+from streamer.app.split_instruments import SplitInstruments
 from streamer.app.standing_report import Say, StandingReport
 from streamer.app.upkeep import Upkeep, keep_of
 from streamer.app.watchdog import Watchdog
@@ -28,6 +29,7 @@ from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.config.settings import Settings
 from streamer.errors import UsageError
+from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import CompileView
@@ -37,6 +39,8 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Anew
 from streamer.pipeline.warmup import warm_up
+from streamer.sources.kafka.group_member import Joins
+from streamer.sources.kafka.joined_partitions import JoinPlan
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
@@ -220,6 +224,7 @@ def _detect(
         log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
     paused = PausedPartitionAlerts(service.database, SystemClock(), service.notifier.wake)
+    split = SplitInstruments(service.database, SystemClock(), service.notifier.wake, source.partition_counts)
 
     def between() -> None:
         reloader.work(signals.reload_requested)
@@ -228,6 +233,7 @@ def _detect(
         service.observer.metrics.paused(source.paused)
         service.observer.health.paused = source.paused
         paused.tell(source.paused)
+        split.work(engine.runners)
 
     watchdog = Watchdog(
         progress,
@@ -282,7 +288,9 @@ def _reloader(
 
 def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
     at_once = max(MAX_POLL_RECORDS, settings.engine.batch_size)
-    return KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
+    source = KafkaSource(kafka, _globs(settings), max_poll_records=at_once)
+    source.joins = Joins(JoinPlan(settings.source.joins), settings.source.join_wait_ns / NS_PER_SECOND)
+    return source
 
 
 def _known_cluster(service: Service) -> KnownCluster:

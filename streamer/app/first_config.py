@@ -1,122 +1,35 @@
-"""Writes a first configuration from a preset and a sample of a topic's records."""
+"""Writes a first configuration from a preset and a sample of records of one or several topics."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
 from alerts.catalogue.files import set_names
+from streamer.app.preset_sample import TopicSample
+from streamer.app.shared_instruments import SharedInstruments
 from streamer.config.load import load_text
-from streamer.decoding.dead_letter_reasons import Reason
-from streamer.decoding.event_fields import KIND_NAMES
-from streamer.decoding.format_settings import FormatSettings
-from streamer.decoding.formats import FORMATS, DecodeContext, Format, build_format
-from streamer.errors import TapewatchError
-from streamer.messages.batch import Batch, Instrument
-from streamer.messages.records import Record
-from streamer.messages.texts import ABSENT
 from streamer.pipeline.compile import compile_plan, fields_of
 
-PRESETS = tuple(name for name in FORMATS if name != "generic")
-"""The formats that need no mapping, so that a topic can be sampled with them."""
-
-_USUAL_VENUE: Mapping[str, str] = {"binance": "binance"}
-_DEFAULT_VENUE = "main"
 _INSTRUMENTS_LISTED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class TopicSample:
-    """What a sample of a topic's records holds, as a preset reads it.
-
-    Parameters
-    ----------
-    records
-        How many records were sampled.
-    venue
-        The venue that its settings must name, None if the events do.
-    kinds
-        Number of events by kind.
-    fields
-        The event fields that occur.
-    instruments
-        In order of appearance.
-    unusable, ignored
-        Number of unusable records by reason, and of messages that the preset knows but does not use, by name.
-    """
-
-    records: int
-    venue: str | None
-    kinds: Mapping[str, int]
-    fields: frozenset[str]
-    instruments: tuple[Instrument, ...]
-    unusable: Mapping[str, int]
-    ignored: Mapping[str, int]
-
-
-def inspect_records(preset: str, topic: str, venue: str | None, records: Sequence[Record]) -> TopicSample:
-    """Decode sampled records with a preset.
-
-    Parameters
-    ----------
-    preset
-        One of `PRESETS`.
-    topic
-        The topic they are from.
-    venue
-        The venue of events that name none, None to find out whether one is needed.
-    records
-        The records; without any, the fields are all that the preset can provide.
-
-    Raises
-    ------
-    TapewatchError
-        When the preset cannot read any of them; the message says which one can.
-    """
-    file_format = _format(preset)
-    if venue is None and file_format.needs_venue:
-        venue = _USUAL_VENUE.get(preset, _DEFAULT_VENUE)
-    if not records:
-        provided = frozenset[str]().union(*file_format.provides.values())
-        return TopicSample(0, venue, {}, provided, (), {}, {})
-    decoded = file_format.decode(records, DecodeContext(topic, venue))
-    reasons = Counter(letter.reason for letter in decoded.dead)
-    if venue is None and reasons[Reason.NO_VENUE]:
-        return inspect_records(preset, topic, _DEFAULT_VENUE, records)
-    if not len(decoded.batch) and not decoded.ignored:
-        raise TapewatchError(_unreadable(preset, topic, venue, records, reasons))
-    kinds = Counter(KIND_NAMES[kind] for kind in decoded.batch.kind.tolist())
-    return TopicSample(
-        len(records),
-        venue,
-        dict(kinds.most_common()),
-        _fields(decoded.batch),
-        tuple(decoded.batch.instruments[i] for i in dict.fromkeys(decoded.batch.instrument.tolist())),
-        dict(reasons.most_common()),
-        dict(decoded.ignored),
-    )
-
-
-def first_configuration(preset: str, topic: str, bootstrap: str, sample: TopicSample) -> str:
+def first_configuration(preset: str, topics: Sequence[str], bootstrap: str, sample: TopicSample) -> str:
     """The text of a commented configuration, which passes `check`.
 
     Parameters
     ----------
-    preset, topic, bootstrap
-        The preset, the topic, and the broker.
+    preset, topics, bootstrap
+        The preset, the topics, and the broker.
     sample
-        What the topic holds.
+        What the topics hold.
     """
     extends, idle = _sets(sample.fields)
     scored = {"price", "size"} <= sample.fields
     parts = [
-        _head(preset, topic, sample),
-        _source(preset, topic, bootstrap, sample.venue),
+        _head(preset, topics, sample),
+        _source(preset, topics, bootstrap, sample),
         "store: tapewatch.db                  # what was consumed, decided and sent\n",
         _DETECTORS if scored else "",
         _rules(extends, idle, scored),
@@ -125,30 +38,6 @@ def first_configuration(preset: str, topic: str, bootstrap: str, sample: TopicSa
     text = "\n".join(part for part in parts if part)
     compile_plan(load_text(text, "the new configuration"))
     return text
-
-
-def _format(preset: str) -> Format:
-    return build_format(FormatSettings.model_validate(preset))
-
-
-def _unreadable(
-    preset: str, topic: str, venue: str | None, records: Sequence[Record], reasons: Mapping[str, int]
-) -> str:
-    context = DecodeContext(topic, venue or _DEFAULT_VENUE)
-    others = {name: len(_format(name).decode(records, context).batch) for name in PRESETS if name != preset}
-    best = max(others, key=lambda name: others[name])
-    counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
-    advice = (
-        f"the preset {best} reads it: tapewatch init {best} --topic {topic}"
-        if others[best]
-        else "to map your own fields, start from examples/generic.yaml"
-    )
-    return f"none of {len(records):,} records of topic '{topic}' is {preset} ({counts}); {advice}"
-
-
-def _fields(batch: Batch) -> frozenset[str]:
-    numbers = {name for name, column in batch.numbers.items() if not np.isnan(column).all()}
-    return frozenset(numbers | {name for name, codes in batch.texts.items() if (codes != ABSENT).any()})
 
 
 def _sets(fields: frozenset[str]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
@@ -175,8 +64,9 @@ def _required_fields(name: str) -> Mapping[str, tuple[str, ...]]:
     return {rule.name: fields_of(rule.condition.names, {}) for rule in plan.rules}
 
 
-def _head(preset: str, topic: str, sample: TopicSample) -> str:
-    lines = [f"tapewatch on the topic {topic}, read as {preset}."]
+def _head(preset: str, topics: Sequence[str], sample: TopicSample) -> str:
+    named = f"the topic {topics[0]}" if len(topics) == 1 else f"the topics {', '.join(topics)}"
+    lines = [f"tapewatch on {named}, read as {preset}."]
     if sample.records:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in sample.kinds.items()) or "none"
         lines.append(f"Written from a sample of {sample.records:,} of its records: events: {kinds}.")
@@ -204,8 +94,10 @@ def _printable(line: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in line)
 
 
-def _source(preset: str, topic: str, bootstrap: str, venue: str | None) -> str:
-    entry = f"match: {_text(topic)}, format: {preset}" + (f", venue: {_text(venue)}" if venue else "")
+def _source(preset: str, topics: Sequence[str], bootstrap: str, sample: TopicSample) -> str:
+    match = _text(topics[0]) if len(topics) == 1 else f"[{', '.join(map(_text, topics))}]"
+    venue = f", venue: {_text(sample.venue)}" if sample.venue else ""
+    entry = f"match: {match}, format: {preset}{venue}"
     return f"""\
 source:
   kafka:
@@ -214,7 +106,20 @@ source:
     start: latest                    # or earliest, or a time; used while the store has no offset
   topics:                            # patterns such as "spot.*" match several
     - {{{entry}}}
-"""
+{_join(sample.joins)}"""
+
+
+def _join(joins: Sequence[SharedInstruments]) -> str:
+    if not joins:
+        return ""
+    if any(each.join.partitions == "all" for each in joins):
+        why = "an instrument is in several partitions of these; one log of all of them keeps it together"
+    else:
+        why = "these have the same instruments, in partitions of the same number: each number is one log"
+    lines = [f"  # {why}"]
+    if len(joins) == 1:
+        return "\n".join([*lines, f"  join: {joins[0].written}\n"])
+    return "\n".join([*lines, "  join:", *(f"    - {each.written}" for each in joins), ""])
 
 
 _DETECTORS = """\

@@ -263,7 +263,7 @@ class Reloader:
         plan = compile_plan(config, tried_first)
         restart_paths = needs_restart(before.config.settings, config.settings)
         if restart_paths:
-            config.fail([config.problem(path, _RESTART) for path in restart_paths])
+            config.fail([config.problem(path, _restart_text(path)) for path in restart_paths])
         secrets = resolve_secrets(config, self._environ)
         self._targets.hide(secrets.values)
         loaded = LoadedConfig(config, secrets, plan)
@@ -282,6 +282,15 @@ class Reloader:
 
 _MOST_BYTES_OF_FILE = 16_777_216  # larger ones are refused by the receivers that are built from them
 _RESTART = "this change needs a restart (SIGTERM, then start again); undo it to reload the rest"
+_RESTART_JOIN = (
+    "a changed join needs a restart of all members of the group (SIGTERM, then start again): the logs of its "
+    "topics end, what is open in them resolves, and the new ones go on where those were, with models that "
+    "warm up anew; undo it to reload the rest"
+)
+
+
+def _restart_text(path: Path) -> str:
+    return _RESTART_JOIN if path[:2] == ("source", "join") else _RESTART
 
 
 def _run_in_thread(prepare: Callable[[], _PreparedReload]) -> Future[_PreparedReload]:

@@ -58,6 +58,8 @@ class SampledEvents:
         How many of its records are dead letters.
     preset
         The preset that it was read with, None for a mapping.
+    instruments
+        Its instruments, by partition.
     """
 
     said: str
@@ -67,6 +69,7 @@ class SampledEvents:
     prices: Mapping[tuple[Instrument, str], SampledPrices] = field(default_factory=dict)
     dead: int = 0
     preset: str | None = None
+    instruments: Mapping[int, frozenset[Instrument]] = field(default_factory=dict)
 
 
 def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents:
@@ -116,6 +119,7 @@ def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents
         _prices(batches),
         dead,
         None if feed.format.name == "generic" else feed.format.name,
+        {number: _instruments([part.batch]) for number, part in parts.items()},
     )
 
 
@@ -145,10 +149,14 @@ def _kinds(batches: list[Batch]) -> str:
     if not kinds:
         return ""
     names = ", ".join(KIND_NAMES[kind] for kind in kinds)
-    instruments = {batch.instruments[i] for batch in batches for i in np.unique(batch.instrument)}
+    instruments = _instruments(batches)
     plural = "" if len(instruments) == 1 else "s"
     many = f"{len(kinds)} kind{'' if len(kinds) == 1 else 's'} ({names})"
     return f"{many}; {len(instruments):,} instrument{plural}"
+
+
+def _instruments(batches: Iterable[Batch]) -> frozenset[Instrument]:
+    return frozenset(batch.instruments[i] for batch in batches for i in np.unique(batch.instrument))
 
 
 def _fields(batches: list[Batch]) -> LogFields | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from streamer.app.at_once import at_once
@@ -11,6 +11,7 @@ from streamer.app.sampled_events import SampledEvents, decode_sample
 from streamer.app.sampled_prices import OddPrices, odd_prices
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
+from streamer.messages.batch import Instrument
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.rule_logs import LogFields
 from streamer.sources.kafka.cluster_survey import survey
@@ -44,6 +45,8 @@ class TopicCheck:
         Where the file says how it is read, as ``file:line:column``.
     dead
         How many of the records are dead letters.
+    instruments
+        The instruments of the sampled events, by partition.
     """
 
     topic: str
@@ -54,6 +57,7 @@ class TopicCheck:
     fields: LogFields | None = None
     place: str = ""
     dead: int = 0
+    instruments: Mapping[int, frozenset[Instrument]] = field(default_factory=dict)
 
 
 def check_topics(config: ConfigFile, plan: Plan, environ: Mapping[str, str]) -> list[TopicCheck]:
@@ -74,8 +78,10 @@ def check_topics(config: ConfigFile, plan: Plan, environ: Mapping[str, str]) -> 
     kafka = config.settings.source.kafka
     if kafka is None:
         return []
-    globs = [glob for topic in config.settings.source.topics for glob in topic.globs]
-    surveyed = survey(kafka, globs, environ)
+    source = config.settings.source
+    globs = [glob for topic in source.topics for glob in topic.globs]
+    joined = [topic for join in source.joins for topic in join.topics]
+    surveyed = survey(kafka, list(dict.fromkeys((*globs, *joined))), environ)
     partitions = surveyed.partitions
     looked = at_once({topic: _look(kafka, topic, environ) for topic in partitions}, _WITHIN_S, _AT_ONCE)
     decoded = {
@@ -105,7 +111,16 @@ def _checked(
 ) -> TopicCheck:
     if isinstance(looked, SampledTopic) and events is not None:
         problems, notes = (*looked.problems, *events.problems), (*events.notes, *looked.notes)
-        return TopicCheck(topic, partitions, events.said, problems, notes, events.fields, dead=events.dead)
+        return TopicCheck(
+            topic,
+            partitions,
+            events.said,
+            problems,
+            notes,
+            events.fields,
+            dead=events.dead,
+            instruments=events.instruments,
+        )
     if isinstance(looked, TapewatchError | TimeoutError):
         return TopicCheck(topic, partitions, "not read", (str(looked),))
     raise looked  # type: ignore[misc]  # what is no sample is an exception

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from streamer.cli.check_tables import (
     detector_table,
+    join_table,
     rate_table,
     receiver_table,
     state_table,
@@ -21,8 +22,11 @@ from streamer.cli.output import CompileBar, out, say
 from streamer.config.errors import ConfigError
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError, UsageError
+from streamer.messages.logs import name_of
+from streamer.messages.records import Partition
 
 if TYPE_CHECKING:
+    from streamer.app.topic_checks import TopicCheck
     from streamer.pipeline.plan import Plan
     from streamer.pipeline.rule_logs import LogFields
     from streamer.store.database import Database
@@ -41,11 +45,13 @@ def check(
     Nothing is sent: Slack is asked whether the token is valid and the bot is in its channel, webhooks are
     connected to (`tapewatch try RECEIVER` sends a test message). The newest 200 records of each topic are
     decoded, without moving any offset; a topic of which nothing decodes is a problem, and so are damaged
-    records, a missing codec, a wrong unit. A rule is active, warming (it waits for a detector, or its window
-    has not passed, by the daemon's last checkpoint), or inactive (no log has all that it names), with the
-    reason; so is every name that is watched for drift. Once the daemon has run, it says how many clocks of
-    the input were wrong, and how often each rule has fired, and was expected to. For each detector it shows
-    the model, what is left of its warm-up, and the cost per event, measured on this machine while you wait.
+    records, a missing codec, a wrong unit. It shows the logs that joined topics make and who assigns their
+    partitions, and warns of instruments that are in several logs. A rule is active, warming (it waits for a
+    detector, or its window has not passed, by the daemon's last checkpoint), or inactive (no log has all that
+    it names), with the reason; so is every name that is watched for drift. Once the daemon has run, it says
+    how many clocks of the input were wrong, and how often each rule has fired, and was expected to. For each
+    detector it shows the model, what is left of its warm-up, and the cost per event, measured on this machine
+    while you wait.
 
     Models that are given by import name are built in another process, with limits of time and memory. With
     --offline they are kept there from writing files, starting processes and reaching networks. That catches
@@ -69,7 +75,7 @@ def check(
     out(state_table([*rules, *drift_states(plan, statuses)]))
     for status in statuses:
         for line in clock_lines(status.get("clocks", {})):
-            out(f"{status['topic']}[{status['partition']}]: {line}")
+            out(f"{name_of(Partition(status['topic'], '', status['partition']))}: {line}")
     unused = _unused(loaded)
     if unused:
         out(f"known but not used, and no dead letters: {unused}")
@@ -104,7 +110,7 @@ class Asked:
     is_configuration
         Whether a problem is one of the file, such as a secret that is not there.
     fields
-        Kinds and fields in the newest records of each topic.
+        Kinds and fields in the newest records of each topic, or of topics that are joined.
     """
 
     def __init__(self) -> None:
@@ -120,6 +126,7 @@ class Asked:
 
 def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
     """Resolve secrets, ask receivers, the broker and its topics, and show what they say."""
+    from streamer.app.join_report import fields_by_log
     from streamer.app.receiver_checks import check_receivers
     from streamer.app.topic_checks import check_topics
     from streamer.config.secrets import resolve_secrets
@@ -147,15 +154,36 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
         return asked
     if topics:
         out(topic_table(topics))
+        _show_joins(loaded, topics)
     asked.problems += [f"{each.place}: {problem}" for each in topics for problem in each.problems]
-    asked.fields = {each.topic: each.fields for each in topics if each.fields is not None}
+    fields = {each.topic: each.fields for each in topics if each.fields is not None}
+    asked.fields = fields_by_log(loaded.settings.source.joins, fields)
     return asked
 
 
-def _statuses(loaded: ConfigFile) -> list[dict[str, Any]]:
+def _show_joins(loaded: ConfigFile, topics: Sequence[TopicCheck]) -> None:
+    """What the joins come to, who assigns partitions, and which instruments are in several logs."""
+    from streamer.app.join_report import check_joined, group_notes, not_joined
+    from streamer.sources.kafka.group_survey import survey_group
+    from streamer.sources.kafka.joined_partitions import JoinPlan
+
+    source = loaded.settings.source
+    if source.joins:
+        out(join_table(check_joined(source.joins, topics)))
+    if source.kafka is not None:
+        found = survey_group(source.kafka, os.environ)
+        for note in group_notes(JoinPlan(source.joins), source.kafka.group, found):
+            out(note)
+    for shared in not_joined(source, topics):
+        say(f"warning: {loaded.key_problem(('source', 'join'), str(shared))}")
+
+
+def _statuses(loaded: ConfigFile) -> list[Mapping[str, Any]]:
+    from streamer.app.join_report import of_these_logs
     from streamer.store.queries import task_statuses
 
-    return _from_store(loaded, task_statuses, [])
+    found: list[Mapping[str, Any]] = _from_store(loaded, task_statuses, [])
+    return of_these_logs(loaded.settings.source.joins, found)
 
 
 def _unused(loaded: ConfigFile) -> str:

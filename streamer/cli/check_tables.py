@@ -12,6 +12,7 @@ from alerts.receivers.safe_console import LineTable
 from streamer.cli.output import CompileBar
 
 if TYPE_CHECKING:
+    from streamer.app.join_report import JoinCheck
     from streamer.app.receiver_checks import ReceiverCheck
     from streamer.app.topic_checks import TopicCheck
     from streamer.pipeline.plan import Plan
@@ -39,6 +40,14 @@ def topic_table(checks: Iterable[TopicCheck]) -> LineTable:
         state = _FAILED if each.problems else fine
         said = _said([each.said, *each.problems], each.notes)
         table.add_row(each.topic, str(each.partitions), state, said)
+    return table
+
+
+def join_table(checks: Iterable[JoinCheck]) -> LineTable:
+    """Each join, and the logs that it makes."""
+    table = LineTable("joined topics", "logs")
+    for each in checks:
+        table.add_row(each.name, _said([each.logs], each.notes))
     return table
 
 

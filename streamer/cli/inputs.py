@@ -115,7 +115,7 @@ def file_source(
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})
         config = replace(config, settings=settings)
-    joins = [join.topics for join in getattr(config.settings.source, "joins", ())]
+    joins = [join.topics for join in config.settings.source.joins]
     source = FileSource(file_inputs(files, config.settings.source.files, joins), size)
     return (
         config,

@@ -13,6 +13,8 @@ from streamer.cli.options import DEFAULT_CONFIG, Config, Json, load_config
 from streamer.cli.output import out, out_json, say
 from streamer.cli.people import login_name
 from streamer.errors import UsageError
+from streamer.messages.logs import name_of
+from streamer.messages.records import Partition
 
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
@@ -98,7 +100,7 @@ def _states(
                 "reason": reason,
             }
         for status in statuses:
-            log = f"{status['topic']}[{status['partition']}]"
+            log = name_of(Partition(status["topic"], "", status["partition"]))
             whole = status.get("controlled", {}).get(name)
             if whole is not None:
                 state, reason = "quarantined", whole if control else f"{whole} (lifted, not taken up yet)"

@@ -97,7 +97,7 @@ def _published(
 ) -> list[PublishedFile]:
     """The files, each opened, and its first records read."""
     open_files, files = OpenFiles(), list[PublishedFile]()
-    joins = [join.topics for join in getattr(source, "joins", ())]
+    joins = [join.topics for join in source.joins]
     for file in file_inputs(paths, source.files, joins):
         entry = next(entry for entry in source.files if entry.matches(file.path.name))
         clock = MemberClock(max_ahead_ns, EngineSettings().max_instruments)

@@ -11,6 +11,7 @@ from alerts.stages.route import RouteError, Router, RouteSettings
 from alerts.suggestions import did_you_mean
 from streamer.config.errors import Path, Problem
 from streamer.config.file import ConfigFile
+from streamer.config.join_checks import check_joins, check_unused_wait
 from streamer.config.settings import Settings
 
 
@@ -22,8 +23,19 @@ def check_settings(config: ConfigFile) -> tuple[list[Problem], list[Problem]]:
     problems, warnings
         Both with positions; problems make the configuration unusable, warnings do not.
     """
-    problems = [*_sources(config), *_routes(config), *_heartbeat(config), *_duplicates(config)]
-    warnings = [*_unrouted(config), *_without_effect(config), *_flap_beyond_keep(config)]
+    problems = [
+        *_sources(config),
+        *check_joins(config),
+        *_routes(config),
+        *_heartbeat(config),
+        *_duplicates(config),
+    ]
+    warnings = [
+        *check_unused_wait(config),
+        *_unrouted(config),
+        *_without_effect(config),
+        *_flap_beyond_keep(config),
+    ]
     return problems, warnings
 
 

@@ -16,6 +16,7 @@ from streamer.config.keep_settings import KeepSettings
 from streamer.config.serve_settings import ServeSettings
 from streamer.notify.heartbeat_settings import HeartbeatSettings
 from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.sources.join_settings import JoinSettings, JoinsSetting, joins_of, wait_ns
 from streamer.sources.kafka.kafka_settings import KafkaSettings, TopicSettings
 
 
@@ -45,6 +46,11 @@ def _forget_after(value: str) -> str:
 
 def _stuck_after(value: str) -> str:
     return _between("2s", "1h", value)
+
+
+def _join_wait(value: str) -> str:
+    wait_ns(value)
+    return value
 
 
 def _checkpoint_every(value: str) -> str:
@@ -90,11 +96,33 @@ class SourceSettings(_Section):
         Which topics to read, and how to decode their records; the first match decides.
     files
         The same for files, by their names without folders.
+    join
+        Topics, or files, that are folded as one log: a list of names, or a list of such lists.
+    join_wait
+        How long a joined log waits for a topic that it has read to its end before it goes on without it.
     """
 
     kafka: KafkaSettings | None = None
     topics: tuple[TopicSettings, ...] = ()
     files: tuple[FileSourceSettings, ...] = ()
+    join: JoinsSetting = ()
+    join_wait: Annotated[str, AfterValidator(_join_wait)] = "500ms"
+
+    @property
+    def joins(self) -> tuple[JoinSettings, ...]:
+        """The joins, whichever way `join` is written.
+
+        Examples
+        --------
+        >>> SourceSettings(join=("trades", "orders")).joins[0].name
+        'trades+orders'
+        """
+        return tuple(join for _, join in joins_of(self.join))
+
+    @property
+    def join_wait_ns(self) -> int:
+        """`join_wait` in ns."""
+        return wait_ns(self.join_wait)
 
 
 class EngineSettings(_Section):

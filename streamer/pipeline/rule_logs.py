@@ -11,6 +11,8 @@ from detectors.detector_settings import DetectorSettings
 from detectors.features import parse_feature, parse_log_feature
 from streamer.decoding.event_fields import DERIVED, FIELDS, FIELDS_BY_KIND, KIND_NAMES
 from streamer.messages.batch import Kind
+from streamer.messages.logs import name_of
+from streamer.messages.records import Partition
 
 LogFields = Mapping[str, frozenset[str]]
 """The kinds of events of a log, with the fields that events of each have."""
@@ -57,7 +59,7 @@ def unmet(
     >>> plan = compile_plan(load_text(source + chr(10) + rules))
     >>> trades, orders = {"trade": frozenset({"price", "size"})}, {"order": frozenset({"action", "size"})}
     >>> unmet(plan.rules[0], {}, {"trades": trades, "orders": orders}).apart
-    'size (trades) and order_rate_10s (orders) never meet'
+    'size (trades) and order_rate_10s (orders) never meet; join: [trades, orders] would make one log of them'
     """
     names = [name for name in rule.condition.names if name not in ("venue", "symbol")]
     given = {log: frozenset(_available(names, rule, detectors, fields)) for log, fields in logs.items()}
@@ -78,7 +80,7 @@ def logs_of(statuses: Sequence[Mapping[str, Any]]) -> dict[str, LogFields]:
     logs: dict[str, LogFields] = {}
     for number, status in enumerate(statuses):
         topic = status.get("topic", str(number))
-        name = topic if topics.count(topic) <= 1 else f"{topic}[{status['partition']}]"
+        name = topic if topics.count(topic) <= 1 else name_of(Partition(topic, "", status["partition"]))
         seen = frozenset(status["seen"])
         # statuses of older versions do not tell the kinds
         kinds = status.get("kinds", KIND_NAMES)
@@ -187,4 +189,12 @@ def _apart(names: Sequence[str], given: Mapping[str, frozenset[str]]) -> str:
         return f"{' and '.join(names)} are never on one event"
     here = [name for name in names if any(name not in given[log] for log in elsewhere)]
     parts = sorted([(base, here), *elsewhere.items()], key=lambda part: names.index(part[1][0]))
-    return " and ".join(f"{', '.join(found)} ({log})" for log, found in parts) + " never meet"
+    where = " and ".join(f"{', '.join(found)} ({log})" for log, found in parts)
+    return f"{where} never meet; join: {_join_of(log for log, _ in parts)} would make one log of them"
+
+
+def _join_of(logs: Iterable[str]) -> str:
+    """The join that makes one log of several, as it is written."""
+    topics = dict.fromkeys(topic for log in logs for topic in log.partition("[")[0].split("+"))
+    listed = f"[{', '.join(topics)}]"
+    return listed if len(topics) > 1 else f"{{topics: {listed}, partitions: all}}"

@@ -1,4 +1,4 @@
-"""Alerts about logs that are not there any more: ended, or replaced by others of their name."""
+"""Alerts about logs: ended, replaced by others of their name, or with instruments in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alerts.alert import Alert, Observation, log_source
-from alerts.service_alert import LOG_ENDED, LOG_GAP, service_alert
+from alerts.service_alert import INSTRUMENT_SPLIT, LOG_ENDED, LOG_GAP, service_alert
+from streamer.messages.batch import Instrument
 from streamer.messages.records import Partition
 from streamer.messages.time_units import NS_PER_SECOND
 
@@ -108,6 +109,34 @@ def log_replaced(logs: Sequence[ReplacedLog], now: float, config_hash: str = "")
             "starts afresh with the new one",
         ),
         config_hash,
+    )
+
+
+def instrument_split(instrument: Instrument, topics: Sequence[str], text: str, now: float) -> Alert:
+    """Instruments are in several logs, each of which sees only a part of them; one alert for the topics.
+
+    Parameters
+    ----------
+    instrument
+        One of them.
+    topics
+        The topics of the logs.
+    text
+        Which instruments and logs, what follows, and what to do about it.
+    now
+        Wall-clock seconds.
+    """
+    return service_alert(
+        INSTRUMENT_SPLIT,
+        tuple(sorted(topics)),
+        "warning",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source={"topic": "+".join(topics), "partition": None, "offset": None, "index": None},
+            text=text,
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+        ),
     )
 
 

@@ -12,6 +12,9 @@ from kafka import KafkaProducer
 
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import DamagedRange, Extent, Partition, Record
+from streamer.sources.join_settings import JoinsSetting, joins_of
+from streamer.sources.kafka.group_member import Joins
+from streamer.sources.kafka.joined_partitions import JoinPlan
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
@@ -27,6 +30,7 @@ class Watcher:
         self.positions = dict(positions or {})
         self.stubborn = stubborn
         self.logs: list[Extent] = []
+        self.taken_over: list[LogExtent] = []
         self.history: list[tuple[str, tuple[Partition, ...]]] = []
         self.threads: set[int] = set()
         self.on_revoked: Callable[[Sequence[Partition]], None] = lambda _: None
@@ -34,6 +38,7 @@ class Watcher:
     def assigned(self, logs: Sequence[LogExtent]) -> Mapping[Partition, int]:
         extents = [extent for log in logs for extent in log.extents]
         self.threads.add(threading.get_ident())
+        self.taken_over += logs
         self.logs.extend(extents)
         self.history.append(("assigned", tuple(sorted(extent.partition for extent in extents))))
         for log in extents:
@@ -63,12 +68,14 @@ class Reading:
         *topics: str,
         watcher: Watcher | None = None,
         cluster: KnownCluster | None = None,
+        join: JoinsSetting = (),
         **options: Any,
     ) -> None:
         self.watcher = watcher or Watcher()
         self.source = KafkaSource(settings, topics, **options)
         if cluster is not None:
             self.source.cluster = cluster
+        self.source.joins = Joins(JoinPlan(tuple(each for _, each in joins_of(join))))
         self.got: dict[Partition, list[Record]] = {}
         self.damaged: dict[Partition, list[DamagedRange]] = {}
         self.newest: list[int] = []

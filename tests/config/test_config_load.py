@@ -6,6 +6,7 @@ import pytest
 
 from streamer.config import ConfigError, ConfigFile, Problem, Settings, load, load_text
 from streamer.config.errors import did_you_mean, render_path
+from streamer.config.hashing import detect_document, hash_of
 
 BASE = """\
 source:
@@ -168,3 +169,39 @@ def test_repr_shows_no_text() -> None:
 def test_paths_and_suggestions() -> None:
     assert render_path(("a", 0, 1, "b c")) == "a[0][1].b c"
     assert did_you_mean("SLACK", ["slack", "webhook"]) == " (did you mean 'slack'?)"
+
+
+@pytest.mark.parametrize(
+    ("written", "joins"),
+    [
+        ("[trades, orders]", [("trades+orders", "each")]),
+        ("[[trades, orders], [a, b]]", [("trades+orders", "each"), ("a+b", "each")]),
+        ("{topics: [trades], partitions: all}", [("trades", "all")]),
+        (
+            "[[a, b], {topics: [orders, trades], partitions: all}]",
+            [("a+b", "each"), ("orders+trades", "all")],
+        ),
+        ("[day_1.jsonl, 'h?.jsonl']", [("day_1.jsonl+h?.jsonl", "each")]),
+    ],
+)
+def test_joins_are_written_as_one_list_or_as_several(written: str, joins: list[tuple[str, str]]) -> None:
+    source = """\
+source:
+  kafka: {bootstrap: "localhost:9092"}
+  topics: [{match: [trades, orders, a, b]}]
+  files: [{match: "day_*", format: tapewatch}, {match: "h?.jsonl", format: tapewatch}]
+"""
+    settings = load_text(f"{source}  join: {written}\n").settings.source
+    assert [(join.name, join.partitions) for join in settings.joins] == joins
+    assert settings.join_wait_ns == 500_000_000
+
+
+def test_a_join_is_no_part_of_what_is_detected() -> None:
+    alone = load_text(BASE.replace("trades", "[trades, orders]") + RULE)
+    joined = load_text(BASE.replace("trades", "[trades, orders]") + "  join: [trades, orders]\n" + RULE)
+    assert hash_of(detect_document(alone.settings)) == hash_of(detect_document(joined.settings))
+
+
+def test_a_wait_without_a_join_warns() -> None:
+    config = load_text(BASE + "  join_wait: 2s\n" + RULE)
+    assert "5:3: source.join_wait: it has no effect" in "\n".join(map(str, config.warnings))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from broker.watching import Reading
 from daemon import tapewatch
 from fakes.certificates import Authority
 from fakes.raw_server import raw_server
@@ -66,12 +67,14 @@ def world(broker: str, slack: FakeSlack, topic_factory: Any, tmp_path: Path) -> 
         receivers: dict[str, Any] | None = None,
         rules: dict[str, Any] | None = None,
         expect: int = 0,
+        join: Any = None,
         **more: Any,
     ) -> str:
         document = {
             "source": {
                 "kafka": {"bootstrap": broker, "group": tmp_path.name},
                 "topics": [{"match": match, "format": form} for match, form in topics.items()],
+                **({} if join is None else {"join": join}),
             },
             "store": str(tmp_path / "tapewatch.db"),
             "rules": rules or {"big": {"when": "size > 50"}},
@@ -159,7 +162,50 @@ def test_rules_that_warm_and_those_that_never_can(world: Any) -> None:
     }
     shown = check({first: "tapewatch", second: "tapewatch"}, rules=rules)
     assert "busy warming, 1h left" in shown
-    assert f"apart inactive size ({first}) and order_rate_10s ({second}) never meet" in shown
+    assert f"apart inactive size ({first}) and order_rate_10s ({second}) never meet; join:" in shown
+
+
+def test_joins_and_what_is_not_joined(world: Any, broker: str) -> None:
+    fill, check = world
+    first, second, third = fill("t", trades(20)), fill("o", orders(20)), fill("s", orders(8), 2)
+    topics = {first: "tapewatch", second: "tapewatch"}
+    rules = {"apart": {"when": "size > 9 and order_rate_10s > 5", "on": "trade"}}
+    alone = check(topics, rules=rules)
+    assert f"source.join: ACME of xex is in {first}[0] and in {second}[0]: what is known" in alone
+    assert f"Write join: [{first}, {second}] below source, which makes one log of them" in alone
+    joined = check(topics, rules=rules, join=[first, second])
+    assert f"{first}+{second} {first}+{second}[0], of 2 partitions" in joined
+    assert "keep joined partitions together by the cooperative assignor tapewatch-join-" in joined
+    assert "warning" not in joined
+    assert "never meet" not in joined
+    three = {**topics, third: "tapewatch"}
+    uneven = check(three, rules=rules, join=[first, second, third])
+    assert f"2 logs: {first}+{second}+{third}[0] to {third}[1]" in uneven
+    assert f"{first} has 1 partition, {second} 1 and {third} 2, so an instrument may be in" in uneven
+    assert f"Write join: {{topics: [{first}, {second}, {third}], partitions: all}} below source" in uneven
+    whole = check(three, rules=rules, join={"topics": [first, second, third], "partitions": "all"})
+    assert f"{first}+{second}+{third}[*], of 4 partitions" in whole
+    assert "warning" not in whole
+    missing = check(topics, rules=rules, join=[first, f"{second}x"], expect=2)
+    assert f"no entry of source.topics or source.files reads '{second}x'" in missing
+
+
+def test_a_group_that_works_by_another_assignor_is_told(world: Any, broker: str, tmp_path: Path) -> None:
+    fill, check = world
+    first, second = fill("t", trades(5)), fill("o", orders(5))
+    topics, both = {first: "tapewatch", second: "tapewatch"}, (first, second)
+    settings = KafkaSettings(bootstrap=broker, group=tmp_path.name)
+    with Reading(settings, *both) as reading:
+        reading.until_assigned(2)
+        told = check(topics, join=list(both))
+        assert (
+            f"group {tmp_path.name}, of 1 member now, assigns partitions by cooperative-sticky, and" in told
+        )
+        assert "stop all members, then start them" in told
+    with Reading(settings, *both, join=both) as reading:
+        reading.until_assigned(2)
+        assert "stop all members" not in check(topics, join=list(both))
+        assert "by cooperative-sticky: stop all members, then start them" in check(topics)
 
 
 def _not_found(connection: socket.socket) -> None:

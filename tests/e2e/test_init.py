@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from streamer.app.first_config import first_configuration, inspect_records
+from streamer.app.first_config import first_configuration
+from streamer.app.preset_sample import inspect_records, inspect_topics
 from streamer.config.load import load, load_text
 from streamer.errors import TapewatchError
 from streamer.messages.records import Record
@@ -138,7 +139,37 @@ def test_sets_go_by_the_fields_that_were_seen() -> None:
 
 def configured(values: list[bytes | None], venue: str | None = None) -> str:
     sample = inspect_records("tapewatch", "t", venue, as_records(values))
-    return first_configuration("tapewatch", "t", "b:1", sample)
+    return first_configuration("tapewatch", ["t"], "b:1", sample)
+
+
+def test_topics_with_the_same_instruments_are_joined() -> None:
+    orders = [
+        event("order", 1, symbol, venue="x", order_id="1", action="new", side="buy", price=1.0, size=1.0)
+        for symbol in ("ACME", "BETA")
+    ]
+    topics = {
+        "t": {0: as_records(trades(3, venue="x")), 1: as_records(trades(3, "BETA", venue="x"))},
+        "o": {0: as_records(orders[:1]), 1: as_records(orders[1:])},
+        "other": {0: as_records(trades(3, "ELSE", venue="x"))},
+    }
+
+    def written() -> str:
+        return first_configuration(
+            "tapewatch", list(topics), "b:1", inspect_topics("tapewatch", topics, None)
+        )
+
+    source = load_text(written()).settings.source
+    assert source.topics[0].globs == ("t", "o", "other")
+    assert [(join.topics, join.partitions) for join in source.joins] == [(("t", "o"), "each")]
+    assert "surveillance" in load_text(written()).settings.rules.extends
+    topics["o"] = {0: as_records(orders[1:]), 1: as_records(orders[:1])}
+    (differently,) = load_text(written()).settings.source.joins
+    assert (differently.topics, differently.partitions) == (("t", "o"), "all")
+    topics["other"][1] = topics["other"][0]
+    both = load_text(written()).settings.source.joins
+    assert [(join.topics, join.partitions) for join in both] == [(("t", "o"), "all"), (("other",), "all")]
+    topics |= {"o": {0: []}, "other": {0: []}}
+    assert not load_text(written()).settings.source.joins
 
 
 def test_a_venue_is_given_where_events_name_none() -> None:

@@ -71,7 +71,11 @@ def test_a_feature_that_a_reload_adds_warms_anew(tmp_path: Path) -> None:
 def test_names_of_different_logs_never_meet() -> None:
     sampled = {"xex.trades": TRADES, "xex.orders": ORDERS}
     states = shown(None, SPLIT, sampled=sampled)
-    assert states["apart"] == ("inactive", "size (xex.trades) and order_rate_10s (xex.orders) never meet")
+    assert states["apart"] == (
+        "inactive",
+        "size (xex.trades) and order_rate_10s (xex.orders) never meet; join: [xex.trades, xex.orders] would "
+        "make one log of them",
+    )
     assert states["orders"][0] == "warming, 10s left"
     assert states["halted"][0] == "warming", "a halt may still come"
     assert "no state among the newest records" in states["halted"][1]
@@ -89,10 +93,13 @@ def test_what_the_daemon_has_seen_decides_over_a_sample() -> None:
 
     split = [status("xex.trades", TRADES), status("xex.orders", ORDERS)]
     apart, *_ = rule_states(plan, split, timers=True)
-    assert apart.reason == "size (xex.trades) and order_rate_10s (xex.orders) never meet"
+    assert apart.reason.startswith("size (xex.trades) and order_rate_10s (xex.orders) never meet; join: ")
     partitions = [status("xex", TRADES), status("xex", ORDERS)]
     apart, *_ = rule_states(plan, partitions, timers=True)
-    assert apart.reason == "size (xex[2]) and order_rate_10s (xex[3]) never meet"
+    assert apart.reason == (
+        "size (xex[2]) and order_rate_10s (xex[3]) never meet; join: {topics: [xex], partitions: all} would "
+        "make one log of them"
+    )
     together = [status("xex", {**TRADES, **ORDERS})]
     apart, *_ = rule_states(plan, together, timers=True, sampled={"xex": TRADES})
     assert apart.state != "inactive"
@@ -113,5 +120,6 @@ def test_mappings_that_never_meet_are_inactive_before_anything_is_read() -> None
         )
     )
     x, y = rule_states(plan, [], timers=True)
-    assert (x.state, x.reason) == ("inactive", "size (a) and spread_bps (b) never meet")
+    assert x.state == "inactive"
+    assert x.reason == "size (a) and spread_bps (b) never meet; join: [a, b] would make one log of them"
     assert y.state == "warming"

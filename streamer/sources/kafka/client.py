@@ -14,6 +14,7 @@ from kafka.record import util as record_util
 from alerts.secrets import SecretError, small_file
 from streamer.errors import TapewatchError, UsageError
 from streamer.sources.kafka.client_internals import Network
+from streamer.sources.kafka.joined_assignor import OtherAssignorError
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.security import TlsSettings
 
@@ -159,6 +160,11 @@ def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str
     if isinstance(error, errors.InconsistentGroupProtocolError):
         return TapewatchError(
             f"group '{settings.group}' is in use by another program: choose another source.kafka.group"
+        )
+    if isinstance(error, OtherAssignorError):
+        return TapewatchError(
+            f"group '{settings.group}' has members that were started without this source.join: "
+            "stop all members of the group, then start each with the same source.join"
         )
     if isinstance(error, errors.CorruptRecordError):
         return TapewatchError(f"a record in Kafka is damaged: {text}")

@@ -436,6 +436,11 @@ def assigned_counts(consumer: KafkaConsumer, within_ms: int) -> dict[str, int] |
     return counts
 
 
+def protocol_of(consumer: KafkaConsumer) -> str:
+    """The name of the assignor that the group works by; empty while this member is in no group."""
+    return consumer._coordinator._generation.protocol or ""
+
+
 def request_rejoin(consumer: KafkaConsumer) -> None:
     """Trigger a rebalance, so that new partitions are assigned."""
     consumer._coordinator.request_rejoin()

@@ -1,16 +1,17 @@
-"""One member of a consumer group: the partitions it owns, each read from the offset that the store gives."""
+"""One member of a consumer group: the logs it owns, each read from the offsets that the store gives."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition, errors
 
-from streamer.messages.logs import LogExtent
+from streamer.messages.logs import Log, LogExtent
 from streamer.messages.records import Extent, Partition
 from streamer.sources.kafka.client_internals import (
     assigned_counts,
@@ -21,8 +22,11 @@ from streamer.sources.kafka.client_internals import (
     request_rejoin,
     take_missing_topics,
 )
+from streamer.sources.kafka.joined_partitions import JoinedPartitions, JoinPlan
 from streamer.sources.kafka.kafka_settings import KafkaSettings, is_pattern
 from streamer.sources.kafka.known_cluster import KnownCluster
+from streamer.sources.kafka.log_alignment import LogAlignment
+from streamer.sources.kafka.log_assembly import LogAssembly, as_log
 from streamer.sources.kafka.log_positions import describe, find_partitions, topic_pattern
 from streamer.sources.kafka.poller import Poller
 from streamer.sources.source import Assignments
@@ -36,8 +40,16 @@ GROUP_WITHIN_MS = 5_000
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Joins:
+    """What is joined, and for how long a joined log waits for a member that it has read to its end, in s."""
+
+    plan: JoinPlan = field(default_factory=JoinPlan)
+    wait_s: float = 0.5
+
+
 class GroupMember:
-    """A subscribed consumer.
+    """A subscribed consumer. All partitions of a log are read, or none: it is taken over as a whole.
 
     Parameters
     ----------
@@ -50,6 +62,8 @@ class GroupMember:
     cluster
         What is known of the cluster. Its topics need not exist: they did, and are read once they are there
         again.
+    joins
+        What is joined.
     """
 
     def __init__(
@@ -58,13 +72,18 @@ class GroupMember:
         settings: KafkaSettings,
         assignments: Assignments,
         cluster: KnownCluster,
+        joins: Joins,
     ) -> None:
         self.owned: dict[TopicPartition, Partition] = {}
         self._consumer = consumer
         self._settings = settings
         self._assignments = assignments
         self._cluster = cluster
-        self._poller = Poller(consumer, self._give_up)
+        self._joins = joins
+        self._assembly = LogAssembly(consumer, joins.plan, cluster.members)
+        self._logs: dict[TopicPartition, Log] = {}
+        self._to_hold: set[TopicPartition] = set()
+        self._poller = Poller(consumer, self._give_up, joins.plan.protocol)
         self._at_open: frozenset[Partition] = frozenset()
         self._deleted: set[str] = set()
         self._partition_counts: dict[str, int] | None = None
@@ -103,6 +122,7 @@ class GroupMember:
             # library may take the answer to its own request for the only topic, one that is gone, for ours.
             with suppress(errors.UnknownTopicOrPartitionError):
                 self._consumer.topics()
+        self._assembly.tell_uneven()
 
     def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """As the consumer's own `poll`; partitions may be revoked meanwhile."""
@@ -110,10 +130,18 @@ class GroupMember:
         if not self._poller.busy:
             missing = take_missing_topics(self._consumer)
             self._poller.hold(tp for tp in self.owned if tp.topic in missing)
-        return {tp: records for tp, records in polled.items() if tp not in self._poller.unplaced}
+            self._poller.hold(self._to_hold & self._consumer.assignment())
+            self._to_hold.clear()
+        unread = self._poller.unplaced | self._to_hold
+        return {tp: records for tp, records in polled.items() if tp not in unread}
 
-    def place_partitions(self) -> None:
-        """Start reading partitions that are new, or whose log has changed; cheap where there are none.
+    def place_partitions(self) -> frozenset[Partition]:
+        """Start reading logs that are new, or have changed; cheap where there are none.
+
+        Returns
+        -------
+        frozenset of Partition
+            Those that are read from another offset from now on; what was polled of them is no longer wanted.
 
         Raises
         ------
@@ -121,20 +149,25 @@ class GroupMember:
             When the broker does not answer; they stay on hold.
         """
         if self._poller.busy:
-            return
+            return frozenset()
         for topic in {tp.topic for tp in self.owned}:
             self._check_incarnation(topic)
         self._rejoin_for_new_partitions()
         now = time.monotonic()
         unplaced = self._poller.unplaced & self._consumer.assignment()
         if not unplaced or now < self._place_at:
-            return
+            return frozenset()
         self._place_at = now + RETRY_AFTER_S
         with prompt_metadata(self._consumer):
-            logs = describe(self._consumer, unplaced, self._settings, self._at_open)
-        if len(logs) == len(unplaced):
+            self._consumer.topics()
+            logs = self._assembly.complete(unplaced, self._consumer.assignment())
+            wanted = {tp for log in logs for tp in log.members}
+            self._poller.hold(wanted - self._poller.unplaced)
+            extents = describe(self._consumer, wanted, self._settings, self._at_open)
+        if wanted >= unplaced and len(extents) == len(wanted):
             self._place_at = 0.0
-        self._take_over({TopicPartition(log.partition.topic, log.partition.partition): log for log in logs})
+        self._assembly.tell_uneven()
+        return self._take_over(logs, {_place_of(extent.partition): extent for extent in extents})
 
     def place_again(self, partitions: Iterable[TopicPartition]) -> None:
         """Put partitions on hold whose offsets are no longer valid, until they are placed again."""
@@ -144,10 +177,16 @@ class GroupMember:
         self._place_at = time.monotonic() + RETRY_AFTER_S
 
     def leave(self, partitions: Collection[Partition]) -> None:
-        """Stop reading partitions whose logs have ended; one that is back is taken over like a new one."""
+        """Stop reading partitions that are gone; one that is back is taken over like a new one.
+
+        A log that has others still is taken over anew, without them.
+        """
+        for partition in partitions:
+            self._assembly.leave(_place_of(partition))
         for tp in [tp for tp, owned in self.owned.items() if owned in partitions]:
-            self._poller.hold((tp,))
+            self._poller.hold((tp, *(mate for mate in self._mates(tp) if mate in self.owned)))
             del self.owned[tp]
+            self._logs.pop(tp, None)
 
     @property
     def busy(self) -> bool:
@@ -174,23 +213,49 @@ class GroupMember:
         """Close the consumer without leaving the group; nothing is revoked."""
         self._poller.close()
 
-    def _take_over(self, logs: Mapping[TopicPartition, Extent]) -> None:
-        replaced = [
+    def _take_over(
+        self, joined: Sequence[JoinedPartitions], extents: Mapping[TopicPartition, Extent]
+    ) -> frozenset[Partition]:
+        partitions = {tp: extent.partition for tp, extent in extents.items()}
+        logs = [as_log(each, partitions) for each in joined if extents.keys() >= set(each.members)]
+        changed = [
             owned
-            for tp, log in logs.items()
-            if (owned := self.owned.get(tp)) is not None and owned != log.partition
+            for log in logs
+            for member in log.members
+            if (owned := self.owned.get(_place_of(member))) is not None
+            and self._logs[_place_of(member)].key != log.key
         ]
-        if replaced:
-            self._assignments.revoked(replaced)
-        if logs:
-            offsets = self._assignments.assigned([LogExtent.of(extent) for extent in logs.values()])
-            for tp, log in logs.items():
-                self.owned[tp] = log.partition
-                self._ends[tp] = log.end
-                self._poller.release(tp, offsets[log.partition])
+        if changed:
+            self._assignments.revoked(changed)
+        if not logs:
+            return frozenset()
+        offsets = self._assignments.assigned([self._extent_of(log, extents) for log in logs])
+        taken = {_place_of(member): member for log in logs for member in log.members}
+        self._logs |= {_place_of(member): log for log in logs for member in log.members}
+        self.owned |= taken
+        for tp, partition in taken.items():
+            self._ends[tp] = extents[tp].end
+            self._poller.release(tp, offsets[partition])
+        return frozenset(taken.values())
+
+    def _extent_of(self, log: Log, extents: Mapping[TopicPartition, Extent]) -> LogExtent:
+        members = tuple(extents[_place_of(member)] for member in log.members)
+        align = LogAlignment(self._consumer, members) if log.is_joined else None
+        return LogExtent(log, members, self._joins.wait_s, align)
+
+    def _mates(self, partition: TopicPartition) -> list[TopicPartition]:
+        """The other partitions of its log."""
+        log = self._logs.get(partition)
+        members = () if log is None else log.members
+        return [tp for tp in map(_place_of, members) if tp != partition]
 
     def _give_up(self, partitions: set[TopicPartition]) -> None:
-        revoked = [self.owned.pop(tp) for tp in sorted(partitions) if tp in self.owned]
+        """Give up these partitions, and with each the rest of its log, which waits to be whole again."""
+        mates = {mate for tp in partitions for mate in self._mates(tp)} - partitions
+        self._to_hold |= {tp for tp in mates if tp in self.owned}
+        revoked = [self.owned.pop(tp) for tp in sorted(partitions | mates) if tp in self.owned]
+        for tp in partitions | mates:
+            self._logs.pop(tp, None)
         if revoked:
             self._assignments.revoked(revoked)
 
@@ -219,3 +284,7 @@ class GroupMember:
         if any(count > self._partition_counts.get(topic, 0) for topic, count in counts.items()):
             request_rejoin(self._consumer)
         self._partition_counts = counts
+
+
+def _place_of(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)

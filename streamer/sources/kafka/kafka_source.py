@@ -21,6 +21,7 @@ from streamer.sources.kafka.client_internals import (
     cluster_id,
     held_partitions,
     log_end,
+    partition_count,
     position_of,
     use_parser,
 )
@@ -29,7 +30,7 @@ from streamer.sources.kafka.deleted_topics import DeletedTopics
 from streamer.sources.kafka.end_watch import EndWatch
 from streamer.sources.kafka.fast.raw_records import RawPartitionRecords
 from streamer.sources.kafka.fast.read_path import RECORD_BY_RECORD, fastest_read_path
-from streamer.sources.kafka.group_member import GroupMember
+from streamer.sources.kafka.group_member import GroupMember, Joins
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.sources.kafka.log_tails import LogTails
@@ -37,6 +38,7 @@ from streamer.sources.kafka.offset_bounds import offsets_of_known
 from streamer.sources.kafka.prefetch import Prefetch
 from streamer.sources.kafka.record_conversion import chunks_of
 from streamer.sources.kafka.unreadable_partitions import UnreadablePartitions
+from streamer.sources.kafka.withheld_partitions import ENOUGH_POLLS, WithheldPartitions
 from streamer.sources.source import Assignments
 
 MAX_POLL_RECORDS = 10_000
@@ -106,10 +108,13 @@ class KafkaSource:
         self.cluster = KnownCluster()
         """What is known of the cluster. Its topics need not exist at `open`: they did once, and are read
         when they are there again."""
+        self.joins = Joins()
+        """What is joined; set before `open`. Joined topics are read whether or not `topics` matches them."""
         self._read_path = RECORD_BY_RECORD
         self._prepared = False
         self._opened: tuple[KafkaConsumer, GroupMember] | None = None
         self._unreadable: UnreadablePartitions | None = None
+        self._withheld: WithheldPartitions | None = None
         self._deleted: DeletedTopics | None = None
         self._tails: LogTails | None = None
         self._prefetch = Prefetch()
@@ -138,15 +143,15 @@ class KafkaSource:
         """
         require_fast_checksums()
         self.prepare()
-        options = options_of(self._settings, self._max_poll_records)
+        options = options_of(self._settings, self._max_poll_records, self.joins.plan)
         consumer = connect(KafkaConsumer, self._settings, self._environ, self._read_path.network, **options)
         parser = self._parser if self._read_path.raw else CheckedRecords
         detours: dict[TopicPartition, Detour] = {}
         limits = ReadLimits(self._settings.max_unpacked_bytes, partial(log_end, consumer), detours)
         use_parser(consumer, reporting(parser, limits))
-        member = GroupMember(consumer, self._settings, assignments, self.cluster)
+        member = GroupMember(consumer, self._settings, assignments, self.cluster, self.joins)
         try:
-            member.subscribe(self._globs)
+            member.subscribe(list(dict.fromkeys((*self._globs, *self.joins.plan.topics))))
         except errors.KafkaError as error:
             member.close()
             raise self._explained(error) from error
@@ -154,7 +159,11 @@ class KafkaSource:
             member.close()
             raise
         self._opened = consumer, member
-        self._unreadable = UnreadablePartitions(consumer, member, self._settings, detours)
+        enough = ENOUGH_POLLS * self._max_poll_records
+        withheld = self._withheld = WithheldPartitions(consumer, member, self._prefetch, enough)
+        self._unreadable = UnreadablePartitions(
+            consumer, member, self._settings, detours, lambda: withheld.paused
+        )
         self._deleted = DeletedTopics(consumer, self.cluster)
         self._tails = LogTails(consumer)
         self._end_watch = EndWatch(self._settings, self._environ)
@@ -279,7 +288,16 @@ class KafkaSource:
         return frozenset()
 
     def withhold(self, partitions: Collection[Partition]) -> None:
-        """Nothing so far."""
+        """Return no records of these until the next call; what comes of them meanwhile is queued."""
+        if self._withheld is not None:
+            self._withheld.set(partitions)
+
+    def partition_counts(self) -> Mapping[str, int]:
+        """How many partitions each topic has that is read; sends no request. Call it between polls."""
+        if self._opened is None:
+            return {}
+        consumer, member = self._opened
+        return {topic: partition_count(consumer, topic) for topic in {tp.topic for tp in member.owned}}
 
     def exhausted(self) -> bool:
         """Never: more records may always arrive."""
@@ -307,6 +325,7 @@ class KafkaSource:
             if self._end_watch is not None:
                 self._end_watch.close()
             self._prefetch = Prefetch()
+            self._withheld = None
 
     @property
     def _connection(self) -> tuple[KafkaConsumer, GroupMember]:
@@ -339,6 +358,8 @@ class KafkaSource:
             if self._tails is not None:
                 self._tails.polled(held_partitions(self._connection[0]))
             self._prefetch.append(unreadable.work(answers=self.answers))
+            if self._withheld is not None:
+                self._withheld.work()
 
     def _poll_group(self, member: GroupMember) -> None:
         """Handle rebalances while records wait."""
@@ -350,7 +371,7 @@ class KafkaSource:
     ) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
             if not self._prefetch:  # the engine's positions are complete only once it has all records
-                member.place_partitions()
+                self._prefetch.drop(member.place_partitions())
             polled = member.poll(int(wait_s * 1000), limit)
         except errors.OffsetOutOfRangeError as error:
             member.place_again(error.args[0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.errors import TapewatchError
+from streamer.messages.records import Partition
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +49,8 @@ class KnownCluster:
     keep: Callable[[str], None] = lambda _: None
     topics: Collection[str] = ()
     """Topics that the store has logs of; set before the source is opened."""
+    members: Collection[Partition] = ()
+    """Members of joined logs of the store that are not known to be gone; set before the source is opened."""
     confirmed: bool = field(default=False, init=False)
 
     def require(self, answered: str, servers: str) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 
-from streamer.sources.kafka.client_internals import is_fenced, join, resume
+from streamer.sources.kafka.client_internals import is_fenced, join, protocol_of, resume
+from streamer.sources.kafka.joined_assignor import OtherAssignorError
 
 JOIN_WITHIN_MS = 60_000
 """Longest single wait for the group; callers are not blocked by it."""
@@ -51,12 +52,17 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
         Connected, not subscribed yet.
     revoke
         Called within `poll`, on its caller's thread, with partitions that are about to be revoked.
+    protocol
+        The name of the assignor that the group must work by; empty for any.
     """
 
-    def __init__(self, consumer: KafkaConsumer, revoke: Callable[[set[TopicPartition]], None]) -> None:
+    def __init__(
+        self, consumer: KafkaConsumer, revoke: Callable[[set[TopicPartition]], None], protocol: str = ""
+    ) -> None:
         self.unplaced: set[TopicPartition] = set()
         self._consumer = consumer
         self._revoke = revoke
+        self._protocol = protocol
         self._closing = False
         self._inbox: SimpleQueue[_Revocation | None] = SimpleQueue()
         self._polling: Future[PolledRecords] | None = None
@@ -123,6 +129,8 @@ class Poller(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
             return {}
         if is_fenced(self._consumer):
             raise errors.FencedInstanceIdError
+        if self._protocol and protocol_of(self._consumer) not in ("", self._protocol):
+            raise OtherAssignorError
         # Partitions that have just been assigned wait for the caller to place them: return at once.
         wait_ms = timeout_ms if self.unplaced <= unplaced_before else 0
         polled: PolledRecords = self._consumer.poll(timeout_ms=wait_ms, max_records=max_records)

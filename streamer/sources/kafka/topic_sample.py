@@ -30,7 +30,9 @@ _POLL_MS = 500
 _NEWEST = 1_000  # records of each partition that are looked at, at either end
 
 
-def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str, str]) -> list[Record]:
+def sample(
+    settings: KafkaSettings, topic: str, count: int, environ: Mapping[str, str]
+) -> dict[int, list[Record]]:
     """The newest records of a topic, about equally many from each partition, at most `count`.
 
     Parameters
@@ -44,8 +46,8 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
 
     Returns
     -------
-    list of Record
-        Partition by partition, each in order.
+    dict
+        By partition, each in order; partitions without records too.
 
     Raises
     ------
@@ -56,11 +58,16 @@ def sample(settings: KafkaSettings, topic: str, count: int, environ: Mapping[str
     try:
         matching = find_partitions(consumer, [topic], ", ".join(settings.servers))
         partitions = [TopicPartition(partition.topic, partition.partition) for partition in sorted(matching)]
-        return _read(consumer, partitions, -(-count // len(partitions)))[:count]
+        records = _read(consumer, partitions, -(-count // len(partitions)))
     except errors.KafkaError as error:
         raise explain(error, settings, environ) from error
     finally:
         consumer.close(autocommit=False, timeout_ms=2_000)
+    sampled = {}
+    for tp in partitions:
+        sampled[tp.partition] = records[tp][:count]
+        count -= len(sampled[tp.partition])
+    return sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,9 @@ def _problem_at(consumer: KafkaConsumer, tp: TopicPartition, offset: int, end: i
     return f"{tp.topic}[{tp.partition}] returns no records from offset {offset} on, although its log goes on"
 
 
-def _read(consumer: KafkaConsumer, partitions: list[TopicPartition], each: int) -> list[Record]:
+def _read(
+    consumer: KafkaConsumer, partitions: list[TopicPartition], each: int
+) -> dict[TopicPartition, list[Record]]:
     first = offsets_of_all(consumer.beginning_offsets, partitions, OFFSETS_WITHIN_MS)
     end = offsets_of_all(consumer.end_offsets, partitions, OFFSETS_WITHIN_MS)
     unread = {tp for tp in partitions if first[tp] < end[tp]}
@@ -203,7 +212,7 @@ def _read(consumer: KafkaConsumer, partitions: list[TopicPartition], each: int) 
             records[tp] += [record for record in records_of(readable) if record.offset < end[tp]]
         # A log may end in transaction markers, which are not records; the position passes them too.
         unread = {tp for tp in unread if (consumer.position(tp) or 0) < end[tp]}
-    return [record for tp in partitions for record in records[tp]]
+    return records
 
 
 def _consumer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,8 @@ class UnreadablePartitions:
         Whether damage is skipped, and how large fetches and batches may be.
     detours
         Written here, read by the parser.
+    withheld
+        Partitions that are paused for another reason, and bring nothing meanwhile.
     """
 
     def __init__(
@@ -92,11 +94,13 @@ class UnreadablePartitions:
         member: GroupMember,
         settings: KafkaSettings,
         detours: MutableMapping[TopicPartition, Detour],
+        withheld: Callable[[], Collection[TopicPartition]] = tuple,
     ) -> None:
         self._detours = detours
         self._consumer = consumer
         self._member = member
         self._settings = settings
+        self._withheld = withheld
         self._troubles: dict[TopicPartition, _Trouble] = {}
         self._stalls: dict[TopicPartition, _Stall] = {}
         self._retries: dict[TopicPartition, tuple[int, int]] = {}
@@ -296,8 +300,11 @@ class UnreadablePartitions:
         # Time in which nobody polled does not count.
         idle_s, self._looked_at = min(now - self._looked_at, 2 * LOOK_EVERY_S), now
         held = held_partitions(self._consumer)
+        withheld = self._withheld()
         for partition in self._member.readable:
-            if partition not in self._troubles and self._is_stalled(partition, idle_s, partition in held):
+            if partition in withheld:
+                self._stalls.pop(partition, None)
+            elif partition not in self._troubles and self._is_stalled(partition, idle_s, partition in held):
                 self._suspect(partition)
 
     def _is_stalled(self, partition: TopicPartition, idle_s: float, held: bool) -> bool:
@@ -317,6 +324,8 @@ class UnreadablePartitions:
         position = position_of(self._consumer, partition)
         if position is None or partition in self._troubles or partition not in self._member.readable:
             return
+        if partition in self._withheld():
+            return  # its next fetch fails again
         stall = self._stalls.get(partition)
         patience_s = STALLED_AFTER_S if stall is None else stall.patience_s
         detour = self._detours.get(partition)

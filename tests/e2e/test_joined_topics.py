@@ -1,0 +1,198 @@
+"""Three joined topics give what one topic would that has all their records, killed and taken away or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from broker.watching import Reading, Watcher
+from daemon import Daemon, tapewatch
+from kills import Killer
+from stores import ask, bodies
+from three_topics import (
+    TOPICS,
+    MergedSource,
+    Partitions,
+    exchange,
+    keyed_alike,
+    keyed_differently,
+    merged_topic,
+    send_to,
+)
+
+from streamer.app.replay import replay
+from streamer.config.load import load
+from streamer.pipeline.compile import compile_plan
+from streamer.pipeline.runner import StepResult
+
+pytestmark = pytest.mark.skip(reason="joined logs are not merged yet")
+PARTITIONS = 3
+DOCUMENT = {
+    "detectors": {
+        "tape": {
+            "model": "HalfSpaceTrees",
+            "on": "trade",
+            "features": ["return_bps_10s", "log_notional_10s", "trade_rate_10s"],
+            "params": {"n_trees": 5, "height": 6, "window_size": 50, "seed": 7},
+        },
+        "pressure": {"model": "RobustZ", "on": "trade", "features": ["order_rate_10s", "spread_bps"]},
+    },
+    "rules": {
+        "big_while_busy": {"when": "size > 4 * size_mean_1h and order_rate_10s > 1", "clear": "5s"},
+        "off_market": {"when": "price > 1.0001 * ask_price or price < 0.9999 * bid_price", "clear": "5s"},
+        "odd": {"when": "tape.rarity > 1m", "clear": "5s", "severity": "info"},
+        "pressed": {"when": "pressure.rarity > 2m and spread_bps > 0", "for": "2 of 3", "clear": "10s"},
+    },
+    "drift": {"watch": ["spread_bps", "tape.score"]},
+    "engine": {"ticks": "off", "batch_size": 500},
+    "journal": {"keep": "all"},
+    "checkpoint": {"every": "1s"},
+    "serve": {"address": "off"},
+    "late_after": "1000d",
+}
+
+
+def configured(broker: str, topics: Mapping[str, str], folder: Path, *, alike: bool) -> Path:
+    """The merged topic is among those that are matched, so that what is detected is the same."""
+    names = [topics[name] for name in TOPICS]
+    document = {
+        "source": {
+            "kafka": {
+                "bootstrap": broker,
+                "group": folder.name,
+                "start": "earliest",
+                "session_timeout": "6s",
+            },
+            "topics": [{"match": [*names, "merged*"]}],
+            "join": names if alike else {"topics": names, "partitions": "all"},
+        },
+        "store": str(folder / "tapewatch.db"),
+        "receivers": {"kept": {"file": {"path": str(folder / "kept.jsonl")}}},
+        **DOCUMENT,
+    }
+    path = folder / "tapewatch.yaml"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def without_place(alert: Mapping[str, Any]) -> str:
+    """An alert but for what tells where its event lay."""
+    return json.dumps({key: alert[key] for key in sorted(alert) if key not in ("id", "source")})
+
+
+Score = tuple[str, ...]
+_PLACE = ("topic", "partition", "offset", "index")
+
+
+def folded(config: Path, merged: Partitions) -> tuple[list[str], list[Score]]:
+    """The alerts and scores of the merged topic."""
+    alerts: list[str] = []
+    scores: list[Score] = []
+
+    def watch(step: StepResult) -> None:
+        alerts.extend(without_place(json.loads(each.body)) for each in step.outcome.transitions)
+        for part in step.outcome.scores:
+            instruments = [part.instruments[code] for code in part.instrument.tolist()]
+            columns = (part.ts, part.score, part.rarity)
+            for (venue, symbol), *values in zip(instruments, *(c.tolist() for c in columns), strict=True):
+                scores.append((part.detector, venue, symbol, *map(repr, values)))
+
+    replay(compile_plan(load(config)), MergedSource(merged), batch_size=700, watch=watch)
+    return sorted(alerts), sorted(scores)
+
+
+def recorded_scores(config: Path) -> list[Score]:
+    """The scores of a run, from its own recording."""
+    recording, written = config.with_suffix(".rec.jsonl.zst"), config.with_suffix(".scores.csv")
+    tapewatch("record", "-c", config, "-o", recording, timeout_s=600)
+    tapewatch("replay", "-q", "-c", config, recording, "--scores", written, timeout_s=600)
+    with written.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    def number(text: str) -> str:
+        return repr(float(text)) if text else "nan"
+
+    return sorted(
+        (
+            row["detector"],
+            row["venue"],
+            row["symbol"],
+            row["ts_event_ns"],
+            number(row["score"]),
+            number(row["rarity_s"]),
+        )
+        for row in rows
+    )
+
+
+class Rival:
+    """A second member of the group: it takes logs away, folds nothing of them, and gives them back."""
+
+    def __init__(self, config: Path) -> None:
+        settings = load(config).settings.source
+        assert settings.kafka is not None
+        self._kafka = settings.kafka.model_copy(update={"instance": "rival"})
+        self._join = settings.join
+        self.took = 0
+
+    def take_once(self) -> None:
+        with Reading(self._kafka, watcher=Watcher(), join=self._join) as reading:
+            give_up = time.monotonic() + 60
+            while not reading.held and time.monotonic() < give_up:
+                reading.source.poll(0.05)
+            self.took += bool(reading.held)
+        time.sleep(7)  # its session ends
+
+
+@pytest.mark.timeout(3_000)
+@pytest.mark.parametrize("alike", [True, False], ids=["alike", "differently"])
+@pytest.mark.parametrize(
+    ("count", "kills", "takes"), [(4_000, 1, 1), pytest.param(500_000, 30, 10, marks=pytest.mark.long)]
+)
+def test_the_joined_run_equals_a_fold_of_the_merged_topic(
+    count: int, kills: int, takes: int, alike: bool, broker: str, topic_factory: Any, tmp_path: Path
+) -> None:
+    records = exchange(count)
+    placed = keyed_alike(records, PARTITIONS) if alike else keyed_differently(records)
+    topics = {name: topic_factory(name, len(placed[name]), {"retention.ms": "-1"}) for name in TOPICS}
+    config = configured(broker, topics, tmp_path, alike=alike)
+    store = tmp_path / "tapewatch.db"
+    for name in TOPICS:
+        send_to(broker, topics[name], placed[name])
+    alerts, scores = folded(config, merged_topic(placed, alike=alike))
+    rival = Rival(config)
+    with Daemon(config) as daemon:
+        daemon.wait_until(lambda: " running " in daemon.output(), "a start with compiled kernels", 300)
+        taking = threading.Thread(target=lambda: [rival.take_once() for _ in range(takes)])
+        taking.start()
+        killer = Killer(daemon, store, _Quiet(), seed=3)
+        for _ in range(kills):
+            daemon.wait_until(lambda: daemon.running, "a start")
+            killer.kill_once()
+        taking.join()
+        daemon.wait_until(lambda: read(store) == count, "everything consumed", 600)
+        assert daemon.stop() == 0, daemon.output()[-3000:]
+    assert rival.took >= 1 or alike is False
+    told = sorted(without_place(json.loads(body)) for body in bodies(store))
+    assert len({alert["rule"] for alert in map(json.loads, bodies(store))}) >= 3
+    assert told == alerts
+    assert recorded_scores(config) == scores
+    assert {json.loads(body)["source"]["topic"] for body in bodies(store)} <= set(topics.values())
+
+
+class _Quiet:
+    """Nothing is posted."""
+
+    in_flight = 0
+
+
+def read(store: Path) -> int:
+    """How many records the store's checkpoints and journal speak of, over all members."""
+    rows = ask(store, "SELECT sum(position) FROM members")
+    return int(rows[0][0] or 0) if rows else 0
