@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from broker.watching import Reading, settings_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -101,3 +103,23 @@ def test_without_any_times_a_speed_is_refused(tmp_path: Path) -> None:
     assert "some.jsonl: no times, neither of receipt nor of events, which --speed needs" in told
     assert not opened(path).timed
     assert {record.time for record in opened(path)} == {int(NO_TIME)}
+
+
+def test_two_files_are_merged_into_the_topic_and_paced(
+    tmp_path: Path, broker: str, topic_factory: Callable[[], str]
+) -> None:
+    lines = [trade(number, number / 10) for number in range(21)]
+    paths = [tmp_path / "even", tmp_path / "odd"]
+    for place, path in enumerate(paths):
+        path.write_text("\n".join(lines[place::2]))
+    topic = topic_factory()
+    options = ["--bootstrap", broker, "-t", topic, "--format", "tapewatch"]
+    started = time.monotonic()
+    code, told = publish(*options, "--speed", "2", *paths)
+    assert (code, "21 records" in told) == (0, True)
+    assert time.monotonic() - started > 0.9
+    with Reading(settings_for(broker), topic) as reading:
+        reading.until_count(21)
+    (found,) = reading.got.values()
+    assert [json.loads(record.value or b"")["trade_id"] for record in found] == [str(n) for n in range(21)]
+    assert {record.key for record in found} == {b"ABC"}
