@@ -86,6 +86,10 @@ class Texts(Mapping[str, Codes]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether any event may have the field; the column is not encoded for it."""
+        return name in self._columns
+
     def __getitem__(self, name: str) -> Codes:
         column = self._columns[name]
         if not isinstance(column, np.ndarray):
