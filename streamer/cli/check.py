@@ -182,8 +182,7 @@ def _statuses(loaded: ConfigFile) -> list[Mapping[str, Any]]:
     from streamer.app.join_report import of_these_logs
     from streamer.store.queries import task_statuses
 
-    found: list[Mapping[str, Any]] = _from_store(loaded, task_statuses, [])
-    return of_these_logs(loaded.settings.source.joins, found)
+    return of_these_logs(loaded.settings.source.joins, _from_store(loaded, task_statuses, []))
 
 
 def _unused(loaded: ConfigFile) -> str:
