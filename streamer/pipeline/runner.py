@@ -230,8 +230,8 @@ class Runner:
         if self._merge is None:
             return self._consume_alone(records, fetched)
         place = 0 if member is None else self._place_of[member]
-        self._merge.offer(place, records[_index_of(records, self.places[place]) :], fetched)
-        return self.advance()
+        may_go_on = self._merge.offer(place, records[_index_of(records, self.places[place]) :], fetched)
+        return self.advance() if may_go_on or not self.live else True
 
     def _consume_alone(self, records: Sequence[Record], fetched: Fetched) -> bool:
         self.advance_replay()
