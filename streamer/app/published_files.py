@@ -137,7 +137,7 @@ class PublishedFile:
         times = highest_so_far(received, self._highest)
         self._highest = int(times[-1])
         timed = received != NO_TIME
-        self.disorder.note(offset[timed], (times - received)[timed])
+        self.disorder.follow(offset[timed], received[timed])
         untimed = int(np.count_nonzero(times == NO_TIME))
         if untimed:
             first_row = np.searchsorted(batch.offset, offset)

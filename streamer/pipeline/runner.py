@@ -29,6 +29,7 @@ from streamer.pipeline.state import reload
 from streamer.pipeline.step_size import StepSize
 from streamer.pipeline.task import Task, Timer
 from streamer.sources.disorder import Disorder
+from streamer.sources.files.file_logs import INCARNATION
 from streamer.store.commits import Derivation, Loss, dead_letter_of
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
@@ -160,6 +161,8 @@ class Runner:
         self._merge = Merge(self.task) if self.log.is_joined else None
         if self._merge is not None:
             self._merge.ended |= self.row.gone
+        is_file = self._merge is None and self.log.key.incarnation == INCARNATION
+        self._disorder = Disorder() if is_file else None
 
     @property
     def positions(self) -> Mapping[Partition, int]:
@@ -189,9 +192,11 @@ class Runner:
 
     @property
     def disorders(self) -> Mapping[Partition, Disorder]:
-        """Where the event times of members go back that are merged by these."""
-        merge = self._merge
-        return {} if merge is None else dict(zip(self.log.members, merge.disorders, strict=True))
+        """Where the event times go back, of a file alone and of members that are merged by these."""
+        if self._disorder is not None:
+            return {self.log.key: self._disorder}
+        disorders = () if self._merge is None else self._merge.disorders
+        return dict(zip(self.log.members, disorders, strict=False))
 
     @property
     def idle(self) -> frozenset[Partition]:
@@ -252,6 +257,8 @@ class Runner:
             if self._context.stopped():
                 return False
             step = self._step_alone(batch, fetched)
+            if self._disorder is not None:
+                self._disorder.follow(step.decoded.batch.offset, step.decoded.batch.ts)
             self.journal.batch(step.segment)
             self._fold(step)
         allowance = self._context.allowance

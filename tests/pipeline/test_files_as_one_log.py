@@ -257,6 +257,8 @@ def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> 
     assert code == 0
     assert f"warning: {tmp_path}/trade.jsonl.gz:22: its time is before that of a line above it" in told
     assert "quote.jsonl.gz" not in told
+    code, _, told = run("replay", "-q", "-c", config, paths[0])
+    assert (code, told.count("its time is before that of a line above it")) == (0, 1)
 
 
 def test_a_speed_goes_by_event_time_where_there_is_no_other(tmp_path: Path, config: Path) -> None:
