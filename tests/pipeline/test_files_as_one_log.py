@@ -257,7 +257,7 @@ def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> 
     assert code == 0
     assert f"warning: {tmp_path}/trade.jsonl.gz:22: its time is before that of a line above it" in told
     assert "quote.jsonl.gz" not in told
-    code, _, told = run("replay", "-q", "-c", config, paths[0])
+    code, _, told = run("replay", "-q", "-c", config, tmp_path / "trade.jsonl.gz")
     assert (code, told.count("its time is before that of a line above it")) == (0, 1)
 
 
