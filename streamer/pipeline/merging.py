@@ -150,6 +150,10 @@ class Merge:
         """Whether anything waits to be folded."""
         return any(queue.count or queue.damaged is not None for queue in self._queues)
 
+    def queued(self, place: int) -> int:
+        """How many records of a member wait."""
+        return self._queues[place].count
+
     @property
     def full(self) -> list[int]:
         """The places of members of which enough waits."""

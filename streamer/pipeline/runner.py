@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -51,12 +52,15 @@ class StepResult:
         What the step caused.
     live
         False while a stored journal is replayed.
+    counts
+        Number of records by topic.
     """
 
     task: Task
     records: int
     outcome: Outcome
     live: bool
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,10 @@ class Runner:
     def awaited(self) -> frozenset[Partition]:
         """The members whose records others wait for."""
         return self._members(() if self._merge is None else self._merge.awaited)
+
+    def queued(self, member: Partition) -> int:
+        """How many records of a member wait for those of others."""
+        return 0 if self._merge is None else self._merge.queued(self._place_of[member])
 
     @property
     def full(self) -> frozenset[Partition]:
@@ -599,8 +607,10 @@ class Runner:
             self._near_misses += outcome.near_misses
         if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
             self.commit(outcome, step)
-        count = 0 if step is None else len(step)
-        self._context.watch(StepResult(self.task, count, outcome, self.live))
+        counts = Counter[str]()
+        for part in () if step is None else step.parts:
+            counts[self.log.members[part.place].topic] += len(part.records)
+        self._context.watch(StepResult(self.task, counts.total(), outcome, self.live, counts))
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:
