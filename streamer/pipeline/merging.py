@@ -175,10 +175,9 @@ class Merge:
         """Whether all that a recorded segment has is folded, or is surely not there any more."""
         return all(
             positions[span.place] > span.last
-            or span.place in missing
             or (
                 not len(self._queues[span.place].times(1, span.last)[0])
-                and self._queues[span.place].goes_beyond(span.last)
+                and (span.place in missing or self._queues[span.place].goes_beyond(span.last))
             )
             for span in segment
         )
