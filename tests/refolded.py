@@ -27,6 +27,7 @@ from streamer.sources.recording.recording_source import RecordingSource
 from streamer.store.checkpoints import read_checkpoint, write_checkpoint
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
+from streamer.store.task_rows import TaskRow
 
 States = Mapping[Partition, Snapshot]
 
@@ -36,23 +37,24 @@ def left_states(plan: Plan, store: Path, checkpoints: Path) -> States:
 
     It takes the tasks over as a start does, so no daemon may run on the store.
     """
-    with closing(sqlite3.connect(store)) as connection:
-        tasks = connection.execute(
-            "SELECT topic, incarnation, partition, max(c.position) FROM tasks JOIN checkpoints c"
-            " ON c.task_id = tasks.id GROUP BY tasks.id"
-        ).fetchall()
     database = open_store(str(store))
     try:
         ledger = Ledger(database, SystemClock(), keep_all=True)
         context = RunnerContext(
             ledger, lambda digest: compile_document(ledger.config(digest)), 500, lambda _: None
         )
-        logs = [LogExtent.of(Extent(Partition(*task[:3]), 0, task[3], 0)) for task in tasks]
+        logs = [_as_left(row, ledger) for row in ledger.tasks()]
         runners = Recovery(plan, context, checkpoints).recover(logs)
         assert all(runner.live for runner in runners), "a clean stop leaves nothing behind its checkpoints"
         return {runner.task.partition: snapshot(runner.task) for runner in runners}
     finally:
         database.close()
+
+
+def _as_left(row: TaskRow, ledger: Ledger) -> LogExtent:
+    """A log that ends where its task's newest checkpoint does."""
+    members = zip(row.log.members, ledger.checkpoints(row.id)[0].positions, strict=True)
+    return LogExtent(row.log, tuple(Extent(member, 0, end, 0) for member, end in members))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def _of_stream(stream: Stream) -> Realised:
     n = len(stream.score)
     calibrator = build_calibrator()
     calibrator.grow(int(stream.slot.max()) + 1)
-    found = calibrator.step(stream.slot, stream.clock, np.arange(n), np.zeros(n, np.int16), stream.score)
+    found = calibrator.step(stream.slot, stream.clock, stream.slot.astype(np.int64), stream.score)
     everything = np.ones(n, np.bool_)
     return realised(
         stream.name, stream.slot, stream.clock, stream.score, found.probability, found.seconds, everything

@@ -86,7 +86,7 @@ def judged(trades: Trades) -> Iterator[tuple[str, NDArray[np.float64], Rarity]]:
         yield (
             name,
             score,
-            calibrator.step(whole.slot, whole.clock, np.arange(n), np.zeros(n, np.int16), score),
+            calibrator.step(whole.slot, whole.clock, whole.slot.astype(np.int64), score),
         )
 
 

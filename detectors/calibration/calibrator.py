@@ -54,8 +54,7 @@ class Calibrator(Protocol):
         self,
         slot: NDArray[np.int32],
         clock: NDArray[np.int64],
-        offset: NDArray[np.int64],
-        index: NDArray[np.int16],
+        instrument: NDArray[np.int64],
         score: NDArray[np.float64],
     ) -> Rarity:
         """Judge each score by the ones before it, then learn it.
@@ -66,9 +65,10 @@ class Calibrator(Protocol):
             int32[m], in arrival order.
         clock
             int64[m], ns, never decreasing within a slot.
-        offset, index
-            int64[m] and int16[m], the event's place in its log: breaks ties between equal scores, so
-            that no random generator is needed.
+        instrument
+            int64[m], what tells the instrument from others wherever it comes, such as a hash of its name.
+            With the number of its score it breaks ties between equal scores, so that no random generator is
+            needed, and it does not matter where an event lies in its log.
         score
             float64[m], higher is stranger; scores that are not finite are skipped and leave no trace.
         """

@@ -104,7 +104,7 @@ def _pooled_scale(excess, exceeded, pool):  # type: ignore[no-untyped-def]
 
 @kernel
 def _judge(  # type: ignore[no-untyped-def]
-    value, clock, offset, index,
+    value, clock, instrument, number,
     body, rings, levels, prob_shifts, rates, clusters, period_shifts, reached, occasions,
     pool, pool_rings, pool_levels, pool_prob_shifts, pool_period_shifts, bounds, spare,
 ):  # fmt: skip
@@ -115,7 +115,7 @@ def _judge(  # type: ignore[no-untyped-def]
     if pool_levels[0, COUNT] > 0.0:
         scale = _pooled_scale(excess, body[EXCEEDED], pool)
     probability, smoothed, deepest = descend(
-        value, edge, excess, scale, offset, index, rings, levels, pool_rings, pool_levels, pooled, spare
+        value, edge, excess, scale, instrument, number, rings, levels, pool_rings, pool_levels, pooled, spare
     )
     common = probability >= TAIL
     scores = (body[SEEN] - WARMUP + 1.0, pool[_P_SCORES])
@@ -148,7 +148,7 @@ def _judge(  # type: ignore[no-untyped-def]
     if body[EXCEEDED] >= _FEEDS_FROM:
         pool[_P_EXCESS] += max(1.0 / (pool[_P_EXCESSES] + 1.0), 1e-4) * (math.log(excess) - pool[_P_EXCESS])
         pool[_P_EXCESSES] += 1.0
-        update_pool((value - edge) / scale, offset, index, pool_rings, pool_levels, spare)
+        update_pool((value - edge) / scale, instrument, number, pool_rings, pool_levels, spare)
     update_excess(value - edge, body)
     # a score tied with everything above the edge is as common as the edge itself
     return (1.0, 0.0) if common else (probability, period)
@@ -156,7 +156,7 @@ def _judge(  # type: ignore[no-untyped-def]
 
 @kernel
 def _step_rows(  # type: ignore[no-untyped-def]
-    slot, clock, offset, index, score,
+    slot, clock, instrument, score,
     body, rings, levels, prob_shifts, rates, clusters, period_shifts, reached, occasions, last,
     pool, pool_rings, pool_levels, pool_prob_shifts, pool_period_shifts,
     probability, seconds,
@@ -193,7 +193,7 @@ def _step_rows(  # type: ignore[no-untyped-def]
         probability[row], seconds[row] = 1.0, 0.0
         if over:
             probability[row], seconds[row] = _judge(
-                scaled, clock[row], offset[row], index[row],
+                scaled, clock[row], instrument[row], int(seen),
                 body[s], rings[s], levels[s], prob_shifts[s], rates[s], clusters[s], period_shifts[s],
                 reached[s], occasions[s],
                 pool[0], pool_rings[0], pool_levels[0], pool_prob_shifts[0], pool_period_shifts[0],
@@ -233,8 +233,8 @@ class Cascade:
     >>> seconds = np.arange(n, dtype=np.int64) * 1_000_000_000
     >>> score = np.random.default_rng(1).standard_normal(n)
     >>> score[-1] = 50.0
-    >>> slot, index = np.zeros(n, np.int32), np.zeros(n, np.int16)
-    >>> rarity = cascade.step(slot, seconds, np.arange(n), index, score)
+    >>> slot, instrument = np.zeros(n, np.int32), np.zeros(n, np.int64)
+    >>> rarity = cascade.step(slot, seconds, instrument, score)
     >>> int(np.isnan(rarity.seconds).sum())
     256
     >>> bool(rarity.seconds[-1] > 86_400)
@@ -277,8 +277,7 @@ class Cascade:
         self,
         slot: NDArray[np.int32],
         clock: NDArray[np.int64],
-        offset: NDArray[np.int64],
-        index: NDArray[np.int16],
+        instrument: NDArray[np.int64],
         score: NDArray[np.float64],
     ) -> Rarity:
         """Judge each score, then learn it; see `Calibrator.step`."""
@@ -287,8 +286,7 @@ class Cascade:
         _step_rows(
             plain(slot, np.int32),
             plain(clock, np.int64),
-            plain(offset, np.int64),
-            index.astype(np.int64),
+            plain(instrument, np.int64),
             plain(score, np.float64),
             *(own[name] for name in _OWN),
             *(pool[name] for name in _POOLED),

@@ -1,4 +1,4 @@
-"""Uniform numbers in (0, 1), hashed from an event's place in its log, so that a replay draws the same."""
+"""Uniform numbers in (0, 1), hashed from an instrument and its event's number: a replay draws the same."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _UNIT = 1.0 / 9007199254740992.0
 
 
 @kernel
-def hashed_uniform(offset, index, level):  # type: ignore[no-untyped-def]
+def hashed_uniform(instrument, number, level):  # type: ignore[no-untyped-def]
     # The finaliser of MurmurHash3 (A. Appleby, public domain) over the three numbers, twice: after one
-    # round, neighbouring offsets are still correlated.
-    bits = np.uint64(offset) * _GOLDEN + np.uint64(index) * _FIRST + np.uint64(level + 1) * _SECOND
+    # round, neighbouring numbers are still correlated.
+    bits = np.uint64(instrument) * _GOLDEN + np.uint64(number) * _FIRST + np.uint64(level + 1) * _SECOND
     for _ in range(2):
         bits = (bits ^ (bits >> _HALF)) * _FIRST
         bits = (bits ^ (bits >> _HALF)) * _SECOND

@@ -117,12 +117,12 @@ def pool_probability(z, rings, levels):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def update_pool(z, offset, index, rings, levels, spare):  # type: ignore[no-untyped-def]
+def update_pool(z, instrument, number, rings, levels, spare):  # type: ignore[no-untyped-def]
     """Add an excess to the pool's rings, as deep as it reaches."""
     for j in range(RINGS):
         n = int(levels[j, COUNT])
         above, ties, _, _ = _neighbours(rings[j], n, z)
-        rank = (above + hashed_uniform(offset, index, RINGS + j) * (ties + 1.0)) / (n + 1.0)
+        rank = (above + hashed_uniform(instrument, number, RINGS + j) * (ties + 1.0)) / (n + 1.0)
         _append(rings[j], levels[j], z)
         place = int(levels[j, PLACE])
         if n < READY:
@@ -158,7 +158,7 @@ def _rank(ring, level, value, noise, assumed, deepest, excess):  # type: ignore[
 
 @kernel
 def descend(  # type: ignore[no-untyped-def]
-    value, edge, excess, scale, offset, index, rings, levels, pool_rings, pool_levels, pooled, spare
+    value, edge, excess, scale, instrument, number, rings, levels, pool_rings, pool_levels, pooled, spare
 ):
     """Rank a value above the edge in the rings, and add it to those it reaches.
 
@@ -182,7 +182,7 @@ def descend(  # type: ignore[no-untyped-def]
         beyond = 0.0
         if j == RINGS - 1 and level[COUNT] == OWN_ENTRIES:
             _, beyond = _top_quarter(rings[j], OWN_ENTRIES, spare)
-        noise = hashed_uniform(offset, index, j)
+        noise = hashed_uniform(instrument, number, j)
         inclusive, smooth = _rank(rings[j], level, value, noise, assumed, j == RINGS - 1, beyond)
         inclusive, smooth = inclusive ** level[POWER], smooth ** level[POWER]
         smoothed = reached_share * smooth

@@ -17,7 +17,7 @@ from streamer.pipeline.engine import Engine
 from streamer.store.checkpoints import remove_strays
 from streamer.store.ledger import Ledger
 from streamer.store.log_alerts import DELETED, LEFT_OUT, LogEnd
-from streamer.store.task_rows import TaskRow, base_incarnation
+from streamer.store.task_rows import TaskRow
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class EndedLogs:
                 remove_strays(self.folder, row.id, ())
         if not self.source.is_known:
             return
-        left_out = [row for row in _current(tasks) if not self._is_named(row.partition.topic)]
+        left_out = [row for row in _current(tasks) if not any(map(self._is_named, row.log.topics))]
         self._end(left_out, LEFT_OUT)
 
     def work(self) -> None:
@@ -81,13 +81,16 @@ class EndedLogs:
         if time.monotonic() < self._next_look_at:
             return
         self._next_look_at = time.monotonic() + _LOOK_S
-        rows = {_log_of(row): row for row in _current(self.ledger.newest_tasks())}
-        gone = self.source.gone(rows.keys())
+        rows = {row.id: row for row in _current(self.ledger.newest_tasks())}
+        members = {row.id: _members_of(row) for row in rows.values()}
+        gone = self.source.gone(frozenset().union(*members.values()))
         if not gone:
             return
-        self.engine.revoked([at for at in self.engine.runners if at in gone])  # with a last checkpoint
+        ended = [rows[number] for number, those in members.items() if those and those <= gone]
+        self.engine.revoked([member for row in ended for member in members[row.id]])  # with a last checkpoint
+        self.engine.lose(gone)
         self.source.leave(gone)
-        self._end([row for at, row in rows.items() if at in gone], DELETED)
+        self._end(ended, DELETED)
 
     def _is_named(self, topic: str) -> bool:
         return any(fnmatchcase(topic, glob) for glob in self.globs)
@@ -104,20 +107,22 @@ class EndedLogs:
 
 def topics_read(tasks: Iterable[TaskRow]) -> frozenset[str]:
     """The topics of Kafka that a store has tasks of, ended ones too."""
-    return frozenset(row.partition.topic for row in tasks if _is_of_kafka(row))
+    return frozenset(topic for row in tasks if _is_of_kafka(row) for topic in row.log.topics)
 
 
 def _current(tasks: Iterable[TaskRow]) -> list[TaskRow]:
     return [row for row in tasks if not row.ended and _is_of_kafka(row)]
 
 
-def _log_of(row: TaskRow) -> Partition:
-    return row.partition._replace(incarnation=base_incarnation(row.partition.incarnation))
+def _members_of(row: TaskRow) -> frozenset[Partition]:
+    """The partitions of a task's log that are not known to be gone."""
+    members = enumerate(row.source_log.members)
+    return frozenset(member for place, member in members if place not in row.gone)
 
 
 def _is_of_kafka(row: TaskRow) -> bool:
-    """Whether its log is a topic's: the incarnation is its id, or empty where the broker gives none."""
-    incarnation = base_incarnation(row.partition.incarnation)
+    """Whether its log is of topics: an incarnation is a topic's id, or empty where the broker gives none."""
+    incarnation = row.source_log.members[0].incarnation
     try:
         return not incarnation or bool(uuid.UUID(incarnation))
     except ValueError:

@@ -118,7 +118,8 @@ class _ReplayCounter:
         self.damage = ""
         self._fired: Counter[str] = Counter()
         self._dead: Counter[str] = Counter()
-        self._floods: dict[tuple[Partition, str, int, int], int] = {}  # counts are totals, not increments
+        # counts are totals, not increments
+        self._floods: dict[tuple[Partition, str, int, int, int], int] = {}
         self._tasks: dict[Partition, Task] = {}
         self._started = time.monotonic()
 
@@ -132,13 +133,14 @@ class _ReplayCounter:
         self._fired.update(each.rule for each in outcome.transitions if each.transition == "fired")
         self._dead.update(letter.reason for letter in outcome.dead)
         for flood in outcome.floods:
-            self._floods[task.partition, flood.reason, flood.minute, flood.first_offset] = flood.count
+            first = flood.first_source, flood.first_offset
+            self._floods[task.partition, flood.reason, flood.minute, *first] = flood.count
         self._watch(step)
 
     def totals(self) -> ReplayTotals:
         seconds = time.monotonic() - self._started
         dead, ignored = self._dead.copy(), Counter[str]()
-        for (_, reason, _, _), more in self._floods.items():
+        for (_, reason, *_), more in self._floods.items():
             dead[reason] += more
         for task in self._tasks.values():
             ignored.update(task.ignored)

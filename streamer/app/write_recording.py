@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from streamer.errors import TapewatchError
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.journal_entries import JournalEntry
-from streamer.messages.records import Partition
+from streamer.messages.journal_entries import JournalEntry, Segment, Span
+from streamer.messages.records import Partition, Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.range_reader import RangeReader
 from streamer.sources.recording.recording_writer import RecordingWriter
 from streamer.store.ledger import Ledger
-from streamer.store.task_rows import TaskRow, base_incarnation
+from streamer.store.task_rows import TaskRow
 
 log = structlog.get_logger()
+
+_AT_ONCE = 5_000  # offsets of a member
 
 
 def write_recording(
@@ -51,27 +54,80 @@ def write_recording(
         When the journal was cut, or Kafka no longer has its records.
     """
     tasks = _tasks_with_journal(ledger)
-    logs = [_log_of(row) for row in tasks]
+    members = [member for row in tasks for member in row.source_log.members]
     with (
-        RangeReader(settings, logs, environ=environ) as reader,
-        RecordingWriter(path, [(row.partition, row.position) for row in tasks]) as out,
+        RangeReader(settings, members, environ=environ) as reader,
+        RecordingWriter(path, [(row.log, row.positions) for row in tasks]) as out,
     ):
-        records = timers = 0
-        for number, row in enumerate(tasks):
+        recorder = Recorder(reader, out, progress)
+        first = 0
+        for row in tasks:
             for entry in ledger.journal_after(row.id, 0):
-                if entry.kind == "batch":
-                    for record in reader.read(logs[number], entry.first, entry.last):
-                        out.record(number, record)
-                        records += 1
-                        progress(records)
-                elif entry.kind == "tick":
-                    out.timer(number, entry.timer_number, entry.ts_ns)
-                    timers += 1
-                elif entry.kind in ("quarantine", "lift"):
-                    out.control(number, ControlInput.parse(entry.kind, entry.data))
+                recorder.write(row, first, entry)
+            first += len(row.log.members)
+    return recorder.records, recorder.timers
+
+
+class RecordReader(Protocol):
+    """Reads records of a partition again."""
+
+    def read(self, partition: Partition, first: int, last: int) -> Iterable[Record]:
+        """Those of a range of offsets, both ends included."""
+
+
+class Recorder:
+    """Writes journal entries, and what they consumed.
+
+    Parameters
+    ----------
+    reader, out
+        Where the records are, and where they go.
+    progress
+        Called after every record with the number written so far.
+    """
+
+    def __init__(self, reader: RecordReader, out: RecordingWriter, progress: Callable[[int], None]) -> None:
+        self._reader = reader
+        self._out = out
+        self._progress = progress
+        self.records = 0
+        self.timers = 0
+
+    def write(self, row: TaskRow, number: int, entry: JournalEntry) -> None:
+        """Write one entry of a task whose first partition has this number in the recording."""
+        if entry.kind == "batch":
+            for segment in entry.segments:
+                if row.log.is_joined:
+                    self._out.merge([number + span.place for span in segment])
+                    self._merged(row, number, segment)
                 else:
-                    _skip(row, entry)
-    return records, timers
+                    self._records(row, number, segment[0])
+        elif entry.kind == "tick":
+            self._out.timer(number, entry.timer_number, entry.ts_ns)
+            self.timers += 1
+        elif entry.kind in ("quarantine", "lift"):
+            self._out.control(number, ControlInput.parse(entry.kind, entry.data))
+        elif entry.kind == "idle":
+            self._out.idle(number + entry.place)
+        elif entry.kind != "gap":
+            _skip(row, entry)
+
+    def _merged(self, row: TaskRow, number: int, segment: Segment) -> None:
+        """The records of a segment by turns, so that a replay need not hold all of one to merge another's."""
+        left = list(segment)
+        while left:
+            for span in left:
+                self._records(row, number, span._replace(last=min(span.last, span.first + _AT_ONCE - 1)))
+                if span.last < span.first + _AT_ONCE:
+                    self._out.done(number + span.place)
+            left = [span._replace(first=span.first + _AT_ONCE) for span in left]
+            left = [span for span in left if span.first <= span.last]
+
+    def _records(self, row: TaskRow, number: int, span: Span) -> None:
+        for record in self._reader.read(row.source_log.members[span.place], span.first, span.last):
+            self._out.record(number + span.place, record)
+            self.records += 1
+            self._progress(self.records)
 
 
 def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:
@@ -95,15 +151,10 @@ def _skip(row: TaskRow, entry: JournalEntry) -> None:
     if entry.kind == "reload":
         log.warning(
             "the configuration changed here; a replay uses one for the whole recording",
-            topic=row.partition.topic,
-            partition=row.partition.partition,
+            log=str(row),
             config=entry.data,
         )
-    elif entry.kind != "gap":
+    else:
         raise TapewatchError(
             f"the journal of {row} holds a {entry.kind!r} entry, which cannot be recorded yet"
         )
-
-
-def _log_of(row: TaskRow) -> Partition:
-    return row.partition._replace(incarnation=base_incarnation(row.partition.incarnation))

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from streamer.messages.floods import NO_MINUTE
 from streamer.messages.texts import LazyTexts, Texts, TextSource
 
+_OFFSET_BITS = 48  # of records: a partition of a million records a second has as many after nine years
+
 
 class Kind(IntEnum):
     """What an event is; `TIMER` marks the passing of time and never comes from outside."""
@@ -95,6 +97,13 @@ class Batch:
             self.texts.take(rows),
         )
 
+    @property
+    def record(self) -> NDArray[np.int64]:
+        """int64[n], alike for the events of one record, and for no others of the log."""
+        if not self.source.any():
+            return self.offset
+        return self.offset | (self.source.astype(np.int64) << _OFFSET_BITS)
+
     def instrument_of(self, row: int) -> Instrument:
         """The instrument of one event."""
         return self.instruments[int(self.instrument[row])]
@@ -168,10 +177,49 @@ class DeadLetter:
     source: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordOrder:
+    """In which order the records of several members were merged: each one's place among them.
+
+    Parameters
+    ----------
+    rows
+        int64[n], the place of each row's record; it never decreases.
+    dead
+        The same of each dead letter's record.
+    """
+
+    rows: NDArray[np.int64]
+    dead: Sequence[int]
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The result of decoding records: events, dead letters, and counts of ignored messages by name."""
+    """The result of decoding records.
+
+    Parameters
+    ----------
+    batch
+        The events.
+    dead
+        Dead letters.
+    ignored
+        Counts, by name, of messages that are known and not used.
+    order
+        The order of the records, where it is not that of their offsets.
+    """
 
     batch: Batch
     dead: tuple[DeadLetter, ...]
     ignored: Mapping[str, int]
+    order: RecordOrder | None = None
+
+    @property
+    def row_order(self) -> NDArray[np.int64]:
+        """int64[n], what orders the rows' records: it never decreases, and is alike for one record's."""
+        return self.batch.offset if self.order is None else self.order.rows
+
+    @property
+    def dead_order(self) -> Sequence[int]:
+        """The same for each dead letter."""
+        return [letter.offset for letter in self.dead] if self.order is None else self.order.dead

@@ -23,6 +23,8 @@ class Flood:
         Minutes since 1970 UTC of the log's time before the records, `NO_MINUTE` before its first event.
     first_offset, last_offset
         Offsets of the first and the last of them.
+    first_source, last_source
+        The places of their partitions in the log.
     count
         The total so far. It is stored as an absolute, so deriving it again changes nothing.
     """
@@ -32,6 +34,8 @@ class Flood:
     first_offset: int
     last_offset: int
     count: int
+    first_source: int = 0
+    last_source: int = 0
 
 
 def minute_of(log_time: int) -> int:

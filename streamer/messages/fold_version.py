@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-FOLD_VERSION = 6
+FOLD_VERSION = 7
 """Increased whenever the same input may give different bits than before."""
 
 _STORED = re.compile(r"(?P<package>\S+)\+fold(?P<fold>0|[1-9][0-9]{0,8})", re.ASCII)
@@ -18,10 +18,10 @@ class CodeVersion(NamedTuple):
 
     Examples
     --------
-    >>> CodeVersion.parse("0.1.0+fold6")
-    CodeVersion(package='0.1.0', fold=6)
-    >>> str(CodeVersion.parse("0.1.0+fold6"))
-    'tapewatch 0.1.0 with fold version 6'
+    >>> CodeVersion.parse("0.1.0+fold7")
+    CodeVersion(package='0.1.0', fold=7)
+    >>> str(CodeVersion.parse("0.1.0+fold7"))
+    'tapewatch 0.1.0 with fold version 7'
     """
 
     package: str
@@ -53,6 +53,6 @@ def own_version() -> CodeVersion:
 
 
 def code_version() -> str:
-    """The text stored beside every journal and checkpoint, such as ``0.1.0+fold6``."""
+    """The text stored beside every journal and checkpoint, such as ``0.1.0+fold7``."""
     own = own_version()
     return f"{own.package}+fold{own.fold}"

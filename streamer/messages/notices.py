@@ -17,8 +17,8 @@ class ClockSetBack:
         Which one.
     before_ns, to_ns
         Its clock before and after.
-    offset, index
-        The event that it was set back to.
+    offset, index, source
+        The event that it was set back to, and the place of its partition in the log.
     """
 
     instrument: Instrument
@@ -26,6 +26,7 @@ class ClockSetBack:
     to_ns: int
     offset: int
     index: int
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,14 @@ class MoreClocksSetBack:
         The record from which on they are only counted.
     ts_ns
         Its event time.
+    source
+        The place of its partition in the log.
     """
 
     minute: int
     offset: int
     ts_ns: int
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class FarOffTime:
     unit, fits
         The unit that the time is declared in, and another one in which it would be a recent time; empty if
         none is declared, or none would.
-    offset, index
-        The event.
+    offset, index, source
+        The event, and the place of its partition in the log.
     """
 
     instrument: Instrument
@@ -73,6 +77,7 @@ class FarOffTime:
     fits: str
     offset: int
     index: int
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,8 @@ class InstrumentsFull:
         Minutes since 1970 UTC of the log's time.
     ts_ns
         The log's time, ns.
-    offset, index
-        The newcomer's event.
+    offset, index, source
+        The newcomer's event, and the place of its partition in the log.
     """
 
     forgot: Instrument | None
@@ -112,6 +117,7 @@ class InstrumentsFull:
     ts_ns: int
     offset: int
     index: int
+    source: int = 0
 
 
 Notice = ClockSetBack | MoreClocksSetBack | FarOffTime | InstrumentsFull

@@ -31,6 +31,8 @@ class Transition:
         The reasons: event, features, scores, rule and versions, in JSON.
     offset, index
         The event that caused it; None for a timer or a reload.
+    source
+        The place of the event's partition among the members of its log.
     """
 
     alert_id: str
@@ -44,6 +46,7 @@ class Transition:
     decision: bytes
     offset: int | None
     index: int | None
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class NearMiss:
         JSON: `near_miss` holds what the alert would have said, the rest is as in a decision.
     offset, index
         The event; None for a timer.
+    source
+        The place of the event's partition among the members of its log.
     """
 
     id: str
@@ -67,6 +72,7 @@ class NearMiss:
     body: bytes
     offset: int | None
     index: int | None
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +83,10 @@ class Scores:
     ----------
     detector
         The detector's name.
-    slot, ts, offset, index
-        int32[m], int64[m] in ns, int64[m], int16[m]: the events.
+    slot, ts, source, offset, index
+        int32[m], int64[m] in ns, int16[m], int64[m], int16[m]: the events.
+    order
+        int64[m], what orders their records; see `Decoded.row_order`.
     score, rarity, status
         float64[m] (NaN unless ready), float64[m] in seconds (NaN while not calibrated), and int8[m]
         (warming, ready, quarantined).
@@ -89,8 +97,10 @@ class Scores:
     detector: str
     slot: NDArray[np.int32]
     ts: NDArray[np.int64]
+    source: NDArray[np.int16]
     offset: NDArray[np.int64]
     index: NDArray[np.int16]
+    order: NDArray[np.int64]
     score: NDArray[np.float64]
     rarity: NDArray[np.float64]
     status: NDArray[np.int8]

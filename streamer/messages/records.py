@@ -129,6 +129,13 @@ class Chunk:
         It says how late what is found in them is, and nothing that is detected depends on it.
     most_behind_s
         How far behind these can be at most, in seconds: since when the log was last read to its end.
+    merges
+        In a recording of a joined log the partitions whose records follow, up to a chunk of each that
+        `is_complete`; the others have none among these.
+    is_complete
+        Whether the partition has no more records that are merged with those of the others.
+    is_idle
+        Whether the others went on without the partition then.
     """
 
     partition: Partition
@@ -140,3 +147,6 @@ class Chunk:
     control: ControlInput | None = None
     newest_ns: int = NO_TIME
     most_behind_s: float = inf
+    merges: tuple[Partition, ...] | None = None
+    is_complete: bool = False
+    is_idle: bool = False

@@ -12,7 +12,7 @@ from alerts.alert import rfc3339
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.decoding.formats import Format
 from streamer.decoding.value_parsing import NS_PER
-from streamer.messages.batch import Batch, DeadLetter, Instrument, Kind
+from streamer.messages.batch import Batch, DeadLetter, Decoded, Instrument, Kind
 from streamer.messages.notices import FarOffTime
 from streamer.messages.records import NO_TIME
 from streamer.pipeline import clock_kernels as k
@@ -37,8 +37,8 @@ class LogTimes:
 
     Parameters
     ----------
-    offset
-        int64[n], the records' offsets, never decreasing.
+    order
+        int64[n], what orders the rows' records: see `Decoded.row_order`.
     now
         int64[n] ns, the log's time after each row.
     start
@@ -51,31 +51,41 @@ class LogTimes:
     (60, 80, 90)
     """
 
-    offset: NDArray[np.int64]
+    order: NDArray[np.int64]
     now: NDArray[np.int64]
     start: int
 
-    def before(self, offset: int) -> int:
-        """The log's time before a record."""
-        row = int(np.searchsorted(self.offset, offset))
+    def before(self, order: int) -> int:
+        """The log's time before a record, given by what orders it."""
+        row = int(np.searchsorted(self.order, order))
         return int(self.now[row - 1]) if row else self.start
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Events of a batch between which no clock is set back and no slot given up, with both."""
+    """Events of a batch between which no clock is set back and no slot given up, with what orders them."""
 
     batch: Batch
+    order: NDArray[np.int64]
     slot: NDArray[np.int32]
     clock: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EventPlace:
+    """Where an event lies: what orders its record, its index in it, and its partition and offset."""
+
+    order: int
+    index: int
+    source: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedEvent:
     """An event of an instrument beyond the limit: its place in the log, and the log's time after it, ns."""
 
-    offset: int
-    index: int
+    place: EventPlace
     instrument: Instrument
     now: int
 
@@ -86,16 +96,16 @@ class Admitted:
 
     Parameters
     ----------
-    batch
-        The m events that are admitted.
+    batch, order
+        The m events that are admitted, and what orders them.
     slot, clock
         int32[m], int64[m] ns: each event's instrument, and that instrument's clock.
     steps
         Clocks that were wrong, and instruments that gave up their slots; each before its row of `batch`.
     dead
-        Dead letters for the others.
+        Dead letters for the others, each with what orders its record.
     far_off
-        The first event of the log whose time is a year or more off, if it is in this batch.
+        The first event of the log whose time is a year or more off, if it is in this batch, and its place.
     times
         The log's time before each record.
     refused
@@ -103,17 +113,18 @@ class Admitted:
     """
 
     batch: Batch
+    order: NDArray[np.int64]
     slot: NDArray[np.int32]
     clock: NDArray[np.int64]
     steps: Sequence[ClockStep | Eviction]
-    dead: Sequence[DeadLetter]
-    far_off: FarOffTime | None
+    dead: Sequence[tuple[int, DeadLetter]]
+    far_off: tuple[EventPlace, FarOffTime] | None
     times: LogTimes
     refused: Sequence[RefusedEvent] = ()
 
-    def event(self, step: ClockStep | Eviction) -> tuple[int, int]:
-        """Offset and index of the event that a clock is set back to, or a slot is given up for."""
-        return int(self.batch.offset[step.row]), int(self.batch.index[step.row])
+    def event(self, step: ClockStep | Eviction) -> EventPlace:
+        """The event that a clock is set back to, or a slot is given up for."""
+        return _place(self.batch, self.order, step.row)
 
     def instrument(self, step: ClockStep | Eviction) -> Instrument:
         """Whose clock is set back, or who gets the slot."""
@@ -131,9 +142,9 @@ class Admitted:
 
     def _cut(self, first: int, end: int) -> Segment:
         if end - first == len(self.batch):
-            return Segment(self.batch, self.slot, self.clock)
+            return Segment(self.batch, self.order, self.slot, self.clock)
         batch = self.batch.take(np.arange(first, end))
-        return Segment(batch, self.slot[first:end], self.clock[first:end])
+        return Segment(batch, self.order[first:end], self.slot[first:end], self.clock[first:end])
 
 
 def time_digits(time_units: Mapping[str, str]) -> NDArray[np.int8]:
@@ -154,41 +165,45 @@ def digits_of(format_: Format | None) -> NDArray[np.int8]:
 
 
 def admit(
-    batch: Batch, guard: ClockGuard, slots: Slots, digits: NDArray[np.int8], least_passed_ns: int
+    decoded: Decoded, guard: ClockGuard, slots: Slots, digits: NDArray[np.int8], least_passed_ns: int
 ) -> Admitted:
     """Fold a batch's times into the clocks, and part the admitted events from the others.
 
     Parameters
     ----------
-    batch
-        Decoded events in log order.
+    decoded
+        Events in log order.
     guard, slots
         The task's.
     digits
-        See `time_digits`.
+        int8[members, kinds]; see `time_digits`.
     least_passed_ns
         See `ClockGuard.fold`.
     """
+    batch, order = decoded.batch, decoded.row_order
     before, known_far = guard.now, guard.counts["far_off"]
     rows = guard.fold(batch, slots, digits, least_passed_ns)
-    times = LogTimes(batch.offset, rows.now, before)
+    times = LogTimes(order, rows.now, before)
     far_off = None
     if not known_far and guard.counts["far_off"]:
         far_off = _far_off(batch, int(np.argmax(rows.verdict == k.FAR_OFF)), digits, times)
     if not rows.refused:
-        return Admitted(batch, rows.slot, rows.clock, rows.steps, (), far_off, times)
+        return Admitted(batch, order, rows.slot, rows.clock, rows.steps, (), far_off, times)
     accepted = (rows.verdict == k.ADMITTED) | (rows.verdict == k.FAR_OFF)
     steps = [step._replace(row=int(np.count_nonzero(accepted[: step.row]))) for step in rows.steps]
     refused = np.flatnonzero(~accepted).tolist()
-    dead = [_dead_letter(batch, row, int(rows.verdict[row]), digits) for row in refused]
-    kept = batch.take(accepted)
-    full = [row for row in refused if rows.verdict[row] == k.OVER_LIMIT]
-    beyond = [_beyond_limit(batch, row, int(rows.now[row])) for row in full]
-    return Admitted(kept, rows.slot[accepted], rows.clock[accepted], steps, dead, far_off, times, beyond)
+    dead = [(int(order[row]), _dead_letter(batch, row, int(rows.verdict[row]), digits)) for row in refused]
+    beyond = [
+        RefusedEvent(_place(batch, order, row), batch.instrument_of(row), int(rows.now[row]))
+        for row in refused
+        if rows.verdict[row] == k.OVER_LIMIT
+    ]
+    admitted = batch.take(accepted), order[accepted], rows.slot[accepted], rows.clock[accepted]
+    return Admitted(*admitted, steps, dead, far_off, times, beyond)
 
 
-def _beyond_limit(batch: Batch, row: int, now: int) -> RefusedEvent:
-    return RefusedEvent(int(batch.offset[row]), int(batch.index[row]), batch.instrument_of(row), now)
+def _place(batch: Batch, order: NDArray[np.int64], row: int) -> EventPlace:
+    return EventPlace(int(order[row]), int(batch.index[row]), int(batch.source[row]), int(batch.offset[row]))
 
 
 def _dead_letter(batch: Batch, row: int, verdict: int, digits: NDArray[np.int8]) -> DeadLetter:
@@ -197,7 +212,7 @@ def _dead_letter(batch: Batch, row: int, verdict: int, digits: NDArray[np.int8])
     elif verdict == k.OVER_LIMIT:
         reason, detail = Reason.TOO_MANY_INSTRUMENTS, _FULL
     else:
-        declared, more = int(digits[batch.kind[row]]), verdict - k.WRONG_UNIT
+        declared, more = int(digits[batch.source[row], batch.kind[row]]), verdict - k.WRONG_UNIT
         reason, detail = Reason.WRONG_UNIT, _wrong_unit(batch, row, declared, more)
     offset, index = int(batch.offset[row]), int(batch.index[row])
     source, record_ts = int(batch.source[row]), int(batch.record_ts[row])
@@ -213,18 +228,21 @@ def _wrong_unit(batch: Batch, row: int, declared: int, more: int) -> str:
     )
 
 
-def _far_off(batch: Batch, row: int, digits: NDArray[np.int8], times: LogTimes) -> FarOffTime:
-    ts, record_ts, offset = int(batch.ts[row]), int(batch.record_ts[row]), int(batch.offset[row])
-    declared = int(digits[batch.kind[row]])
-    reference = record_ts if record_ts != NO_TIME else times.before(offset)
-    return FarOffTime(
+def _far_off(
+    batch: Batch, row: int, digits: NDArray[np.int8], times: LogTimes
+) -> tuple[EventPlace, FarOffTime]:
+    ts, record_ts, place = int(batch.ts[row]), int(batch.record_ts[row]), _place(batch, times.order, row)
+    declared = int(digits[place.source, batch.kind[row]])
+    reference = record_ts if record_ts != NO_TIME else times.before(place.order)
+    return place, FarOffTime(
         instrument=batch.instrument_of(row),
         ts_ns=ts,
         reference_ns=None if reference == NO_TIME else reference,
         unit=_UNITS.get(declared, ""),
         fits=_recent_in(ts, declared),
-        offset=offset,
-        index=int(batch.index[row]),
+        offset=place.offset,
+        index=place.index,
+        source=place.source,
     )
 
 

@@ -15,6 +15,7 @@ import structlog
 from detectors.models.model import ModelStateError
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
+from streamer.messages.logs import Positions
 from streamer.messages.outcome import Outcome
 from streamer.pipeline.checkpoint_chain import Taken, TaskChain
 from streamer.pipeline.runner import Runner
@@ -111,8 +112,8 @@ class Checkpointer:
         self._piece_at = 0.0
         self._owed = 0
         self._cost_s = self._pieces_s = self._since_s = 0.0
-        self.positions: dict[int, int] = {}
-        """By task: the next offset to read after its newest checkpoint that this process has registered."""
+        self.positions: dict[int, Positions] = {}
+        """By task: the next offsets to read after its newest checkpoint that this process has registered."""
 
     def work(self, runners: Iterable[Runner]) -> bool:
         """Register written checkpoints and start those that are due; True if any was registered.
@@ -226,7 +227,7 @@ class Checkpointer:
         row = CheckpointRow(
             task_id=runner.row.id,
             seq=runner.journal.seq,
-            position=runner.position,
+            positions=tuple(runner.places),
             timer_number=runner.task.last_timer.number,
             config_hash=runner.task.plan.config_hash,
         )
@@ -271,7 +272,7 @@ class Checkpointer:
                 for stale in self._ledger.add_checkpoint(each.owner, each.taken.row, written, each.status):
                     remove_checkpoint(self._folder, stale)
             each.chain.registered(each.taken, written)
-            self.positions[each.owner.id] = each.taken.row.position
+            self.positions[each.owner.id] = each.taken.row.positions
             self._owed += written.size
             self._on_completed(CompletedCheckpoint(written.size, each.taken.nbytes, took_s, share))
         self._cost_s += self._clock() - began

@@ -200,7 +200,8 @@ class ClockGuard:
             Where instruments get their slots, in the order in which they are first admitted. Once they are
             full, the longest unseen gives up its own, or the newcomer is refused.
         digits
-            int8 by kind: the digits in ns of the unit that event times are declared in, negative for none.
+            int8[members, kinds]: the digits in ns of the unit that a member's event times are declared in,
+            negative for none; those of one member as int8[kinds], too.
         least_passed_ns
             What a step back leaves of `passed_ns` at least.
         """
@@ -208,14 +209,14 @@ class ClockGuard:
         n = len(batch)
         slot, clock, now = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
         verdict = np.empty(n, np.int8)
-        table = slots.table(batch)
+        table, record, digits = slots.table(batch), batch.record, np.atleast_2d(digits)
         self._undo = None if slots.complete else self._before(table[batch.instrument], len(slots))
         steps: list[ClockStep | Eviction] = []
         row, refused, passed_over = 0, 0, _NO_ROW
         may_give = _NO_TIME if self._unseen.forget_after else NEVER  # looked for once a row needs a place
         while True:
             row, n_steps, more, self.passed_ns = k.fold_rows(
-                row, batch.ts, batch.record_ts, batch.offset, batch.kind, batch.instrument,
+                row, batch.ts, batch.record_ts, record, batch.kind, batch.source, batch.instrument,
                 digits, table, self._max_ahead, LONGEST_GAP_NS, least_passed_ns, self.passed_ns,
                 len(slots), self._unseen.forget_after, may_give, passed_over,
                 self._log, self._held, self._slots["clocks"], self._slots["own"],

@@ -196,8 +196,9 @@ def _keeps_pace(run, record, t, watermark, max_ahead):
 
 @kernel
 def fold_rows(
-    start, ts, record_ts, record, kind, instrument, digits, slots, max_ahead, longest_gap, least, passed,
-    n_slots, forget_after, may_give, refused, log, held, clocks, own, slot, clock, now, verdict, steps,
+    start, ts, record_ts, record, kind, source, instrument, digits, slots,
+    max_ahead, longest_gap, least, passed, n_slots, forget_after, may_give, refused,
+    log, held, clocks, own, slot, clock, now, verdict, steps,
 ):  # fmt: skip
     """Fold rows into the clocks, up to one of an instrument without a slot, or until `steps` is full.
 
@@ -207,10 +208,12 @@ def fold_rows(
     ----------
     start
         The first row to fold.
-    ts, record_ts, record, kind, instrument
-        int64[n] ns, int64[n] ns, int64[n], int8[n], int32[n]; a record's events have its number in common.
+    ts, record_ts, record, kind, source, instrument
+        int64[n] ns, int64[n] ns, int64[n], int8[n], int16[n], int32[n]; a record's events have its number in
+        common.
     digits
-        int8[kinds]: the unit that times are declared in, as its digits in ns; negative if there is none.
+        int8[members, kinds]: the unit that times are declared in, as its digits in ns; negative if there is
+        none.
     slots
         int32, by instrument: its slot, `OVER_LIMIT` of `instrument_slots`, or less if it has none yet.
     max_ahead
@@ -246,7 +249,7 @@ def fold_rows(
             plausible = abs(t - watermark) <= YEAR_NS if watermark != _NO_TIME else t >= YEAR_NS
         verdict[i] = ADMITTED
         if not plausible:
-            verdict[i] = _verdict(t, r, digits[kind[i]], watermark, max_ahead)
+            verdict[i] = _verdict(t, r, digits[source[i], kind[i]], watermark, max_ahead)
             if verdict[i] != FAR_OFF and verdict[i] != ADMITTED:
                 n_refused += 1
                 now[i] = watermark + max(last_timer - running, 0) if watermark != _NO_TIME else _NO_TIME

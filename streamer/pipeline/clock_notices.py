@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamer.messages.floods import minute_of
 from streamer.messages.notices import ClockSetBack, MoreClocksSetBack, Notice
-from streamer.pipeline.admission import Admitted
+from streamer.pipeline.admission import Admitted, EventPlace
 from streamer.pipeline.clock_guard import NO_SLOT, Eviction
 
 PER_MINUTE = 10
@@ -22,22 +22,22 @@ class ClockNotices:
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
 
-    def tell(self, admitted: Admitted) -> list[tuple[int, int, Notice]]:
-        """What is to be told of a batch's clocks, each with the offset and index of its event."""
-        found: list[tuple[int, int, Notice]] = []
+    def tell(self, admitted: Admitted) -> list[tuple[EventPlace, Notice]]:
+        """What is to be told of a batch's clocks, each with the place of its event."""
+        found: list[tuple[EventPlace, Notice]] = []
         for step in admitted.steps:
             if isinstance(step, Eviction) or step.slot == NO_SLOT:
                 continue
-            offset, index = admitted.event(step)
+            place = admitted.event(step)
             minute = minute_of(step.to)
             count = self._count(minute)
             if count <= PER_MINUTE:
-                told = ClockSetBack(admitted.instrument(step), step.before, step.to, offset, index)
-                found.append((offset, index, told))
+                event = place.offset, place.index, place.source
+                found.append((place, ClockSetBack(admitted.instrument(step), step.before, step.to, *event)))
             elif count == PER_MINUTE + 1:
-                found.append((offset, index, MoreClocksSetBack(minute, offset, step.to)))
-        if (far_off := admitted.far_off) is not None:
-            found.append((far_off.offset, far_off.index, far_off))
+                found.append((place, MoreClocksSetBack(minute, place.offset, step.to, place.source)))
+        if admitted.far_off is not None:
+            found.append(admitted.far_off)
         return found
 
     def _count(self, minute: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from alerts.alert import Alert, AlertRule, Observation, log_source
+from alerts.alert import Alert, AlertRule, Observation
 from alerts.one_shot import DRIFT
 from detectors.drift import Drift
 from detectors.event_columns import KIND_NAMES
@@ -35,13 +35,14 @@ class DriftReporter:
 
     def report(self, watch: Watch, version: str, drift: Drift) -> Transition:
         """The only transition of a drift: it fires and is never resolved."""
-        batch, partition = self._rows.batch, self._rows.source.partition
-        offset, index = int(batch.offset[drift.row]), int(batch.index[drift.row])
+        batch, log = self._rows.batch, self._rows.source.log
+        place = int(batch.source[drift.row]), int(batch.offset[drift.row]), int(batch.index[drift.row])
+        event = EventReference.of(log, *place)
         instrument = batch.instrument_of(drift.row) if self._plan.drift.per_instrument else None
         subject = (watch.name, *(instrument or ()))
-        where = f"{partition.topic}[{partition.partition}]" if instrument is None else " ".join(instrument)
+        where = str(log) if instrument is None else " ".join(instrument)
         alert = Alert.detected(
-            alert_id(DRIFT, version, subject, watch.detector, EventReference(partition, offset, index)),
+            alert_id(DRIFT, version, subject, watch.detector, event),
             "fired",
             0,
             AlertRule(
@@ -54,7 +55,7 @@ class DriftReporter:
             ),
             Observation(
                 ts_event_ns=int(batch.ts[drift.row]),
-                source=log_source(partition.topic, partition.partition, offset, index),
+                source=event.document(log),
                 text=f"{where}: {_description(watch, drift)}",
                 venue=instrument.venue if instrument else None,
                 symbol=instrument.symbol if instrument else None,
@@ -71,8 +72,9 @@ class DriftReporter:
             ts_event_ns=alert.ts_event_ns,
             body=alert.to_json(),
             decision=self._decision(watch, version, drift),
-            offset=offset,
-            index=index,
+            offset=event.offset,
+            index=event.index,
+            source=event.source,
         )
 
     def _decision(self, watch: Watch, version: str, drift: Drift) -> bytes:

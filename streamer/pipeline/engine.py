@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from streamer.messages.logs import LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Partition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.checkpointing import Checkpointer
+from streamer.pipeline.join_waits import JoinWaits
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
 from streamer.pipeline.runner import Runner
@@ -20,11 +21,11 @@ _POLL_S = 0.1  # how long a poll waits for records; also how long a stop may tak
 
 @dataclass(slots=True)
 class _TimeAnchor:
-    """A task's running time (ns) at a monotonic time (s), and its position then; timers count on from it."""
+    """A task's running time (ns) at a monotonic time (s), and its positions then; timers count on from it."""
 
     ts_ns: int
     at_s: float
-    position: int
+    positions: tuple[int, ...]
 
 
 class Engine:
@@ -61,10 +62,12 @@ class Engine:
         self._next_timer_at = clock()
         self._runners: dict[Partition, Runner] = {}
         self._anchors: dict[Partition, _TimeAnchor] = {}
+        self._log_of: dict[Partition, Partition] = {}
+        self._joins = JoinWaits(source, clock)
 
     @property
     def runners(self) -> Mapping[Partition, Runner]:
-        """The running tasks, by partition."""
+        """The running tasks, by what their logs are known by."""
         return self._runners
 
     @property
@@ -108,7 +111,9 @@ class Engine:
                 if not chunks:
                     self._skip_compacted()
                     if self._source.exhausted():
+                        self._joins.finish(self._runners.values())
                         break
+                self._joins.look(self._runners.values())
                 self._insert_timers()
                 self._checkpoint()
                 between()
@@ -120,18 +125,31 @@ class Engine:
         A task that is running already (its log has changed) is finished first, so that nothing it has read
         counts as lost.
         """
-        keys = [extent.log.key for extent in logs]
-        self.revoked([key for key in keys if key in self._runners])
-        runners = self._recovery.recover(logs)
-        assigned = dict(zip(keys, runners, strict=True))
-        self._runners.update(assigned)
-        return {partition: runner.position for partition, runner in assigned.items()}
+        self._give_up([extent.log.key for extent in logs])
+        for extent, runner in zip(logs, self._recovery.recover(logs), strict=True):
+            self._runners[extent.log.key] = runner
+            self._log_of |= dict.fromkeys(extent.log.members, extent.log.key)
+            self._joins.wait_s[extent.log.key] = extent.wait_s
+        taken = [(extent.log.members, self._runners[extent.log.key].positions) for extent in logs]
+        return {member: positions[member] for members, positions in taken for member in members}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Give up partitions, after checkpoints of their tasks."""
-        revoked = [self._runners.pop(partition) for partition in partitions if partition in self._runners]
-        for partition in partitions:
-            self._anchors.pop(partition, None)
+        """Give up the logs of these partitions, after checkpoints of their tasks."""
+        self._give_up([self._log_of[each] for each in partitions if each in self._log_of])
+
+    def lose(self, partitions: Collection[Partition]) -> None:
+        """Go on without partitions of joined logs that are not there any more."""
+        for runner in self._runners.values():
+            lost = runner.positions.keys() & set(partitions)
+            if lost and runner.log.is_joined:
+                runner.lose(lost)
+
+    def _give_up(self, keys: Sequence[Partition]) -> None:
+        revoked = [self._runners.pop(key) for key in dict.fromkeys(keys) if key in self._runners]
+        for key in keys:
+            self._anchors.pop(key, None)
+            for member in [member for member, log in self._log_of.items() if log == key]:
+                del self._log_of[member]
         if revoked:
             self._finish(revoked)
 
@@ -147,14 +165,23 @@ class Engine:
 
     def _feed(self, chunk: Chunk) -> bool:
         """Fold a chunk; False where a stop came before its end."""
-        runner = self._runners.get(chunk.partition)
-        if runner is None:
+        member = chunk.partition
+        key = self._log_of.get(member)
+        runner = None if key is None else self._runners.get(key)
+        if runner is None or key is None:
             return True  # revoked by a rebalance during this poll; its new owner reads these records again
-        if chunk.records and not runner.consume(chunk.records, chunk.newest_ns, chunk.most_behind_s):
+        fetched = chunk.newest_ns, chunk.most_behind_s
+        if chunk.records and not runner.consume(chunk.records, *fetched, member):
             return False
-        if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged):
-            self._runners[chunk.partition] = self._recovery.start_afresh(runner, chunk.damaged)
-            self._anchors.pop(chunk.partition, None)
+        if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged, member):
+            runner = self._runners[key] = self._recovery.start_afresh(runner, member, chunk.damaged)
+            self._anchors.pop(key, None)
+        if chunk.merges is not None:
+            runner.merge_recorded(chunk.merges)
+        if chunk.is_complete and not runner.complete(member):
+            return False
+        if chunk.is_idle:
+            runner.pass_over([member])
         if chunk.control is not None:
             runner.obey(chunk.control)
         if chunk.timer_ns is not None:
@@ -166,26 +193,26 @@ class Engine:
 
     def _skip_compacted(self) -> None:
         """Let tasks continue whose journal refers to records compacted away at the end of the log."""
-        replaying = [partition for partition, runner in self._runners.items() if not runner.live]
+        replaying = [runner for runner in self._runners.values() if not runner.live]
         at_end = self._source.at_end() if replaying else frozenset()
-        for partition in replaying:
-            if partition in at_end:
-                self._runners[partition].skip_missing()
+        for runner in replaying:
+            runner.skip_missing(at_end)
 
     def _insert_timers(self) -> None:
         if self._timer_every_s is None or self._clock() < self._next_timer_at:
             return
         self._next_timer_at = self._clock() + self._timer_every_s
         at_end = self._source.at_end()
-        for partition, runner in self._runners.items():
-            anchor = self._anchor(partition, runner, read=partition in at_end)
-            if anchor is None or not runner.live or partition not in at_end:
+        for key, runner in self._runners.items():
+            read = runner.is_at_end(at_end)
+            anchor = self._anchor(key, runner, read=read)
+            if anchor is None or not runner.live or not read:
                 continue
             ts_ns = anchor.ts_ns + int((self._clock() - anchor.at_s) * NS_PER_SECOND)
             if ts_ns > runner.task.last_timer.ts_ns:
                 runner.insert_timer(ts_ns)
 
-    def _anchor(self, partition: Partition, runner: Runner, *, read: bool) -> _TimeAnchor | None:
+    def _anchor(self, key: Partition, runner: Runner, *, read: bool) -> _TimeAnchor | None:
         """Where the task's timers count from: its running time, or the last timer before a restart.
 
         While there is more to read, time begins anew with all that is read, at the last timer: in a backlog
@@ -194,16 +221,16 @@ class Engine:
         task = runner.task
         if task.watermark == NO_TIME:
             return None
-        anchor = self._anchors.get(partition)
+        anchor = self._anchors.get(key)
         running = task.guard.running
         if anchor is None:
             running = max(running, task.last_timer.ts_ns)
         elif running <= anchor.ts_ns:
-            if read or runner.position == anchor.position:
+            if read or tuple(runner.places) == anchor.positions:
                 return anchor
             running = max(anchor.ts_ns, task.last_timer.ts_ns)  # what was told to have passed has passed
-        anchor = _TimeAnchor(running, self._clock(), runner.position)
-        self._anchors[partition] = anchor
+        anchor = _TimeAnchor(running, self._clock(), tuple(runner.places))
+        self._anchors[key] = anchor
         return anchor
 
     def _checkpoint(self) -> None:
@@ -220,10 +247,11 @@ class Engine:
         if self._checkpointer is None:
             return
         positions = self._checkpointer.positions
-        self._source.commit(
-            {
-                partition: positions[runner.row.id]
-                for partition, runner in self._runners.items()
-                if runner.row.id in positions
-            }
-        )
+        committed = {
+            member: position
+            for runner in self._runners.values()
+            if runner.row.id in positions
+            for member, position in zip(runner.log.members, positions[runner.row.id], strict=True)
+            if member in runner.positions
+        }
+        self._source.commit(committed)

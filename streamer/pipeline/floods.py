@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from streamer.messages.batch import DeadLetter
@@ -26,31 +26,33 @@ class FloodGate:
         self._floods: dict[tuple[str, int], Flood] = {}
 
     def sort(
-        self, dead: Sequence[DeadLetter], log_time: Callable[[int], int]
+        self, dead: Iterable[tuple[int, DeadLetter]], log_time: Callable[[int], int]
     ) -> tuple[tuple[DeadLetter, ...], tuple[Flood, ...]]:
         """Split dead letters into those to keep, in log order, and the floods that count the rest.
 
         Parameters
         ----------
         dead
-            The dead letters, in any order.
+            The dead letters, in any order, each with what orders its record (`Decoded.row_order`).
         log_time
-            Returns the log's time before the record at an offset, ns: its minute is the dead letters'.
+            Returns, by that, the log's time before the record, ns: its minute is the dead letters'.
         """
         kept: list[DeadLetter] = []
-        updated: dict[tuple[str, int, int], Flood] = {}
-        for letter in sorted(dead, key=lambda letter: (letter.offset, letter.index)):
-            key = (letter.reason, minute_of(log_time(letter.offset)))
+        updated: dict[tuple[str, int, int, int], Flood] = {}
+        for order, letter in sorted(dead, key=lambda each: (each[0], each[1].index)):
+            key = (letter.reason, minute_of(log_time(order)))
             count = self._count(key)
             if count <= self.limit:
                 kept.append(replace(letter, minute=key[1]))
                 continue
             flood = self._floods.get(key)
             if flood is None:
-                flood = Flood(*key, first_offset=letter.offset, last_offset=letter.offset, count=0)
-            flood = replace(flood, last_offset=letter.offset, count=flood.count + 1)
+                first = letter.offset, letter.offset, 0, letter.source
+                flood = Flood(*key, *first)
+            last = letter.offset, letter.source
+            flood = replace(flood, last_offset=last[0], last_source=last[1], count=flood.count + 1)
             self._floods[key] = flood
-            updated[flood.reason, flood.minute, flood.first_offset] = flood
+            updated[flood.reason, flood.minute, flood.first_source, flood.first_offset] = flood
         return tuple(kept), tuple(updated.values())
 
     def _count(self, key: tuple[str, int]) -> int:
@@ -66,9 +68,10 @@ class FloodGate:
         rows: list[list[str | int]] = []
         for (reason, minute), count in self._counts.items():
             flood = self._floods.get((reason, minute))
-            tail: list[str | int] = (
-                [flood.first_offset, flood.last_offset, flood.count] if flood is not None else []
-            )
+            tail: list[str | int] = []
+            if flood is not None:
+                tail = [flood.first_offset, flood.last_offset, flood.count]
+                tail += [flood.first_source, flood.last_source]
             rows.append([reason, minute, count, *tail])
         return rows
 
@@ -80,5 +83,5 @@ class FloodGate:
             key = (str(reason), int(minute))
             self._counts[key] = int(count)
             if tail:
-                first, last, flooded = (int(part) for part in tail)
-                self._floods[key] = Flood(*key, first, last, flooded)
+                first, last, flooded, *sources = (int(part) for part in tail)
+                self._floods[key] = Flood(*key, first, last, flooded, *sources)  # fold 6 knew no sources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -28,6 +29,8 @@ class Slots:
         self.limit = limit
         self.instruments: list[Instrument] = []
         self._slot_of: dict[Instrument, int] = {}
+        self.hashes = np.empty(0, np.int64)
+        """A hash of each instrument's name by slot, in an array that may be longer."""
         self._table_instruments: Sequence[Instrument] = ()
         self._table = np.empty(0, np.int32)
         self._entered = 0
@@ -77,6 +80,7 @@ class Slots:
         del self._slot_of[self.instruments[slot]]
         self._table[self._table == slot] = OVER_LIMIT
         self.instruments[slot] = batch.instruments[code]
+        self.hashes[slot] = _hash(batch.instruments[code])
         self._slot_of[batch.instruments[code]] = slot
         self._table[code] = slot
 
@@ -84,6 +88,7 @@ class Slots:
         """Take a `replace` back; the last first."""
         del self._slot_of[self.instruments[slot]]
         self.instruments[slot] = instrument
+        self.hashes[slot] = _hash(instrument)
         self._slot_of[instrument] = slot
         self._forget_table()
 
@@ -93,6 +98,7 @@ class Slots:
     def restore(self, instruments: Iterable[tuple[str, str]]) -> None:
         """Set the instruments from a checkpoint, in slot order."""
         self.instruments = [Instrument(*pair) for pair in instruments]
+        self.hashes = np.array([_hash(instrument) for instrument in self.instruments], np.int64)
         self._slot_of = {instrument: slot for slot, instrument in enumerate(self.instruments)}
         self._forget_table()
 
@@ -104,5 +110,13 @@ class Slots:
             return OVER_LIMIT
         slot = len(self.instruments)
         self.instruments.append(instrument)
+        if slot == len(self.hashes):
+            self.hashes = np.concatenate([self.hashes, np.zeros(slot + 16, np.int64)])
+        self.hashes[slot] = _hash(instrument)
         self._slot_of[instrument] = slot
         return slot
+
+
+def _hash(instrument: Instrument) -> int:
+    digest = hashlib.blake2b("\0".join(instrument).encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

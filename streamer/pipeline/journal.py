@@ -2,47 +2,100 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.journal_entries import JournalEntry, reach
+from streamer.messages.journal_entries import JournalEntry, Segment, Span, reach
+from streamer.messages.logs import Log, Positions
 
 
 class Journal:
     """The journal entries of one task that have not been committed yet.
 
-    Consecutive batches become one range: batch boundaries do not affect results, so they are not kept.
+    Consecutive batches become one entry: batch boundaries do not affect results, so they are not kept. One of
+    a joined log holds what its members brought, in segments whose inner order is that of the merge.
+
+    Parameters
+    ----------
+    seq
+        The last entry that is written.
+    log
+        The task's log.
 
     Examples
     --------
-    >>> journal = Journal(0)
-    >>> journal.batch("spot", 0, 0, 99); journal.batch("spot", 0, 100, 149); journal.timer(1, 5)
+    >>> from streamer.messages.records import Partition
+    >>> journal = Journal(0, Log.of(Partition("spot", "t1", 0)))
+    >>> journal.batch((Span(0, 0, 99),)); journal.batch((Span(0, 100, 149),)); journal.timer(1, 5)
     >>> [(e.seq, e.kind, e.first, e.last) for e in journal.pending]
     [(1, 'batch', 0, 149), (2, 'tick', -1, -1)]
     """
 
-    def __init__(self, seq: int) -> None:
+    def __init__(self, seq: int, log: Log) -> None:
         self.seq = seq
-        self.pending: list[JournalEntry] = []
+        self._log = log
+        self._pending: list[JournalEntry] = []
+        self._segments: list[dict[int, Span]] = []
 
-    def batch(self, topic: str, partition: int, first: int, last: int) -> None:
-        """Append that records `first` to `last` were consumed."""
-        if self.pending:
-            previous = self.pending[-1]
-            if (previous.kind, previous.topic, previous.partition) == ("batch", topic, partition):
-                self.pending[-1] = replace(previous, last=last)
-                return
-        self._append(JournalEntry(self.seq + 1, "batch", topic, partition, first, last))
+    @property
+    def pending(self) -> Sequence[JournalEntry]:
+        """The entries, in order."""
+        self._write_segments()
+        return self._pending
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a batch would be added to the last entry."""
+        return bool(self._pending) and self._pending[-1].kind == "batch"
+
+    def batch(self, segment: Segment, *, goes_on: bool = True) -> None:
+        """Append that records were consumed.
+
+        Parameters
+        ----------
+        segment
+            Which, by member.
+        goes_on
+            Whether the order of the merge would not put any of them before what was consumed last.
+        """
+        if self._log.is_joined:
+            self._joined_batch(segment, goes_on=goes_on)
+            return
+        (span,) = segment
+        if self.goes_on:
+            self._pending[-1] = replace(self._pending[-1], last=span.last)
+        else:
+            topic, _, partition = self._log.members[0]
+            self._append(JournalEntry(self.seq + 1, "batch", topic, partition, span.first, span.last))
+
+    def _joined_batch(self, segment: Segment, *, goes_on: bool) -> None:
+        if not self.goes_on:
+            self._append(JournalEntry(self.seq + 1, "batch"))
+            self._segments = [{}]
+        elif not goes_on:
+            self._segments.append({})
+        last = self._segments[-1]
+        for span in segment:
+            known = last.get(span.place)
+            last[span.place] = span if known is None else known._replace(last=span.last)
 
     def timer(self, number: int, ts_ns: int) -> None:
         """Append a timer."""
         self._append(JournalEntry(self.seq + 1, "tick", timer_number=number, ts_ns=ts_ns))
 
-    def gap(self, topic: str, partition: int, first: int, last: int) -> None:
-        """Append that records `first` to `last` were deleted from the log before they were consumed."""
-        self._append(JournalEntry(self.seq + 1, "gap", topic, partition, first, last))
+    def gap(self, lost: Span) -> None:
+        """Append that records were deleted from the log before they were consumed."""
+        topic, _, partition = self._log.members[lost.place]
+        data = str(lost.place) if self._log.is_joined else ""
+        self._append(JournalEntry(self.seq + 1, "gap", topic, partition, lost.first, lost.last, data=data))
+
+    def idle(self, place: int) -> None:
+        """Append that a joined log goes on without one of its members."""
+        topic, _, partition = self._log.members[place]
+        self._append(JournalEntry(self.seq + 1, "idle", topic, partition, data=str(place)))
 
     def reload(self, config_hash: str) -> None:
         """Append a change of configuration."""
@@ -54,11 +107,19 @@ class Journal:
 
     def written(self) -> None:
         """Clear the entries: a commit has written them."""
-        self.pending.clear()
+        self._pending.clear()
+        self._segments = []
 
     def _append(self, entry: JournalEntry) -> None:
-        self.pending.append(entry)
+        self._write_segments()
+        self._pending.append(entry)
+        self._segments = []
         self.seq = entry.seq
+
+    def _write_segments(self) -> None:
+        if self._segments:
+            segments = [list(segment.values()) for segment in self._segments]
+            self._pending[-1] = replace(self._pending[-1], data=json.dumps(segments, separators=(",", ":")))
 
 
 class JournalReplay:
@@ -66,6 +127,8 @@ class JournalReplay:
 
     def __init__(self, entries: Iterable[JournalEntry] = ()) -> None:
         self._entries = deque(entries)
+        self._segments: deque[Segment] = deque()
+        self._open_segments()
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -75,15 +138,37 @@ class JournalReplay:
         """The next entry."""
         return self._entries[0]
 
+    @property
+    def segment(self) -> Segment:
+        """What is to be consumed next, where the next entry is a batch."""
+        return self._segments[0]
+
+    def pop_segment(self) -> JournalEntry | None:
+        """Go on behind the segment; returns the entry if that was its last one."""
+        self._segments.popleft()
+        return None if self._segments else self.pop()
+
     def pop(self) -> JournalEntry:
         """Remove and return the next entry."""
-        return self._entries.popleft()
+        entry = self._entries.popleft()
+        self._open_segments()
+        return entry
 
-    @property
-    def first_offset(self) -> int | None:
-        """The first offset that must be read again, None if no batches are left."""
-        return next((entry.first for entry in self._entries if entry.kind == "batch"), None)
+    def first_offset(self, place: int) -> int | None:
+        """The first offset of a member that must be read again, None if there is none."""
+        entries = (entry for entry in self._entries if entry.kind == "batch")
+        spans = (span for entry in entries for span in entry.spans)
+        return next((span.first for span in spans if span.place == place), None)
 
-    def reach(self, position: int) -> int:
-        """One past the last offset consumed or lost by the entries left, at least `position`."""
-        return reach(self._entries, position)
+    def consumes(self, place: int, first: int, last: int) -> bool:
+        """Whether any of these offsets of a member must be read again."""
+        batches = (entry for entry in self._entries if entry.kind == "batch")
+        spans = (span for entry in batches for span in entry.spans)
+        return any(span.place == place and span.first <= last and first <= span.last for span in spans)
+
+    def reach(self, positions: Positions) -> Positions:
+        """By member, one past the last offset consumed or lost by the entries left."""
+        return reach(self._entries, positions)
+
+    def _open_segments(self) -> None:
+        self._segments = deque(self._entries[0].segments if self._entries else ())

@@ -8,12 +8,12 @@ from typing import Any
 from streamer.messages.batch import Instrument
 from streamer.messages.floods import minute_of
 from streamer.messages.notices import InstrumentsFull, Notice
-from streamer.pipeline.admission import Admitted
+from streamer.pipeline.admission import Admitted, EventPlace
 from streamer.pipeline.clock_guard import Eviction
 
 _KEPT_MINUTES = 100  # the oldest is dropped first, so that the log's time cannot fill the memory with minutes
 
-_Place = tuple[int, int, int, Instrument, Eviction | None]
+_Place = tuple[EventPlace, int, Instrument, Eviction | None]
 
 
 class PlaceNotices:
@@ -33,10 +33,10 @@ class PlaceNotices:
         """Events that were refused so far."""
         self._told: dict[tuple[int, bool], None] = {}
 
-    def tell(self, admitted: Admitted) -> list[tuple[int, int, Notice]]:
-        """What is to be told of a batch, each with the offset and index of its event."""
-        found: list[tuple[int, int, Notice]] = []
-        for offset, index, now, newcomer, eviction in sorted(_places(admitted), key=lambda each: each[:2]):
+    def tell(self, admitted: Admitted) -> list[tuple[EventPlace, Notice]]:
+        """What is to be told of a batch, each with the place of its event."""
+        found: list[tuple[EventPlace, Notice]] = []
+        for place, now, newcomer, eviction in sorted(_places(admitted), key=lambda each: each[0]):
             self.forgotten += eviction is not None
             self.refused += eviction is None
             minute = minute_of(now)
@@ -51,10 +51,11 @@ class PlaceNotices:
                 self.refused,
                 minute,
                 now,
-                offset,
-                index,
+                place.offset,
+                place.index,
+                place.source,
             )
-            found.append((offset, index, notice))
+            found.append((place, notice))
         return found
 
     def _is_first(self, key: tuple[int, bool]) -> bool:
@@ -79,6 +80,6 @@ class PlaceNotices:
 def _places(admitted: Admitted) -> Iterator[_Place]:
     for step in admitted.steps:
         if isinstance(step, Eviction):
-            yield *admitted.event(step), step.now, admitted.instrument(step), step
+            yield admitted.event(step), step.now, admitted.instrument(step), step
     for event in admitted.refused:
-        yield event.offset, event.index, event.now, event.instrument, None
+        yield event.place, event.now, event.instrument, None

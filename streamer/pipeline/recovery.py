@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import structlog
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
-from streamer.messages.logs import LogExtent
+from streamer.messages.logs import LogExtent, Positions, name_of
 from streamer.messages.records import DamagedRange, Extent, Partition
 from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
 from streamer.pipeline.journal import JournalReplay
@@ -22,8 +22,9 @@ from streamer.pipeline.task import Task
 from streamer.store.anew_alerts import OlderTask
 from streamer.store.checkpoint_chains import chain_of, kept_of
 from streamer.store.checkpoints import DamagedCheckpointError, newest_seq, read_chain, remove_strays
+from streamer.store.commits import Loss
 from streamer.store.other_folds import require_own_fold
-from streamer.store.task_rows import CheckpointRow, TaskRow
+from streamer.store.task_rows import CheckpointRow, TaskRow, positions_at
 
 log = structlog.get_logger()
 
@@ -86,8 +87,8 @@ class Recovery:
         self._ledger.save_config(plan.config_hash, plan.document)
         self._plan = plan
 
-    def recover(self, extents: Sequence[LogExtent]) -> list[Runner]:
-        """The runners of these logs' tasks, each ready to read at its `position`.
+    def recover(self, logs: Sequence[LogExtent]) -> list[Runner]:
+        """The runners of these logs' tasks, each ready to read at its positions.
 
         Records that a log has lost since are named in a service alert, never skipped silently.
 
@@ -96,24 +97,42 @@ class Recovery:
         TapewatchError
             Where code with another fold version has to finish first, or no checkpoint is readable.
         """
-        logs = [extent.extents[0] for extent in extents]
         self._ledger.save_config(self._plan.config_hash, self._plan.document)
-        starts = [(each.partition, each.start if self._fresh_store else each.first) for each in logs]
+        starts = [(each.log, self._starts(each)) for each in logs]
         rows = self._ledger.take_over(starts, self._plan.config_hash, code_version())
         rows = self._begin_anew(logs, self._heed_older(logs, rows))
-        return [self._recover(bounds, row) for bounds, row in zip(logs, rows, strict=True)]
+        return [self._recover(extent, row) for extent, row in zip(logs, rows, strict=True)]
 
-    def _heed_older(self, logs: Sequence[Extent], rows: Sequence[TaskRow]) -> list[TaskRow]:
+    def _starts(self, extent: LogExtent) -> Positions:
+        """Where the members of a log begin that no task has read; the others go on where they are."""
+        if self._fresh_store:
+            return tuple(each.start for each in extent.extents)
+        aligned: Mapping[Partition, int] = {}
+        if extent.log.is_joined and extent.align is not None:
+            known = self._ledger.known_positions(extent.log)
+            if known and len(known) < len(extent.log.members):
+                aligned = extent.align(known)
+        return tuple(max(aligned.get(each.partition, each.first), each.first) for each in extent.extents)
+
+    def _heed_older(self, logs: Sequence[LogExtent], rows: Sequence[TaskRow]) -> list[TaskRow]:
         """Tell of tasks that are behind what the broker or their checkpoint files know of them."""
         known_why = self._ledger.older_because()
-        older: dict[int, tuple[TaskRow, OlderTask, int]] = {}
+        older: dict[int, tuple[TaskRow, OlderTask, Positions]] = {}
         whys: set[str] = set()
-        for bounds, row in zip(logs, rows, strict=True):
-            reach = max(self._ledger.reached(row), row.settled, row.doubtful)
-            committed = bounds.end if bounds.committed is None else bounds.committed
-            ahead = bounds.committed is not None and reach < committed <= bounds.end
+        for extent, row in zip(logs, rows, strict=True):
+            reached = tuple(map(max, self._ledger.reached(row), row.settled, row.doubtful))
+            found = _by_place(extent, row)
+            ends = tuple(each.end if each else at for each, at in zip(found, reached, strict=True))
+            committed = tuple(
+                end if each is None or each.committed is None else each.committed
+                for each, end in zip(found, ends, strict=True)
+            )
+            ahead = any(
+                each is not None and each.committed is not None and at < known <= end
+                for each, at, known, end in zip(found, reached, committed, ends, strict=True)
+            )
             if ahead and self._fresh_store and not known_why:
-                _warn_of_new_store(row, reach, committed)
+                _warn_of_new_store(row, reached, committed)
             elif ahead:
                 whys.add("Kafka's consumer group has read on")
             elif newest_seq(self._folder, row.id) > self._ledger.last_seq(row):
@@ -122,7 +141,7 @@ class Recovery:
                 continue
             # what was read behind the last offset that Kafka knows of may have been sent too
             known = committed if ahead else None
-            older[row.id] = row, OlderTask(row.partition, reach, known), max(bounds.end, committed)
+            older[row.id] = row, OlderTask(row.log, reached, known), tuple(map(max, ends, committed))
         why = known_why or " and ".join(sorted(whys))
         if not why or not older:
             return list(rows)
@@ -130,67 +149,85 @@ class Recovery:
         marked = {row.id: row for row in self._ledger.tell_older(list(older.values()), why)}
         return [marked.get(row.id, row) for row in rows]
 
-    def _begin_anew(self, logs: Sequence[Extent], rows: Sequence[TaskRow]) -> list[TaskRow]:
+    def _begin_anew(self, logs: Sequence[LogExtent], rows: Sequence[TaskRow]) -> list[TaskRow]:
         """Begin anew what was asked for; a log that is assigned again goes on as it is."""
-        begun: dict[int, tuple[TaskRow, int]] = {}
-        for bounds, row in zip(logs, rows, strict=True):
-            if self._anew is Anew.NONE or bounds.partition in self._begun:
+        begun: dict[int, tuple[TaskRow, Positions]] = {}
+        for extent, row in zip(logs, rows, strict=True):
+            if self._anew is Anew.NONE or extent.log.key in self._begun:
                 continue
             if self._anew is Anew.MODELS:
                 if self._ledger.last_seq(row):  # else it has none that could begin anew
                     begun[row.id] = row, self._ledger.reached(row)
-            elif not self._is_readable(bounds, row):
-                _require_whole(bounds, row)
-                begun[row.id] = row, row.position
-        self._begun |= {bounds.partition for bounds in logs}
+            elif not self._is_readable(extent, row):
+                _require_whole(extent, row)
+                begun[row.id] = row, row.positions
+        self._begun |= {extent.log.key for extent in logs}
         fresh = self._ledger.begin_anew(list(begun.values()), self._anew.value, self._plan.config_hash)
         for row, _ in begun.values():
             remove_strays(self._folder, row.id, ())
         new = dict(zip(begun, fresh, strict=True))
         return [new.get(row.id, row) for row in rows]
 
-    def _is_readable(self, bounds: Extent, row: TaskRow) -> bool:
+    def _is_readable(self, extent: LogExtent, row: TaskRow) -> bool:
         try:
-            self._newest_checkpoint(bounds, row)
+            self._newest_checkpoint(extent, row)
         except NoCheckpointError:
             return False
         return True
 
-    def _recover(self, bounds: Extent, row: TaskRow) -> Runner:
+    def _recover(self, extent: LogExtent, row: TaskRow) -> Runner:
         work_watch().mark()  # each log takes time of its own
-        known = self._newest_checkpoint(bounds, row)
+        known = self._newest_checkpoint(extent, row)
         checkpoint = known.row if known else None
         replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
         self._check_version(row, replay)
-        position = checkpoint.position if checkpoint else row.position
-        if replay.reach(position) > bounds.end:
-            lost = (bounds.end, replay.reach(position) - 1)
-            return self._start_afresh(row, lost, bounds.end, _TRUNCATED)
-        first = replay.first_offset
-        if first is not None and first < bounds.first:
-            start = max(bounds.first, replay.reach(position))
-            return self._start_afresh(row, (first, bounds.first - 1), start, _UNDERIVABLE)
+        positions = positions_at(row, checkpoint)
+        reached, found = replay.reach(positions), _by_place(extent, row)
+        for place, bounds in enumerate(found):
+            first, reach = replay.first_offset(place), reached[place]
+            if bounds is None:
+                if first is not None:
+                    return self._start_afresh(row, Loss(place, (first, reach - 1)), reached, _UNDERIVABLE)
+            elif reach > bounds.end:
+                start = _with(reached, place, bounds.end)
+                return self._start_afresh(row, Loss(place, (bounds.end, reach - 1)), start, _TRUNCATED)
+            elif first is not None and first < bounds.first:
+                start = _with(reached, place, max(bounds.first, reach))
+                return self._start_afresh(row, Loss(place, (first, bounds.first - 1)), start, _UNDERIVABLE)
         if replay:
-            log.info("replaying the journal", topic=row.partition.topic, partition=row.partition.partition)
+            log.info("replaying the journal", log=str(row))
         runner = self._runner(row, known, replay)
-        if first is not None:
-            runner.position = max(position, bounds.first)
+        for place, bounds in enumerate(found):
+            if bounds is not None and replay.first_offset(place) is not None:
+                runner.places[place] = max(positions[place], bounds.first)
         runner.advance_replay()
-        if runner.live and runner.position < bounds.first:
-            _warn_of_loss(row, (runner.position, bounds.first - 1))
-            runner.skip_to(bounds.first)
+        self._skip_what_is_lost(runner, found)
         return runner
 
-    def start_afresh(self, runner: Runner, damaged: DamagedRange) -> Runner:
-        """A new generation of a task whose journal cannot be replayed: offsets that it read are damaged."""
-        return self._start_afresh(runner.row, damaged, max(runner.reach, damaged.last + 1), _UNDERIVABLE)
+    def _skip_what_is_lost(self, runner: Runner, found: Sequence[Extent | None]) -> None:
+        """Go on behind what members have lost since, and without those that are not there any more."""
+        gone = [runner.log.members[place] for place, bounds in enumerate(found) if bounds is None]
+        runner.lose(gone)
+        for place, bounds in enumerate(found):
+            if runner.live and bounds is not None and runner.places[place] < bounds.first:
+                _warn_of_loss(runner.row, place, (runner.places[place], bounds.first - 1))
+                runner.skip_to(place, bounds.first)
 
-    def _start_afresh(
-        self, row: TaskRow, lost: tuple[int, int] | DamagedRange, start: int, detail: str
-    ) -> Runner:
+    def start_afresh(self, runner: Runner, member: Partition, damaged: DamagedRange) -> Runner:
+        """A new generation of a task whose journal cannot be replayed: offsets that it read are damaged."""
+        place = runner.log.place(member)
+        start = _with(runner.reach, place, max(runner.reach[place], damaged.last + 1))
+        fresh = self._start_afresh(runner.row, Loss(place, damaged), start, _UNDERIVABLE)
+        fresh.adopt(runner)
+        return fresh
+
+    def _start_afresh(self, row: TaskRow, loss: Loss, starts: Positions, detail: str) -> Runner:
         """A new generation of the task: its state does not match its log any more."""
-        _warn_of_loss(row, (lost.first, lost.last) if isinstance(lost, DamagedRange) else lost)
-        fresh = self._ledger.new_generation(row, start, lost, detail, self._plan.config_hash)
+        lost = loss.what
+        if lost is not None:
+            lost = (lost.first, lost.last) if isinstance(lost, DamagedRange) else lost
+            _warn_of_loss(row, loss.place, lost)
+        fresh = self._ledger.new_generation(row, starts, loss, detail, self._plan.config_hash)
         remove_strays(self._folder, row.id, ())
         return self._runner(fresh, None, JournalReplay())
 
@@ -202,7 +239,7 @@ class Recovery:
             replay,
             TaskChain(known, self._context.whole_up_to),
             seq=checkpoint.seq if checkpoint else 0,
-            position=checkpoint.position if checkpoint else row.position,
+            positions=positions_at(row, checkpoint),
         )
         return Runner(recovered, self._plan, self._context)
 
@@ -211,9 +248,9 @@ class Recovery:
         config_hash = checkpoint.config_hash if checkpoint else row.first_config_hash
         plan = self._plan if config_hash == self._plan.config_hash else self._context.plan_of(config_hash)
         if checkpoint is None or known is None:
-            return Task(plan, row.partition)
+            return Task(plan, row.log)
         try:
-            return restore(plan, row.partition, known.saved.snapshot())
+            return restore(plan, row.log, known.saved.snapshot())
         except (ValueError, KeyError) as error:
             writer = CodeVersion.parse(checkpoint.code_version)
             raise TapewatchError(
@@ -222,7 +259,7 @@ class Recovery:
                 "with `run --models-anew`, with which models warm up anew"
             ) from error
 
-    def _newest_checkpoint(self, bounds: Extent, row: TaskRow) -> KnownChain | None:
+    def _newest_checkpoint(self, extent: LogExtent, row: TaskRow) -> KnownChain | None:
         rows = self._ledger.checkpoints(row.id)
         skipped: list[int] = []
         damaged: set[str] = set()
@@ -238,7 +275,7 @@ class Recovery:
                     damaged.add(error.file)
             skipped.append(checkpoint.seq)
         if newest is None and rows and self._ledger.journal_is_cut(row.id):
-            raise _no_checkpoint(bounds, row, self._folder)
+            raise _no_checkpoint(extent, row, self._folder)
         if skipped:
             self._ledger.forget_checkpoints(row, skipped)
         left = [each for each in rows if each.seq not in skipped]
@@ -266,18 +303,35 @@ _UNDERIVABLE = (
 )
 
 
-def _require_whole(bounds: Extent, row: TaskRow) -> None:
-    if bounds.first > row.position:
-        raise TapewatchError(
-            f"{row} cannot be folded again: it began at offset {row.position}, and Kafka holds it only from "
-            f"offset {bounds.first} on; start with `run --models-anew` instead"
-        )
+def _require_whole(extent: LogExtent, row: TaskRow) -> None:
+    for place, bounds in enumerate(_by_place(extent, row)):
+        if bounds is None or bounds.first > row.positions[place]:
+            held = "does not hold it any more" if bounds is None else f"holds it from {bounds.first} on"
+            raise TapewatchError(
+                f"{row} cannot be folded again: {name_of(row.log.members[place])} began at offset "
+                f"{row.positions[place]}, and Kafka {held}; start with `run --models-anew` instead"
+            )
 
 
-def _no_checkpoint(bounds: Extent, row: TaskRow, folder: Path) -> NoCheckpointError:
+def _by_place(extent: LogExtent, row: TaskRow) -> list[Extent | None]:
+    """How far each member of a task's log reaches; None for one that is not there any more."""
+    found = {each.partition: each for each in extent.extents}
+    return [
+        None if place in row.gone else found.get(member)
+        for place, member in enumerate(row.source_log.members)
+    ]
+
+
+def _with(positions: Positions, place: int, position: int) -> Positions:
+    return (*positions[:place], position, *positions[place + 1 :])
+
+
+def _no_checkpoint(extent: LogExtent, row: TaskRow, folder: Path) -> NoCheckpointError:
     options = "start once with `run --models-anew`, which goes on where it was with models that warm up anew"
-    if bounds.first <= row.position:
-        again = f"which folds again what Kafka still holds, from offset {row.position} on"
+    found = zip(_by_place(extent, row), row.positions, strict=True)
+    if all(bounds is not None and bounds.first <= position for bounds, position in found):
+        offsets = ", ".join(map(str, row.positions))
+        again = f"which folds again what Kafka still holds, from offset {offsets} on"
         options = f"start once with `run --fold-again`, {again}; or {options}"
     return NoCheckpointError(
         f"no readable checkpoint of {row} in {folder}: restore a backup (`tapewatch restore`); or {options}. "
@@ -285,17 +339,16 @@ def _no_checkpoint(bounds: Extent, row: TaskRow, folder: Path) -> NoCheckpointEr
     )
 
 
-def _warn_of_new_store(row: TaskRow, start: int, known: int) -> None:
+def _warn_of_new_store(row: TaskRow, start: Positions, known: Positions) -> None:
     log.warning(
         "the store is new, but the consumer group has read this log before: if it was not meant to be new, "
         "restore a backup",
-        topic=row.partition.topic,
-        partition=row.partition.partition,
+        log=str(row),
         start=start,
         read_to=known,
     )
 
 
-def _warn_of_loss(row: TaskRow, lost: tuple[int, int]) -> None:
-    topic, _, partition = row.partition
+def _warn_of_loss(row: TaskRow, place: int, lost: tuple[int, int]) -> None:
+    topic, _, partition = row.log.members[place]
     log.warning("the log has lost records", topic=topic, partition=partition, first=lost[0], last=lost[1])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alert import Alert, AlertRule, Observation, log_source, over
+from alerts.alert import Alert, AlertRule, Observation, over
 from alerts.episodes import FIRED, RESOLVED, TRANSITIONS, Extremes
 from alerts.language.expression_columns import ExpressionColumns as RuleColumns
 from alerts.rules import Rule
@@ -19,8 +19,8 @@ from detectors.detector import Detector
 from detectors.event_columns import KIND_NAMES, Columns
 from streamer.messages.batch import Batch
 from streamer.messages.fold_version import code_version
+from streamer.messages.logs import Log
 from streamer.messages.outcome import NearMiss, Transition
-from streamer.messages.records import Partition
 from streamer.pipeline.identity import EventReference, alert_id
 from streamer.pipeline.open_alerts import OpenAlert, RuleAlerts, episode_body
 from streamer.pipeline.plan import Plan
@@ -35,9 +35,9 @@ HELD_BY_FOR = "for"
 
 @dataclass(frozen=True, slots=True)
 class RowSource:
-    """Where rows came from: a partition, and the timer's number if they are a timer's."""
+    """Where rows came from: a log, and the timer's number if they are a timer's."""
 
-    partition: Partition
+    log: Log
     timer: int | None = None
 
 
@@ -156,6 +156,7 @@ class Reporter:
             decision=_as_json(self._decision(rule, row, values)),
             offset=event.offset,
             index=event.index,
+            source=event.source,
         )
 
     def near_miss(self, rule: Rule, row: int, severity: int) -> NearMiss:
@@ -174,6 +175,7 @@ class Reporter:
             body=_as_json({"near_miss": body, **self._decision(rule, row, values)}),
             offset=event.offset,
             index=event.index,
+            source=event.source,
         )
 
     def _said(
@@ -195,8 +197,9 @@ class Reporter:
     def _event(self, row: int) -> EventReference:
         batch, source = self._rows.batch, self._rows.source
         if source.timer is not None:
-            return EventReference(source.partition, timer=source.timer)
-        return EventReference(source.partition, int(batch.offset[row]), int(batch.index[row]))
+            return EventReference(source.log.key, timer=source.timer)
+        place = int(batch.source[row]), int(batch.offset[row]), int(batch.index[row])
+        return EventReference.of(source.log, *place)
 
     def _alert(
         self,
@@ -224,7 +227,7 @@ class Reporter:
         rarity = self._columns.value(f"{detector}.rarity", row) if detector else None
         return Observation(
             ts_event_ns=int(self._rows.batch.ts[row]),
-            source=self._source(row),
+            source=self._event(row).document(self._rows.source.log),
             text=text,
             venue=instrument.venue,
             symbol=instrument.symbol,
@@ -232,11 +235,6 @@ class Reporter:
             score=score if isinstance(score, float) else None,
             rarity_s=rarity if isinstance(rarity, float) else None,
         )
-
-    def _source(self, row: int) -> dict[str, str | int | None]:
-        event = self._event(row)
-        source = log_source(event.partition.topic, event.partition.partition, event.offset, event.index)
-        return source if event.timer is None else {**source, "tick": event.timer}
 
     def _decision(self, rule: Rule, row: int, values: dict[str, Value]) -> dict[str, Any]:
         event: dict[str, Any] = {"kind": KIND_NAMES[self._rows.batch.kind[row]]}

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from alerts.alert import Alert, AlertRule, Observation, log_source, over
+from alerts.alert import Alert, AlertRule, Observation, over
 from alerts.durations import spoken
 from alerts.episodes import Closing
 from alerts.rules import Rule
 from alerts.severity import SEVERITIES
 from streamer.messages.batch import Instrument
+from streamer.messages.logs import Log
 from streamer.messages.outcome import Transition
-from streamer.messages.records import Partition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.clock_guard import ClockStep, Eviction
+from streamer.pipeline.identity import EventReference
 from streamer.pipeline.open_alerts import OpenAlert, episode_body
 
 _NS = float(NS_PER_SECOND)
@@ -35,28 +36,27 @@ class Cause:
         The same for people.
     ts_ns
         The event time of the resolve, ns.
-    offset, index
+    event
         The event that caused it; None if none did.
     """
 
     kind: str
     reason: str
     ts_ns: int
-    offset: int | None = None
-    index: int | None = None
+    event: EventReference | None = None
 
     @classmethod
-    def clock_set_back(cls, step: ClockStep, event: tuple[int, int]) -> Cause:
-        """The instrument's clock was wrong; an event, given by offset and index, has refuted it."""
+    def clock_set_back(cls, step: ClockStep, event: EventReference) -> Cause:
+        """The instrument's clock was wrong; an event has refuted it."""
         reason = f"its clock was wrong: its times went back by {spoken((step.before - step.to) / _NS)}"
-        return cls("clock_set_back", reason, step.to, *event)
+        return cls("clock_set_back", reason, step.to, event)
 
     @classmethod
-    def forgotten(cls, eviction: Eviction, newcomer: Instrument, event: tuple[int, int]) -> Cause:
-        """The instrument gave up its place to another one, whose event is given by offset and index."""
+    def forgotten(cls, eviction: Eviction, newcomer: Instrument, event: EventReference) -> Cause:
+        """The instrument gave up its place to another one, whose event it is."""
         unseen = spoken(eviction.unseen_ns / _NS)
         reason = f"it was unseen for {unseen}, and its place was needed for {' '.join(newcomer)}"
-        return cls("forgotten", reason, eviction.now, *event)
+        return cls("forgotten", reason, eviction.now, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,9 @@ class EndedEpisode:
     closing: Closing
 
 
-def resolve(episode: EndedEpisode, partition: Partition, config_hash: str, cause: Cause) -> Transition:
+def resolve(episode: EndedEpisode, log: Log, config_hash: str, cause: Cause) -> Transition:
     """The transition that resolves an episode, in this log and under this configuration."""
+    event = cause.event or EventReference(log.key)
     rule, instrument = episode.rule, episode.instrument
     number, severity, extremes = episode.closing
     alert = Alert.detected(
@@ -90,7 +91,7 @@ def resolve(episode: EndedEpisode, partition: Partition, config_hash: str, cause
         AlertRule(rule.name, rule.version, SEVERITIES[severity], config_hash),
         Observation(
             ts_event_ns=cause.ts_ns,
-            source=log_source(partition.topic, partition.partition, cause.offset, cause.index),
+            source=event.document(log),
             text=over(episode.opened.text, cause.reason),
             venue=instrument.venue,
             symbol=instrument.symbol,
@@ -112,6 +113,7 @@ def resolve(episode: EndedEpisode, partition: Partition, config_hash: str, cause
         ts_event_ns=alert.ts_event_ns,
         body=alert.to_json(),
         decision=json.dumps(decision).encode(),
-        offset=cause.offset,
-        index=cause.index,
+        offset=event.offset,
+        index=event.index,
+        source=event.source,
     )

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import NamedTuple
 
 import numpy as np
 
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
 from streamer.messages.control_inputs import ControlInput
+from streamer.messages.journal_entries import Span
+from streamer.messages.logs import Log, Positions
 from streamer.messages.outcome import NearMiss, Outcome, Transition
-from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, TaskChain
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
+from streamer.pipeline.member_queue import Fetched, offsets_of
+from streamer.pipeline.merging import Merge, Step, as_step
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.step_size import StepSize
 from streamer.pipeline.task import Task, Timer
-from streamer.store.commits import Derivation, dead_letter_of
+from streamer.store.commits import Derivation, Loss, dead_letter_of
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
 
@@ -106,8 +107,8 @@ class RecoveredTask:
         The journal since the checkpoint, to be replayed exactly as recorded.
     chain
         Its checkpoints.
-    seq, position
-        The last journal entry that `task` includes, and the next offset to read.
+    seq, positions
+        The last journal entry that `task` includes, and the next offset to read of each member.
     """
 
     task: Task
@@ -115,7 +116,7 @@ class RecoveredTask:
     replay: JournalReplay
     chain: TaskChain
     seq: int
-    position: int
+    positions: Positions
 
 
 class Runner:
@@ -135,26 +136,74 @@ class Runner:
         self.task = recovered.task
         self.row = recovered.row
         self.chain = recovered.chain
-        self.position = recovered.position
-        self.journal = Journal(recovered.seq)
+        self.places = list(recovered.positions)
+        """The next offset to read of each member, by place."""
+        self.journal = Journal(recovered.seq, recovered.row.log)
         self._replay = recovered.replay
         self._plan = plan
         self._context = context
         self._near_misses: list[NearMiss] = []
         self._step_size = StepSize(context.batch_size, context.clock)
         self._newest_control = -1
+        self._missing: frozenset[int] = frozenset()
+        self._complete: frozenset[int] = frozenset()
+        self._place_of = {member: place for place, member in enumerate(self.log.members)}
+        self._merge = Merge(self.task) if self.log.is_joined else None
+        if self._merge is not None:
+            self._merge.ended |= self.row.gone
+
+    @property
+    def log(self) -> Log:
+        """The log as its source knows it; members that are gone are still among them."""
+        return self.row.source_log
+
+    @property
+    def positions(self) -> Mapping[Partition, int]:
+        """The next offset to read of each partition of the log that is there."""
+        members = enumerate(self.log.members)
+        return {member: self.places[place] for place, member in members if place not in self.row.gone}
 
     @property
     def live(self) -> bool:
         """True once the stored journal has been replayed to its end."""
         return not self._replay
 
+    @property
+    def waits(self) -> bool:
+        """Whether records wait for those of another member."""
+        return self._merge is not None and self._merge.waiting
+
+    @property
+    def awaited(self) -> frozenset[Partition]:
+        """The members whose records others wait for."""
+        return self._members(() if self._merge is None else self._merge.awaited)
+
+    @property
+    def full(self) -> frozenset[Partition]:
+        """The members of which enough waits for those of others."""
+        return self._members(() if self._merge is None else self._merge.full)
+
+    @property
+    def idle(self) -> frozenset[Partition]:
+        """The members without which the others go on, until they bring something."""
+        states = self.task.members
+        return self._members(() if states is None else [n for n, idle in enumerate(states.idle) if idle])
+
+    def is_at_end(self, at_end: Collection[Partition]) -> bool:
+        """Whether all of the log is read and folded, given the partitions that are read to their end."""
+        return not self.waits and all(member in at_end for member in self.positions)
+
     def consume(
-        self, records: Sequence[Record], newest_ns: int = NO_TIME, most_behind_s: float = inf
+        self,
+        records: Sequence[Record],
+        newest_ns: int = NO_TIME,
+        most_behind_s: float = inf,
+        member: Partition | None = None,
     ) -> bool:
         """Fold records in batches, first those that the replay asks for; False where a stop came first.
 
-        Records before `position` have been folded already and are skipped.
+        Records before the member's position have been folded already and are skipped. Those of a joined log
+        wait until nothing that another member brings can come before them.
 
         Parameters
         ----------
@@ -164,29 +213,132 @@ class Runner:
             Time of the newest record that the log had when they were fetched, `NO_TIME` where unknown.
         most_behind_s
             How far behind they can be at most, whatever their times say.
+        member
+            Whose they are; of a log of one member it need not be given.
         """
-        fetched = _Fetched(newest_ns, most_behind_s)
+        fetched = Fetched(newest_ns, most_behind_s)
+        if self._merge is None:
+            return self._consume_alone(records, fetched)
+        place = 0 if member is None else self._place_of[member]
+        self._merge.offer(place, records[_index_of(records, self.places[place]) :], fetched)
+        return self.advance()
+
+    def _consume_alone(self, records: Sequence[Record], fetched: Fetched) -> bool:
         self.advance_replay()
-        records = records[_index_of(records, self.position) :]
+        records = records[_index_of(records, self.places[0]) :]
         while records and self._replay:
-            last = self._replay.head.last
+            last = self._replay.segment[0].last
             end = _index_of(records, last + 1)
             for batch in self._step_size.cut(records[:end]):
                 if self._context.stopped():
                     return False
-                self._fold(batch, fetched)
+                self._fold(self._step_alone(batch, fetched))
             records = records[end:]
-            if records or self.position > last:
-                self._finish_range()
+            if records or self.places[0] > last:
+                self._finish_segment()
                 # a gap is skipped even if it can be read now
-                records = records[_index_of(records, self.position) :]
-        topic, _, partition = self.task.partition
+                records = records[_index_of(records, self.places[0]) :]
         for batch in self._step_size.cut(records):
             if self._context.stopped():
                 return False
-            self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
-            self._fold(batch, fetched)
+            step = self._step_alone(batch, fetched)
+            self.journal.batch(step.segment)
+            self._fold(step)
         return True
+
+    def _step_alone(self, batch: Sequence[Record], fetched: Fetched) -> Step:
+        topic = self.task.partition.topic
+        feed = self.task.plan.feed(topic)
+        if feed is None:
+            raise TapewatchError(f"no entry of source.topics or source.files matches {topic!r}")
+        self._context.reading(self.task.partition, batch[0].offset, batch[-1].offset, self.live)
+        return as_step(batch, fetched, feed.format.decode(batch, feed.context(topic)))
+
+    def advance(self) -> bool:
+        """Fold what waits of a joined log, as far as its order is sure; False where a stop came first."""
+        merge = self._merge
+        if merge is None:
+            return True
+        self.advance_replay()
+        while True:
+            self._skip_due_damage(merge)
+            more = self._follow_segment(merge) if self._replay else self._fold_merged(merge)
+            if self._context.stopped() and (more or merge.waiting):
+                return False
+            if not more:
+                return True
+
+    def _fold_merged(self, merge: Merge) -> bool:
+        """Fold some of what is new; False where it has to wait."""
+        if not self.journal.goes_on:
+            merge.begin_segment()
+        began = self._context.clock()
+        step = merge.take(self._step_size.size, missing=self._complete)
+        if step is None:
+            return False
+        self.journal.batch(step.segment, goes_on=step.goes_on)
+        self._fold(step)
+        self._step_size.took(len(step), self._context.clock() - began)
+        return True
+
+    def _follow_segment(self, merge: Merge) -> bool:
+        """Fold some of what the replay asks for; False where it has to wait."""
+        segment = self._replay.segment
+        step = merge.take(self._step_size.size, segment, self._missing)
+        if step is not None:
+            self._fold(step)
+        if merge.is_complete(segment, self.places, self._missing):
+            self._finish_segment()
+            return True
+        return step is not None
+
+    def end_members(self, members: Collection[Partition]) -> None:
+        """Wait no more for these members: they bring nothing more, ever."""
+        if self._merge is not None:
+            self._merge.ended |= {self._place_of[each] for each in members if each in self._place_of}
+            self.advance()
+
+    def merge_recorded(self, members: Collection[Partition]) -> None:
+        """Merge records of these members of a joined log until each is `complete`, as they were recorded."""
+        others = self._place_of.keys() - set(members)
+        self._complete = frozenset(self._place_of[each] for each in others)
+
+    def complete(self, member: Partition) -> bool:
+        """A member has no more records that were recorded as merged; False where a stop came first."""
+        self._complete |= {self._place_of[member]}
+        return self.advance()
+
+    def pass_over(self, members: Collection[Partition]) -> None:
+        """Go on without these members, in a live task, until they bring something; it is journaled."""
+        states, merge = self.task.members, self._merge
+        if states is None or merge is None or not self.live:
+            return
+        for place in sorted(self._place_of[each] for each in members):
+            if not states.idle[place]:
+                states.idle[place] = True
+                self.journal.idle(place)
+        self.advance()
+
+    def lose(self, members: Collection[Partition]) -> None:
+        """Go on without members that are not there any more, with an alert that names each."""
+        merge = self._merge
+        if merge is None:
+            return
+        for place in sorted(self._place_of[each] for each in members):
+            if place in self.row.gone:
+                continue
+            merge.ended.add(place)
+            self.row = replace(self.row, gone=self.row.gone | {place})
+            if self.live:
+                self.journal.idle(place)
+            self.commit(Outcome(), loss=Loss(place, None))
+        self.advance()
+
+    def adopt(self, other: Runner) -> None:
+        """Go on with what was brought to the runner of the same log before this one, and not folded yet."""
+        if self._merge is not None and other._merge is not None:
+            self._merge.adopt(other._merge, self.places)
+            self.advance()
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
         """Insert a timer, in a live task.
@@ -203,16 +355,17 @@ class Runner:
         self.journal.timer(number, ts_ns)
         self._finish_step(self.task.step(Timer(number, ts_ns)))
 
-    def skip_to(self, first: int) -> None:
+    def skip_to(self, place: int, first: int) -> None:
         """Skip records that the log has lost, with an alert that names them; the task's state is kept."""
-        lost = (self.position, first - 1)
-        topic, _, partition = self.task.partition
-        self.journal.gap(topic, partition, *lost)
-        self.position = first
-        self.commit(Outcome(), lost=lost)
+        lost = self.places[place], first - 1
+        self.journal.gap(Span(place, *lost))
+        self.places[place] = first
+        self.commit(Outcome(), loss=Loss(place, lost))
 
-    def skip_damaged(self, damaged: DamagedRange) -> bool:
+    def skip_damaged(self, damaged: DamagedRange, member: Partition | None = None) -> bool:
         """Skip offsets that cannot be read, with a dead letter and an alert that name them.
+
+        In a joined log they are skipped once what the member brought before them is folded.
 
         Returns
         -------
@@ -220,25 +373,42 @@ class Runner:
             False if some of them were read before, by the journal that is being replayed: what followed
             from them cannot be derived again.
         """
+        if self._merge is not None:
+            place = 0 if member is None else self._place_of[member]
+            if self._replay.consumes(place, max(damaged.first, self.places[place]), damaged.last):
+                return False
+            self._merge.offer_damaged(place, damaged)
+            self.advance()
+            return True
         self.advance_replay()
-        while self._replay and self._replay.head.last < damaged.first:
-            self._finish_range()
+        while self._replay and self._replay.segment[0].last < damaged.first:
+            self._finish_segment()
         if self._replay:
-            return self._replay.head.first > damaged.last  # then they are a gap in the journal already
-        if damaged.last >= self.position:
-            damaged = replace(damaged, first=max(damaged.first, self.position))
-            topic, _, partition = self.task.partition
-            self.journal.gap(topic, partition, damaged.first, damaged.last)
-            self.position = damaged.last + 1
-            outcome = Outcome(dead=(dead_letter_of(damaged),))
-            self.commit(outcome, lost=damaged)
-            self._context.watch(StepResult(self.task, 0, outcome, self.live))
+            return self._replay.segment[0].first > damaged.last  # then they are a gap in the journal already
+        self._skip_range(0, damaged)
         return True
 
+    def _skip_due_damage(self, merge: Merge) -> None:
+        """Skip damaged ranges that come next; by the journal they are a gap already, or lie behind it."""
+        for place, damaged in merge.due_damage():
+            if not self._replay or self._replay.reach(tuple(self.places))[place] > damaged.first:
+                merge.drop_damaged(place)
+                self._skip_range(place, damaged)
+
+    def _skip_range(self, place: int, damaged: DamagedRange) -> None:
+        if self._replay or damaged.last < self.places[place]:
+            return
+        damaged = replace(damaged, first=max(damaged.first, self.places[place]))
+        self.journal.gap(Span(place, damaged.first, damaged.last))
+        self.places[place] = damaged.last + 1
+        outcome = Outcome(dead=(dead_letter_of(damaged, place),))
+        self.commit(outcome, loss=Loss(place, damaged))
+        self._context.watch(StepResult(self.task, 0, outcome, self.live))
+
     @property
-    def reach(self) -> int:
-        """One past the last offset consumed or skipped, by the journal still to be replayed too."""
-        return self._replay.reach(self.position)
+    def reach(self) -> Positions:
+        """By member, one past the last offset consumed or skipped, by the journal to be replayed too."""
+        return self._replay.reach(tuple(self.places))
 
     def look_for_controls(self) -> bool:
         """Look for new control inputs of detectors now, and obey them; returns whether there were any."""
@@ -279,7 +449,12 @@ class Runner:
         while self._replay and self._replay.head.kind != "batch":
             entry = self._replay.head
             if entry.kind == "gap":
-                self.position = max(self.position, entry.last + 1)
+                self.places[entry.place] = max(self.places[entry.place], entry.last + 1)
+                if self._merge is not None:
+                    self._merge.drop_before(entry.place, entry.last + 1)
+            elif entry.kind == "idle":
+                if self.task.members is not None:
+                    self.task.members.idle[entry.place] = True
             elif entry.kind == "tick":
                 self._finish_step(self.task.step(Timer(entry.timer_number, entry.ts_ns)))
             elif entry.kind == "reload":
@@ -290,44 +465,59 @@ class Runner:
                 raise TapewatchError(
                     f"this version cannot replay the journal: it has an entry of kind {entry.kind!r}"
                 )
-            self._pop_head()
+            self.journal = Journal(self._replay.pop().seq, self.row.log)
         if self.live:
             self._reload_if_changed()
             self.obey_controls()
 
-    def skip_missing(self) -> None:
-        """Finish the replay without the records it still asks for: the log does not have them.
+    def skip_missing(self, at_end: Collection[Partition]) -> None:
+        """Go on with the replay without the records it still asks for: the log does not have them.
 
         A compacted topic may have dropped the last records of a range, such as deleted keys.
+
+        Parameters
+        ----------
+        at_end
+            The partitions that are read to their end.
         """
-        while self._replay:
-            self._finish_range()
+        if self._merge is None:
+            while self._replay and self.log.key in at_end:
+                self._finish_segment()
+            return
+        self._missing = frozenset(self._place_of[each] for each in at_end if each in self._place_of)
+        self.advance()
+        self._missing = frozenset()
 
     def commit(
         self,
         outcome: Outcome,
-        records: Sequence[Record] = (),
-        lost: tuple[int, int] | DamagedRange | None = None,
-        fetched: _Fetched | None = None,
+        step: Step | None = None,
+        loss: Loss | None = None,
     ) -> None:
-        """Commit the pending journal, the outcome, a gap's alert, and near misses since the last commit."""
-        newest = fetched or _Fetched()
-        behind_s = _behind_s(outcome.transitions, records, *newest) if outcome.transitions else {}
+        """Commit the pending journal, the outcome, a loss's alert, and near misses since the last commit."""
+        behind_s = _behind_s(outcome.transitions, step) if outcome.transitions else {}
         self._context.ledger.commit(
             self.row,
             self.journal.pending,
             replace(
                 outcome,
-                dead=_with_bytes(outcome.dead, records),
+                dead=_with_bytes(outcome.dead, step),
                 near_misses=tuple(self._near_misses),
             ),
             Derivation(
-                self.task.plan.config_hash, again=not self.live, position=self.position, behind_s=behind_s
+                self.task.plan.config_hash,
+                again=not self.live,
+                positions=tuple(self.places),
+                behind_s=behind_s,
             ),
-            lost,
+            loss,
         )
         self.journal.written()
         self._near_misses.clear()
+
+    def _members(self, places: Collection[int]) -> frozenset[Partition]:
+        members = self.log.members
+        return frozenset(members[place] for place in places)
 
     def _reload_if_changed(self) -> None:
         if self.task.plan.config_hash != self._plan.config_hash:
@@ -337,70 +527,53 @@ class Runner:
         task, outcome = reload(self.task, plan)
         self.commit(outcome)
         self.task = task
+        if self._merge is not None:
+            self._merge.follow(task)
         self._newest_control = -1
         self._context.watch(StepResult(task, 0, outcome, self.live))
 
-    def _finish_range(self) -> None:
-        self.position = max(self.position, self._replay.head.last + 1)
-        self._pop_head()
+    def _finish_segment(self) -> None:
+        for span in self._replay.segment:
+            self.places[span.place] = max(self.places[span.place], span.last + 1)
+        entry = self._replay.pop_segment()
+        if entry is not None:
+            self.journal = Journal(entry.seq, self.row.log)
         self.advance_replay()
 
-    def _pop_head(self) -> None:
-        self.journal = Journal(self._replay.pop().seq)
+    def _fold(self, step: Step) -> None:
+        if self._merge is not None:
+            first = step.segment[0]
+            self._context.reading(self.log.members[first.place], first.first, first.last, self.live)
+        outcome = self.task.step(step.decoded)
+        for span in step.segment:
+            self.places[span.place] = span.last + 1
+        self._finish_step(outcome, step)
 
-    def _fold(self, batch: Sequence[Record], fetched: _Fetched) -> None:
-        feed = self.task.plan.feed(self.task.partition.topic)
-        if feed is None:
-            raise TapewatchError(
-                f"no entry of source.topics or source.files matches {self.task.partition.topic!r}"
-            )
-        self._context.reading(self.task.partition, batch[0].offset, batch[-1].offset, self.live)
-        decoded = feed.format.decode(batch, feed.context(self.task.partition.topic))
-        outcome = self.task.step(decoded)
-        self.position = batch[-1].offset + 1
-        self._finish_step(outcome, batch, fetched)
-
-    def _finish_step(
-        self, outcome: Outcome, records: Sequence[Record] = (), fetched: _Fetched | None = None
-    ) -> None:
+    def _finish_step(self, outcome: Outcome, step: Step | None = None) -> None:
         if self.live:  # a replayed journal's near misses are stored already
             self._near_misses += outcome.near_misses
         if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
-            self.commit(outcome, records, fetched=fetched)
-        self._context.watch(StepResult(self.task, len(records), outcome, self.live))
-
-
-class _Fetched(NamedTuple):
-    """What is known of a log at the moment its records were fetched."""
-
-    newest_ns: int = NO_TIME
-    most_behind_s: float = inf
+            self.commit(outcome, step)
+        count = 0 if step is None else len(step)
+        self._context.watch(StepResult(self.task, count, outcome, self.live))
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:
     """The index of the first record at or after an offset."""
-    if isinstance(records, RecordBlock):
-        return int(np.searchsorted(records.offset, offset))
-    return bisect_left(records, offset, key=_offset)
+    return int(np.searchsorted(offsets_of(records), offset))
 
 
-def _offset(record: Record) -> int:
-    return record.offset
-
-
-def _with_bytes(dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[DeadLetter, ...]:
+def _with_bytes(dead: Sequence[DeadLetter], step: Step | None) -> tuple[DeadLetter, ...]:
     """Add each dead letter's record value; one that stands for a range has none."""
     return tuple(
-        replace(letter, value=records[_index_of(records, letter.offset)].value)
-        if letter.last_offset is None
+        replace(letter, value=_record(step, letter.source, letter.offset)[0].value)
+        if letter.last_offset is None and step is not None
         else letter
         for letter in dead
     )
 
 
-def _behind_s(
-    transitions: Sequence[Transition], records: Sequence[Record], newest_ns: int, most_s: float = inf
-) -> dict[tuple[str, int], float]:
+def _behind_s(transitions: Sequence[Transition], step: Step | None) -> dict[tuple[str, int], float]:
     """How far behind the newest record of their log these were found, in seconds, by id and number.
 
     What a timer or a reload causes is news: timers come only at the end of a log.
@@ -409,16 +582,15 @@ def _behind_s(
     for each in transitions:
         if each.offset is None:
             behind[each.alert_id, each.number] = 0.0
-        elif newest_ns != NO_TIME and records:
-            ts_ns = _time_of(records, each.offset)
-            if ts_ns != NO_TIME:
-                behind_s = max(newest_ns - ts_ns, 0) / NS_PER_SECOND
-                behind[each.alert_id, each.number] = min(behind_s, most_s)
+        elif step is not None:
+            record, fetched = _record(step, each.source, each.offset)
+            if NO_TIME not in (fetched.newest_ns, record.timestamp):
+                behind_s = max(fetched.newest_ns - record.timestamp, 0) / NS_PER_SECOND
+                behind[each.alert_id, each.number] = min(behind_s, fetched.most_behind_s)
     return behind
 
 
-def _time_of(records: Sequence[Record], offset: int) -> int:
-    place = _index_of(records, offset)
-    if isinstance(records, RecordBlock):
-        return int(records.timestamp[place])
-    return records[place].timestamp
+def _record(step: Step, source: int, offset: int) -> tuple[Record, Fetched]:
+    """A record that was folded, and what was known when it was fetched."""
+    part = next(part for part in step.parts if part.place == source and part.records[-1].offset >= offset)
+    return part.records[_index_of(part.records, offset)], part.fetched

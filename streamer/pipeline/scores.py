@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -31,13 +30,16 @@ COLUMNS = (
 
 
 def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
-    """One row for each event and detector, sorted by event, then by detector; a missing score is None."""
+    """One row for each event and detector, in the order of events, then of detectors.
+
+    A missing score is None.
+    """
     parts = outcome.scores
     if not parts:
         return
     detector = np.concatenate([np.full(len(scores.slot), number) for number, scores in enumerate(parts)])
-    offset, index = _concatenated(parts, "offset"), _concatenated(parts, "index")
-    order = np.lexsort((detector, index, offset))
+    index = _concatenated(parts, "index")
+    order = np.lexsort((detector, index, _concatenated(parts, "order")))
 
     def column(name: str) -> list[Any]:
         values: list[Any] = _concatenated(parts, name)[order].tolist()
@@ -45,19 +47,20 @@ def score_rows(task: Task, outcome: Outcome) -> Iterator[tuple[Any, ...]]:
 
     names = [scores.instruments[code] for scores in parts for code in scores.instrument.tolist()]
     instruments = [names[row] for row in order.tolist()]
+    members = [task.log.members[source] for source in column("source")]
     yield from zip(
-        repeat(task.partition.topic),
-        repeat(task.partition.partition),
+        [member.topic for member in members],
+        [member.partition for member in members],
         [instrument.venue for instrument in instruments],
         [instrument.symbol for instrument in instruments],
         column("ts"),
-        offset[order].tolist(),
+        column("offset"),
         index[order].tolist(),
         [parts[number].detector for number in detector[order].tolist()],
         _or_none(column("score")),
         _or_none(column("rarity")),
         [STATUS_NAMES[status] for status in column("status")],
-        strict=False,
+        strict=True,
     )
 
 

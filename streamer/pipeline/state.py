@@ -97,6 +97,8 @@ def _snapshot(task: Task, states: Sequence[tuple[Detector, State]], *, lend: boo
     for rule, episodes in zip(task.plan.rules, task.episodes, strict=True):
         parts[_rule_key(rule.name, rule.version)] = episodes.state(lend=lend)
     parts |= task.drifts.state()
+    if task.members is not None:
+        parts |= task.members.state()
     meta: dict[str, Any] = {
         "config_hash": task.plan.config_hash,
         "instruments": task.slots.instruments.copy(),
@@ -120,6 +122,8 @@ def _snapshot(task: Task, states: Sequence[tuple[Detector, State]], *, lend: boo
         "kinds": sorted(int(kind) for kind in task.kinds_seen),
         "ignored": task.ignored.copy(),
     }
+    if task.members is not None:
+        meta["members"] = task.members.document()
     return Snapshot(meta, pack(parts))
 
 
@@ -143,6 +147,8 @@ def restore(plan: Plan, log: Log | Partition, snapshot: Snapshot) -> Task:
     kinds = meta.get("kinds")  # of older versions: those whose fields were all there
     task.kinds_seen = kinds_with(task.fields_seen) if kinds is None else {Kind(kind) for kind in kinds}
     task.ignored = dict(meta["ignored"])
+    if task.members is not None:
+        task.members.restore(meta["members"], parts)
     task.features.restore_known(parts.get("features", {}))
     for detector in task.detectors:
         kept = parts.get(_detector_key(detector.name, detector.version))
@@ -196,7 +202,7 @@ def _resolved(task: Task, number: int, slot: int, opened: OpenAlert) -> Transiti
     cause = Cause("reload", "the rule was changed or removed", max(task.guard.now, 0))
     instrument, closing = task.slots.instruments[slot], task.episodes[number].closing(slot)
     episode = EndedEpisode(task.plan.rules[number], instrument, opened, closing)
-    return resolve(episode, task.partition, task.plan.config_hash, cause)
+    return resolve(episode, task.log, task.plan.config_hash, cause)
 
 
 def _copied(detectors: Sequence[Detector]) -> list[tuple[Detector, State]]:

@@ -37,6 +37,11 @@ class StepSize:
         self._clock = clock
         self._size = min(limit, _FIRST)
 
+    @property
+    def size(self) -> int:
+        """How many records the next step takes at most."""
+        return self._size
+
     def cut(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         """The records in batches; the time until the next one is asked for is that of the step."""
         start = 0
@@ -44,10 +49,11 @@ class StepSize:
             batch = records[start : start + self._size]
             began = self._clock()
             yield batch
-            self._adapt(len(batch), self._clock() - began)
+            self.took(len(batch), self._clock() - began)
             start += len(batch)
 
-    def _adapt(self, count: int, took_s: float) -> None:
+    def took(self, count: int, took_s: float) -> None:
+        """Take in how long a step of so many records took, in seconds."""
         size = min(self._size * _GROWTH, self._limit)
         if took_s > _TELLS_S:
             size = min(size, max(int(count * STEP_S / took_s), 1))

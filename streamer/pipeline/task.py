@@ -24,14 +24,16 @@ from streamer.messages.logs import Log
 from streamer.messages.outcome import NearMiss, Outcome, Scores, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.texts import ABSENT
-from streamer.pipeline.admission import Admitted, admit, digits_of
+from streamer.pipeline.admission import Admitted, Segment, admit, digits_of
 from streamer.pipeline.clock_guard import NO_SLOT, ClockGuard, ClockStep, Eviction
 from streamer.pipeline.clock_notices import ClockNotices
 from streamer.pipeline.detector_models import built
 from streamer.pipeline.drifts import Drifts
 from streamer.pipeline.finer_units import with_fitting_unit
 from streamer.pipeline.floods import FloodGate
+from streamer.pipeline.identity import EventReference
 from streamer.pipeline.instrument_slots import Slots
+from streamer.pipeline.member_states import MemberStates
 from streamer.pipeline.money import notional
 from streamer.pipeline.open_alerts import OpenAlert, RuleAlerts
 from streamer.pipeline.place_notices import PlaceNotices
@@ -115,8 +117,10 @@ class Task:
         self.ignored: dict[str, int] = {}
         self.touched = Touched()
         self._grown_to = 0
-        feed = plan.feed(self.partition.topic)
-        self._time_digits = digits_of(None if feed is None else feed.format)
+        self.time_digits = _digits(plan, self.log)
+        self.members: MemberStates | None = None
+        if self.log.is_joined:
+            self.members = MemberStates(len(self.log.members), plan.max_ahead_ns, plan.max_instruments)
         self._coded_fields = tuple(name for name in CODED if name in self.features.needs)
 
     @property
@@ -172,12 +176,12 @@ class Task:
     def _fold_events(self, decoded: Decoded) -> Outcome:
         for name, count in decoded.ignored.items():
             self.ignored[name] = self.ignored.get(name, 0) + count
-        admitted = self._admit(decoded.batch)
+        admitted = self._admit(decoded)
         refused = [
-            with_fitting_unit(letter, admitted.times.before(letter.offset)) if letter.finer else letter
-            for letter in decoded.dead
+            (at, with_fitting_unit(letter, admitted.times.before(at)) if letter.finer else letter)
+            for at, letter in zip(decoded.dead_order, decoded.dead, strict=True)
         ]
-        dead, floods = self.floods.sort((*refused, *admitted.dead), admitted.times.before)
+        dead, floods = self.floods.sort([*refused, *admitted.dead], admitted.times.before)
         self._note_fields(admitted.batch)
         transitions: list[Transition] = []
         near_misses: list[NearMiss] = []
@@ -191,15 +195,15 @@ class Task:
                     transitions += self._set_back(step, admitted)
             if len(part.batch):
                 self.touched.mark(part.slot)
-                rows = self._rows(part.batch, part.slot, part.clock, RowSource(self.partition))
-                scores += self._score(rows, part.batch)
+                rows = self._rows(part.batch, part.slot, part.clock, RowSource(self.log))
+                scores += self._score(rows, part)
                 caused, missed = self._judge(rows)
                 transitions += caused
                 near_misses += missed
             watch.mark()
         self.rates.count(transitions)
         told = [*self.place_notices.tell(admitted), *self.clock_notices.tell(admitted)]
-        notices = tuple(notice for _, _, notice in sorted(told, key=lambda each: each[:2]))
+        notices = tuple(notice for _, notice in sorted(told, key=lambda each: each[0]))
         ignored = dict(self.ignored) if decoded.ignored else None
         return Outcome(
             tuple(transitions),
@@ -220,7 +224,7 @@ class Task:
         self.grow()
         slot, clock = np.arange(n, dtype=np.int32), self.guard.timer(timer.ts_ns, n)
         batch = timer_batch(self.slots.instruments, self.guard.now)
-        rows = self._rows(batch, slot, clock, RowSource(self.partition, timer.number))
+        rows = self._rows(batch, slot, clock, RowSource(self.log, timer.number))
         silence_ns = clock - self.clocks
         for feature in self.plan.log_features:
             rows.numbers[feature.name] = np.full(n, feature.value(silence_ns))
@@ -228,13 +232,13 @@ class Task:
         self.rates.count(transitions)
         return Outcome(transitions, near_misses=near_misses)
 
-    def _admit(self, batch: Batch) -> Admitted:
+    def _admit(self, decoded: Decoded) -> Admitted:
         if len(self.slots) != self._grown_to:  # the last attempt ran out of memory
             self.grow()
         rates, guard = self.rates, self.guard
         guard.passed_ns = rates.passed_ns
         try:
-            admitted = admit(batch, guard, self.slots, self._time_digits, rates.counted_from_ns)
+            admitted = admit(decoded, guard, self.slots, self.time_digits, rates.counted_from_ns)
             self.grow()
         except MemoryError:
             guard.undo(self.slots)
@@ -254,9 +258,9 @@ class Task:
             closing = episodes.rebase(step.slot, step.to)
             if closing is not None:
                 opened = self.alerts[number].resolve(step.slot, may_return=False)
-                cause = Cause.clock_set_back(step, admitted.event(step))
+                cause = Cause.clock_set_back(step, self._event(step, admitted))
                 ended = EndedEpisode(rule, instrument, opened, closing)
-                resolved.append(resolve(ended, self.partition, self.plan.config_hash, cause))
+                resolved.append(resolve(ended, self.log, self.plan.config_hash, cause))
         return resolved
 
     def rebase(self, slot: int, to: int) -> None:
@@ -267,11 +271,12 @@ class Task:
 
     def _evict(self, eviction: Eviction, admitted: Admitted) -> list[Transition]:
         """Forget the instrument that gives up its slot, and resolve its episodes."""
-        cause = Cause.forgotten(eviction, admitted.instrument(eviction), admitted.event(eviction))
+        event = self._event(eviction, admitted)
+        cause = Cause.forgotten(eviction, admitted.instrument(eviction), event)
         resolved = []
         for rule, opened, closing in self.forget(eviction.slot):
             ended = EndedEpisode(rule, eviction.instrument, opened, closing)
-            resolved.append(resolve(ended, self.partition, self.plan.config_hash, cause))
+            resolved.append(resolve(ended, self.log, self.plan.config_hash, cause))
         return resolved
 
     def forget(self, slot: int) -> list[tuple[Rule, OpenAlert, Closing]]:
@@ -295,6 +300,10 @@ class Task:
             if closing is not None and opened is not None:
                 ended.append((rule, opened, closing))
         return ended
+
+    def _event(self, step: ClockStep | Eviction, admitted: Admitted) -> EventReference:
+        place = admitted.event(step)
+        return EventReference.of(self.log, place.source, place.offset, place.index)
 
     def _kept_by_slot(self) -> tuple[_BySlot, ...]:
         return (self.features, *self.detectors, *self.calibrators)
@@ -342,25 +351,32 @@ class Task:
         numbers = {**fields, **self.features.step(columns)}
         return EnrichedBatch(batch, columns, numbers, source)
 
-    def _score(self, rows: EnrichedBatch, batch: Batch) -> tuple[Scores, ...]:
-        scores = []
+    def _score(self, rows: EnrichedBatch, part: Segment) -> tuple[Scores, ...]:
+        scores, batch = [], part.batch
         for detector, calibrator in zip(self.detectors, self.calibrators, strict=True):
             result = detector.step(rows.columns, rows.numbers)
             scored = result.rows
-            slot, offset, index = (
-                rows.columns.slot.take(scored),
-                batch.offset.take(scored),
-                batch.index.take(scored),
-            )
-            clock = rows.columns.clock.take(scored)
-            rarity = calibrator.step(slot, clock, offset, index, result.score).seconds
+            slot, clock = rows.columns.slot.take(scored), rows.columns.clock.take(scored)
+            rarity = calibrator.step(slot, clock, self.slots.hashes[slot], result.score).seconds
             rows.numbers[f"{detector.name}.score"] = _spread(result.score, scored, len(batch))
             rows.numbers[f"{detector.name}.rarity"] = _spread(rarity, scored, len(batch))
             self._by_slot[f"status/{detector.name}"][slot] = result.status
             if len(slot):
-                ts, name = batch.ts.take(scored), detector.name
-                columns = (slot, ts, offset, index, result.score, rarity, result.status)
-                scores.append(Scores(name, *columns, batch.instruments, batch.instrument.take(scored)))
+                found = Scores(
+                    detector.name,
+                    slot,
+                    batch.ts.take(scored),
+                    batch.source.take(scored),
+                    batch.offset.take(scored),
+                    batch.index.take(scored),
+                    part.order.take(scored),
+                    result.score,
+                    rarity,
+                    result.status,
+                    batch.instruments,
+                    batch.instrument.take(scored),
+                )
+                scores.append(found)
         return tuple(scores)
 
     def _judge(self, rows: EnrichedBatch) -> tuple[tuple[Transition, ...], tuple[NearMiss, ...]]:
@@ -406,6 +422,12 @@ class Task:
         return RuleColumns(
             rows.numbers, texts, texts.strings, len(batch), code_of=texts.strings.code, text_of=texts.text
         )
+
+
+def _digits(plan: Plan, log: Log) -> NDArray[np.int8]:
+    """The units of event times by member and kind, as `ClockGuard.fold` takes them."""
+    feeds = [plan.feed(member.topic) for member in log.members]
+    return np.stack([digits_of(None if feed is None else feed.format) for feed in feeds])
 
 
 def _steps_of(steps: Steps) -> Iterator[EpisodeStep]:

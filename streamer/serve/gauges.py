@@ -35,14 +35,14 @@ class GaugeValues:
     Parameters
     ----------
     live, recovering
-        Partitions that read new records, and those that still replay their stored journal.
+        Logs whose tasks fold new records, and those that still replay their stored journal.
     source_up
         Whether the source can be reached.
-    ends, runners, read
-        By topic and partition: one past the last known offset of the log, who reads it, and up to where it
+    ends, positions, read
+        By topic and partition: one past its last known offset, the next offset to fold, and up to where it
         was read if what came last was no record.
     pending, instruments
-        By topic and partition: journal entries not written yet, instruments.
+        By what a log is known by: journal entries not written yet, instruments.
     detectors
         By detector and status: instruments.
     episodes
@@ -55,7 +55,7 @@ class GaugeValues:
     recovering: int = 0
     source_up: bool = True
     ends: Mapping[Labels, int] = field(default_factory=dict)
-    runners: Mapping[Labels, Runner] = field(default_factory=dict)
+    positions: Mapping[Labels, int] = field(default_factory=dict)
     read: Mapping[Labels, int] = field(default_factory=dict)
     pending: Mapping[Labels, int] = field(default_factory=dict)
     instruments: Mapping[Labels, int] = field(default_factory=dict)
@@ -90,16 +90,20 @@ class GaugeValues:
             for name, (watched, series, _) in task.drifts.watched().items():
                 for state, number in (("warming", series - watched), ("watched", watched)):
                     drifts[name, state] = drifts.get((name, state), 0) + number
-        labels = {partition: labels_of(partition) for partition in runners}
+        positions = {
+            labels_of(member): position
+            for runner in runners.values()
+            for member, position in runner.positions.items()
+        }
         return cls(
             live=live,
             recovering=len(runners) - live,
             source_up=source_up,
-            ends={labels[partition]: ends[partition] for partition in runners if partition in ends},
-            runners={labels[partition]: runner for partition, runner in runners.items()},
-            read={labels[log]: offset for log, offset in read.items() if log in labels},
-            pending={labels[log]: len(runner.journal.pending) for log, runner in runners.items()},
-            instruments={labels[log]: len(runner.task.slots) for log, runner in runners.items()},
+            ends={labels_of(each): end for each, end in ends.items() if labels_of(each) in positions},
+            positions=positions,
+            read={labels_of(each): at for each, at in read.items() if labels_of(each) in positions},
+            pending={labels_of(log): len(runner.journal.pending) for log, runner in runners.items()},
+            instruments={labels_of(log): len(runner.task.slots) for log, runner in runners.items()},
             detectors=detectors,
             episodes=episodes,
             drifts=drifts,
@@ -114,10 +118,10 @@ class GaugeValues:
         """The same, if the broker has also been asked for the ends of logs meanwhile."""
         ends = dict(self.ends)
         for place, end in asked.items():
-            if place in self.runners:
+            if place in self.positions:
                 ends[place] = max(end, ends.get(place, 0))
         return {
-            place: max(end - max(self.runners[place].position, self.read.get(place, 0)), 0)
+            place: max(end - max(self.positions[place], self.read.get(place, 0)), 0)
             for place, end in ends.items()
         }
 
@@ -126,7 +130,7 @@ class GaugeValues:
         ends = dict(self.ends)
         for chunk in chunks:
             place = labels_of(chunk.partition)
-            if place in self.runners and len(chunk.records):
+            if place in self.positions and len(chunk.records):
                 ends[place] = max(ends.get(place, 0), chunk.records[-1].offset + 1)
         return replace(self, ends=ends)
 

@@ -136,7 +136,7 @@ class HealthWatch:
             yield f"the broker has not answered for {spoken(now - self._up_at)}"
 
     def _unassigned(self, gauges: GaugeValues, now: float) -> Iterator[str]:
-        if self.progress is None or gauges.runners:
+        if self.progress is None or gauges.positions:
             self._assigned_at = now
         elif now - self._assigned_at >= NO_PARTITION_S:
             yield f"no partition has been assigned for {spoken(now - self._assigned_at)}"
@@ -150,12 +150,12 @@ class HealthWatch:
         """
         reasons = {labels_of(each.partition): each.reason for each in self.paused}
         waiting: list[tuple[Labels, float]] = []
-        for place, runner in gauges.runners.items():
+        for place, at in gauges.positions.items():
             position, since = self._read.get(place, (-1, now))
-            if runner.position != position:
+            if at != position:
                 self._advanced_at = now
-            if not behind.get(place) or runner.position != position:
-                self._read[place] = runner.position, now
+            if not behind.get(place) or at != position:
+                self._read[place] = at, now
             elif now - since >= NOT_READ_S:
                 waiting.append((place, now - since))
         none_is_read = now - self._advanced_at >= NOT_READ_S
@@ -168,7 +168,7 @@ class HealthWatch:
             why = f": {reasons[place]}" if place in reasons else ""
             told = f"{name} is {records:,} behind and has not been read for {spoken(waits_s)}{why}"
             found.append((told, none_is_read and gauges.source_up and place not in reasons))
-        for place in self._read.keys() - gauges.runners.keys():
+        for place in self._read.keys() - gauges.positions.keys():
             del self._read[place]
         yield from found[:_LOGS_NAMED]
         if len(found) > _LOGS_NAMED:

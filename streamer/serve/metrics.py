@@ -62,7 +62,7 @@ class Metrics:
         self._latency(registry)
         self._operation(registry)
         self._upkeep(registry)
-        self._floods: dict[tuple[Partition, str, int, int], int] = {}
+        self._floods: dict[tuple[Partition, str, int, int, int], int] = {}
         self.configure(plan, receivers)
 
     def configure(self, plan: Plan, receivers: Sequence[str]) -> None:
@@ -167,7 +167,7 @@ class Metrics:
 
     def _increase(self, partition: Partition, flood: Flood) -> int:
         """A flood comes with its running total, so only the increase since last time counts."""
-        key = (partition, flood.reason, flood.minute, flood.first_offset)
+        key = (partition, flood.reason, flood.minute, flood.first_source, flood.first_offset)
         increase = max(flood.count - self._floods.pop(key, 0), 0)
         self._floods[key] = flood.count
         while len(self._floods) > _KEPT_FLOODS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alerts.alert import Alert, Observation, log_source
 from alerts.service_alert import DETECTION_ANEW, STORE_OLDER, service_alert
-from streamer.messages.records import Partition
+from streamer.messages.logs import Log, Positions
 from streamer.messages.time_units import NS_PER_SECOND
 
 _NAMED = 10  # logs; a message must stay one that somebody reads
@@ -22,14 +22,14 @@ class BegunAnew:
     log
         The log, in its new generation.
     start
-        Its first offset.
+        Its first offsets, by member.
     told
-        One past the last offset that had been read before.
+        One past the last offsets that had been read before, by member.
     """
 
-    log: Partition
-    start: int
-    told: int
+    log: Log
+    start: Positions
+    told: Positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,21 @@ class OlderTask:
     log
         The log.
     reach
-        One past the last offset that the store knows to be read.
+        One past the last offsets that the store knows to be read, by member.
     known
-        One past the last offset that Kafka knows was read, where more may have been; None where only its
+        One past the last offsets that Kafka knows were read, where more may have been; None where only its
         checkpoint files say that there was more.
     """
 
-    log: Partition
-    reach: int
-    known: int | None
+    log: Log
+    reach: Positions
+    known: Positions | None
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What distinguishes it."""
+        known = self.known or tuple(-1 for _ in self.reach)
+        return (*self.log.key, *(part for pair in zip(self.reach, known, strict=True) for part in pair))
 
 
 def detection_anew(logs: Sequence[BegunAnew], how: str, now: float, config_hash: str = "") -> Alert:
@@ -66,15 +72,15 @@ def detection_anew(logs: Sequence[BegunAnew], how: str, now: float, config_hash:
     config_hash
         The configuration that runs.
     """
-    names = [f"{each.log.topic}[{each.log.partition}] from offset {each.start:,}" for each in logs]
-    if any(each.start < each.told for each in logs):
+    names = [f"{each.log} from {_offsets(each.log, each.start)}" for each in logs]
+    if any(first < end for each in logs for first, end in zip(each.start, each.told, strict=True)):
         then = "What was alerted before is not sent again; once it has come to where it was, episodes that "
         then += "are open then are told under new ids, and the old ones are resolved"
     else:
         then = "Models warm up, open episodes were resolved, and what was alerted before is not sent again"
     return service_alert(
         DETECTION_ANEW,
-        tuple(part for each in logs for part in each.log),
+        tuple(part for each in logs for part in each.log.key),
         "warning",
         Observation(
             ts_event_ns=int(now * NS_PER_SECOND),
@@ -103,8 +109,8 @@ def store_older(
         Wall-clock seconds.
     """
     names = [
-        f"{each.log.topic}[{each.log.partition}] goes on at offset {each.reach:,}"
-        + ("" if each.known is None else f", and had been read at least to {each.known:,}")
+        f"{each.log} goes on at {_offsets(each.log, each.reach)}"
+        + ("" if each.known is None else f", and had been read at least to {_numbers(each.known)}")
         for each in tasks
     ]
     logs = f" {_some(names)}." if names else ""
@@ -123,10 +129,20 @@ def store_older(
     )
 
 
-def _source(log: Partition, offset: int, count: int) -> dict[str, str | int | None]:
+def _offsets(log: Log, positions: Positions) -> str:
+    return f"offset{'s' if log.is_joined else ''} {_numbers(positions)}"
+
+
+def _numbers(positions: Positions) -> str:
+    return ", ".join(f"{position:,}" for position in positions)
+
+
+def _source(log: Log, positions: Positions, count: int) -> dict[str, str | int | None]:
+    if count == 1 and log.is_joined:
+        return {"log": str(log)}
     if count == 1:
-        return log_source(log.topic, log.partition, offset)
-    return {"topic": log.topic, "partition": None, "offset": None, "index": None}
+        return log_source(log.key.topic, log.key.partition, positions[0])
+    return {"topic": log.key.topic, "partition": None, "offset": None, "index": None}
 
 
 def _some(names: Sequence[str]) -> str:

@@ -14,10 +14,13 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 from streamer.errors import TapewatchError
+from streamer.messages.journal_entries import JournalEntry, reach
 from streamer.store.private_files import make_private_folder, open_private, refuse_link
 
 MANIFEST: Final = "manifest.json"
@@ -287,7 +290,7 @@ def _copied(store: Path, checkpoints: Path, folder: Path) -> tuple[list[BackedUp
                 raise BackupError(
                     f"checkpoint {checkpoints / min(missing)} is missing: nothing was backed up"
                 )
-            logs = [BackedUpLog(*row) for row in source.execute(_reached_by(source))]
+            logs = _logs(source)
             size, sha256 = _copy_database(source, folder / DATABASE)
             files = [BackedUpFile(DATABASE, size, sha256)]
             for name, descriptor in opened.items():
@@ -305,6 +308,38 @@ def _reading(store: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM meta").fetchone()
         yield connection
+
+
+_MEMBERS = """
+    SELECT m.task_id, m.topic, m.partition, m.incarnation, m.position, (
+        SELECT c.positions FROM checkpoints AS c WHERE c.task_id = m.task_id ORDER BY c.seq DESC LIMIT 1
+    )
+    FROM members AS m JOIN tasks AS t ON t.id = m.task_id
+    WHERE t.ended_at IS NULL ORDER BY m.task_id, m.place
+"""
+_SPANS = """
+    SELECT seq, kind, topic, partition, first, last, data FROM journal
+    WHERE task_id = ? AND kind IN ('batch', 'gap') ORDER BY seq
+"""
+
+
+def _logs(connection: sqlite3.Connection) -> list[BackedUpLog]:
+    """How far each partition was read, in a store of this version or of an older one."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "members" not in tables:
+        return [BackedUpLog(*row) for row in connection.execute(_reached_by(connection))]
+    logs: list[BackedUpLog] = []
+    for task_id, members in groupby(connection.execute(_MEMBERS).fetchall(), key=itemgetter(0)):
+        rows = list(members)
+        kept = json.loads(rows[0][5] or "[]")
+        positions = [*kept, *(row[4] for row in rows[len(kept) :])]
+        entries = []
+        for seq, kind, topic, partition, first, last, data in connection.execute(_SPANS, (task_id,)):
+            entries.append(JournalEntry(seq, kind, topic, partition, first, last, data=data or ""))
+        for row, reached in zip(rows, reach(entries, positions), strict=True):
+            _, topic, partition, incarnation, *_ = row
+            logs.append(BackedUpLog(topic, partition, incarnation, reached))
+    return sorted(logs, key=lambda log: (log.topic, log.partition))
 
 
 _REACHED = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alerts.alert import Alert, Observation, log_source, rfc3339
 from alerts.durations import spoken
 from alerts.service_alert import CLOCK_SET_BACK, INSTRUMENTS_FULL, TIME_FAR_OFF, service_alert
+from streamer.messages.logs import Log
 from streamer.messages.notices import (
     ClockSetBack,
     FarOffTime,
@@ -12,7 +13,6 @@ from streamer.messages.notices import (
     MoreClocksSetBack,
     Notice,
 )
-from streamer.messages.records import Partition
 from streamer.messages.time_units import NS_PER_SECOND
 
 _REMEDY = "put its producer's clock right, or set engine.max_ahead above what the feed is out of order by"
@@ -65,18 +65,19 @@ def _far_off_text(notice: FarOffTime) -> str:
     return dated
 
 
-def clock_alert(partition: Partition, notice: Notice, config_hash: str = "") -> Alert:
+def clock_alert(log: Log, notice: Notice, config_hash: str = "") -> Alert:
     """The alert of a notice; the same notice of the same log gives the same id.
 
     Parameters
     ----------
-    partition
-        The log.
+    log
+        Whose event it is.
     notice
         What the fold noticed.
     config_hash
         The configuration it was noticed under.
     """
+    partition = log.members[notice.source]
     instrument = index = None
     if isinstance(notice, InstrumentsFull):
         instrument, index = notice.forgot or notice.newcomer, notice.index
@@ -101,7 +102,7 @@ def clock_alert(partition: Partition, notice: Notice, config_hash: str = "") -> 
         Observation(
             ts_event_ns=ts,
             source=log_source(partition.topic, partition.partition, notice.offset, index),
-            text=f"{partition.topic}[{partition.partition}]: {notice_text(notice)}",
+            text=f"{log}: {notice_text(notice)}",
             values=values,
             venue=None if instrument is None else instrument.venue,
             symbol=None if instrument is None else instrument.symbol,

@@ -12,6 +12,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.batch import DAMAGED_RANGE, DeadLetter
 from streamer.messages.floods import Flood
 from streamer.messages.journal_entries import JournalEntry
+from streamer.messages.logs import Positions
 from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.records import NO_TIME, DamagedRange
 from streamer.store import tables as t
@@ -25,10 +26,6 @@ KEPT_VALUE_BYTES = 65_536
 """How many bytes of a dead letter's value are kept."""
 
 
-NOWHERE = 1 << 62
-"""The position of an outcome that no offset goes with: behind all of them."""
-
-
 @dataclass(frozen=True, slots=True)
 class Derivation:
     """How an outcome was derived.
@@ -39,8 +36,9 @@ class Derivation:
         The configuration it was derived under.
     again
         True while a stored journal is replayed: everything must be in the store already.
-    position
-        The log's next offset after it; where it lies among those that were told before.
+    positions
+        By member, the next offset after it: where it lies among those that were told before. None of an
+        outcome that no offset goes with, and which is behind all of them.
     behind_s
         How far behind the newest record of the log each transition was found, in seconds, by id and number;
         those of which it is unknown are not in it.
@@ -48,8 +46,25 @@ class Derivation:
 
     config_hash: str
     again: bool = False
-    position: int = NOWHERE
+    positions: Positions | None = None
     behind_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Records of a member of a log that were never read.
+
+    Parameters
+    ----------
+    place
+        The member's place.
+    what
+        First and last offset of those that the log has lost, both included, or a damaged range. None where
+        the member as a whole is not there any more.
+    """
+
+    place: int
+    what: tuple[int, int] | DamagedRange | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +88,27 @@ class Commit:
     now: float
     accept: bool = False
 
-    def is_settled(self, offset: int | None) -> bool:
-        """Whether everybody was told before of what this record caused; None for a timer or a reload."""
-        where = self.derivation.position if offset is None else offset
-        return where < self.row.settled
+    def is_settled(self, source: int, offset: int | None) -> bool:
+        """Whether everybody was told before of what this record caused.
 
-    def doubtful_since(self, offset: int | None) -> float | None:
+        Parameters
+        ----------
+        source, offset
+            The place of its partition, and its offset; None for a timer or a reload.
+        """
+        return self._lies_before(self.row.settled, source, offset)
+
+    def doubtful_since(self, source: int, offset: int | None) -> float | None:
         """Since when what this record caused may have been sent; None where it was not."""
-        where = self.derivation.position if offset is None else offset
-        return self.row.doubtful_since if where < self.row.doubtful else None
+        return self.row.doubtful_since if self._lies_before(self.row.doubtful, source, offset) else None
+
+    def _lies_before(self, bounds: Positions, source: int, offset: int | None) -> bool:
+        if offset is not None:
+            return offset < bounds[source]
+        positions = self.derivation.positions
+        return positions is not None and any(
+            position < bound for position, bound in zip(positions, bounds, strict=True)
+        )
 
 
 def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> None:
@@ -94,14 +121,14 @@ def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> N
     """
     _write_decisions(connection, commit, outcome)
     # those of a log that is folded again are in the store already, as its earlier generation's
-    dead = [letter for letter in outcome.dead if not commit.is_settled(letter.offset)]
+    dead = [letter for letter in outcome.dead if not commit.is_settled(letter.source, letter.offset)]
     insert_absent(connection, t.dead_letters, [dead_row(commit.row, letter, commit.now) for letter in dead])
     for flood in outcome.floods:
-        if not commit.is_settled(flood.last_offset):
+        if not commit.is_settled(flood.last_source, flood.last_offset):
             _write_flood(connection, commit, flood)
     for notice in outcome.notices:
-        if not commit.is_settled(notice.offset):
-            alert = clock_alert(commit.row.partition, notice, commit.derivation.config_hash)
+        if not commit.is_settled(notice.source, notice.offset):
+            alert = clock_alert(commit.row.log, notice, commit.derivation.config_hash)
             raise_service_alert(connection, alert, commit.now, commit.row.id)
     for name, count in (outcome.ignored or {}).items():
         upsert(connection, t.ignored, {"task_id": commit.row.id, "name": name, "count": count})
@@ -112,7 +139,7 @@ def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -
     transitions: Sequence[Transition] = outcome.transitions
     if commit.derivation.again:
         transitions = _new_again(connection, commit, transitions)
-    settled = _settled(connection, commit, transitions) if commit.row.settled else frozenset()
+    settled = _settled(connection, commit, transitions) if any(commit.row.settled) else frozenset()
     rows = [_outbox_row(commit, one) for one in transitions]
     for row in rows:
         row["routed"] = t.SETTLED if (row["alert_id"], row["number"]) in settled else 0
@@ -120,7 +147,8 @@ def _write_decisions(connection: Connection, commit: Commit, outcome: Outcome) -
     if written < len(transitions) and not commit.accept:
         _compare(connection, transitions)
     decisions = [_decision(commit, one) for one in transitions]
-    decisions += [_near_miss(commit, one) for one in outcome.near_misses if not commit.is_settled(one.offset)]
+    near_misses = [one for one in outcome.near_misses if not commit.is_settled(one.source, one.offset)]
+    decisions += [_near_miss(commit, one) for one in near_misses]
     insert_absent(connection, t.decisions, decisions)
 
 
@@ -135,7 +163,9 @@ def _new_again(
     _compare(connection, transitions)
     # what the log's alerts are pruned up to was there; a timer's place among them is not known
     pruned = [
-        one for one in new if commit.row.settled and (one.offset is None or commit.is_settled(one.offset))
+        one
+        for one in new
+        if any(commit.row.settled) and (one.offset is None or commit.is_settled(one.source, one.offset))
     ]
     new = [one for one in new if one not in pruned]
     if new:
@@ -156,7 +186,9 @@ def _settled(
     for one in transitions:
         known = one.alert_id in heard
         ends = one.transition == "resolved" and one.number > 0 and not known
-        if commit.is_settled(one.offset) or (ends and not _is_heard(connection, one.alert_id, settled)):
+        if commit.is_settled(one.source, one.offset) or (
+            ends and not _is_heard(connection, one.alert_id, settled)
+        ):
             settled.add((one.alert_id, one.number))
         else:
             heard.add(one.alert_id)
@@ -208,7 +240,7 @@ def _outbox_row(commit: Commit, transition: Transition) -> dict[str, Any]:
         "config_hash": commit.derivation.config_hash,
         "created_at": commit.now,
         "behind_s": commit.derivation.behind_s.get((transition.alert_id, transition.number)),
-        "doubtful_since": commit.doubtful_since(transition.offset),
+        "doubtful_since": commit.doubtful_since(transition.source, transition.offset),
     }
 
 
@@ -219,9 +251,7 @@ def _decision(commit: Commit, transition: Transition) -> dict[str, Any]:
         "kind": "transition",
         "held_by": None,
         "task_id": commit.row.id,
-        "topic": commit.row.partition.topic,
-        "partition": commit.row.partition.partition,
-        "offset": transition.offset,
+        **_place(commit.row, transition.source, transition.offset),
         "index_": transition.index,
         "body": transition.decision,
         "created_at": None,
@@ -235,13 +265,17 @@ def _near_miss(commit: Commit, near_miss: NearMiss) -> dict[str, Any]:
         "kind": "near_miss",
         "held_by": near_miss.held_by,
         "task_id": commit.row.id,
-        "topic": commit.row.partition.topic,
-        "partition": commit.row.partition.partition,
-        "offset": near_miss.offset,
+        **_place(commit.row, near_miss.source, near_miss.offset),
         "index_": near_miss.index,
         "body": near_miss.body,
         "created_at": commit.now,
     }
+
+
+def _place(row: TaskRow, source: int, offset: int | None) -> dict[str, Any]:
+    """Where an event lies; what no event caused lies in the log as a whole."""
+    partition = row.log.key if offset is None else row.log.members[source]
+    return {"topic": partition.topic, "partition": partition.partition, "offset": offset}
 
 
 _UNSOUND = (
@@ -257,33 +291,41 @@ def _write_flood(connection: Connection, commit: Commit, flood: Flood) -> None:
         "task_id": commit.row.id,
         "reason": flood.reason,
         "minute": flood.minute,
+        "first_member": flood.first_source,
         "first_offset": flood.first_offset,
+        "last_member": flood.last_source,
         "last_offset": flood.last_offset,
         "count": flood.count,
         "written_at": commit.now,
     }
     upsert(connection, t.dead_letter_floods, values, grows=c.count)
-    alert = dead_letter_flood(
-        commit.row.partition, flood.reason, flood.minute, flood.first_offset, commit.derivation.config_hash
-    )
-    told = commit.is_settled(flood.first_offset)
+    alert = dead_letter_flood(commit.row.log, flood, commit.derivation.config_hash)
+    told = commit.is_settled(flood.first_source, flood.first_offset)
     raise_service_alert(connection, alert, commit.now, commit.row.id, routed=told)
 
 
-def dead_letter_of(damaged: DamagedRange) -> DeadLetter:
+def dead_letter_of(damaged: DamagedRange, source: int = 0) -> DeadLetter:
     """The dead letter that stands for all records of a damaged range; it has no value to replay."""
     return DeadLetter(
-        damaged.first, -1, DAMAGED_RANGE, damaged.cause, None, int(NO_TIME), last_offset=damaged.last
+        damaged.first,
+        -1,
+        DAMAGED_RANGE,
+        damaged.cause,
+        None,
+        int(NO_TIME),
+        last_offset=damaged.last,
+        source=source,
     )
 
 
 def dead_row(row: TaskRow, letter: DeadLetter, now: float) -> dict[str, Any]:
     """A dead letter as a row of the table `dead_letters`."""
-    value = letter.value
+    value, member = letter.value, row.log.members[letter.source]
     return {
         "task_id": row.id,
-        "topic": row.partition.topic,
-        "partition": row.partition.partition,
+        "topic": member.topic,
+        "partition": member.partition,
+        "member": letter.source,
         "offset": letter.offset,
         "index_": letter.index,
         "reason": letter.reason,

@@ -21,8 +21,8 @@ class DeadRecord:
 
     Parameters
     ----------
-    task_id
-        The task that consumed it.
+    task_id, member
+        The task that consumed it, and the place of its partition in the task's log.
     topic, partition, offset
         Its place in the log.
     timestamp
@@ -32,6 +32,7 @@ class DeadRecord:
     """
 
     task_id: int
+    member: int
     topic: str
     partition: int
     offset: int
@@ -102,7 +103,7 @@ class DeadRecords:
     def topics(self, choice: Choice) -> dict[str, int]:
         """How many records can be replayed, by topic."""
         c = dead_letters.c
-        one = select(c.task_id, c.topic, c.offset).where(self._can_go(choice)).distinct().subquery()
+        one = select(c.task_id, c.topic, c.member, c.offset).where(self._can_go(choice)).distinct().subquery()
         query = select(one.c.topic, func.count()).group_by(one.c.topic).order_by(one.c.topic)
         with self._database.read() as connection:
             return {row.topic: row[1] for row in connection.execute(query)}
@@ -139,9 +140,9 @@ class DeadRecords:
                 return
             for row in rows:
                 # the dead letters of one record were written together
-                if (row.task_id, row.offset) != before:
+                if (row.task_id, row.member, row.offset) != before:
                     yield _record(row)
-                before = row.task_id, row.offset
+                before = row.task_id, row.member, row.offset
             last = rows[-1].n
 
     def mark(self, records: Sequence[DeadRecord], now: float) -> None:
@@ -149,7 +150,7 @@ class DeadRecords:
         c = dead_letters.c
         with self._database.write() as connection:
             for record in records:
-                same = and_(c.task_id == record.task_id, c.offset == record.offset)
+                same = and_(c.task_id == record.task_id, c.member == record.member, c.offset == record.offset)
                 connection.execute(update(dead_letters).where(same).values(replayed_at=now))
 
     def _can_go(self, choice: Choice) -> ColumnElement[bool]:
@@ -170,4 +171,4 @@ def _meant(choice: Choice) -> ColumnElement[bool]:
 
 def _record(row: Row[tuple[object, ...]]) -> DeadRecord:
     timestamp = int(NO_TIME) if row.record_ts is None else row.record_ts
-    return DeadRecord(row.task_id, row.topic, row.partition, row.offset, timestamp, row.value)
+    return DeadRecord(row.task_id, row.member, row.topic, row.partition, row.offset, timestamp, row.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import le
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -13,6 +14,7 @@ from alerts.clock import Clock
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import code_version
 from streamer.messages.journal_entries import JournalEntry
+from streamer.messages.logs import Log, Positions
 from streamer.messages.outcome import Outcome
 from streamer.messages.records import DamagedRange, Partition
 from streamer.store import tables as t
@@ -20,9 +22,9 @@ from streamer.store.anew_alerts import BegunAnew, OlderTask, detection_anew, sto
 from streamer.store.checkpoint_chains import kept_of
 from streamer.store.checkpoint_files import WrittenCheckpoint
 from streamer.store.commits import (
-    NOWHERE,
     Commit,
     Derivation,
+    Loss,
     dead_letter_of,
     dead_row,
     entry_rows,
@@ -32,18 +34,29 @@ from streamer.store.commits import (
 from streamer.store.control_inputs import ControlOrder, StoreControls, add_control_input
 from streamer.store.database import Database, insert_absent
 from streamer.store.doubts import doubt_what_waits, set_older, why_older
-from streamer.store.log_alerts import LogEnd, ReplacedLog, log_ended, log_replaced
+from streamer.store.log_alerts import JOINED_ANEW, LogEnd, ReplacedLog, log_ended, log_replaced, member_gone
+from streamer.store.member_changes import add_members, set_gone
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
 from streamer.store.standing_episodes import tell_standing
-from streamer.store.task_generations import end_task, is_current, next_begin, taken_up, tasks_of
+from streamer.store.task_generations import (
+    end_task,
+    is_current,
+    member_rows,
+    next_begin,
+    others_with,
+    taken_up,
+    tasks_of,
+)
 from streamer.store.task_rows import (
     CheckpointRow,
     TaskRow,
     checkpoints_of,
     entries_after,
+    found_tasks,
+    in_next_generation,
     newest_tasks,
-    next_generation,
+    newest_with,
     reached,
 )
 from streamer.store.work_alerts import detector_quarantined
@@ -113,31 +126,53 @@ class Ledger:
         return str(text)
 
     def take_over(
-        self, starts: Sequence[tuple[Partition, int]], config_hash: str, version: str
+        self, starts: Sequence[tuple[Log, Positions]], config_hash: str, version: str
     ) -> list[TaskRow]:
         """The tasks of these logs. Each epoch is raised, so that an earlier owner can write nothing.
 
-        Logs that the store does not know begin at the offset given with them, all in one transaction:
+        Logs that the store does not know begin at the offsets given with them, all in one transaction:
         no crash leaves some of them with a start and others without. A log that has ended and is back goes
-        on where it ended, as a new generation.
+        on where it ended, as a new generation. Where other logs hold partitions of one that is new, those
+        end, and this one goes on where they were. A joined log that is known gets the members that are new.
         """
         taken: list[TaskRow] = []
         replaced: list[ReplacedLog] = []
-        alive = [partition for partition, _ in starts]
+        alive = [log.key for log, _ in starts]
         with self._db.write() as connection:
-            for partition, start in starts:
-                known = tasks_of(connection, partition)
-                row = taken_up(connection, partition, known)
+            for log, positions in starts:
+                known = tasks_of(connection, log.key)
+                row = taken_up(connection, log.key, known)
                 if row is None:
                     if known and not known[0].ended and known[0].partition not in alive:
-                        reach = reached(connection, known[0])
-                        replaced.append(ReplacedLog(known[0].partition, partition, reach))
+                        (reach,) = reached(connection, known[0])
+                        replaced.append(ReplacedLog(known[0].partition, log.key, reach))
                         self._end(connection, known[0], "its topic was deleted and created anew")
-                    place = next_begin(connection, partition, known) or (partition, start)
-                    row = self._new_task(connection, *place, config_hash, version)
+                    self._end_others(connection, log, config_hash)
+                    begin = next_begin(connection, log, positions, known)
+                    row = self._new_task(connection, *begin, config_hash, version)
+                elif log.is_joined:
+                    row, made_anew = add_members(connection, row, log, positions)
+                    replaced += made_anew
                 taken.append(row)
             self._tell_replaced(connection, replaced, config_hash)
         return taken
+
+    def known_positions(self, log: Log) -> dict[Partition, int]:
+        """Where those members of a log that any task has read go on."""
+        with self._db.read() as connection:
+            return {
+                member: reached(connection, row)[row.source_log.place(member)]
+                for member, row in newest_with(connection, log.members).items()
+            }
+
+    def _end_others(self, connection: Connection, log: Log, config_hash: str) -> None:
+        """End the tasks of other logs that hold a partition of a new one: `join` was changed."""
+        others = others_with(connection, log)
+        if others:
+            resolved = sum(self._end(connection, row, f"its topics are read as {log} now") for row in others)
+            now = self._clock.now()
+            ended = [(row.id, row.log.key) for row in others]
+            raise_service_alert(connection, log_ended(ended, JOINED_ANEW, resolved, now, config_hash), now)
 
     def end_logs(self, rows: Sequence[TaskRow], end: LogEnd, config_hash: str) -> int:
         """End tasks whose logs are not read any more: their open episodes are resolved, one alert tells it.
@@ -183,29 +218,29 @@ class Ledger:
             raise_service_alert(connection, detector_quarantined((detector, version), now, reason, now), now)
 
     def new_generation(
-        self, row: TaskRow, start: int, lost: tuple[int, int] | DamagedRange, detail: str, config_hash: str
+        self, row: TaskRow, starts: Positions, loss: Loss, detail: str, config_hash: str
     ) -> TaskRow:
-        """A new task for the same log that begins at `start`; its alerts get new ids.
+        """A new task for the same log that begins at `starts`; its alerts get new ids.
 
         The old task's open episodes are resolved, its checkpoints are deleted, and the lost offsets
         (both included) are named in a service alert; damaged ones are a dead letter too.
         """
         with self._db.write() as connection:
             self._check_epoch(connection, row)
-            damaged = isinstance(lost, DamagedRange)
+            damaged = isinstance(loss.what, DamagedRange)
             self._end(
                 connection, row, f"records it rests on are {'damaged' if damaged else 'no longer'} in the log"
             )
-            self._raise_gap(connection, row, lost, config_hash, detail)
-            incarnation = next_generation(row.partition.incarnation)
-            partition = row.partition._replace(incarnation=incarnation)
-            fresh = self._new_task(connection, partition, start, config_hash, code_version())
-            if isinstance(lost, DamagedRange):
-                letter = dead_row(fresh, dead_letter_of(lost), self._clock.now())
+            self._tell_loss(connection, row, loss, config_hash, detail)
+            fresh = self._next_task(connection, row, starts, config_hash)
+            if isinstance(loss.what, DamagedRange):
+                letter = dead_row(fresh, dead_letter_of(loss.what, loss.place), self._clock.now())
                 insert_absent(connection, t.dead_letters, [letter])
             return fresh
 
-    def begin_anew(self, begun: Sequence[tuple[TaskRow, int]], how: str, config_hash: str) -> list[TaskRow]:
+    def begin_anew(
+        self, begun: Sequence[tuple[TaskRow, Positions]], how: str, config_hash: str
+    ) -> list[TaskRow]:
         """New tasks for the same logs, without models; their alerts get new ids. One alert tells it.
 
         The old tasks' open episodes are resolved and their checkpoints are deleted. What lies before the
@@ -226,16 +261,15 @@ class Ledger:
         with self._db.write() as connection:
             for row, start in begun:
                 self._check_epoch(connection, row)
-                told = max(reached(connection, row), row.settled)
-                self._end(connection, row, f"detection began anew, {how}", held=start < told)
-                incarnation = next_generation(row.partition.incarnation)
-                partition = row.partition._replace(incarnation=incarnation)
-                new = self._new_task(connection, partition, start, config_hash, code_version())
+                told = tuple(map(max, reached(connection, row), row.settled))
+                again = any(first < end for first, end in zip(start, told, strict=True))
+                self._end(connection, row, f"detection began anew, {how}", held=again)
+                new = self._next_task(connection, row, start, config_hash)
                 new = replace(new, settled=told, doubtful=row.doubtful, doubtful_since=row.doubtful_since)
                 self._mark(connection, new)
                 fresh.append(new)
             if fresh:
-                logs = [BegunAnew(row.partition, row.position, row.settled) for row in fresh]
+                logs = [BegunAnew(row.log, row.positions, row.settled) for row in fresh]
                 task_id = fresh[0].id if len(fresh) == 1 else None
                 raise_service_alert(connection, detection_anew(logs, how, now, config_hash), now, task_id)
         return fresh
@@ -245,7 +279,7 @@ class Ledger:
         with self._db.read() as connection:
             return why_older(connection)
 
-    def tell_older(self, tasks: Sequence[tuple[TaskRow, OlderTask, int]], why: str) -> list[TaskRow]:
+    def tell_older(self, tasks: Sequence[tuple[TaskRow, OlderTask, Positions]], why: str) -> list[TaskRow]:
         """The store is older than what was read of these tasks' logs: one alert tells it.
 
         What was sent since may be sent again. So deliveries that wait, and alerts of records before the
@@ -255,12 +289,12 @@ class Ledger:
         with self._db.write() as connection:
             since = doubt_what_waits(connection)
             marked = [
-                replace(row, doubtful=max(doubtful, row.doubtful), doubtful_since=since)
+                replace(row, doubtful=tuple(map(max, doubtful, row.doubtful)), doubtful_since=since)
                 for row, _, doubtful in tasks
             ]
             for row in marked:
                 self._mark(connection, row)
-            identity = [part for _, each, _ in tasks for part in (*each.log, each.reach, each.known or -1)]
+            identity = [part for _, each, _ in tasks for part in each.identity]
             alert = store_older(identity, why, [older for _, older, _ in tasks], now)
             raise_service_alert(connection, alert, now, marked[0].id if len(marked) == 1 else None)
             set_older(connection, "")
@@ -275,12 +309,15 @@ class Ledger:
         return max(last or 0, behind or 0)
 
     def _mark(self, connection: Connection, row: TaskRow) -> None:
-        names = ("settled", "doubtful", "doubtful_since")
-        values = {name: getattr(row, name) for name in names}
+        values = {"doubtful_since": row.doubtful_since}
         connection.execute(update(t.tasks).where(t.tasks.c.id == row.id).values(values))
+        m = t.members.c
+        for place, (settled, doubtful) in enumerate(zip(row.settled, row.doubtful, strict=True)):
+            of = update(t.members).where(m.task_id == row.id, m.place == place)
+            connection.execute(of.values(settled=settled, doubtful=doubtful))
 
-    def reached(self, row: TaskRow) -> int:
-        """One past the last offset that a task is known to have consumed, its checkpoints' files apart."""
+    def reached(self, row: TaskRow) -> Positions:
+        """By member, one past the last offset that a task has consumed, as far as the database knows."""
         with self._db.read() as connection:
             return reached(connection, row)
 
@@ -288,7 +325,7 @@ class Ledger:
         """All tasks in the store, in the order in which they were created."""
         query = select(t.tasks).order_by(t.tasks.c.id)
         with self._db.read() as connection:
-            return [TaskRow.of(row) for row in connection.execute(query).mappings()]
+            return found_tasks(connection, query)
 
     def journal_after(self, task_id: int, seq: int) -> list[JournalEntry]:
         """The journal's entries after a checkpoint, in order."""
@@ -309,7 +346,7 @@ class Ledger:
         entries: Sequence[JournalEntry],
         outcome: Outcome,
         derivation: Derivation,
-        lost: tuple[int, int] | DamagedRange | None = None,
+        loss: Loss | None = None,
     ) -> None:
         """Write journal entries and everything that an outcome makes visible, together or not at all.
 
@@ -319,8 +356,8 @@ class Ledger:
             The task, what it consumed, and what it derived from that.
         derivation
             How the outcome was derived.
-        lost
-            Offsets (both included) that the log has lost, or that are damaged; a service alert names them.
+        loss
+            What the log has lost, or what is damaged; a service alert names it.
 
         Raises
         ------
@@ -338,12 +375,18 @@ class Ledger:
             else:
                 self._check_epoch(connection, row)
             write_outcome(connection, commit, outcome)
-            passed = row.settled and not derivation.again and row.settled <= derivation.position < NOWHERE
+            positions = derivation.positions
+            passed = (
+                any(row.settled)
+                and not derivation.again
+                and positions is not None
+                and all(map(le, row.settled, positions))
+            )
             if passed and row.id not in self._told_standing:
                 tell_standing(connection, row)
-            if lost is not None:
-                self._raise_gap(
-                    connection, row, lost, derivation.config_hash, "detection goes on behind them"
+            if loss is not None:
+                self._tell_loss(
+                    connection, row, loss, derivation.config_hash, "detection goes on behind them"
                 )
         if passed:
             self._told_standing.add(row.id)
@@ -371,7 +414,7 @@ class Ledger:
             "file": written.file,
             "sha256": written.sha256,
             "size": written.size,
-            "position": checkpoint.position,
+            "positions": json.dumps(checkpoint.positions),
             "tick_number": checkpoint.timer_number,
             "config_hash": checkpoint.config_hash,
             "code_version": code_version(),
@@ -419,35 +462,44 @@ class Ledger:
             raise_service_alert(connection, alert, now)
 
     def _new_task(
-        self, connection: Connection, partition: Partition, start: int, config_hash: str, version: str
+        self, connection: Connection, log: Log, starts: Positions, config_hash: str, version: str
     ) -> TaskRow:
         values = {
-            **partition._asdict(),
+            **log.key._asdict(),
             "epoch": 1,
-            "position": start,
             "config_hash": config_hash,
             "code_version": version,
             "started_at": self._clock.now(),
         }
-        row = connection.execute(insert(t.tasks).values(values).returning(t.tasks)).mappings().one()
-        return TaskRow.of(row)
+        task_id = connection.execute(insert(t.tasks).values(values).returning(t.tasks.c.id)).scalar_one()
+        rows = [{"task_id": task_id, **member} for member in member_rows(log, starts)]
+        connection.execute(insert(t.members), rows)
+        (row,) = found_tasks(connection, select(t.tasks).where(t.tasks.c.id == task_id))
+        return row
+
+    def _next_task(
+        self, connection: Connection, row: TaskRow, starts: Positions, config_hash: str
+    ) -> TaskRow:
+        """A task of the next generation of the same log."""
+        fresh = self._new_task(connection, in_next_generation(row.log), starts, config_hash, code_version())
+        for place in row.gone:
+            set_gone(connection, fresh, place, self._clock.now())
+        return replace(fresh, gone=row.gone)
 
     def _end(self, connection: Connection, row: TaskRow, why: str, *, held: bool = False) -> int:
         return end_task(connection, row, why, self._clock.now(), keep_all=self._keep_all, held=held)
 
-    def _raise_gap(
-        self,
-        connection: Connection,
-        row: TaskRow,
-        lost: tuple[int, int] | DamagedRange,
-        config_hash: str,
-        detail: str,
+    def _tell_loss(
+        self, connection: Connection, row: TaskRow, loss: Loss, config_hash: str, detail: str
     ) -> None:
-        now = self._clock.now()
-        if isinstance(lost, DamagedRange):
-            alert = damaged_range(row.partition, lost, now, config_hash, detail)
+        now, member = self._clock.now(), row.log.members[loss.place]
+        if loss.what is None:
+            set_gone(connection, row, loss.place, now)
+            alert = member_gone(row.log, member, reached(connection, row)[loss.place], now, config_hash)
+        elif isinstance(loss.what, DamagedRange):
+            alert = damaged_range(member, loss.what, now, config_hash, detail)
         else:
-            alert = log_gap(row.partition, lost, now, config_hash, detail)
+            alert = log_gap(member, loss.what, now, config_hash, detail)
         raise_service_alert(connection, alert, now, row.id)
 
     def _check_epoch(self, connection: Connection, row: TaskRow) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from alerts.alert import Alert, Observation, log_source
 from alerts.service_alert import INSTRUMENT_SPLIT, LOG_ENDED, LOG_GAP, service_alert
 from streamer.messages.batch import Instrument
+from streamer.messages.logs import Log, name_of
 from streamer.messages.records import Partition
 from streamer.messages.time_units import NS_PER_SECOND
 
@@ -16,11 +17,15 @@ _NAMED = 10  # topics or partitions; a message must stay one that somebody reads
 
 @dataclass(frozen=True, slots=True)
 class ReplacedLog:
-    """A log that was read, the one that replaced it, and one past the last offset read of the old one."""
+    """A partition that was read, the one that replaced it, and one past the last offset read of the old one.
+
+    `log` is the joined log that it belongs to, which keeps its state; empty where it is a log of its own.
+    """
 
     old: Partition
     new: Partition
     reach: int
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class LogEnd:
 
 
 DELETED = LogEnd("the topic was deleted", "a new topic of that name is read from its beginning")
+JOINED_ANEW = LogEnd(
+    "another log reads their topics since `join` was changed (source.topics)",
+    "that one goes on where they were, and models warm up anew",
+)
 LEFT_OUT = LogEnd(
     "the topic is no longer in the configuration (source.topics)",
     "put back, it is read on from where it was, and models warm up anew",
@@ -106,7 +115,35 @@ def log_replaced(logs: Sequence[ReplacedLog], now: float, config_hash: str = "")
             if len(logs) == 1
             else {"topic": first.old.topic, "partition": None, "offset": None, "index": None},
             text=f"{name} was deleted and created anew; what it held from {lost} on is lost, detection "
-            "starts afresh with the new one",
+            + (f"of {first.log} goes on with the new one" if first.log else "starts afresh with the new one"),
+        ),
+        config_hash,
+    )
+
+
+def member_gone(log: Log, member: Partition, reach: int, now: float, config_hash: str = "") -> Alert:
+    """A partition of a joined log is not there any more; the log goes on without it.
+
+    Parameters
+    ----------
+    log, member
+        The log, and its partition.
+    reach
+        One past the last offset that was read of it.
+    now
+        Wall-clock seconds.
+    config_hash
+        The configuration that runs.
+    """
+    return service_alert(
+        LOG_GAP,
+        (*log.key, *member, "gone", reach),
+        "critical",
+        Observation(
+            ts_event_ns=int(now * NS_PER_SECOND),
+            source=log_source(member.topic, member.partition, reach),
+            text=f"{name_of(member)} is not there any more, read up to offset {reach}; {log} goes on without "
+            "it, and with what it brings should it be back",
         ),
         config_hash,
     )

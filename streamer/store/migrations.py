@@ -196,8 +196,54 @@ def _to_9(connection: Connection) -> None:
     _add_bases(connection)
 
 
+_JOIN_LOGS = (
+    "CREATE TABLE members (task_id BIGINT NOT NULL, place INTEGER NOT NULL, topic TEXT NOT NULL, "
+    "incarnation TEXT NOT NULL, partition INTEGER NOT NULL, position BIGINT NOT NULL, "
+    "settled BIGINT DEFAULT '0' NOT NULL, doubtful BIGINT DEFAULT '0' NOT NULL, gone_at FLOAT, "
+    "PRIMARY KEY (task_id, place), FOREIGN KEY(task_id) REFERENCES tasks (id))",
+    "CREATE INDEX members_by_partition ON members (topic, partition)",
+    "INSERT INTO members (task_id, place, topic, incarnation, partition, position, settled, doubtful) "
+    "SELECT id, 0, topic, incarnation, partition, position, settled, doubtful FROM tasks",
+    *(f"ALTER TABLE tasks DROP COLUMN {column}" for column in ("position", "settled", "doubtful")),
+    "ALTER TABLE checkpoints ADD COLUMN positions TEXT NOT NULL DEFAULT ''",
+    "UPDATE checkpoints SET positions = '[' || position || ']'",
+    "ALTER TABLE checkpoints DROP COLUMN position",
+    "ALTER TABLE dead_letters RENAME TO old_dead_letters",
+    "CREATE TABLE dead_letters (n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, task_id BIGINT NOT NULL, "
+    "topic TEXT NOT NULL, partition INTEGER NOT NULL, member INTEGER DEFAULT '0' NOT NULL, "
+    '"offset" BIGINT NOT NULL, index_ INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, '
+    "value BLOB, truncated INTEGER DEFAULT '0' NOT NULL, size BIGINT NOT NULL, record_ts BIGINT, "
+    "minute BIGINT, replayed_at FLOAT, last_offset BIGINT, created_at FLOAT DEFAULT '0' NOT NULL, "
+    'UNIQUE (task_id, member, "offset", index_, reason), FOREIGN KEY(task_id) REFERENCES tasks (id))',
+    'INSERT INTO dead_letters (n, task_id, topic, partition, member, "offset", index_, reason, detail, '
+    "value, truncated, size, record_ts, minute, replayed_at, last_offset, created_at) "
+    'SELECT n, task_id, topic, partition, 0, "offset", index_, reason, detail, value, '
+    "truncated, size, record_ts, minute, replayed_at, last_offset, created_at FROM old_dead_letters",
+    "UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM sqlite_sequence WHERE name LIKE '%dead_letters') "
+    "WHERE name = 'dead_letters'",
+    "DROP TABLE old_dead_letters",
+    "CREATE INDEX dead_letters_by_age ON dead_letters (created_at, size)",
+    "ALTER TABLE dead_letter_floods RENAME TO old_floods",
+    "CREATE TABLE dead_letter_floods (task_id BIGINT NOT NULL, reason TEXT NOT NULL, minute BIGINT NOT NULL, "
+    "first_member INTEGER NOT NULL, first_offset BIGINT NOT NULL, last_member INTEGER NOT NULL, "
+    "last_offset BIGINT NOT NULL, count BIGINT NOT NULL, written_at FLOAT DEFAULT '0' NOT NULL, "
+    "PRIMARY KEY (task_id, reason, minute, first_member, first_offset), "
+    "FOREIGN KEY(task_id) REFERENCES tasks (id))",
+    "INSERT INTO dead_letter_floods (task_id, reason, minute, first_member, first_offset, last_member, "
+    "last_offset, count, written_at) "
+    "SELECT task_id, reason, minute, 0, first_offset, 0, last_offset, count, written_at FROM old_floods",
+    "DROP TABLE old_floods",
+)
+
+
+def _to_10(connection: Connection) -> None:
+    """Logs of several members; dead letters and floods are keyed by them."""
+    for statement in _JOIN_LOGS:
+        connection.exec_driver_sql(statement)
+
+
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
-    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8, 8: _to_9}
+    {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7, 7: _to_8, 8: _to_9, 9: _to_10}
 )
 """By version: the step from a store of that version to the next."""
 

@@ -163,26 +163,53 @@ def _over(ids: Sequence[str]) -> Select[tuple[str]]:
     )
 
 
-def _settled_by(connection: Connection, ids: Sequence[str]) -> Mapping[int, int]:
-    """Up to which offset each task's alerts may be gone then: derived again, they are not sent again."""
+_Mark = tuple[int, str | None, int | None]
+
+
+def _settled_by(connection: Connection, ids: Sequence[str]) -> Mapping[_Mark, int]:
+    """Up to which offset alerts may be gone then, by task, topic and partition.
+
+    Derived again, they are not sent again. What a timer caused names no partition.
+    """
     o = t.outbox.c
     query = select(o.task_id, o.body).where(
         o.alert_id.in_(ids), o.task_id.is_not(None), o.origin != SERVICE_ORIGIN
     )
-    marks: dict[int, int] = {}
+    marks: dict[_Mark, int] = {}
     for task_id, body in connection.execute(query):
-        offset = json.loads(body).get("source", {}).get("offset")
+        source = json.loads(body).get("source", {})
+        offset = source.get("offset")
+        mark = (
+            (task_id, source["topic"], source["partition"]) if offset is not None else (task_id, None, None)
+        )
         beyond = 1 if offset is None else int(offset) + 1
-        marks[task_id] = max(beyond, marks.get(task_id, 0))
+        marks[mark] = max(beyond, marks.get(mark, 0))
     return marks
 
 
-def _delete(connection: Connection, ids: Sequence[str], settled: Mapping[int, int]) -> Mapping[str, int]:
+def _settle(connection: Connection, mark: _Mark, beyond: int) -> None:
+    m, (task_id, topic, partition) = t.members.c, mark
+    if topic is None:
+        of = m.place == 0
+    else:  # of a partition that was made anew it is not known which one of the two it was
+        twin = t.members.alias("twin")
+        others = select(twin.c.place).where(
+            twin.c.task_id == m.task_id,
+            twin.c.topic == m.topic,
+            twin.c.partition == m.partition,
+            twin.c.place != m.place,
+        )
+        of = and_(m.topic == topic, m.partition == partition, ~others.exists())
+    connection.execute(
+        update(t.members).where(m.task_id == task_id, of, m.settled < beyond).values(settled=beyond)
+    )
+
+
+def _delete(connection: Connection, ids: Sequence[str], settled: Mapping[_Mark, int]) -> Mapping[str, int]:
     if not ids:
         return {}
-    k = t.tasks.c
-    for task_id, beyond in settled.items():
-        connection.execute(update(t.tasks).where(k.id == task_id, k.settled < beyond).values(settled=beyond))
+    for mark, beyond in settled.items():
+        _settle(connection, mark, beyond)
     connection.execute(delete(t.delivery_steps).where(t.delivery_steps.c.alert_id.in_(ids)))
     counts = {}
     for name, table in (("deliveries", t.deliveries), ("decisions", t.decisions), ("alerts", t.outbox)):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, false, func, select, union
+from sqlalchemy import Row, Select, and_, false, func, select, union
 
 from alerts.one_shot import DRIFT
 from alerts.service_alert import HEARTBEAT, SERVICE_ORIGIN
@@ -179,11 +179,14 @@ def dead_letters(
 
 
 def floods(database: Database, reason: str | None, limit: int | None = None) -> list[Row[Any]]:
-    """Dead letters that are only counted: a row for each reason, minute and partition; the newest `limit`."""
-    c, k = t.dead_letter_floods.c, t.tasks.c
+    """Dead letters that are only counted: a row for each reason, minute and log; the newest `limit`.
+
+    Topic and partition are those of the first of them.
+    """
+    c, m = t.dead_letter_floods.c, t.members.c
     query = (
-        select(t.dead_letter_floods, k.topic, k.partition)
-        .join(t.tasks, k.id == c.task_id)
+        select(t.dead_letter_floods, m.topic, m.partition)
+        .join(t.members, and_(m.task_id == c.task_id, m.place == c.first_member))
         .order_by(c.minute.desc(), c.task_id.desc(), c.reason.desc())
     )
     if reason is not None:
@@ -216,12 +219,12 @@ def dead_letter_totals(
     database: Database, reason: str | None, ids: Sequence[int] = ()
 ) -> list[DeadLetterTotal]:
     """How many dead letters there are by topic and reason, most first."""
-    c, f, k = t.dead_letters.c, t.dead_letter_floods.c, t.tasks.c
+    c, f, m = t.dead_letters.c, t.dead_letter_floods.c, t.members.c
     kept = select(c.topic, c.reason, func.count()).group_by(c.topic, c.reason)
     counted = (
-        select(k.topic, f.reason, func.sum(f.count))
-        .join(t.tasks, k.id == f.task_id)
-        .group_by(k.topic, f.reason)
+        select(m.topic, f.reason, func.sum(f.count))
+        .join(t.members, and_(m.task_id == f.task_id, m.place == f.first_member))
+        .group_by(m.topic, f.reason)
     )
     if reason is not None:
         kept, counted = kept.where(c.reason == reason), counted.where(f.reason == reason)

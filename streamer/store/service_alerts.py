@@ -17,6 +17,8 @@ from alerts.service_alert import (
     PARTITION_PAUSED,
     service_alert,
 )
+from streamer.messages.floods import Flood
+from streamer.messages.logs import Log, name_of
 from streamer.messages.records import DamagedRange, Partition, PausedPartition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.store.database import insert_absent
@@ -55,33 +57,29 @@ def parked(delivery: Delivery, reason: str, now: float) -> Alert:
     )
 
 
-def dead_letter_flood(
-    partition: Partition, reason: str, minute: int, first_offset: int, config_hash: str = ""
-) -> Alert:
+def dead_letter_flood(log: Log, flood: Flood, config_hash: str = "") -> Alert:
     """More dead letters of one reason in a minute than are kept; the rest is only counted.
 
     Parameters
     ----------
-    partition
+    log
         Where the records come from.
-    reason
-        What is wrong with them.
-    minute
-        Minutes since 1970 UTC of the log's time; negative before its first event.
-    first_offset
-        Offset of the first record that is only counted.
+    flood
+        What is wrong with them, when they came, and the first one that is only counted.
     config_hash
         The configuration they were decoded under.
     """
+    partition, first = log.members[flood.first_source], flood.first_offset
+    of = f" of {name_of(partition)}" if log.is_joined else ""
     return service_alert(
         DEAD_LETTER_FLOOD,
-        (*partition, reason, minute, first_offset),
+        (*partition, flood.reason, flood.minute, first),
         "warning",
         Observation(
-            ts_event_ns=max(minute, 0) * _NS_PER_MINUTE,
-            source=_log(partition, first_offset) | {"reason": reason},
-            text=f"many records of {partition.topic}[{partition.partition}] cannot be used: {reason}, "
-            f"only counted from offset {first_offset} on",
+            ts_event_ns=max(flood.minute, 0) * _NS_PER_MINUTE,
+            source=_log(partition, first) | {"reason": flood.reason},
+            text=f"many records of {log} cannot be used: {flood.reason}, "
+            f"only counted from offset {first}{of} on",
         ),
         config_hash,
     )

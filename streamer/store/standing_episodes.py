@@ -33,7 +33,7 @@ def tell_standing(connection: Connection, row: TaskRow) -> None:
     for n in _standing(connection, row.id):
         # it is news, however old the record is
         connection.execute(update(t.outbox).where(c.n == n).values(routed=0, behind_s=None))
-    release_held(connection, row.partition)
+    release_held(connection, row.log.key)
 
 
 def release_held(connection: Connection, partition: Partition) -> None:

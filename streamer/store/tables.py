@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """The version of the tables below, kept in `meta` under ``schema_version``."""
 
 SETTLED = 2
@@ -58,23 +58,36 @@ tasks = Table(
     "tasks",
     metadata,
     Column("id", _Long, primary_key=True, autoincrement=True),
+    # what its log is known by: of topics joined their names with + between them, and -1 for all partitions
     Column("topic", Text, nullable=False),
     Column("incarnation", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("epoch", Integer, nullable=False, default=0),
-    Column("position", _Long, nullable=False),
     Column("config_hash", Text, nullable=False),
     Column("code_version", Text, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),  # an ended log's row is never taken up again
     Column("ended_why", Text),
+    Column("doubtful_since", Float),  # since when alerts may have been sent by a store that is lost
+    UniqueConstraint("topic", "incarnation", "partition"),
+    sqlite_autoincrement=True,
+)
+
+members = Table(
+    "members",  # the partitions, or files, of a task's log; their order fixes how they are merged
+    metadata,
+    Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("topic", Text, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("position", _Long, nullable=False),  # where the task began; once it has ended, how far it came
     # of records before this offset everybody was told before: their alerts are written, not sent
     Column("settled", _Long, nullable=False, default=0, server_default="0"),
     # alerts of records before this offset may have been sent by a store that is lost
     Column("doubtful", _Long, nullable=False, default=0, server_default="0"),
-    Column("doubtful_since", Float),
-    UniqueConstraint("topic", "incarnation", "partition"),
-    sqlite_autoincrement=True,
+    Column("gone_at", Float),  # since when it is not there any more; the others are read on
+    Index("members_by_partition", "topic", "partition"),
 )
 
 journal = Table(
@@ -89,7 +102,7 @@ journal = Table(
     Column("last", _Long),
     Column("tick_number", _Long),
     Column("ts_ns", _Long),
-    Column("data", Text),
+    Column("data", Text),  # of a batch of a joined log: its members' spans
 )
 
 checkpoints = Table(
@@ -100,7 +113,7 @@ checkpoints = Table(
     Column("file", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("size", _Long, nullable=False),
-    Column("position", _Long, nullable=False),
+    Column("positions", Text, nullable=False),  # JSON: the next offset to read of each member
     Column("tick_number", _Long, nullable=False),
     Column("config_hash", Text, nullable=False),
     Column("code_version", Text, nullable=False),
@@ -273,6 +286,7 @@ dead_letters = Table(
     Column("task_id", _Long, ForeignKey("tasks.id"), nullable=False),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
+    Column("member", Integer, nullable=False, default=0, server_default="0"),  # its place in the log
     Column("offset", _Long, nullable=False),
     Column("index_", Integer, nullable=False),
     Column("reason", Text, nullable=False),
@@ -285,7 +299,7 @@ dead_letters = Table(
     Column("replayed_at", Float),  # when it was last put back into its topic
     Column("last_offset", _Long),  # of a range; null where it is about one record
     Column("created_at", Float, nullable=False, default=0.0, server_default="0"),
-    UniqueConstraint("task_id", "offset", "index_", "reason"),
+    UniqueConstraint("task_id", "member", "offset", "index_", "reason"),
     Index("dead_letters_by_age", "created_at", "size"),
     sqlite_autoincrement=True,
 )
@@ -296,7 +310,9 @@ dead_letter_floods = Table(
     Column("task_id", _Long, ForeignKey("tasks.id"), primary_key=True),
     Column("reason", Text, primary_key=True),
     Column("minute", _Long, primary_key=True, autoincrement=False),
+    Column("first_member", Integer, primary_key=True, autoincrement=False),
     Column("first_offset", _Long, primary_key=True, autoincrement=False),
+    Column("last_member", Integer, nullable=False),
     Column("last_offset", _Long, nullable=False),
     Column("count", _Long, nullable=False),
     Column("written_at", Float, nullable=False, default=0.0, server_default="0"),

@@ -8,31 +8,40 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
+from streamer.messages.logs import Log, Positions
 from streamer.messages.records import Partition
 from streamer.store import tables as t
 from streamer.store.orphaned_episodes import close_open
 from streamer.store.standing_episodes import release_held
-from streamer.store.task_rows import TaskRow, base_incarnation, next_generation, reached
+from streamer.store.task_rows import (
+    TaskRow,
+    base_incarnation,
+    found_tasks,
+    in_generation_of,
+    newest_with,
+    next_generation,
+    reached,
+)
 
 
-def tasks_of(connection: Connection, partition: Partition) -> list[TaskRow]:
-    """All tasks of a topic's partition, the newest first, those of deleted topics of that name among them."""
+def tasks_of(connection: Connection, key: Partition) -> list[TaskRow]:
+    """All tasks of a log, the newest first, those of deleted topics of that name among them."""
     c = t.tasks.c
-    query = select(t.tasks).where(c.topic == partition.topic, c.partition == partition.partition)
-    return [TaskRow.of(row) for row in connection.execute(query.order_by(c.id.desc())).mappings()]
+    query = select(t.tasks).where(c.topic == key.topic, c.partition == key.partition)
+    return found_tasks(connection, query.order_by(c.id.desc()))
 
 
-def taken_up(connection: Connection, partition: Partition, known: Sequence[TaskRow]) -> TaskRow | None:
+def taken_up(connection: Connection, key: Partition, known: Sequence[TaskRow]) -> TaskRow | None:
     """The newest task of a log, its epoch raised; None where it has none, or that has ended.
 
     Parameters
     ----------
     connection
         Inside a write transaction.
-    partition, known
-        The log, and what `tasks_of` gives for it.
+    key, known
+        What the log is known by, and what `tasks_of` gives for it.
     """
-    row = _newest_of(partition, known)
+    row = _newest_of(key, known)
     if row is None or row.ended:
         return None
     connection.execute(update(t.tasks).where(t.tasks.c.id == row.id).values(epoch=row.epoch + 1))
@@ -40,14 +49,34 @@ def taken_up(connection: Connection, partition: Partition, known: Sequence[TaskR
 
 
 def next_begin(
-    connection: Connection, partition: Partition, known: Sequence[TaskRow]
-) -> tuple[Partition, int] | None:
-    """The next generation of a log whose task has ended, and its first offset; None without such a task."""
-    ended = _newest_of(partition, known)
-    if ended is None:
-        return None
-    incarnation = next_generation(ended.partition.incarnation)
-    return partition._replace(incarnation=incarnation), reached(connection, ended)
+    connection: Connection, log: Log, starts: Positions, known: Sequence[TaskRow]
+) -> tuple[Log, Positions]:
+    """The next generation of a log that has no task, or whose task has ended, and where it begins.
+
+    A member goes on where the newest task that it belonged to has come to, be it this log's or another's;
+    one that no task has read begins where `starts` says.
+    """
+    before = newest_with(connection, log.members)
+    positions = []
+    for member, start in zip(log.members, starts, strict=True):
+        row = before.get(member)
+        positions.append(start if row is None else reached(connection, row)[_place(row, member)])
+    ended = _newest_of(log.key, known)
+    if ended is not None:
+        log = in_generation_of(log, next_generation(ended.log.key.incarnation))
+    return log, tuple(positions)
+
+
+def others_with(connection: Connection, log: Log) -> list[TaskRow]:
+    """Tasks that have not ended, of other logs which hold a partition of this one."""
+    m, k = t.members.c, t.tasks.c
+    query = select(t.tasks).join(t.members, m.task_id == k.id).distinct().order_by(k.id)
+    found: dict[int, TaskRow] = {}
+    for member in log.members:
+        of = query.where(m.topic == member.topic, m.partition == member.partition, k.ended_at.is_(None))
+        found |= {row.id: row for row in found_tasks(connection, of)}
+    same = (log.key.topic, log.key.partition)
+    return [row for row in found.values() if (row.log.key.topic, row.log.key.partition) != same]
 
 
 def is_current(connection: Connection, row: TaskRow) -> bool:
@@ -82,22 +111,44 @@ def end_task(  # noqa: PLR0913 - each is a fact of its own
     """
     values: dict[str, Any] = {"epoch": row.epoch + 1, "ended_at": now, "ended_why": why}
     if not keep_all:
-        values["position"] = reached(connection, row)
+        set_positions(connection, row, reached(connection, row))
     connection.execute(update(t.tasks).where(t.tasks.c.id == row.id).values(values))
     resolved = close_open(connection, row.id, now, why, held=held)
     if not held:
-        release_held(connection, row.partition)
+        release_held(connection, row.log.key)
     gone = (t.checkpoints, t.task_status) if keep_all else (t.checkpoints, t.task_status, t.journal)
     for table in gone:
         connection.execute(delete(table).where(table.c.task_id == row.id))
     return resolved
 
 
-def _newest_of(partition: Partition, known: Sequence[TaskRow]) -> TaskRow | None:
+def set_positions(connection: Connection, row: TaskRow, positions: Positions) -> None:
+    """Set where the members of a task begin, or how far they came."""
+    m = t.members.c
+    for place, position in enumerate(positions):
+        of = (m.task_id == row.id, m.place == place)
+        connection.execute(update(t.members).where(*of).values(position=position))
+
+
+def member_rows(log: Log, positions: Positions, first: int = 0) -> list[dict[str, Any]]:
+    """Rows of the table `members`, without their task, from a place on."""
+    members = list(zip(log.members, positions, strict=True))
+    return [
+        {**member._asdict(), "place": place, "position": position}
+        for place, (member, position) in enumerate(members)
+        if place >= first
+    ]
+
+
+def _place(row: TaskRow, member: Partition) -> int:
+    return row.source_log.members.index(member)
+
+
+def _newest_of(key: Partition, known: Sequence[TaskRow]) -> TaskRow | None:
     """The newest task of exactly this log, not of a deleted topic of its name."""
-    return next((row for row in known if _is_of(row, partition)), None)
+    return next((row for row in known if _is_of(row, key)), None)
 
 
-def _is_of(row: TaskRow, partition: Partition) -> bool:
-    incarnation = row.partition.incarnation
-    return partition.incarnation in (incarnation, base_incarnation(incarnation))
+def _is_of(row: TaskRow, key: Partition) -> bool:
+    incarnation = row.log.key.incarnation
+    return key.incarnation in (incarnation, base_incarnation(incarnation))

@@ -87,7 +87,7 @@ class LendsItsState(Right):
 class LooksAhead(Right):
     def step(self, *columns):
         found = super().step(*columns)
-        return replace(found, seconds=found.seconds + np.nanmax(columns[4]))
+        return replace(found, seconds=found.seconds + np.nanmax(columns[3]))
 
 
 class WithoutEnd(Right):
@@ -97,13 +97,13 @@ class WithoutEnd(Right):
 
 
 class TheHigherTheMoreUsual(Right):
-    def step(self, slot, clock, offset, index, score):
-        return super().step(slot, clock, offset, index, -score)
+    def step(self, slot, clock, instrument, score):
+        return super().step(slot, clock, instrument, -score)
 
 
 class TakesMissingForZero(Right):
-    def step(self, slot, clock, offset, index, score):
-        return super().step(slot, clock, offset, index, np.nan_to_num(score, posinf=0.0, neginf=0.0))
+    def step(self, slot, clock, instrument, score):
+        return super().step(slot, clock, instrument, np.nan_to_num(score, posinf=0.0, neginf=0.0))
 
 
 class ReadyAtOnce(Right):
@@ -113,9 +113,9 @@ class ReadyAtOnce(Right):
 
 
 class WritesIntoItsInputs(Right):
-    def step(self, slot, clock, offset, index, score):
+    def step(self, slot, clock, instrument, score):
         np.nan_to_num(score, copy=False)
-        return super().step(slot, clock, offset, index, score)
+        return super().step(slot, clock, instrument, score)
 
 
 class KnowsMoreThanThereAre(Right):

@@ -40,9 +40,7 @@ def judged(draw, seed=1, n=N):
     calibrator = build_calibrator()
     calibrator.grow(1)
     clock = np.cumsum(chance.exponential(EVERY_S * S, n)).astype(np.int64)
-    found = calibrator.step(
-        np.zeros(n, np.int32), clock, np.arange(n), np.zeros(n, np.int16), draw(chance, n)
-    )
+    found = calibrator.step(np.zeros(n, np.int32), clock, np.zeros(n, np.int64), draw(chance, n))
     return clock, found
 
 
@@ -83,7 +81,7 @@ def test_many_young_instruments_help_each_other():
     clock = np.arange(many * each) * int(EVERY_S * S / many)
     calibrator = build_calibrator()
     calibrator.grow(many)
-    found = calibrator.step(slot, clock, np.arange(many * each), np.zeros(many * each, np.int16), score)
+    found = calibrator.step(slot, clock, slot.astype(np.int64), score)
     warm = ~np.isnan(found.probability)
     for asked in (1e-2, 1e-3, 1e-4):
         assert 0.5 <= (found.probability[warm] <= asked).mean() / asked <= 2.0
@@ -99,9 +97,7 @@ def test_an_instruments_own_pace_decides_how_long_once_is():
         calibrator.grow(1)
         n = len(clock)
         score = np.random.default_rng(3).standard_normal(n)
-        found = calibrator.step(
-            np.zeros(n, np.int32), clock * factor, np.arange(n), np.zeros(n, np.int16), score
-        )
+        found = calibrator.step(np.zeros(n, np.int32), clock * factor, np.zeros(n, np.int64), score)
         high = (found.probability > 5e-4) & (found.probability < 2e-3)
         times.append(np.median(found.seconds[high]))
     assert 5 < times[1] / times[0] < 20

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from streamer.messages.logs import Log
 from streamer.messages.records import Partition, Record
 from streamer.sources.recording.line_format import header_line, record_line, timer_line
 
@@ -146,7 +147,7 @@ def write_recording(path: Path, topic: str, rule: str | None, *, silence_s: int)
     market.calm(_CALM_S)
     if rule is not None:
         PLANTED[rule](market)
-    lines = [header_line([(Partition(topic, "planted", 0), 0)])]
+    lines = [header_line([(Log.of(Partition(topic, "planted", 0)), (0,))])]
     lines += [record_line(0, record) for record in market.records]
     for second in range(1, silence_s + 1):
         lines.append(timer_line(0, second, (market.now_ms + second * 1000) * _NS_PER_MS))

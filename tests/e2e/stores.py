@@ -41,7 +41,9 @@ def identity(alert: dict[str, Any]) -> tuple[str, int]:
 
 def consumed(store: Path) -> int:
     """One past the last offset that the store's checkpoints and journal speak of, summed over the tasks."""
-    checkpoint = dict(ask(store, "SELECT task_id, max(position) FROM checkpoints GROUP BY task_id"))
+    checkpoint = dict(
+        ask(store, "SELECT task_id, max(json_extract(positions, '$[0]')) FROM checkpoints GROUP BY task_id")
+    )
     journal = ask(store, "SELECT task_id, max(last) + 1 FROM journal WHERE kind = 'batch' GROUP BY task_id")
     for task, position in journal:
         checkpoint[task] = max(position, checkpoint.get(task, 0))

@@ -126,7 +126,7 @@ def test_a_topic_taken_out_of_the_configuration_ends_and_goes_on_when_it_is_back
         daemon.wait_until(lambda: len(desk.told("held")) == 7, "an alert of the topic that is back")
         assert daemon.stop() == 0
     assert desk.told("held")[-1]["source"]["offset"] == 2
-    generations = ask(desk.store, "SELECT incarnation LIKE '%~1', position FROM tasks WHERE id > 3")
+    generations = ask(desk.store, "SELECT incarnation LIKE '%~1', position FROM members WHERE task_id > 3")
     assert sorted(generations) == [(1, 2), (1, 2)]
     assert len(desk.told("log_ended")) == 1
     listed = tapewatch("alerts", "-c", desk.config, "--open").stdout

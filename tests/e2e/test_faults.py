@@ -20,11 +20,15 @@ from faults import CONFIG, Market, Watch
 from stores import ask
 
 HOUR_S = 3_600.0
-READ_TO = "SELECT max(position) FROM checkpoints WHERE task_id = (SELECT id FROM tasks WHERE partition = 0)"
+READ_TO = (
+    "SELECT max(json_extract(positions, '$[0]')) FROM checkpoints"
+    " WHERE task_id = (SELECT id FROM tasks WHERE partition = 0)"
+)
 
 EVER_WRITTEN = "SELECT key, value FROM meta ORDER BY key"
 READ_OF_NEW = (
-    "SELECT 1 FROM checkpoints c JOIN tasks t ON t.id = c.task_id WHERE partition = 2 AND c.position > 0"
+    "SELECT 1 FROM checkpoints c JOIN tasks t ON t.id = c.task_id"
+    " WHERE partition = 2 AND json_extract(c.positions, '$[0]') > 0"
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from streamer.messages.logs import LogExtent
+from streamer.messages.logs import ALL, Log, LogExtent
 from streamer.messages.records import Chunk, DamagedRange, Extent, Partition, Record
 from streamer.sources.source import Assignments
 
@@ -55,9 +55,9 @@ class MemoryLog:
 class ListSource:
     """Reads such logs; a `Source`.
 
-    `sizes` says how many records each poll of a partition brings, `on_poll` is called before each poll
-    with its number, and may raise, or move logs and clocks. Without `endless` it is exhausted when all
-    logs have been read to their ends.
+    `sizes` says how many records each poll of a partition brings, `joined` makes one log of all,
+    `on_poll` is called before each poll with its number, and may raise, or move logs and clocks. Without
+    `endless` it is exhausted when all logs have been read to their ends.
     """
 
     logs: list[MemoryLog]
@@ -70,6 +70,9 @@ class ListSource:
     polls: int = 0
     closed: bool = False
     assignments: Assignments | None = None
+    joined: bool = False
+    wait_s: float = 0.5
+    withheld: frozenset[Partition] = frozenset()
 
     def open(self, assignments: Assignments) -> None:
         self.assignments = assignments
@@ -78,7 +81,15 @@ class ListSource:
 
     def assign(self, logs: Sequence[MemoryLog]) -> None:
         assert self.assignments is not None
-        self.positions |= self.assignments.assigned([LogExtent.of(log.described()) for log in logs])
+        extents = tuple(log.described() for log in logs)
+        if self.joined:
+            members = [log.partition for log in logs]
+            topics = list(dict.fromkeys(member.topic for member in members))
+            number = members[0].partition if len(topics) == len(members) else ALL
+            assigned = [LogExtent(Log.joined(topics, number, members), extents, self.wait_s)]
+        else:
+            assigned = [LogExtent.of(extent) for extent in extents]
+        self.positions |= self.assignments.assigned(assigned)
 
     def revoke(self, logs: Sequence[MemoryLog]) -> None:
         assert self.assignments is not None
@@ -94,7 +105,7 @@ class ListSource:
         chunks = []
         for log in self.logs:
             position = self.positions.get(log.partition)
-            if position is None:
+            if position is None or log.partition in self.withheld:
                 continue
             found = log.read(position, next(self.sizes) if self.sizes else 50)
             if damaged := log.damage_at(found[-1].offset + 1 if found else position):
@@ -118,11 +129,10 @@ class ListSource:
         )
 
     def finished(self) -> frozenset[Partition]:
-        """None."""
-        return frozenset()
+        return frozenset() if self.endless else self.at_end()
 
     def withhold(self, partitions: Collection[Partition]) -> None:
-        """Nothing."""
+        self.withheld = frozenset(partitions)
 
     def exhausted(self) -> bool:
         return not self.endless and all(

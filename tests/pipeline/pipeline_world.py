@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from list_source import ListSource, MemoryLog
 
+from streamer.app.write_recording import Recorder
 from streamer.config.load import load_text
-from streamer.messages.control_inputs import ControlInput
-from streamer.messages.records import Partition
+from streamer.messages.records import Partition, Record
+from streamer.notify.clock import SystemClock
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO
 from streamer.pipeline.checkpointing import Checkpointer, CompletedCheckpoint
 from streamer.pipeline.compile import compile_document, compile_plan
@@ -258,7 +259,8 @@ class World:
         for step in self.seen:
             for part in step.outcome.scores:
                 for row in range(len(part.slot)):
-                    key = (step.task.partition, int(part.offset[row]), int(part.index[row]), part.detector)
+                    member = step.task.log.members[part.source[row]]
+                    key = (member, int(part.offset[row]), int(part.index[row]), part.detector)
                     value = float(part.score[row])
                     found.setdefault(key, []).append(
                         (-1.0 if np.isnan(value) else value, int(part.status[row]))
@@ -267,24 +269,20 @@ class World:
 
     def record(self, path: Path, logs: Sequence[MemoryLog]) -> None:
         """The complete journal as a recording, as `record` writes one from Kafka."""
-        rows = self.ask("SELECT id, topic, incarnation, partition, position FROM tasks ORDER BY id")
         records = {log.partition: log.records for log in logs}
-        described = [(Partition(*row[1:4]), row[4]) for row in rows]
-        with RecordingWriter(path, described) as out:
-            for number, (row, (partition, _)) in enumerate(zip(rows, described, strict=True)):
-                log = partition._replace(incarnation=partition.incarnation.partition("~")[0])
-                for kind, first, last, timer, ts_ns, data in self.ask(
-                    "SELECT kind, first, last, tick_number, ts_ns, data FROM journal WHERE task_id = ? "
-                    "ORDER BY seq",
-                    row[0],
-                ):
-                    for found in records[log] if kind == "batch" else ():
-                        if first <= found.offset <= last:
-                            out.record(number, found)
-                    if kind == "tick":
-                        out.timer(number, timer, ts_ns)
-                    if kind in ("quarantine", "lift"):
-                        out.control(number, ControlInput.parse(kind, data))
+
+        class Reader:
+            def read(self, partition: Partition, first: int, last: int) -> list[Record]:
+                return [record for record in records[partition] if first <= record.offset <= last]
+
+        ledger = Ledger(self.database, SystemClock(), keep_all=True)
+        rows = ledger.tasks()
+        with RecordingWriter(path, [(row.log, row.positions) for row in rows]) as out:
+            recorder, number = Recorder(Reader(), out, lambda _: None), 0
+            for row in rows:
+                for entry in ledger.journal_after(row.id, 0):
+                    recorder.write(row, number, entry)
+                number += len(row.log.members)
 
 
 def state_bytes(task: Task, folder: Path) -> str:

@@ -257,7 +257,7 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             assert np.array_equal(back.guard.state()[name], kept)
         for name, status in task.status.items():
             assert np.array_equal(back.status[name][:n], status[:n])
-        known = {"plan", "partition", "slots", "_by_slot", "guard", "last_timer", "features", "detectors"}
+        known = {"plan", "log", "slots", "_by_slot", "guard", "last_timer", "features", "detectors"}
         known |= {
             "episodes",
             "alerts",
@@ -267,7 +267,8 @@ def test_nothing_that_a_task_remembers_is_left_out_of_a_snapshot() -> None:
             "ignored",
             "clock_notices",
             "place_notices",
-            "_time_digits",
+            "time_digits",
+            "members",
             "_instrument_names",
             "_grown_to",
         }

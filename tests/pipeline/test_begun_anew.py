@@ -71,9 +71,10 @@ def test_folded_again_it_is_as_if_nothing_had_been_lost_and_nothing_old_is_sent_
     dead = world.dead()
     world.anew = Anew.LOST
     world.run(source())
-    assert world.ask("SELECT incarnation, position, settled FROM tasks WHERE ended_at IS NULL") == [
-        ("t1~1", 0, reach)
-    ]
+    assert world.ask(
+        "SELECT m.incarnation, position, settled FROM members m JOIN tasks ON id = task_id "
+        "WHERE ended_at IS NULL"
+    ) == [("t1~1", 0, reach)]
     # what a store that had nothing before says, but for what lies before the offset that was reached
     fresh = World(tmp_path / "fresh")
     fresh.run(ListSource([MemoryLog(LOG._replace(incarnation="t1~1"), RECORDS)], cycle([30])))
@@ -157,7 +158,9 @@ def test_models_anew_go_on_where_it_was_and_keep_what_is_owed(tmp_path: Path) ->
     lose_checkpoints(world)
     world.anew = Anew.MODELS
     world.run(source(first=reach - 5))
-    assert world.ask("SELECT incarnation, position FROM tasks WHERE ended_at IS NULL") == [("t1~1", reach)]
+    assert world.ask(
+        "SELECT m.incarnation, position FROM members m JOIN tasks ON id = task_id WHERE ended_at IS NULL"
+    ) == [("t1~1", reach)]
     assert set(owed) <= set(world.ask("SELECT alert_id, number FROM outbox WHERE routed = 0"))
     assert world.ask("SELECT count(*) FROM silences WHERE ends_at > 1e11") == [(1,)]
     assert world.alerts()
@@ -186,14 +189,14 @@ def test_alerts_that_were_pruned_are_not_raised_again_when_the_journal_is_follow
     world.every_s = 1e9
     world.killed(source(), 8)
     world.ask("UPDATE outbox SET routed = 1")
-    journal_from = world.ask("SELECT max(position) FROM checkpoints")[0][0]
+    journal_from = world.ask("SELECT max(json_extract(positions, '$[0]')) FROM checkpoints")[0][0]
     database = open_store(str(world.store))
     keep = Retention(alerts_s=1.0, decisions_s=1.0, deliveries_s=1.0)
     gone = Pruning(database, keep, world.time.s + 100).all()
     database.close()
     assert gone["alerts"] > 3
     left = world.alerts()
-    settled = world.ask("SELECT settled FROM tasks")[0][0]
+    settled = world.ask("SELECT settled FROM members")[0][0]
     assert settled > journal_from, "some of what the journal raises is gone"
     reach = max(last for _, kind, _, last, _ in world.journal() if kind == "batch") + 1
     world.run(source(upto=reach))

@@ -105,7 +105,7 @@ def test_damage_in_what_was_read_is_a_new_generation_behind_it(tmp_path: Path) -
     log.damaged = [(FIRST, LAST)]
     world.run(source(log))
     assert incarnations(world) == ["t1", "t1~1"]
-    assert world.ask("SELECT position FROM tasks WHERE id = 2") == [(read_to,)]
+    assert world.ask("SELECT position FROM members WHERE task_id = 2") == [(read_to,)]
     assert ranges(world) == [(FIRST, -1, LAST, None, "it is odd")]
     (alert,) = told(world)
     assert "detection starts afresh" in str(alert["text"])

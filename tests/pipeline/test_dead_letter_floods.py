@@ -31,7 +31,7 @@ def letter(offset: int, reason: str = "bad_json", minute: int | None = 7) -> Let
 
 def sort(gate: FloodGate, letters: Sequence[Letter]) -> tuple[tuple[DeadLetter, ...], tuple[Flood, ...]]:
     times = {each.offset: log_time for each, log_time in letters}
-    return gate.sort([each for each, _ in letters], times.__getitem__)
+    return gate.sort([(each.offset, each) for each, _ in letters], times.__getitem__)
 
 
 def test_the_first_of_a_reason_and_minute_are_kept_and_the_rest_are_counted() -> None:

@@ -56,7 +56,10 @@ def open_ones(world: World) -> int:
 
 
 def tasks(world: World) -> list[tuple[Any, ...]]:
-    return world.ask("SELECT incarnation, position, ended_at IS NOT NULL FROM tasks ORDER BY id")
+    return world.ask(
+        "SELECT m.incarnation, position, ended_at IS NOT NULL FROM tasks JOIN members m ON task_id = id "
+        "ORDER BY id"
+    )
 
 
 def test_episodes_of_an_ended_log_resolve_with_the_reason_and_one_alert_tells_it(tmp_path: Path) -> None:

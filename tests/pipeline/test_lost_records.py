@@ -92,7 +92,7 @@ def test_where_the_journal_cannot_be_folded_again_the_task_starts_afresh(tmp_pat
     assert open_alerts(world) == 0, "nobody would ever resolve what the old task left open"
     texts = world.ask("SELECT body FROM outbox WHERE origin = 'detect' ORDER BY n DESC LIMIT 1")
     assert b"(over: records it rests on are no longer in the log)" in texts[0][0]
-    assert world.ask("SELECT position FROM tasks WHERE id = 2") == [(read_to,)]
+    assert world.ask("SELECT position FROM members WHERE task_id = 2") == [(read_to,)]
     assert not any(name.startswith("task1-") for name in world.files())
     assert {row[:4] for row in before} <= {row[:4] for row in world.alerts()}
     world.run(ListSource([log]))
@@ -190,7 +190,9 @@ def test_a_damaged_newest_checkpoint_and_a_gap_together_keep_the_older_state(tmp
     world = World(tmp_path / "store", keep_all=False)
     world.run(ListSource([log], cycle([30])), polls=7)
     world.run(ListSource([log], cycle([30])), polls=1)
-    (newest, older) = world.ask("SELECT file, position FROM checkpoints ORDER BY seq DESC")
+    (newest, older) = world.ask(
+        "SELECT file, json_extract(positions, '$[0]') FROM checkpoints ORDER BY seq DESC"
+    )
     (world.checkpoints / newest[0]).write_bytes(b"")
     world.ask("DELETE FROM journal WHERE seq > (SELECT min(seq) FROM checkpoints)")
     log.first = 250

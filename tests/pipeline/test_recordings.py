@@ -17,7 +17,7 @@ from pipeline_world import World, cycle, plan_of
 
 from streamer.app.replay import ReplayTotals, replay
 from streamer.errors import TapewatchError, UsageError
-from streamer.messages.logs import LogExtent
+from streamer.messages.logs import Log, LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
 from streamer.pipeline.runner import StepResult
 from streamer.sources.paced_source import PacedSource
@@ -63,7 +63,7 @@ class Collector:
     batch_size=st.integers(1, 5),
 )
 def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: int, tmp_path: Path) -> None:
-    partitions = [(Partition("t", f"i~{at}", at), 7 * at) for at in range(len(parts))]
+    partitions = [(Log.of(Partition("t", f"i~{at}", at)), (7 * at,)) for at in range(len(parts))]
     expected: list[tuple[Partition, Any]] = []
     path = tmp_path / f"all{suffix}"
     with RecordingWriter(path, partitions) as out:
@@ -73,18 +73,18 @@ def test_everything_comes_back(parts: list[list[Any]], suffix: str, batch_size: 
                 if isinstance(step, int):
                     timers += 1
                     out.timer(number, timers, step)
-                    expected.append((partitions[number][0], (timers, step)))
+                    expected.append((partitions[number][0].key, (timers, step)))
                 else:
                     value, timestamp, key, headers, hop = step
                     offset += hop
                     record = Record(offset, value, timestamp, key, headers)
                     out.record(number, record)
-                    expected.append((partitions[number][0], record))
+                    expected.append((partitions[number][0].key, record))
     assert is_recording(path)
     assert [each.name for each in tmp_path.iterdir() if each.name.endswith(".part")] == []
     found = Collector(RecordingSource(path, batch_size))
     assert [(log.partition, log.start, log.first) for log in found.logs] == [
-        (*each, each[1]) for each in partitions
+        (log.key, start, start) for log, (start,) in partitions
     ]
     flat: list[tuple[Partition, Any]] = []
     for chunk in found.chunks:
@@ -106,7 +106,8 @@ def folded(source: Source, batch_size: int = 9) -> tuple[ReplayTotals, list[byte
 
 def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path) -> None:
     kept = market(120, seed=61)
-    of = [(LOG, 0), (LOG._replace(incarnation="t1~1"), 0), (LOG._replace(incarnation="t2"), 0)]
+    partitions = [LOG, LOG._replace(incarnation="t1~1"), LOG._replace(incarnation="t2")]
+    of = [(Log.of(partition), (0,)) for partition in partitions]
     with RecordingWriter(tmp_path / "all.jsonl", of) as out:
         for number in range(3):
             for record in kept:
@@ -145,7 +146,7 @@ def test_timers_of_a_recording_before_fold_4_show_nobody_silent_after_nights(tmp
     """They count from the watermark, which has left the running time behind by whole nights."""
     plan = plan_of("\n  quiet: {when: silence_s > 60, on: timer, clear: 0s}\n", "")
     path = tmp_path / "r.jsonl"
-    with RecordingWriter(path, [(LOG, 0)]) as out:
+    with RecordingWriter(path, [(Log.of(LOG), (0,))]) as out:
         for number in range(600):
             ts = T0 + number // 200 * 86_400 * S + number % 200 * S
             out.record(0, Record(number, trade(ts, 100.0, 1.0, f"S{number % 3}"), ts // MS * MS))
@@ -161,7 +162,7 @@ def test_timers_of_a_recording_before_fold_4_show_nobody_silent_after_nights(tmp
 
 
 def test_a_limit_counts_records(tmp_path: Path) -> None:
-    with RecordingWriter(tmp_path / "r.jsonl", [(LOG, 0)]) as out:
+    with RecordingWriter(tmp_path / "r.jsonl", [(Log.of(LOG), (0,))]) as out:
         for record in records([(T0, b"{}")] * 10):
             out.record(0, record)
             out.timer(0, record.offset + 1, T0)
@@ -228,7 +229,7 @@ def test_what_failed_leaves_no_recording_and_no_rest(tmp_path: Path) -> None:
     path.write_bytes(b"the one before")
 
     def fail() -> None:
-        with RecordingWriter(path, [(LOG, 0)]) as out:
+        with RecordingWriter(path, [(Log.of(LOG), (0,))]) as out:
             out.record(0, Record(0, b"x"))
             raise KeyboardInterrupt
 
@@ -240,10 +241,10 @@ def test_what_failed_leaves_no_recording_and_no_rest(tmp_path: Path) -> None:
 
 def test_where_a_recording_cannot_go_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a recording ends in \.jsonl, \.jsonl\.gz or \.jsonl\.zst"):
-        RecordingWriter(tmp_path / "r.csv", [(LOG, 0)])
+        RecordingWriter(tmp_path / "r.csv", [(Log.of(LOG), (0,))])
     with (
         pytest.raises(TapewatchError, match=r"cannot write .*: No such file"),
-        RecordingWriter(tmp_path / "nowhere" / "r.jsonl", [(LOG, 0)]),
+        RecordingWriter(tmp_path / "nowhere" / "r.jsonl", [(Log.of(LOG), (0,))]),
     ):
         pass
 
@@ -269,7 +270,7 @@ def test_at_a_great_speed_records_travel_together() -> None:
 
 
 def test_recorded_timers_are_let_through_in_their_place(tmp_path: Path) -> None:
-    with RecordingWriter(tmp_path / "r.jsonl", [(LOG, 0)]) as out:
+    with RecordingWriter(tmp_path / "r.jsonl", [(Log.of(LOG), (0,))]) as out:
         for record in records([(T0, b"{}")] * 6):
             out.record(0, record)
             if record.offset % 2:

@@ -155,10 +155,10 @@ def test_start_is_asked_once_and_for_all_partitions_together(tmp_path: Path) -> 
 
     with pytest.raises(Crash):
         world.run(DiesAfter(partitions(3, 30)))
-    assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30)]
+    assert world.ask("SELECT partition, position FROM members") == [(0, 30), (1, 30), (2, 30)]
     grown = partitions(5, 40)
     world.run(ListSource(grown))
-    assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30), (3, 0), (4, 0)]
+    assert world.ask("SELECT partition, position FROM members") == [(0, 30), (1, 30), (2, 30), (3, 0), (4, 0)]
     consumed = dict.fromkeys(range(5), 0)
     for step in world.seen:
         consumed[step.task.partition.partition] += step.records
@@ -177,7 +177,7 @@ def test_a_failure_while_starts_are_stored_leaves_none_of_them(tmp_path: Path) -
     assert world.ask("SELECT * FROM tasks") == []
     world.ask("DROP TRIGGER broken")
     world.run(ListSource(partitions(3, 30)))
-    assert world.ask("SELECT partition, position FROM tasks") == [(0, 30), (1, 30), (2, 30)]
+    assert world.ask("SELECT partition, position FROM members") == [(0, 30), (1, 30), (2, 30)]
 
 
 def test_what_the_store_knows_goes_before_what_start_says(tmp_path: Path) -> None:

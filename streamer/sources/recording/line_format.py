@@ -1,9 +1,12 @@
 """The lines of a recording: one JSON object each.
 
-The first line lists the partitions. After it, partition by partition, come records (``p`` partition number,
-``o`` offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v`` value), timers (``tick`` number, ``ts``
-ns) and control inputs of detectors (``control`` kind, ``data``) in the order in which they were folded.
-Bytes that are not UTF-8 are written as ``{"b64": …}``.
+The first line lists the partitions, and the logs that several of them were joined to. After it come, log by
+log, records (``p`` partition number, ``o`` offset, ``t`` timestamp in ms, ``k`` key, ``h`` headers, ``v``
+value), timers (``tick`` number, ``ts`` ns) and control inputs of detectors (``control`` kind, ``data``) in
+the order in which they were folded. Those of a joined log come by the segments of its journal: ``merge``
+names the partitions of one, whose records follow and are merged by their times, and ``done`` says that a
+partition has no more of them, ``idle`` that the others went on without it. Bytes that are not UTF-8 are
+written as ``{"b64": …}``.
 """
 
 from __future__ import annotations
@@ -15,15 +18,19 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from streamer.messages.control_inputs import ControlInput, ControlKind
-from streamer.messages.records import NO_TIME, Partition, Record
+from streamer.messages.logs import Log, LogExtent, Positions
+from streamer.messages.records import NO_TIME, Extent, Partition, Record
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Incremented when older versions of tapewatch could not read the new format, or would misread it."""
 
 BY_WATERMARK = 1
 """The version whose timers count from the log's watermark. Later ones count from its running time."""
 
-READABLE = (BY_WATERMARK, FORMAT_VERSION)
+ALONE = 2
+"""The version without joined logs, which older versions of tapewatch read, too."""
+
+READABLE = (BY_WATERMARK, ALONE, FORMAT_VERSION)
 
 NS_PER_MS = 1_000_000
 _Count = Annotated[int, Meta(ge=0, le=2**62)]
@@ -43,12 +50,34 @@ class PartitionStart(Struct, forbid_unknown_fields=True):
         return Partition(self.topic, self.incarnation, self.partition)
 
 
-class Header(Struct):
+class JoinedMembers(Struct, forbid_unknown_fields=True):
+    """A joined log: what it is known by, and the numbers of its partitions, by place."""
+
+    topic: str
+    incarnation: str
+    partition: Annotated[int, Meta(ge=-1, le=2**62)]
+    members: tuple[_Count, ...]
+
+
+class Header(Struct, omit_defaults=True):
     """The first line."""
 
     tapewatch: Literal["recording"]
     version: int
     partitions: tuple[PartitionStart, ...]
+    logs: tuple[JoinedMembers, ...] = ()
+
+    def extents(self, end: int) -> list[LogExtent]:
+        """The logs, each with where its history begins; those of one partition last."""
+        starts = [Extent(each.as_partition(), each.start, end, each.start) for each in self.partitions]
+        found = []
+        for log in self.logs:
+            members = tuple(starts[number] for number in log.members)
+            key = Partition(log.topic, log.incarnation, log.partition)
+            found.append(LogExtent(Log(key, tuple(each.partition for each in members)), members))
+        joined = {number for log in self.logs for number in log.members}
+        alone = [extent for number, extent in enumerate(starts) if number not in joined]
+        return [*found, *map(LogExtent.of, alone)]
 
 
 class Bytes(Struct, forbid_unknown_fields=True):
@@ -58,7 +87,10 @@ class Bytes(Struct, forbid_unknown_fields=True):
 
 
 class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A record; a timer if `tick` is set, a control input if `control` is."""
+    """A record; a timer if `tick` is set, a control input if `control` is.
+
+    It begins a segment if `merge` is set, and ends a partition's part of one with `done`.
+    """
 
     p: _Count
     o: _Count | UnsetType = UNSET
@@ -70,6 +102,9 @@ class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ts: int | UnsetType = UNSET
     control: ControlKind | UnsetType = UNSET
     data: str | UnsetType = UNSET
+    merge: tuple[_Count, ...] | UnsetType = UNSET
+    done: bool = False
+    idle: bool = False
 
 
 _encode = msgspec.json.Encoder().encode
@@ -80,10 +115,33 @@ read_line = msgspec.json.Decoder(Line).decode
 """Parses any other line; raises `msgspec.MsgspecError` if it is not one."""
 
 
-def header_line(partitions: Sequence[tuple[Partition, int]]) -> bytes:
-    """The first line: the partitions, each with the offset where its history begins."""
-    starts = tuple(PartitionStart(*partition, start) for partition, start in partitions)
-    return _encode(Header("recording", FORMAT_VERSION, starts))
+def header_line(logs: Sequence[tuple[Log, Positions]]) -> bytes:
+    """The first line: the partitions of these logs, each with the offset where its history begins."""
+    starts: list[PartitionStart] = []
+    joined = []
+    for log, positions in logs:
+        if log.is_joined:
+            numbers = tuple(range(len(starts), len(starts) + len(log.members)))
+            joined.append(JoinedMembers(*log.key, numbers))
+        members = zip(log.members, positions, strict=True)
+        starts += [PartitionStart(*member, position) for member, position in members]
+    version = FORMAT_VERSION if joined else ALONE
+    return _encode(Header("recording", version, tuple(starts), tuple(joined)))
+
+
+def merge_line(numbers: Sequence[int]) -> bytes:
+    """The beginning of a segment that these partitions have records of."""
+    return _encode(Line(p=numbers[0], merge=tuple(numbers)))
+
+
+def done_line(number: int) -> bytes:
+    """Partition `number` has no more records of the segment."""
+    return _encode(Line(p=number, done=True))
+
+
+def idle_line(number: int) -> bytes:
+    """The others went on without partition `number`."""
+    return _encode(Line(p=number, idle=True))
 
 
 def record_line(number: int, record: Record) -> bytes:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
 from streamer.errors import TapewatchError
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.logs import LogExtent
-from streamer.messages.records import Chunk, Extent, Partition, Record
+from streamer.messages.records import Chunk, Partition, Record
 from streamer.sources.files.line_reader import DamagedFileError, Lines
 from streamer.sources.recording.line_format import (
     BY_WATERMARK,
@@ -80,12 +80,8 @@ class RecordingSource:
         self._lines = Lines(self._path, _LINE_MAX_BYTES)
         lines = iter(enumerate(self._lines, 1))
         header = self._header(next(lines, (1, b""))[1])
-        extents = [
-            Extent(entry.as_partition(), first=entry.start, end=_UNKNOWN_END, start=entry.start)
-            for entry in header.partitions
-        ]
-        assignments.assigned([LogExtent.of(extent) for extent in extents])
-        self._chunks = self._read([extent.partition for extent in extents], lines)
+        assignments.assigned(header.extents(_UNKNOWN_END))
+        self._chunks = self._read([entry.as_partition() for entry in header.partitions], lines)
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
         """The next chunk; a file never waits.
@@ -152,6 +148,7 @@ class RecordingSource:
                 raise self._line_error(number, f"partition {line.p} is not in the header")
             timer, record, control = timer_of(line), record_of(line), self._control(number, line)
             full = len(records) >= self._batch_size or size >= _CHUNK_MAX_BYTES
+            merge = self._merged(number, line, partitions)
             if records and (line.p != current or record is None or full):
                 yield Chunk(partitions[current], records)
                 records, size = [], 0
@@ -165,6 +162,8 @@ class RecordingSource:
                     timer_number=timer[0],
                     timer_by_watermark=by_watermark,
                 )
+            elif merge is not None or line.done or line.idle:
+                yield Chunk(partitions[current], (), merges=merge, is_complete=line.done, is_idle=line.idle)
             elif control is not None:
                 yield Chunk(partitions[current], (), control=control)
             elif record is None:
@@ -197,6 +196,15 @@ class RecordingSource:
             return read_line(text)
         except msgspec.MsgspecError as error:
             raise self._line_error(number, str(error)) from error
+
+    def _merged(
+        self, number: int, line: Line, partitions: Sequence[Partition]
+    ) -> tuple[Partition, ...] | None:
+        if line.merge is UNSET:
+            return None
+        if any(each >= len(partitions) for each in line.merge):
+            raise self._line_error(number, "a partition of the segment is not in the header")
+        return tuple(partitions[each] for each in line.merge)
 
     def _control(self, number: int, line: Line) -> ControlInput | None:
         try:

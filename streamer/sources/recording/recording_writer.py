@@ -13,8 +13,17 @@ import zstandard
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.records import Partition, Record
-from streamer.sources.recording.line_format import control_line, header_line, record_line, timer_line
+from streamer.messages.logs import Log, Positions
+from streamer.messages.records import Record
+from streamer.sources.recording.line_format import (
+    control_line,
+    done_line,
+    header_line,
+    idle_line,
+    merge_line,
+    record_line,
+    timer_line,
+)
 from streamer.store.private_files import open_private
 
 _UNFINISHED = ".part"
@@ -31,8 +40,8 @@ class RecordingWriter:
     ----------
     path
         ``.jsonl``, or compressed ``.jsonl.gz`` or ``.jsonl.zst``.
-    partitions
-        The partitions, each with the offset where its history begins.
+    logs
+        The logs, each with the offsets where its history begins. Their partitions are numbered through.
 
     Raises
     ------
@@ -42,12 +51,12 @@ class RecordingWriter:
         When the file cannot be written.
     """
 
-    def __init__(self, path: Path, partitions: Sequence[tuple[Partition, int]]) -> None:
+    def __init__(self, path: Path, logs: Sequence[tuple[Log, Positions]]) -> None:
         if path.suffix != ".jsonl" and path.suffixes[-2:] not in ([".jsonl", ".gz"], [".jsonl", ".zst"]):
             raise UsageError(f"{path}: the name of a recording ends in .jsonl, .jsonl.gz or .jsonl.zst")
         self._path = path
         self._partial = path.with_name(path.name + _UNFINISHED)
-        self._header = header_line(partitions)
+        self._header = header_line(logs)
 
     def __enter__(self) -> RecordingWriter:
         with self._explained():
@@ -67,6 +76,18 @@ class RecordingWriter:
     def record(self, number: int, record: Record) -> None:
         """Add a record of partition `number`."""
         self._line(record_line(number, record))
+
+    def merge(self, numbers: Sequence[int]) -> None:
+        """Begin a segment of a joined log, which these partitions have records of."""
+        self._line(merge_line(numbers))
+
+    def done(self, number: int) -> None:
+        """Add that partition `number` has no more records of the segment."""
+        self._line(done_line(number))
+
+    def idle(self, number: int) -> None:
+        """Add that the others went on without partition `number`."""
+        self._line(idle_line(number))
 
     def timer(self, number: int, timer_number: int, ts_ns: int) -> None:
         """Add a timer of partition `number`."""

@@ -1,0 +1,314 @@
+"""Merges what the members of a joined log bring into one order that depends on nothing but their records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.decoding.member_order import (
+    NOTHING_FOLLOWS,
+    highest_so_far,
+    merged_order,
+    rows_in_order,
+)
+from streamer.decoding.merged_batches import JoinedInstruments, merged_batch
+from streamer.errors import TapewatchError
+from streamer.messages.batch import DeadLetter, Decoded, RecordOrder
+from streamer.messages.journal_entries import Segment, Span
+from streamer.messages.records import NO_TIME, DamagedRange, Record
+from streamer.pipeline.member_queue import Block, Decode, Fetched, MemberQueue, Part, times_of
+from streamer.pipeline.plan import Plan
+from streamer.pipeline.task import Task
+
+_NO_TIME = int(NO_TIME)
+ENOUGH = 20_000
+"""Records that wait of a member while the log waits for another one; it is read on once they are fewer."""
+
+_Key = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Records that are folded together.
+
+    Parameters
+    ----------
+    decoded
+        What they were decoded to, in the order in which it is folded.
+    parts
+        The records by member.
+    segment
+        Which they are, by member.
+    goes_on
+        Whether they could have been merged with those before them: none of them comes before one of those.
+    """
+
+    decoded: Decoded
+    parts: Sequence[Part]
+    segment: Segment
+    goes_on: bool = True
+
+    def __len__(self) -> int:
+        return sum(len(part.records) for part in self.parts)
+
+
+class Merge:
+    """The members of one joined log, each with what it has brought and what is not folded yet.
+
+    Records are merged by their member's highest record time so far, and where there is none by its guarded
+    watermark; by place; by offset. A member that has nothing waiting holds the others back, but for one that
+    is idle, until it brings something, or that has ended.
+
+    Parameters
+    ----------
+    task
+        The log's task, whose `members` it keeps up to date.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._queues = [MemberQueue() for _ in task.log.members]
+        self._joined = JoinedInstruments()
+        self._top: _Key | None = None
+        self.ended: set[int] = set()
+        """The places of members that bring nothing more: files at their end, partitions that are gone."""
+        self.follow(task)
+
+    def follow(self, task: Task) -> None:
+        """Go on with this task, the same log under another plan: what waits is decoded anew."""
+        self._task, states = task, task.members
+        if states is None:
+            raise ValueError(f"{task.log} has one member")
+        self._states = states
+        self._decoders = [_decoder(task.plan, task, place) for place in range(len(task.log.members))]
+        self._ahead = [clock.copy() for clock in states.clocks]
+        self._highest = states.highest.copy()
+        for place, queue in enumerate(self._queues):
+            for block, first in queue.blocks:
+                block.forget_decoded()
+                self._set_times(place, block, first)
+
+    def adopt(self, other: Merge, positions: Sequence[int]) -> None:
+        """Go on with what the members brought to a task of before, from these positions on."""
+        self._queues, self.ended = other._queues, self.ended | other.ended
+        for place, position in enumerate(positions):
+            self._queues[place].drop_before(position)
+        self.follow(self._task)
+
+    def begin_segment(self) -> None:
+        """What comes from now on need not be mergeable with what came before."""
+        self._top = None
+
+    def offer(self, place: int, records: Sequence[Record], fetched: Fetched) -> None:
+        """Add records that a member has brought, those behind all that it brought before."""
+        if len(records):
+            block = Block(records, fetched)
+            self._set_times(place, block, 0)
+            self._queues[place].append(block)
+
+    def offer_damaged(self, place: int, damaged: DamagedRange) -> None:
+        """Add a range that cannot be read, behind all that the member brought before."""
+        self._queues[place].append(damaged)
+
+    def due_damage(self) -> list[tuple[int, DamagedRange]]:
+        """The damaged ranges that come next in their members, with the members' places."""
+        queues = enumerate(self._queues)
+        return [(place, queue.damaged) for place, queue in queues if queue.damaged is not None]
+
+    def drop_damaged(self, place: int) -> None:
+        """Go on behind the damaged range that comes next in a member."""
+        self._queues[place].pop_damaged()
+
+    def drop_before(self, place: int, offset: int) -> None:
+        """Drop what a member brought before an offset."""
+        self._queues[place].drop_before(offset)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits to be folded."""
+        return any(queue.count or queue.damaged is not None for queue in self._queues)
+
+    @property
+    def full(self) -> list[int]:
+        """The places of members of which enough waits."""
+        return [place for place, queue in enumerate(self._queues) if queue.count >= ENOUGH]
+
+    @property
+    def awaited(self) -> list[int]:
+        """The places of members that others wait for."""
+        if not self.waiting:
+            return []
+        return [
+            place
+            for place, queue in enumerate(self._queues)
+            if not queue.count and queue.damaged is None and not self._is_passed_over(place)
+        ]
+
+    def is_complete(self, segment: Segment, positions: Sequence[int], missing: frozenset[int]) -> bool:
+        """Whether all that a recorded segment has is folded, or is surely not there any more."""
+        return all(
+            positions[span.place] > span.last
+            or span.place in missing
+            or (
+                not len(self._queues[span.place].times(1, span.last)[0])
+                and self._queues[span.place].goes_beyond(span.last)
+            )
+            for span in segment
+        )
+
+    def take(
+        self, at_most: int, segment: Segment | None = None, missing: frozenset[int] = frozenset()
+    ) -> Step | None:
+        """The next records whose order nothing can change any more, at most so many; None without any.
+
+        Parameters
+        ----------
+        at_most
+            How many.
+        segment
+            Only what this recorded segment has; None for whatever there is.
+        missing
+            Members that the others do not wait for: they have nothing more of it.
+        """
+        last = {} if segment is None else {span.place: span.last for span in segment}
+        windows: list[NDArray[np.int64]] = []
+        least: list[int] = []
+        for place, queue in enumerate(self._queues):
+            if segment is not None and place not in last:
+                windows.append(np.empty(0, np.int64))
+                least.append(NOTHING_FOLLOWS)
+                continue
+            limit = last.get(place)
+            times, following = queue.times(at_most, limit)
+            windows.append(times)
+            if following is not None:
+                least.append(following)
+            elif limit is not None:
+                over = place in missing or queue.goes_beyond(limit)
+                least.append(NOTHING_FOLLOWS if over else self._least_next(place, times))
+            elif place in missing or self._is_passed_over(place, brings=bool(len(times))):
+                least.append(NOTHING_FOLLOWS)
+            else:
+                least.append(self._least_next(place, times))
+        merged = merged_order(windows, least, at_most)
+        return self._step(windows, *merged) if len(merged.order) else None
+
+    def _is_passed_over(self, place: int, *, brings: bool = False) -> bool:
+        return place in self.ended or (self._states.idle[place] and not brings)
+
+    def _least_next(self, place: int, times: NDArray[np.int64]) -> int:
+        """The least time that a member's next record can have; a watermark may step back."""
+        known = self._states.highest[place]
+        return int(times[-1]) if len(times) and known != _NO_TIME else known
+
+    def _set_times(self, place: int, block: Block, first: int) -> None:
+        """Say by what a block's records are merged, from one on, the last that its member has brought."""
+        known = self._highest[place]
+        times = highest_so_far(times_of(block.records)[first:], known)
+        untimed = int(np.count_nonzero(times == _NO_TIME))
+        if untimed:
+            times[:untimed] = self._watermarks(place, block, first, first + untimed)
+        if untimed < len(times):
+            self._highest[place] = int(times[-1])
+        block.times = np.concatenate([np.full(first, _NO_TIME), times])
+
+    def _watermarks(self, place: int, block: Block, first: int, end: int) -> NDArray[np.int64]:
+        """The member's guarded watermark after each of its records from one to before another, int64 ns."""
+        decoded, first_row = block.decoded(self._decoders[place])
+        row, end_row = int(first_row[first]), int(first_row[end])
+        clock = self._ahead[place]
+        before = clock.watermark
+        now = clock.fold(decoded.batch.take(np.arange(row, end_row)), self._task.time_digits)
+        return np.append(before, now)[first_row[first + 1 : end + 1] - row]
+
+    def _step(
+        self, windows: Sequence[NDArray[np.int64]], order: NDArray[np.int64], taken: NDArray[np.int64]
+    ) -> Step:
+        """Take the ordered records, and note in the states of members how far they have come."""
+        begins = np.cumsum([0, *(len(window) for window in windows)])
+        kept = np.cumsum([0, *taken.tolist()])
+        of = np.searchsorted(begins, order, side="right") - 1
+        keys = np.concatenate(windows)[order]
+        order = order - begins[of] + kept[of]
+        goes_on = self._note(windows, taken, keys, of)
+        parts = [
+            part
+            for place, count in enumerate(taken.tolist())
+            for part in self._queues[place].take(place, count, self._decoders[place])
+        ]
+        self._fold_watermarks(parts)
+        spans = tuple(
+            Span(place, int(mine[0].records[0].offset), int(mine[-1].records[-1].offset))
+            for place in range(len(taken))
+            if (mine := [part for part in parts if part.place == place])
+        )
+        return Step(self._decoded(parts, order), parts, spans, goes_on)
+
+    def _note(
+        self,
+        windows: Sequence[NDArray[np.int64]],
+        taken: NDArray[np.int64],
+        keys: NDArray[np.int64],
+        of: NDArray[np.int64],
+    ) -> bool:
+        """Note what is folded; whether none of it comes before what the segment has."""
+        states = self._states
+        goes_on = self._top is None or (int(keys[0]), int(of[0])) >= self._top
+        highest = int(keys.max())
+        top = highest, int(of[keys == highest].max())
+        self._top = top if self._top is None or not goes_on else max(self._top, top)
+        before = np.maximum.accumulate(np.append(states.newest, keys[:-1]))
+        late = np.bincount(of[keys < before], minlength=len(taken))
+        states.newest = max(states.newest, highest)
+        for place, count in enumerate(taken.tolist()):
+            if count:
+                states.idle[place] = False
+                states.late[place] += int(late[place])
+        return goes_on
+
+    def _fold_watermarks(self, parts: Sequence[Part]) -> None:
+        """Let each member's highest record time, or its watermark, come to what is folded."""
+        states = self._states
+        for part in parts:
+            known = states.highest[part.place]
+            times = highest_so_far(times_of(part.records), known)
+            if known == _NO_TIME:
+                untimed = int(np.count_nonzero(times == _NO_TIME))
+                rows = np.arange(int(part.first_row[untimed]))
+                states.clocks[part.place].fold(part.batch.take(rows), self._task.time_digits)
+            states.highest[part.place] = int(times[-1])
+
+    def _decoded(self, parts: Sequence[Part], order: NDArray[np.int64]) -> Decoded:
+        ignored: dict[str, int] = {}
+        dead: list[tuple[int, DeadLetter]] = []
+        first_rows, rows, records = [np.zeros(1, np.int64)], 0, 0
+        for part in parts:
+            first_rows.append(part.first_row[1:] + rows)
+            dead += [(records + at, letter) for at, letter in part.dead]
+            for name, count in part.ignored.items():
+                ignored[name] = ignored.get(name, 0) + count
+            rows, records = rows + len(part.batch), records + len(part.records)
+        first_row = np.concatenate(first_rows)
+        batch = merged_batch([part.batch for part in parts], rows_in_order(order, first_row), self._joined)
+        rank = np.empty(records, np.int64)
+        rank[order] = np.arange(records)
+        row_ranks = np.repeat(np.arange(records), np.diff(first_row)[order])
+        places = RecordOrder(row_ranks, [int(rank[at]) for at, _ in dead])
+        return Decoded(batch, tuple(letter for _, letter in dead), ignored, places)
+
+
+def _decoder(plan: Plan, task: Task, place: int) -> Decode:
+    topic = task.log.members[place].topic
+    feed = plan.feed(topic)
+    if feed is None:
+        raise TapewatchError(f"no entry of source.topics or source.files matches {topic!r}")
+    return partial(feed.format.decode, context=feed.context(topic, place))
+
+
+def as_step(records: Sequence[Record], fetched: Fetched, decoded: Decoded) -> Step:
+    """Records of a log of one member."""
+    part = Part(0, records, fetched, decoded.batch, np.empty(0, np.int64), (), {})
+    return Step(decoded, (part,), (Span(0, int(records[0].offset), int(records[-1].offset)),))
