@@ -31,7 +31,6 @@ from streamer.config.load import load
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.runner import StepResult
 
-pytestmark = pytest.mark.skip(reason="joined logs are not merged yet")
 PARTITIONS = 3
 DOCUMENT = {
     "detectors": {
@@ -39,13 +38,13 @@ DOCUMENT = {
             "model": "HalfSpaceTrees",
             "on": "trade",
             "features": ["return_bps_10s", "log_notional_10s", "trade_rate_10s"],
-            "params": {"n_trees": 5, "height": 6, "window_size": 50, "seed": 7},
+            "params": {"n_trees": 5, "height": 6, "window_size": 20, "seed": 7},
         },
         "pressure": {"model": "RobustZ", "on": "trade", "features": ["order_rate_10s", "spread_bps"]},
     },
     "rules": {
         "big_while_busy": {"when": "size > 4 * size_mean_1h and order_rate_10s > 1", "clear": "5s"},
-        "off_market": {"when": "price > 1.0001 * ask_price or price < 0.9999 * bid_price", "clear": "5s"},
+        "off_market": {"when": "abs(trade_to_mid_bps) > 1bps", "clear": "5s"},
         "odd": {"when": "tape.rarity > 1m", "clear": "5s", "severity": "info"},
         "pressed": {"when": "pressure.rarity > 2m and spread_bps > 0", "for": "2 of 3", "clear": "10s"},
     },
@@ -153,7 +152,7 @@ class Rival:
 @pytest.mark.timeout(3_000)
 @pytest.mark.parametrize("alike", [True, False], ids=["alike", "differently"])
 @pytest.mark.parametrize(
-    ("count", "kills", "takes"), [(4_000, 1, 1), pytest.param(500_000, 30, 10, marks=pytest.mark.long)]
+    ("count", "kills", "takes"), [(16_000, 1, 1), pytest.param(500_000, 30, 10, marks=pytest.mark.long)]
 )
 def test_the_joined_run_equals_a_fold_of_the_merged_topic(
     count: int, kills: int, takes: int, alike: bool, broker: str, topic_factory: Any, tmp_path: Path
@@ -193,6 +192,7 @@ class _Quiet:
 
 
 def read(store: Path) -> int:
-    """How many records the store's checkpoints and journal speak of, over all members."""
-    rows = ask(store, "SELECT sum(position) FROM members")
-    return int(rows[0][0] or 0) if rows else 0
+    """How many records the newest checkpoints have, over all members."""
+    newest = "SELECT max(seq) FROM checkpoints n WHERE n.task_id = c.task_id"
+    rows = ask(store, f"SELECT positions FROM checkpoints c WHERE seq = ({newest})")
+    return sum(sum(json.loads(positions)) for (positions,) in rows)

@@ -245,7 +245,7 @@ def test_dead_letters_of_members_at_the_same_offset_are_all_kept(tmp_path: Path)
     assert len(kept) == 6
     assert {topic for topic, *_ in kept} == {member.topic for member in MEMBERS}
     counted = "first_member, first_offset, last_member, last_offset, count"
-    assert world.ask(f"SELECT {counted} FROM dead_letter_floods") == [(0, 2, 2, 2, 3)]  # noqa: S608
+    assert world.ask(f"SELECT {counted} FROM dead_letter_floods") == [(0, 2, 2, 2, 3)]
 
 
 def test_a_damaged_range_of_a_member_is_skipped_where_it_lies(tmp_path: Path) -> None:
