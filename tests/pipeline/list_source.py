@@ -55,7 +55,7 @@ class MemoryLog:
 class ListSource:
     """Reads such logs; a `Source`.
 
-    `sizes` says how many records each poll of a partition brings, `joined` makes one log of all,
+    `sizes` says how many records each poll of a partition brings, `joined` names topics that make one log,
     `on_poll` is called before each poll with its number, and may raise, or move logs and clocks. Without
     `endless` it is exhausted when all logs have been read to their ends.
     """
@@ -70,7 +70,7 @@ class ListSource:
     polls: int = 0
     closed: bool = False
     assignments: Assignments | None = None
-    joined: bool = False
+    joined: Sequence[str] = ()
     wait_s: float = 0.5
     withheld: frozenset[Partition] = frozenset()
 
@@ -84,9 +84,8 @@ class ListSource:
         extents = tuple(log.described() for log in logs)
         if self.joined:
             members = [log.partition for log in logs]
-            topics = list(dict.fromkeys(member.topic for member in members))
-            number = members[0].partition if len(topics) == len(members) else ALL
-            assigned = [LogExtent(Log.joined(topics, number, members), extents, self.wait_s)]
+            number = ALL if len({member.partition for member in members}) > 1 else members[0].partition
+            assigned = [LogExtent(Log.joined(self.joined, number, members), extents, self.wait_s)]
         else:
             assigned = [LogExtent.of(extent) for extent in extents]
         self.positions |= self.assignments.assigned(assigned)

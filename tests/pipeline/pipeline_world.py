@@ -17,7 +17,6 @@ from list_source import ListSource, MemoryLog
 from streamer.app.write_recording import Recorder
 from streamer.config.load import load_text
 from streamer.messages.records import Partition, Record
-from streamer.notify.clock import SystemClock
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO
 from streamer.pipeline.checkpointing import Checkpointer, CompletedCheckpoint
 from streamer.pipeline.compile import compile_document, compile_plan
@@ -275,14 +274,18 @@ class World:
             def read(self, partition: Partition, first: int, last: int) -> list[Record]:
                 return [record for record in records[partition] if first <= record.offset <= last]
 
-        ledger = Ledger(self.database, SystemClock(), keep_all=True)
-        rows = ledger.tasks()
-        with RecordingWriter(path, [(row.log, row.positions) for row in rows]) as out:
-            recorder, number = Recorder(Reader(), out, lambda _: None), 0
-            for row in rows:
-                for entry in ledger.journal_after(row.id, 0):
-                    recorder.write(row, number, entry)
-                number += len(row.log.members)
+        database = open_store(str(self.store))
+        try:
+            ledger = Ledger(database, self.time, keep_all=True)
+            rows = ledger.tasks()
+            with RecordingWriter(path, [(row.log, row.positions) for row in rows]) as out:
+                recorder, number = Recorder(Reader(), out, lambda _: None), 0
+                for row in rows:
+                    for entry in ledger.journal_after(row.id, 0):
+                        recorder.write(row, number, entry)
+                    number += len(row.log.members)
+        finally:
+            database.close()
 
 
 def state_bytes(task: Task, folder: Path) -> str:
