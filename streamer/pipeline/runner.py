@@ -47,12 +47,26 @@ class StepResult:
         What the step caused.
     live
         False while a stored journal is replayed.
+    by_place
+        The records by the place of their member, where the log is joined.
     """
 
     task: Task
     records: int
     outcome: Outcome
     live: bool
+    by_place: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def by_topic(self) -> Mapping[str, int]:
+        """The records by topic."""
+        members = self.task.log.members
+        if not self.by_place:
+            return {members[0].topic: self.records}
+        topics: dict[str, int] = {}
+        for place, count in self.by_place.items():
+            topics[members[place].topic] = topics.get(members[place].topic, 0) + count
+        return topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,7 +569,11 @@ class Runner:
         if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
             self.commit(outcome, step)
         count = 0 if step is None else len(step)
-        self._context.watch(StepResult(self.task, count, outcome, self.live))
+        by_place: dict[int, int] = {}
+        if step is not None and self.log.is_joined:
+            for part in step.parts:
+                by_place[part.place] = by_place.get(part.place, 0) + len(part.records)
+        self._context.watch(StepResult(self.task, count, outcome, self.live, by_place))
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:

@@ -175,6 +175,7 @@ def test_the_joined_run_equals_a_fold_of_the_merged_topic(
             daemon.wait_until(lambda: daemon.running, "a start")
             killer.kill_once()
         taking.join()
+        daemon.wait_until(lambda: daemon.output().count(" running ") > kills, "the last start")
         daemon.wait_until(lambda: read(store) == count, "everything consumed", 600)
         assert daemon.stop() == 0, daemon.output()[-3000:]
     assert rival.took >= 1 or alike is False
