@@ -20,6 +20,7 @@ from streamer.messages.logs import Log
 from streamer.messages.outcome import Outcome, Transition
 from streamer.messages.records import NO_TIME, Partition
 from streamer.messages.snapshot import Snapshot, pack, unpack
+from streamer.pipeline.member_states import MemberStates
 from streamer.pipeline.open_alerts import OpenAlert
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.resolving import Cause, EndedEpisode, resolve
@@ -298,4 +299,14 @@ def status_document(task: Task) -> dict[str, Any]:
         "late": task.late,
         "clocks": task.guard.counts,
         "places": {"forgotten": task.place_notices.forgotten, "refused": task.place_notices.refused},
+        **({} if task.members is None else {"members": _members(task, task.members)}),
     }
+
+
+def _members(task: Task, states: MemberStates) -> list[dict[str, Any]]:
+    """The members of a joined log: which the others go on without, and how many came late after that."""
+    members = zip(task.log.members, states.idle, states.late, strict=True)
+    return [
+        {"topic": member.topic, "partition": member.partition, "idle": idle, "late": late}
+        for member, idle, late in members
+    ]
