@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import threading
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from broker.watching import Reading, Watcher
 from daemon import Daemon, tapewatch
-from kills import Killer
 from stores import ask, bodies
 from three_topics import (
     TOPICS,
@@ -57,7 +56,9 @@ DOCUMENT = {
 }
 
 
-def configured(broker: str, topics: Mapping[str, str], folder: Path, *, alike: bool) -> Path:
+def configured(
+    broker: str, topics: Mapping[str, str], folder: Path, *, alike: bool, wait: str = "500ms"
+) -> Path:
     """The merged topic is among those that are matched, so that what is detected is the same."""
     names = [topics[name] for name in TOPICS]
     document = {
@@ -70,6 +71,7 @@ def configured(broker: str, topics: Mapping[str, str], folder: Path, *, alike: b
             },
             "topics": [{"match": [*names, "merged*"]}],
             "join": names if alike else {"topics": names, "partitions": "all"},
+            "join_wait": wait,
         },
         "store": str(folder / "tapewatch.db"),
         "receivers": {"kept": {"file": {"path": str(folder / "kept.jsonl")}}},
@@ -149,7 +151,38 @@ class Rival:
         time.sleep(7)  # its session ends
 
 
-@pytest.mark.timeout(3_000)
+def parts_of(partitions: Partitions, part: int, parts: int) -> Partitions:
+    return {
+        number: records[len(records) * part // parts : len(records) * (part + 1) // parts]
+        for number, records in partitions.items()
+    }
+
+
+def run_with_faults(
+    config: Path, faults: Sequence[bool], publish_part: Callable[[int], None], rival: Rival, count: int
+) -> None:
+    """One fault after each part: a kill at any moment of a start or a run, or logs that are taken away."""
+    moments, starts = random.Random(5), 1
+    publish_part(0)
+    with Daemon(config) as daemon:
+        for number, is_taken in enumerate(faults):
+            daemon.wait_until(lambda least=starts: daemon.output().count(" running ") >= least, "a start")
+            if number:
+                publish_part(number)
+            if is_taken:
+                rival.take_once()
+                continue
+            time.sleep(moments.uniform(0, 1.5))
+            daemon.kill()
+            daemon.start()
+            starts += 1
+        daemon.wait_until(lambda: daemon.output().count(" running ") >= starts, "the last start")
+        daemon.wait_until(lambda: read(config.with_suffix(".db")) == count, "everything consumed", 600)
+        assert daemon.stop() == 0, daemon.output()[-3000:]
+        assert "Traceback" not in daemon.output()
+
+
+@pytest.mark.timeout(6_000)
 @pytest.mark.parametrize("alike", [True, False], ids=["alike", "differently"])
 @pytest.mark.parametrize(
     ("count", "kills", "takes"), [(16_000, 1, 1), pytest.param(500_000, 30, 10, marks=pytest.mark.long)]
@@ -157,39 +190,28 @@ class Rival:
 def test_the_joined_run_equals_a_fold_of_the_merged_topic(
     count: int, kills: int, takes: int, alike: bool, broker: str, topic_factory: Any, tmp_path: Path
 ) -> None:
+    """What is sent comes in parts, and topic by topic: logs wait for the rest, and are killed meanwhile."""
     records = exchange(count)
     placed = keyed_alike(records, PARTITIONS) if alike else keyed_differently(records)
     topics = {name: topic_factory(name, len(placed[name]), {"retention.ms": "-1"}) for name in TOPICS}
-    config = configured(broker, topics, tmp_path, alike=alike)
-    store = tmp_path / "tapewatch.db"
-    for name in TOPICS:
-        send_to(broker, topics[name], placed[name])
+    config = configured(broker, topics, tmp_path, alike=alike, wait="500ms" if kills == 1 else "1m")
+    store, rival = tmp_path / "tapewatch.db", Rival(config)
     alerts, scores = folded(config, merged_topic(placed, alike=alike))
-    rival = Rival(config)
-    with Daemon(config) as daemon:
-        daemon.wait_until(lambda: " running " in daemon.output(), "a start with compiled kernels", 300)
-        taking = threading.Thread(target=lambda: [rival.take_once() for _ in range(takes)])
-        taking.start()
-        killer = Killer(daemon, store, _Quiet(), seed=3)
-        for _ in range(kills):
-            daemon.wait_until(lambda: daemon.running, "a start")
-            killer.kill_once()
-        taking.join()
-        daemon.wait_until(lambda: daemon.output().count(" running ") > kills, "the last start")
-        daemon.wait_until(lambda: read(store) == count, "everything consumed", 600)
-        assert daemon.stop() == 0, daemon.output()[-3000:]
-    assert rival.took >= 1 or alike is False
+    faults = [*([False] * kills), *([True] * takes)]
+    random.Random(5).shuffle(faults)
+    parts = 1 if kills == 1 else len(faults)
+
+    def publish_part(number: int) -> None:
+        for name in TOPICS if number < parts else ():
+            send_to(broker, topics[name], parts_of(placed[name], number, parts))
+
+    run_with_faults(config, faults, publish_part, rival, count)
+    assert rival.took == takes or not alike, "one log is not shared"
     told = sorted(without_place(json.loads(body)) for body in bodies(store))
     assert len({alert["rule"] for alert in map(json.loads, bodies(store))}) >= 3
     assert told == alerts
     assert recorded_scores(config) == scores
     assert {json.loads(body)["source"]["topic"] for body in bodies(store)} <= set(topics.values())
-
-
-class _Quiet:
-    """Nothing is posted."""
-
-    in_flight = 0
 
 
 def read(store: Path) -> int:
