@@ -125,7 +125,9 @@ class Engine:
         A task that is running already (its log has changed) is finished first, so that nothing it has read
         counts as lost.
         """
-        self._give_up([extent.log.key for extent in logs])
+        members = [member for extent in logs for member in extent.log.members]
+        before = [self._log_of[member] for member in members if member in self._log_of]
+        self._give_up([*(extent.log.key for extent in logs), *before])
         for extent, runner in zip(logs, self._recovery.recover(logs), strict=True):
             self._runners[extent.log.key] = runner
             self._log_of |= dict.fromkeys(extent.log.members, extent.log.key)

@@ -11,7 +11,7 @@ import structlog
 from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import CodeVersion, code_version, own_version
-from streamer.messages.logs import LogExtent, Positions, name_of
+from streamer.messages.logs import Log, LogExtent, Positions, name_of
 from streamer.messages.records import DamagedRange, Extent, Partition
 from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
 from streamer.pipeline.journal import JournalReplay
@@ -26,7 +26,12 @@ from streamer.store.commits import Loss
 from streamer.store.other_folds import require_own_fold
 from streamer.store.task_rows import CheckpointRow, TaskRow, positions_at
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
+
+_TRUNCATED = "the log ends before them; detection starts afresh at its end"
+_UNDERIVABLE = (
+    "what was read since the last checkpoint cannot be derived again without them; detection starts afresh"
+)
 
 
 class Anew(Enum):
@@ -145,7 +150,7 @@ class Recovery:
         why = known_why or " and ".join(sorted(whys))
         if not why or not older:
             return list(rows)
-        log.error("the store is older than it should be", why=why)
+        _log.error("the store is older than it should be", why=why)
         marked = {row.id: row for row in self._ledger.tell_older(list(older.values()), why)}
         return [marked.get(row.id, row) for row in rows]
 
@@ -182,21 +187,22 @@ class Recovery:
         replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
         self._check_version(row, replay)
         positions = positions_at(row, checkpoint)
-        reached, found = replay.reach(positions), _by_place(extent, row)
+        reached, found, log = replay.reach(positions), _by_place(extent, row), _as_known(extent, row)
         for place, bounds in enumerate(found):
             first, reach = replay.first_offset(place), reached[place]
             if bounds is None:
                 if first is not None:
-                    return self._start_afresh(row, Loss(place, (first, reach - 1)), reached, _UNDERIVABLE)
+                    return self._start_afresh(log, row, Loss(place, (first, reach - 1)), reached)
             elif reach > bounds.end:
                 start = _with(reached, place, bounds.end)
-                return self._start_afresh(row, Loss(place, (bounds.end, reach - 1)), start, _TRUNCATED)
+                lost = Loss(place, (bounds.end, reach - 1))
+                return self._start_afresh(log, row, lost, start, _TRUNCATED)
             elif first is not None and first < bounds.first:
                 start = _with(reached, place, max(bounds.first, reach))
-                return self._start_afresh(row, Loss(place, (first, bounds.first - 1)), start, _UNDERIVABLE)
+                return self._start_afresh(log, row, Loss(place, (first, bounds.first - 1)), start)
         if replay:
-            log.info("replaying the journal", log=str(row))
-        runner = self._runner(row, known, replay)
+            _log.info("replaying the journal", log=str(row))
+        runner = self._runner(log, row, known, replay)
         for place, bounds in enumerate(found):
             if bounds is not None and replay.first_offset(place) is not None:
                 runner.places[place] = max(positions[place], bounds.first)
@@ -217,11 +223,13 @@ class Recovery:
         """A new generation of a task whose journal cannot be replayed: offsets that it read are damaged."""
         place = runner.log.place(member)
         start = _with(runner.reach, place, max(runner.reach[place], damaged.last + 1))
-        fresh = self._start_afresh(runner.row, Loss(place, damaged), start, _UNDERIVABLE)
+        fresh = self._start_afresh(runner.log, runner.row, Loss(place, damaged), start)
         fresh.adopt(runner)
         return fresh
 
-    def _start_afresh(self, row: TaskRow, loss: Loss, starts: Positions, detail: str) -> Runner:
+    def _start_afresh(
+        self, log: Log, row: TaskRow, loss: Loss, starts: Positions, detail: str = _UNDERIVABLE
+    ) -> Runner:
         """A new generation of the task: its state does not match its log any more."""
         lost = loss.what
         if lost is not None:
@@ -229,13 +237,14 @@ class Recovery:
             _warn_of_loss(row, loss.place, lost)
         fresh = self._ledger.new_generation(row, starts, loss, detail, self._plan.config_hash)
         remove_strays(self._folder, row.id, ())
-        return self._runner(fresh, None, JournalReplay())
+        return self._runner(log, fresh, None, JournalReplay())
 
-    def _runner(self, row: TaskRow, known: KnownChain | None, replay: JournalReplay) -> Runner:
+    def _runner(self, log: Log, row: TaskRow, known: KnownChain | None, replay: JournalReplay) -> Runner:
         checkpoint = known.row if known else None
         recovered = RecoveredTask(
             self._task(row, known),
             row,
+            log,
             replay,
             TaskChain(known, self._context.whole_up_to),
             seq=checkpoint.seq if checkpoint else 0,
@@ -271,7 +280,7 @@ class Recovery:
                     newest = self._known(rows, checkpoint, files)
                     break
                 except DamagedCheckpointError as error:
-                    log.warning("checkpoint skipped", problem=str(error))
+                    _log.warning("checkpoint skipped", problem=str(error))
                     damaged.add(error.file)
             skipped.append(checkpoint.seq)
         if newest is None and rows and self._ledger.journal_is_cut(row.id):
@@ -297,29 +306,30 @@ class Recovery:
             require_own_fold(str(row), row.code_version)
 
 
-_TRUNCATED = "the log ends before them; detection starts afresh at its end"
-_UNDERIVABLE = (
-    "what was read since the last checkpoint cannot be derived again without them; detection starts afresh"
-)
-
-
 def _require_whole(extent: LogExtent, row: TaskRow) -> None:
     for place, bounds in enumerate(_by_place(extent, row)):
         if bounds is None or bounds.first > row.positions[place]:
-            held = "does not hold it any more" if bounds is None else f"holds it from {bounds.first} on"
+            who = name_of(row.log.members[place]) if row.log.is_joined else "it"
+            held = "no longer" if bounds is None else f"only from offset {bounds.first} on"
             raise TapewatchError(
-                f"{row} cannot be folded again: {name_of(row.log.members[place])} began at offset "
-                f"{row.positions[place]}, and Kafka {held}; start with `run --models-anew` instead"
+                f"{row} cannot be folded again: {who} began at offset {row.positions[place]}, and Kafka "
+                f"holds it {held}; start with `run --models-anew` instead"
             )
 
 
 def _by_place(extent: LogExtent, row: TaskRow) -> list[Extent | None]:
     """How far each member of a task's log reaches; None for one that is not there any more."""
     found = {each.partition: each for each in extent.extents}
+    members = enumerate(zip(row.log.members, row.source_log.members, strict=True))
     return [
-        None if place in row.gone else found.get(member)
-        for place, member in enumerate(row.source_log.members)
+        None if place in row.gone else found.get(member, found.get(base)) for place, (member, base) in members
     ]
+
+
+def _as_known(extent: LogExtent, row: TaskRow) -> Log:
+    """A task's log as its source knows it: a recording's partitions are of generations."""
+    both = zip(_by_place(extent, row), row.source_log.members, strict=True)
+    return Log(extent.log.key, tuple(base if found is None else found.partition for found, base in both))
 
 
 def _with(positions: Positions, place: int, position: int) -> Positions:
@@ -340,7 +350,7 @@ def _no_checkpoint(extent: LogExtent, row: TaskRow, folder: Path) -> NoCheckpoin
 
 
 def _warn_of_new_store(row: TaskRow, start: Positions, known: Positions) -> None:
-    log.warning(
+    _log.warning(
         "the store is new, but the consumer group has read this log before: if it was not meant to be new, "
         "restore a backup",
         log=str(row),
@@ -351,4 +361,4 @@ def _warn_of_new_store(row: TaskRow, start: Positions, known: Positions) -> None
 
 def _warn_of_loss(row: TaskRow, place: int, lost: tuple[int, int]) -> None:
     topic, _, partition = row.log.members[place]
-    log.warning("the log has lost records", topic=topic, partition=partition, first=lost[0], last=lost[1])
+    _log.warning("the log has lost records", topic=topic, partition=partition, first=lost[0], last=lost[1])

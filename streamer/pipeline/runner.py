@@ -115,8 +115,8 @@ class RecoveredTask:
     ----------
     task
         The restored state.
-    row
-        The task's row in the store: its id and epoch.
+    row, log
+        The task's row in the store: its id and epoch; and its log as its source knows it.
     replay
         The journal since the checkpoint, to be replayed exactly as recorded.
     chain
@@ -127,6 +127,7 @@ class RecoveredTask:
 
     task: Task
     row: TaskRow
+    log: Log
     replay: JournalReplay
     chain: TaskChain
     seq: int
@@ -149,6 +150,8 @@ class Runner:
     def __init__(self, recovered: RecoveredTask, plan: Plan, context: RunnerContext) -> None:
         self.task = recovered.task
         self.row = recovered.row
+        self.log = recovered.log
+        """The log as its source knows it; members that are gone are still among them."""
         self.chain = recovered.chain
         self.places = list(recovered.positions)
         """The next offset to read of each member, by place."""
@@ -165,11 +168,6 @@ class Runner:
         self._merge = Merge(self.task) if self.log.is_joined else None
         if self._merge is not None:
             self._merge.ended |= self.row.gone
-
-    @property
-    def log(self) -> Log:
-        """The log as its source knows it; members that are gone are still among them."""
-        return self.row.source_log
 
     @property
     def positions(self) -> Mapping[Partition, int]:

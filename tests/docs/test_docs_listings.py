@@ -17,7 +17,7 @@ from streamer.store.database import open_store
 from streamer.store.service_alerts import parked, raise_service_alert
 
 ALERT = parked(Delivery("ab", 0, "desk", b"{}"), "channel_not_found", 1_700_000_000.0)
-TASK = {"topic": "spot", "incarnation": "t1", "position": 0, "started_at": 0.0, "code_version": "1"}
+TASK = {"topic": "spot", "incarnation": "t1", "started_at": 0.0, "code_version": "1"}
 
 
 @pytest.fixture(scope="module")

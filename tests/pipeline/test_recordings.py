@@ -185,8 +185,8 @@ GOOD = b'{"p":0,"o":0,"v":"x"}'
         ([b'{"tapewatch":"recording","version":1}'], "is not a tapewatch recording"),
         ([b'{"tapewatch":"recording","version":1,"partitions":[{}]}'], "is not a tapewatch recording"),
         (
-            [HEADER.replace(b'"version":1', b'"version":3')],
-            "has recording version 3, this tapewatch reads 1 and 2",
+            [HEADER.replace(b'"version":1', b'"version":4')],
+            "has recording version 4, this tapewatch reads 1, 2 and 3",
         ),
         ([HEADER, GOOD, b""], ":3: not a line of a recording"),
         ([HEADER, GOOD, GOOD[:-3]], ":3: not a line of a recording"),

@@ -15,6 +15,7 @@ from pipeline_world import Crash, World, cycle
 
 from streamer.errors import TapewatchError
 from streamer.messages.fold_version import FOLD_VERSION, CodeVersion, code_version
+from streamer.messages.logs import LogExtent
 from streamer.messages.records import Partition
 
 RECORDS = market(150, seed=31)
@@ -150,7 +151,7 @@ def test_start_is_asked_once_and_for_all_partitions_together(tmp_path: Path) -> 
     class DiesAfter(ListSource):
         def assign(self, logs: object) -> None:
             assert self.assignments is not None
-            self.assignments.assigned([log.described() for log in partitions(3, 30)])
+            self.assignments.assigned([LogExtent.of(log.described()) for log in partitions(3, 30)])
             raise Crash
 
     with pytest.raises(Crash):

@@ -29,7 +29,6 @@ TASK = {
     "incarnation": "t1",
     "partition": 0,
     "epoch": 1,
-    "position": 0,
     "config_hash": "c1",
     "code_version": "0.1.0+fold5",
     "started_at": 0.0,

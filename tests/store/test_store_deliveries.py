@@ -17,6 +17,8 @@ from alerts.alert import Observation
 from alerts.service_alert import service_alert
 from alerts.stages.chain import StageChain
 from alerts.stages.stage import Joined
+from streamer.messages.floods import Flood
+from streamer.messages.logs import Log
 from streamer.messages.records import Partition
 from streamer.notify.routing import route
 from streamer.store.database import MEMORY, open_store
@@ -205,7 +207,7 @@ def test_a_long_reason_is_cut(store: Store) -> None:
 
 def test_service_alerts_of_other_causes_are_written_once(store: Store) -> None:
     log = Partition("trades", "t1", 3)
-    flood = dead_letter_flood(log, "bad_json", 29_000_000, 512, "c1")
+    flood = dead_letter_flood(Log.of(log), Flood("bad_json", 29_000_000, 512, 512, 1), "c1")
     gap = log_gap(log, (10, 20), 99.5, "c1")
     with store.database.write() as connection:
         assert raise_service_alert(connection, flood, 1.0)

@@ -128,7 +128,7 @@ class RecordingSource:
         except msgspec.MsgspecError as error:
             raise TapewatchError(f"{self._path} is not a tapewatch recording ({error})") from error
         if header.version not in READABLE:
-            readable = " and ".join(str(version) for version in READABLE)
+            readable = f"{', '.join(map(str, READABLE[:-1]))} and {READABLE[-1]}"
             raise TapewatchError(
                 f"{self._path} has recording version {header.version}, this tapewatch reads {readable}"
             )
