@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.bare import Looped, bare, symbols_of
 from benchmarks.bench import Bench, Workload
 from benchmarks.configuration import document, service_document
@@ -47,7 +49,8 @@ class Throughput:
             "service": self._service,
             "poll": self._poll,
             "confluent": self._confluent,
-            "replay": self._replay,
+            "replay": lambda: self._replay(self._replayed),
+            "replay, merged": lambda: self._replay(self._dealt),
         }
 
     @property
@@ -70,6 +73,7 @@ class Throughput:
             "poll": lambda: self._bench.topic,
             "confluent": lambda: self._bench.topic,
             "replay": lambda: (self._replayed, self._expected),
+            "replay, merged": lambda: (self._dealt, self._expected),
         }
         _ = self._bench.plan
         for name in names:
@@ -93,16 +97,27 @@ class Throughput:
         return path
 
     @cached_property
-    def _replayed(self) -> tuple[Path, Path]:
+    def _replayed(self) -> list[Path]:
         """A configuration, and a file of the made market with the receive time before each line."""
+        return self._files(1)
+
+    @cached_property
+    def _dealt(self) -> list[Path]:
+        """The same market dealt out to three files, which only their merge puts into order."""
+        return self._files(3)
+
+    def _files(self, count: int) -> list[Path]:
         folder = self._bench.new_folder()
-        config, path = folder / "tapewatch.yaml", folder / "spot_benchmark"
+        config = folder / "tapewatch.yaml"
         config.write_text(document())
         (stream,) = self._bench.made.streams
-        with path.open("wb") as out:
-            for ns, value in zip(stream.times.tolist(), stream.values, strict=True):
-                out.write(b"%d %s\n" % (ns, value))
-        return config, path
+        number = np.arange(len(stream.times))
+        times = np.maximum.accumulate(stream.times - number) + number  # no two alike
+        lines = [b"%d %s\n" % each for each in zip(times.tolist(), stream.values, strict=True)]
+        paths = [folder / f"spot_benchmark_{part}" for part in range(count)]
+        for part, path in enumerate(paths):
+            path.write_bytes(b"".join(lines[part::count]))
+        return [config, *paths]
 
     def _full(self, workload: Workload) -> float:
         bench = self._bench
@@ -161,9 +176,9 @@ class Throughput:
         must(found["records"] == count, "confluent-kafka read another number of records")
         return float(found["rate"])
 
-    def _replay(self) -> float:
-        config, path = self._replayed
-        alerts = path.with_suffix(".alerts")
+    def _replay(self, given: list[Path]) -> float:
+        config, *paths = given
+        alerts = config.with_suffix(".alerts")
         command = [
             sys.executable,
             "-m",
@@ -177,7 +192,7 @@ class Throughput:
         ]
         with pinned(WORK_CORE):
             done = subprocess.run(
-                [*command, str(path)], capture_output=True, text=True, cwd=ROOT, check=False
+                [*command, *map(str, paths)], capture_output=True, text=True, cwd=ROOT, check=False
             )
         found = _SUMMARY.search(done.stderr)
         must(done.returncode == 0 and found is not None, f"replay failed: {done.stderr[-2000:]}")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from streamer.messages.records import Partition
 from streamer.notify.clock import SystemClock
+from streamer.pipeline.allowance import UNRESTRICTED, Allowance
 from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import RunnerContext, StepResult
+from streamer.pipeline.runner import Runner, RunnerContext, StepResult
 from streamer.pipeline.state import quarantined
 from streamer.pipeline.task import Task
+from streamer.sources.disorder import Disorder
 from streamer.sources.files.line_reader import DamagedFileError
 from streamer.sources.source import Source
 from streamer.store.checkpoints import NO_FOLDER
@@ -47,6 +49,8 @@ class ReplayTotals:
         How many clocks were set back, and how many times were far off; see `ClockGuard.counts`.
     damage
         Where a recording ended that is damaged or cut short.
+    disorders
+        Members of joined logs whose event times go back, where they are merged by these.
     """
 
     records: int
@@ -58,6 +62,7 @@ class ReplayTotals:
     quarantined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     clocks: Mapping[str, int] = field(default_factory=dict)
     damage: str = ""
+    disorders: Mapping[Partition, Disorder] = field(default_factory=dict)
 
 
 def replay(
@@ -66,7 +71,7 @@ def replay(
     *,
     batch_size: int,
     watch: Callable[[StepResult], None],
-    stopped: Callable[[], bool] = lambda: False,
+    allowance: Allowance = UNRESTRICTED,
 ) -> ReplayTotals:
     """Fold all records of a source.
 
@@ -80,8 +85,8 @@ def replay(
         Records per step; the results do not depend on it.
     watch
         Called after every batch, with its outcome.
-    stopped
-        Checked between batches; True ends the replay.
+    allowance
+        How many records are folded, how fast, and what ends it.
 
     Raises
     ------
@@ -97,13 +102,15 @@ def replay(
             lambda config_hash: compile_document(ledger.config(config_hash)),
             batch_size,
             counter.count,
+            allowance=allowance if allowance.restricts else None,
         )
         recovery = Recovery(plan, context, NO_FOLDER)
         engine = Engine(source, recovery, None, timer_every_s=None, clock=time.monotonic)
         try:
-            engine.run(stopped, counter.start)
+            engine.run(allowance.ended, counter.start)
         except DamagedFileError as error:  # all before that is folded
             counter.damage = str(error)
+        counter.note_disorder(engine.runners.values())
     finally:
         database.close()
     return counter.totals()
@@ -116,6 +123,7 @@ class _ReplayCounter:
         self._watch = watch
         self._records = 0
         self.damage = ""
+        self._disorders: dict[Partition, Disorder] = {}
         self._fired: Counter[str] = Counter()
         self._dead: Counter[str] = Counter()
         # counts are totals, not increments
@@ -136,6 +144,10 @@ class _ReplayCounter:
             first = flood.first_source, flood.first_offset
             self._floods[task.partition, flood.reason, flood.minute, *first] = flood.count
         self._watch(step)
+
+    def note_disorder(self, runners: Iterable[Runner]) -> None:
+        for runner in runners:
+            self._disorders |= runner.disorders
 
     def totals(self) -> ReplayTotals:
         seconds = time.monotonic() - self._started
@@ -163,4 +175,5 @@ class _ReplayCounter:
             quarantine,
             dict(clocks),
             self.damage,
+            self._disorders,
         )

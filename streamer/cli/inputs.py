@@ -12,8 +12,11 @@ import typer
 from streamer.config.file import ConfigFile
 from streamer.decoding.formats import FORMATS
 from streamer.errors import UsageError
+from streamer.messages.records import Partition
+from streamer.sources.disorder import Disorder
+from streamer.sources.files.file_logs import file_inputs
 from streamer.sources.files.file_settings import FileSourceSettings
-from streamer.sources.files.file_source import FileSource, file_inputs
+from streamer.sources.files.file_source import FileSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
 from streamer.sources.source import Source
 
@@ -42,11 +45,14 @@ class ReadProgress:
         Its lines that were not records, by kind.
     damages
         Where files that are damaged or cut short ended.
+    unsorted
+        Which files go back in time, each with the line; given where event times do.
     """
 
     share: Callable[[], float]
     skipped: Callable[[], Mapping[str, int]]
     damages: Callable[[], Sequence[str]]
+    unsorted: Callable[[Mapping[Partition, Disorder]], Sequence[str]]
 
 
 def option_settings(
@@ -78,7 +84,6 @@ def option_settings(
 def file_source(
     config: ConfigFile,
     files: list[Path],
-    limit: int | None,
     batch_size: int | None,
     named: FileSourceSettings | None,
 ) -> tuple[ConfigFile, Source, ReadProgress]:
@@ -90,8 +95,6 @@ def file_source(
         The configuration.
     files
         The files.
-    limit
-        Stop after this many records, None for all.
     batch_size
         Records per chunk, None for the configuration's.
     named
@@ -106,13 +109,14 @@ def file_source(
     if any(is_recording(path) for path in files):
         if len(files) > 1:
             raise UsageError("a recording must be replayed alone")
-        recording = RecordingSource(files[0], size, limit)
-        return config, recording, ReadProgress(recording.progress, dict, tuple)
+        recording = RecordingSource(files[0], size)
+        return config, recording, ReadProgress(recording.progress, dict, tuple, lambda _: ())
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})
         config = replace(config, settings=settings)
-    source = FileSource(file_inputs(files, config.settings.source.files), size, limit)
+    joins = [join.topics for join in config.settings.source.joins]
+    source = FileSource(file_inputs(files, config.settings.source.files, joins), size)
     return (
         config,
         source,
@@ -120,5 +124,6 @@ def file_source(
             lambda: source.bytes_read / max(source.bytes_total, 1),
             lambda: source.skipped,
             lambda: source.damages,
+            source.unsorted,
         ),
     )

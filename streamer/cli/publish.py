@@ -8,20 +8,19 @@ from typing import Annotated
 
 import typer
 
+from streamer.app.published_files import PublishedFile
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, option_settings
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, progress_bar, say
-from streamer.decoding.formats import DecodeContext, Format, build_format
+from streamer.config.settings import EngineSettings, SourceSettings
 from streamer.errors import UsageError
-from streamer.messages.records import Record
-from streamer.pipeline.compiling import CompileView, shown
-from streamer.sources.files.file_records import FileInput, FileRecords
-from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.pipeline.compiling import CompileView
+from streamer.pipeline.member_states import MemberClock
+from streamer.sources.files.file_logs import file_inputs
+from streamer.sources.files.open_files import OpenFiles
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, SendPace, merge_by_time
 from streamer.sources.kafka.publisher import publish as send
-
-_CHUNK_RECORDS = 500  # records decoded together to find their instruments
 
 
 def publish(
@@ -46,19 +45,22 @@ def publish(
 ) -> None:
     """Publish event files to a Kafka topic as they were received: merged by time, keyed by instrument.
 
-    The receive time becomes the record's timestamp. The format of a file comes from `source.files` of the
-    configuration, or from --format, --venue and --receive-time.
+    They are merged and paced by receive time, else by event time; the receive time becomes the record's
+    timestamp. The format of a file comes from `source.files` of the configuration, or from --format, --venue
+    and --receive-time.
 
     Examples: `tapewatch publish -c binance.yaml -t spot.capture --create 4 spot_*.gz`,
     `tapewatch publish --bootstrap localhost:9092 --format tapewatch -t events --speed 1 day.jsonl`
     """
     named = option_settings(file_format, venue, receive_time)
     if named is not None and bootstrap is not None:
-        settings: tuple[FileSourceSettings, ...] = (named,)
+        source, max_ahead_ns = SourceSettings(files=(named,)), EngineSettings().max_ahead_ns
         kafka = KafkaSettings(bootstrap=bootstrap)
     else:
-        source = load_config(config).settings.source
-        settings = (named,) if named is not None else source.files
+        settings = load_config(config).settings
+        source, max_ahead_ns = settings.source, settings.engine.max_ahead_ns
+        if named is not None:
+            source = source.model_copy(update={"files": (named,)})
         if bootstrap is not None:
             kafka = (source.kafka or KafkaSettings(bootstrap=bootstrap)).model_copy(
                 update={"bootstrap": bootstrap}
@@ -69,13 +71,16 @@ def publish(
             raise UsageError(f"{config}: no broker is configured: give source.kafka, or --bootstrap")
     with progress_bar() as bar:
         task = bar.add_task("publishing", total=None, note="")
-        streams = [_outgoing(path, settings, CompileBar(bar)) for path in files]
+        published = _published(files, source, max_ahead_ns, CompileBar(bar))
+        _require_times(published, speed)
         counts = send(
-            _first(merge_by_time(*streams), limit),
+            _first(merge_by_time(*published), limit),
             PublishTarget(kafka, topic, create),
             SendPace(rate, speed),
             progress=lambda sent: bar.update(task, note=f"{sent:,} records"),
         )
+    for unsorted in filter(None, (file.unsorted() for file in published)):
+        say(f"warning: {unsorted}")
     partitions = ", ".join(f"partition {number}: {count:,}" for number, count in sorted(counts.items()))
     say(f"{topic}: {sum(counts.values()):,} records ({partitions})")
 
@@ -87,46 +92,31 @@ def _first(records: Iterator[Outgoing], limit: int | None) -> Iterator[Outgoing]
         yield record
 
 
-def _outgoing(
-    path: Path, settings: tuple[FileSourceSettings, ...], compiling: CompileView
-) -> Iterator[Outgoing]:
-    entry = next((entry for entry in settings if entry.matches(path.name)), None)
-    if entry is None:
-        raise UsageError(f"{path}: no entry of source.files matches it; add one, or give --format")
-    return _keyed(
-        FileInput(path, entry.receive_time),
-        build_format(entry.format),
-        DecodeContext(path.name, entry.venue),
-        compiling,
-    )
+def _published(
+    paths: list[Path], source: SourceSettings, max_ahead_ns: int, compiling: CompileView
+) -> list[PublishedFile]:
+    """The files, each opened, and its first records read."""
+    open_files, files = OpenFiles(), list[PublishedFile]()
+    joins = [join.topics for join in source.joins]
+    for file in file_inputs(paths, source.files, joins):
+        entry = next(entry for entry in source.files if entry.matches(file.path.name))
+        clock = MemberClock(max_ahead_ns, EngineSettings().max_instruments)
+        files.append(PublishedFile(file, entry, clock, open_files, compiling))
+    return files
 
 
-def _keyed(
-    file: FileInput, file_format: Format, context: DecodeContext, compiling: CompileView
-) -> Iterator[Outgoing]:
-    """Each record with its instrument's symbol as the key; a record without one gets the previous key."""
-    key: bytes | None = None
-    records = FileRecords(file)
-    try:
-        while True:
-            with shown(compiling):
-                chunk = records.take(_CHUNK_RECORDS)
-                keyed = list(_with_keys(chunk, file_format, context, key)) if chunk else []
-            if not keyed:
-                return
-            yield from keyed
-            key = keyed[-1].key
-    finally:
-        records.close()
-
-
-def _with_keys(
-    records: Sequence[Record], file_format: Format, context: DecodeContext, key: bytes | None
-) -> Iterator[Outgoing]:
-    batch = file_format.decode(records, context).batch
-    symbols: dict[int, bytes] = {}
-    for row in range(len(batch) - 1, -1, -1):
-        symbols[int(batch.offset[row])] = batch.instruments[batch.instrument[row]].symbol.encode()
-    for record in records:
-        key = record.key or symbols.get(record.offset, key)
-        yield Outgoing(record.timestamp, key, record.value, record.headers)
+def _require_times(files: Sequence[PublishedFile], speed: float | None) -> None:
+    """Tell which files have no times to be merged by, and refuse a speed for them."""
+    untimed = ", ".join(str(file.file.path) for file in files if not file.timed)
+    if not untimed:
+        return
+    if speed is not None:
+        raise UsageError(
+            f"{untimed}: no times, neither of receipt nor of events, which --speed needs: say how to read it "
+            "in source.files (format, receive_time), or give --rate"
+        )
+    if len(files) > 1:
+        say(
+            f"warning: {untimed}: no times to merge by, neither of receipt nor of events: it is sent as a "
+            "whole, before the others"
+        )

@@ -51,18 +51,16 @@ def replay(
     from streamer.app.replay import replay as fold
     from streamer.app.signals import stop_signals
     from streamer.cli.replay_output import ReplayOutput, summary
+    from streamer.pipeline.allowance import Allowance
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.detector_models import tried_first
     from streamer.pipeline.warmup import warm_up
-    from streamer.sources.paced_source import PacedSource
 
     named = option_settings(file_format, venue, receive_time)
-    loaded, source, progress = file_source(load_config(config), files, limit, batch_size, named)
+    loaded, source, progress = file_source(load_config(config), files, batch_size, named)
     plan = compile_plan(loaded, tried_first)
     for warning in plan.warnings:
         say(f"warning: {warning}")
-    if speed is not None:
-        source = PacedSource(source, speed)
     with ExitStack() as stack:
         output = stack.enter_context(ReplayOutput(alerts, scores, quiet=quiet, share=progress.share))
         stopping = stack.enter_context(stop_signals())
@@ -74,9 +72,11 @@ def replay(
             source,
             batch_size=batch_size or loaded.settings.engine.batch_size,
             watch=output.write,
-            stopped=stopping.is_set,
+            allowance=Allowance(limit, speed, stopped=stopping.is_set),
         )
     say_lines(summary(totals, progress.skipped()))
+    for unsorted in progress.unsorted(totals.disorders):
+        say(f"warning: {unsorted}")
     damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
     for damage in damages:
         say(f"warning: {damage}; the rest of it is missing here")

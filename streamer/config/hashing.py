@@ -38,7 +38,7 @@ def detect_document(settings: Settings) -> dict[str, Any]:
         ],
         "files": [
             {
-                **file.model_dump(mode="json", by_alias=True, exclude={"ignore"}),
+                **file.model_dump(mode="json", by_alias=True, exclude={"ignore", "logs"}),
                 "format": file.format.document(),
                 **_where_set("ignore", file.ignore),
             }

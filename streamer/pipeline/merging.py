@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streamer.decoding.member_order import (
     NOTHING_FOLLOWS,
+    MergedOrder,
     highest_so_far,
     merged_order,
     rows_in_order,
@@ -23,10 +24,13 @@ from streamer.messages.records import NO_TIME, DamagedRange, Record
 from streamer.pipeline.member_queue import Block, Decode, Fetched, MemberQueue, Part, times_of
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task
+from streamer.sources.disorder import Disorder
+from streamer.sources.files.file_logs import INCARNATION
 
 _NO_TIME = int(NO_TIME)
-ENOUGH = 20_000
-"""Records that wait of a member while the log waits for another one; it is read on once they are fewer."""
+_ENOUGH = 60_000
+"""Records that wait of all members while the log waits for one; who has a full share is not read on."""
+_LEAST_SHARE = 128
 
 _Key = tuple[int, int]
 
@@ -63,6 +67,9 @@ class Merge:
     watermark; by place; by offset. A member that has nothing waiting holds the others back, but for one that
     is idle, until it brings something, or that has ended.
 
+    Of files, whose blocks are always the same, a watermark that is refuted within its block is not believed:
+    else one event that lies would hold the rest of its file back behind all others.
+
     Parameters
     ----------
     task
@@ -73,6 +80,9 @@ class Merge:
         self._queues = [MemberQueue() for _ in task.log.members]
         self._joined = JoinedInstruments()
         self._top: _Key | None = None
+        self._seen_ahead = all(member.incarnation == INCARNATION for member in task.log.members)
+        self.disorders = [Disorder() for _ in task.log.members]
+        """Where the event times go back of members that are merged by these."""
         self.ended: set[int] = set()
         """The places of members that bring nothing more: files at their end, partitions that are gone."""
         self.follow(task)
@@ -134,7 +144,8 @@ class Merge:
     @property
     def full(self) -> list[int]:
         """The places of members of which enough waits."""
-        return [place for place, queue in enumerate(self._queues) if queue.count >= ENOUGH]
+        share = max(_ENOUGH // len(self._queues), _LEAST_SHARE)
+        return [place for place, queue in enumerate(self._queues) if queue.count >= share]
 
     @property
     def awaited(self) -> list[int]:
@@ -173,6 +184,18 @@ class Merge:
         missing
             Members that the others do not wait for: they have nothing more of it.
         """
+        windows, merged = self._order(at_most, segment, missing)
+        return self._step(windows, *merged) if len(merged.order) else None
+
+    def upcoming(self, at_most: int, missing: frozenset[int]) -> NDArray[np.int64]:
+        """What the records that `take` would give are merged by, int64 ns."""
+        windows, merged = self._order(at_most, None, missing)
+        return np.concatenate(windows)[merged.order]
+
+    def _order(
+        self, at_most: int, segment: Segment | None, missing: frozenset[int]
+    ) -> tuple[list[NDArray[np.int64]], MergedOrder]:
+        """The times of what waits, by member, and the order of what is sure."""
         last = {} if segment is None else {span.place: span.last for span in segment}
         windows: list[NDArray[np.int64]] = []
         least: list[int] = []
@@ -193,8 +216,7 @@ class Merge:
                 least.append(NOTHING_FOLLOWS)
             else:
                 least.append(self._least_next(place, times))
-        merged = merged_order(windows, least, at_most)
-        return self._step(windows, *merged) if len(merged.order) else None
+        return windows, merged_order(windows, least, at_most)
 
     def _is_passed_over(self, place: int, *, brings: bool = False) -> bool:
         return place in self.ended or (self._states.idle[place] and not brings)
@@ -211,6 +233,8 @@ class Merge:
         untimed = int(np.count_nonzero(times == _NO_TIME))
         if untimed:
             times[:untimed] = self._watermarks(place, block, first, first + untimed)
+        if self._seen_ahead:
+            times[:untimed] = np.minimum.accumulate(times[:untimed][::-1])[::-1]
         if untimed < len(times):
             self._highest[place] = int(times[-1])
         block.times = np.concatenate([np.full(first, _NO_TIME), times])
@@ -221,7 +245,9 @@ class Merge:
         row, end_row = int(first_row[first]), int(first_row[end])
         clock = self._ahead[place]
         before = clock.watermark
-        now = clock.fold(decoded.batch.take(np.arange(row, end_row)), self._task.time_digits)
+        events = decoded.batch.take(np.arange(row, end_row))
+        now = clock.fold(events, self._task.time_digits)
+        self.disorders[place].note(events.offset, now - events.ts)
         return np.append(before, now)[first_row[first + 1 : end + 1] - row]
 
     def _step(

@@ -37,7 +37,7 @@ class Feed:
 
     def context(self, topic: str, source: int = 0) -> DecodeContext:
         """The origin of the records of a topic or file that matches; `source` is its place in its log."""
-        return DecodeContext(topic, self.venue, source, self.ignored)
+        return DecodeContext(_without_folders(topic), self.venue, source, self.ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,14 @@ class Plan:
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     def feed(self, topic: str) -> Feed | None:
-        """How a topic or file is read, None if nothing matches."""
+        """How a topic or file is read, None if nothing matches; a file's folders do not count."""
+        name = _without_folders(topic)
         for feed in self.feeds:
-            if fnmatchcase(topic, feed.match):
+            if fnmatchcase(name, feed.match):
                 return feed
         return None
+
+
+def _without_folders(name: str) -> str:
+    """A topic's name, or a file's without the folders that tell it from another of its name."""
+    return name.rpartition("/")[2]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
@@ -17,15 +18,17 @@ from streamer.messages.logs import Log, Positions
 from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
 from streamer.messages.time_units import NS_PER_SECOND
+from streamer.pipeline.allowance import Allowance
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, TaskChain
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
 from streamer.pipeline.journal import Journal, JournalReplay
-from streamer.pipeline.member_queue import Fetched, offsets_of
+from streamer.pipeline.member_queue import Fetched, offsets_of, times_of
 from streamer.pipeline.merging import Merge, Step, as_step
-from streamer.pipeline.plan import Plan
+from streamer.pipeline.plan import Feed, Plan
 from streamer.pipeline.state import reload
 from streamer.pipeline.step_size import StepSize
 from streamer.pipeline.task import Task, Timer
+from streamer.sources.disorder import Disorder
 from streamer.store.commits import Derivation, Loss, dead_letter_of
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
@@ -94,6 +97,8 @@ class RunnerContext:
         Bytes of a task's state up to which its checkpoints are whole ones.
     clock
         Monotonic seconds, by which steps are cut short where they take long.
+    allowance
+        How many records a replay may fold, and when; None for all at once.
     """
 
     ledger: Ledger
@@ -105,6 +110,7 @@ class RunnerContext:
     stopped: Callable[[], bool] = lambda: False
     whole_up_to: int = WHOLE_UP_TO
     clock: Callable[[], float] = time.monotonic
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +202,12 @@ class Runner:
         return self._members(() if self._merge is None else self._merge.full)
 
     @property
+    def disorders(self) -> Mapping[Partition, Disorder]:
+        """Where the event times of members go back that are merged by these."""
+        merge = self._merge
+        return {} if merge is None else dict(zip(self.log.members, merge.disorders, strict=True))
+
+    @property
     def idle(self) -> frozenset[Partition]:
         """The members without which the others go on, until they bring something."""
         states = self.task.members
@@ -250,21 +262,46 @@ class Runner:
                 self._finish_segment()
                 # a gap is skipped even if it can be read now
                 records = records[_index_of(records, self.places[0]) :]
-        for batch in self._step_size.cut(records):
+        for batch in self._allowed(records):
             if self._context.stopped():
                 return False
             step = self._step_alone(batch, fetched)
             self.journal.batch(step.segment)
             self._fold(step)
-        return True
+        allowance = self._context.allowance
+        return allowance is None or not allowance.ended()
+
+    def _allowed(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """The records in batches, each once it may be folded."""
+        allowance = self._context.allowance
+        if allowance is None:
+            yield from self._step_size.cut(records)
+            return
+        times = self._times_alone(records) if allowance.paces else times_of(records)
+        while count := allowance.next(times):
+            yield from self._step_size.cut(records[:count])
+            records, times = records[count:], times[count:]
+
+    def _times_alone(self, records: Sequence[Record]) -> NDArray[np.int64]:
+        """When the records were received, int64 ns; where no time is known, the newest of their events."""
+        times = times_of(records).copy()
+        feed = self._feed()
+        batch = feed.format.decode(records, feed.context(self.task.partition.topic)).batch
+        newest = np.full(len(times), NO_TIME)
+        np.maximum.at(newest, np.searchsorted(offsets_of(records), batch.offset), batch.ts)
+        return np.where(times == NO_TIME, newest, times)
 
     def _step_alone(self, batch: Sequence[Record], fetched: Fetched) -> Step:
+        feed, topic = self._feed(), self.task.partition.topic
+        self._context.reading(self.task.partition, batch[0].offset, batch[-1].offset, self.live)
+        return as_step(batch, fetched, feed.format.decode(batch, feed.context(topic)))
+
+    def _feed(self) -> Feed:
         topic = self.task.partition.topic
         feed = self.task.plan.feed(topic)
         if feed is None:
             raise TapewatchError(f"no entry of source.topics or source.files matches {topic!r}")
-        self._context.reading(self.task.partition, batch[0].offset, batch[-1].offset, self.live)
-        return as_step(batch, fetched, feed.format.decode(batch, feed.context(topic)))
+        return feed
 
     def advance(self) -> bool:
         """Fold what waits of a joined log, as far as its order is sure; False where a stop came first."""
@@ -284,8 +321,11 @@ class Runner:
         """Fold some of what is new; False where it has to wait."""
         if not self.journal.goes_on:
             merge.begin_segment()
+        at_most, allowance = self._step_size.size, self._context.allowance
+        if allowance is not None:
+            at_most = allowance.next(merge.upcoming(at_most, self._complete))
         began = self._context.clock()
-        step = merge.take(self._step_size.size, missing=self._complete)
+        step = merge.take(at_most, missing=self._complete)
         if step is None:
             return False
         self.journal.batch(step.segment, goes_on=step.goes_on)

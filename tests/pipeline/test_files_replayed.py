@@ -55,8 +55,8 @@ def test_a_capture_gives_the_same_in_all_batches_and_live(plan: Plan, captures: 
     assert totals.records == len(log.records)
 
 
-def test_files_are_tasks_of_their_own(plan: Plan, captures: Path) -> None:
-    files = [FileInput(captures / name, "ns") for name in ("spot_ethusdt.gz", "usdm_btcusdt.gz")]
+def test_files_that_are_kept_apart_are_tasks_of_their_own(plan: Plan, captures: Path) -> None:
+    files = [FileInput(captures / name, "ns", log=name) for name in ("spot_ethusdt.gz", "usdm_btcusdt.gz")]
     together, bodies = folded(plan, files, 500)
     alone = [folded(plan, [file], 500) for file in files]
     assert bodies == [body for _, found in alone for body in found]

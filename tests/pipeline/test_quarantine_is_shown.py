@@ -9,6 +9,7 @@ import pytest
 from streamer.app.replay import replay
 from streamer.cli.replay_output import summary
 from streamer.config.load import load_text
+from streamer.pipeline.allowance import Allowance
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.rule_states import RuleState, rule_states
 from streamer.pipeline.state import status_document
@@ -43,8 +44,9 @@ def test_a_quarantined_model_is_shown_with_its_reason(
     config = load_text(CONFIG)
     plan = compile_plan(config)
     tasks = []
-    source = FileSource([FileInput(captures / "spot_btcusdt.gz", "ns")], 500, 2000)
-    tally = replay(plan, source, batch_size=500, watch=lambda step: tasks.append(step.task))
+    source = FileSource([FileInput(captures / "spot_btcusdt.gz", "ns")], 500)
+    first = Allowance(limit=2_000)
+    tally = replay(plan, source, batch_size=500, watch=lambda step: tasks.append(step.task), allowance=first)
     said = "RuntimeError: no such luck"
     assert tally.quarantined == {"mine": {"binance BTCUSDT": said}}
     assert f"quarantined: mine for binance BTCUSDT: {said}" in summary(tally, {})

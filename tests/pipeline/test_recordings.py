@@ -19,6 +19,7 @@ from streamer.app.replay import ReplayTotals, replay
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.logs import Log, LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
+from streamer.pipeline.allowance import Allowance
 from streamer.pipeline.runner import StepResult
 from streamer.sources.paced_source import PacedSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
@@ -166,8 +167,9 @@ def test_a_limit_counts_records(tmp_path: Path) -> None:
         for record in records([(T0, b"{}")] * 10):
             out.record(0, record)
             out.timer(0, record.offset + 1, T0)
-    found = Collector(RecordingSource(tmp_path / "r.jsonl", 4, limit=7))
-    assert sum(len(chunk.records) for chunk in found.chunks) == 7
+    source, steps = RecordingSource(tmp_path / "r.jsonl", 4), list[StepResult]()
+    replay(plan_of(), source, batch_size=3, watch=steps.append, allowance=Allowance(limit=7))
+    assert sum(step.records for step in steps) == 7
 
 
 HEADER = (

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
+from streamer.sources.files.file_logs import file_inputs
 from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_settings import FileSourceSettings
-from streamer.sources.files.file_source import FileSource, file_inputs
+from streamer.sources.files.file_source import FileSource
 from streamer.sources.files.line_reader import Lines
 from streamer.sources.source import Source
 
@@ -53,6 +52,11 @@ def _write(path: Path, text: str | bytes) -> Path:
     return path
 
 
+def apart(*paths: Path) -> list[FileInput]:
+    """Files that are a log each."""
+    return [FileInput(path, log=path.name) for path in paths]
+
+
 def _all(source: Source, starts: Starts | None = None) -> list[Chunk]:
     source.open(starts or Starts())
     found: list[Chunk] = []
@@ -76,7 +80,7 @@ def test_a_source_reads_in_chunks_of_its_partition(tmp_path: Path) -> None:
     first = _write(tmp_path / "one.jsonl", "1\n2\n3\n4\n5\n")
     second = _write(tmp_path / "two.jsonl.gz", "6\n")
     starts = Starts()
-    source = FileSource([FileInput(first), FileInput(second)], 2)
+    source = FileSource(apart(first, second), 2)
     chunks = _all(source, starts)
     one, two = Partition("one.jsonl", "file", 0), Partition("two.jsonl.gz", "file", 0)
     assert [(chunk.partition, [record.offset for record in chunk.records]) for chunk in chunks] == [
@@ -90,30 +94,9 @@ def test_a_source_reads_in_chunks_of_its_partition(tmp_path: Path) -> None:
 def test_reading_starts_where_it_is_told_to(tmp_path: Path) -> None:
     first = _write(tmp_path / "one.jsonl", "1\n2\n3\n")
     second = _write(tmp_path / "two.jsonl", "4\n5\n")
-    source = FileSource([FileInput(first), FileInput(second)], 10)
+    source = FileSource(apart(first, second), 10)
     chunks = _all(source, Starts({"one.jsonl": 2, "two.jsonl": 9}))
     assert [record for chunk in chunks for record in chunk.records] == [Record(2, b"3")]
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 7), st.integers(1, 12))
-def test_a_limit_counts_the_records_of_all_files(size: int, limit: int) -> None:
-    here = Path(__file__).parent.parent / "data"
-    files = [FileInput(here / "trades.csv.gz"), FileInput(here / "tapewatch.jsonl.gz")]
-    chunks = _all(FileSource(files, size, limit))
-    assert sum(len(chunk.records) for chunk in chunks) == limit
-    assert max(len(chunk.records) for chunk in chunks) <= size
-
-
-def test_a_limit_goes_over_from_file_to_file(tmp_path: Path) -> None:
-    files = [FileInput(_write(tmp_path / f"{name}.jsonl", "1\n2\n")) for name in "abc"]
-    source = FileSource(files, 5, 3)
-    chunks = _all(source)
-    assert source.bytes_read < source.bytes_total
-    assert [(chunk.partition.topic, len(chunk.records)) for chunk in chunks] == [
-        ("a.jsonl", 2),
-        ("b.jsonl", 1),
-    ]
 
 
 NS = 1_723_161_253_937_000_000
@@ -221,7 +204,7 @@ def test_zstd_frames_follow_one_another(tmp_path: Path) -> None:
 
 def test_progress_runs_from_nothing_to_all(tmp_path: Path) -> None:
     lines = "\n".join(str(number) * 40 for number in range(25_000))
-    files = [FileInput(_write(tmp_path / name, lines)) for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst")]
+    files = apart(*(_write(tmp_path / name, lines) for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst")))
     source = FileSource(files, 500)
     source.open(Starts())
     assert source.bytes_total == sum(file.path.stat().st_size for file in files)
@@ -280,13 +263,6 @@ def test_damaged_files_are_named_with_the_reason(tmp_path: Path, ending: str) ->
     )
     if ending == ".gz":  # zstd has no checksum here unless its writer adds one
         assert "is damaged" in _damage(path, least=1)
-
-
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    files = [FileInput(_write(folder / "a.jsonl", "1\n")) for folder in (tmp_path, tmp_path / "other")]
-    with pytest.raises(TapewatchError, match="have the same name"):
-        FileSource(files, 1).open(Starts())
 
 
 def test_rows_have_no_receive_time(tmp_path: Path) -> None:

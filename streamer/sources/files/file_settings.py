@@ -28,6 +28,9 @@ class FileSourceSettings(BaseModel):
         The venue of events that name none.
     receive_time
         The unit of the receive time before each line of JSON; absent if there is none.
+    logs
+        ``each``: each file is a log of its own, as for separate series; ``one``: all are one log, merged by
+        receive time, else by event time.
     ignore
         Records that are only counted: ``tombstone``, those without a value, as recordings may hold.
 
@@ -44,6 +47,7 @@ class FileSourceSettings(BaseModel):
     format: FormatSettings
     venue: Annotated[StrictStr, Field(min_length=1, max_length=TEXT_MAX_CHARS)] | None = None
     receive_time: ReceiveUnit | None = None
+    logs: Literal["one", "each"] = "one"
     ignore: IgnoredRecords = ()
 
     def matches(self, name: str) -> bool:

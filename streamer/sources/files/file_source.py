@@ -1,96 +1,94 @@
-"""Files as a source: each is one partition, read from its beginning to its end."""
+"""Files as a source: each is read from its beginning to its end, those of one log by turns."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from streamer.errors import TapewatchError, UsageError
+from streamer.decoding.member_order import highest_so_far
+from streamer.errors import TapewatchError
 from streamer.messages.logs import LogExtent
-from streamer.messages.records import Chunk, Extent, Partition, Record
-from streamer.sources.files.file_records import FileInput, FileRecords
-from streamer.sources.files.file_settings import FileSourceSettings
+from streamer.messages.record_block import RecordBlock
+from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
+from streamer.sources.disorder import Disorder
+from streamer.sources.files.file_logs import file_log
+from streamer.sources.files.file_records import FileInput, FileRecords, line_of
+from streamer.sources.files.line_blocks import ARENA_BYTES
 from streamer.sources.files.line_reader import DamagedFileError
+from streamer.sources.files.open_files import OpenFiles
 from streamer.sources.source import Assignments
 
-INCARNATION = "file"
-"""The `incarnation` of a file's partition, which tells it from a topic of the same name."""
-
 _UNKNOWN_END = 2**62
-
-
-def file_inputs(paths: Sequence[Path], settings: Sequence[FileSourceSettings]) -> list[FileInput]:
-    """The files, each with the receive time of the first settings that match it.
-
-    Raises
-    ------
-    UsageError
-        When no settings match a file.
-
-    Examples
-    --------
-    >>> named = FileSourceSettings(match="*.gz", format="binance", receive_time="ns")
-    >>> file_inputs([Path("data/a.gz")], [named])
-    [FileInput(path=PosixPath('data/a.gz'), receive_time='ns')]
-    """
-    inputs = []
-    for path in paths:
-        matching = next((entry for entry in settings if entry.matches(path.name)), None)
-        if matching is None:
-            raise UsageError(
-                f"no entry of source.files matches {path.name!r}: add one that says how to read it, "
-                "or give --format"
-            )
-        inputs.append(FileInput(path, matching.receive_time))
-    return inputs
+_ARENAS_BYTES = 1 << 26  # of all files of a log that are read by turns
+_LEAST_ARENA_BYTES = 1 << 16
+_CHUNKS_RECORDS = 1 << 14  # of all files of a log that are read by turns
+_LEAST_CHUNK, _MOST_CHUNK = 64, 1 << 12
 
 
 class FileSource:
-    """Reads files one after another; a `Source`.
+    """Reads files, one log after another, and the files of one log by turns; a `Source`.
 
-    A file's partition is (its name without folders, ``file``, 0); an offset is the number of a record in
-    its file, from 0. Files emit no timers and never count as read to their end.
+    A file's partition is (its name, ``file``, 0); an offset is the number of a record in its file, from 0.
+    Files emit no timers, never count as read to their end, and are `finished` behind their last record.
 
     Parameters
     ----------
     files
-        What to read, in this order.
+        What to read; those of one `FileInput.log` are one log, in this order.
     batch_size
-        Largest number of records in a chunk.
-    limit
-        Stop after this many records in all, None for no limit.
+        Largest number of records in a chunk of a file that is a log of its own. Chunks of files that are read
+        by turns are of a size that depends on their number alone: within a chunk, what is ahead is seen.
     """
 
-    def __init__(self, files: Sequence[FileInput], batch_size: int, limit: int | None = None) -> None:
-        self._files = tuple(files)
+    def __init__(self, files: Sequence[FileInput], batch_size: int) -> None:
+        by_log: dict[str, list[FileInput]] = {}
+        for file in files:
+            by_log.setdefault(file.log, []).append(file)
+        self._logs = tuple(by_log.values())
         self._batch_size = batch_size
-        self._remaining = limit
-        self._chunks: Iterator[Chunk] = iter(())
+        self._waiting: deque[list[_FileReading]] = deque()
+        self._readings: list[_FileReading] = []
+        self._withheld: frozenset[Partition] = frozenset()
         self._exhausted = False
-        self._current: FileRecords | None = None
-        self._finished_bytes = 0
-        self._skipped: dict[str, int] = {}
-        self._damages: list[str] = []
         self.bytes_total = 0
 
     @property
     def bytes_read(self) -> int:
         """How many bytes of the stored files have been read; compare with `bytes_total`."""
-        return self._finished_bytes + (0 if self._current is None else self._current.bytes_read)
+        return sum(reading.bytes_read for reading in self._readings)
 
     @property
     def skipped(self) -> Mapping[str, int]:
         """How many lines were not records, by kind: notes of a capture about its connection, blank lines."""
-        counts = dict(self._skipped)
-        for name, count in ({} if self._current is None else self._current.skipped).items():
-            counts[name] = counts.get(name, 0) + count
+        counts: dict[str, int] = {}
+        for reading in self._readings:
+            for name, count in reading.skipped.items():
+                counts[name] = counts.get(name, 0) + count
         return counts
+
+    def unsorted(self, disorders: Mapping[Partition, Disorder]) -> list[str]:
+        """Which files go back in time, each with the line, for people.
+
+        Parameters
+        ----------
+        disorders
+            Of files without receive times: where their event times go back.
+        """
+        found = []
+        for reading in self._readings:
+            disorder = reading.disorder if reading.disorder.count else disorders.get(reading.partition)
+            if disorder is not None and disorder.first is not None:
+                line = line_of(reading.file, disorder.first)
+                found.append(disorder.told(f"{reading.file.path}:{line}"))
+        return found
 
     @property
     def damages(self) -> Sequence[str]:
         """Where files that are damaged or cut short ended; what follows in them was not read."""
-        return tuple(self._damages)
+        return tuple(reading.damage for reading in self._readings if reading.damage)
 
     def open(self, assignments: Assignments) -> None:
         """Check every file, and get the offset to start at in each.
@@ -102,7 +100,7 @@ class FileSource:
         """
         names: dict[str, Path] = {}
         self.bytes_total = 0
-        for file in self._files:
+        for file in (file for files in self._logs for file in files):
             if file.name in names:
                 raise TapewatchError(
                     f"{names[file.name]} and {file.path} have the same name:"
@@ -110,33 +108,48 @@ class FileSource:
                 )
             names[file.name] = file.path
             self.bytes_total += _checked_size(file)
-        partitions = [Partition(file.name, INCARNATION, 0) for file in self._files]
-        logs = [LogExtent.of(Extent(each, first=0, end=_UNKNOWN_END, start=0)) for each in partitions]
-        starts = assignments.assigned(logs)
-        self._chunks = self._read(
-            [(file, starts[partition]) for file, partition in zip(self._files, partitions, strict=True)]
+        logs = [file_log(files) for files in self._logs]
+        starts = assignments.assigned(
+            [LogExtent(log, tuple(Extent(each, 0, _UNKNOWN_END, 0) for each in log.members)) for log in logs]
         )
+        for log, files in zip(logs, self._logs, strict=True):
+            arena = min(max(_ARENAS_BYTES // len(files), _LEAST_ARENA_BYTES), ARENA_BYTES)
+            chunk = min(max(_CHUNKS_RECORDS // len(files), _LEAST_CHUNK), _MOST_CHUNK)
+            how = _HowRead(OpenFiles(), arena, self._batch_size if len(files) == 1 else chunk)
+            self._waiting.append(
+                [
+                    _FileReading(file, member, starts[member], how)
+                    for file, member in zip(files, log.members, strict=True)
+                ]
+            )
+        self._readings = [reading for readings in self._waiting for reading in readings]
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
-        """The next chunk; a file never waits.
+        """The next chunk of each file of the log that is not withheld; a file never waits.
 
         A file that turns out to be damaged ends there, which `damages` tells.
         """
         del timeout_s
-        chunk = next(self._chunks, None)
-        self._exhausted = chunk is None
-        return () if chunk is None else (chunk,)
+        while self._waiting:
+            readings = self._waiting[0]
+            chunks = [chunk for reading in readings if (chunk := self._next(reading)) is not None]
+            if chunks or not all(reading.finished for reading in readings):
+                return chunks
+            self._waiting.popleft()
+        self._exhausted = True
+        return ()
 
     def at_end(self) -> frozenset[Partition]:
         """Empty: the end of a file says nothing about time."""
         return frozenset()
 
     def finished(self) -> frozenset[Partition]:
-        """None so far."""
-        return frozenset()
+        """The files that were read to their end."""
+        return frozenset(reading.partition for reading in self._readings if reading.finished)
 
     def withhold(self, partitions: Collection[Partition]) -> None:
-        """Nothing so far."""
+        """Read no further in these files until it is called again, with others."""
+        self._withheld = frozenset(partitions)
 
     def exhausted(self) -> bool:
         """True after the last record."""
@@ -146,47 +159,86 @@ class FileSource:
         """A file keeps no positions."""
 
     def close(self) -> None:
-        """Close the file being read."""
-        self._chunks = iter(())
-        if self._current is not None:
-            self._current.close()
+        """Close the files being read."""
+        self._waiting.clear()
+        for reading in self._readings:
+            reading.close()
 
-    def _read(self, files: Sequence[tuple[FileInput, int]]) -> Iterator[Chunk]:
-        for file, start in files:
-            if self._remaining == 0:
-                return
-            self._current = FileRecords(file)
-            yield from self._chunks_of(Partition(file.name, INCARNATION, 0), self._current, start)
-            self._finished_bytes += self._current.size
-            for name, count in self._current.skipped.items():
-                self._skipped[name] = self._skipped.get(name, 0) + count
-            self._current.close()
-            self._current = None
+    def _next(self, reading: _FileReading) -> Chunk | None:
+        if reading.finished or reading.partition in self._withheld:
+            return None
+        records = reading.take()
+        return Chunk(reading.partition, records) if records else None
 
-    def _chunks_of(self, partition: Partition, file: FileRecords, start: int) -> Iterator[Chunk]:
-        taken = 0
-        while taken < start:
-            skipped = len(self._take(file, min(self._batch_size, start - taken), taken))
-            if not skipped:
-                return
-            taken += skipped
-        while self._remaining != 0:
-            count = self._batch_size if self._remaining is None else min(self._batch_size, self._remaining)
-            records = self._take(file, count, taken)
-            if not records:
-                return
-            taken += len(records)
-            if self._remaining is not None:
-                self._remaining -= len(records)
-            yield Chunk(partition, records)
 
-    def _take(self, file: FileRecords, count: int, taken: int) -> Sequence[Record]:
+@dataclass(frozen=True, slots=True)
+class _HowRead:
+    """What the files of one log that are read by turns have in common."""
+
+    open_files: OpenFiles
+    arena_bytes: int
+    chunk: int
+
+
+class _FileReading:
+    """One file and how far it is read; it is opened for its first record."""
+
+    def __init__(self, file: FileInput, partition: Partition, start: int, how: _HowRead) -> None:
+        self.file = file
+        self.partition = partition
+        self.disorder = Disorder()
+        self.finished = False
+        self.damage = ""
+        self.skipped: Mapping[str, int] = {}
+        self._start = start
+        self._how = how
+        self._records: FileRecords | None = None
+        self._bytes = 0
+        self._taken = 0
+        self._highest = int(NO_TIME)
+
+    @property
+    def bytes_read(self) -> int:
+        return self._bytes if self._records is None else self._records.bytes_read
+
+    def take(self) -> Sequence[Record]:
+        """The next records, none at the end."""
+        if self._records is None:
+            self._records = FileRecords(self.file, self._how.arena_bytes, self._how.open_files)
+            self.skipped = self._records.skipped
+        while self._taken < self._start:
+            if not self._take(self._records, self._start - self._taken):
+                return ()
+        return self._take(self._records, self._how.chunk)
+
+    def close(self) -> None:
+        if self._records is not None:
+            self._bytes = self._records.bytes_read
+            self._records.close()
+            self._records = None
+
+    def _take(self, file: FileRecords, count: int) -> Sequence[Record]:
+        records: Sequence[Record] = ()
         try:
-            return file.take(count)
+            records = file.take(min(count, self._how.chunk))
         except DamagedFileError as error:
-            at = f"at {file.bytes_read:,} of {file.size:,} bytes, after {taken:,} whole records"
-            self._damages.append(f"{error} ({at})")
-            return ()
+            at = f"at {file.bytes_read:,} of {file.size:,} bytes, after {self._taken:,} whole records"
+            self.damage = f"{error} ({at})"
+        self._taken += len(records)
+        if isinstance(records, RecordBlock):
+            self._note_disorder(records)
+        if not records:
+            self.finished = True
+            self.close()
+            self._bytes = file.size
+        return records
+
+    def _note_disorder(self, records: RecordBlock) -> None:
+        highest = highest_so_far(records.received, self._highest)
+        if len(highest) and highest[-1] != NO_TIME:
+            self._highest = int(highest[-1])
+            timed = records.received != NO_TIME
+            self.disorder.note(records.offset[timed], (highest - records.received)[timed])
 
 
 def _checked_size(file: FileInput) -> int:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from threading import BoundedSemaphore
 from typing import Any, NamedTuple
 
@@ -53,6 +54,8 @@ class Outgoing(NamedTuple):
         The record.
     partition
         The target partition; None for the one that the key selects.
+    at
+        ns since 1970 UTC, by which it is merged and paced; `NO_TIME` for its timestamp.
     """
 
     timestamp: int
@@ -60,6 +63,12 @@ class Outgoing(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
     partition: int | None = None
+    at: int = int(NO_TIME)
+
+    @property
+    def time(self) -> int:
+        """What it is merged and paced by, ns."""
+        return self.timestamp if self.at == NO_TIME else self.at
 
 
 def merge_by_time(*streams: Iterable[Outgoing]) -> Iterator[Outgoing]:
@@ -72,7 +81,7 @@ def merge_by_time(*streams: Iterable[Outgoing]) -> Iterator[Outgoing]:
     >>> [record.value for record in merge_by_time(trades, quotes)]
     [b't1', b'q1', b'q2', b't3']
     """
-    return heapq.merge(*streams, key=lambda record: record.timestamp)
+    return heapq.merge(*streams, key=attrgetter("time"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +191,9 @@ def _with_due_times(records: Iterable[Outgoing], pace: SendPace) -> Iterator[tup
     for number, record in enumerate(records):
         if pace.rate is not None:
             due_s = number / pace.rate
-        elif pace.speed is not None and record.timestamp != NO_TIME:
-            first = record.timestamp if first == NO_TIME else first
-            due_s = max(due_s, (record.timestamp - first) / NS_PER_SECOND / pace.speed)
+        elif pace.speed is not None and record.time != NO_TIME:
+            first = record.time if first == NO_TIME else first
+            due_s = max(due_s, (record.time - first) / NS_PER_SECOND / pace.speed)
         yield record, due_s
 
 

@@ -49,14 +49,11 @@ class RecordingSource:
         The file: ``.jsonl``, ``.jsonl.gz`` or ``.jsonl.zst``.
     batch_size
         Largest number of records in a chunk.
-    limit
-        Stop after this many records, None for all.
     """
 
-    def __init__(self, path: Path, batch_size: int, limit: int | None = None) -> None:
+    def __init__(self, path: Path, batch_size: int) -> None:
         self._path = path
         self._batch_size = batch_size
-        self._limit = limit
         self._chunks: Iterator[Chunk] = iter(())
         self._exhausted = False
         self._by_watermark = False
@@ -137,12 +134,10 @@ class RecordingSource:
 
     def _read(self, partitions: Sequence[Partition], lines: Iterable[tuple[int, bytes]]) -> Iterator[Chunk]:
         records: list[Record] = []
-        current, count = -1, 0
+        current = -1
         last_offset = [-1] * len(partitions)
         size = 0
         for number, text in self._whole(lines):
-            if self._limit is not None and count >= self._limit:
-                break
             line = self._parse(number, text)
             if line.p >= len(partitions):
                 raise self._line_error(number, f"partition {line.p} is not in the header")
@@ -176,7 +171,6 @@ class RecordingSource:
                 last_offset[current] = record.offset
                 records.append(record)
                 size += len(record.value or b"")
-                count += 1
         if records:
             yield Chunk(partitions[current], records)
         if self._damage is not None:
