@@ -41,11 +41,6 @@ Write join: [trades, orders] below source, which makes one log of them
     join: JoinSettings
 
     @property
-    def topics(self) -> tuple[str, ...]:
-        """The topics of these logs."""
-        return self.join.topics
-
-    @property
     def written(self) -> str:
         """The join as it is written in a configuration."""
         names = f"[{', '.join(self.join.topics)}]"
