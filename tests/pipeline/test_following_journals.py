@@ -129,7 +129,7 @@ def test_recovery_that_is_killed_recovers(tmp_path: Path) -> None:
     assert state_bytes(live, tmp_path) == state_bytes(whole.seen[-1].task, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["idle", "promotion", "reset", "unheard-of"])
+@pytest.mark.parametrize("kind", ["promotion", "reset", "unheard-of"])
 def test_an_entry_that_this_version_cannot_follow_stops_it(kind: str, tmp_path: Path) -> None:
     world = World(tmp_path / "store", every_s=1e9)
     world.killed(ListSource([log_of(60)]), 2)
