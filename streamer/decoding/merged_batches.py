@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streamer.decoding.event_fields import ENUM_STRINGS, NUMBER_FIELDS, TEXT_FIELDS
 from streamer.decoding.instruments import InstrumentTable
 from streamer.messages.batch import Batch, Instrument
-from streamer.messages.texts import ABSENT, Codes, Strings, Texts
+from streamer.messages.texts import ABSENT, Codes, Selection, Strings, Texts
 
 _Number = TypeVar("_Number", bound=np.generic)
 _Rows = NDArray[np.intp] | NDArray[np.int64]
@@ -110,6 +110,8 @@ def merged_rows(
         return np.concatenate([of(part) for part in parts])[rows]
 
     sizes = [len(part) for part in parts]
+    if len(parts) == 1 and len(rows) == sizes[0] and (np.diff(rows) == 1).all():
+        return replace(parts[0], instruments=instruments, instrument=instrument[0])
     return Batch(
         instruments=instruments,
         instrument=np.concatenate(instrument)[rows],
@@ -160,21 +162,10 @@ class _JoinedTexts:
     def codes(self, strings: Strings) -> Codes:
         sizes = np.diff(self.first).tolist()
         columns = [
-            _recoded(texts, self.name, size, strings) for texts, size in zip(self.parts, sizes, strict=True)
+            texts.codes_in(self.name, strings) if self.name in texts else np.full(size, ABSENT, np.int32)
+            for texts, size in zip(self.parts, sizes, strict=True)
         ]
         return np.concatenate(columns)[self.rows]
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> _JoinedTexts:
+    def take(self, rows: Selection) -> _JoinedTexts:
         return _JoinedTexts(self.parts, self.name, self.first, self.rows[rows])
-
-
-def _recoded(texts: Texts, name: str, size: int, strings: Strings) -> Codes:
-    """A column's codes, translated to other strings."""
-    if name not in texts:
-        return np.full(size, ABSENT, np.int32)
-    codes = texts[name]
-    table = np.full(len(texts.strings) + 1, ABSENT, np.int32)
-    for code in np.unique(codes).tolist():
-        if code != ABSENT:
-            table[code] = strings.code(texts.strings[code])
-    return table[codes]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.messages.floods import NO_MINUTE
-from streamer.messages.texts import LazyTexts, Texts, TextSource
+from streamer.messages.texts import LazyTexts, Selection, Texts, TextSource
 
 _OFFSET_BITS = 48  # of records: a partition of a million records a second has as many after nine years
 
@@ -82,7 +82,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.kind)
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Batch:
+    def take(self, rows: Selection) -> Batch:
         """The selected rows; instruments and strings keep their indices."""
         return Batch(
             self.instruments,

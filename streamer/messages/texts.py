@@ -15,6 +15,9 @@ ABSENT = -1
 
 Codes = NDArray[np.int32]
 
+Selection = NDArray[np.intp] | NDArray[np.bool_] | slice
+"""Rows to be selected; a slice gives views of columns, anything else copies."""
+
 
 class TextSource(Protocol):
     """A text column that is not encoded yet."""
@@ -25,7 +28,7 @@ class TextSource(Protocol):
     def codes(self, strings: Strings) -> Codes:
         """The codes of all rows' texts; new texts are added to `strings`."""
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> TextSource:
+    def take(self, rows: Selection) -> TextSource:
         """The selected rows."""
 
 
@@ -86,6 +89,10 @@ class Texts(Mapping[str, Codes]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether any event may have the field; the column is not encoded for it."""
+        return name in self._columns
+
     def __getitem__(self, name: str) -> Codes:
         column = self._columns[name]
         if not isinstance(column, np.ndarray):
@@ -102,7 +109,18 @@ class Texts(Mapping[str, Codes]):
         code = int(column[row])
         return None if code == ABSENT else self.strings[code]
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Texts:
+    def codes_in(self, name: str, strings: Strings) -> Codes:
+        """A column's codes in other strings; new texts are added to them."""
+        column = self._columns[name]
+        if not isinstance(column, np.ndarray):
+            return column.codes(strings)
+        table = np.full(len(self.strings) + 1, ABSENT, np.int32)
+        for code in np.unique(column).tolist():
+            if code != ABSENT:
+                table[code] = strings.code(self.strings[code])
+        return table[column]
+
+    def take(self, rows: Selection) -> Texts:
         """The selected rows; codes do not change."""
         return Texts(
             self.strings,
@@ -148,7 +166,7 @@ class LazyTexts:
         codes = [ABSENT if text is None else strings.code(text) for text in texts]
         return np.array(codes, np.int32)[inverse]
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> LazyTexts:
+    def take(self, rows: Selection) -> LazyTexts:
         """The selected rows."""
         return LazyTexts(self.rows[rows], self.make)
 

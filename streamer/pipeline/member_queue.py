@@ -92,7 +92,7 @@ class Block:
         decoded, first_row = self.decoded(decode)
         row, end_row = int(first_row[first]), int(first_row[end])
         whole = end_row - row == len(decoded.batch)
-        batch = decoded.batch if whole else decoded.batch.take(np.arange(row, end_row))
+        batch = decoded.batch if whole else decoded.batch.take(slice(row, end_row))
         dead = []
         if decoded.dead:
             at = np.searchsorted(self.offset, [letter.offset for letter in decoded.dead]).tolist()

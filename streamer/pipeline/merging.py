@@ -245,7 +245,7 @@ class Merge:
         row, end_row = int(first_row[first]), int(first_row[end])
         clock = self._ahead[place]
         before = clock.watermark
-        events = decoded.batch.take(np.arange(row, end_row))
+        events = decoded.batch.take(slice(row, end_row))
         now = clock.fold(events, self._task.time_digits)
         self.disorders[place].note(events.offset, now - events.ts)
         return np.append(before, now)[first_row[first + 1 : end + 1] - row]
@@ -303,7 +303,7 @@ class Merge:
             times = highest_so_far(times_of(part.records), known)
             if known == _NO_TIME:
                 untimed = int(np.count_nonzero(times == _NO_TIME))
-                rows = np.arange(int(part.first_row[untimed]))
+                rows = slice(int(part.first_row[untimed]))
                 states.clocks[part.place].fold(part.batch.take(rows), self._task.time_digits)
             states.highest[part.place] = int(times[-1])
 

@@ -189,6 +189,23 @@ def test_a_limit_counts_in_the_order_of_the_log(tmp_path: Path) -> None:
     assert (found.bodies, found.scores) == (expected.bodies, expected.scores)
 
 
+def test_an_event_that_lies_does_not_hold_its_file_back(tmp_path: Path) -> None:
+    events = list(day(1_000))
+    liar = next(number for number, event in enumerate(events) if event.kind == "trade" and number > 400)
+    lie = json.loads(events[liar].line) | {"ts_event": events[liar].received + 10 * 86_400 * S}
+    events[liar] = events[liar]._replace(line=json.dumps(lie))
+    found = folded(written(tmp_path, events, PARTS["instruments"], timed=False))
+    ahead, told = 0, list[int]()
+    for _, _, ts, *_ in found.scores:
+        if ts != lie["ts_event"]:
+            told.append(ahead - ts)
+            ahead = max(ahead, ts)
+    assert len(told) > 400
+    assert max(told) < 10 * S
+    (disorder,) = [each for each in found.totals.disorders.values() if each.count]
+    assert disorder.most_ns > 9 * 86_400 * S
+
+
 def run(*arguments: str | Path) -> tuple[int, str, str]:
     done = CliRunner().invoke(application([str(arguments[0])]), [str(each) for each in arguments])
     return done.exit_code, done.stdout, done.stderr

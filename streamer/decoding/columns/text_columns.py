@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamer.decoding.columns.field_kernels import INTEGER_TEXT, MEANING_TEXT, NO_TEXT
 from streamer.decoding.json import Interner
-from streamer.messages.texts import ABSENT, Codes, Strings
+from streamer.messages.texts import ABSENT, Codes, Selection, Strings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +62,6 @@ class RowTexts:
                 codes[rows] = np.array([strings.code(text) for text in texts], np.int32)[inverse]
         return codes
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> RowTexts:
+    def take(self, rows: Selection) -> RowTexts:
         """The selected rows."""
         return RowTexts(self.arena, self.at[rows], self.size[rows], self.meanings)
