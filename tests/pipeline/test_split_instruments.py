@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_an_instrument_that_moved_to_another_partition_is_in_one_at_a_time(
         with world.process(ListSource(logs)) as engine:
             engine.run(lambda: False)
             database = open_store(str(world.store))
-            split = SplitInstruments(database, world.time, lambda: woken.append(1), lambda: {"trades": 2})
+            split = SplitInstruments(database, world.time, partial(woken.append, 1), lambda: {"trades": 2})
             for _ in range(3):
                 split.work(engine.runners)
             database.close()
