@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from alerts.clock import Clock
-from streamer.app.shared_instruments import SharedInstruments, shared_instruments
+from streamer.app.shared_instruments import SharedInstruments, place_of, shared_instruments
 from streamer.messages.batch import Instrument
 from streamer.messages.logs import Log
 from streamer.messages.records import Partition
@@ -43,12 +43,15 @@ class SplitInstruments:
         Called after new alerts are in the store.
     counts
         Says how many partitions each topic has.
+    globs
+        Names and patterns of the topics, in the order in which they are to be named.
     """
 
     database: Database
     clock: Clock
     raised: Callable[[], None]
     counts: Callable[[], Mapping[str, int]]
+    globs: Sequence[str] = ()
     _known: dict[Log, tuple[int, int]] = field(default_factory=dict, init=False)
     _several: dict[Instrument, list[_Seat]] = field(default_factory=dict, init=False)
     _before: set[JoinSettings] = field(default_factory=set, init=False)
@@ -77,7 +80,7 @@ class SplitInstruments:
         if known != self._known:
             self._known = known
             seats: dict[Instrument, list[_Seat]] = {}
-            for task in tasks:
+            for task in sorted(tasks, key=lambda task: place_of(task.log.topics[0], self.globs)):
                 for slot, instrument in enumerate(task.slots.instruments):
                     seats.setdefault(instrument, []).append(_Seat(task, slot))
             self._several = {instrument: found for instrument, found in seats.items() if len(found) > 1}
