@@ -224,7 +224,13 @@ def _detect(
         log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
     paused = PausedPartitionAlerts(service.database, SystemClock(), service.notifier.wake)
-    split = SplitInstruments(service.database, SystemClock(), service.notifier.wake, source.partition_counts)
+    split = SplitInstruments(
+        service.database,
+        SystemClock(),
+        service.notifier.wake,
+        source.partition_counts,
+        _globs(settings),
+    )
 
     def between() -> None:
         reloader.work(signals.reload_requested)
