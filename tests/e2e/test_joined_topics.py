@@ -83,8 +83,11 @@ def configured(
 
 
 def without_place(alert: Mapping[str, Any]) -> str:
-    """An alert but for what tells where its event lay."""
-    return json.dumps({key: alert[key] for key in sorted(alert) if key not in ("id", "source")})
+    """An alert but for what tells where its event lay: a drift of a log is told with the log's name."""
+    kept = {key: alert[key] for key in sorted(alert) if key not in ("id", "source")}
+    if alert["symbol"] is None:
+        kept["text"] = alert["text"].partition(": ")[2]
+    return json.dumps(kept)
 
 
 Score = tuple[str, ...]
