@@ -81,8 +81,8 @@ def test_topics_are_joined_because_it_was_told(broker: str, topic_factory: Any, 
     assert fired(store) == [("big", "fired")], "what stands in two logs never meets"
 
     write(path, broker, [first, second], join=[first, second])
-    send(second, orders(12, 5))
-    send(first, trades(14, 5))
+    send(second, [*orders(12, 5), *orders(150, 5)])  # what came within 10 s is known once 10 s have passed
+    send(first, [*trades(14, 5), *trades(155, 5)])
     with Daemon(path) as daemon:
         daemon.wait_until(lambda: ("big_while_busy", "fired") in fired(store), "that they meet")
         assert daemon.stop() == 0
