@@ -14,7 +14,7 @@ from streamer.messages.batch import Batch
 from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Record
 from streamer.pipeline.admission import digits_of
-from streamer.pipeline.compiling import CompileView, shown
+from streamer.pipeline.compiling import UNSEEN, CompileView, shown
 from streamer.pipeline.member_states import MemberClock
 from streamer.sources.disorder import Disorder
 from streamer.sources.files.file_records import FileInput, FileRecords, line_of
@@ -23,7 +23,36 @@ from streamer.sources.files.open_files import OpenFiles
 from streamer.sources.kafka.publisher import Outgoing
 
 _CHUNK_RECORDS = 500  # records decoded together to find their instruments and times
+_CHUNKS_RECORDS, _LEAST_CHUNK = 16_000, 32  # of all files together, and of one
 _ARENA_BYTES = 1 << 16
+
+
+class PublishedFiles:
+    """What files that are published together have in common.
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    max_ahead_ns
+        How far their events may be out of order, ns.
+    max_instruments
+        How many instruments are followed at most.
+    compiling
+        Shows that kernels are being compiled.
+    """
+
+    def __init__(
+        self, count: int, max_ahead_ns: int, max_instruments: int, compiling: CompileView = UNSEEN
+    ) -> None:
+        self.chunk = max(min(_CHUNKS_RECORDS // max(count, 1), _CHUNK_RECORDS), _LEAST_CHUNK)
+        self.open_files = OpenFiles()
+        self.compiling = compiling
+        self._limits = max_ahead_ns, max_instruments
+
+    def clock(self) -> MemberClock:
+        """What follows the event times of one of them."""
+        return MemberClock(*self._limits)
 
 
 class PublishedFile:
@@ -38,12 +67,8 @@ class PublishedFile:
         The file.
     settings
         How it is read.
-    clock
-        Follows its event times.
-    open_files
-        Decides whether it is open between two reads.
-    compiling
-        Shows that kernels are being compiled.
+    together
+        What it has in common with the others.
 
     Raises
     ------
@@ -51,24 +76,17 @@ class PublishedFile:
         When it cannot be read.
     """
 
-    def __init__(
-        self,
-        file: FileInput,
-        settings: FileSourceSettings,
-        clock: MemberClock,
-        open_files: OpenFiles,
-        compiling: CompileView,
-    ) -> None:
+    def __init__(self, file: FileInput, settings: FileSourceSettings, together: PublishedFiles) -> None:
         self.file = file
         self.disorder = Disorder()
         self._format = build_format(settings.format)
         self._context = DecodeContext(file.path.name, settings.venue, ignored=frozenset(settings.ignore))
         self._digits = digits_of(self._format)
-        self._clock = clock
-        self._compiling = compiling
+        self._clock = together.clock()
+        self._together = together
         self._highest = int(NO_TIME)
         self._key: bytes | None = None
-        self._records = FileRecords(file, _ARENA_BYTES, open_files)
+        self._records = FileRecords(file, _ARENA_BYTES, together.open_files)
         self._first = self._chunk()
 
     @property
@@ -97,8 +115,8 @@ class PublishedFile:
         return self.disorder.told(f"{self.file.path}:{line_of(self.file, self.disorder.first)}")
 
     def _chunk(self) -> list[Outgoing]:
-        with shown(self._compiling):
-            records = self._records.take(_CHUNK_RECORDS)
+        with shown(self._together.compiling):
+            records = self._records.take(self._together.chunk)
             if not records:
                 return []
             batch = self._format.decode(records, self._context).batch
@@ -119,7 +137,7 @@ class PublishedFile:
         times = highest_so_far(received, self._highest)
         self._highest = int(times[-1])
         timed = received != NO_TIME
-        self.disorder.note(offset[timed], (times - received)[timed])
+        self.disorder.follow(offset[timed], received[timed])
         untimed = int(np.count_nonzero(times == NO_TIME))
         if untimed:
             first_row = np.searchsorted(batch.offset, offset)
@@ -128,5 +146,6 @@ class PublishedFile:
             now = np.append(before, self._clock.fold(events, self._digits))
             self.disorder.note(events.offset, now[1:] - events.ts)
             ends = np.append(first_row[1:], len(batch))[:untimed]
-            times = np.concatenate([now[ends], times[untimed:]])
+            believed = np.minimum.accumulate(now[ends][::-1])[::-1]  # one that was refuted is not
+            times = np.concatenate([believed, times[untimed:]])
         return times

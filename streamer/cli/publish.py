@@ -8,16 +8,14 @@ from typing import Annotated
 
 import typer
 
-from streamer.app.published_files import PublishedFile
+from streamer.app.published_files import PublishedFile, PublishedFiles
 from streamer.cli.inputs import FileFormat, ReceiveTime, Venue, option_settings
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, progress_bar, say
 from streamer.config.settings import EngineSettings, SourceSettings
 from streamer.errors import UsageError
 from streamer.pipeline.compiling import CompileView
-from streamer.pipeline.member_states import MemberClock
 from streamer.sources.files.file_logs import file_inputs
-from streamer.sources.files.open_files import OpenFiles
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, SendPace, merge_by_time
 from streamer.sources.kafka.publisher import publish as send
@@ -96,12 +94,12 @@ def _published(
     paths: list[Path], source: SourceSettings, max_ahead_ns: int, compiling: CompileView
 ) -> list[PublishedFile]:
     """The files, each opened, and its first records read."""
-    open_files, files = OpenFiles(), list[PublishedFile]()
+    files = list[PublishedFile]()
+    together = PublishedFiles(len(paths), max_ahead_ns, EngineSettings().max_instruments, compiling)
     joins = [join.topics for join in source.joins]
     for file in file_inputs(paths, source.files, joins):
         entry = next(entry for entry in source.files if entry.matches(file.path.name))
-        clock = MemberClock(max_ahead_ns, EngineSettings().max_instruments)
-        files.append(PublishedFile(file, entry, clock, open_files, compiling))
+        files.append(PublishedFile(file, entry, together))
     return files
 
 

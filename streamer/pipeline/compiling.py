@@ -56,6 +56,10 @@ class Unseen:
         """See `CompileView.end`."""
 
 
+UNSEEN = Unseen()
+"""Shows nothing."""
+
+
 class _Compilations(event.Listener):  # type: ignore[misc]
     """Calls back before and after each kernel that this thread compiles."""
 

@@ -232,7 +232,7 @@ def offsets_of(records: Sequence[Record]) -> NDArray[np.int64]:
 
 
 def times_of(records: Sequence[Record]) -> NDArray[np.int64]:
-    """int64[n] ns, when the records were received: their timestamps, or what is known more finely."""
+    """int64[n] ns, the records' times: of a file when each was received, else their timestamps."""
     if isinstance(records, RecordBlock):
         return records.received
     return np.array([record.timestamp for record in records], np.int64)

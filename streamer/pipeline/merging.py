@@ -80,6 +80,7 @@ class Merge:
         self._queues = [MemberQueue() for _ in task.log.members]
         self._joined = JoinedInstruments()
         self._top: _Key | None = None
+        self._held_by: int | None = None
         self._seen_ahead = all(member.incarnation == INCARNATION for member in task.log.members)
         self.disorders = [Disorder() for _ in task.log.members]
         """Where the event times go back of members that are merged by these."""
@@ -89,6 +90,7 @@ class Merge:
 
     def follow(self, task: Task) -> None:
         """Go on with this task, the same log under another plan: what waits is decoded anew."""
+        self._held_by = None
         self._task, states = task, task.members
         if states is None:
             raise ValueError(f"{task.log} has one member")
@@ -112,12 +114,19 @@ class Merge:
         """What comes from now on need not be mergeable with what came before."""
         self._top = None
 
-    def offer(self, place: int, records: Sequence[Record], fetched: Fetched) -> None:
-        """Add records that a member has brought, those behind all that it brought before."""
+    def offer(self, place: int, records: Sequence[Record], fetched: Fetched) -> bool:
+        """Add records that a member has brought, those behind all that it brought before.
+
+        Returns
+        -------
+        bool
+            False if the others wait for another member all the same.
+        """
         if len(records):
             block = Block(records, fetched)
             self._set_times(place, block, 0)
             self._queues[place].append(block)
+        return self._held_by is None or self._held_by == place or self._states.idle[place]
 
     def offer_damaged(self, place: int, damaged: DamagedRange) -> None:
         """Add a range that cannot be read, behind all that the member brought before."""
@@ -141,6 +150,10 @@ class Merge:
         """Whether anything waits to be folded."""
         return any(queue.count or queue.damaged is not None for queue in self._queues)
 
+    def queued(self, place: int) -> int:
+        """How many records of a member wait."""
+        return self._queues[place].count
+
     @property
     def full(self) -> list[int]:
         """The places of members of which enough waits."""
@@ -162,10 +175,9 @@ class Merge:
         """Whether all that a recorded segment has is folded, or is surely not there any more."""
         return all(
             positions[span.place] > span.last
-            or span.place in missing
             or (
                 not len(self._queues[span.place].times(1, span.last)[0])
-                and self._queues[span.place].goes_beyond(span.last)
+                and (span.place in missing or self._queues[span.place].goes_beyond(span.last))
             )
             for span in segment
         )
@@ -216,7 +228,14 @@ class Merge:
                 least.append(NOTHING_FOLLOWS)
             else:
                 least.append(self._least_next(place, times))
-        return windows, merged_order(windows, least, at_most)
+        merged = merged_order(windows, least, at_most)
+        self._held_by = None
+        if segment is None and len(merged.order) < at_most:
+            empty = [place for place, of in enumerate(windows) if merged.taken[place] == len(of)]
+            holds = min(empty, key=lambda place: (least[place], place), default=None)
+            if holds is not None and least[holds] != NOTHING_FOLLOWS:
+                self._held_by = holds
+        return windows, merged
 
     def _is_passed_over(self, place: int, *, brings: bool = False) -> bool:
         return place in self.ended or (self._states.idle[place] and not brings)

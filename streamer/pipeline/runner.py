@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -29,6 +30,7 @@ from streamer.pipeline.state import reload
 from streamer.pipeline.step_size import StepSize
 from streamer.pipeline.task import Task, Timer
 from streamer.sources.disorder import Disorder
+from streamer.sources.files.file_logs import INCARNATION
 from streamer.store.commits import Derivation, Loss, dead_letter_of
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
@@ -50,26 +52,15 @@ class StepResult:
         What the step caused.
     live
         False while a stored journal is replayed.
-    by_place
-        The records by the place of their member, where the log is joined.
+    counts
+        Number of records by topic.
     """
 
     task: Task
     records: int
     outcome: Outcome
     live: bool
-    by_place: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def by_topic(self) -> Mapping[str, int]:
-        """The records by topic."""
-        members = self.task.log.members
-        if not self.by_place:
-            return {members[0].topic: self.records}
-        topics: dict[str, int] = {}
-        for place, count in self.by_place.items():
-            topics[members[place].topic] = topics.get(members[place].topic, 0) + count
-        return topics
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +165,8 @@ class Runner:
         self._merge = Merge(self.task) if self.log.is_joined else None
         if self._merge is not None:
             self._merge.ended |= self.row.gone
+        is_file = self._merge is None and self.log.key.incarnation == INCARNATION
+        self._disorder = Disorder() if is_file else None
 
     @property
     def positions(self) -> Mapping[Partition, int]:
@@ -196,6 +189,10 @@ class Runner:
         """The members whose records others wait for."""
         return self._members(() if self._merge is None else self._merge.awaited)
 
+    def queued(self, member: Partition) -> int:
+        """How many records of a member wait for those of others."""
+        return 0 if self._merge is None else self._merge.queued(self._place_of[member])
+
     @property
     def full(self) -> frozenset[Partition]:
         """The members of which enough waits for those of others."""
@@ -203,9 +200,11 @@ class Runner:
 
     @property
     def disorders(self) -> Mapping[Partition, Disorder]:
-        """Where the event times of members go back that are merged by these."""
-        merge = self._merge
-        return {} if merge is None else dict(zip(self.log.members, merge.disorders, strict=True))
+        """Where the event times go back, of a file alone and of members that are merged by these."""
+        if self._disorder is not None:
+            return {self.log.key: self._disorder}
+        disorders = () if self._merge is None else self._merge.disorders
+        return dict(zip(self.log.members, disorders, strict=False))
 
     @property
     def idle(self) -> frozenset[Partition]:
@@ -244,8 +243,8 @@ class Runner:
         if self._merge is None:
             return self._consume_alone(records, fetched)
         place = 0 if member is None else self._place_of[member]
-        self._merge.offer(place, records[_index_of(records, self.places[place]) :], fetched)
-        return self.advance()
+        may_go_on = self._merge.offer(place, records[_index_of(records, self.places[place]) :], fetched)
+        return self.advance() if may_go_on or not self.live else True
 
     def _consume_alone(self, records: Sequence[Record], fetched: Fetched) -> bool:
         self.advance_replay()
@@ -266,6 +265,8 @@ class Runner:
             if self._context.stopped():
                 return False
             step = self._step_alone(batch, fetched)
+            if self._disorder is not None:
+                self._disorder.follow(step.decoded.batch.offset, step.decoded.batch.ts)
             self.journal.batch(step.segment)
             self._fold(step)
         allowance = self._context.allowance
@@ -606,12 +607,10 @@ class Runner:
             self._near_misses += outcome.near_misses
         if outcome.visible or len(self._near_misses) >= _MAX_NEAR_MISSES:
             self.commit(outcome, step)
-        count = 0 if step is None else len(step)
-        by_place: dict[int, int] = {}
-        if step is not None and self.log.is_joined:
-            for part in step.parts:
-                by_place[part.place] = by_place.get(part.place, 0) + len(part.records)
-        self._context.watch(StepResult(self.task, count, outcome, self.live, by_place))
+        counts = Counter[str]()
+        for part in () if step is None else step.parts:
+            counts[self.log.members[part.place].topic] += len(part.records)
+        self._context.watch(StepResult(self.task, counts.total(), outcome, self.live, counts))
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:

@@ -100,7 +100,7 @@ class Metrics:
             New dead letters by reason, those too that are not kept one by one.
         """
         counter = self._records if step.live else self._rederived
-        for topic, count in step.by_topic.items():
+        for topic, count in step.counts.items():
             counter.labels(topic).inc(count)
         if not step.live:
             return {}

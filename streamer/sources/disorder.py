@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.durations import lasting
+from streamer.messages.records import NO_TIME
 from streamer.messages.time_units import NS_PER_SECOND
 
 _MINUTE_S = 60
@@ -29,7 +30,7 @@ class Disorder:
     Examples
     --------
     >>> disorder = Disorder()
-    >>> disorder.note(np.array([7, 8, 9]), np.array([0, 2_000_000_000, 0]))
+    >>> disorder.follow(np.array([7, 8, 9]), np.array([3_000_000_000, 1_000_000_000, 3_000_000_000]))
     >>> disorder.first, disorder.count, disorder.told("day.jsonl:9")
     (8, 1, 'day.jsonl:9: its time is before that of a line above it (by 2 s)')
     """
@@ -38,6 +39,27 @@ class Disorder:
     count: int = 0
     most_ns: int = 0
     first_ns: int = 0
+    _newest: int = int(NO_TIME)
+
+    @property
+    def began(self) -> bool:
+        """Whether there was any time to follow."""
+        return self._newest != NO_TIME
+
+    def follow(self, offset: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+        """Add the next times of the sequence, each compared with the newest before it.
+
+        Parameters
+        ----------
+        offset
+            int64[n], the records' offsets.
+        times
+            int64[n] ns.
+        """
+        if len(times):
+            newest = np.maximum.accumulate(np.maximum(times, self._newest))
+            self._newest = int(newest[-1])
+            self.note(offset, newest - times)
 
     def note(self, offset: NDArray[np.int64], behind: NDArray[np.int64]) -> None:
         """Add records, or events of records.

@@ -246,6 +246,17 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path, config: Path) -> None:
     assert sources == {"a/day.jsonl", "b/day.jsonl"}
 
 
+def test_a_damaged_file_ends_and_the_others_go_on(tmp_path: Path, config: Path) -> None:
+    paths = written(tmp_path, day(2_000), lambda event: f"{event.kind}.jsonl.gz", timed=False)
+    quotes = tmp_path / "quote.jsonl.gz"
+    quotes.write_bytes(quotes.read_bytes()[:8_000])
+    code, alerts, told = run("replay", "-q", "-c", config, *paths, "--alerts", "-")
+    assert code == 1
+    assert "quote.jsonl.gz is damaged or not what its name says" in told
+    trades = [json.loads(line)["source"] for line in alerts.splitlines()]
+    assert max(each["offset"] for each in trades if each["topic"] == "trade.jsonl.gz") > 900
+
+
 def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> None:
     events = list(day(400))
     kinds = [event for event in events if event.kind == "trade"]
@@ -257,6 +268,8 @@ def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> 
     assert code == 0
     assert f"warning: {tmp_path}/trade.jsonl.gz:22: its time is before that of a line above it" in told
     assert "quote.jsonl.gz" not in told
+    code, _, told = run("replay", "-q", "-c", config, tmp_path / "trade.jsonl.gz")
+    assert (code, told.count("its time is before that of a line above it")) == (0, 1)
 
 
 def test_a_speed_goes_by_event_time_where_there_is_no_other(tmp_path: Path, config: Path) -> None:

@@ -327,3 +327,55 @@ def test_joining_topics_that_were_read_alone_goes_on_where_they_were(tmp_path: P
     assert open_ids == [], "what was open is resolved"
     world.run(ListSource(logs, cycle([40])))
     assert world.ask("SELECT count(*) FROM tasks WHERE ended_at IS NULL") == [(3,)], "and apart again"
+
+
+def test_taken_away_and_given_back_again_and_again_nothing_changes(tmp_path: Path) -> None:
+    whole = rising(500, seed=13)
+    logs = split(whole, keyed_differently(whole))
+    undisturbed, disturbed = World(tmp_path / "a"), World(tmp_path / "b")
+    undisturbed.run(joined(logs))
+    source = joined(logs, (17, 5))
+
+    def on_poll(number: int) -> None:
+        if number % 3 == 0:
+            source.revoke(logs)
+            source.assign(logs)
+
+    source.on_poll = on_poll
+    disturbed.run(source)
+    assert source.polls > 20
+    assert disturbed.alerts() == undisturbed.alerts()
+    assert disturbed.dead() == undisturbed.dead()
+    ends = [
+        state_bytes(world.seen[-1].task, tmp_path / str(n))
+        for n, world in enumerate((undisturbed, disturbed))
+    ]
+    assert ends[0] == ends[1]
+
+
+def test_a_partition_that_is_added_joins_the_log(tmp_path: Path) -> None:
+    whole = rising(400, seed=14)
+    parts = split(whole, keyed_differently(whole))
+    logs = [
+        MemoryLog(Partition("trades.a", "ta", number), log.records, log.first)
+        for number, log in enumerate(parts)
+    ]
+    world = World(tmp_path / "store", every_s=1e9)
+    source = ListSource(logs[:2], cycle([20]), joined=["trades.a"])
+
+    def on_poll(number: int) -> None:
+        if number == 4:
+            source.logs = logs
+            source.assign(logs)
+
+    source.on_poll = on_poll
+    world.run(source)
+    assert world.ask("SELECT topic, partition, count(*) FROM tasks") == [("trades.a", -1, 1)]
+    assert world.ask("SELECT place, partition FROM members") == [(0, 0), (1, 1), (2, 2)]
+    assert {partition for partition, _ in order_of(world)} == {log.partition for log in logs}
+    states = world.seen[-1].task.members
+    assert states is not None
+    assert states.late[2] > 0, "it began at its first record"
+    again = World(tmp_path / "again")
+    again.run(ListSource(logs, cycle([20]), joined=["trades.a"]))
+    assert len(order_of(again)) == len(order_of(world))

@@ -117,7 +117,7 @@ def test_generations_and_recreated_topics_are_tasks_of_their_own(tmp_path: Path)
     alone: list[bytes] = []
     dead: dict[str, int] = {}
     late = 0
-    for partition, _ in of:
+    for partition in partitions:
         one, found = folded(ListSource([MemoryLog(partition, kept)]))
         alone += found
         late += one.late

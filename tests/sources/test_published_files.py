@@ -13,14 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from streamer.app.published_files import PublishedFile
+from streamer.app.published_files import PublishedFile, PublishedFiles
 from streamer.cli.app import application
 from streamer.messages.records import NO_TIME
-from streamer.pipeline.compiling import Unseen
-from streamer.pipeline.member_states import MemberClock
 from streamer.sources.files.file_records import FileInput
 from streamer.sources.files.file_settings import FileSourceSettings, ReceiveUnit
-from streamer.sources.files.open_files import OpenFiles
 from streamer.sources.kafka.publisher import merge_by_time
 
 SECOND = 10**9
@@ -35,8 +32,7 @@ def trade(number: int, at: float, symbol: str = "ABC") -> str:
 
 
 def opened(path: Path, receive_time: ReceiveUnit | None = None) -> PublishedFile:
-    clock = MemberClock(60 * SECOND, 1_000)
-    return PublishedFile(FileInput(path, receive_time), SETTINGS, clock, OpenFiles(), Unseen())
+    return PublishedFile(FileInput(path, receive_time), SETTINGS, PublishedFiles(1, 60 * SECOND, 1_000))
 
 
 def published(files: Sequence[PublishedFile]) -> list[str]:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamer.decoding.member_order import highest_so_far
 from streamer.errors import TapewatchError
 from streamer.messages.logs import LogExtent
 from streamer.messages.record_block import RecordBlock
@@ -79,8 +78,9 @@ class FileSource:
         """
         found = []
         for reading in self._readings:
-            disorder = reading.disorder if reading.disorder.count else disorders.get(reading.partition)
-            if disorder is not None and disorder.first is not None:
+            received = reading.disorder
+            disorder = received if received.began else disorders.get(reading.partition, received)
+            if disorder.first is not None:
                 line = line_of(reading.file, disorder.first)
                 found.append(disorder.told(f"{reading.file.path}:{line}"))
         return found
@@ -195,7 +195,6 @@ class _FileReading:
         self._records: FileRecords | None = None
         self._bytes = 0
         self._taken = 0
-        self._highest = int(NO_TIME)
 
     @property
     def bytes_read(self) -> int:
@@ -226,19 +225,13 @@ class _FileReading:
             self.damage = f"{error} ({at})"
         self._taken += len(records)
         if isinstance(records, RecordBlock):
-            self._note_disorder(records)
+            timed = records.received != NO_TIME
+            self.disorder.follow(records.offset[timed], records.received[timed])
         if not records:
             self.finished = True
             self.close()
             self._bytes = file.size
         return records
-
-    def _note_disorder(self, records: RecordBlock) -> None:
-        highest = highest_so_far(records.received, self._highest)
-        if len(highest) and highest[-1] != NO_TIME:
-            self._highest = int(highest[-1])
-            timed = records.received != NO_TIME
-            self.disorder.note(records.offset[timed], (highest - records.received)[timed])
 
 
 def _checked_size(file: FileInput) -> int:
