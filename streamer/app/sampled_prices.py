@@ -56,8 +56,8 @@ def odd_prices(samples: Mapping[str, SampledEvents]) -> dict[str, OddPrices]:
     for topic, sample in samples.items():
         for (instrument, what), prices in sample.prices.items():
             if prices.median > 0:
-                seen = _Seen(topic, what, sample.preset, prices)
-                by_instrument.setdefault(instrument, []).append(seen)
+                one = _Seen(topic, what, sample.preset, prices)
+                by_instrument.setdefault(instrument, []).append(one)
     problems: dict[str, list[str]] = {}
     notes: dict[str, list[str]] = {}
     for instrument, seen in by_instrument.items():

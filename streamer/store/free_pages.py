@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from streamer.store.database import Database, StoreError
@@ -105,7 +106,7 @@ def rewrite(database: Database) -> None:
 
 
 @contextmanager
-def _temporary_beside(database: Database, cursor: sqlite3.Cursor) -> Iterator[None]:
+def _temporary_beside(database: Database, cursor: DBAPICursor) -> Iterator[None]:
     """SQLite makes its temporary file beside the store, where there is room for it, and not in memory."""
     folder = "" if database.path is None else str(database.path.absolute().parent)
     quoted = folder.replace("'", "''")
