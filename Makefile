@@ -113,4 +113,4 @@ clean:           ## Remove the virtual environments, caches and built files
 
 schemas: $(READY) ## Export the JSON Schemas of events and of the configuration to docs/schemas
 	$(BIN)/python -c "import json; from streamer.decoding.event_schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/event.json
-	$(BIN)/python -c "import json; from streamer.config import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/configuration.json
+	$(BIN)/python -c "import json; from streamer.config.exported_schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/configuration.json

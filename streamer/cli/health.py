@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +11,8 @@ import typer
 from alerts.counting import counted
 from alerts.durations import spoken
 from alerts.idle_time import last_step_text
-from alerts.plain_text import one_line
 from streamer.cli.config_option import DEFAULT_CONFIG, Config
+from streamer.cli.plain_lines import out_line
 from streamer.config.serve_settings import host_and_port
 from streamer.config.served_address import served_address
 from streamer.errors import TapewatchError, UsageError
@@ -48,7 +47,7 @@ def health(
     status, said = _asked(host, port, timeout)
     if status != http.client.OK:
         raise TapewatchError(f"not well: {said.get('reason') or f'it answers with status {status}'}")
-    sys.stdout.write(one_line(_summary(said)) + "\n")
+    out_line(_summary(said))
 
 
 def _asked(host: str, port: int, timeout_s: float) -> tuple[int, dict[str, Any]]:

@@ -50,7 +50,7 @@ def unmet(
 
     Examples
     --------
-    >>> from streamer.config import load_text
+    >>> from streamer.config.load import load_text
     >>> from streamer.pipeline.compile import compile_plan
     >>> source = "source: {files: [{match: '*', format: tapewatch}]}"
     >>> rules = "rules: {r: {when: size > 9 and order_rate_10s > 5, on: trade}}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from alerts.catalogue.files import set_names
-from streamer.config import load, load_text
+from streamer.config.load import load, load_text
 from streamer.pipeline.compile import compile_plan
 
 CONFIG = """source: {{kafka: {{bootstrap: "x:1"}}, topics: [{{match: t, format: tapewatch}}]}}

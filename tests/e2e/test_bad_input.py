@@ -158,7 +158,7 @@ def test_stores_that_cannot_be_used(case: str, broker: str, tmp_path: Path) -> N
     store.parent.mkdir()
     config.write_text(config.read_text().replace(str(tmp_path / "tapewatch.db"), str(store)))
     prepare(store)
-    expected = USAGE if case == "no-parent" else FAILED  # the configuration's fault: no restart mends it
+    expected = FAILED if case == "newer-version" else USAGE  # the configuration's fault: no restart mends it
     line = said(tapewatch("run", "-c", config, expect=expected))
     assert words in line
     assert str(store) in line or str(store.parent) in line
