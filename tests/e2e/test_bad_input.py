@@ -145,7 +145,7 @@ def broken_stores() -> dict[str, tuple[Callable[[Path], Any], str]]:
     return {
         "no-database": (lambda path: path.write_bytes(b"not a database at all" * 500), "is not a store"),
         "newer-version": (newer, "newer tapewatch"),
-        "folder": (lambda path: path.mkdir(), "cannot be opened"),
+        "folder": (lambda path: path.mkdir(), "it is a folder; name a file in it"),
         "no-parent": (lambda path: shutil.rmtree(path.parent), "there is no folder"),
     }
 

@@ -126,7 +126,9 @@ def test_without_a_broker_nothing_is_marked(tmp_path: Path) -> None:
     open_store(str(store)).close()
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute(
-            "INSERT INTO tasks (id, topic, incarnation, partition) VALUES (1, 'spot.x', 'i', 0)",
+            "INSERT INTO tasks "
+            "(id, topic, incarnation, partition, epoch, position, config_hash, code_version, started_at) "
+            "VALUES (1, 'spot.x', 'i', 0, 0, 1, 'c', 'v', 1.0)",
         )
         connection.execute(
             "INSERT INTO dead_letters "
