@@ -11,20 +11,23 @@ RELEASE := $(VENV)/.release
 # what it is measured against
 PEERS  := .venv-peers/.ready
 
-.PHONY: help demo replay test lint kernels faults quality clocks bench fuzz pictures format clean schemas docs dist lock audit
+.PHONY: help demo replay test jars lint kernels faults quality clocks bench fuzz pictures format clean schemas docs dist lock audit
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
 
-# what it takes to run, and on top of that what it takes to test
-$(RUNS): pyproject.toml
+# the pip that comes with Python may be years old, and then chooses versions for a minute instead of seconds
+$(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+	-$(BIN)/pip install --quiet --upgrade pip
+
+# what it takes to run, and on top of that what it takes to test
+$(RUNS): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
-$(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[test]'
+$(READY): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --no-compile --editable '.[test]'
 	@touch $(RUNS) $@
 
 $(DOCS): $(RUNS)
@@ -41,12 +44,17 @@ demo: $(RUNS)   ## A simulated market through the whole service, no broker neede
 replay: $(RUNS) ## Replay small captures; their alerts appear on the console
 	$(BIN)/tapewatch replay -c examples/binance.yaml tests/data/spot_btcusdt.gz tests/data/spot_ethusdt.gz tests/data/usdm_btcusdt.gz
 
-# processes that tests start import the same modules over and over: let Python keep what it compiles of them
-test faults: export PYTHONDONTWRITEBYTECODE =
+# processes import the same modules over and over: let Python keep what it compiles of them
+export PYTHONDONTWRITEBYTECODE =
 
-test: $(READY)   ## Linters, then all tests, those against a real Kafka broker included
+test:            ## Linters, then all tests, those against a real Kafka broker included
+	$(MAKE) -j 2 $(READY) jars
 	$(MAKE) -j 2 lint kernels
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# the local broker's; tests say what is missing where they need it
+jars:
+	-@cd tests && $(PYTHON) -c 'from broker.local import jars; jars()' 2>/dev/null
 
 faults: $(READY) ## The campaign of docs/reliability.md in its long form: kills, faults, a month, storms; an hour or more
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m long tests
