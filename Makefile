@@ -19,23 +19,23 @@ help:            ## List what can be made
 # the pip that comes with Python may be years old, and then chooses versions for a minute instead of seconds
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	-$(BIN)/pip install --quiet --upgrade pip
+	-$(BIN)/pip install -qq --upgrade pip
 
 # what it takes to run, and on top of that what it takes to test
 $(RUNS): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install -qq --editable .
 	@touch $@
 
 $(READY): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --no-compile --editable '.[test]'
+	$(BIN)/pip install -qq --no-compile --editable '.[test]'
 	@touch $(RUNS) $@
 
 $(DOCS): $(RUNS)
-	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/pip install -qq --editable '.[docs]'
 	@touch $@
 
 $(RELEASE): $(RUNS)
-	$(BIN)/pip install --quiet --editable '.[release]'
+	$(BIN)/pip install -qq --editable '.[release]'
 	@touch $@
 
 demo: $(RUNS)   ## A simulated market through the whole service, no broker needed; what was planted against what was caught
@@ -91,7 +91,7 @@ clocks: $(READY)  ## What lying times do to clocks and to silence, by maxima and
 	$(BIN)/python -m benchmarks.lying_clocks
 
 pictures: $(RUNS) ## The pictures of the README, drawn anew from a real run; needs Chromium
-	$(BIN)/pip install --quiet --editable '.[pictures]'
+	$(BIN)/pip install -qq --editable '.[pictures]'
 	$(BIN)/python docs/images/draw.py
 
 docs: $(DOCS)    ## The documentation as a website in site/; broken links are errors
