@@ -201,7 +201,7 @@ def test_a_backup_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="the backup is not whole"):
         verified(backup)
     manifest = json.loads((backup / MANIFEST).read_text())
-    manifest["files"][0]["path"] = "../../etc/passwd"
+    manifest["files"].insert(0, {**manifest["files"][0], "path": "../../etc/passwd"})
     (backup / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BackupError, match="no file of a backup"):
         verified(backup)
@@ -268,6 +268,7 @@ def test_what_a_killed_restore_has_left_goes_into_no_other(tmp_path: Path) -> No
 def test_an_older_copy_beside_the_log_of_another_file_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path / "store")
     world.run(source(), polls=2)
+    witnessed(world)
     old = copied_database(world, tmp_path / "copies")
     database = open_store(str(world.store), locked=True)
     witness_of(database)
@@ -285,7 +286,7 @@ def test_an_older_copy_beside_the_log_of_another_file_is_refused(tmp_path: Path)
     witnessed(world)
     world.run(source())
     (text,) = told(world)
-    assert "commits are gone" in text
+    assert "its last 1 commits are gone" in text
 
 
 def test_a_store_of_an_older_version_is_backed_up_as_it_is(tmp_path: Path) -> None:
