@@ -98,6 +98,20 @@ def test_a_copy_that_is_behind_what_kafka_knows_is_told_and_what_it_lacks_is_in_
     assert len(told(world)) == 1
 
 
+def test_the_same_copy_put_in_its_place_again_is_told_again(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    old = world.copied(tmp_path / "old")
+    ids = set()
+    for number in range(2):
+        shutil.rmtree(world.folder)
+        shutil.copytree(old.folder, world.folder)
+        world.time.s += 3_600.0
+        world.run(source(committed=180))
+        ids |= set(world.ask("SELECT alert_id FROM outbox WHERE rule = 'store_older'"))
+        assert len(ids) == number + 1, "a receiver takes one that it has for the same"
+
+
 def test_a_copy_that_is_behind_its_checkpoint_files_is_told(tmp_path: Path) -> None:
     world = World(tmp_path / "store")
     world.run(source(), polls=2)
