@@ -260,7 +260,8 @@ class Ledger:
             ]
             for row in marked:
                 self._mark(connection, row)
-            identity = [part for _, each, _ in tasks for part in (*each.log, each.reach, each.known or -1)]
+            logs = [part for _, each, _ in tasks for part in (*each.log, each.reach, each.known or -1)]
+            identity = [*logs, now]  # the same copy may be put in its place twice
             alert = store_older(identity, why, [older for _, older, _ in tasks], now)
             raise_service_alert(connection, alert, now, marked[0].id if len(marked) == 1 else None)
             set_older(connection, "")

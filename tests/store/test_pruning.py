@@ -10,7 +10,7 @@ from pathlib import Path
 import forked
 import pytest
 from fakes.alert_bodies import alert_body
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from streamer.app.upkeep import Upkeep, shrink
 from streamer.store import tables as t
@@ -178,15 +178,18 @@ def test_a_row_of_1970_does_not_take_what_was_written_before_it(store: Database)
 
 
 def test_what_a_clock_that_ran_ahead_has_written_goes_once_what_came_later_is_old(store: Database) -> None:
+    with store.write() as connection:
+        connection.execute(update(t.tasks).values(started_at=DAY))
     put(store, "ahead", "fr", NOW + 5_000 * DAY)
     put(store, "behind", "f", 1_000.0)
     put(store, "right", "f", NOW)
+    put(store, "behind again", "f", 2 * DAY)
     assert Pruning(store, Retention(), NOW + DAY).all()["alerts"] == 0, "what is behind says nothing"
     put(store, "ahead again", "fr", NOW + 5_000 * DAY)
     later = NOW + 91 * DAY
     would = Pruning(store, Retention(), later, dry_run=True).all()
     assert Pruning(store, Retention(), later).all() == would
-    assert ids(store) == ["ahead again", "behind", "right"]
+    assert ids(store) == ["ahead again", "behind", "behind again", "right"]
 
 
 def test_where_nothing_is_old_a_round_reads_little(store: Database) -> None:
