@@ -268,6 +268,35 @@ def test_a_wall_clock_that_is_set_far_ahead_deletes_nothing(tmp_path: Path, stor
     assert upkeep.round()["alerts"] == 2
 
 
+@pytest.mark.parametrize("restarts", [2, 30])
+def test_nor_does_a_start_while_it_is_ahead_and_it_is_believed_after_a_day(
+    restarts: int, store: Database
+) -> None:
+    put(store, "over", "fr", NOW - DAY)
+    wall, passed = Wall(NOW), [0.0]
+
+    def started() -> Upkeep:
+        return Upkeep(store, Retention(), wall, lambda *_: None, lambda: passed[0])
+
+    assert not any(started().round().values())
+    wall.s += 365 * DAY
+    for number in range(restarts):
+        wall.s += 0.9 * DAY / restarts if number else 0.0
+        passed[0] = 7.0  # the machine was started again, too
+        upkeep = started()
+        assert not any(upkeep.round().values())
+    wall.s, passed[0] = wall.s + 0.2 * DAY, passed[0] + 0.2 * DAY
+    assert upkeep.round()["alerts"] == 2
+
+
+def test_nights_and_weekends_are_no_clock_that_was_set(store: Database) -> None:
+    put(store, "over", "fr", NOW - 89 * DAY)
+    wall = Wall(NOW)
+    Upkeep(store, Retention(), wall, lambda *_: None, lambda: 0.0).round()
+    wall.s += 2.7 * DAY
+    assert Upkeep(store, Retention(), wall, lambda *_: None, lambda: 0.0).round()["alerts"] == 2
+
+
 def test_a_clock_that_was_wrong_at_the_start_is_believed_after_a_day(store: Database) -> None:
     put(store, "over", "fr", NOW)
     wall, passed = Wall(600.0), [10.0]
