@@ -281,7 +281,7 @@ def test_nor_does_a_start_while_it_is_ahead_and_it_is_believed_after_a_day(
     assert not any(started().round().values())
     wall.s += 365 * DAY
     for number in range(restarts):
-        wall.s += 0.9 * DAY / restarts if number else 0.0
+        wall.s += 0.9 * DAY / (restarts - 1) if number else 0.0
         passed[0] = 7.0  # the machine was started again, too
         upkeep = started()
         assert not any(upkeep.round().values())
