@@ -1,8 +1,8 @@
 """A checkpoint's file while it is read.
 
-It is read, not mapped: a page that the disk cannot give back is an error then, which there is a way on from. Of a
-mapped file it is a signal that ends the process, at every start. Nothing of the file is held beside what is
-made of it.
+It is read, not mapped: a page that the disk cannot give back is an error then, which there is a way on from.
+Of a mapped file it is a signal that ends the process, at every start. Nothing of the file is held beside
+what is made of it.
 """
 
 from __future__ import annotations
