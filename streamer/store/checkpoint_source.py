@@ -53,7 +53,7 @@ class CheckpointSource:
         ValueError
             When the file ends before.
         """
-        left = memoryview(out)
+        left = out.data
         while left:
             count = os.preadv(self._file.fileno(), [left], at)
             if not count:
