@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter
 from streamer.messages.control_inputs import ControlInput
@@ -29,6 +30,7 @@ from streamer.store.commits import Derivation, dead_letter_of
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
 
+_TIMERS_AGAIN = 60  # of a rule's `for`, it is late by a sixtieth of the time at most
 _MAX_NEAR_MISSES = 1_000  # commit this many even if nothing is visible: it bounds memory
 
 
@@ -180,6 +182,13 @@ class Runner:
                 self._finish_range()
                 # a gap is skipped even if it can be read now
                 records = records[_index_of(records, self.position) :]
+        reach = _index_of(records, self.row.settled) if self._lacks_timers else 0
+        if not self._consume_new(records[:reach], fetched):
+            return False
+        self._pass_time_again(_next_offset(records[reach:]))
+        return self._consume_new(records[reach:], fetched)
+
+    def _consume_new(self, records: Sequence[Record], fetched: _Fetched) -> bool:
         topic, _, partition = self.task.partition
         for batch in self._step_size.cut(records):
             if self._context.stopped():
@@ -187,6 +196,37 @@ class Runner:
             self.journal.batch(topic, partition, batch[0].offset, batch[-1].offset)
             self._fold(batch, fetched)
         return True
+
+    @property
+    def _lacks_timers(self) -> bool:
+        """Whether time is still to pass as it did for an earlier generation of the log.
+
+        Until then that one's last timer is the only one that this task knows, from before any instrument.
+        """
+        return self.row.settled > 0 and self.task.guard.last_timer < self.task.last_timer.ts_ns
+
+    def _pass_time_again(self, next_offset: int = -1) -> None:
+        """Come to the last timer of the log's earlier generation, by timers in steps of the same length.
+
+        What they raise was told before, and what stands behind them is told under its new id: an episode
+        that a timer raised is not said to be over before.
+        """
+        if not self._lacks_timers or max(self.position, next_offset) < self.row.settled:
+            return
+        last, begin = self.task.last_timer, self.task.guard.running
+        if not len(self.task.slots):
+            return
+        length = max(last.ts_ns - begin, 0)
+        transitions: list[Transition] = []
+        for number in range(1, _TIMERS_AGAIN + 1):
+            timer = Timer(last.number + number, begin + length * number // _TIMERS_AGAIN)
+            work_watch().mark()
+            self.journal.timer(timer.number, timer.ts_ns)
+            outcome = self.task.step(timer)
+            transitions += outcome.transitions
+            self._near_misses += outcome.near_misses
+        self.commit(Outcome(tuple(transitions)), reaches=True)
+        self._context.watch(StepResult(self.task, 0, Outcome(tuple(transitions)), True))
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
         """Insert a timer, in a live task.
@@ -198,6 +238,7 @@ class Runner:
         number
             Its number if it was recorded, None for the next number.
         """
+        self._pass_time_again()
         if number is None:
             number = self.task.last_timer.number + 1
         self.journal.timer(number, ts_ns)
@@ -309,8 +350,13 @@ class Runner:
         records: Sequence[Record] = (),
         lost: tuple[int, int] | DamagedRange | None = None,
         fetched: _Fetched | None = None,
+        *,
+        reaches: bool = False,
     ) -> None:
         """Commit the pending journal, the outcome, a gap's alert, and near misses since the last commit."""
+        position = self.position
+        if reaches or self._lacks_timers:
+            position = min(position, self.row.settled - 1)
         newest = fetched or _Fetched()
         behind_s = _behind_s(outcome.transitions, records, *newest) if outcome.transitions else {}
         self._context.ledger.commit(
@@ -322,7 +368,11 @@ class Runner:
                 near_misses=tuple(self._near_misses),
             ),
             Derivation(
-                self.task.plan.config_hash, again=not self.live, position=self.position, behind_s=behind_s
+                self.task.plan.config_hash,
+                again=not self.live,
+                position=position,
+                behind_s=behind_s,
+                reaches=reaches,
             ),
             lost,
         )
@@ -375,6 +425,11 @@ class _Fetched(NamedTuple):
 
     newest_ns: int = NO_TIME
     most_behind_s: float = inf
+
+
+def _next_offset(records: Sequence[Record]) -> int:
+    """The first offset of records; -1 without any."""
+    return _offset(records[0]) if records else -1
 
 
 def _index_of(records: Sequence[Record], offset: int) -> int:

@@ -44,12 +44,20 @@ class Derivation:
     behind_s
         How far behind the newest record of the log each transition was found, in seconds, by id and number;
         those of which it is unknown are not in it.
+    reaches
+        True for the timers with which a log that is folded again comes to where its earlier generation was.
     """
 
     config_hash: str
     again: bool = False
     position: int = NOWHERE
     behind_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    reaches: bool = False
+
+    def has_reached(self, row: TaskRow) -> bool:
+        """Whether a log that is folded again has come to where its earlier generation was."""
+        behind = self.reaches or row.settled <= self.position < NOWHERE
+        return row.settled > 0 and not self.again and behind
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from streamer.store.anew_alerts import BegunAnew, OlderTask, detection_anew, sto
 from streamer.store.checkpoint_chains import kept_of
 from streamer.store.checkpoint_files import WrittenCheckpoint
 from streamer.store.commits import (
-    NOWHERE,
     Commit,
     Derivation,
     dead_letter_of,
@@ -42,6 +41,7 @@ from streamer.store.task_rows import (
     TaskRow,
     checkpoints_of,
     entries_after,
+    last_timer,
     newest_tasks,
     next_generation,
     reached,
@@ -210,7 +210,8 @@ class Ledger:
 
         The old tasks' open episodes are resolved and their checkpoints are deleted. What lies before the
         offset that an old one had reached is written, and sent to nobody. Where that is folded again, what
-        stands at its end is told, and only then the ends of the old episodes.
+        stands at its end is told, and only then the ends of the old episodes. The journal of such a task
+        begins with the old one's last timer: up to its time, time passes again once that offset is reached.
 
         Parameters
         ----------
@@ -227,12 +228,15 @@ class Ledger:
             for row, start in begun:
                 self._check_epoch(connection, row)
                 told = max(reached(connection, row), row.settled)
+                timer = last_timer(connection, row.id) if start < told else None
                 self._end(connection, row, f"detection began anew, {how}", held=start < told)
                 incarnation = next_generation(row.partition.incarnation)
                 partition = row.partition._replace(incarnation=incarnation)
                 new = self._new_task(connection, partition, start, config_hash, code_version())
                 new = replace(new, settled=told, doubtful=row.doubtful, doubtful_since=row.doubtful_since)
                 self._mark(connection, new)
+                if timer is not None:
+                    connection.execute(_ADD_ENTRIES, entry_rows(new.id, [replace(timer, seq=1)]))
                 fresh.append(new)
             if fresh:
                 logs = [BegunAnew(row.partition, row.position, row.settled) for row in fresh]
@@ -339,7 +343,7 @@ class Ledger:
             else:
                 self._check_epoch(connection, row)
             write_outcome(connection, commit, outcome)
-            passed = row.settled and not derivation.again and row.settled <= derivation.position < NOWHERE
+            passed = derivation.has_reached(row)
             if passed and row.id not in self._told_standing:
                 tell_standing(connection, row)
             if lost is not None:

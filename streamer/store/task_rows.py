@@ -126,6 +126,12 @@ def entries_after(connection: Connection, task_id: int, seq: int) -> list[Journa
     return [JournalEntry(**row) for row in rows.mappings()]
 
 
+def last_timer(connection: Connection, task_id: int) -> JournalEntry | None:
+    """The last timer in a task's journal; None where it has none."""
+    ticks = [entry for entry in entries_after(connection, task_id, 0) if entry.kind == "tick"]
+    return ticks[-1] if ticks else None
+
+
 def checkpoints_of(connection: Connection, task_id: int) -> list[CheckpointRow]:
     """The checkpoints of a task, newest first."""
     c = t.checkpoints.c
