@@ -167,5 +167,5 @@ def _opens_to_write(arguments: tuple[Any, ...]) -> bool:
 
 
 def _is_of_system(library: object, name: object) -> bool:
-    """Whether a function is found without a library being loaded, and is none of Python's own (numba's are)."""
+    """Whether a function is found without loading a library, and is none of Python's own, as numba uses."""
     return getattr(library, "_name", None) is None and not str(name).startswith(("Py", "_Py"))
