@@ -236,8 +236,9 @@ class StoreDeliveries(DeliveryCounts):
         self._set([(delivery, {**values, "ready": DEFERRED, "answer": delivery.answer or None})])
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Give back claimed deliveries that were not tried."""
-        self._set([(delivery, {"state": PENDING, "attempts": delivery.attempts}) for delivery in deliveries])
+        """Give back claimed deliveries that were not tried, or that are in doubt."""
+        values = {True: {"state": PENDING, "in_doubt": 1}, False: {"state": PENDING}}
+        self._set([(each, {**values[each.in_doubt], "attempts": each.attempts}) for each in deliveries])
 
     def park(self, delivery: Delivery, reason: str, now: float) -> None:
         """Set a delivery aside after a permanent error, and raise a service alert for other receivers.
