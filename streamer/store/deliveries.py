@@ -237,8 +237,13 @@ class StoreDeliveries(DeliveryCounts):
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give back claimed deliveries that were not tried, or that are in doubt."""
-        values = {True: {"state": PENDING, "in_doubt": 1}, False: {"state": PENDING}}
-        self._set([(each, {**values[each.in_doubt], "attempts": each.attempts}) for each in deliveries])
+        doubt = {"in_doubt": 1}
+        self._set(
+            [
+                (each, {"state": PENDING, "attempts": each.attempts, **(doubt if each.in_doubt else {})})
+                for each in deliveries
+            ]
+        )
 
     def park(self, delivery: Delivery, reason: str, now: float) -> None:
         """Set a delivery aside after a permanent error, and raise a service alert for other receivers.
