@@ -42,7 +42,7 @@ from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.store.cluster_id import cluster_of, keep_cluster
 from streamer.store.control_inputs import StoreControls
-from streamer.store.database import Database, open_store, store_path
+from streamer.store.database import Database, open_store, require_no_other_file, store_path
 from streamer.store.lock import only_daemon_of
 from streamer.store.work_file import WorkFile, left_work, work_path
 
@@ -144,6 +144,7 @@ def _serve(loaded: LoadedConfig, kafka: KafkaSettings, store: Path, options: Dae
 @contextmanager
 def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
     """The store, held before it is opened: opening may migrate it."""
+    require_no_other_file(store)  # before a lock is put beside it
     with only_daemon_of(store):
         # models that begin anew follow no journal, whoever has written it
         accept = options.accept_rederivation or options.models_anew

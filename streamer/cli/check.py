@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,16 +19,13 @@ from streamer.cli.check_tables import (
 from streamer.cli.clock_counts import clock_lines
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, out, say
-from streamer.config.errors import ConfigError
+from streamer.config.errors import ConfigError, Problem, render_path
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError, UsageError
 
 if TYPE_CHECKING:
     from streamer.pipeline.plan import Plan
     from streamer.pipeline.rule_logs import LogFields
-    from streamer.store.database import Database
-
-_Answer = TypeVar("_Answer")
 
 
 def check(
@@ -63,16 +61,16 @@ def check(
         say(f"warning: {warning}")
     out(f"{config}: OK (configuration {plan.config_hash})")
     asked = Asked() if offline else _ask(loaded, plan)
-    statuses = _statuses(loaded)
+    statuses, unused = _from_store(loaded, asked)
     timers = loaded.settings.engine.ticks != "off"
     rules = rule_states(plan, statuses, timers=timers, sampled=asked.fields)
     out(state_table([*rules, *drift_states(plan, statuses)]))
     for status in statuses:
         for line in clock_lines(status.get("clocks", {})):
             out(f"{status['topic']}[{status['partition']}]: {line}")
-    unused = _unused(loaded)
     if unused:
-        out(f"known but not used, and no dead letters: {unused}")
+        counts = ", ".join(f"{name} {count:,}" for name, count in unused.items())
+        out(f"known but not used, and no dead letters: {counts}")
     rates = rule_rates(plan, statuses)
     if rates:
         out(rate_table(rates))
@@ -125,19 +123,21 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
     from streamer.config.secrets import resolve_secrets
     from streamer.pipeline.compiling import shown
 
-    asked = Asked()
+    asked, told = Asked(), tuple[Problem, ...]()
     try:
         secrets = resolve_secrets(loaded, os.environ)
         for warning in secrets.warnings:
             say(f"warning: {warning}")
     except ConfigError as error:
-        asked.problems, asked.is_configuration = list(error.lines), True
+        asked.problems, asked.is_configuration, told = list(error.lines), True, error.problems
     receivers = check_receivers(loaded, os.environ)
     if receivers:
         out(receiver_table(receivers))
     for each in receivers:
-        if each.problem is not None and str(each.problem.message) not in "\n".join(asked.problems):
+        if each.problem is not None and not _is_told(each.name, each.problem, told):
             asked.problems.append(str(each.problem))
+    if any(problem.path.startswith("source.kafka.") for problem in told):
+        return asked  # no broker answers without it
     try:
         with shown(CompileBar()):
             topics = check_topics(loaded, plan, os.environ)
@@ -152,32 +152,31 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
     return asked
 
 
-def _statuses(loaded: ConfigFile) -> list[dict[str, Any]]:
-    from streamer.store.queries import task_statuses
-
-    return _from_store(loaded, task_statuses, [])
-
-
-def _unused(loaded: ConfigFile) -> str:
-    """How many messages there were of each kind that is only counted, such as tombstones."""
-    from streamer.store.queries import unused
-
-    nothing: Mapping[str, int] = {}
-    counts = _from_store(loaded, unused, nothing)
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+def _is_told(receiver: str, problem: Problem, told: Sequence[Problem]) -> bool:
+    """Whether a receiver only says what its own secrets have said already, at their place in the file."""
+    below = f"{render_path(('receivers', receiver))}."
+    return any(each.path.startswith(below) and each.message == problem.message for each in told)
 
 
-def _from_store(loaded: ConfigFile, query: Callable[[Database], _Answer], otherwise: _Answer) -> _Answer:
-    from streamer.store.database import open_store, refuse_links, store_path
+def _from_store(loaded: ConfigFile, asked: Asked) -> tuple[list[dict[str, Any]], Mapping[str, int]]:
+    """The tasks' statuses, and how many messages of each kind are only counted, such as tombstones.
 
-    path = store_path(loaded.settings.store)
-    if path is not None:
-        refuse_links(path)
+    Both are empty where no daemon has run with this store yet. A store that `run` would refuse is a problem.
+    """
+    from streamer.store import database as stores
+    from streamer.store.queries import task_statuses, unused
+
+    url = loaded.settings.store
     try:
-        database = open_store(loaded.settings.store, create=False)
-    except TapewatchError:
-        return otherwise  # no daemon has run with this store yet
-    try:
-        return query(database)
-    finally:
-        database.close()
+        path = stores.store_path(url)
+        if path is not None:
+            stores.require_no_other_file(path)
+            stores.require_whole(path)
+        if path is None or not path.exists():
+            return [], {}
+        with closing(stores.open_store(url, create=False)) as database:
+            return task_statuses(database), unused(database)
+    except stores.StoreError as error:
+        asked.problems += error.lines
+        asked.is_configuration |= isinstance(error, UsageError)
+        return [], {}

@@ -103,14 +103,14 @@ class Notifier:
         self._context.parked.watch(receivers.names)
         for name, sender in before.items():
             if self._senders.get(name) is not sender:
-                sender.stop(0.0)  # ends by itself after its current delivery
+                sender.leave()  # ends by itself after its current delivery
                 self._leaving.append(sender)
             if name not in self._senders:
                 owed = self._deliveries.unfinished((name,))
                 log.warning("receiver removed, what it is owed stays in the store", receiver=name, owed=owed)
         for name in receivers.built:
             self._senders[name].start()
-        self._leaving = [one for one in self._leaving if one.failure is not None or not one.stop(0.0)]
+        self._leaving = [one for one in self._leaving if one.failure is not None or not one.has_ended]
 
     @property
     def receivers(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ class Notifier:
         self.wake()
         if self._thread.ident is not None:
             self._thread.join()
-        for sender in self._senders.values():
+        for sender in (*self._senders.values(), *self._leaving):
             sender.stop(0.0)
         for sender in (*self._senders.values(), *self._leaving):
             sender.stop(max(deadline - time.monotonic(), _LAST_JOIN_S))

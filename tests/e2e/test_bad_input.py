@@ -162,6 +162,8 @@ def test_stores_that_cannot_be_used(case: str, broker: str, tmp_path: Path) -> N
     line = said(tapewatch("run", "-c", config, expect=expected))
     assert words in line
     assert str(store) in line or str(store.parent) in line
+    if case == "no-database":
+        assert list(store.parent.iterdir()) == [store], "nothing is left beside somebody else's file"
 
 
 def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from prometheus_client.registry import CollectorRegistry
 from typer.testing import CliRunner
 
 from streamer.cli.app import application
+from streamer.errors import TapewatchError
 from streamer.serve import bounded_server
 from streamer.serve.server import Checks, serving
 
@@ -91,6 +92,50 @@ def test_who_asks_is_answered_among_hundreds_that_only_hold_connections(
     finally:
         for each in idle:
             each.close()
+
+
+def test_threads_are_bounded_where_answers_take_longer_than_connections(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bounded_server, "REQUEST_WITHIN_S", 0.1)
+    store_answers, asked = threading.Event(), list[None]()
+
+    def hangs() -> None:
+        asked.append(None)
+        store_answers.wait(60)
+
+    with serving(("127.0.0.1", 0), CollectorRegistry(), Checks(hangs, lambda: None)) as address:
+        assert address is not None
+        before, connections = threading.active_count(), []
+        try:
+            for _ in range(3 * bounded_server.MOST_CONNECTIONS):
+                connections.append(socket.create_connection(address, timeout=20))
+                connections[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            for connection in connections:  # all are closed in time
+                with suppress(ConnectionError):
+                    assert connection.recv(99) == b""
+            assert len(asked) <= bounded_server.MOST_CONNECTIONS
+            assert threading.active_count() - before <= bounded_server.MOST_CONNECTIONS
+        finally:
+            store_answers.set()
+            for each in connections:
+                each.close()
+        deadline = time.monotonic() + 20
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert b" 200 " in answer(address, b"GET /readyz HTTP/1.0\r\n\r\n")
+    assert "all threads are at work on answers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [(("192.0.2.7", 9464), 1), (("no-such-host.invalid", 9464), 1), (("127.0.0.1", 70_000), 2)],
+)
+def test_an_address_that_may_come_yet_is_no_error_of_the_configuration(address: Address, code: int) -> None:
+    checks = Checks(lambda: None, lambda: None)
+    with pytest.raises(TapewatchError) as raised, serving(address, CollectorRegistry(), checks):
+        pass
+    assert raised.value.exit_code == code, "the service manager starts it again only where that may help"
 
 
 LARGE = (
