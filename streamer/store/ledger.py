@@ -31,6 +31,7 @@ from streamer.store.commits import (
 from streamer.store.control_inputs import ControlOrder, StoreControls, add_control_input
 from streamer.store.database import Database, insert_absent
 from streamer.store.doubts import doubt_what_waits, set_older, why_older
+from streamer.store.free_pages import flush_log
 from streamer.store.log_alerts import LogEnd, ReplacedLog, log_ended, log_replaced
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
@@ -403,6 +404,10 @@ class Ledger:
         """The checkpoints of a task, newest first."""
         with self._db.read() as connection:
             return checkpoints_of(connection, task_id)
+
+    def carry_over(self) -> bool:
+        """Carry what is committed into the database file itself; whether all of it is there."""
+        return flush_log(self._db)
 
     def forget_checkpoints(self, row: TaskRow, seqs: Sequence[int]) -> None:
         """Delete the rows of unreadable checkpoints, so that the journal is never cut because of them."""
