@@ -166,7 +166,7 @@ def test_processes_compile_all_that_a_plan_needs(plan: Path, tmp_path: Path) -> 
     [
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
         (signal.SIGTERM, 130),
-        (signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.long),
     ],
 )
 def test_a_signal_ends_the_processes_that_compile(tmp_path: Path, number: signal.Signals, code: int) -> None:
