@@ -136,6 +136,7 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
     for each in receivers:
         if each.problem is not None and not _is_told(each.name, each.problem, told):
             asked.problems.append(str(each.problem))
+            asked.is_configuration |= each.is_configuration
     if any(problem.path.startswith("source.kafka.") for problem in told):
         return asked  # no broker answers without it
     try:

@@ -52,7 +52,7 @@ def run(
     """Consume the configured topics, detect anomalies, and send alerts, until stopped.
 
     SIGTERM or Ctrl-C stops it: the batch at hand is processed, a checkpoint is written, and pending
-    alerts are delivered (for at most 10 seconds; the rest goes out after the next start). A second one ends
+    alerts are delivered (for at most 8 seconds; the rest goes out after the next start). A second one ends
     it at once. If it is killed in any other way, it resumes exactly where it was: no alert is lost, and none
     is raised twice. SIGHUP reloads the configuration.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -153,7 +154,7 @@ class Notifier:
         """
         deadline = time.monotonic() + grace_s
         self.wake()
-        while self.failure is None and not self._has_delivered_all() and time.monotonic() < deadline:
+        while self.failure is None and not self._has_delivered_all(deadline) and time.monotonic() < deadline:
             time.sleep(_IDLE_LOOK_S)
         self._stopping.set()
         self.wake()
@@ -165,9 +166,12 @@ class Notifier:
             sender.stop(max(deadline - time.monotonic(), _LAST_JOIN_S))
         return self.failure is None and self._has_delivered_all()
 
-    def _has_delivered_all(self) -> bool:
+    def _has_delivered_all(self, until: float = math.inf) -> bool:
+        """Whether nothing is left that can be sent until then; what is paused for longer is not waited for."""
+        left_s = until - time.monotonic()
+        names = tuple(name for name, sender in self._senders.items() if sender.pause_s < left_s)
         try:
-            return self.idle()
+            return self._outbox.all_routed() and self._deliveries.finished(names)
         except OutOfFilesError:  # a stop must end nevertheless; what is owed stays in the store
             return False
 

@@ -220,6 +220,11 @@ class Sender:
         ahead = free + self._parallel
         return ahead if ahead > self._parallel // 2 else 0  # rather several at once than one by one
 
+    @property
+    def pause_s(self) -> float:
+        """For how many seconds nothing is sent, 0 for not at all."""
+        return self._throttle.pause_s()
+
     def _pause_s(self) -> float:
         """For how long nothing is sent; a critical that is new cuts an outage's pause short."""
         pause_s, sooner_s = self._throttle.pause_s(), self._throttle.cut_short_s()
