@@ -16,7 +16,19 @@ _HOW = "a secret is not written here: give {env: NAME} or {file: PATH}"
 
 
 class SecretError(ValueError):
-    """A secret is not available or malformed; the message never contains its value."""
+    """A secret is not available or malformed; the message never contains its value.
+
+    Parameters
+    ----------
+    message
+        Why not, and what to do.
+    option
+        The path of the setting that names it, below the receiver's kind; empty where that is not known.
+    """
+
+    def __init__(self, message: str, *option: str) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class Secret(BaseModel):

@@ -42,7 +42,13 @@ from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.store.cluster_id import cluster_of, keep_cluster
 from streamer.store.control_inputs import StoreControls
-from streamer.store.database import Database, open_store, require_no_other_file, store_path
+from streamer.store.database import (
+    Database,
+    WrongStoreError,
+    open_store,
+    require_no_other_file,
+    store_path,
+)
 from streamer.store.lock import only_daemon_of
 from streamer.store.work_file import WorkFile, left_work, work_path
 
@@ -119,9 +125,12 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
     for warning in sorted({*config.warnings, *plan.warnings}):
         log.warning("configuration", problem=str(warning))
     loaded = LoadedConfig(config, secrets, plan)
-    store = store_path(settings.store)
+    try:
+        store = store_path(settings.store)
+    except WrongStoreError as error:
+        config.fail([config.problem(("store",), str(error).removeprefix("store: "))])
     if store is None:
-        raise UsageError("a daemon needs a store in a file: name one in `store`")
+        config.fail([config.problem(("store",), "a daemon needs a store in a file: name one")])
     try:
         _serve(loaded, kafka, store, options)
     except UnbuildableDetectorError as error:  # it could be built a moment ago

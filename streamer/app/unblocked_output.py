@@ -42,7 +42,7 @@ class UnblockedOutput(io.TextIOBase):
 
     Attributes
     ----------
-    tell
+    on_lost
         Called with the number of lines that were lost, from another thread, once lines are taken again.
     """
 
@@ -51,7 +51,7 @@ class UnblockedOutput(io.TextIOBase):
         self._descriptor = stream.fileno()
         self._errors = stream.errors or "backslashreplace"
         self._line = ""
-        self.tell: Callable[[int], None] = self._say_lost
+        self.on_lost: Callable[[int], None] = self._say_lost
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
         atexit.register(self.finish)
@@ -154,7 +154,7 @@ class UnblockedOutput(io.TextIOBase):
                     return
                 self._lost -= lost
             if lost:
-                self.tell(lost)  # it writes, perhaps under a lock of its own
+                self.on_lost(lost)  # it writes, perhaps under a lock of its own
 
     def _write_some(self) -> None:
         while self._kept:

@@ -81,12 +81,14 @@ def check(
 
 def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, float | None]]:
     """The plan, and what models that are given by import name cost; those run in another process only."""
+    from streamer.config.secrets import secrets_of
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.detector_models import foreign, tried_only
     from streamer.pipeline.model_trial import ModelTrial
 
     named = foreign(loaded.settings.detectors)
-    with ModelTrial(named, hands_off=offline, costs=not offline) as trial:
+    hidden = {secret.env for _, secret in secrets_of(loaded.settings) if secret.env is not None}
+    with ModelTrial(named, hands_off=offline, costs=not offline, without=hidden) as trial:
         plan = compile_plan(loaded, tried_only(trial))
         results = trial.results()
     return plan, {name: result.cost_us for name, result in results.items()}
@@ -178,6 +180,8 @@ def _from_store(loaded: ConfigFile, asked: Asked) -> tuple[list[dict[str, Any]],
         with closing(stores.open_store(url, create=False)) as database:
             return task_statuses(database), unused(database)
     except stores.StoreError as error:
-        asked.problems += error.lines
+        is_place = isinstance(error, stores.WrongStoreError)
+        said = [str(loaded.problem(("store",), str(error).removeprefix("store: ")))]
+        asked.problems += said if is_place else error.lines
         asked.is_configuration |= isinstance(error, UsageError)
         return [], {}

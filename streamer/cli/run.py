@@ -80,7 +80,7 @@ def run(
         say(f"warning: {warning}")
     set_up_logs(loaded.settings.log, secrets.values)
     if isinstance(sys.stderr, UnblockedOutput):
-        sys.stderr.tell = _tell_lost
+        sys.stderr.on_lost = _tell_lost
     signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
     signals.loaded()
     if fold_again and models_anew:

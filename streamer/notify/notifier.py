@@ -167,7 +167,7 @@ class Notifier:
         return self.failure is None and self._has_delivered_all()
 
     def _has_delivered_all(self, until: float = math.inf) -> bool:
-        """Whether nothing is left that can be sent until then; what is paused for longer is not waited for."""
+        """Whether nothing is left that can be sent until then, for which no longer pause is made."""
         left_s = until - time.monotonic()
         names = tuple(name for name, sender in self._senders.items() if sender.pause_s < left_s)
         try:

@@ -251,7 +251,8 @@ def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Cl
     token = resolve(settings.token)
     if not token.isascii() or not token.isprintable() or " " in token:
         raise SecretError(
-            f"the token of Slack receiver {name} is not a token: it holds spaces or odd characters"
+            f"the token of Slack receiver {name} is not a token: it holds spaces or odd characters",
+            "token",
         )
     return SlackReceiver(BoundedWebClient(token, settings, clock), settings.channel, settings.mention)
 
