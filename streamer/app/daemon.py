@@ -37,6 +37,7 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Anew
 from streamer.pipeline.warmup import warm_up
+from streamer.sources.kafka.client import ClientOptionError
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
@@ -135,6 +136,8 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
         _serve(loaded, kafka, store, options)
     except UnbuildableDetectorError as error:  # it could be built a moment ago
         config.fail([config.problem(error.path, error.problem)])
+    except ClientOptionError as error:
+        config.fail([config.problem(error.path, error.said)])
 
 
 def _serve(loaded: LoadedConfig, kafka: KafkaSettings, store: Path, options: DaemonOptions) -> None:

@@ -13,7 +13,7 @@ from alerts.severity import SEVERITIES
 from alerts.short_id import short_id
 from alerts.subjects import subject_of
 from alerts.suggestions import did_you_mean
-from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
+from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
 from streamer.cli.output import on_terminal, out, out_alert, out_json, out_lines, say
 from streamer.errors import UsageError
 from streamer.sources.start import StartAt
@@ -78,6 +78,15 @@ def alerts(
     )
     database = open_named_store(config, store)
     if retry_parked is not None:
+        known = {*StoreDeliveries(database).receivers()}
+        if store is None:
+            known |= load_config(config).settings.receivers.keys()
+        if retry_parked not in known:
+            hint = did_you_mean(retry_parked, sorted(known))
+            there = ", ".join(sorted(known)) or "none"
+            raise UsageError(
+                f"--retry-parked: there is no receiver {retry_parked!r}{hint}: there are {there}"
+            )
         count = StoreDeliveries(database).unpark(retry_parked)
         say(_unparked(retry_parked, count))
     if only_near_misses:

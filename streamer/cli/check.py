@@ -124,6 +124,7 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
     from streamer.app.topic_checks import check_topics
     from streamer.config.secrets import resolve_secrets
     from streamer.pipeline.compiling import shown
+    from streamer.sources.kafka.client import ClientOptionError
 
     asked, told = Asked(), tuple[Problem, ...]()
     try:
@@ -144,6 +145,10 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
     try:
         with shown(CompileBar()):
             topics = check_topics(loaded, plan, os.environ)
+    except ClientOptionError as error:
+        asked.problems.append(str(loaded.problem(error.path, error.said)))
+        asked.is_configuration = True
+        return asked
     except TapewatchError as error:
         asked.problems.append(str(error))
         asked.is_configuration |= isinstance(error, UsageError)

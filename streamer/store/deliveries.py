@@ -289,6 +289,11 @@ class StoreDeliveries(DeliveryCounts):
                 update(deliveries).where(which).values(state=PENDING, next_at=0.0, ready=READY)
             ).rowcount
 
+    def receivers(self) -> Sequence[str]:
+        """The names of all that deliveries were ever made to, of those that are kept."""
+        with self._database.read() as connection:
+            return sorted(connection.execute(select(deliveries.c.receiver).distinct()).scalars())
+
     def _set(self, changes: Sequence[tuple[Delivery, Mapping[str, Any]]], ends: bool = False) -> None:
         # if the machine loses this, the claim before it is still there: they are tried again, in doubt
         with self._database.write(synced=False) as connection:
