@@ -20,6 +20,7 @@ from streamer.errors import TapewatchError, UsageError
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a daemon listens that listens everywhere
 _MOST_BYTES = 65_536
+_STORE_SILENT = b"the store does not answer\n"
 _MOST = 2**63  # of anything that is counted
 _MAY_BE_UNKNOWN = ("behind", "undelivered_s")
 _GROUPS = {"parked": True, "failing": False}  # lists of receivers, and whether each has a count
@@ -35,8 +36,8 @@ def health(
 ) -> None:
     """Ask the daemon on this machine whether all is well: exit code 0 if so, 1 with the causes if not.
 
-    All is well only if a daemon of tapewatch says so, not whoever else answers there. It asks `/healthz` at `serve.address`; the image's HEALTHCHECK runs it. It reads the address out of the
-    configuration and loads nothing else.
+    It asks `/healthz` at `serve.address`; the image's HEALTHCHECK runs it. Whatever else answers there is no
+    daemon, and not well. It reads the address out of the configuration and loads nothing else.
 
     Example: `tapewatch health`
     """
@@ -62,11 +63,8 @@ def _asked(host: str, port: int, timeout_s: float) -> dict[str, Any]:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         body = answer.read(_MOST_BYTES)
-        if (
-            answer.status == http.client.INTERNAL_SERVER_ERROR
-            and body.strip() == b"the store does not answer"
-        ):
-            return {"status": "failing", "reason": "the store does not answer"}
+        if answer.status == http.client.INTERNAL_SERVER_ERROR and body == _STORE_SILENT:
+            return {"status": "failing", "reason": body.decode().strip()}
         said = json.loads(body)
     except OSError as error:
         raise TapewatchError(f"no daemon answers at {where}: {error.strerror or error}") from error
