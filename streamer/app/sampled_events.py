@@ -20,6 +20,7 @@ from streamer.sources.kafka.topic_sample import SampledTopic
 
 _RANGES = ("price", "bid_price", "value")  # the first of these that occurs is told with its range
 _EXCERPT = 60  # characters of names that are shown
+_NEARLY_ALL = 0.9  # of the quotes
 _MANY_DEAD, _DEAD_SHARE = 3, 0.1  # from that many on, and above that share, dead letters are a problem
 
 
@@ -96,6 +97,7 @@ def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents
     problems, notes = list(times.whole), list(times.notes)
     told = [*([] if mistake is None else [mistake]), *times.mistakes]
     wrong = len(dead | times.useless)
+    problems += _crossed(batches)
     if not good and not ignored:
         problems = [*told, *problems] or ["none of its records is an event: look at its format"]
     elif wrong >= _MANY_DEAD and wrong > _DEAD_SHARE * len(records):
@@ -145,6 +147,22 @@ def _kinds(batches: list[Batch]) -> str:
     plural = "" if len(instruments) == 1 else "s"
     many = f"{len(kinds)} kind{'' if len(kinds) == 1 else 's'} ({names})"
     return f"{many}; {len(instruments):,} instrument{plural}"
+
+
+def _crossed(batches: list[Batch]) -> list[str]:
+    """That bids are above asks in nearly all quotes: prices that are taken from each other's paths."""
+    crossed = quotes = 0
+    for batch in batches:
+        if "bid_price" in batch.numbers and "ask_price" in batch.numbers:
+            bid, ask = batch.numbers["bid_price"], batch.numbers["ask_price"]
+            quotes += int(np.count_nonzero(np.isfinite(bid) & np.isfinite(ask)))
+            crossed += int(np.count_nonzero(bid > ask))
+    if crossed < _MANY_DEAD or crossed < _NEARLY_ALL * quotes:
+        return []
+    return [
+        f"crossed: in {crossed:,} of {quotes:,} quotes the bid is above the ask: the paths of bid_price and "
+        "ask_price are swapped, in its format or by its producer"
+    ]
 
 
 def _fields(batches: list[Batch]) -> LogFields | None:

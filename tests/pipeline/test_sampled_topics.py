@@ -159,6 +159,14 @@ def test_times_of_a_kind_that_is_wrong_in_one_partition_are_told_with_it() -> No
     assert "the first: t[1] offset 0" in found.problems[0]
 
 
+def test_bids_above_asks_in_nearly_all_quotes_are_swapped_paths() -> None:
+    quote = {"type": "q", "b": 10.02, "bs": 1, "a": 10.01, "as": 1}
+    right = {**quote, "a": 10.03}
+    (problem,) = sampled([mine(0, **quote)] * 19 + [mine(0, **right)], MAPPING % "ms").problems
+    assert problem.startswith("crossed: in 19 of 20 quotes the bid is above the ask")
+    assert not sampled([mine(0, **quote)] * 9 + [mine(0, **right)] * 9, MAPPING % "ms").problems
+
+
 def priced(topic: str, price: float, count: int = 5, form: str = MAPPING % "ms") -> SampledEvents:
     if form == "tapewatch":
         return sampled([event(price=price)] * count, form, topic)
