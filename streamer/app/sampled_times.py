@@ -111,7 +111,7 @@ def judge_times(
         ),
     )  # fmt: skip
     middle = int(np.median(np.concatenate(offs)))
-    notes = _behind(middle)
+    notes = () if mistakes else _behind(middle)
     if not notes:
         notes = _told(topic, found["old"], n_records, "{} are a year and more before their records'", "")
     return SampledTimes(dead, frozenset(each.place for each in found["far"]), mistakes, (), notes)
