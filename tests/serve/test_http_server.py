@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import socket
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,62 @@ def test_liveness_is_a_page_of_its_own(address: Address) -> None:
 def _logs_as_before() -> Iterator[None]:
     yield
     structlog.reset_defaults()  # commands log to the stream that the runner has in place of stderr
+
+
+WELL = {"status": "ok", "step_age_s": 0.3, "behind": 0, "undelivered_s": 0.0}
+
+
+@pytest.mark.usefixtures("_logs_as_before")
+def test_the_health_command_takes_nobody_elses_answer_for_well() -> None:
+    odd = [
+        WELL | {name: value}
+        for name in ("step_age_s", "behind", "undelivered_s")
+        for value in ("1", float("nan"), float("inf"), 10**400, -1, True, [], {})
+    ]
+    odd += [
+        WELL | {"parked": each}
+        for each in (1, {}, [1], [{}], [{"receiver": "a", "reason": "b", "count": "1"}])
+    ]
+    odd += [WELL | {"failing": each} for each in ("a", [None], [{"receiver": 1, "reason": "b"}])]
+    odd += [WELL | {"status": each} for each in ("failing", "up", None)]
+    odd += [WELL | {"step_age_s": None}, WELL | {"behind": 0.5}, {"status": "ok"}, {}, [], None, "ok", 1]
+    nested = b"[" * 30_000
+    pages = [
+        (200, page)
+        for page in (b"", b"ok", b"\xff", b"{", nested, *(json.dumps(each).encode() for each in odd))
+    ]
+    pages += [(status, json.dumps(WELL).encode()) for status in (204, 301, 404, 500, 503)]
+    pages += [(503, b'{"status": "failing"}'), (503, b'{"status": "failing", "reason": 7}'), (500, b"oops")]
+    pages += [(200, json.dumps(WELL).encode())]
+    answers = iter(pages)
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, page = next(answers)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        where = f"127.0.0.1:{server.server_port}"
+        try:
+            for status, page in pages:
+                done = CliRunner().invoke(application(["health"]), ["health", "--address", where])
+                if (status, page) == pages[-1]:
+                    assert (done.exit_code, done.stdout[:11]) == (0, "all is well")
+                    continue
+                assert (done.exit_code, done.stderr) == (
+                    1,
+                    f"what answers at {where} is no daemon of tapewatch\n",
+                ), (status, page)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.usefixtures("_logs_as_before")
