@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -78,15 +79,7 @@ def alerts(
     )
     database = open_named_store(config, store)
     if retry_parked is not None:
-        known = {*StoreDeliveries(database).receivers()}
-        if store is None:
-            known |= load_config(config).settings.receivers.keys()
-        if retry_parked not in known:
-            hint = did_you_mean(retry_parked, sorted(known))
-            there = ", ".join(sorted(known)) or "none"
-            raise UsageError(
-                f"--retry-parked: there is no receiver {retry_parked!r}{hint}: there are {there}"
-            )
+        _require_receiver(retry_parked, database, config if store is None else None)
         count = StoreDeliveries(database).unpark(retry_parked)
         say(_unparked(retry_parked, count))
     if only_near_misses:
@@ -186,3 +179,12 @@ def _print_deliveries(database: Database) -> None:
             say(f"{row['receiver']}: {row['count']} {row['state']}{reason}")
             if row["answer"]:
                 say(f"  it answered: {row['answer']}")
+
+
+def _require_receiver(name: str, database: Database, config: Path | None) -> None:
+    known = {*StoreDeliveries(database).receivers()}
+    if config is not None:
+        known |= load_config(config).settings.receivers.keys()
+    if known and name not in known:
+        hint, there = did_you_mean(name, sorted(known)), ", ".join(sorted(known))
+        raise UsageError(f"--retry-parked: there is no receiver {name!r}{hint}: there are {there}")

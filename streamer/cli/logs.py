@@ -61,7 +61,7 @@ def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(output),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # loggers follow what is set up later
     )
     handler = logging.StreamHandler(output)
     handler.setFormatter(

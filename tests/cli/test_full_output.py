@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes.alert_bodies import commit
+from fakes.delivering import route_all
 
 from streamer.store.database import open_store
 
@@ -24,6 +25,7 @@ def tapewatch(*arguments: str, **more: object) -> subprocess.CompletedProcess[st
 def store(tmp_path: Path) -> str:
     database = open_store(str(tmp_path / "t.db"))
     commit(database, ("a1", 0), symbol="Δé😀")
+    route_all(database, ["ops"], 1_000.0)
     database.close()
     return str(tmp_path / "t.db")
 
@@ -59,4 +61,4 @@ def test_numbers_and_receivers_that_cannot_be_are_wrong_usage(store: str) -> Non
     assert tapewatch("dead-letters", "--store", store, "--id", many).returncode == 2
     done = tapewatch("alerts", "--store", store, "--retry-parked", "op")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("--retry-parked: there is no receiver 'op'")
+    assert done.stderr == "--retry-parked: there is no receiver 'op' (did you mean 'ops'?): there are ops\n"

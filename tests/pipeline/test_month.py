@@ -9,7 +9,7 @@ from month import KEEP, Size, live_through
 
 
 @pytest.mark.timeout(1_500)
-@pytest.mark.parametrize("divisor", [1_000, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("divisor", [500, pytest.param(10, marks=pytest.mark.long)])
 def test_store_and_memory_are_flat_after_the_first_days(divisor: int, tmp_path: Path) -> None:
     size = Size().part(divisor)
     lived = live_through(size, tmp_path)
