@@ -135,6 +135,7 @@ def _warmed_up(plan: Path, environ: Mapping[str, str]) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.long  # it compiles for half a minute
 @pytest.mark.skipif(not TWO_CORES, reason="one core: kernels are compiled in this process")
 def test_processes_compile_what_is_missing_of_either_part(plan: Path, tmp_path: Path) -> None:
     warm_up(compile_plan(load(plan)))

@@ -339,6 +339,7 @@ def check_month(store: Database, path: Path, days: int, a_day: int) -> None:
     assert max(sizes[days // 2 + 1 :]) < 1.1 * sizes[days // 2], "bounded by their size"
 
 
+@pytest.mark.long  # test_month shows it of the whole service
 def test_a_month_later_the_store_is_as_large_as_after_a_week(store: Database, tmp_path: Path) -> None:
     check_month(store, tmp_path / "tapewatch.db", 22, 12)
 
