@@ -281,10 +281,15 @@ class Checkpointer:
     def _remove_stale(self) -> None:
         """Remove files that the database needs no more, even without its write-ahead log."""
         with work_watch().asking():
-            if self._stale and self._ledger.carry_over():
-                stale, self._stale = self._stale, []
-                for name in stale:
-                    remove_checkpoint(self._folder, name)
+            try:
+                if not self._stale or not self._ledger.carry_over():
+                    return
+            except TapewatchError as error:  # out of files, say: what a commit needs, the next one tells
+                log.warning("files of older checkpoints are kept until the next one", problem=str(error))
+                return
+            stale, self._stale = self._stale, []
+            for name in stale:
+                remove_checkpoint(self._folder, name)
 
     def _begin_piece(self, runners: Iterable[Runner]) -> None:
         """Have the next piece of a base written, of the first task that wants one."""
