@@ -11,28 +11,31 @@ RELEASE := $(VENV)/.release
 # what it is measured against
 PEERS  := .venv-peers/.ready
 
-.PHONY: help demo replay test lint kernels faults quality clocks bench fuzz pictures format clean schemas docs dist lock audit
+.PHONY: help demo replay test jars lint kernels faults quality clocks bench fuzz pictures format clean schemas docs dist lock audit
 
 help:            ## List what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/' | column -t -s:
 
-# what it takes to run, and on top of that what it takes to test
-$(RUNS): pyproject.toml
+# the pip that comes with Python may be years old, and then chooses versions for a minute instead of seconds
+$(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	-$(BIN)/pip install -qq --upgrade pip
+
+# what it takes to run, and on top of that what it takes to test
+$(RUNS): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install -qq --editable .
 	@touch $@
 
-$(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[test]'
+$(READY): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install -qq --no-compile --editable '.[test]'
 	@touch $(RUNS) $@
 
 $(DOCS): $(RUNS)
-	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/pip install -qq --editable '.[docs]'
 	@touch $@
 
 $(RELEASE): $(RUNS)
-	$(BIN)/pip install --quiet --editable '.[release]'
+	$(BIN)/pip install -qq --editable '.[release]'
 	@touch $@
 
 demo: $(RUNS)   ## A simulated market through the whole service, no broker needed; what was planted against what was caught
@@ -41,12 +44,17 @@ demo: $(RUNS)   ## A simulated market through the whole service, no broker neede
 replay: $(RUNS) ## Replay small captures; their alerts appear on the console
 	$(BIN)/tapewatch replay -c examples/binance.yaml tests/data/spot_btcusdt.gz tests/data/spot_ethusdt.gz tests/data/usdm_btcusdt.gz
 
-# processes that tests start import the same modules over and over: let Python keep what it compiles of them
-test faults: export PYTHONDONTWRITEBYTECODE =
+# processes import the same modules over and over: let Python keep what it compiles of them
+export PYTHONDONTWRITEBYTECODE =
 
-test: $(READY)   ## Linters, then all tests, those against a real Kafka broker included
+test:            ## Linters, then all tests, those against a real Kafka broker included
+	$(MAKE) -j 2 $(READY) jars
 	$(MAKE) -j 2 lint kernels
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# the local broker's; tests say what is missing where they need it
+jars:
+	-@cd tests && $(PYTHON) -c 'from broker.local import jars; jars()' 2>/dev/null
 
 faults: $(READY) ## The campaign of docs/reliability.md in its long form: kills, faults, a month, storms; an hour or more
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m long tests
@@ -83,7 +91,7 @@ clocks: $(READY)  ## What lying times do to clocks and to silence, by maxima and
 	$(BIN)/python -m benchmarks.lying_clocks
 
 pictures: $(RUNS) ## The pictures of the README, drawn anew from a real run; needs Chromium
-	$(BIN)/pip install --quiet --editable '.[pictures]'
+	$(BIN)/pip install -qq --editable '.[pictures]'
 	$(BIN)/python docs/images/draw.py
 
 docs: $(DOCS)    ## The documentation as a website in site/; broken links are errors
@@ -113,4 +121,4 @@ clean:           ## Remove the virtual environments, caches and built files
 
 schemas: $(READY) ## Export the JSON Schemas of events and of the configuration to docs/schemas
 	$(BIN)/python -c "import json; from streamer.decoding.event_schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/event.json
-	$(BIN)/python -c "import json; from streamer.config import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/configuration.json
+	$(BIN)/python -c "import json; from streamer.config.exported_schema import json_schema as s; print(json.dumps(s(), indent=2))" > docs/schemas/configuration.json

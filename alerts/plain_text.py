@@ -7,7 +7,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 from alerts.rounding import rounded
 
@@ -17,7 +16,7 @@ def one_line(text: str) -> str:
 
     Line breaks, a terminal's commands, marks that reverse the direction of writing, characters without
     width and halves of a character all count as such; so do marks on a letter that has several already, since
-    no writing stacks more and they would cover other lines.
+    no writing stacks more and they would cover other lines, and marks that would join a character of ours.
 
     Examples
     --------
@@ -27,6 +26,8 @@ def one_line(text: str) -> str:
     ('AC\\u200bME', True)
     >>> one_line("a" + 30 * "\u0301" + "b").count("\\u0301")
     26
+    >>> one_line("\u0338ACME"), one_line("Vie\u0302\u0323t") == "Vie\u0302\u0323t"
+    ('\\u0338ACME', True)
     """
     if text.isascii() and text.isprintable():
         return text
@@ -67,16 +68,39 @@ def safe_json(line: str) -> str:
 
 def _looked_at(text: str) -> Iterator[tuple[str, bool]]:
     """Each character, and whether it is seen as itself."""
-    marks = 0
-    for before, character in pairwise(" " + text):
-        marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
-        yield character, marks <= _MOST_MARKS and _is_seen(character, before)
+    joined = stacked = 0
+    before = ""
+    for character in text:
+        joins = _joins(character)
+        joined = joined + 1 if joins else 0
+        stacked = stacked + (unicodedata.category(character) != "Mc") if joins else 0
+        is_seen = stacked <= _MOST_MARKS and joined <= _MOST_JOINED and _is_seen(character, before)
+        yield character, is_seen
+        before = character if is_seen else ""
 
 
 def _is_seen(character: str, before: str) -> bool:
+    """Whether it is seen as itself after another one, which is empty where that is ours."""
+    if not character.isprintable() or character in _UNSEEN:
+        return False
     if character in _VARIANTS:  # they belong to a sign such as a warning's, and hide behind anything else
-        return unicodedata.category(before) == "So"
-    return character.isprintable() and character not in _UNSEEN
+        return before != "" and unicodedata.category(before) == "So"
+    return not _joins(character) or (before != "" and _carries(before, character))
+
+
+def _joins(character: str) -> bool:
+    """Whether it has no place of its own, but joins the character before it."""
+    return unicodedata.category(character) in _MARKS or character in _JAMO
+
+
+def _carries(before: str, mark: str) -> bool:
+    if mark in _JAMO or mark in _STACKERS:  # nothing is seen of them behind another script's letter
+        return _script(before) == _script(mark)
+    return before.isalnum() or (not before.isascii() and unicodedata.category(before)[0] in "LNMS")
+
+
+def _script(character: str) -> str:
+    return unicodedata.name(character, "").partition(" ")[0]
 
 
 def _number_of(character: str) -> str:
@@ -84,15 +108,20 @@ def _number_of(character: str) -> str:
     return shown if shown != character else f"\\x{ord(character):02x}"
 
 
-_MARKS = ("Mn", "Me")
+_MARKS = ("Mn", "Me", "Mc")
 _MOST_MARKS = 4  # Vietnamese has two on a letter, Hebrew with its accents three, Tibetan four
+_MOST_JOINED = 8  # with those beside a letter, of which Burmese has up to five
+_JAMO = frozenset(map(chr, (*range(0x1161, 0x1200), *range(0xD7B0, 0xD800))))  # join a consonant before them
+_STACKERS = frozenset("\u1039\u17d2\u1a60\u1bab\uaaf6\U00010a3f\U00011133\U0001193e\U00011a47\U00011a99")
 _VARIANTS = "\ufe0e\ufe0f"
 _UNSEEN = frozenset(
     map(
         chr,
         (
-            # printable to Python, and yet without width or ink: joiners, fillers, a blank of Braille, tags
-            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+            # printable to Python, and yet without width or ink: joiners, fillers, a blank of Braille, a note
+            # without a head, the place of an object, what selects a letter's form, tags
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x2D7F, 0x3164, 0xFFA0, 0xFFFC),
+            *(0x1107F, 0x16FE4, 0x1BC9D, 0x1D159),
             *range(0x180B, 0x1810),
             *range(0xFE00, 0xFE0E),
             *range(0xE0100, 0xE01F0),

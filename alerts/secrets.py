@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,11 +11,24 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _HOW = "a secret is not written here: give {env: NAME} or {file: PATH}"
 
 
 class SecretError(ValueError):
-    """A secret is not available or malformed; the message never contains its value."""
+    """A secret is not available or malformed; the message never contains its value.
+
+    Parameters
+    ----------
+    message
+        Why not, and what to do.
+    option
+        The path of the setting that names it, below the receiver's kind; empty where that is not known.
+    """
+
+    def __init__(self, message: str, *option: str) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class Secret(BaseModel):
@@ -67,6 +81,8 @@ class Secret(BaseModel):
         """
         if self.env is not None:
             text = environ.get(self.env)
+            if text is None and not _VARIABLE.fullmatch(self.env):  # it may be the secret itself
+                raise SecretError("this is not the name of an environment variable")
             if text is None:
                 raise SecretError(f"environment variable {self.env} is not set")
             where = f"environment variable {self.env}"

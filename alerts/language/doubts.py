@@ -167,8 +167,8 @@ class _Examination:
         is_rarity = isinstance(own, Name) and own.name.endswith(".rarity")
         if number is None:
             if kind == "seconds" and _has_no_unit(other):
-                seconds = constant.constant * quantity.unit.scale
-                yield from self._product(at, written, seconds, is_rarity)
+                product = constant.constant * quantity.unit.scale
+                yield from self._product(at, written, product, is_rarity)
             return
         if kind == "seconds":
             seconds = float(abs(constant.constant * quantity.unit.scale))

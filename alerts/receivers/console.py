@@ -11,7 +11,7 @@ from alerts.plain_text import one_line
 from alerts.receivers.body import read_body
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.kind import KindSettings, Probed, ReceiverKind
-from alerts.receivers.receiver import Delivery, PermanentError
+from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.wording import course, headline
 from alerts.receivers.wrapping import wrapped
 from alerts.secrets import Resolve
@@ -47,7 +47,11 @@ class ConsoleReceiver:
         ------
         PermanentError
             When the output has been closed.
+        RetryableError
+            When nobody takes what is written to it.
         """
+        if getattr(self._console.file, "is_stalled", False):
+            raise RetryableError("console_stalled", everything=True)
         try:
             print_alert(self._console, delivery)
         except (OSError, ValueError) as error:  # ValueError: the stream is closed

@@ -12,6 +12,8 @@ class ReceiverError(ValueError):
         Why not, and what to do.
     option
         The path of the setting at fault, below the receiver's kind; empty where it is none in particular.
+    passing
+        Whether it may pass while the configuration stays as it is.
 
     Examples
     --------
@@ -19,6 +21,7 @@ class ReceiverError(ValueError):
     ('ca',)
     """
 
-    def __init__(self, message: str, *option: str) -> None:
+    def __init__(self, message: str, *option: str, passing: bool = False) -> None:
         super().__init__(message)
         self.option = option
+        self.passing = passing

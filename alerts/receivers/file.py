@@ -141,9 +141,12 @@ def _build(name: str, settings: FileReceiverSettings, resolve: Resolve, clock: C
         if error.errno == errno.ELOOP:
             raise ReceiverError(
                 f"receiver {name}: {settings.path} is a symbolic link, which is not written through: name "
-                "the file itself"
+                "the file itself",
+                "path",
             ) from error
-        raise ReceiverError(f"receiver {name} cannot write to {settings.path}: {error.strerror}") from error
+        raise ReceiverError(
+            f"receiver {name} cannot write to {settings.path}: {error.strerror}", "path"
+        ) from error
     return FileReceiver(settings.path)
 
 
@@ -171,7 +174,7 @@ def _probe(name: str, settings: FileReceiverSettings, resolve: Resolve, clock: C
             f"{path} cannot be looked at: {(error.strerror or '').lower()}", "path"
         ) from error
     if room < _LITTLE_ROOM:
-        raise ReceiverError(f"the disk of {path} is full: free some space", "path")
+        raise ReceiverError(f"the disk of {path} is full: free some space", "path", passing=True)
     return Probed(f"{path}, {'writable' if exists else 'to be made'}, {room / 1e9:,.1f} GB free")
 
 

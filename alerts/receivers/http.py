@@ -45,7 +45,8 @@ def http_url(text: str) -> str:
         raise ValueError("an address starts with https:// or http:// and names a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("an address carries no user name or password")
-    _ = parts.port  # raises ValueError where it is no number
+    if parts.port == 0:  # raises ValueError where it is no number
+        raise ValueError("nobody listens on port 0: give the server's port, or leave it out")
     return text
 
 

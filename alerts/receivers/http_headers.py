@@ -104,7 +104,9 @@ def resolved_headers(
         text = value if isinstance(value, str) else resolve(value)
         if not _VALUE.fullmatch(text):
             raise SecretError(
-                f"the value of header {name} of {whose} is not one line of printable ASCII text"
+                f"the value of header {name} of {whose} is not one line of printable ASCII text",
+                "headers",
+                name,
             )
         if not isinstance(value, str):
             secrets.append(text)

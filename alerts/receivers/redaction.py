@@ -66,6 +66,14 @@ def _forms(secret: str) -> Iterator[str]:
         in_json = json.dumps(part)[1:-1]
         yield from (part, quote(part, safe=""), quote_plus(part), html.escape(part))
         yield from (in_json, in_json.replace("/", "\\/"), json.dumps(part, ensure_ascii=False)[1:-1])
+        for in_repr in _in_reprs(part):
+            yield from (in_repr, json.dumps(in_repr)[1:-1], json.dumps(in_repr, ensure_ascii=False)[1:-1])
+
+
+def _in_reprs(part: str) -> Iterator[str]:
+    """As Python shows it in a list or an error, where it begins a text or one with both kinds of quotes."""
+    data = part.encode(errors="surrogateescape")
+    yield from (repr(part)[1:-1], repr(f'"{part}')[2:-1], repr(data)[2:-1], repr(b'"' + data)[3:-1])
 
 
 def _parts(secret: str) -> Iterator[str]:

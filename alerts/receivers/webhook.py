@@ -152,9 +152,11 @@ def _signing_key(secret: str, name: str) -> bytes:
         # checked here, since the signer silently skips characters that are not base64
         key = base64.b64decode(secret + "=" * (-len(secret) % 4), validate=True)
     except ValueError as error:
-        raise SecretError(f"the secret of webhook {name} is not base64 (after {_SECRET_PREFIX})") from error
+        raise SecretError(
+            f"the secret of webhook {name} is not base64 (after {_SECRET_PREFIX})", "secret"
+        ) from error
     if not key:
-        raise SecretError(f"the secret of webhook {name} is empty (after {_SECRET_PREFIX})")
+        raise SecretError(f"the secret of webhook {name} is empty (after {_SECRET_PREFIX})", "secret")
     return key
 
 

@@ -34,7 +34,7 @@ from streamer.store.near_misses import Keeping
 
 log = structlog.get_logger()
 
-_GRACE_S = 10.0  # how long deliveries that are owed may hold up a stop; the rest goes out after a start
+_GRACE_S = 8.0  # how long deliveries that are owed may hold up a stop; the rest goes out after a start
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Anew
 from streamer.pipeline.warmup import warm_up
+from streamer.sources.kafka.client import ClientOptionError
 from streamer.sources.kafka.group_member import Joins
 from streamer.sources.kafka.joined_partitions import JoinPlan
 from streamer.sources.kafka.kafka_settings import KafkaSettings
@@ -46,7 +47,13 @@ from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS, KafkaSource
 from streamer.sources.kafka.known_cluster import KnownCluster
 from streamer.store.cluster_id import cluster_of, keep_cluster
 from streamer.store.control_inputs import StoreControls
-from streamer.store.database import Database, open_store, store_path
+from streamer.store.database import (
+    Database,
+    WrongStoreError,
+    open_store,
+    require_no_other_file,
+    store_path,
+)
 from streamer.store.lock import only_daemon_of
 from streamer.store.work_file import WorkFile, left_work, work_path
 
@@ -123,13 +130,18 @@ def run_service(config: ConfigFile, secrets: Secrets, options: DaemonOptions) ->
     for warning in sorted({*config.warnings, *plan.warnings}):
         log.warning("configuration", problem=str(warning))
     loaded = LoadedConfig(config, secrets, plan)
-    store = store_path(settings.store)
+    try:
+        store = store_path(settings.store)
+    except WrongStoreError as error:
+        config.fail([config.problem(("store",), str(error).removeprefix("store: "))])
     if store is None:
-        raise UsageError("a daemon needs a store in a file: name one in `store`")
+        config.fail([config.problem(("store",), "a daemon needs a store in a file: name one")])
     try:
         _serve(loaded, kafka, store, options)
     except UnbuildableDetectorError as error:  # it could be built a moment ago
         config.fail([config.problem(error.path, error.problem)])
+    except ClientOptionError as error:
+        config.fail([config.problem(error.path, error.said)])
 
 
 def _serve(loaded: LoadedConfig, kafka: KafkaSettings, store: Path, options: DaemonOptions) -> None:
@@ -148,6 +160,7 @@ def _serve(loaded: LoadedConfig, kafka: KafkaSettings, store: Path, options: Dae
 @contextmanager
 def _held(store: Path, options: DaemonOptions) -> Iterator[Database]:
     """The store, held before it is opened: opening may migrate it."""
+    require_no_other_file(store)  # before a lock is put beside it
     with only_daemon_of(store):
         # models that begin anew follow no journal, whoever has written it
         accept = options.accept_rederivation or options.models_anew

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.kind import Probed
-from alerts.receivers.registry import probe_receiver
+from alerts.receivers.registry import build_receiver, probe_receiver
 from alerts.secrets import SecretError
 from streamer.app.at_once import at_once
 from streamer.app.reload import receiver_problem
@@ -33,6 +33,8 @@ class ReceiverCheck:
         What may go wrong later.
     problem
         What keeps it from delivering, with its place in the file; None where nothing does.
+    is_configuration
+        Whether `run` would refuse the configuration for it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ReceiverCheck:
     said: str
     notes: tuple[str, ...] = ()
     problem: Problem | None = None
+    is_configuration: bool = False
 
 
 def check_receivers(config: ConfigFile, environ: Mapping[str, str]) -> list[ReceiverCheck]:
@@ -59,10 +62,12 @@ def check_receivers(config: ConfigFile, environ: Mapping[str, str]) -> list[Rece
         return lambda: probe_receiver(name, settings, lambda secret: secret.resolve(environ), clock)
 
     results = at_once({name: probe(name) for name in config.settings.receivers}, _WITHIN_S, _AT_ONCE)
-    return [_checked(config, name, result) for name, result in results.items()]
+    return [_checked(config, name, result, environ) for name, result in results.items()]
 
 
-def _checked(config: ConfigFile, name: str, result: Probed | Exception) -> ReceiverCheck:
+def _checked(
+    config: ConfigFile, name: str, result: Probed | Exception, environ: Mapping[str, str]
+) -> ReceiverCheck:
     settings = config.settings.receivers[name]
     if isinstance(result, Probed):
         cap = settings.messages_per_minute
@@ -72,5 +77,17 @@ def _checked(config: ConfigFile, name: str, result: Probed | Exception) -> Recei
         result = ReceiverError(f"{result}: check the network and proxies, or lower its timeout")
     if not isinstance(result, ReceiverError | SecretError):
         raise result
-    problem = receiver_problem(config, name, result)
-    return ReceiverCheck(name, settings.kind, str(result), problem=problem)
+    refused = _refused(config, name, environ) if not getattr(result, "passing", False) else None
+    problem = receiver_problem(config, name, refused or result)
+    return ReceiverCheck(name, settings.kind, str(result), (), problem, refused is not None)
+
+
+def _refused(config: ConfigFile, name: str, environ: Mapping[str, str]) -> ReceiverError | SecretError | None:
+    """Why it cannot even be built, which is what `run` refuses."""
+    try:
+        build_receiver(
+            name, config.settings.receivers[name], lambda secret: secret.resolve(environ), SystemClock()
+        )
+    except (ReceiverError, SecretError) as error:
+        return error
+    return None

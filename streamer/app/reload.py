@@ -129,7 +129,7 @@ def delivery_details(config: ConfigFile, router: Router) -> DeliveryDetails:
 def receiver_problem(config: ConfigFile, name: str, error: ReceiverError | SecretError) -> Problem:
     """Why a receiver cannot be built, at the setting that is at fault."""
     kind = config.settings.receivers[name].kind
-    option = (kind, *error.option) if isinstance(error, ReceiverError) and error.option else ()
+    option = (kind, *filter(None, error.option)) if error.option else ()
     return config.problem(("receivers", name, *option), str(error))
 
 

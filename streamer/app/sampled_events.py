@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alert import rfc3339
-from alerts.durations import lasting
 from alerts.plain_text import one_line
 from streamer.app.sampled_mistakes import first_mistake
+from streamer.app.sampled_times import Place, judge_times
 from streamer.decoding.event_fields import FIELDS_BY_KIND, KIND_NAMES
-from streamer.decoding.value_parsing import NS_PER
 from streamer.messages.batch import Batch, Decoded, Instrument
-from streamer.messages.records import NO_TIME
 from streamer.messages.texts import ABSENT
-from streamer.messages.time_units import NS_PER_SECOND
-from streamer.pipeline.plan import Feed, Plan
+from streamer.pipeline.plan import Plan
 from streamer.pipeline.rule_logs import LogFields
 from streamer.sources.kafka.topic_sample import SampledTopic
 
 _RANGES = ("price", "bid_price", "value")  # the first of these that occurs is told with its range
 _EXCERPT = 60  # characters of names that are shown
+_NEARLY_ALL = 0.9  # of the quotes
 _MANY_DEAD, _DEAD_SHARE = 3, 0.1  # from that many on, and above that share, dead letters are a problem
-_DAY_NS = 86_400 * NS_PER_SECOND
-_EARLIEST_NS = 631_152_000 * NS_PER_SECOND  # 1990: no electronic tape that is read as JSON is older
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,8 @@ def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents
     context = feed.context(topic)
     parts = {number: feed.format.decode(of, context) for number, of in looked.records.items()}
     records = [record for of in looked.records.values() for record in of]
-    good = sum(_events_of(part) for part in parts.values())
+    times = judge_times(plan, feed, topic, parts, len(records))
+    good = len({place for number, part in parts.items() for place in _events_of(number, part)} - times.dead)
     ignored = sum(sum(part.ignored.values()) for part in parts.values())
     batches = [part.batch for part in parts.values() if len(part.batch)]
     said = [f"{good:,} of {len(records):,} are events"]
@@ -101,14 +96,17 @@ def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents
         names = ", ".join(dict.fromkeys(one_line(name) for part in parts.values() for name in part.ignored))
         said.append(f"{ignored:,} known but not used ({names[:_EXCERPT]})")
     mistake = first_mistake(feed, topic, parts, records)
-    dead = len({(number, letter.offset) for number, part in parts.items() for letter in part.dead})
-    problems, notes = _times(plan, feed, batches)
+    dead = times.dead | {(number, letter.offset) for number, part in parts.items() for letter in part.dead}
+    problems, notes = list(times.whole), list(times.notes)
+    told = [*([] if mistake is None else [mistake]), *times.mistakes]
+    wrong = len(dead | times.useless)
+    problems += _crossed(batches)
     if not good and not ignored:
-        problems = [mistake or "none of its records is an event: look at its format", *problems]
-    elif mistake is not None and dead >= _MANY_DEAD and dead > _DEAD_SHARE * len(records):
-        problems = [mistake, *problems]
-    elif mistake is not None:
-        notes = [mistake, *notes]
+        problems = [*told, *problems] or ["none of its records is an event: look at its format"]
+    elif wrong >= _MANY_DEAD and wrong > _DEAD_SHARE * len(records):
+        problems = [*told, *problems]
+    elif told:
+        notes = [*told, *notes]
     elif not good:
         notes = ["none of its records is used: is this the topic that was meant?", *notes]
     return SampledEvents(
@@ -117,16 +115,16 @@ def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents
         tuple(notes),
         _fields(batches),
         _prices(batches),
-        dead,
+        len(dead),
         None if feed.format.name == "generic" else feed.format.name,
         {number: _instruments([part.batch]) for number, part in parts.items()},
     )
 
 
-def _events_of(decoded: Decoded) -> int:
+def _events_of(number: int, decoded: Decoded) -> set[Place]:
     """Records that gave events, and nothing else."""
     dead = {letter.offset for letter in decoded.dead}
-    return len(set(decoded.batch.offset.tolist()) - dead)
+    return {(number, offset) for offset in set(decoded.batch.offset.tolist()) - dead}
 
 
 def _column(batches: Iterable[Batch], name: str) -> NDArray[np.float64]:
@@ -159,6 +157,22 @@ def _instruments(batches: Iterable[Batch]) -> frozenset[Instrument]:
     return frozenset(batch.instruments[i] for batch in batches for i in np.unique(batch.instrument))
 
 
+def _crossed(batches: list[Batch]) -> list[str]:
+    """That bids are above asks in nearly all quotes: prices that are taken from each other's paths."""
+    crossed = quotes = 0
+    for batch in batches:
+        if "bid_price" in batch.numbers and "ask_price" in batch.numbers:
+            bid, ask = batch.numbers["bid_price"], batch.numbers["ask_price"]
+            quotes += int(np.count_nonzero(np.isfinite(bid) & np.isfinite(ask)))
+            crossed += int(np.count_nonzero(bid > ask))
+    if crossed < _MANY_DEAD or crossed < _NEARLY_ALL * quotes:
+        return []
+    return [
+        f"crossed: in {crossed:,} of {quotes:,} quotes the bid is above the ask: the paths of bid_price and "
+        "ask_price are swapped, in its format or by its producer"
+    ]
+
+
 def _fields(batches: list[Batch]) -> LogFields | None:
     fields: dict[str, frozenset[str]] = {}
     for batch in batches:
@@ -183,54 +197,3 @@ def _prices(batches: list[Batch]) -> dict[tuple[Instrument, str], SampledPrices]
                 values.setdefault(key, []).append(of[np.isfinite(of)])
     whole = {key: np.concatenate(found) for key, found in values.items()}
     return {key: SampledPrices(float(np.median(of)), len(of)) for key, of in whole.items() if len(of)}
-
-
-def _times(plan: Plan, feed: Feed, batches: list[Batch]) -> tuple[list[str], list[str]]:
-    """What is wrong with event times, against those of their records, or else now."""
-    if not batches:
-        return [], []
-    ts = np.concatenate([batch.ts for batch in batches])
-    record_ts = np.concatenate([batch.record_ts for batch in batches])
-    timed = record_ts != NO_TIME
-    now_ns = time.time_ns()
-    reference = int(np.median(record_ts[timed])) if timed.any() else now_ns
-    middle = int(np.median(ts))
-    of = rfc3339(middle)[:16].replace("T", " ")
-    whose = "their records'" if timed.any() else "now"
-    if abs(middle - reference) > _DAY_NS:
-        fitting = _fitting_unit(feed, batches, middle, reference)
-        if fitting:
-            return [f"wrong_unit: event times are of {of}, {fitting}"], []
-    if middle < _EARLIEST_NS:
-        return [f"wrong_unit: event times are of {of}: check the path and unit of `ts_event`"], []
-    ahead = int(np.count_nonzero(ts[timed] - record_ts[timed] > plan.max_ahead_ns))
-    if ahead:
-        most = lasting(int((ts[timed] - record_ts[timed]).max()) / NS_PER_SECOND).replace(" ", "")
-        told = (
-            f"ts_ahead: {ahead:,} of {np.count_nonzero(timed):,} event times are past {whose} by up to "
-            f"{most}, and become dead letters: check `ts_event`, its unit and zone, or engine.max_ahead"
-        )
-        return ([told], []) if 2 * ahead > np.count_nonzero(timed) else ([], [told])
-    behind_s = (reference - middle) / NS_PER_SECOND
-    if behind_s > _DAY_NS / NS_PER_SECOND:
-        return [], [f"event times are {lasting(behind_s).replace(' ', '')} before {whose}"]
-    return [], []
-
-
-def _fitting_unit(feed: Feed, batches: list[Batch], middle: int, reference: int) -> str:
-    kinds = {KIND_NAMES[int(kind)] for batch in batches for kind in np.unique(batch.kind)}
-    declared = {feed.format.time_units[kind] for kind in kinds if kind in feed.format.time_units}
-    if len(declared) != 1:
-        return ""
-    (unit,) = declared
-    for other, factor in NS_PER.items():
-        shifted = middle * factor // NS_PER[unit]
-        close = abs(shifted - reference) <= _DAY_NS
-        plausible = middle < _EARLIEST_NS <= shifted <= reference + _DAY_NS
-        if other != unit and (close or plausible):
-            known = "set" if feed.format.name == "generic" else "send"
-            return (
-                f"read in {unit}; in {other} they are of {rfc3339(shifted)[:10]}: {known} unit {other} "
-                "for `ts_event`"
-            )
-    return ""

@@ -24,7 +24,7 @@ class OddPrices:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _SeenPrices:
     topic: str
     what: str
     preset: str | None
@@ -52,12 +52,12 @@ def odd_prices(samples: Mapping[str, SampledEvents]) -> dict[str, OddPrices]:
     >>> list(found), found["a"].problems[0][:75]
     (['a'], 'wrong_scale: trade price of ACME is 9,990, 100 times its trade price in b (')
     """
-    by_instrument: dict[Instrument, list[_Seen]] = {}
+    by_instrument: dict[Instrument, list[_SeenPrices]] = {}
     for topic, sample in samples.items():
         for (instrument, what), prices in sample.prices.items():
             if prices.median > 0:
-                seen = _Seen(topic, what, sample.preset, prices)
-                by_instrument.setdefault(instrument, []).append(seen)
+                one = _SeenPrices(topic, what, sample.preset, prices)
+                by_instrument.setdefault(instrument, []).append(one)
     problems: dict[str, list[str]] = {}
     notes: dict[str, list[str]] = {}
     for instrument, seen in by_instrument.items():
@@ -79,11 +79,11 @@ def odd_prices(samples: Mapping[str, SampledEvents]) -> dict[str, OddPrices]:
     }
 
 
-def _groups(seen: Sequence[_Seen]) -> list[list[_Seen]]:
+def _groups(seen: Sequence[_SeenPrices]) -> list[list[_SeenPrices]]:
     """Those that differ from each other by powers of ten alone, by power; what fits none is left out."""
     families = []
     for base in seen:
-        groups: dict[int, list[_Seen]] = {}
+        groups: dict[int, list[_SeenPrices]] = {}
         for each in seen:
             power = log10(each.prices.median / base.prices.median)
             if abs(power - round(power)) < _NEAR:
@@ -92,7 +92,7 @@ def _groups(seen: Sequence[_Seen]) -> list[list[_Seen]]:
     return max(families, key=lambda family: sum(len(group) for group in family))
 
 
-def _told(instrument: Instrument, odd: _Seen, other: _Seen, *, is_tie: bool) -> str:
+def _told(instrument: Instrument, odd: _SeenPrices, other: _SeenPrices, *, is_tie: bool) -> str:
     power = round(log10(odd.prices.median / other.prices.median))
     factor = 10 ** abs(power)
     times = f"{factor:,} times" if power > 0 else f"1/{factor:,} of"

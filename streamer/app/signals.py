@@ -14,6 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from detectors.interruptions import Interruption
+from streamer.app.unblocked_output import takes
 
 
 @contextmanager
@@ -51,8 +52,13 @@ def ended_by_ctrl_c() -> Iterator[None]:
 
 
 def _end_interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
-    os.write(2, b"interrupted\n")
+    _last_words("interrupted\n")
     os._exit(INTERRUPTED)
+
+
+def _last_words(text: str) -> None:
+    if takes(2):
+        os.write(2, text.encode())
 
 
 class StopRequested(Interruption):
@@ -108,7 +114,7 @@ class ServiceSignals:
         self.interrupted = number == signal.SIGINT
         self.stopping.set()
         if self._loading:  # modules written in C turn what is raised while they load into errors of their own
-            os.write(2, STOPPED_AT_START.encode())
+            _last_words(STOPPED_AT_START)
             os._exit(INTERRUPTED if self.interrupted else 0)
         if self._starting:
             raise KeyboardInterrupt if self.interrupted else StopRequested

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alerts.clock import Clock
 from alerts.durations import duration_s
+from streamer.app.believed_time import BelievedTime, since_boot
 from streamer.config.byte_sizes import size_bytes
 from streamer.config.keep_settings import KeepSettings
 from streamer.errors import TapewatchError
@@ -22,6 +23,7 @@ from streamer.notify.clock import SystemClock
 from streamer.store.database import Database
 from streamer.store.dead_letter_sizes import DeadLetterSizes
 from streamer.store.free_pages import FilePages, file_pages, flush_log, give_back, rewrite
+from streamer.store.kept_time import keep_time, kept_time
 from streamer.store.lock import only_daemon_of
 from streamer.store.pruning import Pruning, Retention
 
@@ -34,18 +36,10 @@ PAGES_AT_ONCE: Final = 32
 """Pages of the file that are given back in one transaction."""
 
 _FIRST_AFTER_S = 10.0  # a start has other work to do
-_SET_BY_S = 3_600.0  # a wall clock that is this far ahead of the time that has passed was set
-_BELIEVED_AFTER_S = 86_400.0  # that a clock has kept its new time
 _REST = 3.0  # of each transaction's own time, so that detection has the store for most of the time
 _REST_AT_LEAST_S = 0.002
 _FLUSH_EVERY = 20  # transactions
 _MIB = 1 << 20
-
-
-def _since_boot() -> float:
-    """Monotonic seconds that go on while the machine is suspended, where there are such."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def keep_of(settings: KeepSettings) -> Retention:
@@ -69,9 +63,8 @@ def keep_of(settings: KeepSettings) -> Retention:
 class Upkeep:
     """Keeps the store as large as the configuration says.
 
-    A wall clock that is set far ahead deletes nothing at once: what is old goes by the time that has passed
-    since the start, until the clock has kept its new time for a day. So a start before the clock was set
-    right does no harm either.
+    A wall clock that is set far ahead deletes nothing at once, in this run or in one that begins meanwhile:
+    what is old goes by the time that has passed, until the clock has kept its new time for a day.
 
     Parameters
     ----------
@@ -93,15 +86,13 @@ class Upkeep:
         keep: Retention,
         clock: Clock,
         watch: Callable[[Mapping[str, int], int, int], None],
-        monotonic: Callable[[], float] = _since_boot,
+        monotonic: Callable[[], float] = since_boot,
     ) -> None:
         self._database = database
         self._keep = keep
-        self._clock = clock
         self._watch = watch
         self._monotonic = monotonic
-        self._ahead = self._new_ahead = clock.now() - monotonic()
-        self._set_at = monotonic()
+        self._time = BelievedTime(clock, monotonic, kept_time(database))
         self._sizes = DeadLetterSizes(database)
         self._stopping = threading.Event()
         self._failed = False
@@ -119,7 +110,9 @@ class Upkeep:
 
     def round(self) -> Mapping[str, int]:
         """Prune all that is too old, then give free pages back; what was deleted, by `PRUNED`."""
-        pruning = Pruning(self._database, self._keep, self._now(), sizes=self._sizes)
+        now = self._time.now()
+        keep_time(self._database, now)
+        pruning = Pruning(self._database, self._keep, now.believed, sizes=self._sizes)
         began = self._monotonic()
         for number, step in enumerate(pruning.steps()):
             if any(step.values()):
@@ -150,17 +143,6 @@ class Upkeep:
                 self._failed = True
             else:
                 self._failed = False
-
-    def _now(self) -> float:
-        passed, now = self._monotonic(), self._clock.now()
-        ahead = now - passed
-        if abs(ahead - self._new_ahead) > _SET_BY_S:  # the clock was set
-            self._new_ahead, self._set_at = ahead, passed
-            if ahead > self._ahead + _SET_BY_S:
-                log.warning("the wall clock was set ahead; what is old goes by the time passed for a day")
-        elif passed - self._set_at >= _BELIEVED_AFTER_S:
-            self._ahead = ahead
-        return now if ahead <= self._ahead + _SET_BY_S else passed + self._ahead
 
     def _shrink(self) -> None:
         pages, number = file_pages(self._database), 0

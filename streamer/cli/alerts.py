@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from alerts.severity import SEVERITIES
 from alerts.short_id import short_id
 from alerts.subjects import subject_of
 from alerts.suggestions import did_you_mean
-from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, open_named_store
+from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
 from streamer.cli.output import on_terminal, out, out_alert, out_json, out_lines, say
 from streamer.errors import UsageError
 from streamer.sources.start import StartAt
@@ -78,6 +79,7 @@ def alerts(
     )
     database = open_named_store(config, store)
     if retry_parked is not None:
+        _require_receiver(retry_parked, database, config if store is None else None)
         count = StoreDeliveries(database).unpark(retry_parked)
         say(_unparked(retry_parked, count))
     if only_near_misses:
@@ -177,3 +179,12 @@ def _print_deliveries(database: Database) -> None:
             say(f"{row['receiver']}: {row['count']} {row['state']}{reason}")
             if row["answer"]:
                 say(f"  it answered: {row['answer']}")
+
+
+def _require_receiver(name: str, database: Database, config: Path | None) -> None:
+    known = {*StoreDeliveries(database).receivers()}
+    if config is not None:
+        known |= load_config(config).settings.receivers.keys()
+    if known and name not in known:
+        hint, there = did_you_mean(name, sorted(known)), ", ".join(sorted(known))
+        raise UsageError(f"--retry-parked: there is no receiver {name!r}{hint}: there are {there}")

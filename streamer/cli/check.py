@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +20,7 @@ from streamer.cli.check_tables import (
 from streamer.cli.clock_counts import clock_lines
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, out, say
-from streamer.config.errors import ConfigError
+from streamer.config.errors import ConfigError, Problem, render_path
 from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.logs import name_of
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from streamer.app.topic_checks import TopicCheck
     from streamer.pipeline.plan import Plan
     from streamer.pipeline.rule_logs import LogFields
-    from streamer.store.database import Database
-
-_Answer = TypeVar("_Answer")
 
 
 def check(
@@ -69,16 +67,16 @@ def check(
         say(f"warning: {warning}")
     out(f"{config}: OK (configuration {plan.config_hash})")
     asked = Asked() if offline else _ask(loaded, plan)
-    statuses = _statuses(loaded)
+    statuses, unused = _from_store(loaded, asked)
     timers = loaded.settings.engine.ticks != "off"
     rules = rule_states(plan, statuses, timers=timers, sampled=asked.fields)
     out(state_table([*rules, *drift_states(plan, statuses)]))
     for status in statuses:
         for line in clock_lines(status.get("clocks", {})):
             out(f"{name_of(Partition(status['topic'], '', status['partition']))}: {line}")
-    unused = _unused(loaded)
     if unused:
-        out(f"known but not used, and no dead letters: {unused}")
+        counts = ", ".join(f"{name} {count:,}" for name, count in unused.items())
+        out(f"known but not used, and no dead letters: {counts}")
     rates = rule_rates(plan, statuses)
     if rates:
         out(rate_table(rates))
@@ -89,12 +87,14 @@ def check(
 
 def _compiled(loaded: ConfigFile, *, offline: bool) -> tuple[Plan, Mapping[str, float | None]]:
     """The plan, and what models that are given by import name cost; those run in another process only."""
+    from streamer.config.secrets import secrets_of
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.detector_models import foreign, tried_only
     from streamer.pipeline.model_trial import ModelTrial
 
     named = foreign(loaded.settings.detectors)
-    with ModelTrial(named, hands_off=offline, costs=not offline) as trial:
+    hidden = {secret.env for _, secret in secrets_of(loaded.settings) if secret.env is not None}
+    with ModelTrial(named, hands_off=offline, costs=not offline, without=hidden) as trial:
         plan = compile_plan(loaded, tried_only(trial))
         results = trial.results()
     return plan, {name: result.cost_us for name, result in results.items()}
@@ -131,23 +131,31 @@ def _ask(loaded: ConfigFile, plan: Plan) -> Asked:
     from streamer.app.topic_checks import check_topics
     from streamer.config.secrets import resolve_secrets
     from streamer.pipeline.compiling import shown
+    from streamer.sources.kafka.client import ClientOptionError
 
-    asked = Asked()
+    asked, told = Asked(), tuple[Problem, ...]()
     try:
         secrets = resolve_secrets(loaded, os.environ)
         for warning in secrets.warnings:
             say(f"warning: {warning}")
     except ConfigError as error:
-        asked.problems, asked.is_configuration = list(error.lines), True
+        asked.problems, asked.is_configuration, told = list(error.lines), True, error.problems
     receivers = check_receivers(loaded, os.environ)
     if receivers:
         out(receiver_table(receivers))
     for each in receivers:
-        if each.problem is not None and str(each.problem.message) not in "\n".join(asked.problems):
+        if each.problem is not None and not _is_told(each.name, each.problem, told):
             asked.problems.append(str(each.problem))
+            asked.is_configuration |= each.is_configuration
+    if any(problem.path.startswith("source.kafka.") for problem in told):
+        return asked  # no broker answers without it
     try:
         with shown(CompileBar()):
             topics = check_topics(loaded, plan, os.environ)
+    except ClientOptionError as error:
+        asked.problems.append(str(loaded.problem(error.path, error.said)))
+        asked.is_configuration = True
+        return asked
     except TapewatchError as error:
         asked.problems.append(str(error))
         asked.is_configuration |= isinstance(error, UsageError)
@@ -178,33 +186,35 @@ def _show_joins(loaded: ConfigFile, topics: Sequence[TopicCheck]) -> None:
         say(f"warning: {loaded.key_problem(('source', 'join'), str(shared))}")
 
 
-def _statuses(loaded: ConfigFile) -> list[Mapping[str, Any]]:
+def _is_told(receiver: str, problem: Problem, told: Sequence[Problem]) -> bool:
+    """Whether a receiver only says what its own secrets have said already, at their place in the file."""
+    below = f"{render_path(('receivers', receiver))}."
+    return any(each.path.startswith(below) and each.message == problem.message for each in told)
+
+
+def _from_store(loaded: ConfigFile, asked: Asked) -> tuple[list[Mapping[str, Any]], Mapping[str, int]]:
+    """The tasks' statuses, and how many messages of each kind are only counted, such as tombstones.
+
+    Both are empty where no daemon has run with this store yet. A store that `run` would refuse is a problem.
+    """
     from streamer.app.join_report import of_these_logs
-    from streamer.store.queries import task_statuses
+    from streamer.store import database as stores
+    from streamer.store.queries import task_statuses, unused
 
-    return of_these_logs(loaded.settings.source.joins, _from_store(loaded, task_statuses, []))
-
-
-def _unused(loaded: ConfigFile) -> str:
-    """How many messages there were of each kind that is only counted, such as tombstones."""
-    from streamer.store.queries import unused
-
-    nothing: Mapping[str, int] = {}
-    counts = _from_store(loaded, unused, nothing)
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def _from_store(loaded: ConfigFile, query: Callable[[Database], _Answer], otherwise: _Answer) -> _Answer:
-    from streamer.store.database import open_store, refuse_links, store_path
-
-    path = store_path(loaded.settings.store)
-    if path is not None:
-        refuse_links(path)
+    url = loaded.settings.store
     try:
-        database = open_store(loaded.settings.store, create=False)
-    except TapewatchError:
-        return otherwise  # no daemon has run with this store yet
-    try:
-        return query(database)
-    finally:
-        database.close()
+        path = stores.store_path(url)
+        if path is not None:
+            stores.require_no_other_file(path)
+            stores.require_whole(path)
+        if path is None or not path.exists():
+            return [], {}
+        with closing(stores.open_store(url, create=False)) as database:
+            statuses = of_these_logs(loaded.settings.source.joins, task_statuses(database))
+            return statuses, unused(database)
+    except stores.StoreError as error:
+        is_place = isinstance(error, stores.WrongStoreError)
+        said = [str(loaded.problem(("store",), str(error).removeprefix("store: ")))]
+        asked.problems += said if is_place else error.lines
+        asked.is_configuration |= isinstance(error, UsageError)
+        return [], {}

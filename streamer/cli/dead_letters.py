@@ -16,7 +16,16 @@ from alerts.plain_text import one_line
 from alerts.receivers.safe_console import LineTable
 from alerts.suggestions import did_you_mean
 from streamer.app.dead_letter_replay import replay_dead_letters
-from streamer.cli.options import DEFAULT_CONFIG, Config, Json, Limit, Store, load_config, open_named_store
+from streamer.cli.options import (
+    DEFAULT_CONFIG,
+    MOST,
+    Config,
+    Json,
+    Limit,
+    Store,
+    load_config,
+    open_named_store,
+)
 from streamer.cli.output import out, out_json, progress_bar, say
 from streamer.decoding.dead_letter_reasons import Reason
 from streamer.errors import UsageError
@@ -35,7 +44,8 @@ def dead_letters(
         str | None, typer.Option(help="Only dead letters with this reason, such as bad_json.")
     ] = None,
     ids: Annotated[
-        list[int] | None, typer.Option("--id", help="Only the one with this id (first column); repeatable.")
+        list[int] | None,
+        typer.Option("--id", min=0, max=MOST, help="Only the one with this id (first column); repeatable."),
     ] = None,
     replay: Annotated[
         bool, typer.Option("--replay", help="Publish them to their topics again, as new records.")

@@ -10,8 +10,8 @@ from typing import ParamSpec
 
 import typer
 
-from alerts.plain_text import one_line
 from streamer.app.signals import INTERRUPTED
+from streamer.cli.plain_lines import say_plainly
 from streamer.errors import TapewatchError
 
 P = ParamSpec("P")
@@ -35,10 +35,10 @@ def guarded(command: Callable[P, None], *, logs: bool = True) -> Callable[P, Non
         try:
             command(*args, **kwargs)
         except TapewatchError as error:
-            _say(*error.lines)
+            say_plainly(*error.lines)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
-            _say("interrupted")
+            say_plainly("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output has gone; without this, flushing it at exit would fail again.
@@ -46,7 +46,7 @@ def guarded(command: Callable[P, None], *, logs: bool = True) -> Callable[P, Non
         except Exception as error:
             if not _comes_of_ctrl_c(error):
                 raise
-            _say("interrupted")
+            say_plainly("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     return run
@@ -58,12 +58,6 @@ def _set_up_logs() -> None:
 
     set_up_logs(LogSettings(level="warning"))
     set_up_tracebacks()
-
-
-def _say(*lines: str) -> None:
-    """As `streamer.cli.output.say_lines`, without loading what draws tables."""
-    for line in lines:
-        sys.stderr.write(one_line(line) + "\n")
 
 
 def _comes_of_ctrl_c(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
+import math
 from typing import Annotated, Any
 
 import typer
@@ -12,14 +12,18 @@ import typer
 from alerts.counting import counted
 from alerts.durations import spoken
 from alerts.idle_time import last_step_text
-from alerts.plain_text import one_line
 from streamer.cli.config_option import DEFAULT_CONFIG, Config
+from streamer.cli.plain_lines import out_line
 from streamer.config.serve_settings import host_and_port
 from streamer.config.served_address import served_address
 from streamer.errors import TapewatchError, UsageError
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a daemon listens that listens everywhere
 _MOST_BYTES = 65_536
+_STORE_SILENT = b"the store does not answer\n"
+_MOST = 2**63  # of anything that is counted
+_MAY_BE_UNKNOWN = ("behind", "undelivered_s")
+_GROUPS = {"parked": True, "failing": False}  # lists of receivers, and whether each has a count
 
 
 def health(
@@ -32,8 +36,8 @@ def health(
 ) -> None:
     """Ask the daemon on this machine whether all is well: exit code 0 if so, 1 with the causes if not.
 
-    It asks `/healthz` at `serve.address`; the image's HEALTHCHECK runs it. It reads the address out of the
-    configuration and loads nothing else.
+    It asks `/healthz` at `serve.address`; the image's HEALTHCHECK runs it. Whatever else answers there is no
+    daemon, and not well. It reads the address out of the configuration and loads nothing else.
 
     Example: `tapewatch health`
     """
@@ -45,26 +49,65 @@ def health(
     if listen is None:
         raise UsageError(f"{config}: serve.address is off, so nobody can be asked: give it a host and a port")
     host, port = _ANYWHERE.get(listen[0], listen[0]), listen[1]
-    status, said = _asked(host, port, timeout)
-    if status != http.client.OK:
-        raise TapewatchError(f"not well: {said.get('reason') or f'it answers with status {status}'}")
-    sys.stdout.write(one_line(_summary(said)) + "\n")
+    said = _asked(host, port, timeout)
+    if said["status"] != "ok":
+        raise TapewatchError(f"not well: {said['reason']}")
+    out_line(_summary(said))
 
 
-def _asked(host: str, port: int, timeout_s: float) -> tuple[int, dict[str, Any]]:
+def _asked(host: str, port: int, timeout_s: float) -> dict[str, Any]:
+    """What the page of a daemon says, which has been found to be one."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
-        said = json.loads(answer.read(_MOST_BYTES) or b"{}")
-        return answer.status, said if isinstance(said, dict) else {}
+        body = answer.read(_MOST_BYTES)
+        if answer.status == http.client.INTERNAL_SERVER_ERROR and body == _STORE_SILENT:
+            return {"status": "failing", "reason": body.decode().strip()}
+        said = json.loads(body)
     except OSError as error:
         raise TapewatchError(f"no daemon answers at {where}: {error.strerror or error}") from error
-    except (http.client.HTTPException, ValueError) as error:
+    except (http.client.HTTPException, ValueError, RecursionError) as error:
         raise TapewatchError(f"what answers at {where} is no daemon of tapewatch") from error
     finally:
         connection.close()
+    if not _is_ours(answer.status, said):
+        raise TapewatchError(f"what answers at {where} is no daemon of tapewatch")
+    return dict(said)
+
+
+def _is_ours(status: int, said: object) -> bool:
+    """Whether this is what `/healthz` of a daemon says, and nobody else's page."""
+    if not isinstance(said, dict):
+        return False
+    if status == http.client.SERVICE_UNAVAILABLE:
+        reason = said.get("reason")
+        return said.get("status") == "failing" and isinstance(reason, str) and bool(reason)
+    return (
+        status == http.client.OK
+        and said.get("status") == "ok"
+        and _is_amount(said.get("step_age_s"))
+        and all(name in said and (said[name] is None or _is_amount(said[name])) for name in _MAY_BE_UNKNOWN)
+        and isinstance(said["behind"], int | None)
+        and all(_are_groups(said.get(name, []), counted) for name, counted in _GROUPS.items())
+    )
+
+
+def _is_amount(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 <= value <= _MOST and math.isfinite(value)
+
+
+def _are_groups(groups: object, is_counted: bool) -> bool:
+    return isinstance(groups, list) and all(
+        isinstance(group, dict)
+        and isinstance(group.get("receiver"), str)
+        and isinstance(group.get("reason"), str)
+        and (not is_counted or (isinstance(group.get("count"), int) and _is_amount(group["count"])))
+        for group in groups
+    )
 
 
 def _summary(said: dict[str, Any]) -> str:

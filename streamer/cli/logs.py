@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import traceback
 from collections.abc import Iterable, MutableMapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -44,10 +46,11 @@ def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _DICT_TRACEBACKS if is_json else structlog.dev.set_exc_info,
     ]
+    output = sys.stderr if sys.stderr is not None else Path(os.devnull).open("w")  # noqa: SIM115
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(serializer=_json)
         if is_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback)
+        else structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=_write_traceback)
     )
     rendering = [
         *([] if is_json else [_show]),
@@ -57,10 +60,10 @@ def set_up_logs(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=structlog.PrintLoggerFactory(output),
+        cache_logger_on_first_use=False,  # loggers follow what is set up later
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],

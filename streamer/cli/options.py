@@ -12,13 +12,18 @@ from streamer.config.file import ConfigFile
 from streamer.config.load import load
 from streamer.store.database import Database, open_store
 
-__all__ = ["DEFAULT_CONFIG", "Config", "Json", "Limit", "Store", "load_config", "open_named_store"]
+__all__ = ["DEFAULT_CONFIG", "MOST", "Config", "Json", "Limit", "Store", "load_config", "open_named_store"]
+
+MOST = 2**63 - 1
+"""The largest number that a store knows."""
 
 Store = Annotated[
     str | None,
     typer.Option("--store", help="The store; by default the configuration's."),
 ]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most this many, the newest.")]
+Limit = Annotated[
+    int, typer.Option("--limit", "-n", min=1, max=MOST, help="Show at most this many, the newest.")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from alerts.receivers.console import print_alert
 from alerts.receivers.receiver import Delivery
 from alerts.receivers.safe_console import SafeConsole
 from alerts.receivers.wrapping import wrapped
+from streamer.cli.plain_lines import telling
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -31,7 +33,12 @@ def out(result: RenderableType) -> None:
 
 def out_json(document: object) -> None:
     """Print a document on stdout as one line of JSON; what is not printable is written as its number."""
-    SafeConsole(soft_wrap=True).print(safe_json(json.dumps(document, ensure_ascii=False)))
+    line = safe_json(json.dumps(document, ensure_ascii=False))
+    try:
+        line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(document)  # as JSON writes what a character set lacks
+    SafeConsole(soft_wrap=True).print(line)
 
 
 def out_text(text: str) -> None:
@@ -63,7 +70,8 @@ def on_terminal() -> bool:
 
 def say(text: str) -> None:
     """Print a message on stderr: one line, whatever events have brought into it."""
-    SafeConsole(stderr=True, soft_wrap=True).print(one_line(text))
+    with telling():
+        SafeConsole(stderr=True, soft_wrap=True).print(one_line(text))
 
 
 def say_lines(lines: Iterable[str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -15,6 +15,7 @@ from alerts.receivers.receiver import Delivery
 from streamer.app.replay import ReplayTotals
 from streamer.cli.clock_counts import clock_lines
 from streamer.cli.output import progress_bar
+from streamer.errors import TapewatchError
 from streamer.pipeline.export import ScoreFile, open_for_writing
 from streamer.pipeline.runner import StepResult
 from streamer.store.clock_alerts import notice_text
@@ -39,7 +40,10 @@ class ReplayOutput:
         self, alerts: Path | None, scores: Path | None, *, quiet: bool, share: Callable[[], float]
     ) -> None:
         self._stack = ExitStack()
+        if scores is not None:
+            self._stack.enter_context(_written_to(scores))
         self._scores = None if scores is None else self._stack.enter_context(ScoreFile(scores))
+        self._alerts_to, self._scores_to = alerts, scores
         self._alerts = self._open(alerts)
         self._quiet = quiet
         self._share = share
@@ -53,15 +57,21 @@ class ReplayOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        try:
+            self._stack.close()
+        except TapewatchError:
+            if kind is None or not issubclass(kind, TapewatchError):  # else it says so already
+                raise
 
     def write(self, step: StepResult) -> None:
         """Print and write the outcome of one batch."""
         if self._scores is not None:
-            self._scores.write(step)
+            with _written_to(self._scores_to):
+                self._scores.write(step)
         for transition in step.outcome.transitions:
             if self._alerts is not None:
-                self._alerts.write(safe_json(transition.body.decode()) + "\n")
+                with _written_to(self._alerts_to):
+                    self._alerts.write(safe_json(transition.body.decode()) + "\n")
             if not self._quiet:
                 delivery = Delivery(transition.alert_id, transition.number, "console", transition.body)
                 print_alert(self._bar.console, delivery)
@@ -74,7 +84,20 @@ class ReplayOutput:
     def _open(self, path: Path | None) -> TextIO | None:
         if path is None:
             return None
-        return sys.stdout if str(path) == "-" else self._stack.enter_context(open_for_writing(path))
+        if str(path) == "-":
+            return sys.stdout
+        self._stack.enter_context(_written_to(path))
+        return self._stack.enter_context(open_for_writing(path))
+
+
+@contextmanager
+def _written_to(path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if path is None or str(path) == "-":
+            raise
+        raise TapewatchError(f"cannot write to {path}: {error.strerror or error}") from error
 
 
 def summary(totals: ReplayTotals, skipped: Mapping[str, int]) -> list[str]:

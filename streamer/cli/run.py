@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
 from streamer.app.signals import ServiceSignals
+from streamer.app.unblocked_output import UnblockedOutput
 from streamer.cli.code_loading import loading
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import CompileBar, say
@@ -50,7 +52,7 @@ def run(
     """Consume the configured topics, detect anomalies, and send alerts, until stopped.
 
     SIGTERM or Ctrl-C stops it: the batch at hand is processed, a checkpoint is written, and pending
-    alerts are delivered (for at most 10 seconds; the rest goes out after the next start). A second one ends
+    alerts are delivered (for at most 8 seconds; the rest goes out after the next start). A second one ends
     it at once. If it is killed in any other way, it resumes exactly where it was: no alert is lost, and none
     is raised twice. SIGHUP reloads the configuration.
 
@@ -77,6 +79,8 @@ def run(
     for warning in secrets.warnings:
         say(f"warning: {warning}")
     set_up_logs(loaded.settings.log, secrets.values)
+    if isinstance(sys.stderr, UnblockedOutput):
+        sys.stderr.on_lost = _tell_lost
     signals = context.obj if isinstance(context.obj, ServiceSignals) else ServiceSignals()
     signals.loaded()
     if fold_again and models_anew:
@@ -93,6 +97,10 @@ def run(
         hide=hide_in_logs,
     )
     run_service(loaded, secrets, options)
+
+
+def _tell_lost(lines: int) -> None:
+    log.warning("lines of the log were lost", lines=lines, reason="nobody took them")
 
 
 def _nothing(*_: object) -> None:

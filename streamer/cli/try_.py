@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from typing import Annotated
@@ -13,6 +12,7 @@ from alerts.severity import SEVERITIES
 from alerts.suggestions import did_you_mean
 from streamer.cli.options import DEFAULT_CONFIG, Config, load_config
 from streamer.cli.output import out
+from streamer.cli.people import login_name
 from streamer.errors import UsageError
 
 
@@ -44,7 +44,7 @@ def try_(
     if severity not in SEVERITIES:
         hint = did_you_mean(severity, SEVERITIES)
         raise UsageError(f"--severity {severity!r} is not one of {', '.join(SEVERITIES)}{hint}")
-    sent = send_test(loaded, receiver, severity, os.environ, f"{getpass.getuser()} on {socket.gethostname()}")
+    sent = send_test(loaded, receiver, severity, os.environ, f"{login_name()} on {socket.gethostname()}")
     out(f"{receiver}: test message {sent.id} sent, {severity}: {sent.answered}")
     if sent.link:
         out(f"  {sent.link}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from alerts.durations import duration_s
 from streamer.config.byte_sizes import size_bytes
@@ -22,7 +22,16 @@ def _kept_size(value: str) -> str:
     return value
 
 
-KeptFor = Annotated[str, AfterValidator(_kept_for)]
+def _with_unit(value: Any) -> Any:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return value
+    such = f"{value}d" if isinstance(value, int) and 0 < value <= _MOST_DAYS else "90d"
+    raise ValueError(f"{value} is not a duration: write an integer and m, h or d, such as {such}")
+
+
+_MOST_DAYS = 10_000
+
+KeptFor = Annotated[str, BeforeValidator(_with_unit), AfterValidator(_kept_for)]
 
 
 class KeepDeadLetters(BaseModel):

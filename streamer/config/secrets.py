@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
@@ -10,8 +9,6 @@ from pydantic import BaseModel
 from alerts.secrets import Secret, SecretError, open_to_all
 from streamer.config.errors import Path, Problem
 from streamer.config.file import ConfigFile
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Secrets:
@@ -77,9 +74,7 @@ def resolve_secrets(config: ConfigFile, environ: Mapping[str, str]) -> Secrets:
                 warnings.append(config.problem((*path, "file"), open_))
         except SecretError as error:
             option = (*path, "file" if secret.env is None else "env")
-            is_name = secret.env is None or _VARIABLE.fullmatch(secret.env)
-            message = str(error) if is_name else "this is not the name of an environment variable"
-            problems.append(config.problem(option, message))
+            problems.append(config.problem(option, str(error)))
     if problems:
         config.fail(problems)
     return Secrets(values, warnings)

@@ -84,7 +84,7 @@ class FarOffTime:
 class InstrumentsFull:
     """More instruments come than the log has places for: the first that gave up its place, or was refused.
 
-    There is one of each in a minute of the log's time. Counts are absolutes, so deriving it
+    There is one of each in an hour of the log's time at most. Counts are absolutes, so deriving it
     again changes nothing.
 
     Parameters

@@ -14,7 +14,7 @@ class Arrivals:
     Parameters
     ----------
     book
-        Books some in one transaction.
+        Books some in one transaction; what it fails for is booked with the next.
 
     Examples
     --------
@@ -50,7 +50,13 @@ class Arrivals:
         with self._booking:
             with self._lock:
                 arrived, self._waiting = self._waiting, []
-            if arrived:
+            if not arrived:
+                return
+            try:
                 self._book(arrived)
+            except BaseException:
                 with self._lock:
-                    self._booked += len(arrived)
+                    self._waiting = arrived + self._waiting
+                raise
+            with self._lock:
+                self._booked += len(arrived)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import stamina
@@ -22,6 +23,22 @@ from streamer.store.deliveries import StoreDeliveries
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class SenderEnd:
+    """How far a sender is to come to its end.
+
+    Parameters
+    ----------
+    stopping
+        Set when there are to be no more attempts.
+    at_once
+        Set when the process ends as well: what cannot be booked now stays in doubt until the next start.
+    """
+
+    stopping: threading.Event = field(default_factory=threading.Event)
+    at_once: threading.Event = field(default_factory=threading.Event)
+
+
 class DeliveryTurns:
     """Gives deliveries to one receiver their turns, and keeps what becomes of them; from several threads.
 
@@ -33,8 +50,8 @@ class DeliveryTurns:
         What all senders share.
     throttle
         Told how it goes.
-    stopping
-        Set when there are to be no more attempts.
+    end
+        How far the sender is to come to its end.
     """
 
     def __init__(
@@ -43,7 +60,7 @@ class DeliveryTurns:
         receiver: Receiver,
         context: SenderContext,
         throttle: Throttle,
-        stopping: threading.Event,
+        end: SenderEnd,
     ) -> None:
         self._name = name
         self._receiver = receiver
@@ -53,7 +70,8 @@ class DeliveryTurns:
         self._parked = context.parked
         self._watch = context.watch
         self._throttle = throttle
-        self._stopping = stopping
+        self._stopping = end.stopping
+        self._ending = end.at_once
         self._arrivals = Arrivals(self._book)
 
     @property
@@ -100,7 +118,7 @@ class DeliveryTurns:
             try:
                 self._deliveries.delivered(arrived, now)
             except OutOfFilesError as error:  # others have left their arrivals to this thread, too
-                if self._stopping.is_set():
+                if self._ending.is_set():
                     raise  # they stay in doubt
                 log.warning("arrivals wait to be booked", receiver=self._name, reason=str(error))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -103,14 +104,14 @@ class Notifier:
         self._context.parked.watch(receivers.names)
         for name, sender in before.items():
             if self._senders.get(name) is not sender:
-                sender.stop(0.0)  # ends by itself after its current delivery
+                sender.leave()  # ends by itself after its current delivery
                 self._leaving.append(sender)
             if name not in self._senders:
                 owed = self._deliveries.unfinished((name,))
                 log.warning("receiver removed, what it is owed stays in the store", receiver=name, owed=owed)
         for name in receivers.built:
             self._senders[name].start()
-        self._leaving = [one for one in self._leaving if one.failure is not None or not one.stop(0.0)]
+        self._leaving = [one for one in self._leaving if one.failure is not None or not one.has_ended]
 
     @property
     def receivers(self) -> tuple[str, ...]:
@@ -153,21 +154,24 @@ class Notifier:
         """
         deadline = time.monotonic() + grace_s
         self.wake()
-        while self.failure is None and not self._has_delivered_all() and time.monotonic() < deadline:
+        while self.failure is None and not self._has_delivered_all(deadline) and time.monotonic() < deadline:
             time.sleep(_IDLE_LOOK_S)
         self._stopping.set()
         self.wake()
         if self._thread.ident is not None:
             self._thread.join()
-        for sender in self._senders.values():
+        for sender in (*self._senders.values(), *self._leaving):
             sender.stop(0.0)
         for sender in (*self._senders.values(), *self._leaving):
             sender.stop(max(deadline - time.monotonic(), _LAST_JOIN_S))
         return self.failure is None and self._has_delivered_all()
 
-    def _has_delivered_all(self) -> bool:
+    def _has_delivered_all(self, until: float = math.inf) -> bool:
+        """Whether nothing is left that can be sent until then, for which no longer pause is made."""
+        left_s = until - time.monotonic()
+        names = tuple(name for name, sender in self._senders.items() if sender.pause_s < left_s)
         try:
-            return self.idle()
+            return self._outbox.all_routed() and self._deliveries.finished(names)
         except OutOfFilesError:  # a stop must end nevertheless; what is owed stays in the store
             return False
 

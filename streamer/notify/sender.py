@@ -19,7 +19,7 @@ from streamer.notify.attempt import plain_traceback
 from streamer.notify.choosing import Chooser, Claim, ClaimChoice
 from streamer.notify.delivery_details import DeliveryDetails
 from streamer.notify.delivery_pool import DeliveryPool
-from streamer.notify.delivery_turn import DeliveryTurns
+from streamer.notify.delivery_turn import DeliveryTurns, SenderEnd
 from streamer.notify.sender_context import SenderContext
 from streamer.notify.sent_messages import SentMessages
 from streamer.notify.stage_views import ClaimView, message_of
@@ -78,9 +78,10 @@ class Sender:
         self._watch = context.watch
         self._messages = SentMessages(context.database, name, context.clock)
         self._woken = threading.Event()
-        self._stopping = threading.Event()
+        end = SenderEnd()
+        self._stopping, self._ending = end.stopping, end.at_once
         self._throttle = Throttle(context.pace, parallel)
-        self._turns = DeliveryTurns(name, receiver, context, self._throttle, self._stopping)
+        self._turns = DeliveryTurns(name, receiver, context, self._throttle, end)
         self._chooser = Chooser(name, self._deliveries, context.watch, self._stopping.is_set)
         self._probed = 0  # the newest critical when the receiver was last tried
         self._pool = DeliveryPool(f"deliver-{name}", self._take, self._woken.set, parallel)
@@ -95,8 +96,21 @@ class Sender:
         """Look for deliveries now; a pause that the receiver asked for is still kept."""
         self._woken.set()
 
+    def leave(self) -> None:
+        """Begin no other delivery, and end when those on their way are done and the store knows of them.
+
+        The process goes on, and nobody else takes them up.
+        """
+        self._stopping.set()
+        self._woken.set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all threads have ended."""
+        return not self._thread.is_alive() and self._pool.join(0.0)
+
     def stop(self, timeout: float) -> bool:
-        """Finish the deliveries that are on their way, begin no others, and end.
+        """Finish the deliveries that are on their way, begin no others, and end, since the process does.
 
         Parameters
         ----------
@@ -109,8 +123,8 @@ class Sender:
             False when one of them took longer; it stays in doubt.
         """
         deadline = time.monotonic() + timeout
-        self._stopping.set()
-        self._woken.set()
+        self._ending.set()
+        self.leave()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive() and self._pool.join(max(deadline - time.monotonic(), 0.0))
@@ -127,7 +141,7 @@ class Sender:
                 wait_s = self._next_turn()
                 if wait_s > 0:
                     self._woken.wait(wait_s)
-            self._turns.book()
+            self._book_last()
         except BaseException as error:  # noqa: BLE001 - the service looks at `failure` and stops
             self._fail(error)
         finally:
@@ -138,6 +152,12 @@ class Sender:
         self.failure = error
         log.error("sender stopped", receiver=self.name, traceback=plain_traceback())
         self._stopping.set()
+
+    def _book_last(self) -> None:
+        try:
+            self._turns.book()
+        except OutOfFilesError as error:  # what has arrived is in doubt at the next start
+            log.warning("arrivals are not booked", receiver=self.name, reason=str(error))
 
     def _release_ranks(self) -> None:
         while not self._stopping.is_set():
@@ -160,7 +180,7 @@ class Sender:
         if not lacks_files(error):
             raise error
         log.warning("deliveries wait", receiver=self.name, reason=str(error))
-        self._stopping.wait(_FILES_AGAIN_S)
+        self._ending.wait(_FILES_AGAIN_S)
 
     def _turn(self) -> float:
         """Send what can be sent now; how long there is nothing to do unless something happens, in seconds."""
@@ -199,6 +219,11 @@ class Sender:
             return free
         ahead = free + self._parallel
         return ahead if ahead > self._parallel // 2 else 0  # rather several at once than one by one
+
+    @property
+    def pause_s(self) -> float:
+        """For how many seconds nothing is sent, 0 for not at all."""
+        return self._throttle.pause_s()
 
     def _pause_s(self) -> float:
         """For how long nothing is sent; a critical that is new cuts an outage's pause short."""
@@ -264,7 +289,7 @@ class Sender:
                 except (OutOfFilesError, OSError) as error:  # it may have arrived, and not been noted
                     self._wait_for_files(error)
                     delivery = replace(delivery, in_doubt=True)
-                    if self._stopping.is_set():
+                    if self._ending.is_set():
                         break
                 else:
                     break

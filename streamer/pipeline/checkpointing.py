@@ -107,6 +107,7 @@ class Checkpointer:
         self._next_at = self._began + every_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[_PendingWrite] = []
+        self._stale: list[str] = []
         self._reservation: Future[None] | None = None
         self._piece: Future[float] | None = None
         self._piece_at = 0.0
@@ -269,14 +270,27 @@ class Checkpointer:
         share = self._cost_s / max(self._since_s, self._cost_s, 1e-9)
         for each, written, took_s in finished:
             with work_watch().asking():
-                for stale in self._ledger.add_checkpoint(each.owner, each.taken.row, written, each.status):
-                    remove_checkpoint(self._folder, stale)
+                self._stale += self._ledger.add_checkpoint(each.owner, each.taken.row, written, each.status)
             each.chain.registered(each.taken, written)
             self.positions[each.owner.id] = each.taken.row.positions
             self._owed += written.size
             self._on_completed(CompletedCheckpoint(written.size, each.taken.nbytes, took_s, share))
+        self._remove_stale()
         self._cost_s += self._clock() - began
         return bool(pending)
+
+    def _remove_stale(self) -> None:
+        """Remove files that the database needs no more, even without its write-ahead log."""
+        with work_watch().asking():
+            try:
+                if not self._stale or not self._ledger.carry_over():
+                    return
+            except TapewatchError as error:  # out of files, say: what a commit needs, the next one tells
+                log.warning("files of older checkpoints are kept until the next one", problem=str(error))
+                return
+            stale, self._stale = self._stale, []
+            for name in stale:
+                remove_checkpoint(self._folder, name)
 
     def _begin_piece(self, runners: Iterable[Runner]) -> None:
         """Have the next piece of a base written, of the first task that wants one."""

@@ -288,6 +288,11 @@ class ClockGuard:
         log, held = self._log.copy(), self._held.copy()
         return _Undo(log, held, self.passed_ns, n_slots, slots, clocks, own)
 
+    @property
+    def last_timer(self) -> int:
+        """The latest time of a timer since there were instruments, ns."""
+        return int(self._log[k.LAST_TIMER])
+
     def timer(self, running_ns: int, n_slots: int) -> NDArray[np.int64]:
         """The instruments' clocks at a timer: each one's own, and what has run since it was heard.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -68,12 +69,20 @@ _UNAUDITED = {
     ("posix", "mkfifo"): "make a pipe",
     ("os", "mknod"): "make a device",
     ("posix", "mknod"): "make a device",
+    ("_multiprocessing", "SemLock"): "make a semaphore",
+    ("_multiprocessing", "sem_unlink"): "remove a semaphore",
     ("_posixshmem", "shm_open"): "make shared memory",
     ("_posixshmem", "shm_unlink"): "remove shared memory",
     ("_dbm", "open"): "open a database",
     ("_gdbm", "open"): "open a database",
 }
-"""Functions that raise no audit event."""
+"""Functions and classes that raise no audit event."""
+
+_LIMITED = {
+    errno.EFBIG: "write to a file",
+    errno.EAGAIN: "start a process or a thread",
+}
+"""Errors of what meets `_limit`, and what it would have done."""
 
 
 class Refused:
@@ -90,6 +99,15 @@ class Refused:
         """Note what was refused, where it is the first."""
         self.first = self.first or what
 
+    def note_limit(self, error: BaseException | None) -> None:
+        """Note what an error comes from, where a limit for all code was met, compiled code included."""
+        seen = set[int]()
+        while error is not None and id(error) not in seen:
+            if isinstance(error, OSError) and error.errno in _LIMITED:
+                self.note(_LIMITED[error.errno])
+            seen.add(id(error))
+            error = error.__cause__ or error.__context__
+
 
 def keep_hands_off() -> Refused:
     """From now on this process writes no file, starts no process and reaches no network; it can be read.
@@ -102,6 +120,8 @@ def keep_hands_off() -> Refused:
         what = _REFUSED.get(event)
         if event == "open" and _opens_to_write(arguments):
             what = f"write to {arguments[0]!r}"
+        if event == "ctypes.dlsym" and _is_of_system(*arguments):
+            what = "call the C library"
         if what is not None:
             refused.note(what)
             raise PermissionError(f"not allowed to {what} here")
@@ -111,17 +131,19 @@ def keep_hands_off() -> Refused:
         with suppress(ImportError):
             found = import_module(module)
             if hasattr(found, name):
-                setattr(found, name, _refusal(what, refused))
+                setattr(found, name, _refusal(getattr(found, name), what, refused))
     _limit()
     sys.addaudithook(audit)
     return refused
 
 
-def _refusal(what: str, refused: Refused) -> Callable[..., NoReturn]:
+def _refusal(refused_one: object, what: str, refused: Refused) -> Callable[..., NoReturn] | type:
     def refuse(*_: object, **__: object) -> NoReturn:
         refused.note(what)
         raise PermissionError(f"not allowed to {what} here")
 
+    if isinstance(refused_one, type):  # what it holds besides is needed as modules are loaded
+        return type(refused_one.__name__, (refused_one,), {"__new__": refuse})
     return refuse
 
 
@@ -142,3 +164,8 @@ def _opens_to_write(arguments: tuple[Any, ...]) -> bool:
     if isinstance(mode, str) and set(mode) & set("wax+"):
         return True
     return isinstance(flags, int) and bool(flags & _WRITES)
+
+
+def _is_of_system(library: object, name: object) -> bool:
+    """Whether a function is found without loading a library, and is none of Python's own, as numba uses."""
+    return getattr(library, "_name", None) is None and not str(name).startswith(("Py", "_Py"))

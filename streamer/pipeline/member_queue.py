@@ -197,6 +197,11 @@ class MemberQueue:
                 break
         return np.concatenate(found), None
 
+    def offsets(self, count: int) -> NDArray[np.int64]:
+        """int64[count], the offsets of the next records, before a damaged range."""
+        found = [block.offset[first:] for block, first in self._upcoming()]
+        return np.concatenate([np.empty(0, np.int64), *found])[:count]
+
     def goes_beyond(self, offset: int) -> bool:
         """Whether anything has come from behind an offset."""
         for item in reversed(self._items):

@@ -207,6 +207,32 @@ class Merge:
         windows, merged = self._order(at_most, None, missing)
         return np.concatenate(windows)[merged.order]
 
+    def count_before(
+        self, bounds: Sequence[int], positions: Sequence[int], at_most: int, missing: frozenset[int]
+    ) -> int:
+        """How many of the next records come before every member is at an offset of its own, at most so many.
+
+        Parameters
+        ----------
+        bounds, positions
+            The offsets, and the next ones to fold, by member.
+        at_most, missing
+            As `take` has them.
+        """
+        windows, merged = self._order(at_most, None, missing)
+        of = np.repeat(np.arange(len(windows)), [len(window) for window in windows])[merged.order]
+        count = 0
+        for place, (bound, position) in enumerate(zip(bounds, positions, strict=True)):
+            if position >= bound:
+                continue
+            offsets = self._queues[place].offsets(int(merged.taken[place]))
+            at = int(np.searchsorted(offsets, bound - 1))
+            if at == len(offsets):
+                return at_most
+            is_last = int(offsets[at]) < bound
+            count = max(count, int(np.flatnonzero(of == place)[at]) + is_last)
+        return count
+
     def _order(
         self, at_most: int, segment: Segment | None, missing: frozenset[int]
     ) -> tuple[list[NDArray[np.int64]], MergedOrder]:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,6 +91,8 @@ class ModelTrial:
         Measure what they cost.
     limits
         What they may take.
+    without
+        Variables of the environment that they must not see, such as those that hold secrets.
 
     Examples
     --------
@@ -107,10 +109,12 @@ class ModelTrial:
         hands_off: bool = False,
         costs: bool = False,
         limits: TrialLimits | None = None,
+        without: Collection[str] = (),
     ) -> None:
         self._waiting = dict(detectors)
         self._hands_off, self._costs = hands_off, costs
         self._limits = limits or TrialLimits()
+        self._environ = {name: value for name, value in os.environ.items() if name not in without}
         self._results: dict[str, TrialResult] = {}
         self._process: _Process | None = None
         self._begin()
@@ -152,7 +156,8 @@ class ModelTrial:
                     "hands_off": self._hands_off,
                     "costs": self._costs,
                     "memory_bytes": self._limits.memory_bytes,
-                }
+                },
+                self._environ,
             )
 
     def _follow(self, process: _Process) -> None:
@@ -227,8 +232,8 @@ class ModelTrial:
 
 
 class _Process:
-    def __init__(self, request: Mapping[str, Any]) -> None:
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    def __init__(self, request: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        environ = {**environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         environ |= dict.fromkeys(_ONE_THREAD, "1")  # each thread takes memory that is no model's
         try:
             self._popen = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Tells, once a minute, that there are more instruments than places: who gave up one, who was refused."""
+"""Tells, once an hour at most, of more instruments than places: who gave up one, who was refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from streamer.messages.notices import InstrumentsFull, Notice
 from streamer.pipeline.admission import Admitted, EventPlace
 from streamer.pipeline.clock_guard import Eviction
 
+_APART = 60  # minutes of the log's time
 _KEPT_MINUTES = 100  # the oldest is dropped first, so that the log's time cannot fill the memory with minutes
 
 _Place = tuple[EventPlace, int, Instrument, Eviction | None]
@@ -32,6 +33,7 @@ class PlaceNotices:
         self.refused = 0
         """Events that were refused so far."""
         self._told: dict[tuple[int, bool], None] = {}
+        self._last: dict[bool, int] = {}  # only saves looking at the same minute again
 
     def tell(self, admitted: Admitted) -> list[tuple[EventPlace, Notice]]:
         """What is to be told of a batch, each with the place of its event."""
@@ -40,7 +42,7 @@ class PlaceNotices:
             self.forgotten += eviction is not None
             self.refused += eviction is None
             minute = minute_of(now)
-            if not self._is_first((minute, eviction is not None)):
+            if not self._is_first(minute, eviction is not None):
                 continue
             notice = InstrumentsFull(
                 None if eviction is None else eviction.instrument,
@@ -58,12 +60,17 @@ class PlaceNotices:
             found.append((place, notice))
         return found
 
-    def _is_first(self, key: tuple[int, bool]) -> bool:
-        if key in self._told:
+    def _is_first(self, minute: int, forgotten: bool) -> bool:
+        """Whether nothing was told within the hour, before or after: a log's time may be set back."""
+        if self._last.get(forgotten) == minute:
+            return False
+        self._last[forgotten] = minute
+        if any(was == forgotten and abs(minute - told) < _APART for told, was in self._told):
             return False
         if len(self._told) >= _KEPT_MINUTES:
             del self._told[next(iter(self._told))]
-        self._told[key] = None
+            self._last.clear()
+        self._told[minute, forgotten] = None
         return True
 
     def document(self) -> dict[str, Any]:
@@ -75,6 +82,7 @@ class PlaceNotices:
         """Continue from what `document` returned."""
         self.forgotten, self.refused = document["counts"]
         self._told = {(int(minute), bool(forgotten)): None for minute, forgotten in document["told"]}
+        self._last = {}
 
 
 def _places(admitted: Admitted) -> Iterator[_Place]:

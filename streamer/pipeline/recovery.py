@@ -21,7 +21,14 @@ from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
 from streamer.store.anew_alerts import OlderTask
 from streamer.store.checkpoint_chains import chain_of, kept_of
-from streamer.store.checkpoints import DamagedCheckpointError, newest_seq, read_chain, remove_strays
+from streamer.store.checkpoints import (
+    DamagedCheckpointError,
+    UnreadableCheckpointError,
+    newest_seq,
+    read_chain,
+    remove_strays,
+    set_aside,
+)
 from streamer.store.commits import Loss
 from streamer.store.other_folds import require_own_fold
 from streamer.store.task_rows import CheckpointRow, TaskRow, positions_at
@@ -279,6 +286,7 @@ class Recovery:
         rows = self._ledger.checkpoints(row.id)
         skipped: list[int] = []
         damaged: set[str] = set()
+        unreadable: set[str] = set()
         newest: KnownChain | None = None
         for checkpoint in rows:
             files = chain_of(rows, checkpoint)
@@ -289,9 +297,13 @@ class Recovery:
                 except DamagedCheckpointError as error:
                     _log.warning("checkpoint skipped", problem=str(error))
                     damaged.add(error.file)
+                    if isinstance(error, UnreadableCheckpointError):
+                        unreadable.add(error.file)
             skipped.append(checkpoint.seq)
         if newest is None and rows and self._ledger.journal_is_cut(row.id):
             raise _no_checkpoint(extent, row, self._folder)
+        if unreadable:
+            set_aside(self._folder, row.id, unreadable)
         if skipped:
             self._ledger.forget_checkpoints(row, skipped)
         left = [each for each in rows if each.seq not in skipped]

@@ -52,7 +52,7 @@ def unmet(
 
     Examples
     --------
-    >>> from streamer.config import load_text
+    >>> from streamer.config.load import load_text
     >>> from streamer.pipeline.compile import compile_plan
     >>> source = "source: {files: [{match: '*', format: tapewatch}]}"
     >>> rules = "rules: {r: {when: size > 9 and order_rate_10s > 5, on: trade}}"
@@ -68,6 +68,13 @@ def unmet(
     lacking = [name for name in names if not any(name in found for found in given.values())]
     if lacking:
         return _missing(lacking, detectors, logs)
+    kinds = [KIND_NAMES[kind] for kind in _event_kinds(rule)]
+    if (
+        kinds
+        and Kind.TIMER not in rule.kinds
+        and not any(kind in log for log in logs.values() for kind in kinds)
+    ):
+        return Unmet(tuple(f"{kind} events" for kind in kinds), kinds_missing=True)
     return Unmet(apart=_apart(names, given))
 
 
@@ -186,6 +193,8 @@ def _apart(names: Sequence[str], given: Mapping[str, frozenset[str]]) -> str:
         if name not in given[base]:
             elsewhere.setdefault(next(log for log in given if name in given[log]), []).append(name)
     if not elsewhere:
+        if len(names) == 1:
+            return f"{names[0]} is never on an event that the rule is evaluated on"
         return f"{' and '.join(names)} are never on one event"
     here = [name for name in names if any(name not in given[log] for log in elsewhere)]
     parts = sorted([(base, here), *elsewhere.items()], key=lambda part: names.index(part[1][0]))

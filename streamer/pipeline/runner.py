@@ -11,11 +11,12 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.work_watch import work_watch
 from streamer.errors import TapewatchError
 from streamer.messages.control_inputs import ControlInput
 from streamer.messages.journal_entries import MemberSpan
 from streamer.messages.logs import Log, Positions
-from streamer.messages.outcome import NearMiss, Outcome
+from streamer.messages.outcome import NearMiss, Outcome, Transition
 from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
 from streamer.pipeline.allowance import Allowance
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, TaskChain
@@ -34,6 +35,7 @@ from streamer.store.commits import Derivation, Loss, dead_letter_of
 from streamer.store.ledger import Ledger
 from streamer.store.task_rows import TaskRow
 
+_TIMERS_AGAIN = 60  # of a rule's `for`, it is late by a sixtieth of the time at most
 _MAX_NEAR_MISSES = 1_000  # commit this many even if nothing is visible: it bounds memory
 
 
@@ -260,6 +262,15 @@ class Runner:
                 self._finish_segment()
                 # a gap is skipped even if it can be read now
                 records = records[index_of(records, self.places[0]) :]
+        if self._lacks_timers:
+            reach = index_of(records, self.row.settled[0])
+            if not self._consume_new(records[:reach], fetched):
+                return False
+            records = records[reach:]
+            self._pass_time_again(tuple(offsets_of(records[:1]).tolist() or self.places))
+        return self._consume_new(records, fetched)
+
+    def _consume_new(self, records: Sequence[Record], fetched: Fetched) -> bool:
         for batch in self._allowed(records):
             if self._context.stopped():
                 return False
@@ -322,6 +333,12 @@ class Runner:
         if not self.journal.goes_on:
             merge.begin_segment()
         at_most, allowance = self._step_size.size, self._context.allowance
+        if self._lacks_timers:
+            bounds = [0 if n in self.row.gone else bound for n, bound in enumerate(self.row.settled)]
+            settled = merge.count_before(bounds, self.places, at_most, self._complete)
+            if not settled and self._pass_time_again(self.row.settled):
+                return True
+            at_most = settled or at_most
         if allowance is not None:
             at_most = allowance.next(merge.upcoming(at_most, self._complete))
         began = self._context.clock()
@@ -392,6 +409,48 @@ class Runner:
             self._merge.adopt(other._merge, self.places)
             self.advance()
 
+    @property
+    def _lacks_timers(self) -> bool:
+        """Whether time is still to pass as it did for an earlier generation of the log.
+
+        Until then that one's last timer is the only one that this task knows, from before any instrument.
+        """
+        return any(self.row.settled) and self.task.guard.last_timer < self.task.last_timer.ts_ns
+
+    def _pass_time_again(self, positions: Positions) -> bool:
+        """Come to the last timer of the log's earlier generation, by timers in steps of the same length.
+
+        What they raise was told before, and what stands behind them is told under its new id: an episode
+        that a timer raised is not said to be over before.
+
+        Parameters
+        ----------
+        positions
+            By member, the offset that comes next.
+
+        Returns
+        -------
+        bool
+            False where that generation had come further, and where there are no instruments yet.
+        """
+        if not self._lacks_timers or not self.row.has_come_to(self.row.settled, positions):
+            return False
+        last, begin = self.task.last_timer, self.task.guard.running
+        if not len(self.task.slots):
+            return False
+        length = max(last.ts_ns - begin, 0)
+        transitions: list[Transition] = []
+        for number in range(1, _TIMERS_AGAIN + 1):
+            timer = Timer(last.number + number, begin + length * number // _TIMERS_AGAIN)
+            work_watch().mark()
+            self.journal.timer(timer.number, timer.ts_ns)
+            outcome = self.task.step(timer)
+            transitions += outcome.transitions
+            self._near_misses += outcome.near_misses
+        self.commit(Outcome(tuple(transitions)), reaches=True)
+        self._context.watch(StepResult(self.task, 0, Outcome(tuple(transitions)), True))
+        return True
+
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
         """Insert a timer, in a live task.
 
@@ -402,6 +461,7 @@ class Runner:
         number
             Its number if it was recorded, None for the next number.
         """
+        self._pass_time_again(tuple(self.places))
         if number is None:
             number = self.task.last_timer.number + 1
         self.journal.timer(number, ts_ns)
@@ -545,8 +605,13 @@ class Runner:
         outcome: Outcome,
         step: Step | None = None,
         loss: Loss | None = None,
+        *,
+        reaches: bool = False,
     ) -> None:
         """Commit the pending journal, the outcome, a loss's alert, and near misses since the last commit."""
+        positions = tuple(self.places)
+        if reaches or self._lacks_timers:
+            positions = _short_of(self.row.settled, positions)
         behind = behind_s(outcome.transitions, step) if outcome.transitions else {}
         self._context.ledger.commit(
             self.row,
@@ -559,8 +624,9 @@ class Runner:
             Derivation(
                 self.task.plan.config_hash,
                 again=not self.live,
-                positions=tuple(self.places),
+                positions=positions,
                 behind_s=behind,
+                reaches=reaches,
             ),
             loss,
         )
@@ -610,3 +676,9 @@ class Runner:
         for part in () if step is None else step.parts:
             counts[self.log.members[part.place].topic] += len(part.records)
         self._context.watch(StepResult(self.task, counts.total(), outcome, self.live, counts))
+
+
+def _short_of(settled: Positions, positions: Positions) -> Positions:
+    """These positions, but short of what an earlier generation of the log had come to."""
+    both = zip(settled, positions, strict=True)
+    return tuple(min(at, bound - 1) if bound else at for bound, at in both)

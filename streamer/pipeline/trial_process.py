@@ -50,14 +50,14 @@ def main() -> None:
             with suppress(BaseException):  # the build says what is wrong
                 importlib.import_module(name.rpartition(".")[0])
         tell(detector=detector, doing="build")
-        tell(**_verdict(detector, settings, refused, asked["memory_bytes"]))
+        tell(**_verdict(detector, settings, refused, asked))
         if asked["costs"]:
             _tell_cost(detector, settings, tell)
     tell(done=True)
     os._exit(0)  # whatever models have left running
 
 
-def _verdict(detector: str, settings: Any, refused: Refused, memory_bytes: int) -> dict[str, Any]:
+def _verdict(detector: str, settings: Any, refused: Refused, asked: dict[str, Any]) -> dict[str, Any]:
     from detectors.models import ModelError, build_model
 
     error: str | None = None
@@ -65,12 +65,14 @@ def _verdict(detector: str, settings: Any, refused: Refused, memory_bytes: int) 
     failing: str | None = None
     try:
         failing = getattr(build_model(settings), "first_failure", None)
-    except ModelError as problem:
-        error, path = str(problem), problem.path
-        if _is_of_memory(problem):
-            error = too_large(memory_bytes)
     except BaseException as problem:  # noqa: BLE001  # what a model raises is told, whatever it is
         error, path = f"it cannot be built: {type(problem).__name__}", ("model",)
+        if isinstance(problem, ModelError):
+            error, path = str(problem), problem.path
+            if _is_of_memory(problem):
+                error = too_large(asked["memory_bytes"])
+        if asked["hands_off"]:
+            refused.note_limit(problem)
     return {
         "detector": detector,
         "error": error,

@@ -24,8 +24,9 @@ Answer = tuple[HTTPStatus, str, bytes]
 """Status, content type and body."""
 
 MOST_CONNECTIONS = 32
-"""Connections, and so threads, at once; one more and the oldest that has not asked anything is closed, so
-that somebody who asks is answered even while others only hold connections."""
+"""Connections at once, and threads, which end later where an answer takes long; one more and the oldest that
+has not asked anything is closed, so that somebody who asks is answered even while others only hold
+connections. Where all are at work on answers, the new one is closed."""
 
 REQUEST_WITHIN_S = 10.0
 """Total time of a connection: request, answer and all pauses in between."""
@@ -34,6 +35,7 @@ REQUEST_BYTES = 16_384
 """Bytes of a request's line and headers; a scraper sends a few hundred."""
 
 _TOLD_EVERY_S = 60.0
+_THREAD_ENDS_WITHIN_S = 1.0  # once its connection is closed, where it only waits for a request
 _AFTER_SHORTAGE_S = 0.2
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PLAIN = "text/plain; charset=utf-8"
@@ -65,6 +67,8 @@ class BoundedServer(ThreadingHTTPServer):
         self._open: dict[socket.socket, float] = {}  # the oldest first; monotonic seconds of their beginning
         self._asked: set[socket.socket] = set()  # those of them whose request has been read
         self._counting = threading.Lock()
+        self._free_threads = threading.Semaphore(MOST_CONNECTIONS)
+        self._refused = 0
         self._told_at = -_TOLD_EVERY_S
         super().__init__(address, _Handler)
 
@@ -80,19 +84,32 @@ class BoundedServer(ThreadingHTTPServer):
             return super().get_request()
         except OSError as error:
             if error.errno in _SHORTAGES:
-                self._tell(error)
+                self._tell(str(error))
                 self._close_oldest()
                 time.sleep(_AFTER_SHORTAGE_S)  # the connection still waits: do not spin
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer on a thread of its own."""
+        """Answer on a thread of its own; close the connection where none is free, nor becomes so at once."""
+        if not self._take_thread():
+            self._refused += 1
+            self._tell("all threads are at work on answers", refused=self._refused)
+            super().shutdown_request(request)
+            return
         with self._counting:
-            full = len(self._open) >= MOST_CONNECTIONS
             self._open[request] = time.monotonic()
-        if full:
-            self._close_oldest()
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was started
+            self._free_threads.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and let the next one have the thread's place."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free_threads.release()
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
@@ -111,18 +128,27 @@ class BoundedServer(ThreadingHTTPServer):
         """Log what went wrong with one connection; the others go on."""
         error = sys.exception()
         if isinstance(error, RuntimeError | MemoryError):  # no thread could be started
-            self._tell(error)
+            self._tell(str(error))
         elif isinstance(error, ConnectionError | TimeoutError | OSError | ValueError):
             log.debug("client disconnected")  # or nothing that could be answered
         else:
             log.error("request failed", traceback=plain_traceback())
 
-    def _close_oldest(self) -> None:
+    def _take_thread(self) -> bool:
+        if self._free_threads.acquire(blocking=False):
+            return True
+        if self._close_oldest():
+            return self._free_threads.acquire(timeout=_THREAD_ENDS_WITHIN_S)
+        return self._free_threads.acquire(blocking=False)
+
+    def _close_oldest(self) -> bool:
+        """Close the oldest connection; whether it has not asked anything, so that its thread ends now."""
         with self._counting:
-            waiting = (request for request in self._open if request not in self._asked)
-            oldest = next(waiting, None) or next(iter(self._open), None)
+            waiting = next((request for request in self._open if request not in self._asked), None)
+            oldest = waiting or next(iter(self._open), None)
         if oldest is not None:
             self._cut(oldest)
+        return waiting is not None
 
     def _cut(self, request: socket.socket) -> None:
         """End a connection under its thread, which then closes it."""
@@ -137,10 +163,10 @@ class BoundedServer(ThreadingHTTPServer):
             self._open.pop(request, None)
             self._asked.discard(request)
 
-    def _tell(self, error: BaseException) -> None:
+    def _tell(self, reason: str, **more: int) -> None:
         if time.monotonic() - self._told_at >= _TOLD_EVERY_S:
             self._told_at = time.monotonic()
-            log.warning("a request cannot be served, others go on", reason=str(error))
+            log.warning("a request cannot be served, others go on", reason=reason, **more)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -60,7 +60,7 @@ class HealthWatch:
         step_age_s: Callable[[], float],
     ) -> None:
         self.asked_ends: Callable[[], Mapping[Partition, int]] = dict
-        """The ends of logs by what the broker was asked last."""
+        """One past the last committed record of logs, by what the broker was asked last."""
         self.paused: Sequence[PausedPartition] = ()
         """Partitions that are not read on until somebody does something; replaced as a whole."""
         self.notifier: Notifier | None = None
@@ -148,7 +148,8 @@ class HealthWatch:
 
         While any log is read on it may not: the others wait for their turn, the longer the more there is.
         """
-        reasons = {labels_of(each.partition): each.reason for each in self.paused}
+        reasons = dict.fromkeys(self._held(gauges), "held by an open transaction")
+        reasons |= {labels_of(each.partition): each.reason for each in self.paused}
         waiting: list[tuple[Labels, float]] = []
         for place, reader in gauges.readers.items():
             at = reader.position
@@ -176,7 +177,23 @@ class HealthWatch:
             del self._read[place]
         yield from found[:_LOGS_NAMED]
         if len(found) > _LOGS_NAMED:
-            yield f"and so are {len(found) - _LOGS_NAMED} more logs", found[-1][1]
+            yield (
+                f"and so are {len(found) - _LOGS_NAMED} more logs",
+                any(is_stuck for _, is_stuck in found[_LOGS_NAMED:]),
+            )
+
+    def _held(self, gauges: GaugeValues) -> Iterator[Labels]:
+        """Logs that are read up to the last committed record, while the broker has more.
+
+        A producer's transaction is open from there on; until it ends or times out, nobody can read on.
+        """
+        for log, committed in self.asked_ends().items():
+            place = labels_of(log)
+            reader = gauges.readers.get(place)
+            if reader is not None and not reader.awaited:
+                read = max(reader.position, gauges.read.get(place, 0))
+                if read == committed < gauges.ends.get(place, 0):
+                    yield place
 
     def _undelivered_s(self) -> float | None:
         if self.notifier is None:

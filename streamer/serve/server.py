@@ -75,7 +75,8 @@ def serving(
     Raises
     ------
     TapewatchError
-        When the address cannot be bound; `UsageError` where another try would be no better.
+        When the address cannot be bound; `UsageError` where another try would be no better. An address that
+        this machine does not have may come yet, and so may a name's.
     """
     if address is None:
         yield None
@@ -83,8 +84,9 @@ def serving(
     answer = _responder(registry, checks)
     try:
         server = BoundedServer(address, answer)
-    except (OSError, OverflowError) as error:
-        kind = TapewatchError if getattr(error, "errno", None) == errno.EADDRINUSE else UsageError
+    except (OSError, OverflowError, TypeError, ValueError) as error:
+        lasts = not isinstance(error, OSError) or error.errno in (errno.EACCES, errno.EPERM)
+        kind = UsageError if lasts else TapewatchError
         raise kind(f"serve.address: {_explain(address, error)}") from error
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="serve", daemon=True)
     thread.start()
@@ -126,7 +128,7 @@ def _responder(registry: CollectorRegistry, checks: Checks) -> Callable[[str, st
     return answer
 
 
-def _explain(address: tuple[str, int], error: OSError | OverflowError) -> str:
+def _explain(address: tuple[str, int], error: Exception) -> str:
     host, port = address
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     number = error.errno if isinstance(error, OSError) else None

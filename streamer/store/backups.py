@@ -114,7 +114,7 @@ class Manifest:
 def _of_right_types(manifest: Manifest) -> Manifest:
     """The manifest; raises `ValueError` where a value is none that a backup writes."""
     datetime.fromtimestamp(manifest.created_at, UTC)  # raises OverflowError, OSError or ValueError
-    wanted = [(manifest.store, str), (manifest.code_version, str)]
+    wanted: list[tuple[object, type]] = [(manifest.store, str), (manifest.code_version, str)]
     for log in manifest.logs:
         wanted += [(log.topic, str), (log.partition, int), (log.incarnation, str), (log.position, int)]
     for file in manifest.files:

@@ -7,18 +7,18 @@ a chain that is torn, altered or incomplete is never used.
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
-import mmap
+import math
 import re
 import struct
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamer.errors import TapewatchError
 from streamer.messages.array_changes import UNIT, ArrayChange, flat_bytes
@@ -33,6 +33,7 @@ from streamer.store.checkpoint_files import (
     Name,
     WrittenCheckpoint,
 )
+from streamer.store.checkpoint_source import CheckpointSource
 from streamer.store.unit_kernels import scatter
 
 NO_FOLDER = Path("/nonexistent")
@@ -43,6 +44,11 @@ INSTRUMENTS = "instruments"
 
 _SEQ = re.compile(r"task[0-9]+-([0-9]+)-")
 _FIRST_FORMAT = struct.Struct("<8sIQ")  # version 1: whole states, with a header in front
+_READ_BYTES = 1 << 20  # of units, at once
+_ASIDE = "unreadable-"
+_LOST_ON_DISK = frozenset(  # what a disk or file system says of bytes that it cannot give back
+    (errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.EILSEQ, errno.EREMOTEIO)
+)
 
 
 class DamagedCheckpointError(TapewatchError):
@@ -59,6 +65,10 @@ class DamagedCheckpointError(TapewatchError):
     def __init__(self, message: str, file: str) -> None:
         super().__init__(message)
         self.file = file
+
+
+class UnreadableCheckpointError(DamagedCheckpointError):
+    """A checkpoint file that the disk does not give back: what is in it is lost unless the disk is mended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +154,8 @@ def read_chain(folder: Path, files: Sequence[tuple[str, str]]) -> SavedState:
     Raises
     ------
     DamagedCheckpointError
-        When one of them is missing, not byte for byte what was written, or does not follow the one before.
+        When one of them is missing, not byte for byte what was written, or does not follow the one before;
+        an `UnreadableCheckpointError` where the disk does not give it back.
     TapewatchError
         When one of them cannot be read now, which says nothing about what is in it.
     """
@@ -152,25 +163,14 @@ def read_chain(folder: Path, files: Sequence[tuple[str, str]]) -> SavedState:
     for number, (name, sha256) in enumerate(files):
         path = folder / name
         try:
-            with path.open("rb") as source:
-                data = mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)
-        except (FileNotFoundError, ValueError) as error:  # an empty file cannot be mapped
-            reason = error.strerror if isinstance(error, OSError) else "it is empty"
-            raise DamagedCheckpointError(f"checkpoint {path}: {reason}", name) from error
-        except OSError as error:  # that passes, or can be mended: the file may be as it was written
-            raise TapewatchError(
-                f"cannot read checkpoint {path}: {error.strerror or error}; nothing was removed: check the "
-                "permissions, the disk, and the limits of memory and open files, then start again; if it "
-                "stays so, move the file away, and the start goes on from an older checkpoint"
-            ) from error
-        view = memoryview(data)
-        if hashlib.sha256(view).hexdigest() != sha256:
-            problem = "is not what was written (checksum differs)"
-            raise DamagedCheckpointError(f"checkpoint {path} {problem}", name)
-        try:
-            _read_file(saved, view, sha256, is_first=number == 0)
+            with CheckpointSource(path) as source:
+                _read_file(saved, source, sha256, is_first=number == 0)
+        except FileNotFoundError as error:
+            raise DamagedCheckpointError(f"checkpoint {path}: {error.strerror}", name) from error
         except (ValueError, KeyError, struct.error) as error:
             raise DamagedCheckpointError(f"checkpoint {path}: {error}", name) from error
+        except (OSError, MemoryError) as error:
+            raise _unread(path, error) from error
     if saved.meta is None:
         last = files[-1][0]
         raise DamagedCheckpointError(f"checkpoint {folder / last} is only a base to others", last)
@@ -191,6 +191,19 @@ def remove_checkpoint(folder: Path, name: str) -> None:
         raise TapewatchError(
             f"cannot remove checkpoint {folder / name}: {error.strerror or error}"
         ) from error
+
+
+def set_aside(folder: Path, task_id: int, names: Collection[str]) -> None:
+    """Leave files that the disk cannot read to whoever looks after it, under names that are not used.
+
+    Those that were set aside before are removed, so that there are never more than of one start.
+    """
+    for path in folder.glob(f"{_ASIDE}task{task_id}-*"):
+        if path.name.removeprefix(_ASIDE) not in names:
+            remove_checkpoint(folder, path.name)
+    for name in names:
+        with suppress(OSError):  # it is a stray then
+            (folder / name).rename(folder / f"{_ASIDE}{name}")
 
 
 def remove_strays(folder: Path, task_id: int, kept: Collection[str]) -> list[str]:
@@ -221,58 +234,88 @@ def _parted(meta: Mapping[str, Any]) -> tuple[dict[str, Any], list[Name]]:
     return {key: value for key, value in meta.items() if key != INSTRUMENTS}, names
 
 
-def _read_file(saved: SavedState, view: memoryview, sha256: str, *, is_first: bool) -> None:
-    magic, version = PREFIX.unpack_from(view)
+def _unread(path: Path, error: OSError | MemoryError) -> TapewatchError:
+    reason = "out of memory"
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        if error.errno in _LOST_ON_DISK:
+            return UnreadableCheckpointError(
+                f"checkpoint {path}: the disk cannot read it ({reason})", path.name
+            )
+    # that passes, or can be mended: the file may be as it was written
+    return TapewatchError(
+        f"cannot read checkpoint {path}: {reason}; nothing was removed: check the permissions, the disk, and "
+        "the limits of memory and open files, then start again; if it stays so, move the file away, and the "
+        "start goes on from an older checkpoint"
+    )
+
+
+def _read_file(saved: SavedState, source: CheckpointSource, sha256: str, *, is_first: bool) -> None:
+    if source.sha256() != sha256:
+        raise ValueError("it is not what was written (checksum differs)" if source.size else "it is empty")
+    magic, version = PREFIX.unpack(source.at(0, PREFIX.size))
     if magic != MAGIC or version not in (1, FORMAT_VERSION):
         raise ValueError(f"it has format {version}, this is {FORMAT_VERSION}")
     if version == 1:
-        _read_first_format(saved, view)
+        _read_first_format(saved, source)
         saved.follows = sha256
         return
-    length, magic = TRAILER.unpack_from(view, len(view) - TRAILER.size)
-    footer_at = len(view) - TRAILER.size - length
-    footer = json.loads(bytes(view[footer_at : footer_at + length]))
+    footer = _footer_of(source)
     is_base = footer["meta"] is None
     if not is_first and footer["after"] != saved.follows:
         raise ValueError("a file that belongs before it is missing")
     if is_first and not is_base and footer["after"] is not None:
         raise ValueError("the file that it follows is missing")
-    data = np.frombuffer(view, np.uint8)
     for described in footer["arrays"]:
-        _read_array(saved.image, described, data)
+        _read_array(saved.image, described, source)
     added = {described["name"] for described in footer["arrays"]}
     saved.image.keep_only(added | set(footer["kept"]))
-    _read_names(saved, view, *footer["names"])
+    _read_names(saved, source, *footer["names"])
     saved.meta = footer["meta"]
     saved.follows = footer["after"] if is_base else sha256
 
 
-def _read_array(image: ArrayImage, described: Mapping[str, Any], data: NDArray[np.uint8]) -> None:
-    name, units, at = described["name"], described["units"], described["at"]
-    out = image.put(name, described["dtype"], tuple(described["shape"]), kept=described["kept"])
+def _footer_of(source: CheckpointSource) -> dict[str, Any]:
+    end = source.size - TRAILER.size
+    length, _ = TRAILER.unpack(source.at(end, TRAILER.size))
+    footer: dict[str, Any] = json.loads(source.at(end - length, length))
+    return footer
+
+
+def _read_array(image: ArrayImage, described: Mapping[str, Any], source: CheckpointSource) -> None:
+    name, dtype, shape = described["name"], described["dtype"], tuple(described["shape"])
+    unit, units, at = described["unit"], described["units"], described["at"]
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    # a base that was written meanwhile may hold more entries, which this file says nothing about
+    out = image.put(name, dtype, shape, kept=described["kept"])[:size]
     if units is None:
-        out[:] = data[at : at + len(out)]
+        source.fill(at, out)
         return
-    index = data[at : at + 4 * units].copy().view(np.uint32)
-    if scatter(data[at + 4 * units :], described["unit"], index, out) < 0:
-        raise ValueError(f"{name} is incomplete")
+    data_at, at_once = at + 4 * units, max(_READ_BYTES // unit, 1)
+    for first in range(0, units, at_once):
+        index = np.empty(min(at_once, units - first), np.uint32)
+        source.fill(at + 4 * first, index.view(np.uint8))
+        beyond = max((int(index[-1]) + 1) * unit - size, 0)  # an array's last unit may be shorter
+        data = np.empty(len(index) * unit - beyond, np.uint8)
+        source.fill(data_at + first * unit, data)
+        if scatter(data, unit, index, out) != len(data):
+            raise ValueError(f"{name} is incomplete")
 
 
-def _read_names(saved: SavedState, view: memoryview, begin: int, end: int, count: int) -> None:
+def _read_names(saved: SavedState, source: CheckpointSource, begin: int, end: int, count: int) -> None:
     names = saved.names[:count] + [("", "")] * (count - len(saved.names))
-    for line in bytes(view[begin:end]).splitlines():
+    for line in source.at(begin, end - begin).splitlines():
         for slot, venue, symbol in json.loads(line):
             names[slot] = venue, symbol
     saved.names = names
 
 
-def _read_first_format(saved: SavedState, view: memoryview) -> None:
-    _, _, length = _FIRST_FORMAT.unpack_from(view)
+def _read_first_format(saved: SavedState, source: CheckpointSource) -> None:
+    _, _, length = _FIRST_FORMAT.unpack(source.at(0, _FIRST_FORMAT.size))
     start = _FIRST_FORMAT.size + length
-    header = json.loads(bytes(view[_FIRST_FORMAT.size : start]))
+    header = json.loads(source.at(_FIRST_FORMAT.size, length))
     for array in header["arrays"]:
         out = saved.image.put(array["name"], array["dtype"], tuple(array["shape"]), kept=False)
-        first = start + array["at"]
-        out[:] = np.frombuffer(view, np.uint8, len(out), first)
+        source.fill(start + array["at"], out)
     saved.meta, names = _parted(header["meta"])
     saved.names = [(venue, symbol) for _, venue, symbol in names]

@@ -42,12 +42,21 @@ class Derivation:
     behind_s
         How far behind the newest record of the log each transition was found, in seconds, by id and number;
         those of which it is unknown are not in it.
+    reaches
+        True for the timers with which a log that is folded again comes to where its earlier generation was.
     """
 
     config_hash: str
     again: bool = False
     positions: Positions | None = None
     behind_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    reaches: bool = False
+
+    def has_reached(self, row: TaskRow) -> bool:
+        """Whether a log that is folded again has come to where its earlier generation was."""
+        if self.again or not any(row.settled):
+            return False
+        return self.reaches or (self.positions is not None and row.has_come_to(row.settled, self.positions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +115,7 @@ class Commit:
         if offset is not None:
             return offset < bounds[source]
         positions = self.derivation.positions
-        return positions is not None and any(
-            position < bound for position, bound in zip(positions, bounds, strict=True)
-        )
+        return positions is not None and not self.row.has_come_to(bounds, positions)
 
 
 def write_outcome(connection: Connection, commit: Commit, outcome: Outcome) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from detectors.work_watch import is_watched, work_watch
 from streamer.errors import TapewatchError, UsageError
+from streamer.store.foreign_files import why_foreign
 from streamer.store.lock import StoreHeldError, only_daemon_of
 from streamer.store.migrations import is_older, migrate
 from streamer.store.other_folds import require_drained
@@ -240,10 +241,9 @@ def open_store(
     path = store_path(url) if create else _path(url)
     if path is not None and not create and not path.exists():
         raise StoreError(f"store {path}: there is no such file; run tapewatch first, or check `store`")
-    if path is not None and path.is_dir():
-        raise WrongStoreError(f"store {path}: it is a folder; name a file in it")
     if path is not None:
-        _require_whole(path)
+        require_no_other_file(path)
+        require_whole(path)
         _secure(path, locked)
     engine = _engine(path)
     where = "in memory" if path is None else str(path)
@@ -287,6 +287,29 @@ def store_path(url: str) -> Path | None:
     return path
 
 
+def require_no_other_file(path: Path) -> None:
+    """Raise `WrongStoreError` where a file is there that is no store; nothing is changed or put beside it.
+
+    Raises
+    ------
+    StoreError
+        Also where it is a symbolic link, or one is beside it.
+    """
+    refuse_links(path)
+    foreign = why_foreign(path)
+    if foreign is not None:
+        raise WrongStoreError(f"store {path}: {foreign}")
+
+
+def require_whole(path: Path) -> None:
+    """Raise `StoreError` where a restore was cut short, or another store's write-ahead log is beside it."""
+    try:
+        require_restored(path)
+        require_own_log(path)
+    except TapewatchError as error:
+        raise StoreError(f"store {path}: {error}") from error
+
+
 def insert_of(connection: Connection, table: Table) -> Any:
     """The dialect's own insert, which has ON CONFLICT."""
     if connection.dialect.name == "postgresql":
@@ -321,14 +344,6 @@ def refuse_links(path: Path) -> None:
 
 def _beside(path: Path) -> list[Path]:
     return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
-
-
-def _require_whole(path: Path) -> None:
-    try:
-        require_restored(path)
-        require_own_log(path)
-    except TapewatchError as error:
-        raise StoreError(f"store {path}: {error}") from error
 
 
 def _secure(path: Path, held: bool) -> None:

@@ -236,8 +236,14 @@ class StoreDeliveries(DeliveryCounts):
         self._set([(delivery, {**values, "ready": DEFERRED, "answer": delivery.answer or None})])
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Give back claimed deliveries that were not tried."""
-        self._set([(delivery, {"state": PENDING, "attempts": delivery.attempts}) for delivery in deliveries])
+        """Give back claimed deliveries that were not tried, or that are in doubt."""
+        doubt = {"in_doubt": 1}
+        self._set(
+            [
+                (each, {"state": PENDING, "attempts": each.attempts, **(doubt if each.in_doubt else {})})
+                for each in deliveries
+            ]
+        )
 
     def park(self, delivery: Delivery, reason: str, now: float) -> None:
         """Set a delivery aside after a permanent error, and raise a service alert for other receivers.
@@ -282,6 +288,11 @@ class StoreDeliveries(DeliveryCounts):
             return connection.execute(
                 update(deliveries).where(which).values(state=PENDING, next_at=0.0, ready=READY)
             ).rowcount
+
+    def receivers(self) -> Sequence[str]:
+        """The names of all that deliveries were ever made to, of those that are kept."""
+        with self._database.read() as connection:
+            return sorted(connection.execute(select(deliveries.c.receiver).distinct()).scalars())
 
     def _set(self, changes: Sequence[tuple[Delivery, Mapping[str, Any]]], ends: bool = False) -> None:
         # if the machine loses this, the claim before it is still there: they are tried again, in doubt

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from streamer.store.database import Database, StoreError
@@ -68,12 +69,13 @@ def give_back(database: Database, pages: int) -> None:
             connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")
 
 
-def flush_log(database: Database) -> None:
-    """Carry what is in the write-ahead log over into the file, so that no commit has to."""
+def flush_log(database: Database) -> bool:
+    """Carry what is in the write-ahead log over into the file; False where a reader keeps some of it."""
     try:
         with closing(database.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
             cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            cursor.fetchall()
+            ((busy, pages, carried),) = cursor.fetchall()
+            return not busy and pages == carried
     except (sqlite3.Error, DBAPIError) as error:
         raise StoreError(
             f"store {database.where}: its write-ahead log cannot be carried over: {error}"
@@ -105,7 +107,7 @@ def rewrite(database: Database) -> None:
 
 
 @contextmanager
-def _temporary_beside(database: Database, cursor: sqlite3.Cursor) -> Iterator[None]:
+def _temporary_beside(database: Database, cursor: DBAPICursor) -> Iterator[None]:
     """SQLite makes its temporary file beside the store, where there is room for it, and not in memory."""
     folder = "" if database.path is None else str(database.path.absolute().parent)
     quoted = folder.replace("'", "''")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import le
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -34,6 +33,7 @@ from streamer.store.commits import (
 from streamer.store.control_inputs import ControlOrder, StoreControls, add_control_input
 from streamer.store.database import Database, insert_absent
 from streamer.store.doubts import doubt_what_waits, set_older, why_older
+from streamer.store.free_pages import flush_log
 from streamer.store.log_alerts import JOINED_ANEW, LogEnd, ReplacedLog, log_ended, log_replaced, member_gone
 from streamer.store.member_changes import add_members, set_gone
 from streamer.store.near_misses import Keeping, forget_near_misses
@@ -55,6 +55,7 @@ from streamer.store.task_rows import (
     entries_after,
     found_tasks,
     in_next_generation,
+    last_timer,
     newest_tasks,
     newest_with,
     reached,
@@ -245,7 +246,8 @@ class Ledger:
 
         The old tasks' open episodes are resolved and their checkpoints are deleted. What lies before the
         offset that an old one had reached is written, and sent to nobody. Where that is folded again, what
-        stands at its end is told, and only then the ends of the old episodes.
+        stands at its end is told, and only then the ends of the old episodes. The journal of such a task
+        begins with the old one's last timer: up to its time, time passes again once that offset is reached.
 
         Parameters
         ----------
@@ -263,10 +265,13 @@ class Ledger:
                 self._check_epoch(connection, row)
                 told = tuple(map(max, reached(connection, row), row.settled))
                 again = any(first < end for first, end in zip(start, told, strict=True))
+                timer = last_timer(connection, row.id) if again else None
                 self._end(connection, row, f"detection began anew, {how}", held=again)
                 new = self._next_task(connection, row, start, config_hash)
                 new = replace(new, settled=told, doubtful=row.doubtful, doubtful_since=row.doubtful_since)
                 self._mark(connection, new)
+                if timer is not None:
+                    connection.execute(_ADD_ENTRIES, entry_rows(new.id, [replace(timer, seq=1)]))
                 fresh.append(new)
             if fresh:
                 logs = [BegunAnew(row.log, row.positions, row.settled) for row in fresh]
@@ -294,7 +299,8 @@ class Ledger:
             ]
             for row in marked:
                 self._mark(connection, row)
-            identity = [part for _, each, _ in tasks for part in each.identity]
+            logs = [part for _, each, _ in tasks for part in each.identity]
+            identity = [*logs, now]  # the same copy may be put in its place twice
             alert = store_older(identity, why, [older for _, older, _ in tasks], now)
             raise_service_alert(connection, alert, now, marked[0].id if len(marked) == 1 else None)
             set_older(connection, "")
@@ -375,13 +381,7 @@ class Ledger:
             else:
                 self._check_epoch(connection, row)
             write_outcome(connection, commit, outcome)
-            positions = derivation.positions
-            passed = (
-                any(row.settled)
-                and not derivation.again
-                and positions is not None
-                and all(map(le, row.settled, positions))
-            )
+            passed = derivation.has_reached(row)
             if passed and row.id not in self._told_standing:
                 tell_standing(connection, row)
             if loss is not None:
@@ -441,6 +441,10 @@ class Ledger:
         """The checkpoints of a task, newest first."""
         with self._db.read() as connection:
             return checkpoints_of(connection, task_id)
+
+    def carry_over(self) -> bool:
+        """Carry what is committed into the database file itself; whether all of it is there."""
+        return flush_log(self._db)
 
     def forget_checkpoints(self, row: TaskRow, seqs: Sequence[int]) -> None:
         """Delete the rows of unreadable checkpoints, so that the journal is never cut because of them."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from sqlalchemy import Connection, inspect, select, update
 
 from streamer.errors import TapewatchError, UsageError
+from streamer.store.foreign_files import OF_ANOTHER_PROGRAM
 from streamer.store.tables import SCHEMA_VERSION, meta, metadata
 
 Migration = Callable[[Connection], None]
@@ -278,7 +279,7 @@ def migrate(
         return
     version = _version(connection) if meta.name in tables else None
     if version is None:
-        raise UsageError("it is a database of another program; name another file in `store`")
+        raise UsageError(OF_ANOTHER_PROGRAM)
     if version > target:
         raise TapewatchError(
             f"it has version {version} and this tapewatch knows versions up to {target}; "

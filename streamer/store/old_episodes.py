@@ -131,7 +131,8 @@ class OldEpisodes:
         """Up to which row of the outbox what was written by a clock that ran ahead is old; 0 for none.
 
         A row that came later and is old by a clock that ran right says so. One that is older than a row
-        before it, of those not ahead, was written while the clock was behind, and says nothing.
+        before it, of those not ahead, or than what is read, was written while the clock was behind, and says
+        nothing.
         """
         o = t.outbox.c
         with self._database.read() as connection:
@@ -139,7 +140,10 @@ class OldEpisodes:
                 return 0
             young = select(func.min(o.n)).where(o.created_at >= before, o.created_at <= self._now)
             first_young = connection.execute(young).scalar()
-            by_a_right_clock = select(o.n).where(o.created_at < before)
+            began = select(func.min(t.tasks.c.started_at)).where(t.tasks.c.started_at <= self._now)
+            by_a_right_clock = select(o.n).where(
+                o.created_at < before, o.created_at >= func.coalesce(began.scalar_subquery(), 0.0)
+            )
             if first_young is not None:
                 by_a_right_clock = by_a_right_clock.where(o.n < first_young)
             newest = by_a_right_clock.order_by(o.created_at.desc(), o.n.desc()).limit(1)

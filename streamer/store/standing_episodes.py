@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from alerts.one_shot import DRIFT
 from streamer.messages.records import Partition
@@ -37,13 +37,22 @@ def tell_standing(connection: Connection, row: TaskRow) -> None:
 
 
 def release_held(connection: Connection, partition: Partition) -> None:
-    """Send the ends of episodes of a log's earlier generations that were held back."""
+    """Send the ends of episodes of a log's earlier generations that were held back, behind all there is.
+
+    They are written once more: the outbox is read in its order, and what stands was told after they were.
+    """
     k, c = t.tasks.c, t.outbox.c
     query = select(k.id, k.incarnation).where(k.topic == partition.topic, k.partition == partition.partition)
     base = base_incarnation(partition.incarnation)
     ids = [each.id for each in connection.execute(query) if base_incarnation(each.incarnation) == base]
     held = (c.task_id.in_(ids), _UNTOLD, c.routed == t.HELD)
-    connection.execute(update(t.outbox).where(*held).values(routed=0))
+    rows = connection.execute(select(t.outbox).where(*held).order_by(c.n)).mappings().all()
+    if rows:
+        connection.execute(delete(t.outbox).where(*held))
+        connection.execute(
+            insert(t.outbox),
+            [{**{key: row[key] for key in row if key != "n"}, "routed": 0} for row in rows],
+        )
 
 
 def _standing(connection: Connection, task_id: int) -> Iterator[int]:

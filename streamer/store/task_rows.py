@@ -86,6 +86,11 @@ class TaskRow:
         """Its log as a source knows it, without generations."""
         return Log(_without_generation(self.log.key), tuple(map(_without_generation, self.log.members)))
 
+    def has_come_to(self, bounds: Positions, positions: Positions) -> bool:
+        """Whether each member is at its bound by these positions; those that are gone come no further."""
+        both = enumerate(zip(bounds, positions, strict=True))
+        return all(place in self.gone or bound <= position for place, (bound, position) in both)
+
     def __str__(self) -> str:
         return str(self.log)
 
@@ -172,6 +177,12 @@ def entries_after(connection: Connection, task_id: int, seq: int) -> list[Journa
     query = select(*columns, c.tick_number.label("timer_number"))
     rows = connection.execute(query.where(c.task_id == task_id, c.seq > seq).order_by(c.seq))
     return [JournalEntry(**row) for row in rows.mappings()]
+
+
+def last_timer(connection: Connection, task_id: int) -> JournalEntry | None:
+    """The last timer in a task's journal; None where it has none."""
+    ticks = [entry for entry in entries_after(connection, task_id, 0) if entry.kind == "tick"]
+    return ticks[-1] if ticks else None
 
 
 def checkpoints_of(connection: Connection, task_id: int) -> list[CheckpointRow]:

@@ -9,6 +9,7 @@ another file has left would be folded into it, and damage it.
 from __future__ import annotations
 
 import os
+import secrets
 import uuid
 import weakref
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from streamer.errors import TapewatchError
 from streamer.store.commits import upsert
 from streamer.store.database import Database, insert_absent
 from streamer.store.free_pages import flush_log
-from streamer.store.own_log import MAGIC, MAGIC_AT, SIZE, START, START_KEY, numbers_of, start_in, witness_path
+from streamer.store.own_log import MAGIC, MAGIC_AT, MARKS, SIZE, mark_in, numbers_of, witness_path
 from streamer.store.private_files import make_private, open_private
 from streamer.store.tables import meta
 
@@ -96,25 +97,45 @@ class Witness:
     def begin(self) -> None:
         """Witness this database from now on."""
         self._numbers[_ID] = np.frombuffer(uuid.UUID(self.store_id).bytes, np.int64)
-        self._numbers[START] = np.frombuffer(self._started().bytes, np.int64)
         self._numbers[MAGIC_AT] = MAGIC
-        self._saw(self._count)
+        self._numbers[_COUNT] = self._count
+        self._mark()
         self._database.count_commits(_count_one, self._saw)
 
-    def _started(self) -> uuid.UUID:
-        """Note this start in the file itself; 0 where a reader keeps it in the log."""
-        start = uuid.uuid4()
-        with self._database.write() as connection:
-            upsert(connection, meta, {"key": START_KEY, "value": start.hex})
+    def _mark(self) -> None:
+        """Give the file a new mark; where a reader keeps an earlier one in the log, that stays."""
         flush_log(self._database)
-        return start if start_in(self._store) == start.hex else uuid.UUID(int=0)
+        before = mark_in(self._store)
+        with self._database.read() as connection:
+            last = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        mark = last if before != last else _new_mark()
+        self._may_have(*((0, 0) if before is None else (before, mark)))
+        with self._database.write() as connection:
+            connection.exec_driver_sql(f"PRAGMA user_version = {mark}")
+        flush_log(self._database)
+        if mark_in(self._store) == mark:
+            self._may_have(mark, mark)
+
+    def _may_have(self, *marks: int) -> None:
+        """What the file may have from now on; on disk before it can."""
+        self._numbers[MARKS] = marks
+        self._write(synced=True)
 
     def _saw(self, count: int) -> None:
         self._numbers[_COUNT] = count
+        self._write()
+
+    def _write(self, *, synced: bool = False) -> None:
         try:
             os.pwrite(self._descriptor, self._numbers.tobytes(), 0)
+            if synced:
+                os.fsync(self._descriptor)
         except OSError as error:
             raise TapewatchError(f"cannot write {self._path}: {error.strerror}") from error
+
+
+def _new_mark() -> int:
+    return secrets.randbelow((1 << 31) - 1) + 1
 
 
 def store_id_of(connection: Connection) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from fakes.raw_server import answering, raw_server
 from fakes.slack import FakeSlack, rate_limited, refuse
 
 from alerts.receivers.errors import ReceiverError
+from alerts.receivers.http import http_url
 from alerts.receivers.kind import Probed
 from alerts.receivers.registry import ReceiverSettings, probe_receiver
+from alerts.receivers.slack.slack_settings import SlackSettings
 from streamer.notify.clock import SystemClock
 
 ENVIRON = {"KEY": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "TOKEN": "xoxb-test", "HOOK": ""}
@@ -71,7 +74,11 @@ def test_what_slack_refuses_is_told_with_a_remedy(slack_server: FakeSlack) -> No
         slack_server.script("auth.test", refuse(error))
         assert told in failure(bot(slack_server))
     slack_server.script("auth.test", rate_limited(30))
-    assert "ratelimited: Slack asks for a pause" in failure(bot(slack_server))
+    assert "ratelimited: Slack asks for a pause: try again in 30s" in failure(bot(slack_server))
+    slack_server.script("auth.test", rate_limited(86_400))
+    assert "try again in 1d" in failure(bot(slack_server))
+    slack_server.script("auth.test", refuse("restricted_action_read_only_channel"))
+    assert "only some may post there" in failure(bot(slack_server))
     nowhere = failure(bot(slack_server, "#nowhere"))
     assert "channel_not_found: no channel #nowhere that the bot can see" in nowhere
     assert "if it is private, invite the bot: /invite @tapewatch" in nowhere
@@ -79,6 +86,32 @@ def test_what_slack_refuses_is_told_with_a_remedy(slack_server: FakeSlack) -> No
     assert "is_archived: the channel is archived: unarchive it" in failure(bot(slack_server))
     slack_server.scopes = "channels:read"
     assert "the token lacks the scope chat:write" in failure(bot(slack_server))
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("#Desk", "did you mean '#desk'?"),
+        ("desk ", "did you mean 'desk'?"),
+        ("c0123456789", "did you mean 'C0123456789'?"),
+        ("https://x.slack.com/archives/C0123456789/p17", "did you mean 'C0123456789'?"),
+        ("https://x.slack.com/", "give its name or id"),
+        ("<#C0123456789|desk>", "did you mean 'C0123456789'?"),
+        ("@ann", "that is a person"),
+        ("U0123456789", "that is a person"),
+        ("#our desk", "did you mean '#our-desk'?"),
+    ],
+)
+def test_what_is_no_channel_is_told_with_what_to_write(written: str, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        SlackSettings.model_validate({"channel": written, "token": {"env": "T"}})
+    for channel in ("#desk", "desk", "crypto-desk", "#c0123456789", "C0123456789", "#börse"):
+        assert SlackSettings.model_validate({"channel": channel, "token": {"env": "T"}}).channel == channel
+
+
+def test_nobody_listens_on_port_0() -> None:
+    with pytest.raises(ValueError, match="port 0"):
+        http_url("http://ops.example:0/")
 
 
 def test_a_channel_that_cannot_be_looked_at_is_said_to_be_unseen(slack_server: FakeSlack) -> None:

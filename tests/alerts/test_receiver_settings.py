@@ -93,7 +93,7 @@ def test_secrets_that_cannot_be_had(tmp_path: Path) -> None:
     for secret, problem in [
         (Secret(env="TOKEN"), "environment variable TOKEN is not set"),
         (Secret(file=tmp_path / "gone"), "gone cannot be read: No such file"),
-        (Secret(file=tmp_path), "cannot be read: Is a directory"),
+        (Secret(file=tmp_path), "is a folder: name a regular file"),
         (Secret(file=tmp_path / "binary"), "binary is not UTF-8 text"),
         (Secret(file=tmp_path / "empty"), "empty is empty"),
     ]:

@@ -31,7 +31,7 @@ def bench(broker: str) -> Iterator[Bench]:
 
 
 ALL = "".join(row.letter for row in ROWS)
-IN_LENGTH = "cdehikl"  # of a broker, of River's trees, and what starts a process for each figure
+IN_LENGTH = "abcdeghiklm"  # all but the two that need neither a broker nor a process for each figure
 
 
 @pytest.fixture(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from benchmarks.lying_clocks import PAGE, RESULTS, Judged, Row, rows, table
 from benchmarks.lying_feeds import feeds
 
 SECONDS = 360
 
 
+@pytest.mark.long
 def test_lies_are_judged_as_documented() -> None:
     wanted = ("honest", "one event an hour", "the end of", "5 of 20", "a liar that")
     found = {row.feed: row for row in rows([feed for feed in feeds(SECONDS) if feed.name.startswith(wanted)])}

@@ -49,6 +49,7 @@ def pressed(home: Path, *typed: str) -> list[str]:
     ).split()
 
 
+@pytest.mark.long  # of shells, and by processes
 def test_it_is_installed_and_completes_commands_and_options(tmp_path: Path) -> None:
     assert "completion installed" in in_bash(tmp_path, "tapewatch --install-completion; true")
     assert "tapewatch.sh" in (tmp_path / ".bashrc").read_text()

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from alerts.receivers.registry import RECEIVERS
-from streamer.config import ConfigError, load
+from streamer.config.errors import ConfigError
+from streamer.config.load import load
 from streamer.pipeline.compile import compile_plan
 
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from streamer.config import json_schema, load, resolve_secrets
+from streamer.config.exported_schema import json_schema
+from streamer.config.load import load
 from streamer.config.nodes import Mapping, plain
+from streamer.config.secrets import resolve_secrets
 from streamer.config.yaml_tree import parse
 from streamer.pipeline.compile import compile_plan
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config import detect_document, hash_of, load, load_text, settings_from_detect
-from streamer.config.hashing import canonical
+from streamer.config.hashing import canonical, detect_document, hash_of, settings_from_detect
+from streamer.config.load import load, load_text
 from streamer.messages.batch import Kind
 from streamer.pipeline.compile import compile_document, compile_plan
 
@@ -122,7 +122,8 @@ def test_the_plan_carries_the_hash() -> None:
 @pytest.mark.parametrize("seed", ["1", "4711"])
 def test_hash_does_not_depend_on_the_process(seed: str) -> None:
     code = (
-        "import sys; from streamer.config import *;"
+        "import sys; from streamer.config.hashing import detect_document, hash_of;"
+        " from streamer.config.load import load;"
         " print(hash_of(detect_document(load(sys.argv[1]).settings)))"
     )
     binance = next(path for path in EXAMPLES if path.stem == "binance")

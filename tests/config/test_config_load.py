@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config import ConfigError, ConfigFile, Problem, Settings, load, load_text
-from streamer.config.errors import did_you_mean, render_path
+from streamer.config.errors import ConfigError, Problem, did_you_mean, render_path
+from streamer.config.file import ConfigFile
 from streamer.config.hashing import detect_document, hash_of
+from streamer.config.load import load, load_text
+from streamer.config.settings import Settings
 
 BASE = """\
 source:

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamer.config import ConfigError, Problem, load_text
+from streamer.config.errors import ConfigError, Problem
+from streamer.config.load import load_text
 from streamer.config.nodes import plain
 from streamer.config.yaml_tree import parse
 from streamer.pipeline.compile import compile_plan

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from alerts.secrets import Secret, SecretError
-from streamer.config import ConfigError, load_text, resolve_secrets
+from streamer.config.errors import ConfigError
 from streamer.config.hashing import canonical, detect_document
+from streamer.config.load import load_text
+from streamer.config.secrets import resolve_secrets
 
 TOKEN = "xoxb-very-secret"
 TEXT = """\

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streamer.config import json_schema as configuration_schema
+from streamer.config.exported_schema import json_schema as configuration_schema
 from streamer.decoding.event_schema import json_schema as event_schema
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"

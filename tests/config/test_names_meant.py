@@ -5,7 +5,8 @@ import pytest
 from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
 from detectors.detector_settings import DetectorSettings
-from streamer.config import ConfigError, load_text
+from streamer.config.errors import ConfigError
+from streamer.config.load import load_text
 from streamer.pipeline.symbols import PlanSymbols
 
 SYMBOLS = PlanSymbols({"tape": DetectorSettings(model="RobustZ", features=["price"])})

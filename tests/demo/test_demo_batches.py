@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamer.app.replay import replay
 from streamer.config.load import load_text
 from streamer.demo.configuration import DEMO_CONFIG
@@ -23,6 +25,7 @@ def bodies(batch_size: int) -> list[bytes]:
     return found
 
 
+@pytest.mark.long  # of the fold alone, test_batch_sizes shows it
 def test_alerts_are_the_same_to_the_byte() -> None:
     whole = bodies(5000)
     assert {b'"rule":"spoofing"' in body for body in whole} == {True, False}

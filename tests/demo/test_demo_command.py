@@ -63,6 +63,7 @@ def test_alerts_and_progress_are_plain_lines_where_there_is_no_terminal(
     assert len(re.findall(r"simulated \(\d+%\) +[\d,]+ events", ran.stderr)) >= 8
 
 
+@pytest.mark.long  # of the fold alone, test_batch_sizes shows it
 def test_another_hash_seed_gives_the_same_alerts_and_verdict(
     ran: subprocess.CompletedProcess[str], store: Path, minutes: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from alerts.receivers.receiver import RetryableError
 from streamer.messages.records import Partition, Record
 from streamer.notify.notifier import Notifier
 from streamer.notify.sender_context import SenderContext
+from streamer.pipeline.checkpointing import CompletedCheckpoint
 from streamer.serve.observer import Observer
 from streamer.store.database import open_store
 from streamer.store.silences import StoreSilences
@@ -63,7 +64,7 @@ def exposition(folder: Path) -> str:
     with world.process(watched, watch=observer.watch) as engine:
         engine.run(lambda: False)
         observer.look(engine.runners, source.ends(), source.answers)
-    observer.checkpoint(4_096, 0.2)
+    observer.checkpoint(CompletedCheckpoint(4_096, 8_192, took_s=0.2, share=0.01))
     commit(database, ("a", 0))
     StoreSilences(database).mute("wide", 2_000.0, 1_000.0)
     notifier.stop(0.2)

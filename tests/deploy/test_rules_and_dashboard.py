@@ -184,7 +184,7 @@ def test_the_dashboard_is_whole() -> None:
     source = {"type": "prometheus", "uid": "${datasource}"}
     for panel in panels():
         unit = panel["fieldConfig"]["defaults"].get("unit") or panel["options"]["yAxis"]["unit"]
-        assert unit in ("none", "short", "s", "bytes", "cps"), panel["title"]
+        assert unit in ("none", "short", "s", "bytes", "cps", "percentunit"), panel["title"]
         assert [panel["datasource"], *(target["datasource"] for target in panel["targets"])] == [source] * (
             1 + len(panel["targets"])
         )

@@ -18,7 +18,8 @@ from alerts.language.condition import compile_condition
 from alerts.language.errors import ExpressionError
 from alerts.language.symbols import KIND_LABELS
 from detectors.detector_settings import DetectorSettings
-from streamer.config import ConfigError, load
+from streamer.config.errors import ConfigError
+from streamer.config.load import load
 from streamer.config.nodes import Mapping
 from streamer.config.settings import Settings
 from streamer.config.yaml_tree import parse

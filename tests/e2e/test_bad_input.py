@@ -145,7 +145,7 @@ def broken_stores() -> dict[str, tuple[Callable[[Path], Any], str]]:
     return {
         "no-database": (lambda path: path.write_bytes(b"not a database at all" * 500), "is not a store"),
         "newer-version": (newer, "newer tapewatch"),
-        "folder": (lambda path: path.mkdir(), "cannot be opened"),
+        "folder": (lambda path: path.mkdir(), "it is a folder; name a file in it"),
         "no-parent": (lambda path: shutil.rmtree(path.parent), "there is no folder"),
     }
 
@@ -158,10 +158,12 @@ def test_stores_that_cannot_be_used(case: str, broker: str, tmp_path: Path) -> N
     store.parent.mkdir()
     config.write_text(config.read_text().replace(str(tmp_path / "tapewatch.db"), str(store)))
     prepare(store)
-    expected = USAGE if case == "no-parent" else FAILED  # the configuration's fault: no restart mends it
+    expected = FAILED if case == "newer-version" else USAGE  # the configuration's fault: no restart mends it
     line = said(tapewatch("run", "-c", config, expect=expected))
     assert words in line
     assert str(store) in line or str(store.parent) in line
+    if case == "no-database":
+        assert list(store.parent.iterdir()) == [store], "nothing is left beside somebody else's file"
 
 
 def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:

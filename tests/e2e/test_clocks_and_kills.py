@@ -120,7 +120,8 @@ def wait_for_moment(number: int, store: Path, chance: random.Random, told: int) 
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.long)])
+@pytest.mark.long  # its short form is test_lying_times, killed anywhere
+@pytest.mark.parametrize("kills", [3, 24])
 def test_kills_while_clocks_step_back_change_nothing(
     kills: int, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:

@@ -62,7 +62,8 @@ def test_backed_up_at_work_and_restored_it_goes_on_with_the_same_ids(
     (told,) = desk.told("store_older")
     assert "it was restored from a backup of" in told["text"]
     assert f"{topic}[0] goes on at offset 2, and had been read at least to 4" in told["text"]
-    assert ask(desk.store, "SELECT count(*) FROM outbox WHERE doubtful_since IS NOT NULL") == [(2,)]
+    in_doubt = ask(desk.store, "SELECT symbol FROM outbox WHERE doubtful_since IS NOT NULL ORDER BY symbol")
+    assert in_doubt == [("C",), ("D",), ("E",)], "all that is in the log may have been read, and sent"
 
     for path in Path(f"{desk.store}.checkpoints").glob("task*"):
         path.unlink()
@@ -76,7 +77,7 @@ def test_backed_up_at_work_and_restored_it_goes_on_with_the_same_ids(
         desk.settled(daemon)
         assert daemon.stop() == 0
     begun = [body["text"][:1] for body in desk.told("held")]
-    assert begun[:5] == list("ABCDE")
+    assert sorted(begun[:5]) == list("ABCDE")
     assert sorted(begun[5:]) == list("ABCDEF"), "what stands is told once under its new id"
     assert len({body["id"] for body in desk.told("held")}) == len(begun)
     assert len(desk.heard("resolved")) == 5, "those of the generation before are told to be over"

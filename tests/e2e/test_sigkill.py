@@ -114,7 +114,7 @@ def prepared(name: str, broker: str, topic: str, slack: Any, folder: Path, timer
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_kills_change_nothing(
     kills: int, broker: str, topic_factory: Any, slack: Any, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -200,7 +200,7 @@ class World:
 
     def copied(self, folder: Path) -> World:
         """The same folder elsewhere, as a killed process would have left it at this moment."""
-        shutil.copytree(self.folder, folder)
+        shutil.copytree(self.folder, folder, copy_function=_copy_unless_renamed)
         return World(
             folder,
             self.plan,
@@ -286,6 +286,12 @@ class World:
                     number += len(row.log.members)
         finally:
             database.close()
+
+
+def _copy_unless_renamed(file: str, to: str) -> None:
+    """As tools that copy a folder at work do: the thread that writes checkpoints goes on meanwhile."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(file, to)
 
 
 def state_bytes(task: Task, folder: Path) -> str:

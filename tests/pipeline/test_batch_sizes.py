@@ -166,7 +166,9 @@ def test_cuts_and_restores_change_no_bit(
         assert cut_state == state
 
 
-@pytest.mark.parametrize("sizes", [[1], [7], [64, 3], [100_000]])
+@pytest.mark.parametrize(
+    "sizes", [[1], [64, 3], *(pytest.param(sizes, marks=pytest.mark.long) for sizes in ([7], [100_000]))]
+)
 def test_a_long_market_in_other_batches(sizes: list[int]) -> None:
     steps: list[Record | Timer] = list(market(1_500, seed=51, symbols=4))
     whole, state = fold(LOG, steps, [500])

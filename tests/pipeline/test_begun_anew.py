@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from list_source import ListSource, MemoryLog
-from market_bytes import LOG, market
-from pipeline_world import World, cycle
+from market_bytes import LOG, T0, S, market, records, trade
+from pipeline_world import World, cycle, state_bytes
 
+from streamer.config.load import load_text
 from streamer.errors import TapewatchError
+from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.recovery import Anew
 from streamer.store.database import open_store
 from streamer.store.pruning import Pruning, Retention
@@ -145,6 +147,68 @@ def test_folded_again_what_stands_is_told_under_its_new_id_before_the_old_one_en
     assert "Models warm up" not in text
     doubled = "SELECT count(*) FROM decisions WHERE kind = 'near_miss' GROUP BY offset, index_, held_by, body"
     assert all(count == 1 for (count,) in world.ask(doubled))
+
+
+SILENCES = """
+source:
+  kafka: {bootstrap: "127.0.0.1:1"}
+  topics: [{match: "trades*", format: tapewatch, venue: here}]
+rules:
+  quiet: {when: silence_s > 5, clear: 1s}
+  quiet_long: {when: silence_s > 3, for: 4s, clear: 1s}
+  one_of_them: {when: silence_s > 2 and symbol == "B", clear: 1s}
+  ended: {when: size > 100, on: trade, clear: 1s}
+"""
+LONG_AGO = [(T0 + n * S // 10, trade(T0 + n * S // 10, 100.0, 1.0, "B")) for n in range(2)]
+LATELY = [
+    (T0 + n * S // 10, trade(T0 + n * S // 10, 100.0, 200.0 if n > 57 else 1.0, "A")) for n in range(2, 60)
+]
+
+
+def test_folded_again_what_timers_raised_stands_until_it_is_told_under_its_new_id(tmp_path: Path) -> None:
+    plan = compile_plan(load_text(SILENCES))
+    world = World(tmp_path / "store", plan, timer_every_s=1.0, every_s=3.0)
+
+    def source() -> ListSource:
+        found = ListSource([MemoryLog(LOG, records(LONG_AGO + LATELY))], cycle([20]), endless=True)
+
+        def poll(_: int) -> None:
+            world.time.s += 1.0
+
+        found.on_poll = poll
+        return found
+
+    for _ in range(3):
+        world.run(source(), polls=8)
+    stood = sorted(row[:2] for row in world.ask(STANDING.format(1)))
+    assert stood == [
+        ("one_of_them", "B"),
+        *((rule, each) for rule in ("quiet", "quiet_long") for each in "AB"),
+    ]
+    world.ask("UPDATE outbox SET routed = 1")
+    lose_checkpoints(world)
+    world.anew, world.keep_all = Anew.LOST, True
+    sent = (
+        "SELECT task_id, transition, rule, symbol FROM outbox WHERE origin = 'detect' AND routed = 0 "
+        "ORDER BY n"
+    )
+    world.killed(source(), 3)
+    assert world.ask(sent) == [], "until it has come to where it was"
+    world.killed(source(), 4)
+    told_now = world.ask(sent)
+    told_anew, ended = told_now[: len(stood)], told_now[len(stood) :]
+    assert {row[0] for row in told_anew} == {2}
+    assert sorted(row[2:] for row in told_anew) == stood
+    assert {row[:2] for row in ended} == {(1, "resolved")}, "and only then those of before end"
+    assert sorted(row[2:] for row in ended) == stood
+    (before,) = world.run(source(), polls=12).runners.values()
+    assert world.ask(sent) == told_now, "nothing more is said"
+    lose_checkpoints(world)  # all is in the journal
+    world.timer_every_s = None
+    (again,) = world.run(source(), polls=5).runners.values()
+    assert world.ask(sent) == told_now
+    states = [state_bytes(runner.task, tmp_path / "compared") for runner in (again, before)]
+    assert states[0] == states[1]
 
 
 def test_models_anew_go_on_where_it_was_and_keep_what_is_owed(tmp_path: Path) -> None:

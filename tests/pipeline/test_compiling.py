@@ -135,6 +135,7 @@ def _warmed_up(plan: Path, environ: Mapping[str, str]) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.long  # it compiles for half a minute
 @pytest.mark.skipif(not TWO_CORES, reason="one core: kernels are compiled in this process")
 def test_processes_compile_what_is_missing_of_either_part(plan: Path, tmp_path: Path) -> None:
     warm_up(compile_plan(load(plan)))
@@ -166,7 +167,7 @@ def test_processes_compile_all_that_a_plan_needs(plan: Path, tmp_path: Path) -> 
     [
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
         (signal.SIGTERM, 130),
-        (signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.long),
     ],
 )
 def test_a_signal_ends_the_processes_that_compile(tmp_path: Path, number: signal.Signals, code: int) -> None:

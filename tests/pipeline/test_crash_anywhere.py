@@ -209,6 +209,26 @@ def test_a_copy_of_the_folder_taken_at_any_moment_can_be_gone_on_from(
         assert copy.dead() == undisturbed.dead()
 
 
+def test_a_database_that_has_lost_its_log_still_has_the_checkpoints_it_names(
+    undisturbed: World, tmp_path: Path
+) -> None:
+    world = World(tmp_path / "store", every_s=0.5)
+    copies: list[World] = []
+
+    def poll(number: int) -> None:
+        world.time.s += 0.2
+        if number % 9 == 8:
+            copies.append(world.copied(tmp_path / f"copy{number}"))
+
+    world.run(ListSource(LOGS, cycle([9]), poll))
+    for copy in copies[1::2][:4]:
+        for name in ("-wal", "-shm"):
+            copy.store.with_name(copy.store.name + name).unlink(missing_ok=True)
+        copy.run(ListSource(LOGS, cycle([33])))
+        assert copy.alerts() == undisturbed.alerts()
+        assert copy.dead() == undisturbed.dead()
+
+
 @pytest.mark.parametrize("table", ["journal", "outbox", "decisions", "dead_letters", "checkpoints"])
 def test_a_write_that_fails_half_way_leaves_nothing_of_its_commit(
     table: str, undisturbed: World, tmp_path: Path

@@ -10,8 +10,8 @@ from market_bytes import LOG, MS, T0, S, quote
 from pipeline_world import CONFIG, plan_of
 
 from detectors.features import LOG_FAMILIES, UnknownFeatureError, parse_feature, parse_log_feature
-from streamer.config import load_text
 from streamer.config.errors import ConfigError
+from streamer.config.load import load_text
 from streamer.decoding.formats import DecodeContext
 from streamer.messages.records import Record
 from streamer.pipeline.compile import compile_plan

@@ -12,7 +12,7 @@ from detectors.detector_settings import DetectorSettings
 from streamer.pipeline.model_trial import ModelTrial, TrialLimits, TrialResult
 
 MODELS = """
-import ctypes, multiprocessing, os, threading, time
+import concurrent.futures, ctypes, multiprocessing, os, threading, time
 
 def write():
     open("written", "w").close()
@@ -54,6 +54,18 @@ class Pipes(Mine):
 
 class Calls(Mine):
     def __init__(self): ctypes.CDLL(None).system(b"touch written")
+
+class CallsPython(Mine):
+    def __init__(self): ctypes.pythonapi.Py_IsInitialized(); ctypes.pythonapi.system(b"touch written")
+
+class Locks(Mine):
+    def __init__(self): multiprocessing.get_context("spawn").Lock()
+
+class Enlarges(Mine):
+    def __init__(self): os.posix_fallocate(os.memfd_create("own"), 0, 10)  # no audit event: only a limit
+
+class Pools(Mine):
+    def __init__(self): concurrent.futures.ProcessPoolExecutor(1)
 
 class Threads(Mine):
     def __init__(self): threading.Thread(target=print).start()
@@ -134,15 +146,20 @@ def test_each_that_misbehaves_is_told_and_the_others_are_tried(folder: Path) -> 
 
 
 def test_no_way_around_leads_out_of_the_process(folder: Path) -> None:
-    results = tried(*(f"trial_own.{name}" for name in ("Spawns", "Forkserves", "Pipes", "Calls", "Threads")))
-    assert not (folder / "written").exists()
-    assert {name.partition(".")[2]: result.untried for name, result in results.items()} == {
+    ways = {
         "Spawns": None,  # it goes on without the process, and can be used
         "Forkserves": None,
         "Pipes": "make a pipe",
         "Calls": "load a library",
+        "CallsPython": "call the C library",
+        "Locks": "make a semaphore",
+        "Enlarges": "write to a file",
+        "Pools": "make a semaphore",
         "Threads": "start a thread",
     }
+    results = tried(*(f"trial_own.{name}" for name in ways))
+    assert not (folder / "written").exists()
+    assert {name.partition(".")[2]: result.untried for name, result in results.items()} == ways
     assert results["trial_own.Spawns"].kept_from == "start a process"
     assert {result.error for result in results.values()} == {None}
 

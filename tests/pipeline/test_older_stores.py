@@ -101,6 +101,20 @@ def test_a_copy_that_is_behind_what_kafka_knows_is_told_and_what_it_lacks_is_in_
     assert len(told(world)) == 1
 
 
+def test_the_same_copy_put_in_its_place_again_is_told_again(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.run(source(), polls=2)
+    old = world.copied(tmp_path / "old")
+    ids = set()
+    for number in range(2):
+        shutil.rmtree(world.folder)
+        shutil.copytree(old.folder, world.folder)
+        world.time.s += 3_600.0
+        world.run(source(committed=180))
+        ids |= set(world.ask("SELECT alert_id FROM outbox WHERE rule = 'store_older'"))
+        assert len(ids) == number + 1, "a receiver takes one that it has for the same"
+
+
 def test_a_copy_that_is_behind_its_checkpoint_files_is_told(tmp_path: Path) -> None:
     world = World(tmp_path / "store")
     world.run(source(), polls=2)
@@ -204,7 +218,7 @@ def test_a_backup_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="the backup is not whole"):
         verified(backup)
     manifest = json.loads((backup / MANIFEST).read_text())
-    manifest["files"][0]["path"] = "../../etc/passwd"
+    manifest["files"].insert(0, {**manifest["files"][0], "path": "../../etc/passwd"})
     (backup / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BackupError, match="no file of a backup"):
         verified(backup)
@@ -271,6 +285,7 @@ def test_what_a_killed_restore_has_left_goes_into_no_other(tmp_path: Path) -> No
 def test_an_older_copy_beside_the_log_of_another_file_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path / "store")
     world.run(source(), polls=2)
+    witnessed(world)
     old = copied_database(world, tmp_path / "copies")
     database = open_store(str(world.store), locked=True)
     witness_of(database)
@@ -288,7 +303,7 @@ def test_an_older_copy_beside_the_log_of_another_file_is_refused(tmp_path: Path)
     witnessed(world)
     world.run(source())
     (text,) = told(world)
-    assert "commits are gone" in text
+    assert "its last 1 commits are gone" in text
 
 
 def test_a_store_of_an_older_version_is_backed_up_as_it_is(tmp_path: Path) -> None:

@@ -93,7 +93,11 @@ def test_it_holds_in_every_log_from_where_the_live_log_begins_and_disturbs_nothi
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "kinds"), [(1, ("quarantine", "lift")), (500, ("quarantine",))], ids=["lifted", "held"]
+    ("batch_size", "kinds"),
+    [
+        pytest.param(1, ("quarantine", "lift"), id="lifted"),
+        pytest.param(500, ("quarantine",), id="held", marks=pytest.mark.long),
+    ],
 )
 def test_killed_and_recovered_in_other_batches_it_is_the_same(
     begun: World, tmp_path: Path, batch_size: int, kinds: tuple[str, ...]
@@ -115,7 +119,7 @@ def test_killed_and_recovered_in_other_batches_it_is_the_same(
         assert [kind for kind in journaled(killed, task) if kind != "batch"] == list(kinds)
 
 
-@pytest.mark.parametrize("batch_size", [1, 500])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.long), 500])
 def test_a_recording_of_it_replayed_agrees(begun: World, tmp_path: Path, batch_size: int) -> None:
     order(begun, "quarantine", "hang")
     begun.run(source(), polls=4)

@@ -123,3 +123,10 @@ def test_mappings_that_never_meet_are_inactive_before_anything_is_read() -> None
     assert x.state == "inactive"
     assert x.reason == "size (a) and spread_bps (b) never meet; join: [a, b] would make one log of them"
     assert y.state == "warming"
+
+
+def test_a_rule_on_events_that_no_topic_gives_says_which_are_missing() -> None:
+    rules = "\n  beats: {when: message_rate_10s > 5, on: heartbeat}\n"
+    state, reason = shown(None, rules, sampled={"t": TRADES})["beats"]
+    assert state.startswith("warming"), "one may still come"
+    assert "no heartbeat among the newest records" in reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import Any, cast
 
@@ -111,10 +111,60 @@ def test_times_in_another_unit_are_told_with_the_one_that_fits(declared: str, un
 
 def test_times_that_are_ahead_or_old_are_told() -> None:
     ahead = sampled([mine(5 * 3_600 * 10**9)] * 3, MAPPING % "ms")
-    assert "3 of 3 event times are past their records' by up to 5h" in ahead.problems[0]
+    assert "the event times of 3 of 3 records are past their records' by up to 5h" in ahead.problems[0]
     old = sampled([mine(-900 * 86_400 * 10**9)] * 3, MAPPING % "ms")
     assert not old.problems, "a capture that is published again"
     assert "event times are 900d before their records'" in old.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda n: NOW_NS // 1_000 if n % 5 == 0 else NOW_NS, "wrong_unit: the event times of 24 of 120"),
+        (lambda n: NOW_NS // 1_000 if n % 2 else NOW_NS, "wrong_unit: the event times of 60 of 120"),
+        (lambda n: NOW_NS if n % 5 == 0 else NOW_NS // 1_000, "wrong_unit: the event times of 96 of 120"),
+        (lambda n: NOW_NS if n < 80 else NOW_NS // 10**6, "wrong_unit: the event times of 40 of 120"),
+        (lambda n: NOW_NS if n % 5 else NOW_NS + 3_600 * 10**9, "ts_ahead: the event times of 24 of 120"),
+        (lambda n: NOW_NS if n % 5 else 0, "wrong_unit: the event times of 24 of 120"),
+    ],
+)
+def test_wrong_times_among_right_ones_are_counted_as_dead_letters_are(
+    wrong: Callable[[int], int], told: str
+) -> None:
+    found = sampled([event(ts_event=wrong(n) + n % 2) for n in range(120)])
+    (problem,) = found.problems
+    assert problem.startswith(told)
+    first = next(n for n in range(120) if wrong(n) != NOW_NS)
+    assert f"the first: xex.t[3] offset {40 + first}" in problem
+    assert "unit us" not in problem, "one unit is not right for all"
+    few = sampled(
+        [event(ts_event=wrong(0 if n == 7 else 1) if told[0] == "t" else NOW_NS) for n in range(99)]
+    )
+    assert not few.problems
+
+
+def test_times_of_a_kind_that_is_wrong_in_one_partition_are_told_with_it() -> None:
+    plan = compile_plan(
+        load_text("source: {kafka: {bootstrap: 'x:1'}, topics: [{match: t, format: tapewatch}]}")
+    )
+    times = {0: NOW_NS, 1: NOW_NS // 10**6, 2: NOW_NS}
+    parts = {
+        number: [Record(n, json.dumps(event(ts_event=at)).encode(), NOW_NS) for n in range(40)]
+        for number, at in times.items()
+    }
+    found = decode_sample(plan, "t", SampledTopic(parts, is_empty=False))
+    assert found.said.startswith("80 of 120 are events")
+    assert found.dead == 40
+    assert "the event times of 40 of 120 records" in found.problems[0]
+    assert "the first: t[1] offset 0" in found.problems[0]
+
+
+def test_bids_above_asks_in_nearly_all_quotes_are_swapped_paths() -> None:
+    quote = {"type": "q", "b": 10.02, "bs": 1, "a": 10.01, "as": 1}
+    right = {**quote, "a": 10.03}
+    (problem,) = sampled([mine(0, **quote)] * 19 + [mine(0, **right)], MAPPING % "ms").problems
+    assert problem.startswith("crossed: in 19 of 20 quotes the bid is above the ask")
+    assert not sampled([mine(0, **quote)] * 9 + [mine(0, **right)] * 9, MAPPING % "ms").problems
 
 
 def priced(topic: str, price: float, count: int = 5, form: str = MAPPING % "ms") -> SampledEvents:
@@ -183,7 +233,7 @@ def test_many_dead_letters_are_a_problem_and_a_few_are_counted() -> None:
             "the value is null; set `ignore: [tombstone]` beside its format if the topic is compacted",
         ),
         (
-            gzip.compress(b"{}"),
+            gzip.compress(b"{}", mtime=0),
             "tapewatch",
             "; it looks gzip-compressed: decompress it before it is published",
         ),

@@ -131,6 +131,18 @@ def test_a_joined_log_says_whom_it_waits_for(world: World) -> None:
     assert not health.stuck, "no restart mends the one that it waits for"
 
 
+def test_a_log_held_by_an_open_transaction_is_named_and_nothing_that_a_restart_mends(world: World) -> None:
+    world.values = GaugeValues(live=1, ends={PLACE: 9}, readers={PLACE: world.runner})  # by what is fetched
+    health = world.after(90)
+    told = "spot[0] is 4 behind and has not been read for 1.4m: held by an open transaction"
+    assert health.causes == (told,)
+    assert health.stuck == (), "nobody can read past it"
+    world.asked = {LOG: 9}
+    health = world.after(1)
+    assert len(health.stuck) == 1, "the transaction has ended, and still it is not read"
+    assert "transaction" not in health.stuck[0]
+
+
 def test_markers_at_the_end_of_a_log_are_no_records_behind(world: World) -> None:
     world.asked = {LOG: 6}
     world.values = GaugeValues(live=1, ends={PLACE: 6}, readers={PLACE: world.runner}, read={PLACE: 6})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import socket
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from prometheus_client.registry import CollectorRegistry
 from typer.testing import CliRunner
 
 from streamer.cli.app import application
+from streamer.errors import TapewatchError
 from streamer.serve import bounded_server
 from streamer.serve.server import Checks, serving
 
@@ -93,6 +96,50 @@ def test_who_asks_is_answered_among_hundreds_that_only_hold_connections(
             each.close()
 
 
+def test_threads_are_bounded_where_answers_take_longer_than_connections(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bounded_server, "REQUEST_WITHIN_S", 0.1)
+    store_answers, asked = threading.Event(), list[None]()
+
+    def hangs() -> None:
+        asked.append(None)
+        store_answers.wait(60)
+
+    with serving(("127.0.0.1", 0), CollectorRegistry(), Checks(hangs, lambda: None)) as address:
+        assert address is not None
+        before, connections = threading.active_count(), []
+        try:
+            for _ in range(3 * bounded_server.MOST_CONNECTIONS):
+                connections.append(socket.create_connection(address, timeout=20))
+                connections[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            for connection in connections:  # all are closed in time
+                with suppress(ConnectionError):
+                    assert connection.recv(99) == b""
+            assert len(asked) <= bounded_server.MOST_CONNECTIONS
+            assert threading.active_count() - before <= bounded_server.MOST_CONNECTIONS
+        finally:
+            store_answers.set()
+            for each in connections:
+                each.close()
+        deadline = time.monotonic() + 20
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert b" 200 " in answer(address, b"GET /readyz HTTP/1.0\r\n\r\n")
+    assert "all threads are at work on answers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [(("192.0.2.7", 9464), 1), (("no-such-host.invalid", 9464), 1), (("127.0.0.1", 70_000), 2)],
+)
+def test_an_address_that_may_come_yet_is_no_error_of_the_configuration(address: Address, code: int) -> None:
+    checks = Checks(lambda: None, lambda: None)
+    with pytest.raises(TapewatchError) as raised, serving(address, CollectorRegistry(), checks):
+        pass
+    assert raised.value.exit_code == code, "the service manager starts it again only where that may help"
+
+
 LARGE = (
     b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 99_999,
     b"GET /healthz HTTP/1.1\r\n" + b"x: y\r\n" * 9_999,
@@ -140,6 +187,62 @@ def test_liveness_is_a_page_of_its_own(address: Address) -> None:
 def _logs_as_before() -> Iterator[None]:
     yield
     structlog.reset_defaults()  # commands log to the stream that the runner has in place of stderr
+
+
+WELL = {"status": "ok", "step_age_s": 0.3, "behind": 0, "undelivered_s": 0.0}
+
+
+@pytest.mark.usefixtures("_logs_as_before")
+def test_the_health_command_takes_nobody_elses_answer_for_well() -> None:
+    odd = [
+        WELL | {name: value}
+        for name in ("step_age_s", "behind", "undelivered_s")
+        for value in ("1", float("nan"), float("inf"), 10**400, -1, True, [], {})
+    ]
+    odd += [
+        WELL | {"parked": each}
+        for each in (1, {}, [1], [{}], [{"receiver": "a", "reason": "b", "count": "1"}])
+    ]
+    odd += [WELL | {"failing": each} for each in ("a", [None], [{"receiver": 1, "reason": "b"}])]
+    odd += [WELL | {"status": each} for each in ("failing", "up", None)]
+    odd += [WELL | {"step_age_s": None}, WELL | {"behind": 0.5}, {"status": "ok"}, {}, [], None, "ok", 1]
+    nested = b"[" * 30_000
+    pages = [
+        (200, page)
+        for page in (b"", b"ok", b"\xff", b"{", nested, *(json.dumps(each).encode() for each in odd))
+    ]
+    pages += [(status, json.dumps(WELL).encode()) for status in (204, 301, 404, 500, 503)]
+    pages += [(503, b'{"status": "failing"}'), (503, b'{"status": "failing", "reason": 7}'), (500, b"oops")]
+    pages += [(200, json.dumps(WELL).encode())]
+    answers = iter(pages)
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, page = next(answers)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        where = f"127.0.0.1:{server.server_port}"
+        try:
+            for status, page in pages:
+                done = CliRunner().invoke(application(["health"]), ["health", "--address", where])
+                if (status, page) == pages[-1]:
+                    assert (done.exit_code, done.stdout[:11]) == (0, "all is well")
+                    continue
+                assert (done.exit_code, done.stderr) == (
+                    1,
+                    f"what answers at {where} is no daemon of tapewatch\n",
+                ), (status, page)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.usefixtures("_logs_as_before")

@@ -292,7 +292,7 @@ def test_settings_are_checked(change: dict[str, object]) -> None:
         FileSourceSettings.model_validate({"match": "*", "format": "binance", **change})
 
 
-@pytest.mark.parametrize("ending", [".jsonl.gz", ".csv.zst"])
+@pytest.mark.parametrize("ending", [".jsonl.gz", pytest.param(".csv.zst", marks=pytest.mark.long)])
 def test_what_unpacks_to_very_much_takes_little_memory(tmp_path: Path, ending: str) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"

@@ -13,7 +13,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import NO_TIME, Partition
 from streamer.sources.kafka.kafka_source import KafkaSource
-from streamer.sources.kafka.topic_sample import unreadable_samples
+from streamer.sources.kafka.topic_sample import look_at
 
 NOON_MS = 1_723_118_400_000
 QUICK = {"client": {"metadata_max_age_ms": 300}}
@@ -149,7 +149,7 @@ def test_aborted_transactions_are_holes(broker: str, topic_factory: Callable[...
         producer.send(topic, b"open").get(10)
         reading.for_a_while(0.5)
         assert reading.values == [b"a", b"b"]
-        assert unreadable_samples(settings_for(broker), topic, {}) == []
+        assert look_at(settings_for(broker), topic, 10, {}).problems == ()
         producer.commit_transaction()
         reading.until_count(3)
     producer.close()

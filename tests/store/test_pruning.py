@@ -10,7 +10,7 @@ from pathlib import Path
 import forked
 import pytest
 from fakes.alert_bodies import alert_body
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from streamer.app.upkeep import Upkeep, shrink
 from streamer.store import tables as t
@@ -177,15 +177,18 @@ def test_a_row_of_1970_does_not_take_what_was_written_before_it(store: Database)
 
 
 def test_what_a_clock_that_ran_ahead_has_written_goes_once_what_came_later_is_old(store: Database) -> None:
+    with store.write() as connection:
+        connection.execute(update(t.tasks).values(started_at=DAY))
     put(store, "ahead", "fr", NOW + 5_000 * DAY)
     put(store, "behind", "f", 1_000.0)
     put(store, "right", "f", NOW)
+    put(store, "behind again", "f", 2 * DAY)
     assert Pruning(store, Retention(), NOW + DAY).all()["alerts"] == 0, "what is behind says nothing"
     put(store, "ahead again", "fr", NOW + 5_000 * DAY)
     later = NOW + 91 * DAY
     would = Pruning(store, Retention(), later, dry_run=True).all()
     assert Pruning(store, Retention(), later).all() == would
-    assert ids(store) == ["ahead again", "behind", "right"]
+    assert ids(store) == ["ahead again", "behind", "behind again", "right"]
 
 
 def test_where_nothing_is_old_a_round_reads_little(store: Database) -> None:
@@ -264,6 +267,35 @@ def test_a_wall_clock_that_is_set_far_ahead_deletes_nothing(tmp_path: Path, stor
     assert upkeep.round()["alerts"] == 2
 
 
+@pytest.mark.parametrize("restarts", [2, 30])
+def test_nor_does_a_start_while_it_is_ahead_and_it_is_believed_after_a_day(
+    restarts: int, store: Database
+) -> None:
+    put(store, "over", "fr", NOW - DAY)
+    wall, passed = Wall(NOW), [0.0]
+
+    def started() -> Upkeep:
+        return Upkeep(store, Retention(), wall, lambda *_: None, lambda: passed[0])
+
+    assert not any(started().round().values())
+    wall.s += 365 * DAY
+    for number in range(restarts):
+        wall.s += 0.9 * DAY / (restarts - 1) if number else 0.0
+        passed[0] = 7.0  # the machine was started again, too
+        upkeep = started()
+        assert not any(upkeep.round().values())
+    wall.s, passed[0] = wall.s + 0.2 * DAY, passed[0] + 0.2 * DAY
+    assert upkeep.round()["alerts"] == 2
+
+
+def test_nights_and_weekends_are_no_clock_that_was_set(store: Database) -> None:
+    put(store, "over", "fr", NOW - 89 * DAY)
+    wall = Wall(NOW)
+    Upkeep(store, Retention(), wall, lambda *_: None, lambda: 0.0).round()
+    wall.s += 2.7 * DAY
+    assert Upkeep(store, Retention(), wall, lambda *_: None, lambda: 0.0).round()["alerts"] == 2
+
+
 def test_a_clock_that_was_wrong_at_the_start_is_believed_after_a_day(store: Database) -> None:
     put(store, "over", "fr", NOW)
     wall, passed = Wall(600.0), [10.0]
@@ -306,6 +338,7 @@ def check_month(store: Database, path: Path, days: int, a_day: int) -> None:
     assert max(sizes[days // 2 + 1 :]) < 1.1 * sizes[days // 2], "bounded by their size"
 
 
+@pytest.mark.long  # test_month shows it of the whole service
 def test_a_month_later_the_store_is_as_large_as_after_a_week(store: Database, tmp_path: Path) -> None:
     check_month(store, tmp_path / "tapewatch.db", 22, 12)
 

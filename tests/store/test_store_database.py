@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -180,7 +181,8 @@ def other_database(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda path: path.write_text("these are notes, " * 100), "the file is not a store; name another"),
+        (lambda path: path.write_text("notes"), "the file is not a store; name another"),
+        (os.mkfifo, "it is no regular file"),
         (other_database, "it is a database of another program; name another file in `store`"),
         (lambda path: path.mkdir(), "it is a folder; name a file in it"),
     ],
@@ -188,8 +190,12 @@ def other_database(path: Path) -> None:
 def test_files_that_are_no_store(tmp_path: Path, make: object, problem: str) -> None:
     path = tmp_path / "tapewatch.db"
     make(path)
+    path.chmod(0o755)
+    before = path.stat()
     with pytest.raises(StoreError, match=problem) as raised:
-        open_store(str(path))
+        open_store(str(path), locked=True)
+    assert (path.stat().st_mode, path.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+    assert list(tmp_path.iterdir()) == [path], "somebody else's file is left alone, with nothing beside it"
     assert raised.value.exit_code == 2, "the configuration is wrong, and starting again does not help"
     assert str(raised.value).startswith(f"store {path}: ")
     assert "\n" not in str(raised.value)

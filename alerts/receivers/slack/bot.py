@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from alerts.receivers.kind import Probed
 from alerts.receivers.receiver import Delivery, PermanentError, RetryableError
 from alerts.receivers.slack.answers import UnexpectedAnswerError
 from alerts.receivers.slack.bot_probe import BotProbe
+from alerts.receivers.slack.channel_names import CHANNEL_ID
 from alerts.receivers.slack.clients import BoundedWebClient
 from alerts.receivers.slack.message import SlackMessage, called, message, metadata, reply, rise
 from alerts.receivers.slack.slack_settings import SlackSettings
@@ -25,7 +25,6 @@ log = structlog.get_logger(__name__)
 POST, EDIT, RISE, REPLY = "post", "edit", "rise", "reply"
 _ANSWERED = "answered"  # status 200 without an answer of Slack's: what was sent has probably arrived
 
-_CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{8,}")
 _PAGE = 200  # messages or channels a page, as Slack recommends at most
 _PAGES = 10  # most that a search reads; a message it has not found by then counts as not posted
 _CLOCK_MARGIN_S = 600.0  # allowed difference between this machine's clock and Slack's
@@ -57,7 +56,7 @@ class SlackReceiver:
         self._client = client
         self._channel = channel
         self._mention = tuple(mention)
-        self._id = channel if _CHANNEL_ID.fullmatch(channel) else None
+        self._id = channel if CHANNEL_ID.fullmatch(channel) else None
 
     def deliver(self, delivery: Delivery, record: Callable[[str, str], None]) -> str:
         """Do the remaining steps: ``post``, or ``edit`` and then ``rise`` or ``reply``.
@@ -251,7 +250,8 @@ def bot_receiver(name: str, settings: SlackSettings, resolve: Resolve, clock: Cl
     token = resolve(settings.token)
     if not token.isascii() or not token.isprintable() or " " in token:
         raise SecretError(
-            f"the token of Slack receiver {name} is not a token: it holds spaces or odd characters"
+            f"the token of Slack receiver {name} is not a token: it holds spaces or odd characters",
+            "token",
         )
     return SlackReceiver(BoundedWebClient(token, settings, clock), settings.channel, settings.mention)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alerts.durations import spoken
 from alerts.plain_text import one_line
 from alerts.receivers.errors import ReceiverError
 from alerts.receivers.http_probe import with_remedy
@@ -164,12 +165,16 @@ class BotProbe:
         code = reason_code(str(error))
         what = remedy(code, channel=self._channel, bot=bot.name, receiver=self._receiver)
         needed = _needed(error.answer) if code == "missing_scope" else ""
-        said = ": ".join(part for part in (code if what else str(error), what, needed) if part)
+        said = ": ".join(part for part in (code if what else with_remedy(str(error)), what, needed) if part)
+        if code.startswith(("http_", "proxy")):
+            option = "api_url"
         return ReceiverError(said, option)
 
     def _away(self, error: RetryableError) -> ReceiverError:
         code = reason_code(str(error))
         what = remedy(code)
+        if code in ("ratelimited", "http_429") and error.retry_after_s is not None:
+            what = f"Slack asks for a pause: try again in {spoken(max(error.retry_after_s, 1.0))}"
         return ReceiverError(f"{code}: {what}" if what else with_remedy(str(error)), "api_url")
 
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from alerts.mentions import Mentions
 from alerts.receivers.http import HttpSettings, HttpUrl
+from alerts.receivers.slack.channel_names import checked_channel
 from alerts.secrets import Secret
 
 SLACK_API = "https://slack.com/api/"
@@ -65,6 +66,11 @@ class SlackSettings(HttpSettings):
     @classmethod
     def _nobody(cls, mention: object) -> object:
         return () if mention is None else mention
+
+    @field_validator("channel")
+    @classmethod
+    def _known_to_slack(cls, channel: str | None) -> str | None:
+        return None if channel is None else checked_channel(channel)
 
     @field_validator("api_url")
     @classmethod

@@ -50,6 +50,23 @@ logging.getLogger("kafka").addHandler(logging.NullHandler())
 Client = TypeVar("Client")
 
 
+class ClientOptionError(UsageError):
+    """The client refuses what `source.kafka.client` gives it.
+
+    Parameters
+    ----------
+    said
+        Why, in the client's words.
+    option
+        The option at fault, None where the client names none that is given.
+    """
+
+    def __init__(self, said: str, option: str | None = None) -> None:
+        super().__init__(f"source.kafka.client: {said}")
+        self.said = said
+        self.path = ("source", "kafka", "client", *([] if option is None else [option]))
+
+
 def require_fast_checksums() -> None:
     """Make sure that record checksums are computed by compiled code.
 
@@ -117,7 +134,9 @@ def connect(
             opened.close()
         found = explain(error, settings, environ)
         # a daemon that was let in before ends as for any failure elsewhere, so that it is started again
-        raise UsageError(*found.lines) if isinstance(error, _SETTINGS_REFUSED) else found from error
+        if isinstance(error, _SETTINGS_REFUSED) and not isinstance(found, UsageError):
+            found = UsageError(*found.lines)
+        raise found from error
 
 
 _SETTINGS_REFUSED = (
@@ -169,7 +188,8 @@ def explain(error: Exception, settings: KafkaSettings, environ: Mapping[str, str
     if isinstance(error, errors.CorruptRecordError):
         return TapewatchError(f"a record in Kafka is damaged: {text}")
     if isinstance(error, errors.KafkaConfigurationError | ValueError | TypeError | AssertionError):
-        return UsageError(f"source.kafka.client: {text}")
+        named = [name for name in settings.client if name in text]
+        return ClientOptionError(text, named[0] if named else None)
     if isinstance(error, TRANSIENT):
         return TapewatchError(f"cannot reach Kafka at {_diagnosis(settings, environ)}")
     return TapewatchError(f"Kafka at {where}: {text}")

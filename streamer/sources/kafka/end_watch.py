@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition, errors
@@ -43,6 +44,7 @@ class EndWatch:
         self._settings = settings
         self._environ = environ
         self._logs: Mapping[TopicPartition, Partition] = {}
+        self._told = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ends", daemon=True)
         self.ends: Mapping[Partition, int] = {}
@@ -74,10 +76,23 @@ class EndWatch:
             except (TapewatchError, errors.KafkaError, OSError, ValueError) as error:
                 _log.debug("the ends of logs are not known", reason=str(error))
                 continue
+            except Exception as error:  # noqa: BLE001 - kafka-python asserts, and meets its own mistakes
+                self._begin_anew(consumer, f"{type(error).__name__}: {error}")
+                consumer = None
+                continue
             kept = {log: end for log, end in self.ends.items() if log in logs.values()}
             self.ends = {**kept, **{logs[tp]: end for tp, end in ends.items()}}
         if consumer is not None:
             consumer.close(autocommit=False, timeout_ms=1_000)
+
+    def _begin_anew(self, consumer: KafkaConsumer | None, reason: str) -> None:
+        """Close a consumer of which nobody knows in what state it is."""
+        if reason != self._told:
+            self._told = reason
+            _log.warning("the ends of logs are not known, it is connected anew", reason=reason)
+        if consumer is not None:
+            with suppress(Exception):
+                consumer.close(autocommit=False, timeout_ms=1_000)
 
     def _connected(self) -> KafkaConsumer:
         return connect(
