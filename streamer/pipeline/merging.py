@@ -320,7 +320,7 @@ class Merge:
         for part in parts:
             known = states.highest[part.place]
             times = highest_so_far(times_of(part.records), known)
-            if known == _NO_TIME:
+            if known == _NO_TIME and not self._seen_ahead:  # files are never taken up again
                 untimed = int(np.count_nonzero(times == _NO_TIME))
                 rows = slice(int(part.first_row[untimed]))
                 states.clocks[part.place].fold(part.batch.take(rows), self._task.time_digits)
