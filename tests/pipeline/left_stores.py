@@ -325,7 +325,7 @@ class Trouble:
             return server_error()
         if name == "desk" and self.posts[name] == 3:
             return Answer(status=400, body="no")
-        if name == "pager" and self.posts[name] == 6:
+        if name == "pager" and self.posts[name] >= 6:
             return hang(600, applied=True)
         return None
 
