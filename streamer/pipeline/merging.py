@@ -126,7 +126,9 @@ class Merge:
             block = Block(records, fetched)
             self._set_times(place, block, 0)
             self._queues[place].append(block)
-        return self._held_by is None or self._held_by == place or self._states.idle[place]
+        if self._held_by == place or self._states.idle[place]:
+            self._held_by = None
+        return self._held_by is None
 
     def offer_damaged(self, place: int, damaged: DamagedRange) -> None:
         """Add a range that cannot be read, behind all that the member brought before."""
