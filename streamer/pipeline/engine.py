@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Partition
@@ -106,7 +107,7 @@ class Engine:
             opened()
             while not stopped():
                 chunks = self._source.poll(_POLL_S)
-                followed = zip(chunks, (*chunks[1:], None), strict=True)
+                followed = zip_longest(chunks, chunks[1:])
                 if not all(self._feed(chunk, following) for chunk, following in followed):
                     break  # the rest is read again after the next start
                 if not chunks:
