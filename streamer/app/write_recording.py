@@ -10,7 +10,7 @@ import structlog
 
 from streamer.errors import TapewatchError
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.journal_entries import JournalEntry, Segment, Span
+from streamer.messages.journal_entries import JournalEntry, MemberSpan, Segment
 from streamer.messages.records import Partition, Record
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.range_reader import RangeReader
@@ -123,7 +123,7 @@ class Recorder:
             left = [span._replace(first=span.first + _AT_ONCE) for span in left]
             left = [span for span in left if span.first <= span.last]
 
-    def _records(self, row: TaskRow, number: int, span: Span) -> None:
+    def _records(self, row: TaskRow, number: int, span: MemberSpan) -> None:
         for record in self._reader.read(row.source_log.members[span.place], span.first, span.last):
             self._out.record(number + span.place, record)
             self.records += 1

@@ -12,7 +12,7 @@ from streamer.messages.logs import Positions
 EntryKind = Literal["batch", "tick", "gap", "idle", "reload", "promotion", "reset", "quarantine", "lift"]
 
 
-class Span(NamedTuple):
+class MemberSpan(NamedTuple):
     """Records of one member of a log: its place, the first and the last offset, both included."""
 
     place: int
@@ -20,7 +20,7 @@ class Span(NamedTuple):
     last: int
 
 
-Segment = tuple[Span, ...]
+Segment = tuple[MemberSpan, ...]
 """What several members brought, in the order of the merge, which no later one has changed."""
 
 
@@ -69,21 +69,21 @@ class JournalEntry:
         Examples
         --------
         >>> JournalEntry(1, "batch", "spot", 0, 7, 9).segments
-        ((Span(place=0, first=7, last=9),),)
+        ((MemberSpan(place=0, first=7, last=9),),)
         >>> JournalEntry(1, "batch", data="[[[0, 7, 9], [1, 3, 3]], [[0, 10, 10]]]").segments[1]
-        (Span(place=0, first=10, last=10),)
+        (MemberSpan(place=0, first=10, last=10),)
         """
         if self.kind != "batch":
             return ()
         if not self.data:
-            return ((Span(0, self.first, self.last),),)
-        return tuple(tuple(Span(*span) for span in segment) for segment in json.loads(self.data))
+            return ((MemberSpan(0, self.first, self.last),),)
+        return tuple(tuple(MemberSpan(*span) for span in segment) for segment in json.loads(self.data))
 
     @property
-    def spans(self) -> Sequence[Span]:
+    def spans(self) -> Sequence[MemberSpan]:
         """The offsets that it covers: consumed ones, or lost ones."""
         if self.kind == "gap":
-            return (Span(self.place, self.first, self.last),)
+            return (MemberSpan(self.place, self.first, self.last),)
         return [span for segment in self.segments for span in segment]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.journal_entries import JournalEntry, Segment, Span, reach
+from streamer.messages.journal_entries import JournalEntry, MemberSpan, Segment, reach
 from streamer.messages.logs import Log, Positions
 
 
@@ -29,7 +29,7 @@ class Journal:
     --------
     >>> from streamer.messages.records import Partition
     >>> journal = Journal(0, Log.of(Partition("spot", "t1", 0)))
-    >>> journal.batch((Span(0, 0, 99),)); journal.batch((Span(0, 100, 149),)); journal.timer(1, 5)
+    >>> journal.batch((MemberSpan(0, 0, 99),)); journal.batch((MemberSpan(0, 100, 149),)); journal.timer(1, 5)
     >>> [(e.seq, e.kind, e.first, e.last) for e in journal.pending]
     [(1, 'batch', 0, 149), (2, 'tick', -1, -1)]
     """
@@ -38,7 +38,7 @@ class Journal:
         self.seq = seq
         self._log = log
         self._pending: list[JournalEntry] = []
-        self._segments: list[dict[int, Span]] = []
+        self._segments: list[dict[int, MemberSpan]] = []
 
     @property
     def pending(self) -> Sequence[JournalEntry]:
@@ -86,7 +86,7 @@ class Journal:
         """Append a timer."""
         self._append(JournalEntry(self.seq + 1, "tick", timer_number=number, ts_ns=ts_ns))
 
-    def gap(self, lost: Span) -> None:
+    def gap(self, lost: MemberSpan) -> None:
         """Append that records were deleted from the log before they were consumed."""
         topic, _, partition = self._log.members[lost.place]
         data = str(lost.place) if self._log.is_joined else ""

@@ -26,7 +26,7 @@ class Fetched(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class MemberPart:
     """Records of one member that are folded together with others, and what they were decoded to.
 
     Parameters
@@ -87,7 +87,7 @@ class Block:
             self._first_row = np.append(np.searchsorted(rows, self.offset), len(rows)).astype(np.int64)
         return self._decoded, self._first_row
 
-    def part(self, place: int, first: int, end: int, decode: Decode) -> Part:
+    def part(self, place: int, first: int, end: int, decode: Decode) -> MemberPart:
         """The records from one index to before another."""
         decoded, first_row = self.decoded(decode)
         row, end_row = int(first_row[first]), int(first_row[end])
@@ -100,7 +100,7 @@ class Block:
             dead = [(n - first, letter) for n, letter in both if first <= n < end]
         ignored = self._ignored(first, end, decoded, first_row, decode)
         rows = first_row[first : end + 1] - row
-        return Part(place, self.records[first:end], self.fetched, batch, rows, dead, ignored)
+        return MemberPart(place, self.records[first:end], self.fetched, batch, rows, dead, ignored)
 
     def _ignored(
         self, first: int, end: int, decoded: Decoded, first_row: NDArray[np.int64], decode: Decode
@@ -199,7 +199,7 @@ class MemberQueue:
             return (item.last if isinstance(item, DamagedRange) else int(item.offset[-1])) > offset
         return False
 
-    def take(self, place: int, count: int, decode: Decode) -> Iterator[Part]:
+    def take(self, place: int, count: int, decode: Decode) -> Iterator[MemberPart]:
         """Take the next records, a part for each block that they lie in."""
         while count:
             block, _ = next(self._upcoming())

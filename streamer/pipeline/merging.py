@@ -19,9 +19,9 @@ from streamer.decoding.member_order import (
 from streamer.decoding.merged_batches import JoinedInstruments, merged_batch
 from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter, Decoded, RecordOrder
-from streamer.messages.journal_entries import Segment, Span
+from streamer.messages.journal_entries import MemberSpan, Segment
 from streamer.messages.records import NO_TIME, DamagedRange, Record
-from streamer.pipeline.member_queue import Block, Decode, Fetched, MemberQueue, Part, times_of
+from streamer.pipeline.member_queue import Block, Decode, Fetched, MemberPart, MemberQueue, times_of
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task
 from streamer.sources.disorder import Disorder
@@ -52,7 +52,7 @@ class Step:
     """
 
     decoded: Decoded
-    parts: Sequence[Part]
+    parts: Sequence[MemberPart]
     segment: Segment
     goes_on: bool = True
 
@@ -288,7 +288,7 @@ class Merge:
         ]
         self._fold_watermarks(parts)
         spans = tuple(
-            Span(place, int(mine[0].records[0].offset), int(mine[-1].records[-1].offset))
+            MemberSpan(place, int(mine[0].records[0].offset), int(mine[-1].records[-1].offset))
             for place in range(len(taken))
             if (mine := [part for part in parts if part.place == place])
         )
@@ -316,7 +316,7 @@ class Merge:
                 states.late[place] += int(late[place])
         return goes_on
 
-    def _fold_watermarks(self, parts: Sequence[Part]) -> None:
+    def _fold_watermarks(self, parts: Sequence[MemberPart]) -> None:
         """Let each member's highest record time, or its watermark, come to what is folded."""
         states = self._states
         for part in parts:
@@ -328,7 +328,7 @@ class Merge:
                 states.clocks[part.place].fold(part.batch.take(rows), self._task.time_digits)
             states.highest[part.place] = int(times[-1])
 
-    def _decoded(self, parts: Sequence[Part], order: NDArray[np.int64]) -> Decoded:
+    def _decoded(self, parts: Sequence[MemberPart], order: NDArray[np.int64]) -> Decoded:
         ignored: dict[str, int] = {}
         dead: list[tuple[int, DeadLetter]] = []
         first_rows, rows, records = [np.zeros(1, np.int64)], 0, 0
@@ -357,5 +357,5 @@ def _decoder(plan: Plan, task: Task, place: int) -> Decode:
 
 def as_step(records: Sequence[Record], fetched: Fetched, decoded: Decoded) -> Step:
     """Records of a log of one member."""
-    part = Part(0, records, fetched, decoded.batch, np.empty(0, np.int64), (), {})
-    return Step(decoded, (part,), (Span(0, int(records[0].offset), int(records[-1].offset)),))
+    part = MemberPart(0, records, fetched, decoded.batch, np.empty(0, np.int64), (), {})
+    return Step(decoded, (part,), (MemberSpan(0, int(records[0].offset), int(records[-1].offset)),))

@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.errors import TapewatchError
-from streamer.messages.batch import DeadLetter
 from streamer.messages.control_inputs import ControlInput
-from streamer.messages.journal_entries import Span
+from streamer.messages.journal_entries import MemberSpan
 from streamer.messages.logs import Log, Positions
-from streamer.messages.outcome import NearMiss, Outcome, Transition
+from streamer.messages.outcome import NearMiss, Outcome
 from streamer.messages.records import NO_TIME, DamagedRange, Partition, Record
-from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.allowance import Allowance
 from streamer.pipeline.checkpoint_chain import WHOLE_UP_TO, TaskChain
 from streamer.pipeline.detector_controls import Controls, NoControls, new_to, obey
@@ -27,6 +25,7 @@ from streamer.pipeline.member_queue import Fetched, offsets_of, times_of
 from streamer.pipeline.merging import Merge, Step, as_step
 from streamer.pipeline.plan import Feed, Plan
 from streamer.pipeline.state import reload
+from streamer.pipeline.step_records import behind_s, index_of, with_bytes
 from streamer.pipeline.step_size import StepSize
 from streamer.pipeline.task import Task, Timer
 from streamer.sources.disorder import Disorder
@@ -258,14 +257,14 @@ class Runner:
         self, merge: Merge, records: Sequence[Record], fetched: Fetched, member: Partition | None
     ) -> bool:
         place = 0 if member is None else self._place_of[member]
-        return merge.offer(place, records[_index_of(records, self.places[place]) :], fetched)
+        return merge.offer(place, records[index_of(records, self.places[place]) :], fetched)
 
     def _consume_alone(self, records: Sequence[Record], fetched: Fetched) -> bool:
         self.advance_replay()
-        records = records[_index_of(records, self.places[0]) :]
+        records = records[index_of(records, self.places[0]) :]
         while records and self._replay:
             last = self._replay.segment[0].last
-            end = _index_of(records, last + 1)
+            end = index_of(records, last + 1)
             for batch in self._step_size.cut(records[:end]):
                 if self._context.stopped():
                     return False
@@ -274,7 +273,7 @@ class Runner:
             if records or self.places[0] > last:
                 self._finish_segment()
                 # a gap is skipped even if it can be read now
-                records = records[_index_of(records, self.places[0]) :]
+                records = records[index_of(records, self.places[0]) :]
         for batch in self._allowed(records):
             if self._context.stopped():
                 return False
@@ -425,7 +424,7 @@ class Runner:
     def skip_to(self, place: int, first: int) -> None:
         """Skip records that the log has lost, with an alert that names them; the task's state is kept."""
         lost = self.places[place], first - 1
-        self.journal.gap(Span(place, *lost))
+        self.journal.gap(MemberSpan(place, *lost))
         self.places[place] = first
         self.commit(Outcome(), loss=Loss(place, lost))
 
@@ -466,7 +465,7 @@ class Runner:
         if self._replay or damaged.last < self.places[place]:
             return
         damaged = replace(damaged, first=max(damaged.first, self.places[place]))
-        self.journal.gap(Span(place, damaged.first, damaged.last))
+        self.journal.gap(MemberSpan(place, damaged.first, damaged.last))
         self.places[place] = damaged.last + 1
         outcome = Outcome(dead=(dead_letter_of(damaged, place),))
         self.commit(outcome, loss=Loss(place, damaged))
@@ -562,20 +561,20 @@ class Runner:
         loss: Loss | None = None,
     ) -> None:
         """Commit the pending journal, the outcome, a loss's alert, and near misses since the last commit."""
-        behind_s = _behind_s(outcome.transitions, step) if outcome.transitions else {}
+        behind = behind_s(outcome.transitions, step) if outcome.transitions else {}
         self._context.ledger.commit(
             self.row,
             self.journal.pending,
             replace(
                 outcome,
-                dead=_with_bytes(outcome.dead, step),
+                dead=with_bytes(outcome.dead, step),
                 near_misses=tuple(self._near_misses),
             ),
             Derivation(
                 self.task.plan.config_hash,
                 again=not self.live,
                 positions=tuple(self.places),
-                behind_s=behind_s,
+                behind_s=behind,
             ),
             loss,
         )
@@ -625,41 +624,3 @@ class Runner:
         for part in () if step is None else step.parts:
             counts[self.log.members[part.place].topic] += len(part.records)
         self._context.watch(StepResult(self.task, counts.total(), outcome, self.live, counts))
-
-
-def _index_of(records: Sequence[Record], offset: int) -> int:
-    """The index of the first record at or after an offset."""
-    return int(np.searchsorted(offsets_of(records), offset))
-
-
-def _with_bytes(dead: Sequence[DeadLetter], step: Step | None) -> tuple[DeadLetter, ...]:
-    """Add each dead letter's record value; one that stands for a range has none."""
-    return tuple(
-        replace(letter, value=_record(step, letter.source, letter.offset)[0].value)
-        if letter.last_offset is None and step is not None
-        else letter
-        for letter in dead
-    )
-
-
-def _behind_s(transitions: Sequence[Transition], step: Step | None) -> dict[tuple[str, int], float]:
-    """How far behind the newest record of their log these were found, in seconds, by id and number.
-
-    What a timer or a reload causes is news: timers come only at the end of a log.
-    """
-    behind: dict[tuple[str, int], float] = {}
-    for each in transitions:
-        if each.offset is None:
-            behind[each.alert_id, each.number] = 0.0
-        elif step is not None:
-            record, fetched = _record(step, each.source, each.offset)
-            if NO_TIME not in (fetched.newest_ns, record.timestamp):
-                behind_s = max(fetched.newest_ns - record.timestamp, 0) / NS_PER_SECOND
-                behind[each.alert_id, each.number] = min(behind_s, fetched.most_behind_s)
-    return behind
-
-
-def _record(step: Step, source: int, offset: int) -> tuple[Record, Fetched]:
-    """A record that was folded, and what was known when it was fetched."""
-    part = next(part for part in step.parts if part.place == source and part.records[-1].offset >= offset)
-    return part.records[_index_of(part.records, offset)], part.fetched

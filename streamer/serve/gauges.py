@@ -41,6 +41,8 @@ class GaugeValues:
     ends, positions, read
         By topic and partition: one past its last known offset, the next offset to fold, and up to where it
         was read if what came last was no record.
+    logs
+        By topic and partition: what the log is known by that it belongs to.
     pending, instruments
         By what a log is known by: journal entries not written yet, instruments.
     detectors
@@ -57,6 +59,7 @@ class GaugeValues:
     ends: Mapping[Labels, int] = field(default_factory=dict)
     positions: Mapping[Labels, int] = field(default_factory=dict)
     read: Mapping[Labels, int] = field(default_factory=dict)
+    logs: Mapping[Labels, Labels] = field(default_factory=dict)
     pending: Mapping[Labels, int] = field(default_factory=dict)
     instruments: Mapping[Labels, int] = field(default_factory=dict)
     detectors: Mapping[Labels, int] = field(default_factory=dict)
@@ -102,6 +105,11 @@ class GaugeValues:
             ends={labels_of(each): end for each, end in ends.items() if labels_of(each) in positions},
             positions=positions,
             read={labels_of(each): at for each, at in read.items() if labels_of(each) in positions},
+            logs={
+                labels_of(member): labels_of(log)
+                for log, runner in runners.items()
+                for member in runner.positions
+            },
             pending={labels_of(log): len(runner.journal.pending) for log, runner in runners.items()},
             instruments={labels_of(log): len(runner.task.slots) for log, runner in runners.items()},
             detectors=detectors,

@@ -148,7 +148,7 @@ class HealthWatch:
 
         While any log is read on it may not: the others wait for their turn, the longer the more there is.
         """
-        reasons = {labels_of(each.partition): each.reason for each in self.paused}
+        reasons = self._reasons(gauges)
         waiting: list[tuple[Labels, float]] = []
         for place, at in gauges.positions.items():
             position, since = self._read.get(place, (-1, now))
@@ -173,6 +173,17 @@ class HealthWatch:
         yield from found[:_LOGS_NAMED]
         if len(found) > _LOGS_NAMED:
             yield f"and so are {len(found) - _LOGS_NAMED} more logs", found[-1][1]
+
+    def _reasons(self, gauges: GaugeValues) -> Mapping[Labels, str]:
+        """Why partitions are not read on: they are paused, or joined with one that is."""
+        paused = {labels_of(each.partition): each.reason for each in self.paused}
+        of_log = {gauges.logs[place]: place for place in paused if place in gauges.logs}
+        waiting = {
+            place: f"it waits for {of_log[log][0]}[{of_log[log][1]}]: {paused[of_log[log]]}"
+            for place, log in gauges.logs.items()
+            if log in of_log
+        }
+        return {**waiting, **paused}
 
     def _undelivered_s(self) -> float | None:
         if self.notifier is None:

@@ -208,3 +208,23 @@ def test_a_store_that_does_not_answer_is_told(world: World) -> None:
     health = world.after(10)
     assert health.causes == ("the store does not answer",)
     assert health.undelivered_s is None
+
+
+def test_what_is_joined_with_a_paused_partition_waits_for_it_and_a_restart_mends_nothing(
+    world: World,
+) -> None:
+    other, log = ("quotes", "0"), ("spot+quotes", "0")
+    world.asked = {LOG: 9}
+    world.values = GaugeValues(
+        live=1,
+        ends={PLACE: 9, other: 7},
+        positions={PLACE: 5, other: 3},
+        logs={PLACE: log, other: log},
+    )
+    world.watch.paused = (PausedPartition(LOG, 5, "codec", "cause", "remedy"),)
+    health = world.after(90)
+    assert health.causes == (
+        "spot[0] is 4 behind and has not been read for 1.4m: codec",
+        "quotes[0] is 4 behind and has not been read for 1.4m: it waits for spot[0]: codec",
+    )
+    assert health.stuck == ()
