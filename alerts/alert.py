@@ -12,7 +12,7 @@ from typing import Any, Literal
 from alerts.durations import NS_PER_SECOND
 from alerts.severity import Severity
 
-_SOURCE_ORDER = ("topic", "partition", "offset", "index", "tick")
+_SOURCE_ORDER = ("log", "topic", "partition", "offset", "index", "tick")
 _OVER = " (over: "
 
 
@@ -203,12 +203,13 @@ class Alert:
         at_ns
             The newest time that is known of its log, ns; None for that of this alert.
         """
+        nowhere = {**self.source, "offset": None, "index": None, "tick": None}
         return replace(
             self,
             transition="resolved",
             number=self.number + 1,
             ts_event_ns=self.ts_event_ns if at_ns is None else max(at_ns, self.ts_event_ns),
-            source={**self.source, "offset": None, "index": None, "tick": None},
+            source={"log": self.source["log"]} if "log" in self.source else nowhere,
             values={},
             score=None,
             rarity_s=None,

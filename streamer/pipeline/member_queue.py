@@ -67,6 +67,7 @@ class Block:
         self.records = records
         self.fetched = fetched
         self.offset = offsets_of(records)
+        self.nbytes = _bytes_of(records)
         self.times = np.empty(0, np.int64)
         """int64[n] ns: what each record is merged by."""
         self._decoded: Decoded | None = None
@@ -126,12 +127,15 @@ class MemberQueue:
         self._first = 0
         self.count = 0
         """How many records wait."""
+        self.nbytes = 0
+        """How many bytes the blocks have whose records wait."""
 
     def append(self, item: Block | DamagedRange) -> None:
         """Add what came last."""
         self._items.append(item)
         if isinstance(item, Block):
             self.count += len(item)
+            self.nbytes += item.nbytes
 
     @property
     def damaged(self) -> DamagedRange | None:
@@ -213,6 +217,7 @@ class MemberQueue:
         self.count -= count
         self._first += count
         if isinstance(block, Block) and self._first == len(block):
+            self.nbytes -= block.nbytes
             self._items.popleft()
             self._first = 0
 
@@ -229,6 +234,12 @@ def offsets_of(records: Sequence[Record]) -> NDArray[np.int64]:
     if isinstance(records, RecordBlock):
         return records.offset
     return np.array([record.offset for record in records], np.int64)
+
+
+def _bytes_of(records: Sequence[Record]) -> int:
+    if isinstance(records, RecordBlock):
+        return int(np.maximum(records.value_size, 0).sum())
+    return sum(len(record.value or b"") for record in records)
 
 
 def times_of(records: Sequence[Record]) -> NDArray[np.int64]:

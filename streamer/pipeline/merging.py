@@ -28,8 +28,9 @@ from streamer.sources.disorder import Disorder
 from streamer.sources.files.file_logs import INCARNATION
 
 _NO_TIME = int(NO_TIME)
-_ENOUGH = 60_000
-"""Records that wait of all members while the log waits for one; who has a full share is not read on."""
+_ENOUGH, _ENOUGH_BYTES = 60_000, 1 << 28
+"""Records that wait of all members, and their bytes, while the log waits for one; who has a full share of
+either is not read on."""
 _LEAST_SHARE = 128
 
 _Key = tuple[int, int]
@@ -159,8 +160,10 @@ class Merge:
     @property
     def full(self) -> list[int]:
         """The places of members of which enough waits."""
-        share = max(_ENOUGH // len(self._queues), _LEAST_SHARE)
-        return [place for place, queue in enumerate(self._queues) if queue.count >= share]
+        members = len(self._queues)
+        share, share_bytes = max(_ENOUGH // members, _LEAST_SHARE), _ENOUGH_BYTES // members
+        queues = enumerate(self._queues)
+        return [place for place, each in queues if each.count >= share or each.nbytes >= share_bytes]
 
     @property
     def awaited(self) -> list[int]:

@@ -145,8 +145,15 @@ class Recovery:
             elif not known_why:
                 continue
             # what was read behind the last offset that Kafka knows of may have been sent too
-            known = committed if ahead else None
-            older[row.id] = row, OlderTask(row.log, reached, known), tuple(map(max, ends, committed))
+            told = tuple(
+                at if each is None or each.committed is None else each.committed
+                for each, at in zip(found, reached, strict=True)
+            )
+            older[row.id] = (
+                row,
+                OlderTask(row.log, reached, told if ahead else None),
+                tuple(map(max, ends, committed)),
+            )
         why = known_why or " and ".join(sorted(whys))
         if not why or not older:
             return list(rows)

@@ -41,6 +41,8 @@ def close_open(connection: Connection, task_id: int, now: float, why: str, *, he
     query = select(t.outbox).join(last, is_last).where(*of_task, c.transition != "resolved").order_by(c.n)
     rows = connection.execute(query).mappings().all()
     at_ns = _newest_ns(connection, task_id) if rows else None
+    k = t.tasks.c
+    log = connection.execute(select(k.topic, k.partition).where(k.id == task_id)).mappings().one()
     for row in rows:
         before = Alert.from_json(row["body"])
         alert = before.resolved(why, at_ns)
@@ -57,7 +59,6 @@ def close_open(connection: Connection, task_id: int, now: float, why: str, *, he
         }
         connection.execute(insert(t.outbox).values({**kept, **changed}))
         decision = {"event": {"kind": "abandoned"}, "why": why}
-        place = {"topic": before.source["topic"], "partition": before.source["partition"]}
         connection.execute(
             insert(t.decisions).values(
                 alert_id=alert.id,
@@ -68,7 +69,7 @@ def close_open(connection: Connection, task_id: int, now: float, why: str, *, he
                 offset=None,
                 index_=None,
                 body=json.dumps(decision).encode(),
-                **place,
+                **log,
             )
         )
     return len(rows)

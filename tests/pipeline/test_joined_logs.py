@@ -380,3 +380,27 @@ def test_a_partition_that_is_added_joins_the_log(tmp_path: Path) -> None:
     again = World(tmp_path / "again")
     again.run(ListSource(logs, cycle([20]), joined=["trades.a"]))
     assert len(order_of(again)) == len(order_of(world))
+
+
+def test_what_a_timer_of_a_joined_log_fired_names_the_log_and_ends_with_it(tmp_path: Path) -> None:
+    logs = [
+        MemoryLog(member, records([(T0 + at * MS, trade(T0 + at * MS, 100.0))]))
+        for at, member in enumerate(MEMBERS)
+    ]
+    world = World(tmp_path / "store", timer_every_s=1.0)
+
+    def on_poll(_: int) -> None:
+        world.time.s += 1.1
+
+    world.run(joined(logs, endless=True, on_poll=on_poll), polls=12)
+    by_timer = [
+        json.loads(body)
+        for (body,) in world.ask("SELECT body FROM outbox WHERE rule = 'held' AND transition = 'fired'")
+    ]
+    name = "trades.a+trades.b+trades.c[0]"
+    assert [body["source"]["log"] for body in by_timer] == [name]
+    assert by_timer[0]["source"].keys() == {"log", "tick"}
+    assert world.ask("SELECT DISTINCT topic FROM decisions WHERE offset IS NULL") == [(name[:-3],)]
+    world.run(ListSource(logs, cycle([40])))
+    ended = world.ask("SELECT alert_id FROM outbox WHERE transition = 'resolved' AND rule = 'held'")
+    assert ended == [(by_timer[0]["id"],)]
