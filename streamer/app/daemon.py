@@ -13,7 +13,7 @@ import structlog
 
 from streamer.app.assembly import Service, ServiceSetup, Supervision, checkpoint_folder, running_service
 from streamer.app.controls import ControlDesk
-from streamer.app.ended_logs import EndedLogs, topics_read
+from streamer.app.ended_logs import EndedLogs, joined_members, topics_read
 from streamer.app.held_guard import prepare_held_guard
 from streamer.app.last_end import heed_last_end, tell_of_stuck
 from streamer.app.older_store import witness_of
@@ -224,7 +224,13 @@ def _detect(
         log.info("running", config=plan.config_hash, rules=len(plan.rules), store=settings.store)
 
     paused = PausedPartitionAlerts(service.database, SystemClock(), service.notifier.wake)
-    split = SplitInstruments(service.database, SystemClock(), service.notifier.wake, source.partition_counts)
+    split = SplitInstruments(
+        service.database,
+        SystemClock(),
+        service.notifier.wake,
+        source.partition_counts,
+        _globs(settings),
+    )
 
     def between() -> None:
         reloader.work(signals.reload_requested)
@@ -294,12 +300,13 @@ def _source(settings: Settings, kafka: KafkaSettings) -> KafkaSource:
 
 
 def _known_cluster(service: Service) -> KnownCluster:
-    database = service.database
+    database, tasks = service.database, service.ledger().newest_tasks()
     return KnownCluster(
         cluster_of(database),
         f"store {database.where}",
         partial(keep_cluster, database),
-        topics_read(service.ledger().newest_tasks()),
+        topics_read(tasks),
+        joined_members(tasks),
     )
 
 

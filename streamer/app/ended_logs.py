@@ -110,6 +110,12 @@ def topics_read(tasks: Iterable[TaskRow]) -> frozenset[str]:
     return frozenset(topic for row in tasks if _is_of_kafka(row) for topic in row.log.topics)
 
 
+def joined_members(tasks: Iterable[TaskRow]) -> frozenset[Partition]:
+    """The members of joined logs of Kafka that are read on and not known to be gone."""
+    joined = [row for row in _current(tasks) if row.log.is_joined]
+    return frozenset(member for row in joined for member in _members_of(row))
+
+
 def _current(tasks: Iterable[TaskRow]) -> list[TaskRow]:
     return [row for row in tasks if not row.ended and _is_of_kafka(row)]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from kafka import TopicPartition
 
 from alerts.counting import counted
-from streamer.app.shared_instruments import SharedInstruments, shared_instruments
+from streamer.app.shared_instruments import SharedInstruments, place_of, shared_instruments
 from streamer.app.topic_checks import TopicCheck
 from streamer.config.settings import SourceSettings
 from streamer.messages.batch import Instrument
@@ -94,7 +93,7 @@ def not_joined(source: SourceSettings, topics: Sequence[TopicCheck]) -> list[Sha
     plan, counts = JoinPlan(source.joins), _counts(topics)
     globs = [glob for entry in source.topics for glob in entry.globs]
     found: dict[Log, set[Instrument]] = {}
-    for topic in sorted(topics, key=lambda check: _place(check.topic, globs)):
+    for topic in sorted(topics, key=lambda check: place_of(check.topic, globs)):
         for number, instruments in topic.instruments.items():
             joined = plan.log_of(TopicPartition(topic.topic, number), lambda name: counts.get(name, 0))
             found.setdefault(_log_of(joined), set()).update(instruments)
@@ -139,10 +138,6 @@ def of_these_logs(
         return named == topics and several and (join.partitions == "all") == (status["partition"] == ALL)
 
     return [status for status in statuses if is_of_these(status)]
-
-
-def _place(topic: str, globs: Sequence[str]) -> int:
-    return next((at for at, glob in enumerate(globs) if fnmatchcase(topic, glob)), len(globs))
 
 
 def _counts(topics: Sequence[TopicCheck]) -> dict[str, int]:

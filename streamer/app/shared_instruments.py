@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from alerts.counting import counted
 from alerts.plain_text import one_line
@@ -39,11 +40,6 @@ Write join: [trades, orders] below source, which makes one log of them
     instruments: tuple[Instrument, ...]
     logs: tuple[str, ...]
     join: JoinSettings
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """The topics of these logs."""
-        return self.join.topics
 
     @property
     def written(self) -> str:
@@ -112,6 +108,17 @@ def shared_instruments(
         logs = tuple(map(str, here[instruments[0]]))
         shared.append(SharedInstruments(instruments, logs, join))
     return shared
+
+
+def place_of(topic: str, globs: Sequence[str]) -> int:
+    """The place of a topic in a configuration, by the names and patterns of `source.topics`.
+
+    Examples
+    --------
+    >>> sorted(["orders", "trades"], key=lambda topic: place_of(topic, ["trades", "*"]))
+    ['trades', 'orders']
+    """
+    return next((at for at, glob in enumerate(globs) if fnmatchcase(topic, glob)), len(globs))
 
 
 def _alike(logs: Sequence[Log]) -> bool:

@@ -185,6 +185,11 @@ class ClockGuard:
         clocks: NDArray[np.int64] = self._slots["clocks"][:n_slots]
         return clocks
 
+    def seen(self, n_slots: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The watermark when each instrument was seen first, and when last; both int64[n_slots], ns."""
+        own = self._slots["own"][:n_slots]
+        return own[:, k.SINCE], own[:, k.SEEN]
+
     def grow(self, n_slots: int) -> None:
         """Make room for this many instruments."""
         self._slots.grow(n_slots)

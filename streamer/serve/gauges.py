@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from alerts.clock import Clock
 from detectors.models.model import STATUS_NAMES
+from streamer.messages.logs import ALL, Log
 from streamer.messages.records import Chunk, Partition
 from streamer.pipeline.runner import Runner
 from streamer.serve.health import Health
@@ -23,9 +24,45 @@ from streamer.store.silences import StoredSilence, StoreSilences
 Labels = tuple[str, ...]
 
 
-def labels_of(log: Partition) -> Labels:
-    """A log's labels: its topic and its partition."""
-    return log.topic, str(log.partition)
+def labels_of(partition: Partition) -> Labels:
+    """A partition's labels: its topic and its number; ``*`` for all, as of a joined log.
+
+    Examples
+    --------
+    >>> labels_of(Partition("spot", "t1", 0)), labels_of(Partition("spot+perp", "", ALL))
+    (('spot', '0'), ('spot+perp', '*'))
+    """
+    return partition.topic, "*" if partition.partition == ALL else str(partition.partition)
+
+
+def log_labels(log: Log) -> Labels:
+    """A log's labels: its name, then topic and partition where it has one only.
+
+    Examples
+    --------
+    >>> spot, perp = Partition("spot", "t1", 0), Partition("perp", "t2", 0)
+    >>> log_labels(Log.of(spot)), log_labels(Log.joined(["spot", "perp"], 0, [spot, perp]))
+    (('spot[0]', 'spot', '0'), ('spot+perp[0]', '', ''))
+    """
+    return str(log), *(("", "") if log.is_joined else labels_of(log.key))
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a partition; its position is that of the moment when it is asked for."""
+
+    runner: Runner
+    partition: Partition
+
+    @property
+    def position(self) -> int:
+        """The next offset to fold."""
+        return self.runner.positions.get(self.partition, 0)
+
+    @property
+    def awaited(self) -> frozenset[Labels]:
+        """Other partitions of its log whose records it waits for."""
+        return frozenset(map(labels_of, self.runner.awaited - {self.partition}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +75,11 @@ class GaugeValues:
         Logs whose tasks fold new records, and those that still replay their stored journal.
     source_up
         Whether the source can be reached.
-    ends, positions, read
-        By topic and partition: one past its last known offset, the next offset to fold, and up to where it
-        was read if what came last was no record.
-    logs
-        By topic and partition: what the log is known by that it belongs to.
+    ends, readers, read
+        By topic and partition: one past its last known offset, who reads it, and up to where it was read if
+        what came last was no record.
     pending, instruments
-        By what a log is known by: journal entries not written yet, instruments.
+        By the labels of a log: journal entries not written yet, instruments.
     detectors
         By detector and status: instruments.
     episodes
@@ -57,9 +92,8 @@ class GaugeValues:
     recovering: int = 0
     source_up: bool = True
     ends: Mapping[Labels, int] = field(default_factory=dict)
-    positions: Mapping[Labels, int] = field(default_factory=dict)
+    readers: Mapping[Labels, Reader] = field(default_factory=dict)
     read: Mapping[Labels, int] = field(default_factory=dict)
-    logs: Mapping[Labels, Labels] = field(default_factory=dict)
     pending: Mapping[Labels, int] = field(default_factory=dict)
     instruments: Mapping[Labels, int] = field(default_factory=dict)
     detectors: Mapping[Labels, int] = field(default_factory=dict)
@@ -93,25 +127,27 @@ class GaugeValues:
             for name, (watched, series, _) in task.drifts.watched().items():
                 for state, number in (("warming", series - watched), ("watched", watched)):
                     drifts[name, state] = drifts.get((name, state), 0) + number
-        positions = {
-            labels_of(member): position
+        readers = {
+            labels_of(member): Reader(runner, member)
             for runner in runners.values()
-            for member, position in runner.positions.items()
+            for member in runner.positions
         }
+        logs = {log_labels(runner.log): runner for runner in runners.values()}
+        waiting = {member for runner in runners.values() if runner.waits for member in runner.positions}
         return cls(
             live=live,
             recovering=len(runners) - live,
             source_up=source_up,
-            ends={labels_of(each): end for each, end in ends.items() if labels_of(each) in positions},
-            positions=positions,
-            read={labels_of(each): at for each, at in read.items() if labels_of(each) in positions},
-            logs={
-                labels_of(member): labels_of(log)
-                for log, runner in runners.items()
-                for member in runner.positions
+            ends={labels_of(each): end for each, end in ends.items() if labels_of(each) in readers},
+            readers=readers,
+            # what was read of a joined log may still wait for the records of another member
+            read={
+                labels_of(each): at
+                for each, at in read.items()
+                if labels_of(each) in readers and each not in waiting
             },
-            pending={labels_of(log): len(runner.journal.pending) for log, runner in runners.items()},
-            instruments={labels_of(log): len(runner.task.slots) for log, runner in runners.items()},
+            pending={log: len(runner.journal.pending) for log, runner in logs.items()},
+            instruments={log: len(runner.task.slots) for log, runner in logs.items()},
             detectors=detectors,
             episodes=episodes,
             drifts=drifts,
@@ -126,10 +162,10 @@ class GaugeValues:
         """The same, if the broker has also been asked for the ends of logs meanwhile."""
         ends = dict(self.ends)
         for place, end in asked.items():
-            if place in self.positions:
+            if place in self.readers:
                 ends[place] = max(end, ends.get(place, 0))
         return {
-            place: max(end - max(self.positions[place], self.read.get(place, 0)), 0)
+            place: max(end - max(self.readers[place].position, self.read.get(place, 0)), 0)
             for place, end in ends.items()
         }
 
@@ -138,7 +174,7 @@ class GaugeValues:
         ends = dict(self.ends)
         for chunk in chunks:
             place = labels_of(chunk.partition)
-            if place in self.positions and len(chunk.records):
+            if place in self.readers and len(chunk.records):
                 ends[place] = max(ends.get(place, 0), chunk.records[-1].offset + 1)
         return replace(self, ends=ends)
 
@@ -193,7 +229,7 @@ class GaugeCollector(Collector):
 
 
 def _of_tasks(values: GaugeValues, behind: Mapping[Labels, int]) -> Iterator[GaugeMetricFamily]:
-    place = ("topic", "partition")
+    place, log = ("topic", "partition"), ("log", "topic", "partition")
     yield _gauge(
         "tapewatch_partitions",
         "Assigned partitions: live, or still replaying their stored journal after a start.",
@@ -205,10 +241,10 @@ def _of_tasks(values: GaugeValues, behind: Mapping[Labels, int]) -> Iterator[Gau
     yield _gauge(
         "tapewatch_journal_pending_entries",
         "Journal entries not written yet: nothing visible depends on them.",
-        place,
+        log,
         values.pending,
     )
-    yield _gauge("tapewatch_instruments", "Instruments seen on a partition.", place, values.instruments)
+    yield _gauge("tapewatch_instruments", "Instruments seen in a log.", log, values.instruments)
     yield _gauge(
         "tapewatch_detector_instruments",
         "Instruments by the status of the detector's model for them.",

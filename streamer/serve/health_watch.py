@@ -136,7 +136,7 @@ class HealthWatch:
             yield f"the broker has not answered for {spoken(now - self._up_at)}"
 
     def _unassigned(self, gauges: GaugeValues, now: float) -> Iterator[str]:
-        if self.progress is None or gauges.positions:
+        if self.progress is None or gauges.readers:
             self._assigned_at = now
         elif now - self._assigned_at >= NO_PARTITION_S:
             yield f"no partition has been assigned for {spoken(now - self._assigned_at)}"
@@ -148,9 +148,10 @@ class HealthWatch:
 
         While any log is read on it may not: the others wait for their turn, the longer the more there is.
         """
-        reasons = self._reasons(gauges)
+        reasons = {labels_of(each.partition): each.reason for each in self.paused}
         waiting: list[tuple[Labels, float]] = []
-        for place, at in gauges.positions.items():
+        for place, reader in gauges.readers.items():
+            at = reader.position
             position, since = self._read.get(place, (-1, now))
             if at != position:
                 self._advanced_at = now
@@ -164,26 +165,18 @@ class HealthWatch:
         for place, waits_s in waiting:
             if place not in reasons and waits_s < NOT_READ_S + turn_s:
                 continue
-            name, records = f"{place[0]}[{place[1]}]", behind[place]
-            why = f": {reasons[place]}" if place in reasons else ""
-            told = f"{name} is {records:,} behind and has not been read for {spoken(waits_s)}{why}"
-            found.append((told, none_is_read and gauges.source_up and place not in reasons))
-        for place in self._read.keys() - gauges.positions.keys():
+            awaited = sorted(gauges.readers[place].awaited)
+            why = reasons.get(place) or (f"waits for {', '.join(map(_named, awaited))}" if awaited else "")
+            told = f"{_named(place)} is {behind[place]:,} behind and has not been read for {spoken(waits_s)}"
+            paused = not reasons.keys().isdisjoint({place, *awaited})
+            found.append(
+                (f"{told}: {why}" if why else told, none_is_read and gauges.source_up and not paused)
+            )
+        for place in self._read.keys() - gauges.readers.keys():
             del self._read[place]
         yield from found[:_LOGS_NAMED]
         if len(found) > _LOGS_NAMED:
             yield f"and so are {len(found) - _LOGS_NAMED} more logs", found[-1][1]
-
-    def _reasons(self, gauges: GaugeValues) -> Mapping[Labels, str]:
-        """Why partitions are not read on: they are paused, or joined with one that is."""
-        paused = {labels_of(each.partition): each.reason for each in self.paused}
-        of_log = {gauges.logs[place]: place for place in paused if place in gauges.logs}
-        waiting = {
-            place: f"it waits for {of_log[log][0]}[{of_log[log][1]}]: {paused[of_log[log]]}"
-            for place, log in gauges.logs.items()
-            if log in of_log
-        }
-        return {**waiting, **paused}
 
     def _undelivered_s(self) -> float | None:
         if self.notifier is None:
@@ -212,3 +205,7 @@ class HealthWatch:
             return
         with suppress(StoreError):  # which is told of anyway
             yield from self.refusals.causes(self.notifier.parked)
+
+
+def _named(place: Labels) -> str:
+    return f"{place[0]}[{place[1]}]"

@@ -99,10 +99,11 @@ class Metrics:
         Mapping[str, int]
             New dead letters by reason, those too that are not kept one by one.
         """
+        counter = self._records if step.live else self._rederived
+        for topic, count in step.counts.items():
+            counter.labels(topic).inc(count)
         if not step.live:
-            self._rederived.labels(step.task.partition.topic).inc(step.records)
             return {}
-        self._records.labels(step.task.partition.topic).inc(step.records)
         for each in step.outcome.transitions:
             self._transitions.labels(each.rule, each.severity, each.transition).inc()
             if each.transition == "fired":

@@ -38,7 +38,7 @@ class LogEnd:
 
 DELETED = LogEnd("the topic was deleted", "a new topic of that name is read from its beginning")
 JOINED_ANEW = LogEnd(
-    "another log reads their topics since `join` was changed (source.topics)",
+    "another log reads their topics since `source.join` was changed",
     "that one goes on where they were, and models warm up anew",
 )
 LEFT_OUT = LogEnd(

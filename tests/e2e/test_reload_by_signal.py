@@ -108,9 +108,15 @@ def other_broker(document: Any) -> None:
     document["rules"]["another"] = {"when": "price > 0"}
 
 
+def another_join(document: Any) -> None:
+    topic = document["source"]["topics"][0]["match"]
+    document["source"]["join"] = {"topics": [topic], "partitions": "all"}
+
+
 BROKEN: dict[str, tuple[Callable[[Any], None], tuple[str, ...]]] = {
     "rules": (broken_rules, ("rules.big_trade.when: ", "rules.busy_feed.when: ")),
     "secret": (missing_secret, ("NOT_SET_ANYWHERE is not set",)),
+    "join": (another_join, ("source.join: a changed join needs a restart of all members of the group",)),
     "restart": (other_broker, ("source.kafka.group: this change needs a restart", "store: ")),
 }
 

@@ -60,7 +60,7 @@ class Checkpoints:
 
     def take(self, task: Task) -> None:
         self.seq += 1
-        row = CheckpointRow(1, self.seq, 0, task.last_timer.number, self.plan.config_hash)
+        row = CheckpointRow(1, self.seq, (0,), task.last_timer.number, self.plan.config_hash)
         taken = self.chain.take(lent_state(task), row)
         task.touched.clear()
         written = self.chain.write(self.folder, checkpoint_name(1, self.seq, 1), taken)

@@ -21,6 +21,7 @@ from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.drift_states import drift_states
 from streamer.pipeline.state import reload, restore, snapshot, status_document
 from streamer.pipeline.task import Timer
+from streamer.store.commits import Loss
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
 from streamer.store.queries import AlertFilter, alerts, explain
@@ -277,7 +278,7 @@ def test_a_drift_is_told_once_and_is_never_open(tmp_path: Path) -> None:
         assert explained.decision["rule"]["explained"] in body["text"]
         ledger = Ledger(database, world.time)
         [row] = ledger.tasks()
-        ledger.new_generation(row, 0, (0, 1), "", world.plan.config_hash)
+        ledger.new_generation(row, (0,), Loss(0, (0, 1)), "", world.plan.config_hash)
         assert len(alerts(database, AlertFilter(rule="drift"), None)) == 1
     finally:
         database.close()

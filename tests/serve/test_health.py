@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fakes.alert_bodies import commit
@@ -38,8 +40,8 @@ class World:
     def __init__(self, database: Database, folder: Path) -> None:
         self.passed = 0.0
         self.wall = 100.0
-        self.positions = {PLACE: 5}
-        self.values = GaugeValues(live=1, ends={PLACE: 5}, positions=self.positions)
+        self.runner: Any = SimpleNamespace(position=5, awaited=frozenset())
+        self.values = GaugeValues(live=1, ends={PLACE: 5}, readers={PLACE: self.runner})
         self.asked = {LOG: 5}
         self.database = database
         self.watch = HealthWatch(database, self, lambda: self.passed, lambda: self.values, lambda: 0.25)
@@ -81,20 +83,19 @@ def test_a_log_that_is_not_read_is_named_by_what_the_broker_says_of_its_end(worl
     assert health.behind == 1_000
     assert health.causes == ("spot[0] is 1,000 behind and has not been read for 1.1m",)
     assert health.stuck == health.causes, "the broker answers, so a restart may help"
-    world.positions[PLACE] = 6
+    world.runner.position = 6
     assert world.after(30).causes == (), "it is read on"
 
 
 def test_a_log_that_waits_while_another_is_read_is_not_stuck(world: World) -> None:
-    other = ("spot", "1")
-    positions = {PLACE: 5, other: 0}
-    ends = {PLACE: 100_005, other: 100_000}
+    other: Any = SimpleNamespace(position=0, awaited=frozenset())
+    ends = {PLACE: 100_005, ("spot", "1"): 100_000}
     world.asked = {}
-    world.values = GaugeValues(live=2, ends=ends, positions=positions)
+    world.values = GaugeValues(live=2, ends=ends, readers={PLACE: world.runner, ("spot", "1"): other})
 
     def read_for(seconds: int) -> Health:
         for _ in range(seconds):
-            positions[other] += 1
+            other.position += 1
             health = world.after(1)
         return health
 
@@ -113,9 +114,26 @@ def test_a_paused_log_is_named_with_its_reason_and_is_nothing_that_a_restart_men
     assert health.stuck == ()
 
 
+def test_a_joined_log_says_whom_it_waits_for(world: World) -> None:
+    orders = ("orders", "0")
+    waiting: Any = SimpleNamespace(position=5, awaited=frozenset({orders}))
+    awaited: Any = SimpleNamespace(position=3, awaited=frozenset())
+    world.asked = {}
+    ends = {PLACE: 9, orders: 4}
+    world.values = GaugeValues(live=1, ends=ends, readers={PLACE: waiting, orders: awaited})
+    health = world.after(70)
+    cause = "spot[0] is 4 behind and has not been read for 1.1m: waits for orders[0]"
+    assert cause in health.stuck
+    partition = Partition("orders", "i", 0)
+    world.watch.paused = [PausedPartition(partition, 3, "damaged", "it is odd", "mend it")]
+    health = world.after(0)
+    assert cause in health.causes
+    assert not health.stuck, "no restart mends the one that it waits for"
+
+
 def test_markers_at_the_end_of_a_log_are_no_records_behind(world: World) -> None:
     world.asked = {LOG: 6}
-    world.values = GaugeValues(live=1, ends={PLACE: 6}, positions=world.positions, read={PLACE: 6})
+    world.values = GaugeValues(live=1, ends={PLACE: 6}, readers={PLACE: world.runner}, read={PLACE: 6})
     health = world.after(300)
     assert (health.behind, health.causes) == (0, ())
 
@@ -208,23 +226,3 @@ def test_a_store_that_does_not_answer_is_told(world: World) -> None:
     health = world.after(10)
     assert health.causes == ("the store does not answer",)
     assert health.undelivered_s is None
-
-
-def test_what_is_joined_with_a_paused_partition_waits_for_it_and_a_restart_mends_nothing(
-    world: World,
-) -> None:
-    other, log = ("quotes", "0"), ("spot+quotes", "0")
-    world.asked = {LOG: 9}
-    world.values = GaugeValues(
-        live=1,
-        ends={PLACE: 9, other: 7},
-        positions={PLACE: 5, other: 3},
-        logs={PLACE: log, other: log},
-    )
-    world.watch.paused = (PausedPartition(LOG, 5, "codec", "cause", "remedy"),)
-    health = world.after(90)
-    assert health.causes == (
-        "spot[0] is 4 behind and has not been read for 1.4m: codec",
-        "quotes[0] is 4 behind and has not been read for 1.4m: it waits for spot[0]: codec",
-    )
-    assert health.stuck == ()
