@@ -150,3 +150,9 @@ class Chunk:
     merges: tuple[Partition, ...] | None = None
     is_complete: bool = False
     is_idle: bool = False
+
+    @property
+    def has_records_only(self) -> bool:
+        """Whether it holds records, and nothing that follows them."""
+        follows = self.timer_ns, self.damaged, self.control, self.merges
+        return bool(self.records) and not (self.is_complete or self.is_idle) and follows == (None,) * 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Partition
@@ -106,7 +107,8 @@ class Engine:
             opened()
             while not stopped():
                 chunks = self._source.poll(_POLL_S)
-                if not all(self._feed(chunk) for chunk in chunks):
+                followed = zip_longest(chunks, chunks[1:])
+                if not all(self._feed(chunk, following) for chunk, following in followed):
                     break  # the rest is read again after the next start
                 if not chunks:
                     self._skip_compacted()
@@ -165,14 +167,19 @@ class Engine:
         for runner in self._runners.values():
             runner.switch_to(plan)
 
-    def _feed(self, chunk: Chunk) -> bool:
-        """Fold a chunk; False where a stop came before its end."""
+    def _feed(self, chunk: Chunk, following: Chunk | None = None) -> bool:
+        """Fold a chunk, given the one that was polled behind it; False where a stop came before its end."""
         member = chunk.partition
         key = self._log_of.get(member)
         runner = None if key is None else self._runners.get(key)
         if runner is None or key is None:
             return True  # revoked by a rebalance during this poll; its new owner reads these records again
         fetched = chunk.newest_ns, chunk.most_behind_s
+        next_log = None
+        if following is not None and following.records:
+            next_log = self._log_of.get(following.partition)
+        if chunk.has_records_only and next_log == key:
+            return runner.offer(chunk.records, *fetched, member)  # merged in one go with what follows
         if chunk.records and not runner.consume(chunk.records, *fetched, member):
             return False
         if chunk.damaged is not None and not runner.skip_damaged(chunk.damaged, member):

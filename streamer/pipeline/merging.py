@@ -127,7 +127,9 @@ class Merge:
             block = Block(records, fetched)
             self._set_times(place, block, 0)
             self._queues[place].append(block)
-        return self._held_by is None or self._held_by == place or self._states.idle[place]
+        if self._held_by == place or self._states.idle[place]:
+            self._held_by = None
+        return self._held_by is None
 
     def offer_damaged(self, place: int, damaged: DamagedRange) -> None:
         """Add a range that cannot be read, behind all that the member brought before."""
@@ -349,7 +351,7 @@ class Merge:
         for part in parts:
             known = states.highest[part.place]
             times = highest_so_far(times_of(part.records), known)
-            if known == _NO_TIME:
+            if known == _NO_TIME and not self._seen_ahead:  # files are never taken up again
                 untimed = int(np.count_nonzero(times == _NO_TIME))
                 rows = slice(int(part.first_row[untimed]))
                 states.clocks[part.place].fold(part.batch.take(rows), self._task.time_digits)

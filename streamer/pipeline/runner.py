@@ -243,9 +243,23 @@ class Runner:
         fetched = Fetched(newest_ns, most_behind_s)
         if self._merge is None:
             return self._consume_alone(records, fetched)
-        place = 0 if member is None else self._place_of[member]
-        may_go_on = self._merge.offer(place, records[index_of(records, self.places[place]) :], fetched)
+        may_go_on = self._offer(self._merge, records, fetched, member)
         return self.advance() if may_go_on or not self.live else True
+
+    def offer(
+        self, records: Sequence[Record], newest_ns: int, most_behind_s: float, member: Partition
+    ) -> bool:
+        """As `consume`, but records of a joined log are left to what is consumed next."""
+        if self._merge is None:
+            return self.consume(records, newest_ns, most_behind_s, member)
+        self._offer(self._merge, records, Fetched(newest_ns, most_behind_s), member)
+        return True
+
+    def _offer(
+        self, merge: Merge, records: Sequence[Record], fetched: Fetched, member: Partition | None
+    ) -> bool:
+        place = 0 if member is None else self._place_of[member]
+        return merge.offer(place, records[index_of(records, self.places[place]) :], fetched)
 
     def _consume_alone(self, records: Sequence[Record], fetched: Fetched) -> bool:
         self.advance_replay()

@@ -112,7 +112,7 @@ def test_a_file_that_is_given_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_of_a_log_are_read_by_turns_as_they_are_wanted(tmp_path: Path) -> None:
-    paths = written(tmp_path, "a", "b", lines=8_192)
+    paths = written(tmp_path, "a", "b", lines=32_768)
     source = FileSource(file_inputs(paths, ANY), 500)
     source.open(Logs())
     a, b = (Partition(name, "file", 0) for name in "ab")
@@ -121,13 +121,13 @@ def test_files_of_a_log_are_read_by_turns_as_they_are_wanted(tmp_path: Path) -> 
         chunks = source.poll(0.0)
         return [(each.partition.topic, each.records[0].offset, each.records[-1].offset) for each in chunks]
 
-    assert polled() == [("a", 0, 4_095), ("b", 0, 4_095)]
+    assert polled() == [("a", 0, 16_383), ("b", 0, 16_383)]
     source.withhold([a])
-    assert polled() == [("b", 4_096, 8_191)]
+    assert polled() == [("b", 16_384, 32_767)]
     assert source.finished() == frozenset()  # nobody has looked behind the last record
     assert (polled(), source.finished(), source.exhausted()) == ([], {b}, False)
     source.withhold([])
-    assert polled() == [("a", 4_096, 8_191)]
+    assert polled() == [("a", 16_384, 32_767)]
     assert (polled(), source.finished(), source.exhausted()) == ([], {a, b}, True)
 
 

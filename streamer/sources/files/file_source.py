@@ -23,8 +23,8 @@ from streamer.sources.source import Assignments
 _UNKNOWN_END = 2**62
 _ARENAS_BYTES = 1 << 26  # of all files of a log that are read by turns
 _LEAST_ARENA_BYTES = 1 << 16
-_CHUNKS_RECORDS = 1 << 14  # of all files of a log that are read by turns
-_LEAST_CHUNK, _MOST_CHUNK = 64, 1 << 12
+_CHUNKS_RECORDS = 3 << 14  # of all files of a log that are read by turns
+_LEAST_CHUNK, _MOST_CHUNK = 64, 1 << 14
 
 
 class FileSource:
