@@ -12,6 +12,7 @@ from pipeline_world import World, cycle, state_bytes
 
 from streamer.config.load import load_text
 from streamer.errors import TapewatchError
+from streamer.messages.records import Partition, Record
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.recovery import Anew
 from streamer.store.database import open_store
@@ -209,6 +210,51 @@ def test_folded_again_what_timers_raised_stands_until_it_is_told_under_its_new_i
     assert world.ask(sent) == told_now
     states = [state_bytes(runner.task, tmp_path / "compared") for runner in (again, before)]
     assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_folded_again_a_joined_log_comes_to_its_timers_before_what_its_members_bring_next(
+    size: int, tmp_path: Path
+) -> None:
+    logs = [MemoryLog(Partition(f"trades.{name}", f"t{name}", 0), []) for name in "ab"]
+    for log, part in zip(logs, (LONG_AGO + LATELY[1::2], LATELY[::2]), strict=True):
+        log.records = [Record(at, value, ts_ns) for at, (ts_ns, value) in enumerate(part)]
+    next_of = len(logs[0].records)
+    ends = T0 + 100 * S
+    later = [Record(next_of + n, trade(ends + n * S, 100.0, 1.0, "B"), ends + n * S) for n in range(3)]
+    worlds = [
+        World(tmp_path / str(n), compile_plan(load_text(SILENCES)), of) for n, of in enumerate((7, size))
+    ]
+    sent = "SELECT task_id, number, transition, rule, symbol, body FROM outbox WHERE routed = 0 ORDER BY n"
+    found = []
+    for world in worlds:
+        world.timer_every_s, world.every_s = 1.0, 3.0
+
+        def source(upto: int, world: World = world) -> ListSource:
+            both = [MemoryLog(logs[0].partition, [*logs[0].records, *later[:upto]]), logs[1]]
+            found = ListSource(both, cycle([20]), endless=True, joined=["trades.a", "trades.b"])
+
+            def poll(_: int) -> None:
+                world.time.s += 1.0
+
+            found.on_poll = poll
+            return found
+
+        for _ in range(3):
+            world.run(source(0), polls=12)
+        stood = sorted(row[:2] for row in world.ask(STANDING.format(1)))
+        assert len(stood) == 5
+        world.ask("UPDATE outbox SET routed = 1")
+        lose_checkpoints(world)
+        world.anew = Anew.LOST
+        (runner,) = world.run(source(3), polls=12).runners.values()
+        told_now = [row for row in world.ask(sent) if row[3] != "detection_anew"]
+        assert all(row[0] == 2 and row[2] != "resolved" for row in told_now[:5])
+        assert sorted(row[3:5] for row in told_now[:5]) == stood
+        ended = told_now[5:10]
+        assert {row[:1] + row[2:3] for row in ended} == {(1, "resolved")}, "only then those of before end"
+        found.append((told_now, state_bytes(runner.task, tmp_path / "compared")))
+    assert found[0] == found[1]
 
 
 def test_models_anew_go_on_where_it_was_and_keep_what_is_owed(tmp_path: Path) -> None:
