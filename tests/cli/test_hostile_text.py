@@ -125,6 +125,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     alert = {**common, "origin": "detect", "transition": "fired", "severity": "warning", "body": body}
     rows = {
         t.tasks: [row_of(t.tasks, id=1, ended_at=None, ended_why=None)],
+        t.members: [row_of(t.members, task_id=1)],
         t.outbox: [row_of(t.outbox, **alert, routed=1, behind_s=9.0, ts_event_ns=1)],
         t.decisions: [
             row_of(t.decisions, **common, n=1, kind="transition", body=decision),
