@@ -18,7 +18,7 @@ from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import RunnerContext, StepResult
+from streamer.pipeline.runner_context import RunnerContext, StepResult
 from streamer.sources.source import Assignments
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger

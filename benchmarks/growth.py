@@ -15,7 +15,7 @@ from benchmarks.full import compiled, fold
 from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.workload import EVENTS_PER_MS, SYMBOLS, Stream, market
 from streamer.messages.records import Chunk
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.sources.kafka.kafka_source import MAX_POLL_RECORDS
 
 BATCHES = (100, 500, 2_000, 5_000, 10_000)

@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, must
 from benchmarks.full import fold
 from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.workload import Stream, market
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 
 _KNOWN = 200
 _EACH = 100

@@ -20,7 +20,7 @@ from streamer.notify.clock import SystemClock
 from streamer.pipeline.compile import compile_document
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import RunnerContext, StepResult
+from streamer.pipeline.runner_context import RunnerContext, StepResult
 from streamer.pipeline.state import snapshot
 from streamer.pipeline.task import Task
 from streamer.sources.recording.recording_source import RecordingSource

@@ -27,7 +27,7 @@ from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import RunnerContext
+from streamer.pipeline.runner_context import RunnerContext
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
 

@@ -19,7 +19,7 @@ from streamer.app.signals import ServiceSignals
 from streamer.config.load import load
 from streamer.config.secrets import resolve_secrets
 from streamer.pipeline.compiling import Unseen
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.serve.observer import Observer
 
 

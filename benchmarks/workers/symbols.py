@@ -17,7 +17,7 @@ from benchmarks.full import compiled, fold
 from benchmarks.machine import resident_mb
 from benchmarks.workload import market
 from streamer.messages.records import Chunk, Partition
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 
 _SPAN_MS = 70 * 60_000
 _AT_ONCE = 5_000

@@ -25,7 +25,7 @@ from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
 from streamer.pipeline.recovery import Anew, Recovery
-from streamer.pipeline.runner import RunnerContext, StepResult
+from streamer.pipeline.runner_context import RunnerContext, StepResult
 from streamer.serve.observer import Broker, Observer
 from streamer.serve.server import Checks, serving
 from streamer.store.database import Database

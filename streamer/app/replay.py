@@ -14,7 +14,8 @@ from streamer.pipeline.compile import compile_document
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import Runner, RunnerContext, StepResult
+from streamer.pipeline.runner import Runner
+from streamer.pipeline.runner_context import RunnerContext, StepResult
 from streamer.pipeline.state import quarantined
 from streamer.pipeline.task import Task
 from streamer.sources.disorder import Disorder

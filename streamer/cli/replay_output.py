@@ -17,7 +17,7 @@ from streamer.cli.clock_counts import clock_lines
 from streamer.cli.output import progress_bar
 from streamer.errors import TapewatchError
 from streamer.pipeline.export import ScoreFile, open_for_writing
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.store.clock_alerts import notice_text
 
 

@@ -16,7 +16,7 @@ from streamer.config.file import ConfigFile
 from streamer.errors import TapewatchError
 from streamer.notify.receiver_set import ReceiverSet
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.serve.observer import Broker
 from streamer.store.database import Database
 

@@ -18,7 +18,7 @@ from alerts.receivers.safe_console import LineTable
 from streamer.demo.verdict import AnomalyResult, Verdict
 from streamer.messages.records import Chunk
 from streamer.messages.time_units import NS_PER_SECOND
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
 _EVERY_S = 0.25

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from streamer.errors import TapewatchError, UsageError
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.pipeline.scores import COLUMNS, score_rows
 from streamer.store.private_files import open_private
 

@@ -16,7 +16,8 @@ from streamer.messages.records import DamagedRange, Extent, Partition
 from streamer.pipeline.checkpoint_chain import KnownChain, TaskChain
 from streamer.pipeline.journal import JournalReplay
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import RecoveredTask, Runner, RunnerContext
+from streamer.pipeline.runner import Runner
+from streamer.pipeline.runner_context import RecoveredTask, RunnerContext
 from streamer.pipeline.state import restore
 from streamer.pipeline.task import Task
 from streamer.store.anew_alerts import OlderTask

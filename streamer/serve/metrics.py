@@ -18,7 +18,7 @@ from streamer.messages.records import PAUSE_REASONS, Partition, PausedPartition
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.pipeline.checkpointing import CompletedCheckpoint
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.serve.histogram import BulkHistogram
 from streamer.store.pruning import PRUNED
 

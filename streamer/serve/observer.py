@@ -23,7 +23,8 @@ from streamer.notify.notifier import Notifier
 from streamer.pipeline.checkpointing import CompletedCheckpoint
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.progress import WorkProgress
-from streamer.pipeline.runner import Runner, StepResult
+from streamer.pipeline.runner import Runner
+from streamer.pipeline.runner_context import StepResult
 from streamer.pipeline.task import Task
 from streamer.serve.gauges import GaugeCollector, GaugeValues, labels_of
 from streamer.serve.health_watch import HealthWatch

@@ -8,7 +8,7 @@ from streamer.app.replay import replay
 from streamer.config.load import load_text
 from streamer.demo.configuration import DEMO_CONFIG
 from streamer.pipeline.compile import compile_plan
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.sources.simulator import INSTRUMENTS, SimulatorSource
 
 

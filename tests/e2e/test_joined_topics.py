@@ -28,7 +28,7 @@ from three_topics import (
 from streamer.app.replay import replay
 from streamer.config.load import load
 from streamer.pipeline.compile import compile_plan
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 
 PARTITIONS = 3
 DOCUMENT = {

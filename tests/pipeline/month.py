@@ -38,7 +38,7 @@ from streamer.pipeline.checkpointing import Checkpointer
 from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.recovery import Recovery
-from streamer.pipeline.runner import RunnerContext, StepResult
+from streamer.pipeline.runner_context import RunnerContext, StepResult
 from streamer.sources.source import Assignments
 from streamer.store.database import Database, open_store
 from streamer.store.deliveries import StoreDeliveries

@@ -23,7 +23,7 @@ from streamer.pipeline.compile import compile_document, compile_plan
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.recovery import Anew, Recovery
-from streamer.pipeline.runner import RunnerContext, StepResult
+from streamer.pipeline.runner_context import RunnerContext, StepResult
 from streamer.pipeline.state import snapshot
 from streamer.pipeline.task import Task
 from streamer.sources.recording.recording_writer import RecordingWriter

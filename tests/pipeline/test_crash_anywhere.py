@@ -15,7 +15,7 @@ from pipeline_world import Crash, World, cycle, state_bytes
 from refolded import differences, left_states, plant_a_bit, refolded, told_by
 
 from streamer.messages.records import Partition
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 
 LOGS = [
     MemoryLog(Partition("trades", "t1", 0), market(500, seed=3, holes=0.05)),

@@ -10,7 +10,7 @@ from list_source import ListSource, MemoryLog
 from market_bytes import LOG, market
 from pipeline_world import Crash, World, cycle, state_bytes
 
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 
 FIRST, LAST = 90, 119
 RECORDS = market(300, seed=11)

@@ -22,7 +22,7 @@ from streamer.config.load import load_text
 from streamer.pipeline.allowance import Allowance
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.pipeline.scores import score_rows
 from streamer.sources.files.file_logs import file_inputs
 from streamer.sources.files.file_source import FileSource

@@ -15,7 +15,7 @@ from streamer.config.load import load
 from streamer.messages.records import Partition
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.sources.files.file_records import FileInput, FileRecords
 from streamer.sources.files.file_source import FileSource
 

@@ -19,7 +19,7 @@ from streamer.app.last_end import DEATHS, heed_last_end
 from streamer.app.replay import replay
 from streamer.messages.records import Partition
 from streamer.pipeline.plan import Plan
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.pipeline.state import status_document
 from streamer.sources.recording.recording_source import RecordingSource
 from streamer.store.control_inputs import ControlOrder, StoreControls

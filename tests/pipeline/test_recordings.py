@@ -20,7 +20,7 @@ from streamer.errors import TapewatchError, UsageError
 from streamer.messages.logs import Log, LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
 from streamer.pipeline.allowance import Allowance
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.sources.paced_source import PacedSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
 from streamer.sources.recording.recording_writer import RecordingWriter

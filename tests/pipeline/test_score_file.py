@@ -16,7 +16,7 @@ from streamer.messages.batch import Instrument
 from streamer.messages.outcome import Outcome, Scores
 from streamer.messages.records import Partition
 from streamer.pipeline.export import ScoreFile
-from streamer.pipeline.runner import StepResult
+from streamer.pipeline.runner_context import StepResult
 from streamer.pipeline.scores import COLUMNS
 from streamer.pipeline.task import Task
 from streamer.sources.files.file_records import FileInput
