@@ -77,11 +77,13 @@ class JoinedLog:
 
     def merge_recorded(self, places: Collection[int]) -> None:
         """Merge records of these members until each is `complete`, as they were recorded."""
-        self._complete = frozenset(range(len(self._fold.places))) - set(places)
+        self.merge.recorded = frozenset(places)
+        self._complete = frozenset(range(len(self._fold.places))) - self.merge.recorded
 
     def complete(self, place: int) -> bool:
         """A member has no more records that were recorded as merged; False where a stop came first."""
         self._complete |= {place}
+        self.merge.recorded -= {place}
         return self.advance()
 
     def pass_over(self, places: Collection[int]) -> None:

@@ -87,6 +87,8 @@ class Merge:
         """Where the event times go back of members that are merged by these."""
         self.ended: set[int] = set()
         """The places of members that bring nothing more: files at their end, partitions that are gone."""
+        self.recorded: frozenset[int] = frozenset()
+        """The places of members that bring more by a recording; they are waited for even where idle."""
         self.follow(task)
 
     def follow(self, task: Task) -> None:
@@ -269,7 +271,8 @@ class Merge:
         return windows, merged
 
     def _is_passed_over(self, place: int, *, brings: bool = False) -> bool:
-        return place in self.ended or (self._states.idle[place] and not brings)
+        is_idle = self._states.idle[place] and place not in self.recorded
+        return place in self.ended or (is_idle and not brings)
 
     def _least_next(self, place: int, times: NDArray[np.int64]) -> int:
         """The least time that a member's next record can have; a watermark may step back."""

@@ -135,7 +135,7 @@ def check_samples_become_events(case: Case) -> None:
 
 def check_columns_are_of_one_length_and_the_stated_types(case: Case) -> None:
     batch = case.decode(case.mixed()).batch
-    types = {"instrument": "i4", "kind": "i1", "ts": "i8", "record_ts": "i8", "source": "i1", "offset": "i8"}
+    types = {"instrument": "i4", "kind": "i1", "ts": "i8", "record_ts": "i8", "source": "i2", "offset": "i8"}
     for column, wanted in {**types, "index": "i2"}.items():
         found = getattr(batch, column)
         assert (found.dtype, found.shape) == (np.dtype(wanted), (len(batch),))

@@ -18,7 +18,9 @@ from pipeline_world import Crash, World, cycle, plan_of, state_bytes
 from refolded import differences, left_states, refolded, told_by
 from test_crash_anywhere import Killer, seeds
 
+from streamer.app.replay import replay
 from streamer.messages.records import NO_TIME, Partition, Record
+from streamer.sources.recording.recording_source import RecordingSource
 
 TRADES, ORDERS, MORE = (Partition(f"trades.{name}", f"t{name}", 0) for name in ("a", "b", "c"))
 MEMBERS = (TRADES, ORDERS, MORE)
@@ -234,6 +236,30 @@ def test_a_member_at_its_end_is_waited_for_and_then_passed_over_until_it_brings_
     states = world.seen[-1].task.members
     assert states is not None
     assert (states.late, states.idle) == ([0, 2], [False, False])
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_a_recording_has_what_a_member_brought_after_a_pause_where_it_was_folded(
+    size: int, tmp_path: Path
+) -> None:
+    ahead = MemoryLog(TRADES, sample([T0 + at * S for at in range(20)]), end=5)
+    quiet = MemoryLog(ORDERS, sample([T0 + 7 * S + MS, T0 + 9 * S + MS]), end=0)
+    world = World(tmp_path / "store", keep_all=True)
+
+    def on_poll(number: int) -> None:
+        world.time.s += 0.2
+        if number == 12:
+            ahead.end, quiet.end, source.endless = 20, 2, False
+
+    source = joined([ahead, quiet], endless=True, on_poll=on_poll, wait_s=1.0)
+    world.run(source)
+    order = order_of(world)
+    assert [each for each in order if each[0] == ORDERS] != order[-2:], "merged with what the other brought"
+    recording = tmp_path / "all.jsonl.gz"
+    world.record(recording, [ahead, quiet])
+    world.seen.clear()
+    replay(world.plan, RecordingSource(recording, size), batch_size=size, watch=world.seen.append)
+    assert order_of(world) == order
 
 
 def test_dead_letters_of_members_at_the_same_offset_are_all_kept(tmp_path: Path) -> None:
