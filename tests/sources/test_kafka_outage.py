@@ -43,6 +43,7 @@ def test_an_outage_makes_records_late_and_nothing_else(own_broker: Callable[...,
     assert [what for what, _ in reading.watcher.history] == ["assigned"]
 
 
+@pytest.mark.long
 def test_an_outage_with_a_backlog_of_many_partitions_delays_nothing_else(
     own_broker: Callable[..., LocalBroker],
 ) -> None:
