@@ -17,7 +17,7 @@ from streamer.pipeline.admission import digits_of
 from streamer.pipeline.compiling import UNSEEN, CompileView, shown
 from streamer.pipeline.member_states import MemberClock
 from streamer.sources.disorder import Disorder
-from streamer.sources.files.file_records import FileInput, FileRecords, line_of
+from streamer.sources.files.file_records import FileInput, FileRecords, record_place
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.open_files import OpenFiles
 from streamer.sources.kafka.publisher import Outgoing
@@ -112,7 +112,7 @@ class PublishedFile:
         """Where its times go back, for people; empty where they do not."""
         if self.disorder.first is None:
             return ""
-        return self.disorder.told(f"{self.file.path}:{line_of(self.file, self.disorder.first)}")
+        return self.disorder.told(record_place(self.file, self.disorder.first))
 
     def _chunk(self) -> list[Outgoing]:
         with shown(self._together.compiling):

@@ -12,7 +12,7 @@ from streamer.errors import TapewatchError, UsageError
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import Partition
 from streamer.sources.files.file_logs import file_inputs
-from streamer.sources.files.file_records import FileInput, line_of
+from streamer.sources.files.file_records import FileInput, record_place
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.file_source import FileSource
 
@@ -175,7 +175,19 @@ def test_a_file_that_is_replaced_while_it_waits_closed_is_not_mixed_up(tmp_path:
 def test_a_record_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "some.jsonl"
     path.write_text("1 a\n\n\n2 b\nwss://x <-> 1\n3 c\n\n4 d")
-    assert [line_of(FileInput(path, "s"), offset) for offset in range(4)] == [1, 4, 6, 8]
+    told = [record_place(FileInput(path, "s"), offset) for offset in range(4)]
+    assert told == [f"{path}:{line}" for line in (1, 4, 6, 8)]
     rows = tmp_path / "some.csv"
     rows.write_text('a,b\n1,2\n\n"two\nlines",3\n4,5\n')
-    assert [line_of(FileInput(rows), offset) for offset in range(3)] == [2, 5, 6]
+    told = [record_place(FileInput(rows), offset) for offset in range(3)]
+    assert told == [f"{rows}:{line}" for line in (2, 5, 6)]
+
+
+def test_a_line_that_cannot_be_found_again_is_told_by_its_record(tmp_path: Path) -> None:
+    """The file is rotated while it is sent: the warning about it must not make the whole fail."""
+    path = tmp_path / "some.jsonl"
+    assert record_place(FileInput(path), 4) == f"{path}, record 5"
+    path.write_text("1\n2\n")
+    assert record_place(FileInput(path), 4) == f"{path}, record 5"
+    path.write_text("\n")
+    assert record_place(FileInput(path), 0) == f"{path}, record 1"

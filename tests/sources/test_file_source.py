@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -237,6 +238,19 @@ def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> 
     (tmp_path / "bare.gz").write_bytes(b"")
     assert "holds no events" in _opened(tmp_path / "bare.gz")
     assert ".parquet files are not supported" in _opened(tmp_path / "some.parquet")
+
+
+def test_a_pipe_is_refused_without_being_opened(tmp_path: Path) -> None:
+    """Files are opened more than once: what the first read took would be missing, or the second wait on."""
+    for name in ("ff.jsonl", "ff.jsonl.gz", "ff.csv"):
+        os.mkfifo(tmp_path / name)
+        assert "it is a pipe" in _opened(tmp_path / name)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as read, os.fdopen(writer, "wb") as write:
+        write.write(b"1\n2\n")
+        write.flush()
+        assert "write it to a file first" in _opened(Path(f"/dev/fd/{read.fileno()}"))
+        assert os.read(read.fileno(), 100) == b"1\n2\n"
 
 
 def _damage(path: Path, least: int) -> str:

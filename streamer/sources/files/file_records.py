@@ -306,8 +306,8 @@ def _row_value(header: list[str], row: list[str] | None, text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def line_of(file: FileInput, offset: int) -> int:
-    """The number, from 1, of the line on which a record ends; the file is read up to there.
+def record_place(file: FileInput, offset: int) -> str:
+    """Where a record of a file is, for people: its line, which takes reading the file again up to there.
 
     Parameters
     ----------
@@ -315,12 +315,23 @@ def line_of(file: FileInput, offset: int) -> int:
         The file.
     offset
         The record's.
+
+    Returns
+    -------
+    str
+        ``PATH:LINE``, with the line on which the record ends, from 1; ``PATH, record N`` where the file is
+        not there any more, or is another one.
     """
-    records, left = FileRecords(file), offset
+    left = offset
     try:
-        while left and (taken := len(records.take(min(left, _SEEK_RECORDS)))):
-            left -= taken
-        records.take(1)
-        return records.lines_read
-    finally:
-        records.close()
+        records = FileRecords(file)
+        try:
+            while left and (taken := len(records.take(min(left, _SEEK_RECORDS)))):
+                left -= taken
+            if not left and records.take(1):
+                return f"{file.path}:{records.lines_read}"
+        finally:
+            records.close()
+    except TapewatchError:  # what was read and done with it stands all the same
+        pass
+    return f"{file.path}, record {offset + 1}"

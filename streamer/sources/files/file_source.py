@@ -14,7 +14,7 @@ from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
 from streamer.sources.disorder import Disorder
 from streamer.sources.files.file_logs import file_log
-from streamer.sources.files.file_records import FileInput, FileRecords, line_of
+from streamer.sources.files.file_records import FileInput, FileRecords, record_place
 from streamer.sources.files.line_blocks import ARENA_BYTES
 from streamer.sources.files.line_reader import DamagedFileError
 from streamer.sources.files.open_files import OpenFiles
@@ -81,8 +81,7 @@ class FileSource:
             received = reading.disorder
             disorder = received if received.began else disorders.get(reading.partition, received)
             if disorder.first is not None:
-                line = line_of(reading.file, disorder.first)
-                found.append(disorder.told(f"{reading.file.path}:{line}"))
+                found.append(disorder.told(record_place(reading.file, disorder.first)))
         return found
 
     @property
@@ -96,7 +95,7 @@ class FileSource:
         Raises
         ------
         TapewatchError
-            When one is missing, unreadable or empty, or two have the same name.
+            When one is missing, unreadable, no regular file or empty, or two have the same name.
         """
         names: dict[str, Path] = {}
         self.bytes_total = 0

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from streamer.errors import TapewatchError
-from streamer.sources.files.open_files import OpenFiles
+from streamer.sources.files.open_files import OpenFiles, require_regular
 from streamer.sources.unpacking import DamagedError, Unpacked, gzip_pieces, zstd_pieces
 
 LINE_MAX_BYTES = 1 << 24
@@ -41,7 +41,7 @@ class Lines:
     Raises
     ------
     TapewatchError
-        When it is missing, cannot be read, or is of an unsupported kind.
+        When it is missing, cannot be read, is no regular file, or is of an unsupported kind.
     DamagedFileError
         While iterating, when it is damaged.
     """
@@ -52,6 +52,7 @@ class Lines:
         if path.suffix.lower() in _UNSUPPORTED:
             raise TapewatchError(f"{path}: {path.suffix} files are not supported; give .jsonl or .csv")
         try:
+            require_regular(path)
             self._raw = path.open("rb") if files is None else files.open(path)
             self.size = path.stat().st_size
         except OSError as error:

@@ -11,13 +11,29 @@ MOST_OPEN = 64
 """How many files of one source are open at a time; those beyond it wait closed for their next turn."""
 
 
+def require_regular(path: Path) -> None:
+    """Refuse what is no regular file, without opening it: to open a pipe may wait for ever.
+
+    A file is opened more than once, and by turns: what is read from a pipe would be lost for the next.
+
+    Raises
+    ------
+    OSError
+        When it is a pipe, a socket or a device, or is not there. A folder is refused where it is opened.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "no regular file"
+        raise OSError(0, f"it is {kind}, and files are opened more than once; write it to a file first")
+
+
 class OpenFiles:
     """Opens files, and closes the one that was read least recently once there are too many.
 
     Parameters
     ----------
     most
-        How many may be open at a time; pipes, which cannot be opened again, do not count.
+        How many may be open at a time.
     """
 
     def __init__(self, most: int = MOST_OPEN) -> None:
@@ -43,9 +59,6 @@ class OpenFiles:
         handle = self._handles.pop(file, None)
         if handle is None:
             handle = file.opened()
-            if not file.is_regular:
-                file.stays = handle
-                return handle
             while len(self._handles) >= self._most:
                 self._handles.pop(next(iter(self._handles))).close()
         self._handles[file] = handle
@@ -75,8 +88,6 @@ class TurnFile(io.RawIOBase):
         self._files = files
         self._position = 0
         self._identity: tuple[int, int] | None = None
-        self.is_regular = True
-        self.stays: io.FileIO | None = None
         files.handle(self)
 
     def opened(self) -> io.FileIO:
@@ -85,11 +96,11 @@ class TurnFile(io.RawIOBase):
         Raises
         ------
         OSError
-            When it cannot be opened, or another file has taken its place.
+            When it cannot be opened, is no regular file, or another file has taken its place.
         """
+        require_regular(self._path)
         handle = io.FileIO(self._path)
         status = os.fstat(handle.fileno())
-        self.is_regular = stat.S_ISREG(status.st_mode)
         identity = status.st_dev, status.st_ino
         if self._identity not in (None, identity):
             handle.close()
@@ -115,8 +126,7 @@ class TurnFile(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read on; returns how many bytes."""
-        handle = self.stays or self._files.handle(self)
-        count = handle.readinto(buffer) or 0
+        count = self._files.handle(self).readinto(buffer) or 0
         self._position += count
         return count
 
@@ -124,6 +134,4 @@ class TurnFile(io.RawIOBase):
         """Close it for good."""
         if not self.closed:
             self._files.drop(self)
-            if self.stays is not None:
-                self.stays.close()
         super().close()
