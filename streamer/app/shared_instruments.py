@@ -27,6 +27,8 @@ class SharedInstruments:
         Names of the logs that the first of them is in.
     join
         What folds them as one log.
+    more
+        Whether there may be more instruments of them.
 
     Examples
     --------
@@ -40,6 +42,7 @@ Write join: [trades, orders] below source, which makes one log of them
     instruments: tuple[Instrument, ...]
     logs: tuple[str, ...]
     join: JoinSettings
+    more: bool = False
 
     @property
     def written(self) -> str:
@@ -50,8 +53,9 @@ Write join: [trades, orders] below source, which makes one log of them
     def __str__(self) -> str:
         venue, symbol = self.instruments[0]
         others = len(self.instruments) - 1
+        at_least = "at least " if self.more else ""
         who = f"{one_line(symbol)} of {one_line(venue)}" + (
-            f" and {counted(others, 'other instrument')} are" if others else " is"
+            f" and {at_least}{counted(others, 'other instrument')} are" if others else " is"
         )
         where = " and in ".join(self.logs[:_TOLD_LOGS])
         return (

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from alerts.clock import Clock
 from streamer.app.shared_instruments import SharedInstruments, place_of, shared_instruments
-from streamer.messages.batch import Instrument
-from streamer.messages.logs import Log
+from streamer.app.shared_seats import Seats
 from streamer.messages.records import Partition
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.task import Task
@@ -24,6 +22,8 @@ from streamer.store.service_alerts import raise_service_alert
 LOOK_EVERY_S = 5.0
 """Time between two looks. What is told was found by two of them: the first instruments of a log do not show
 whether its topics are keyed alike."""
+
+_TWO = 2  # logs; an instrument of a single one is in no other
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +52,8 @@ class SplitInstruments:
     raised: Callable[[], None]
     counts: Callable[[], Mapping[str, int]]
     globs: Sequence[str] = ()
-    _known: dict[Log, tuple[int, int]] = field(default_factory=dict, init=False)
-    _several: dict[Instrument, list[_Seat]] = field(default_factory=dict, init=False)
+    _known: list[tuple[int, int, int]] = field(default_factory=list, init=False)
+    _several: Seats = field(default_factory=lambda: Seats.of([]), init=False)
     _before: set[JoinSettings] = field(default_factory=set, init=False)
     _told: set[str] = field(default_factory=set, init=False)
     _next_look_at: float = field(default=0.0, init=False)
@@ -64,8 +64,12 @@ class SplitInstruments:
         if now < self._next_look_at:
             return
         self._next_look_at = now + LOOK_EVERY_S
-        self._look([runner.task for runner in runners.values()])
-        shared = shared_instruments(self._seen_together(), self.counts()) if self._several else []
+        tasks = [runner.task for runner in runners.values()]
+        if len(tasks) < _TWO or self._told.issuperset(topic for task in tasks for topic in task.log.topics):
+            self._known, self._several, self._before = [], Seats.of([]), set()
+            return
+        self._look(tasks)
+        shared = self._shared()
         due = [each for each in shared if each.join in self._before]
         self._before = {each.join for each in shared}
         for each in due:
@@ -76,27 +80,17 @@ class SplitInstruments:
 
     def _look(self, tasks: Sequence[Task]) -> None:
         """Note the instruments that several logs have, where any has others than before."""
-        known = {task.log: (id(task), len(task.slots)) for task in tasks}
+        known = [(id(task), len(task.slots), task.slots.replaced) for task in tasks]
         if known != self._known:
             self._known = known
-            seats: dict[Instrument, list[_Seat]] = {}
-            for task in sorted(tasks, key=lambda task: place_of(task.log.topics[0], self.globs)):
-                for slot, instrument in enumerate(task.slots.instruments):
-                    seats.setdefault(instrument, []).append(_Seat(task, slot))
-            self._several = {instrument: found for instrument, found in seats.items() if len(found) > 1}
+            self._several = Seats.of(sorted(tasks, key=lambda task: place_of(task.log.topics[0], self.globs)))
 
-    def _seen_together(self) -> dict[Log, list[Instrument]]:
-        """By log, the instruments that another one had at the same time, but for those that were told."""
-        found: dict[Log, list[Instrument]] = {}
-        for instrument, several in self._several.items():
-            seats = [seat for seat in several if seat.task.slots.instruments[seat.slot] == instrument]
-            if self._told.issuperset(topic for seat in seats for topic in seat.task.log.topics):
-                continue
-            spans = [seat.span for seat in seats]
-            for seat, (since, last) in zip(seats, spans, strict=True):
-                if sum(since <= other_last and other_since <= last for other_since, other_last in spans) > 1:
-                    found.setdefault(seat.task.log, []).append(instrument)
-        return found
+    def _shared(self) -> list[SharedInstruments]:
+        """Which logs have instruments at the same time, but for those that were told."""
+        untold = [not self._told.issuperset(task.log.topics) for task in self._several.tasks]
+        found, some_left_out = self._several.together(untold)
+        shared = shared_instruments(found, self.counts()) if found else []
+        return [replace(each, more=True) for each in shared] if some_left_out else shared
 
     def _tell(self, shared: SharedInstruments) -> None:
         _log.warning("instruments are in several logs", problem=str(shared))
@@ -107,16 +101,3 @@ class SplitInstruments:
                 instrument_split(shared.instruments[0], shared.join.topics, str(shared), now),
                 now,
             )
-
-
-class _Seat(NamedTuple):
-    """An instrument's place in a log."""
-
-    task: Task
-    slot: int
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """The watermark of the log when it was seen first, and last, ns."""
-        since, last = self.task.guard.seen(len(self.task.slots))
-        return int(since[self.slot]), int(last[self.slot])

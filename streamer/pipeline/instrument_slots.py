@@ -31,6 +31,8 @@ class Slots:
         self._slot_of: dict[Instrument, int] = {}
         self.hashes = np.empty(0, np.int64)
         """A hash of each instrument's name by slot, in an array that may be longer."""
+        self.replaced = 0
+        """How often a slot went from one instrument to another; with the length, whether any is new."""
         self._table_instruments: Sequence[Instrument] = ()
         self._table = np.empty(0, np.int32)
         self._entered = 0
@@ -79,6 +81,7 @@ class Slots:
         """Give the slot of another instrument to one of the batch's table, which has none."""
         del self._slot_of[self.instruments[slot]]
         self._table[self._table == slot] = OVER_LIMIT
+        self.replaced += 1
         self.instruments[slot] = batch.instruments[code]
         self.hashes[slot] = _hash(batch.instruments[code])
         self._slot_of[batch.instruments[code]] = slot
@@ -87,6 +90,7 @@ class Slots:
     def give_back(self, slot: int, instrument: Instrument) -> None:
         """Take a `replace` back; the last first."""
         del self._slot_of[self.instruments[slot]]
+        self.replaced += 1
         self.instruments[slot] = instrument
         self.hashes[slot] = _hash(instrument)
         self._slot_of[instrument] = slot
