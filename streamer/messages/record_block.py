@@ -165,3 +165,17 @@ class RecordBlock(Sequence[Record]):
             None if self._received is None else self._received[start:stop],
         )
         return RecordBlock(self.arena, columns, self._headers, self._first + start)
+
+
+def bytes_of(records: Sequence[Record]) -> int:
+    """How many bytes the values of records have.
+
+    Examples
+    --------
+    >>> records = [Record(7, b"abc"), Record(8, None), Record(9, b"d")]
+    >>> bytes_of(records), bytes_of(RecordBlock.of(records))
+    (4, 4)
+    """
+    if isinstance(records, RecordBlock):
+        return int(np.maximum(records.value_size, 0).sum())
+    return sum(len(record.value or b"") for record in records)

@@ -15,6 +15,9 @@ ENOUGH_POLLS = 2
 """A withheld partition is paused once records of so many polls of it are queued; not at once, since what was
 fetched of it and not returned yet is fetched again."""
 
+ENOUGH_BYTES, ENOUGH_BYTES_OF_ALL = 1 << 26, 1 << 28
+"""It is paused as well once its queued records have so many bytes, or those of all that are withheld have."""
+
 
 class WithheldPartitions:
     """Keeps the records of some partitions back, in the queue and in the consumer.
@@ -55,8 +58,15 @@ class WithheldPartitions:
         for tp in [tp for tp in self._paused if self._member.owned[tp] not in withheld]:
             self._paused.discard(tp)
             resume(self._consumer, tp)
+        all_have_enough = sum(map(self._prefetch.nbytes, withheld)) >= ENOUGH_BYTES_OF_ALL
         for tp in self._member.readable:
             owned = self._member.owned[tp]
-            if owned in withheld and tp not in paused and self._prefetch.queued(owned) >= self._enough:
+            if owned in withheld and tp not in paused and (all_have_enough or self._has_enough(owned)):
                 self._consumer.pause(tp)
                 self._paused.add(tp)
+
+    def _has_enough(self, partition: Partition) -> bool:
+        return (
+            self._prefetch.queued(partition) >= self._enough
+            or self._prefetch.nbytes(partition) >= ENOUGH_BYTES
+        )
