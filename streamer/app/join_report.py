@@ -20,6 +20,8 @@ from streamer.sources.join_settings import JoinSettings
 from streamer.sources.kafka.group_survey import GroupSurvey
 from streamer.sources.kafka.joined_partitions import PROTOCOL_PREFIX, JoinedPartitions, JoinPlan, uneven_text
 
+_NAMED_MOST = 4  # of more logs the first and the last are named
+
 
 @dataclass(frozen=True, slots=True)
 class JoinCheck:
@@ -58,7 +60,9 @@ def _said(logs: Sequence[JoinedPartitions]) -> str:
     first = logs[0]
     if len(logs) == 1:
         return f"{first}, of {counted(len(first.members), 'partition')}"
-    return f"{counted(len(logs), 'log')}: {first} to {logs[-1]}"
+    if len(logs) <= _NAMED_MOST:
+        return f"{len(logs)} logs: {', '.join(map(str, logs))}"
+    return f"{len(logs)} logs: {first} to {logs[-1]}"
 
 
 def group_notes(plan: JoinPlan, group: str, found: GroupSurvey | None) -> list[str]:

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.output import say
 from streamer.config.file import ConfigFile
 from streamer.decoding.formats import FORMATS
 from streamer.errors import UsageError
 from streamer.messages.records import Partition
 from streamer.sources.disorder import Disorder
-from streamer.sources.files.file_logs import file_inputs
+from streamer.sources.files.file_logs import file_inputs, unmatched_joins
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.file_source import FileSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
@@ -116,6 +117,8 @@ def file_source(
         settings = config.settings.model_copy(update={"source": source_settings})
         config = replace(config, settings=settings)
     joins = [join.topics for join in config.settings.source.joins]
+    for told in unmatched_joins(files, config.settings.source.files, joins):
+        say(f"warning: {told}")
     source = FileSource(file_inputs(files, config.settings.source.files, joins), size)
     return (
         config,

@@ -15,7 +15,7 @@ from streamer.cli.output import CompileBar, progress_bar, say
 from streamer.config.settings import EngineSettings, SourceSettings
 from streamer.errors import UsageError
 from streamer.pipeline.compiling import CompileView
-from streamer.sources.files.file_logs import file_inputs
+from streamer.sources.files.file_logs import file_inputs, unmatched_joins
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, SendPace, merge_by_time
 from streamer.sources.kafka.publisher import publish as send
@@ -97,6 +97,8 @@ def _published(
     files = list[PublishedFile]()
     together = PublishedFiles(len(paths), max_ahead_ns, EngineSettings().max_instruments, compiling)
     joins = [join.topics for join in source.joins]
+    for told in unmatched_joins(paths, source.files, joins):
+        say(f"warning: {told}")
     for file in file_inputs(paths, source.files, joins):
         entry = next(entry for entry in source.files if entry.matches(file.path.name))
         files.append(PublishedFile(file, entry, together))

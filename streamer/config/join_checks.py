@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from alerts.suggestions import did_you_mean
 from streamer.config.errors import Path, Problem
@@ -40,7 +41,7 @@ def _section(name: str, source: SourceSettings) -> str:
     """Which section reads what has this name; empty for none."""
     if any(fnmatchcase(name, glob) for topic in source.topics for glob in topic.globs):
         return "topics"
-    if any(name == file.match or file.matches(name) for file in source.files):
+    if any(name == file.match or file.matches(PurePosixPath(name).name) for file in source.files):
         return "files"
     return ""
 

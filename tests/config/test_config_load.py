@@ -184,6 +184,7 @@ def test_paths_and_suggestions() -> None:
             [("a+b", "each"), ("orders+trades", "all")],
         ),
         ("[day_1.jsonl, 'h?.jsonl']", [("day_1.jsonl+h?.jsonl", "each")]),
+        ("[tue/day_1.jsonl, mon/day_1.jsonl]", [("tue/day_1.jsonl+mon/day_1.jsonl", "each")]),
     ],
 )
 def test_joins_are_written_as_one_list_or_as_several(written: str, joins: list[tuple[str, str]]) -> None:

@@ -180,7 +180,7 @@ def test_joins_and_what_is_not_joined(world: Any, broker: str) -> None:
     assert "never meet" not in joined
     three = {**topics, third: "tapewatch"}
     uneven = check(three, rules=rules, join=[first, second, third])
-    assert f"2 logs: {first}+{second}+{third}[0] to {third}[1]" in uneven
+    assert f"2 logs: {first}+{second}+{third}[0], {third}[1]" in uneven
     assert f"{first} has 1 partition, {second} 1 and {third} 2, so an instrument may be in" in uneven
     assert f"Write join: {{topics: [{first}, {second}, {third}], partitions: all}} below source" in uneven
     whole = check(three, rules=rules, join={"topics": [first, second, third], "partitions": "all"})

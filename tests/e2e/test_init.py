@@ -110,12 +110,12 @@ def test_the_wrong_preset_and_topics_that_are_not_there(
 def test_the_newest_of_every_partition_are_looked_at(broker: str, topic_factory: Any, tmp_path: Path) -> None:
     topic = topic_factory("own", 2, {"retention.ms": "-1"})
     sent = [Outgoing(T0, None, value, (), 0) for value in trades(500, "OLD", venue="x")]
-    sent += [Outgoing(T0, None, value, (), 0) for value in trades(150, "NEW", venue="x")]
+    sent += [Outgoing(T0, None, value, (), 0) for value in trades(180, "NEW", venue="x")]
     sent += [Outgoing(T0, None, value, (), 1) for value in trades(30, "OTHER", venue="y")]
     publish(sent, PublishTarget(KafkaSettings(bootstrap=broker), topic))
     path = tmp_path / "new.yaml"
     done = tapewatch("init", "tapewatch", "-t", topic, "--bootstrap", broker, "-o", path)
-    assert "130 records sampled: trade 130, 2 instruments" in done.stdout
+    assert "200 records sampled: trade 200, 2 instruments" in done.stdout
     assert load(path).settings.source.topics[0].venue is None
 
 

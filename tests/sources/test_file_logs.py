@@ -11,7 +11,7 @@ import pytest
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import Partition
-from streamer.sources.files.file_logs import file_inputs
+from streamer.sources.files.file_logs import file_inputs, unmatched_joins
 from streamer.sources.files.file_records import FileInput, record_place
 from streamer.sources.files.file_settings import FileSourceSettings
 from streamer.sources.files.file_source import FileSource
@@ -83,6 +83,30 @@ def test_a_join_says_which_files_are_one_log_and_their_order(tmp_path: Path) -> 
         ["x.csv"],
         ["y.jsonl"],
     ]
+
+
+def test_files_of_one_name_are_joined_by_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = written(tmp_path, "x/mon/day.jsonl", "x/tue/day.jsonl", "x/wed/day.jsonl")
+    for join in (["tue/day.jsonl", "mon/day.jsonl"], ["x/tue/day.jsonl", f"{tmp_path}/x/mon/day.jsonl"]):
+        assert members(file_inputs(paths, ANY, [join])) == [
+            ["tue/day.jsonl", "mon/day.jsonl"],
+            ["wed/day.jsonl"],
+        ]
+    monkeypatch.chdir(tmp_path / "x")
+    some = [Path("mon/day.jsonl"), Path("tue/day.jsonl")]
+    assert members(file_inputs(some, ANY, [["x/tue/*.jsonl", "mon/day.jsonl"]])) == [
+        ["tue/day.jsonl", "mon/day.jsonl"]
+    ]
+
+
+def test_a_join_of_which_a_file_is_missing_is_told(tmp_path: Path) -> None:
+    paths = written(tmp_path, "trades.jsonl", "orders.jsonl")
+    whole, other = ["trades.jsonl", "orders.jsonl"], ["a.jsonl", "b.jsonl"]
+    assert unmatched_joins(paths, ANY, [whole, other]) == []
+    (told,) = unmatched_joins(paths, ANY, [["trades.jsonl", "status.jsonl", "orders.json"], other])
+    assert "no file is given that is status.jsonl or orders.json; it goes on without them" in told
 
 
 def test_files_of_one_name_are_told_apart_by_the_shortest_path(tmp_path: Path) -> None:

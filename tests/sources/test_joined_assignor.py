@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
 from streamer.sources.join_settings import JoinSettings
 from streamer.sources.kafka.joined_assignor import JoinedAssignor
@@ -78,6 +79,24 @@ def test_every_log_is_whole_at_one_member(
             holders[holder] += 1
         numbers = [holders[member] for member in owned]
         assert max(numbers) - min(numbers) <= 1
+
+
+@pytest.mark.parametrize("stale", ["a", "b"])
+def test_who_claims_what_it_had_before_does_not_have_it(stale: str) -> None:
+    """It was away while the group went on, so its share was given to another."""
+    newer = "b" if stale == "a" else "a"
+    partition = TopicPartition("alone", 0)
+    members = []
+    for member, generation in ((stale, 3), (newer, 7)):
+        assignor = JoinedAssignor(PLAN)
+        assignor.on_assignment(ConsumerProtocolAssignment(1, [("alone", [0])], b""), generation)
+        told = assignor.metadata(TOPICS).encode()
+        metadata = ConsumerProtocolSubscription.decode(told)
+        members.append(SimpleNamespace(member_id=member, metadata=metadata))
+    for order in (members, members[::-1]):
+        assigned = JoinedAssignor(PLAN).assign(Cluster({"alone": 1}), order)
+        assert assigned[newer].partitions() == [partition]
+        assert assigned[stale].partitions() == []
 
 
 def test_what_can_stay_stays() -> None:

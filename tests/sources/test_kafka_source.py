@@ -13,7 +13,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.logs import LogExtent
 from streamer.messages.records import NO_TIME, Partition
 from streamer.sources.kafka.kafka_source import KafkaSource
-from streamer.sources.kafka.topic_sample import look_at
+from streamer.sources.kafka.topic_sample import look_at, sample
 
 NOON_MS = 1_723_118_400_000
 QUICK = {"client": {"metadata_max_age_ms": 300}}
@@ -154,6 +154,23 @@ def test_aborted_transactions_are_holes(broker: str, topic_factory: Callable[...
         reading.until_count(3)
     producer.close()
     assert reading.values[-1] == b"open"
+
+
+def test_what_a_partition_does_not_have_is_sampled_from_the_others(
+    broker: str, topic_factory: Callable[..., str]
+) -> None:
+    topic = topic_factory("few", 3)
+    send(broker, topic, numbers(4), partition=2)
+    send(broker, topic, numbers(60), partition=0)
+    of_each = {
+        number: len(records) for number, records in sample(settings_for(broker), topic, 20, {}).items()
+    }
+    assert of_each == {0: 16, 1: 0, 2: 4}
+    looked = look_at(settings_for(broker), topic, 20, {}).records
+    assert {number: [record.value for record in records] for number, records in looked.items()} == {
+        0: numbers(16, 44),
+        2: numbers(4),
+    }
 
 
 def test_compacted_records_are_holes(broker: str, topic_factory: Callable[..., str]) -> None:

@@ -37,7 +37,7 @@ def file_inputs(
     settings
         How files are read.
     joins
-        The names, or the `match` of settings, that are joined.
+        What is joined: names of files, with folders where these tell them apart, or the `match` of settings.
 
     Raises
     ------
@@ -55,14 +55,9 @@ def file_inputs(
     """
     inputs: dict[str, list[tuple[int, FileInput]]] = {}
     for path, name in zip(paths, _names(paths), strict=True):
-        entry = next((entry for entry in settings if entry.matches(path.name)), None)
-        if entry is None:
-            raise UsageError(
-                f"no entry of source.files matches {path.name!r}: add one that says how to read it, "
-                "or give --format"
-            )
+        entry = _entry(path, settings)
         topic = name if name != path.name else ""
-        place, log = _join(path, entry, joins) or (0, name if entry.logs == "each" else "")
+        place, log = _join(path, name, entry, joins) or (0, name if entry.logs == "each" else "")
         inputs.setdefault(log, []).append((place, FileInput(path, entry.receive_time, topic, log)))
     return [file for of in inputs.values() for _, file in sorted(of, key=itemgetter(0))]
 
@@ -86,13 +81,61 @@ def file_log(files: Sequence[FileInput]) -> Log:
     return Log.joined(topics, 0, members)
 
 
-def _join(path: Path, entry: FileSourceSettings, joins: Sequence[Sequence[str]]) -> tuple[int, str] | None:
+def unmatched_joins(
+    paths: Sequence[Path], settings: Sequence[FileSourceSettings], joins: Sequence[Sequence[str]]
+) -> list[str]:
+    """Which joins have only some of their files among those that are given, for people.
+
+    Parameters
+    ----------
+    paths, settings, joins
+        As for `file_inputs`.
+
+    Examples
+    --------
+    >>> every = [FileSourceSettings(match="*", format="tapewatch")]
+    >>> joins = [["a.jsonl", "b.jsonl"], ["c.jsonl", "d.jsonl"]]
+    >>> print(*unmatched_joins([Path("a.jsonl")], every, joins))
+    the join of a.jsonl, b.jsonl: no file is given that is b.jsonl; it goes on without it
+    """
+    given = [(path, name, _entry(path, settings)) for path, name in zip(paths, _names(paths), strict=True)]
+    told = []
+    for names in joins:
+        missing = [name for name in names if not any(_is_named(*each, name) for each in given)]
+        if 0 < len(missing) < len(names):
+            which, them = " or ".join(missing), "it" if len(missing) == 1 else "them"
+            told.append(
+                f"the join of {', '.join(names)}: no file is given that is {which}; it goes on without {them}"
+            )
+    return told
+
+
+def _entry(path: Path, settings: Sequence[FileSourceSettings]) -> FileSourceSettings:
+    entry = next((entry for entry in settings if entry.matches(path.name)), None)
+    if entry is None:
+        raise UsageError(
+            f"no entry of source.files matches {path.name!r}: add one that says how to read it, "
+            "or give --format"
+        )
+    return entry
+
+
+def _join(
+    path: Path, told_as: str, entry: FileSourceSettings, joins: Sequence[Sequence[str]]
+) -> tuple[int, str] | None:
     """A file's place in the join that names it, or its settings, and the join's log; None if none does."""
     for names in joins:
         for place, name in enumerate(names):
-            if name == entry.match or fnmatchcase(path.name, name):
+            if _is_named(path, told_as, entry, name):
                 return place, "+".join(names)
     return None
+
+
+def _is_named(path: Path, told_as: str, entry: FileSourceSettings, name: str) -> bool:
+    """Whether a name in a join is a file's, with or without folders, or that of its settings."""
+    if name == entry.match or any(fnmatchcase(each, name) for each in (path.name, told_as)):
+        return True
+    return "/" in name and PurePosixPath(os.path.abspath(path)).match(name)  # noqa: PTH100  # links stay
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

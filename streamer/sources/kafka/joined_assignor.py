@@ -12,9 +12,11 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import (
     StickyAssignmentExecutor,
     StickyAssignorMemberMetadataV1,
 )
-from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
 from streamer.sources.kafka.joined_partitions import JoinedPartitions, JoinPlan
+
+_WITH_GENERATION = 2  # version of what members tell; the first that says of which generation it is
 
 
 class OtherAssignorError(errors.KafkaError):  # type: ignore[misc]  # kafka-python has no types
@@ -39,12 +41,23 @@ class JoinedAssignor(CooperativeStickyAssignor):  # type: ignore[misc]
         self.name = plan.protocol
         self._plan = plan
 
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolSubscription:
+        """What a member tells the leader: its topics, what it owns, and since which generation."""
+        told = super().metadata(topics)
+        return ConsumerProtocolSubscription(
+            version=_WITH_GENERATION,
+            topics=told.topics,
+            user_data=told.user_data,
+            owned_partitions=told.owned_partitions,
+            generation_id=self.generation,
+        )
+
     def assign(self, cluster: Any, members: Iterable[Any]) -> dict[str, ConsumerProtocolAssignment]:
         """The assignment of each member of the group, as its leader decides it."""
         parsed = {member.member_id: self.parse_member_metadata(member.metadata) for member in members}
         topics = sorted({topic for each in parsed.values() for topic in each.subscription})
         counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
-        owners = {tp: member for member, each in parsed.items() for tp in each.partitions}
+        owners = {tp: member for member, each in _oldest_first(parsed) for tp in each.partitions}
         logs = {log.members[0]: log for log in self._plan.logs(counts)}
         wanted = _balanced(logs, parsed, owners)
         return {
@@ -59,6 +72,13 @@ class JoinedAssignor(CooperativeStickyAssignor):  # type: ignore[misc]
             )
             for member in parsed
         }
+
+
+def _oldest_first(
+    parsed: Mapping[str, StickyAssignorMemberMetadataV1],
+) -> list[tuple[str, StickyAssignorMemberMetadataV1]]:
+    """The members by the generation of what they own: of two that claim a partition the newer has it."""
+    return sorted(parsed.items(), key=lambda item: item[1].generation)
 
 
 def _balanced(

@@ -33,7 +33,7 @@ _NEWEST = 1_000  # records of each partition that are looked at, at either end
 def sample(
     settings: KafkaSettings, topic: str, count: int, environ: Mapping[str, str]
 ) -> dict[int, list[Record]]:
-    """The newest records of a topic, about equally many from each partition, at most `count`.
+    """The newest records of a topic, from each partition equally many as far as it has them, at most `count`.
 
     Parameters
     ----------
@@ -58,16 +58,12 @@ def sample(
     try:
         matching = find_partitions(consumer, [topic], ", ".join(settings.servers))
         partitions = [TopicPartition(partition.topic, partition.partition) for partition in sorted(matching)]
-        records = _read(consumer, partitions, -(-count // len(partitions)))
+        records = _read(consumer, partitions, count)
     except errors.KafkaError as error:
         raise explain(error, settings, environ) from error
     finally:
         consumer.close(autocommit=False, timeout_ms=2_000)
-    sampled = {}
-    for tp in partitions:
-        sampled[tp.partition] = records[tp][:count]
-        count -= len(sampled[tp.partition])
-    return sampled
+    return {tp.partition: records[tp] for tp in partitions}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +124,7 @@ def _look(consumer: KafkaConsumer, topic: str, count: int, until: float) -> Samp
     filled = sorted(tp for tp in partitions if first[tp] < end[tp])
     if not filled:
         return SampledTopic({}, is_empty=True)
-    each = {tp: count // len(filled) + (place < count % len(filled)) for place, tp in enumerate(filled)}
+    each = _shares(count, {tp: end[tp] - first[tp] for tp in filled})
     spans = {tp: (max(first[tp], end[tp] - of), end[tp]) for tp, of in each.items() if of}
     records, problems = _newest(consumer, spans, until)
     if sum(map(len, records.values())) < count // 2 and not problems:
@@ -194,15 +190,17 @@ def _problem_at(consumer: KafkaConsumer, tp: TopicPartition, offset: int, end: i
 
 
 def _read(
-    consumer: KafkaConsumer, partitions: list[TopicPartition], each: int
+    consumer: KafkaConsumer, partitions: list[TopicPartition], count: int
 ) -> dict[TopicPartition, list[Record]]:
     first = offsets_of_all(consumer.beginning_offsets, partitions, OFFSETS_WITHIN_MS)
     end = offsets_of_all(consumer.end_offsets, partitions, OFFSETS_WITHIN_MS)
     unread = {tp for tp in partitions if first[tp] < end[tp]}
+    each = _shares(count, {tp: end[tp] - first[tp] for tp in unread})
+    unread = {tp for tp in unread if each[tp]}
     records: dict[TopicPartition, list[Record]] = {tp: [] for tp in partitions}
     consumer.assign(sorted(unread))
     for tp in unread:
-        consumer.seek(tp, max(first[tp], end[tp] - each))
+        consumer.seek(tp, end[tp] - each[tp])
     give_up = time.monotonic() + GIVE_UP_AFTER_S
     while unread and time.monotonic() < give_up:
         for tp, polled in consumer.poll(timeout_ms=_POLL_MS).items():
@@ -213,6 +211,15 @@ def _read(
         # A log may end in transaction markers, which are not records; the position passes them too.
         unread = {tp for tp in unread if (consumer.position(tp) or 0) < end[tp]}
     return records
+
+
+def _shares(count: int, held: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """So many records shared out to partitions: what one does not have goes to the others."""
+    shares: dict[TopicPartition, int] = {}
+    for place, tp in enumerate(sorted(held, key=lambda tp: (held[tp], tp))):
+        shares[tp] = min(held[tp], -(-count // (len(held) - place)))
+        count -= shares[tp]
+    return shares
 
 
 def _consumer(
