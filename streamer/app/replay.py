@@ -103,6 +103,7 @@ def replay(
             lambda config_hash: compile_document(ledger.config(config_hash)),
             batch_size,
             counter.count,
+            stopped=allowance.stopped,
             allowance=allowance if allowance.restricts else None,
         )
         recovery = Recovery(plan, context, NO_FOLDER)

@@ -67,6 +67,11 @@ class Allowance:
         """Whether it has a limit or a speed."""
         return self.paces or self._left is not None
 
+    @property
+    def stopped(self) -> Callable[[], bool]:
+        """Whether to end, as it was given."""
+        return self._stopped
+
     def ended(self) -> bool:
         """Whether nothing may be folded any more: the limit is reached, or it was stopped."""
         return self._left == 0 or self._stopped()

@@ -50,14 +50,14 @@ class JoinWaits:
     def finish(self, runners: Iterable[Runner]) -> None:
         """Let logs go on to their ends: the source brings nothing more."""
         for runner in runners:
-            while runner.live and (awaited := runner.awaited):
-                runner.end_members(awaited)
+            if runner.live and runner.awaited:
+                runner.end_members(runner.positions.keys())
 
     def _end_finished(self, waiting: Iterable[Runner]) -> None:
         finished = self._source.finished()
         for runner in waiting:
-            if ended := runner.awaited & finished:
-                runner.end_members(ended)
+            if runner.awaited & finished:  # and all others, not one at a time as each comes to its end
+                runner.end_members(finished & runner.positions.keys())
 
     def _pass_over(self, waiting: list[Runner]) -> None:
         now = self._clock()

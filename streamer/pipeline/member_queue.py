@@ -143,6 +143,12 @@ class MemberQueue:
         head = self._items[0] if self._items else None
         return head if isinstance(head, DamagedRange) else None
 
+    @property
+    def next_time(self) -> int | None:
+        """What the next record is merged by; None where there is none, or a damaged range comes before it."""
+        head = self._items[0] if self._items else None
+        return int(head.times[self._first]) if isinstance(head, Block) else None
+
     def pop_damaged(self) -> None:
         """Drop the damaged range that comes next."""
         self._items.popleft()

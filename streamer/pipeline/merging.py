@@ -28,10 +28,12 @@ from streamer.sources.disorder import Disorder
 from streamer.sources.files.file_logs import INCARNATION
 
 _NO_TIME = int(NO_TIME)
+_NONE = np.empty(0, np.int64)
 _ENOUGH, _ENOUGH_BYTES = 60_000, 1 << 28
 """Records that wait of all members, and their bytes, while the log waits for one; who has a full share of
 either is not read on."""
 _LEAST_SHARE = 128
+_LOOKED_AT, _MORE = 16, 4  # members whose records are looked at first, and how many times as many next
 
 _Key = tuple[int, int]
 
@@ -240,7 +242,26 @@ class Merge:
     def _order(
         self, at_most: int, segment: Segment | None, missing: frozenset[int]
     ) -> tuple[list[NDArray[np.int64]], MergedOrder]:
-        """The times of what waits, by member, and the order of what is sure."""
+        """The times of what waits, by member, and the order of what is sure.
+
+        Of members that bring nothing before the others have brought much, only their next time counts, and
+        their windows are empty.
+        """
+        upcoming = [None if segment is not None else queue.next_time for queue in self._queues]
+        heads, looked_at = sorted(time for time in upcoming if time is not None), _LOOKED_AT
+        while True:
+            later = [False] * len(upcoming)
+            if looked_at < len(heads):
+                last = heads[looked_at - 1]
+                later = [time is not None and time > last for time in upcoming]
+            windows, merged = self._order_of(at_most, segment, missing, later)
+            if self._held_by is None or not later[self._held_by]:
+                return windows, merged
+            looked_at *= _MORE
+
+    def _order_of(
+        self, at_most: int, segment: Segment | None, missing: frozenset[int], later: Sequence[bool]
+    ) -> tuple[list[NDArray[np.int64]], MergedOrder]:
         last = {} if segment is None else {span.place: span.last for span in segment}
         windows: list[NDArray[np.int64]] = []
         least: list[int] = []
@@ -250,7 +271,10 @@ class Merge:
                 least.append(NOTHING_FOLLOWS)
                 continue
             limit = last.get(place)
-            times, following = queue.times(at_most, limit)
+            if later[place] or not queue.count:
+                times, following = _NONE, queue.next_time
+            else:
+                times, following = queue.times(at_most, limit)
             windows.append(times)
             if following is not None:
                 least.append(following)
@@ -316,13 +340,14 @@ class Merge:
         parts = [
             part
             for place, count in enumerate(taken.tolist())
+            if count
             for part in self._queues[place].take(place, count, self._decoders[place])
         ]
         self._fold_watermarks(parts)
+        first, last = {part.place: part for part in reversed(parts)}, {part.place: part for part in parts}
         spans = tuple(
-            MemberSpan(place, int(mine[0].records[0].offset), int(mine[-1].records[-1].offset))
-            for place in range(len(taken))
-            if (mine := [part for part in parts if part.place == place])
+            MemberSpan(place, int(first[place].records[0].offset), int(part.records[-1].offset))
+            for place, part in last.items()
         )
         return Step(self._decoded(parts, order), parts, spans, goes_on)
 

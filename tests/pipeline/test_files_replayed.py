@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from list_source import ListSource, MemoryLog
+from market_bytes import T0, S, trade
 from pipeline_world import World, cycle
 
 from streamer.app.replay import ReplayTotals, replay
-from streamer.config.load import load
+from streamer.config.load import load, load_text
 from streamer.messages.records import Partition
+from streamer.pipeline.allowance import Allowance
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.runner_context import StepResult
@@ -74,3 +78,52 @@ def test_dead_letters_of_several_files_are_counted_together(plan: Plan, tmp_path
         files.append(FileInput(tmp_path / name, "ns"))
     totals, _ = folded(plan, files, 40)
     assert totals.dead == {"bad_json": 500}
+
+
+FOLLOWED = """
+source: {files: [{match: "*", format: tapewatch, venue: here}]}
+rules: {big: {when: size > 2 * size_mean_1h, clear: 1s}, any: {when: price > 0, clear: 1s, flap: 5s}}
+receivers: {screen: {console: {}}}
+"""
+
+
+def lines(count: int) -> list[bytes]:
+    return [trade(T0 + at * S, 100.0 + at % 7, size=1 + at * at % 11) for at in range(count)]
+
+
+def written(folder: Path, parts: list[list[bytes]]) -> list[FileInput]:
+    folder.mkdir()
+    paths = [folder / f"f{number:03}.jsonl" for number in range(len(parts))]
+    for path, part in zip(paths, parts, strict=True):
+        path.write_bytes(b"\n".join(part))
+    return [FileInput(path) for path in paths]
+
+
+def test_very_many_files_give_what_one_gives_in_as_few_steps(tmp_path: Path) -> None:
+    """They are looked at when the merge comes to their times, and not one by one as each ends."""
+    followed = compile_plan(load_text(FOLLOWED))
+    whole, chance = lines(1_000), random.Random(3)
+    alone = [bare(body) for body in folded(followed, written(tmp_path / "one", [whole]), 500)[1]]
+    assert len(alone) > 100
+    mixed: list[list[bytes]] = [[line] for line in whole[:100]]
+    for line in whole[100:]:
+        chance.choice(mixed).append(line)
+    for name, parts in (("follow", [whole[at : at + 10] for at in range(0, 1_000, 10)]), ("mixed", mixed)):
+        files, steps = written(tmp_path / name, parts), list[StepResult]()
+        for batch_size in (500, 7):
+            assert [bare(body) for body in folded(followed, files, batch_size)[1]] == alone
+        replay(followed, FileSource(files, 500), batch_size=500, watch=steps.append)
+        assert len(steps) < len(files) / 2
+
+
+def test_a_stop_comes_after_the_batch_that_is_folded(tmp_path: Path) -> None:
+    followed = compile_plan(load_text(FOLLOWED))
+    files, stop = written(tmp_path / "two", [lines(500), lines(500)]), threading.Event()
+    totals = replay(
+        followed,
+        FileSource(files, 10),
+        batch_size=10,
+        watch=lambda _: stop.set(),
+        allowance=Allowance(stopped=stop.is_set),
+    )
+    assert totals.records <= 10

@@ -51,6 +51,7 @@ class FileSource:
         self._waiting: deque[list[_FileReading]] = deque()
         self._readings: list[_FileReading] = []
         self._withheld: frozenset[Partition] = frozenset()
+        self._finished: frozenset[Partition] = frozenset()
         self._exhausted = False
         self.bytes_total = 0
 
@@ -132,7 +133,9 @@ class FileSource:
         while self._waiting:
             readings = self._waiting[0]
             chunks = [chunk for reading in readings if (chunk := self._next(reading)) is not None]
-            if chunks or not all(reading.finished for reading in readings):
+            self._finished |= {reading.partition for reading in readings if reading.finished}
+            readings[:] = [reading for reading in readings if not reading.finished]
+            if chunks or readings:
                 return chunks
             self._waiting.popleft()
         self._exhausted = True
@@ -144,7 +147,7 @@ class FileSource:
 
     def finished(self) -> frozenset[Partition]:
         """The files that were read to their end."""
-        return frozenset(reading.partition for reading in self._readings if reading.finished)
+        return self._finished
 
     def withhold(self, partitions: Collection[Partition]) -> None:
         """Read no further in these files until it is called again, with others."""
@@ -164,7 +167,7 @@ class FileSource:
             reading.close()
 
     def _next(self, reading: _FileReading) -> Chunk | None:
-        if reading.finished or reading.partition in self._withheld:
+        if reading.partition in self._withheld:
             return None
         records = reading.take()
         return Chunk(reading.partition, records) if records else None
