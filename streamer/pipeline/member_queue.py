@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ class Fetched(NamedTuple):
 
     newest_ns: int = int(NO_TIME)
     most_behind_s: float = inf
+    at_s: float = inf
+    """When records of a joined log were brought, monotonic s."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +145,12 @@ class MemberQueue:
         head = self._items[0] if self._items else None
         return head if isinstance(head, DamagedRange) else None
 
+    @property
+    def oldest_s(self) -> float:
+        """When the first of the records that wait was brought, monotonic s; infinite without any."""
+        blocks = (item for item in self._items if isinstance(item, Block))
+        return next((block.fetched.at_s for block in blocks), inf)
+
     def pop_damaged(self) -> None:
         """Drop the damaged range that comes next."""
         self._items.popleft()
@@ -157,11 +165,15 @@ class MemberQueue:
         ]
 
     def drop_before(self, offset: int) -> None:
-        """Drop records before an offset: they have been folded, or are lost."""
+        """Drop what lies before an offset: it has been folded or skipped, or is lost."""
         while self._items:
             head = self._items[0]
             if isinstance(head, DamagedRange):
-                return
+                if head.last >= offset:
+                    self._items[0] = replace(head, first=max(head.first, offset))
+                    return
+                self._items.popleft()
+                continue
             first = int(np.searchsorted(head.offset, offset))
             if first <= self._first:
                 return

@@ -79,7 +79,6 @@ class Merge:
 
     def __init__(self, task: Task) -> None:
         self._queues = [MemberQueue() for _ in task.log.members]
-        self._joined = JoinedInstruments()
         self._top: _Key | None = None
         self._held_by: int | None = None
         self._seen_ahead = all(member.incarnation == INCARNATION for member in task.log.members)
@@ -94,6 +93,7 @@ class Merge:
     def follow(self, task: Task) -> None:
         """Go on with this task, the same log under another plan: what waits is decoded anew."""
         self._held_by = None
+        self._joined = JoinedInstruments()  # it knows the instruments of every batch that it has joined
         self._task, states = task, task.members
         if states is None:
             raise ValueError(f"{task.log} has one member")
@@ -154,6 +154,11 @@ class Merge:
     def waiting(self) -> bool:
         """Whether anything waits to be folded."""
         return any(queue.count or queue.damaged is not None for queue in self._queues)
+
+    @property
+    def oldest_s(self) -> float:
+        """When the first of all records that wait was brought, monotonic s; infinite without any."""
+        return min(queue.oldest_s for queue in self._queues)
 
     def queued(self, place: int) -> int:
         """How many records of a member wait."""
