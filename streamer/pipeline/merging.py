@@ -328,12 +328,7 @@ class Merge:
             for part in self._queues[place].take(place, count, self._decoders[place])
         ]
         self._fold_watermarks(parts)
-        spans = tuple(
-            MemberSpan(place, int(mine[0].records[0].offset), int(mine[-1].records[-1].offset))
-            for place in range(len(taken))
-            if (mine := [part for part in parts if part.place == place])
-        )
-        return Step(self._decoded(parts, order), parts, spans, goes_on)
+        return Step(self._decoded(parts, order), parts, _segment_of(parts), goes_on)
 
     def _decode_together(self, taken: NDArray[np.int64]) -> None:
         """Decode the small blocks of the next records, those alike in one call."""
@@ -372,13 +367,13 @@ class Merge:
         """Let each member's highest record time, or its watermark, come to what is folded."""
         states = self._states
         for part in parts:
-            known = states.highest[part.place]
-            times = highest_so_far(times_of(part.records), known)
+            known, times = states.highest[part.place], times_of(part.records)
             if known == _NO_TIME and not self._seen_ahead:  # files are never taken up again
+                times = highest_so_far(times, known)
                 untimed = int(np.count_nonzero(times == _NO_TIME))
                 rows = slice(int(part.first_row[0]), int(part.first_row[untimed]))
                 states.clocks[part.place].fold(part.base.take(rows), self._task.time_digits)
-            states.highest[part.place] = int(times[-1])
+            states.highest[part.place] = max(known, int(times.max()))
 
     def _decoded(self, parts: Sequence[MemberPart], order: NDArray[np.int64]) -> Decoded:
         ignored: dict[str, int] = {}
@@ -399,6 +394,15 @@ class Merge:
         row_ranks = np.repeat(np.arange(records), (end_row - first_row)[order])
         places = RecordOrder(row_ranks, [int(rank[at]) for at, _ in dead])
         return Decoded(batch, tuple(letter for _, letter in dead), ignored, places)
+
+
+def _segment_of(parts: Sequence[MemberPart]) -> Segment:
+    spans: dict[int, MemberSpan] = {}
+    for part in parts:
+        first, last = int(part.records[0].offset), int(part.records[-1].offset)
+        known = spans.get(part.place)
+        spans[part.place] = MemberSpan(part.place, first if known is None else known.first, last)
+    return tuple(spans.values())
 
 
 def _origin(plan: Plan, task: Task, place: int) -> object:
