@@ -59,9 +59,10 @@ jars:
 faults: $(READY) ## The campaign of docs/reliability.md in its long form: kills, faults, a month, storms; an hour or more
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m long tests
 
-# most of them, before tests run at the same time and each compiles its own
+# most of them, and what pytest makes of the tests, before they run at the same time and each makes its own
 kernels: $(READY)
 	$(BIN)/python tests/kernels.py
+	@$(BIN)/python -m pytest --collect-only -qq > /dev/null
 
 lint: $(READY)   ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

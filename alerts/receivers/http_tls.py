@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from alerts.receivers.errors import ReceiverError
@@ -45,6 +46,8 @@ def server_context(ca: Path | None, identity: ClientIdentity | None = None) -> s
     ReceiverError
         When a file is missing, or is not what it should be.
     """
+    if ca is None and identity is None:
+        return _system_context(_system_bundle())
     context = _context()
     if ca is None:
         context.load_default_certs()
@@ -57,10 +60,11 @@ def server_context(ca: Path | None, identity: ClientIdentity | None = None) -> s
 
 def proxy_context(ca: Path | None) -> ssl.SSLContext:
     """What a connection to a proxy with TLS goes by: the system's certificates, and those of `ca`."""
+    if ca is None:
+        return _system_context(_system_bundle())
     context = _context()
     context.load_default_certs()
-    if ca is not None:
-        _trust(context, ca)
+    _trust(context, ca)
     return context
 
 
@@ -119,6 +123,20 @@ def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates and names
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = BoundedTlsSocket
+    return context
+
+
+def _system_bundle() -> tuple[str, int] | None:
+    """Where the system's certificates are, and when that file was last changed."""
+    found = ssl.get_default_verify_paths().cafile
+    return None if found is None else (found, Path(found).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _system_context(bundle: tuple[str, int] | None) -> ssl.SSLContext:
+    """One for all receivers: to read the system's certificates takes a twentieth of a second."""
+    context = _context()
+    context.load_default_certs()
     return context
 
 

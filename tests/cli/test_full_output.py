@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from fakes.alert_bodies import commit
 from fakes.delivering import route_all
@@ -61,8 +62,8 @@ def test_what_a_character_set_lacks_is_written_by_its_number(store: str, charset
 
 def test_numbers_and_receivers_that_cannot_be_are_wrong_usage(store: str) -> None:
     many = 20 * "9"
-    assert tapewatch("alerts", "--store", store, "-n", many).returncode == 2
-    assert tapewatch("dead-letters", "--store", store, "--id", many).returncode == 2
-    done = tapewatch("alerts", "--store", store, "--retry-parked", "op")
+    assert forked.tapewatch("alerts", "--store", store, "-n", many).returncode == 2
+    assert forked.tapewatch("dead-letters", "--store", store, "--id", many).returncode == 2
+    done = forked.tapewatch("alerts", "--store", store, "--retry-parked", "op")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "--retry-parked: there is no receiver 'op' (did you mean 'ops'?): there are ops\n"

@@ -54,6 +54,7 @@ POLL_RECORDS = 10_000  # as Kafka's source gives at most; less where that would 
 HOUR_S = 3_600.0
 PRUNE_EVERY_S = 6 * HOUR_S
 DEPLOY_DAY = 12.0
+TIMERS_EVERY_S = 300.0
 RECEIVER = "ops"
 CONFIG = """
 source:
@@ -294,7 +295,7 @@ def live_through(size: Size, folder: Path, *, say: bool = False) -> Watched:
         )
         recovery = Recovery(plan, context, folder / "checkpoints")
         checkpointer = Checkpointer(ledger, folder / "checkpoints", HOUR_S, month.now)
-        engine = Engine(month, recovery, checkpointer, timer_every_s=60.0, clock=month.now)
+        engine = Engine(month, recovery, checkpointer, timer_every_s=TIMERS_EVERY_S, clock=month.now)
         engine.run(lambda: False, between=watched.between)
     finally:
         database.close()

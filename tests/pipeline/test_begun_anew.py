@@ -212,49 +212,78 @@ def test_folded_again_what_timers_raised_stands_until_it_is_told_under_its_new_i
     assert states[0] == states[1]
 
 
+def in_two() -> list[MemoryLog]:
+    """The same events in two topics."""
+    return [
+        MemoryLog(
+            Partition(f"trades.{name}", f"t{name}", 0),
+            [Record(at, value, ts_ns) for at, (ts_ns, value) in enumerate(part)],
+        )
+        for name, part in zip("ab", (LONG_AGO + LATELY[1::2], LATELY[::2]), strict=True)
+    ]
+
+
+def as_time_passes(world: World, logs: list[MemoryLog]) -> ListSource:
+    def poll(_: int) -> None:
+        world.time.s += 1.0
+
+    topics = [log.partition.topic for log in in_two()]
+    return ListSource(logs, cycle([20]), on_poll=poll, endless=True, joined=topics)
+
+
+def left_joined(world: World) -> list[tuple[str, str]]:
+    """Stopped twice, with checkpoints that are lost then; what stood."""
+    world.timer_every_s, world.every_s = 1.0, 3.0
+    for _ in range(3):
+        world.run(as_time_passes(world, in_two()), polls=12)
+    stood = sorted(row[:2] for row in world.ask(STANDING.format(1)))
+    assert len(stood) == 5
+    world.ask("UPDATE outbox SET routed = 1")
+    lose_checkpoints(world)
+    world.anew = Anew.LOST
+    return stood
+
+
+TOLD_NOW = """
+    SELECT task_id, transition, rule, symbol, number, body FROM outbox
+    WHERE routed = 0 AND origin = 'detect' ORDER BY n
+"""
+
+
 @pytest.mark.parametrize("size", [1, 500])
 def test_folded_again_a_joined_log_comes_to_its_timers_before_what_its_members_bring_next(
     size: int, tmp_path: Path
 ) -> None:
-    logs = [MemoryLog(Partition(f"trades.{name}", f"t{name}", 0), []) for name in "ab"]
-    for log, part in zip(logs, (LONG_AGO + LATELY[1::2], LATELY[::2]), strict=True):
-        log.records = [Record(at, value, ts_ns) for at, (ts_ns, value) in enumerate(part)]
+    begin = T0 + 100 * S
+    logs = in_two()
     next_of = len(logs[0].records)
-    ends = T0 + 100 * S
-    later = [Record(next_of + n, trade(ends + n * S, 100.0, 1.0, "B"), ends + n * S) for n in range(3)]
-    worlds = [
-        World(tmp_path / str(n), compile_plan(load_text(SILENCES)), of) for n, of in enumerate((7, size))
+    logs[0].records += [
+        Record(next_of + n, trade(begin + n * S, 100.0, 1.0, "B"), begin + n * S) for n in range(3)
     ]
-    sent = "SELECT task_id, number, transition, rule, symbol, body FROM outbox WHERE routed = 0 ORDER BY n"
     found = []
-    for world in worlds:
-        world.timer_every_s, world.every_s = 1.0, 3.0
-
-        def source(upto: int, world: World = world) -> ListSource:
-            both = [MemoryLog(logs[0].partition, [*logs[0].records, *later[:upto]]), logs[1]]
-            found = ListSource(both, cycle([20]), endless=True, joined=["trades.a", "trades.b"])
-
-            def poll(_: int) -> None:
-                world.time.s += 1.0
-
-            found.on_poll = poll
-            return found
-
-        for _ in range(3):
-            world.run(source(0), polls=12)
-        stood = sorted(row[:2] for row in world.ask(STANDING.format(1)))
-        assert len(stood) == 5
-        world.ask("UPDATE outbox SET routed = 1")
-        lose_checkpoints(world)
-        world.anew = Anew.LOST
-        (runner,) = world.run(source(3), polls=12).runners.values()
-        told_now = [row for row in world.ask(sent) if row[3] != "detection_anew"]
-        assert all(row[0] == 2 and row[2] != "resolved" for row in told_now[:5])
-        assert sorted(row[3:5] for row in told_now[:5]) == stood
-        ended = told_now[5:10]
-        assert {row[:1] + row[2:3] for row in ended} == {(1, "resolved")}, "only then those of before end"
+    for number, of in enumerate((7, size)):
+        world = World(tmp_path / str(number), compile_plan(load_text(SILENCES)), of)
+        stood = left_joined(world)
+        (runner,) = world.run(as_time_passes(world, logs), polls=12).runners.values()
+        told_now = world.ask(TOLD_NOW)
+        assert all(row[0] == 2 and row[1] != "resolved" for row in told_now[:5])
+        assert sorted(row[2:4] for row in told_now[:5]) == stood
+        assert {row[:2] for row in told_now[5:10]} == {(1, "resolved")}, "only then those of before end"
         found.append((told_now, state_bytes(runner.task, tmp_path / "compared")))
     assert found[0] == found[1]
+
+
+def test_folded_again_a_joined_log_waits_for_no_member_that_is_gone(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", compile_plan(load_text(SILENCES)))
+    stood = left_joined(world)
+    first, second = in_two()
+    world.run(as_time_passes(world, [first, MemoryLog(second.partition, second.records[:9])]), polls=2)
+    world.anew = Anew.NONE
+    assert world.ask(TOLD_NOW) == []
+    world.run(as_time_passes(world, [first]), polls=12)
+    told_now = world.ask(TOLD_NOW)
+    assert sorted(row[2:4] for row in told_now if row[0] == 2 and row[1] != "resolved") == stood
+    assert sum(row[:2] == (1, "resolved") for row in told_now) == len(stood)
 
 
 def test_models_anew_go_on_where_it_was_and_keep_what_is_owed(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_processes_compile_all_that_a_plan_needs(plan: Path, tmp_path: Path) -> 
     ("number", "code"),
     [
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
-        (signal.SIGTERM, 130),
+        pytest.param(signal.SIGTERM, 130, marks=pytest.mark.long),  # test_signals_at_start has one
         pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.long),
     ],
 )

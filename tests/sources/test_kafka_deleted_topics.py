@@ -78,6 +78,7 @@ def test_the_log_of_a_topic_created_anew_is_gone_and_the_new_one_is_not(
         assert gone_within(reading, old | {new}, 6) == old, "those of it that have no successor too"
 
 
+@pytest.mark.long  # the broker of test_faults does both
 def test_neither_a_broker_that_restarts_nor_one_that_is_away_deletes_anything(
     own_broker: Callable[..., LocalBroker],
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
 from broker.damaging import new_topic
 from broker.local import LocalBroker
 from broker.watching import Reading, numbers, send, settings_for
@@ -10,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from structlog.testing import capture_logs
 
 
+@pytest.mark.long  # test_faults does it to a daemon at work
 def test_an_outage_makes_records_late_and_nothing_else(own_broker: Callable[..., LocalBroker]) -> None:
     local = own_broker()
     admin = KafkaAdminClient(bootstrap_servers=local.bootstrap)
@@ -41,6 +43,7 @@ def test_an_outage_makes_records_late_and_nothing_else(own_broker: Callable[...,
     assert [what for what, _ in reading.watcher.history] == ["assigned"]
 
 
+@pytest.mark.long
 def test_an_outage_with_a_backlog_of_many_partitions_delays_nothing_else(
     own_broker: Callable[..., LocalBroker],
 ) -> None:

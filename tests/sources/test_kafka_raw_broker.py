@@ -324,6 +324,7 @@ def test_partitions_move_in_the_middle_of_what_was_fetched(broker: str, topic_fa
     }
 
 
+@pytest.mark.long  # test_faults does it to a daemon at work
 def test_a_broker_that_is_started_again(own_broker: Callable[..., LocalBroker]) -> None:
     local = own_broker()
     admin = KafkaAdminClient(bootstrap_servers=local.bootstrap)
