@@ -118,8 +118,12 @@ class Runner:
         return self._feed.merge.oldest_s if isinstance(self._feed, JoinedLog) else inf
 
     def is_at_end(self, at_end: Collection[Partition]) -> bool:
-        """Whether all of the log is read, given the partitions that are read to their end."""
-        return all(member in at_end for member in self.positions)
+        """Whether all of the log is read, given the partitions that are read to their end.
+
+        Some of it may wait, but not in a log that is folded again and has not come to its former timers yet.
+        """
+        comes_again = self.waits and self._fold.lacks_timers
+        return not comes_again and all(member in at_end for member in self.positions)
 
     def consume(
         self,
