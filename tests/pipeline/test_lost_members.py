@@ -129,3 +129,17 @@ def test_what_was_read_before_a_damaged_range_is_not_folded_again_by_a_log_that_
     source.sizes = chain([0, 20] * 3, cycle([20]))  # the replay waits for the busy one meanwhile
     world.run(source, polls=60)
     assert min(at for of, at in order_of(world) if of.topic == ORDERS.topic) > read_to
+
+
+def test_a_log_that_starts_afresh_since_a_member_is_gone_goes_on_without_it(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", every_s=1e9, keep_all=True)
+    busy, other = MemoryLog(TRADES, WHOLE[:200]), quiet(ORDERS, 0, 30)
+    world.killed(joined(world, [busy, other]), polls=10)
+    world.seen.clear()
+    world.run(joined(world, [MemoryLog(TRADES, WHOLE)]), polls=20)
+    assert len(order_of(world)) > 50
+    texts = told(world)
+    assert "trades.b[0] has lost offsets 0 to " in texts[0]
+    assert "trades.b[0] is not there any more" in texts[1]
+    gone = "SELECT place FROM members JOIN tasks ON id = task_id WHERE ended_at IS NULL AND gone_at NOTNULL"
+    assert world.ask(gone) == [(1,)]
