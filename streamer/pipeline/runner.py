@@ -241,7 +241,9 @@ class Runner:
             self._feed.lose(self._places(members))
 
     def adopt(self, other: Runner) -> None:
-        """Go on with what was brought to the runner of the same log before this one, and not folded yet."""
+        """Go on with what the runner of the same log before this one had not folded, and not told, yet."""
+        for loss in other._fold.untold:
+            self._fold.lose(loss)
         if isinstance(self._feed, JoinedLog) and isinstance(other._feed, JoinedLog):
             self._feed.adopt(other._feed)
 

@@ -52,7 +52,8 @@ class TaskFold:
         if self.merge is not None:
             self.merge.ended |= self.row.gone
         self._near_misses: list[NearMiss] = []
-        self._untold: list[Loss] = []
+        self.untold: list[Loss] = []
+        """Losses that are told once the stored journal has been replayed."""
 
     @property
     def live(self) -> bool:
@@ -99,13 +100,13 @@ class TaskFold:
 
     def lose(self, loss: Loss) -> None:
         """Journal a loss, with an alert that names it: now, or behind the stored journal."""
-        self._untold.append(loss)
+        self.untold.append(loss)
         self.tell_losses()
 
     def tell_losses(self) -> None:
         """In a live task, journal and tell the losses that are not told yet."""
-        while self.live and self._untold:
-            loss = self._untold.pop(0)
+        while self.live and self.untold:
+            loss = self.untold.pop(0)
             if isinstance(loss.what, tuple):
                 self.journal.gap(MemberSpan(loss.place, *loss.what))
             elif self.task.members is not None:

@@ -143,3 +143,15 @@ def test_a_log_that_starts_afresh_since_a_member_is_gone_goes_on_without_it(tmp_
     assert "trades.b[0] is not there any more" in texts[1]
     gone = "SELECT place FROM members JOIN tasks ON id = task_id WHERE ended_at IS NULL AND gone_at NOTNULL"
     assert world.ask(gone) == [(1,)]
+
+
+def test_a_loss_is_told_even_where_the_journal_turns_out_to_be_damaged(tmp_path: Path) -> None:
+    world = killed_with_a_journal_of_one_member(tmp_path / "store")
+    damaged = MemoryLog(TRADES, WHOLE, damaged=[(140, 149)])
+    world.run(joined(world, [damaged, quiet(ORDERS, 50, 10)]), polls=30)
+    texts = [text for _, text in world.service_alerts()]
+    assert sum("trades.a[0] is damaged: offsets 140 to 149" in text for text in texts) == 1
+    assert sum("trades.b[0] has lost offsets 1 to 49" in text for text in texts) == 1
+    assert sum("trades.c[0] is not there any more" in text for text in texts) == 1
+    world.run(joined(world, [damaged, quiet(ORDERS, 50, 10)]), polls=5)
+    assert [text for _, text in world.service_alerts()] == texts
