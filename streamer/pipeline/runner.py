@@ -182,11 +182,13 @@ class Runner:
                 self._finish_range()
                 # a gap is skipped even if it can be read now
                 records = records[_index_of(records, self.position) :]
-        reach = _index_of(records, self.row.settled) if self._lacks_timers else 0
-        if not self._consume_new(records[:reach], fetched):
-            return False
-        self._pass_time_again(_next_offset(records[reach:]))
-        return self._consume_new(records[reach:], fetched)
+        if self._lacks_timers:
+            reach = _index_of(records, self.row.settled)
+            if not self._consume_new(records[:reach], fetched):
+                return False
+            records = records[reach:]
+            self._pass_time_again(_next_offset(records))
+        return self._consume_new(records, fetched)
 
     def _consume_new(self, records: Sequence[Record], fetched: _Fetched) -> bool:
         topic, _, partition = self.task.partition
