@@ -44,10 +44,12 @@ def _watch(numbers, looks):  # type: ignore[no-untyped-def]
             missed += 1
         if missed >= looks:
             numbers[ENDED] = HELD
-            _kill(_getpid(), _ABORT)  # another thread writes the stacks, and ends the process
+            # another thread writes the stacks, and ends the process
+            _kill(_getpid(), _ABORT)  # type: ignore[call-overload]
             for _ in range(_STACKS_WITHIN):
                 _usleep(_LOOK_US)  # type: ignore[call-overload]
-            _exit(_ABORTED)  # nobody takes them, or it is the first process of a container
+            # nobody takes them, or it is the first process of a container
+            _exit(_ABORTED)  # type: ignore[call-overload]
 
 
 def prepare_held_guard() -> None:

@@ -37,8 +37,10 @@ def whole_output() -> Iterator[None]:
             say_plainly(f"cannot write to standard output: {problem.strerror}")
         elif not isinstance(error, SystemExit):
             raise
-        of_its_own = isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError)
-        raise SystemExit((error.code if of_its_own else 0) or not unread) from error
+        code = error.code if isinstance(error, SystemExit) else None
+        if isinstance(error.__context__, BrokenPipeError):  # it says no more than that
+            code = None
+        raise SystemExit(code or not unread) from error
 
 
 def unheard_output(stream: TextIO) -> TextIO:
