@@ -183,4 +183,4 @@ def prepare_merging() -> None:
     """Load or compile what merges members, so that no record waits for a compiler."""
     two = np.zeros(2, np.int64)
     merged_order([two, two], [NOTHING_FOLLOWS, NOTHING_FOLLOWS], 4)
-    rows_in_order(np.zeros(1, np.int64), np.array([0, 1], np.int64))
+    rows_in_order(np.zeros(1, np.int64), np.array([0], np.int64), np.array([1], np.int64))
