@@ -23,7 +23,8 @@ from streamer.sources.source import Assignments
 from streamer.store.database import open_store
 from streamer.store.ledger import Ledger
 
-_UNKNOWN_END = 2**62
+UNKNOWN_END = 2**62
+"""More than a run reads."""
 _NS = 1_000_000_000
 
 Alert = tuple[str, str, str, int, str]
@@ -50,7 +51,7 @@ class MemorySource:
 
     def open(self, assignments: Assignments) -> None:
         """Everything is to be read from its beginning."""
-        extents = [Extent(partition, 0, _UNKNOWN_END, 0) for partition in self._partitions]
+        extents = [Extent(partition, 0, UNKNOWN_END, 0) for partition in self._partitions]
         assignments.assigned([LogExtent.of(extent) for extent in extents])
 
     def poll(self, timeout_s: float) -> Sequence[Chunk]:
@@ -58,9 +59,13 @@ class MemorySource:
         del timeout_s
         if not self.first_polled_at:
             self.first_polled_at = time.perf_counter()
+        chunks = self._next()
+        self._exhausted = chunks is None
+        return chunks or ()
+
+    def _next(self) -> Sequence[Chunk] | None:
         chunk = next(self._chunks, None)
-        self._exhausted = chunk is None
-        return () if chunk is None else (chunk,)
+        return None if chunk is None else (chunk,)
 
     def at_end(self) -> frozenset[Partition]:
         """Memory says nothing about time."""
@@ -152,14 +157,27 @@ def fold(
     watch: Callable[[StepResult], None] = lambda _: None,
     checkpointed: Callable[[CompletedCheckpoint], None] = lambda _: None,
 ) -> Folded:
-    """Fold chunks as the daemon would: journal, store on disk, checkpoints, the batches of the configuration.
+    """Fold chunks of partitions, each of them a log of its own (`fold_source`)."""
+    source = MemorySource(partitions, chunks)
+    return fold_source(config, plan, source, watch=watch, checkpointed=checkpointed)
+
+
+def fold_source(
+    config: ConfigFile,
+    plan: Plan,
+    source: MemorySource,
+    *,
+    watch: Callable[[StepResult], None] = lambda _: None,
+    checkpointed: Callable[[CompletedCheckpoint], None] = lambda _: None,
+) -> Folded:
+    """Fold what a source has as the daemon would: journal, store on disk, checkpoints, configured batches.
 
     Parameters
     ----------
     config, plan
         What to do, and the same compiled.
-    partitions, chunks
-        See `MemorySource`.
+    source
+        What is folded.
     watch
         Called after every batch.
     checkpointed
@@ -171,7 +189,6 @@ def fold(
         tally.watch(step)
         watch(step)
 
-    source = MemorySource(partitions, chunks)
     with TemporaryDirectory(prefix="tapewatch-bench-") as folder:
         database = open_store(str(Path(folder) / "tapewatch.db"))
         try:

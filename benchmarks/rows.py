@@ -11,6 +11,7 @@ from benchmarks import (
     from_broker,
     from_memory,
     growth,
+    joined,
     latency,
     new_symbols,
     peers,
@@ -61,4 +62,5 @@ ROWS = (
     Row("k", "cost of growth", (), growth.measure),
     Row("l", "from the start to the first decision", (), start.measure),
     Row("m", "pauses of checkpoints", (), checkpoints.measure),
+    Row("n", "topics joined to one log, against one topic", joined.RUNS, joined.measure),
 )

@@ -16,9 +16,12 @@ from benchmarks.bench import Bench, Workload
 from benchmarks.configuration import document, service_document
 from benchmarks.contest import Run
 from benchmarks.figures import must
-from benchmarks.full import Folded, fold
+from benchmarks.full import Folded, fold, fold_source
+from benchmarks.joined import JoinedMemory, dealt, in_polls
 from benchmarks.machine import WORK_CORE, pinned
 from benchmarks.process import ROOT, run_worker
+from benchmarks.workload import Stream
+from streamer.messages.records import Chunk
 
 NO_PEERS = "not run: peers are not installed (make bench installs them)"
 _SUMMARY = re.compile(r"([\d,]+) records in [\d.]+ s \(([\d,]+) per second\)")
@@ -42,6 +45,7 @@ class Throughput:
         self.all: dict[str, Run] = {
             "full, made": lambda: self._full(bench.made),
             "full, captured": lambda: self._full(bench.captured),
+            "full, joined": self._full_joined,
             "bare, made": lambda: self._bare(bench.made),
             "bare, captured": lambda: self._bare(bench.captured),
             "quix": self._quix,
@@ -65,6 +69,7 @@ class Throughput:
         needs: dict[str, Callable[[], object]] = {
             "full, made": lambda: self._bench.made,
             "full, captured": lambda: self._bench.captured,
+            "full, joined": lambda: (self._joined, self._expected),
             "bare, made": lambda: self._bench.made,
             "bare, captured": lambda: self._bench.captured,
             "quix": lambda: (self._bench.sample_topic, self._sample_file),
@@ -89,6 +94,13 @@ class Throughput:
         if "made" not in self._folded:
             self._full(self._bench.made)
         return self._folded["made"]
+
+    @cached_property
+    def _joined(self) -> tuple[list[Stream], list[list[Chunk]]]:
+        """The made market dealt out to three topics, and what polls bring of them."""
+        (stream,) = self._bench.made.streams
+        streams = dealt(stream)
+        return streams, in_polls(streams)
 
     @cached_property
     def _sample_file(self) -> Path:
@@ -128,6 +140,14 @@ class Throughput:
         must(bool(found.alerts), "no alert was raised")
         before = self._folded.setdefault(workload.name, found)
         must(before.alerts == found.alerts, "two runs raised different alerts")
+        return found.rate
+
+    def _full_joined(self) -> float:
+        bench, (streams, polls) = self._bench, self._joined
+        with pinned(WORK_CORE):
+            found = fold_source(bench.config, bench.plan, JoinedMemory(streams, polls))
+        must(found.records == bench.made.records, f"{found.records} records of a joined log were folded")
+        must(found.alerts == self._expected.alerts, "joined topics raised other alerts than one")
         return found.rate
 
     def _bare(self, workload: Workload) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _STYLES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _RESOLVED_STYLE = "green"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ConsoleSettings(KindSettings):
@@ -46,17 +48,27 @@ class ConsoleReceiver:
         Raises
         ------
         PermanentError
-            When the output has been closed.
+            When the output has been closed, or its reader has gone.
         RetryableError
-            When nobody takes what is written to it.
+            When nobody takes what is written to it, or its disk is full.
         """
+        self._check_written()
         if getattr(self._console.file, "is_stalled", False):
             raise RetryableError("console_stalled", everything=True)
         try:
             print_alert(self._console, delivery)
         except (OSError, ValueError) as error:  # ValueError: the stream is closed
             raise PermanentError("console_closed") from error
+        self._check_written()
         return "written to standard error"
+
+    def _check_written(self) -> None:
+        """Ask a stream that raises nothing why the last line could not be written."""
+        problem = getattr(self._console.file, "problem", None)
+        if problem is not None and problem.errno in _FULL:
+            raise RetryableError("console_full", everything=True) from problem
+        if problem is not None:
+            raise PermanentError("console_closed") from problem
 
 
 def print_alert(console: Console, delivery: Delivery) -> None:
@@ -108,12 +120,7 @@ def alert_line(delivery: Delivery, *, whole_time: bool = True) -> Text:
 def _build(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> ConsoleReceiver:
     from alerts.receivers.safe_console import SafeConsole
 
-    class StderrConsole(SafeConsole):
-        def on_broken_pipe(self) -> None:
-            # rich would end the process here
-            raise BrokenPipeError
-
-    return ConsoleReceiver(StderrConsole(stderr=True))
+    return ConsoleReceiver(SafeConsole(stderr=True))
 
 
 def _probe(name: str, settings: ConsoleSettings, resolve: Resolve, clock: Clock) -> Probed:

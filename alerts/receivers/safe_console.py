@@ -32,6 +32,10 @@ class SafeConsole(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
 
+    def on_broken_pipe(self) -> None:
+        """Raise the error at hand: rich would end the process here, with exit code 1."""
+        raise  # noqa: PLE0704 rich calls this where it handles the error
+
     def render_str(self, text: str, **options: Any) -> Text:
         """The text as it is shown; tabs and bells, too, which rich would drop or obey."""
         return super().render_str(several_lines(text), **options)

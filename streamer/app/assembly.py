@@ -191,7 +191,7 @@ def running_service(
 ) -> Iterator[Service]:
     """A context within which metrics are served and alerts delivered.
 
-    On exit, pending deliveries get ten seconds.
+    On exit, pending deliveries get `_GRACE_S` seconds.
 
     Parameters
     ----------

@@ -28,6 +28,7 @@ from streamer.app.watchdog import Watchdog
 from streamer.config.file import ConfigFile
 from streamer.config.secrets import Secrets
 from streamer.config.settings import Settings
+from streamer.decoding.member_order import prepare_merging
 from streamer.errors import UsageError
 from streamer.messages.time_units import NS_PER_SECOND
 from streamer.notify.clock import SystemClock
@@ -216,6 +217,8 @@ def _detect(
     def prepare() -> None:
         source.prepare()
         prepare_held_guard()
+        if settings.source.joins:
+            prepare_merging()
 
     options.manager.starting(_START_WITHIN_S)
     options.manager.status("preparing kernels")

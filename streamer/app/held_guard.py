@@ -24,7 +24,13 @@ from streamer.store.work_file import BEATS, ENDED, HELD, STOPPED
 _LOOK_US = 1_000_000
 
 _usleep = types.ExternalFunction("usleep", signature(types.int32, types.uint32))
-_abort = types.ExternalFunction("abort", signature(types.void))
+_getpid = types.ExternalFunction("getpid", signature(types.int32))
+_kill = types.ExternalFunction("kill", signature(types.int32, types.int32, types.int32))
+_exit = types.ExternalFunction("_exit", signature(types.void, types.int32))
+
+_ABORT = int(signal.SIGABRT)
+_ABORTED = 128 + _ABORT  # the exit code of shells for a process that was aborted
+_STACKS_WITHIN = 3  # looks
 
 
 @kernel
@@ -38,7 +44,12 @@ def _watch(numbers, looks):  # type: ignore[no-untyped-def]
             missed += 1
         if missed >= looks:
             numbers[ENDED] = HELD
-            _abort()
+            # another thread writes the stacks, and ends the process
+            _kill(_getpid(), _ABORT)  # type: ignore[call-overload]
+            for _ in range(_STACKS_WITHIN):
+                _usleep(_LOOK_US)  # type: ignore[call-overload]
+            # nobody takes them, or it is the first process of a container
+            _exit(_ABORTED)  # type: ignore[call-overload]
 
 
 def prepare_held_guard() -> None:
@@ -49,6 +60,8 @@ def prepare_held_guard() -> None:
 
 def start_held_guard(numbers: NDArray[np.int64], looks: int) -> None:
     """Abort, with the stacks of all threads on standard error, once so many looks in a row saw no beat.
+
+    Where nobody takes the stacks, it ends without them after 3 seconds, with the exit code 134.
 
     Parameters
     ----------

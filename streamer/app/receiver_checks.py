@@ -78,7 +78,8 @@ def _checked(
     if not isinstance(result, ReceiverError | SecretError):
         raise result
     refused = _refused(config, name, environ) if not getattr(result, "passing", False) else None
-    problem = receiver_problem(config, name, refused or result)
+    told = ReceiverError(str(result), *(refused or result).option)
+    problem = receiver_problem(config, name, told)
     return ReceiverCheck(name, settings.kind, str(result), (), problem, refused is not None)
 
 

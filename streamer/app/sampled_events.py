@@ -20,7 +20,9 @@ from streamer.sources.kafka.topic_sample import SampledTopic
 
 _RANGES = ("price", "bid_price", "value")  # the first of these that occurs is told with its range
 _EXCERPT = 60  # characters of names that are shown
-_NEARLY_ALL = 0.9  # of the quotes
+_NEARLY_ALL, _MANY_QUOTES = 0.9, 20
+"""Of the quotes; fewer may be those of an auction or a thin book, where bids are above asks for a while."""
+
 _MANY_DEAD, _DEAD_SHARE = 3, 0.1  # from that many on, and above that share, dead letters are a problem
 
 
@@ -100,11 +102,12 @@ def decode_sample(plan: Plan, topic: str, looked: SampledTopic) -> SampledEvents
     problems, notes = list(times.whole), list(times.notes)
     told = [*([] if mistake is None else [mistake]), *times.mistakes]
     wrong = len(dead | times.useless)
-    problems += _crossed(batches)
+    crossed, is_proof = _crossed(batches)
+    (problems if is_proof else notes).extend(crossed)
     if not good and not ignored:
         problems = [*told, *problems] or ["none of its records is an event: look at its format"]
     elif wrong >= _MANY_DEAD and wrong > _DEAD_SHARE * len(records):
-        problems = [*told, *problems]
+        problems = [*told, *problems] or [f"{wrong:,} of {len(records):,} records are dead letters"]
     elif told:
         notes = [*told, *notes]
     elif not good:
@@ -157,20 +160,22 @@ def _instruments(batches: Iterable[Batch]) -> frozenset[Instrument]:
     return frozenset(batch.instruments[i] for batch in batches for i in np.unique(batch.instrument))
 
 
-def _crossed(batches: list[Batch]) -> list[str]:
-    """That bids are above asks in nearly all quotes: prices that are taken from each other's paths."""
+def _crossed(batches: list[Batch]) -> tuple[list[str], bool]:
+    """That bids are above asks in nearly all quotes, and whether there are enough to tell by."""
     crossed = quotes = 0
     for batch in batches:
         if "bid_price" in batch.numbers and "ask_price" in batch.numbers:
             bid, ask = batch.numbers["bid_price"], batch.numbers["ask_price"]
             quotes += int(np.count_nonzero(np.isfinite(bid) & np.isfinite(ask)))
             crossed += int(np.count_nonzero(bid > ask))
-    if crossed < _MANY_DEAD or crossed < _NEARLY_ALL * quotes:
-        return []
-    return [
+    if not crossed or crossed < _NEARLY_ALL * quotes:
+        return [], False
+    told = (
         f"crossed: in {crossed:,} of {quotes:,} quotes the bid is above the ask: the paths of bid_price and "
-        "ask_price are swapped, in its format or by its producer"
-    ]
+    )
+    if quotes >= _MANY_QUOTES:
+        return [f"{told}ask_price are swapped, in its format or by its producer"], True
+    return [f"{told}ask_price may be swapped, unless its book is crossed, as in an auction"], False
 
 
 def _fields(batches: list[Batch]) -> LogFields | None:

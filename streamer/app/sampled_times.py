@@ -83,21 +83,19 @@ def judge_times(
     if not decoded:
         return SampledTimes()
     found: dict[str, list[_Found]] = {Reason.WRONG_UNIT: [], Reason.TS_AHEAD: [], "far": [], "old": []}
-    near, offs = False, list[NDArray[np.int64]]()
+    near, offs, taken = False, list[NDArray[np.int64]](), list[NDArray[np.bool_]]()
     for number, part in decoded.items():
         off = part.batch.ts - _references(part.batch)
         near |= bool((np.abs(off) <= _DAY_NS).any())
         offs.append(off)
-        _judge(ClockGuard(plan.max_ahead_ns), digits_of(feed.format), number, part, found)
+        taken.append(_judge(ClockGuard(plan.max_ahead_ns), digits_of(feed.format), number, part, found))
+    middle_off = _middle(offs, taken)
     dead = frozenset(each.place for why in (Reason.WRONG_UNIT, Reason.TS_AHEAD) for each in found[why])
     if not near:
-        whole, notes = _alike(
-            feed, [part.batch for part in decoded.values()], int(np.median(np.concatenate(offs)))
-        )
+        batches = [part.batch for part in decoded.values()]
+        whole = _alike(feed, batches, _middle([batch.ts for batch in batches], taken), middle_off)
         if whole:
             return SampledTimes(dead, whole=whole)
-        if not found["old"] and not found["far"]:
-            return SampledTimes(dead, mistakes=_ahead(topic, found[Reason.TS_AHEAD], n_records), notes=notes)
     of = rfc3339(found["far"][0].ts)[:10] if found["far"] else ""
     mistakes = (
         *_told(
@@ -112,8 +110,7 @@ def judge_times(
             "check the path and unit of `ts_event`, and its producers",
         ),
     )  # fmt: skip
-    middle = int(np.median(np.concatenate(offs)))
-    notes = () if mistakes else _behind(middle)
+    notes = () if mistakes and near else _behind(middle_off)
     if not notes:
         notes = _told(topic, found["old"], n_records, "{} are a year and more before their records'", "")
     return SampledTimes(dead, frozenset(each.place for each in found["far"]), mistakes, (), notes)
@@ -130,8 +127,8 @@ def _judge(
     number: int,
     decoded: Decoded,
     found: Mapping[str, list[_Found]],
-) -> None:
-    """Sort the events of one partition that are refused, or far off."""
+) -> NDArray[np.bool_]:
+    """Sort the events of one partition that are refused, or far off, and return which are not refused."""
     batch = decoded.batch
     off = batch.ts - _references(batch)
     admitted = admit(decoded, guard, Slots(len(batch.instruments) + 1), digits[np.newaxis], 0)
@@ -148,6 +145,13 @@ def _judge(
         if row not in refused:
             kind = "old" if off[row] < 0 and batch.ts[row] >= _EARLIEST_NS else "far"
             found[kind].append(_Found((number, int(batch.offset[row])), int(off[row]), int(batch.ts[row])))
+    return ~np.isin(np.arange(len(batch)), list(refused))
+
+
+def _middle(values: list[NDArray[np.int64]], taken: list[NDArray[np.bool_]]) -> int:
+    """The median of those that are not refused, or of all where all are."""
+    whole, of = np.concatenate(values), np.concatenate(taken)
+    return int(np.median(whole[of] if of.any() else whole))
 
 
 def _told(topic: str, found: list[_Found], n_records: int, what: str, remedy: str) -> tuple[str, ...]:
@@ -179,16 +183,15 @@ def _behind(middle_ns: int) -> tuple[str, ...]:
     return (f"event times are {behind} before their records'",)
 
 
-def _alike(feed: Feed, batches: list[Batch], off_ns: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is wrong, and what may be meant, where no time is within a day of its record's."""
-    middle = int(np.median(np.concatenate([batch.ts for batch in batches])))
+def _alike(feed: Feed, batches: list[Batch], middle: int, off_ns: int) -> tuple[str, ...]:
+    """What is wrong with all times where none is within a day of its record's."""
     of = rfc3339(middle)[:16].replace("T", " ")
     fitting = _fitting_unit(feed, batches, middle, middle - off_ns)
     if fitting:
-        return (f"wrong_unit: event times are of {of}, {fitting}",), ()
+        return (f"wrong_unit: event times are of {of}, {fitting}",)
     if middle < _EARLIEST_NS:
-        return (f"wrong_unit: event times are of {of}: check the path and unit of `ts_event`",), ()
-    return (), _behind(off_ns)
+        return (f"wrong_unit: event times are of {of}: check the path and unit of `ts_event`",)
+    return ()
 
 
 def _fitting_unit(feed: Feed, batches: list[Batch], middle: int, reference: int) -> str:

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from detectors.interruptions import Interruption
-from streamer.app.unblocked_output import takes
+from streamer.app.unblocked_output import write_last
 
 
 @contextmanager
@@ -52,13 +52,8 @@ def ended_by_ctrl_c() -> Iterator[None]:
 
 
 def _end_interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
-    _last_words("interrupted\n")
+    write_last("interrupted\n")
     os._exit(INTERRUPTED)
-
-
-def _last_words(text: str) -> None:
-    if takes(2):
-        os.write(2, text.encode())
 
 
 class StopRequested(Interruption):
@@ -114,7 +109,7 @@ class ServiceSignals:
         self.interrupted = number == signal.SIGINT
         self.stopping.set()
         if self._loading:  # modules written in C turn what is raised while they load into errors of their own
-            _last_words(STOPPED_AT_START)
+            write_last(f"{STOPPED_AT_START}\n")
             os._exit(INTERRUPTED if self.interrupted else 0)
         if self._starting:
             raise KeyboardInterrupt if self.interrupted else StopRequested
@@ -122,7 +117,7 @@ class ServiceSignals:
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-STOPPED_AT_START = "stopped before it was at work\n"
+STOPPED_AT_START = "stopped before it was at work"
 
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended."""

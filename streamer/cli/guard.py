@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -12,6 +11,7 @@ import typer
 
 from streamer.app.signals import INTERRUPTED
 from streamer.cli.plain_lines import say_plainly
+from streamer.cli.whole_output import UnreadOutputError, end_unread
 from streamer.errors import TapewatchError
 
 P = ParamSpec("P")
@@ -32,6 +32,7 @@ def guarded(command: Callable[P, None], *, logs: bool = True) -> Callable[P, Non
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         if logs:
             _set_up_logs()
+        end_unread(sys.stderr)
         try:
             command(*args, **kwargs)
         except TapewatchError as error:
@@ -40,9 +41,10 @@ def guarded(command: Callable[P, None], *, logs: bool = True) -> Callable[P, Non
         except KeyboardInterrupt:
             say_plainly("interrupted")
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # The reader of our output has gone; without this, flushing it at exit would fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except UnreadOutputError:
+            pass
+        except BrokenPipeError as error:  # of anything else; typer would take it for output and say nothing
+            raise RuntimeError("a connection was closed, and nobody saw to it") from error
         except Exception as error:
             if not _comes_of_ctrl_c(error):
                 raise

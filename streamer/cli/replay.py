@@ -51,6 +51,7 @@ def replay(
     from streamer.app.replay import replay as fold
     from streamer.app.signals import stop_signals
     from streamer.cli.replay_output import ReplayOutput, summary
+    from streamer.decoding.member_order import prepare_merging
     from streamer.pipeline.allowance import Allowance
     from streamer.pipeline.compile import compile_plan
     from streamer.pipeline.detector_models import tried_first
@@ -64,7 +65,8 @@ def replay(
     with ExitStack() as stack:
         output = stack.enter_context(ReplayOutput(alerts, scores, quiet=quiet, share=progress.share))
         stopping = stack.enter_context(stop_signals())
-        warm_up(plan, CompileBar(), stopped=stopping.is_set)
+        also = prepare_merging if len(files) > 1 else lambda: None
+        warm_up(plan, CompileBar(), also, stopping.is_set)
         if stopping.is_set():
             raise KeyboardInterrupt
         totals = fold(

@@ -69,6 +69,8 @@ def run(
 
     Example: `SLACK_BOT_TOKEN=xoxb-… tapewatch run -c binance.yaml`
     """
+    if sys.stdout is not None:  # None where it was started without one
+        sys.stdout = UnblockedOutput(sys.stdout)  # models may print
     with loading():
         from streamer.app.daemon import DaemonOptions, run_service
         from streamer.app.service_manager import ServiceManager

@@ -149,29 +149,38 @@ def highest_so_far(record_times: Times, before: int) -> Times:
 
 
 @kernel
-def _rows(order, first_row, rows):
+def _rows(order, first_row, end_row, rows):
     n = 0
     for record in order:
-        for row in range(first_row[record], first_row[record + 1]):
+        for row in range(first_row[record], end_row[record]):
             rows[n] = row
             n += 1
 
 
-def rows_in_order(order: NDArray[np.int64], first_row: NDArray[np.int64]) -> NDArray[np.int64]:
+def rows_in_order(
+    order: NDArray[np.int64], first_row: NDArray[np.int64], end_row: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """The rows of records' events in the order of the records; one record's stay together.
 
     Parameters
     ----------
     order
         int64[k]: records.
-    first_row
-        int64[n + 1]: each record's first row, and one past the last one's last.
+    first_row, end_row
+        int64[n]: each record's first row, and one past its last one.
 
     Examples
     --------
-    >>> rows_in_order(np.array([2, 0, 1]), np.array([0, 1, 1, 4]))  # they have 1, 0 and 3 events
+    >>> rows_in_order(np.array([2, 0, 1]), np.array([0, 1, 1]), np.array([1, 1, 4]))  # 1, 0 and 3 events
     array([1, 2, 3, 0])
     """
-    rows = np.empty(int((first_row[order + 1] - first_row[order]).sum()), np.int64)
-    _rows(order, first_row, rows)
+    rows = np.empty(int((end_row - first_row)[order].sum()), np.int64)
+    _rows(order, first_row, end_row, rows)
     return rows
+
+
+def prepare_merging() -> None:
+    """Load or compile what merges members, so that no record waits for a compiler."""
+    two = np.zeros(2, np.int64)
+    merged_order([two, two], [NOTHING_FOLLOWS, NOTHING_FOLLOWS], 4)
+    rows_in_order(np.zeros(1, np.int64), np.array([0], np.int64), np.array([1], np.int64))

@@ -108,6 +108,46 @@ class RecordBlock(Sequence[Record]):
             ),
         )
 
+    @classmethod
+    def numbered(cls, blocks: Sequence[RecordBlock]) -> RecordBlock:
+        """The records of several blocks, numbered from 0 instead of their offsets; without headers.
+
+        Examples
+        --------
+        >>> one, other = RecordBlock.of([Record(7, b"a"), Record(9, b"c")]), RecordBlock.of([Record(7, b"b")])
+        >>> [(record.offset, record.value) for record in RecordBlock.numbered([one[:1], other])]
+        [(0, b'a'), (1, b'b')]
+        """
+        arenas, moves, at = [], [], 0
+        for block in blocks:
+            begin, end = block._extent()
+            arenas.append(block.arena[begin:end])
+            moves.append(at - begin)
+            at += end - begin
+        arenas.append(np.zeros(PADDING, np.uint8))
+        move = np.repeat(moves, [len(block) for block in blocks])
+        keyed = [block for block in blocks if block._key_at is not None]
+        return cls(
+            np.concatenate(arenas),
+            RecordColumns(
+                np.arange(len(move), dtype=np.int64),
+                np.concatenate([block.timestamp for block in blocks]),
+                np.concatenate([block.value_at for block in blocks]) + move,
+                np.concatenate([block.value_size for block in blocks]),
+                np.concatenate([_or(block._key_at, block, 0) for block in blocks]) + move if keyed else None,
+                np.concatenate([_or(block._key_size, block, NULL) for block in blocks]) if keyed else None,
+                np.concatenate([block.received for block in blocks]),
+            ),
+        )
+
+    def _extent(self) -> tuple[int, int]:
+        """Where the bytes of its keys and values begin and end in the arena."""
+        both = [(self.value_at, self.value_size), (self._key_at, self._key_size)]
+        held = [(at[size > 0], size[size > 0]) for at, size in both if at is not None and size is not None]
+        begins = [int(at.min()) for at, _ in held if len(at)]
+        ends = [int((at + size).max()) for at, size in held if len(at)]
+        return min(begins, default=0), max(ends, default=0)
+
     def __len__(self) -> int:
         return len(self.offset)
 
@@ -179,3 +219,7 @@ def bytes_of(records: Sequence[Record]) -> int:
     if isinstance(records, RecordBlock):
         return int(np.maximum(records.value_size, 0).sum())
     return sum(len(record.value or b"") for record in records)
+
+
+def _or(column: NDArray[np.int64] | None, block: RecordBlock, otherwise: int) -> NDArray[np.int64]:
+    return np.full(len(block), otherwise, np.int64) if column is None else column

@@ -168,10 +168,12 @@ class Notifier:
 
     def _has_delivered_all(self, until: float = math.inf) -> bool:
         """Whether nothing is left that can be sent until then, for which no longer pause is made."""
-        left_s = until - time.monotonic()
-        names = tuple(name for name, sender in self._senders.items() if sender.pause_s < left_s)
         try:
-            return self._outbox.all_routed() and self._deliveries.finished(names)
+            if not self._outbox.all_routed():
+                return False
+            left_s = until - time.monotonic()
+            names = tuple(name for name, sender in self._senders.items() if sender.pause_s < left_s)
+            return self._deliveries.finished(names)
         except OutOfFilesError:  # a stop must end nevertheless; what is owed stays in the store
             return False
 

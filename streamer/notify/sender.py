@@ -222,20 +222,18 @@ class Sender:
 
     @property
     def pause_s(self) -> float:
-        """For how many seconds nothing is sent, 0 for not at all."""
-        return self._throttle.pause_s()
-
-    def _pause_s(self) -> float:
-        """For how long nothing is sent; a critical that is new cuts an outage's pause short."""
+        """For how many seconds nothing is sent; a critical that is new cuts an outage's pause short."""
         pause_s, sooner_s = self._throttle.pause_s(), self._throttle.cut_short_s()
         if pause_s <= 0 or sooner_s is None:
             return pause_s
-        if self._deliveries.newest(self.name, CRITICAL) <= self._probed:
-            return pause_s
-        if sooner_s > 0:
-            return min(pause_s, sooner_s)
-        self._throttle.cut_short()
-        return 0.0
+        is_new = self._deliveries.newest(self.name, CRITICAL) > self._probed
+        return min(pause_s, sooner_s) if is_new else pause_s
+
+    def _pause_s(self) -> float:
+        pause_s = self.pause_s
+        if pause_s <= 0 < self._throttle.pause_s():
+            self._throttle.cut_short()
+        return pause_s
 
     def _claim(self, stages: StageChain, now: float, free: int) -> Claim:
         view = ClaimView(self._database, self._messages, now, self._chooser.held)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ WHOLE_UP_TO = 1 << 20
 
 _NEW_BASE_SHARE = 0.5  # of a base, which the changes since may come to before a new one is begun
 _MOST_CHANGES = 60
+_MUCH = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +151,7 @@ class TaskChain:
         else:
             if self._base is None:
                 self._begin_anew(self._image)
-            compared = (
-                self._image.take(name, array, lent.touched.get(name)) for name, array in arrays.items()
-            )
-            changes = [change for change in compared if change is not None]
+            changes = self._changes(lent, nbytes)
             self._image.keep_only(arrays.keys())
         base = self._next or self._base
         if base is not None:
@@ -161,6 +161,25 @@ class TaskChain:
         kept = [name for name in arrays if name not in changed]
         names = lent.snapshot.meta[INSTRUMENTS]
         return Taken(row, changes, kept, meta, names, None if base is None else self._follows, nbytes)
+
+    def _changes(self, lent: LentState, nbytes: int) -> list[ArrayChange]:
+        """What differs from the last checkpoint; detection waits for it, so two cores compare much."""
+        arrays = lent.snapshot.arrays
+        found: dict[str, ArrayChange | None] = dict.fromkeys(arrays)
+        largest_first = iter(sorted(arrays, key=lambda name: arrays[name].nbytes, reverse=True))
+
+        def compare() -> None:
+            for name in largest_first:
+                found[name] = self._image.take(name, arrays[name], lent.touched.get(name))
+
+        if nbytes > _MUCH and len(os.sched_getaffinity(0)) > 1:
+            with ThreadPoolExecutor(1, thread_name_prefix="compare") as thread:
+                other = thread.submit(compare)
+                compare()
+                other.result()
+        else:
+            compare()
+        return [change for change in found.values() if change is not None]
 
     def _begin_anew(self, image: ArrayImage) -> None:
         self._image, self._names, self._base = image, [], None

@@ -217,7 +217,9 @@ class Engine:
             anchor = self._anchor(key, runner, read=read)
             if anchor is None or not runner.live or not read:
                 continue
-            ts_ns = anchor.ts_ns + int((self._clock() - anchor.at_s) * NS_PER_SECOND)
+            # no time passes behind a record that waits for another member's: it tells of that time
+            until = min(self._clock(), runner.oldest_s)
+            ts_ns = anchor.ts_ns + int(max(until - anchor.at_s, 0.0) * NS_PER_SECOND)
             if ts_ns > runner.task.last_timer.ts_ns:
                 runner.insert_timer(ts_ns)
 

@@ -26,10 +26,10 @@ class JoinWaits:
         self._source = source
         self._clock = clock
         self._look_at = clock()
-        self._since: dict[Partition, float] = {}
+        self._since: dict[tuple[Partition, int], float] = {}
         self._withheld: frozenset[Partition] = frozenset()
         self.wait_s: dict[Partition, float] = {}
-        """By log: how long a member at its end is waited for, in seconds."""
+        """By log: how long a member at its end is waited for from what it brought last on, in seconds."""
 
     def look(self, runners: Iterable[Runner]) -> None:
         """Let logs go on that have waited for long enough; call it once what was polled is fed."""
@@ -65,10 +65,14 @@ class JoinWaits:
             return
         self._look_at = now + min([_LOOK_S, *(self.wait_s[each.log.key] / 2 for each in waiting)])
         at_end = self._source.at_end()
-        awaited = frozenset[Partition]().union(*(runner.awaited for runner in waiting)) & at_end
-        self._since = {member: self._since.get(member, now) for member in awaited}
+        # of who is awaited nothing is left to fold: the next offset says whether it has brought more
+        ends: dict[Runner, list[tuple[Partition, int]]] = {}
         for runner in waiting:
+            positions = runner.positions
+            ends[runner] = [(each, positions[each]) for each in runner.awaited & at_end]
+        self._since = {each: self._since.get(each, now) for of_log in ends.values() for each in of_log}
+        for runner, of_log in ends.items():
             wait_s = self.wait_s[runner.log.key]
-            over = [each for each in runner.awaited & awaited if now - self._since[each] >= wait_s]
+            over = [member for member, at in of_log if now - self._since[member, at] >= wait_s]
             if over:
                 runner.pass_over(over)

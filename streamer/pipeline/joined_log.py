@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from streamer.messages.outcome import Outcome
 from streamer.messages.records import DamagedRange, Record
 from streamer.pipeline.journal_following import JournalFollower
 from streamer.pipeline.member_queue import Fetched
@@ -105,9 +104,7 @@ class JoinedLog:
                 continue
             self.merge.ended.add(place)
             fold.row = replace(fold.row, gone=fold.row.gone | {place})
-            if fold.live:
-                fold.journal.idle(place)
-            fold.commit(Outcome(), loss=Loss(place, None))
+            fold.lose(Loss(place, None))
         self.advance()
 
     def adopt(self, other: JoinedLog) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from streamer.messages.control_inputs import ControlInput
@@ -123,10 +123,18 @@ class Journal:
 
 
 class JournalReplay:
-    """A stored journal that is being replayed, and what is left of it."""
+    """A stored journal that is being replayed, and what is left of it.
+
+    Examples
+    --------
+    >>> of_two = JournalEntry(1, "batch", data="[[[0, 7, 9], [1, 3, 3]]]")
+    >>> replay = JournalReplay([of_two, JournalEntry(2, "gap", first=10, last=19, data="0")])
+    >>> replay.first_offsets, replay.reach((5, 3, 1))
+    ({0: 7, 1: 3}, (20, 4, 1))
+    """
 
     def __init__(self, entries: Iterable[JournalEntry] = ()) -> None:
-        self._entries = deque(entries)
+        self._entries = deque((entry, entry.segments) for entry in entries)  # each is parsed once
         self._segments: deque[Segment] = deque()
         self._open_segments()
 
@@ -136,7 +144,7 @@ class JournalReplay:
     @property
     def head(self) -> JournalEntry:
         """The next entry."""
-        return self._entries[0]
+        return self._entries[0][0]
 
     @property
     def segment(self) -> Segment:
@@ -150,25 +158,33 @@ class JournalReplay:
 
     def pop(self) -> JournalEntry:
         """Remove and return the next entry."""
-        entry = self._entries.popleft()
+        entry, _ = self._entries.popleft()
         self._open_segments()
         return entry
 
-    def first_offset(self, place: int) -> int | None:
-        """The first offset of a member that must be read again, None if there is none."""
-        entries = (entry for entry in self._entries if entry.kind == "batch")
-        spans = (span for entry in entries for span in entry.spans)
-        return next((span.first for span in spans if span.place == place), None)
+    @property
+    def first_offsets(self) -> dict[int, int]:
+        """By place, the first offset that must be read again, of members that have one."""
+        firsts: dict[int, int] = {}
+        for span in self._consumed():
+            firsts.setdefault(span.place, span.first)
+        return firsts
 
     def consumes(self, place: int, first: int, last: int) -> bool:
         """Whether any of these offsets of a member must be read again."""
-        batches = (entry for entry in self._entries if entry.kind == "batch")
-        spans = (span for entry in batches for span in entry.spans)
-        return any(span.place == place and span.first <= last and first <= span.last for span in spans)
+        return any(
+            span.place == place and span.first <= last and first <= span.last for span in self._consumed()
+        )
 
     def reach(self, positions: Positions) -> Positions:
         """By member, one past the last offset consumed or lost by the entries left."""
-        return reach(self._entries, positions)
+        reached = list(reach((entry for entry, _ in self._entries if entry.kind == "gap"), positions))
+        for span in self._consumed():
+            reached[span.place] = max(reached[span.place], span.last + 1)
+        return tuple(reached)
+
+    def _consumed(self) -> Iterator[MemberSpan]:
+        return (span for _, segments in self._entries for segment in segments for span in segment)
 
     def _open_segments(self) -> None:
-        self._segments = deque(self._entries[0].segments if self._entries else ())
+        self._segments = deque(self._entries[0][1] if self._entries else ())

@@ -36,6 +36,7 @@ class JournalFollower:
         if fold.live:
             self._reload_if_changed()
             self.obey_controls()
+            fold.tell_losses()
 
     def _apply(self) -> None:
         fold, entry = self._fold, self._fold.replay.head

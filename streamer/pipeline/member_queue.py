@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ class Fetched(NamedTuple):
 
     newest_ns: int = int(NO_TIME)
     most_behind_s: float = inf
+    at_s: float = inf
+    """When records of a joined log were brought, monotonic s."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +35,8 @@ class MemberPart:
     ----------
     place, records, fetched
         The member's place, its records, and what was known when they were fetched.
-    batch
-        Their events.
+    base
+        Their events, maybe among others.
     first_row
         int64[n + 1]: each record's first row in it, and one past the last one's last.
     dead
@@ -46,10 +48,32 @@ class MemberPart:
     place: int
     records: Sequence[Record]
     fetched: Fetched
-    batch: Batch
+    base: Batch
     first_row: NDArray[np.int64]
     dead: Sequence[tuple[int, DeadLetter]]
     ignored: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """What the records of a block were decoded to.
+
+    Parameters
+    ----------
+    batch
+        Their events, maybe among those of other blocks.
+    first_row
+        int64[n + 1]: each record's first row in it, and one past the last one's last.
+    dead
+        Their dead letters.
+    ignored
+        Counts, by name, of messages that are known and not used.
+    """
+
+    batch: Batch
+    first_row: NDArray[np.int64]
+    dead: Sequence[DeadLetter]
+    ignored: Mapping[str, int]
 
 
 class Block:
@@ -70,52 +94,56 @@ class Block:
         self.nbytes = _bytes_of(records)
         self.times = np.empty(0, np.int64)
         """int64[n] ns: what each record is merged by."""
-        self._decoded: Decoded | None = None
-        self._first_row = np.empty(0, np.int64)
+        self._events: Events | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
 
     def forget_decoded(self) -> None:
         """Decode anew when asked: the configuration has changed."""
-        self._decoded = None
+        self._events = None
 
-    def decoded(self, decode: Decode) -> tuple[Decoded, NDArray[np.int64]]:
-        """What the records are decoded to, and each one's first row."""
-        if self._decoded is None:
-            self._decoded = decode(self.records)
-            rows = self._decoded.batch.offset
-            self._first_row = np.append(np.searchsorted(rows, self.offset), len(rows)).astype(np.int64)
-        return self._decoded, self._first_row
+    @property
+    def is_decoded(self) -> bool:
+        """Whether it is known what the records are decoded to."""
+        return self._events is not None
+
+    def hold(self, events: Events) -> None:
+        """Keep what the records were decoded to."""
+        self._events = events
+
+    def events(self, decode: Decode) -> Events:
+        """What the records are decoded to."""
+        if self._events is None:
+            decoded = decode(self.records)
+            rows = decoded.batch.offset
+            first_row = np.append(np.searchsorted(rows, self.offset), len(rows)).astype(np.int64)
+            self._events = Events(decoded.batch, first_row, decoded.dead, decoded.ignored)
+        return self._events
 
     def part(self, place: int, first: int, end: int, decode: Decode) -> MemberPart:
         """The records from one index to before another."""
-        decoded, first_row = self.decoded(decode)
-        row, end_row = int(first_row[first]), int(first_row[end])
-        whole = end_row - row == len(decoded.batch)
-        batch = decoded.batch if whole else decoded.batch.take(slice(row, end_row))
+        events = self.events(decode)
         dead = []
-        if decoded.dead:
-            at = np.searchsorted(self.offset, [letter.offset for letter in decoded.dead]).tolist()
-            both = zip(at, decoded.dead, strict=True)
+        if events.dead:
+            at = np.searchsorted(self.offset, [letter.offset for letter in events.dead]).tolist()
+            both = zip(at, events.dead, strict=True)
             dead = [(n - first, letter) for n, letter in both if first <= n < end]
-        ignored = self._ignored(first, end, decoded, first_row, decode)
-        rows = first_row[first : end + 1] - row
-        return MemberPart(place, self.records[first:end], self.fetched, batch, rows, dead, ignored)
+        ignored = self._ignored(first, end, events, decode)
+        rows = events.first_row[first : end + 1]
+        return MemberPart(place, self.records[first:end], self.fetched, events.batch, rows, dead, ignored)
 
-    def _ignored(
-        self, first: int, end: int, decoded: Decoded, first_row: NDArray[np.int64], decode: Decode
-    ) -> dict[str, int]:
+    def _ignored(self, first: int, end: int, events: Events, decode: Decode) -> dict[str, int]:
         """Counts of what is known and not used among some of the records: they are decoded again for it."""
-        if not decoded.ignored or end - first == len(self):
-            return dict(decoded.ignored)
-        silent = first_row[1:] == first_row[:-1]
-        silent[np.searchsorted(self.offset, [letter.offset for letter in decoded.dead])] = False
-        if int(silent.sum()) != sum(decoded.ignored.values()):  # some records are not ignored as a whole
+        if not events.ignored or end - first == len(self):
+            return dict(events.ignored)
+        silent = events.first_row[1:] == events.first_row[:-1]
+        silent[np.searchsorted(self.offset, [letter.offset for letter in events.dead])] = False
+        if int(silent.sum()) != sum(events.ignored.values()):  # some records are not ignored as a whole
             return dict(decode(self.records[first:end]).ignored)
         mine = first + np.flatnonzero(silent[first:end])
-        if len(decoded.ignored) == 1:
-            return {next(iter(decoded.ignored)): len(mine)} if len(mine) else {}
+        if len(events.ignored) == 1:
+            return {next(iter(events.ignored)): len(mine)} if len(mine) else {}
         return dict(decode([self.records[at] for at in mine.tolist()]).ignored) if len(mine) else {}
 
 
@@ -149,6 +177,12 @@ class MemberQueue:
         head = self._items[0] if self._items else None
         return int(head.times[self._first]) if isinstance(head, Block) else None
 
+    @property
+    def oldest_s(self) -> float:
+        """When the first of the records that wait was brought, monotonic s; infinite without any."""
+        blocks = (item for item in self._items if isinstance(item, Block))
+        return next((block.fetched.at_s for block in blocks), inf)
+
     def pop_damaged(self) -> None:
         """Drop the damaged range that comes next."""
         self._items.popleft()
@@ -163,11 +197,15 @@ class MemberQueue:
         ]
 
     def drop_before(self, offset: int) -> None:
-        """Drop records before an offset: they have been folded, or are lost."""
+        """Drop what lies before an offset: it has been folded or skipped, or is lost."""
         while self._items:
             head = self._items[0]
             if isinstance(head, DamagedRange):
-                return
+                if head.last >= offset:
+                    self._items[0] = replace(head, first=max(head.first, offset))
+                    return
+                self._items.popleft()
+                continue
             first = int(np.searchsorted(head.offset, offset))
             if first <= self._first:
                 return
@@ -207,6 +245,14 @@ class MemberQueue:
         """int64[count], the offsets of the next records, before a damaged range."""
         found = [block.offset[first:] for block, first in self._upcoming()]
         return np.concatenate([np.empty(0, np.int64), *found])[:count]
+
+    def next_blocks(self, count: int) -> Iterator[Block]:
+        """The blocks of the next records, so many of them."""
+        for block, first in self._upcoming():
+            if count <= 0:
+                return
+            yield block
+            count -= len(block) - first
 
     def goes_beyond(self, offset: int) -> bool:
         """Whether anything has come from behind an offset."""

@@ -21,6 +21,7 @@ from streamer.errors import TapewatchError
 from streamer.messages.batch import DeadLetter, Decoded, RecordOrder
 from streamer.messages.journal_entries import MemberSpan, Segment
 from streamer.messages.records import NO_TIME, DamagedRange, Record
+from streamer.pipeline.joint_decoding import SMALL, bases_of, decode_together
 from streamer.pipeline.member_queue import Block, Decode, Fetched, MemberPart, MemberQueue, times_of
 from streamer.pipeline.plan import Plan
 from streamer.pipeline.task import Task
@@ -81,7 +82,6 @@ class Merge:
 
     def __init__(self, task: Task) -> None:
         self._queues = [MemberQueue() for _ in task.log.members]
-        self._joined = JoinedInstruments()
         self._top: _Key | None = None
         self._held_by: int | None = None
         self._seen_ahead = all(member.incarnation == INCARNATION for member in task.log.members)
@@ -96,11 +96,13 @@ class Merge:
     def follow(self, task: Task) -> None:
         """Go on with this task, the same log under another plan: what waits is decoded anew."""
         self._held_by = None
+        self._joined = JoinedInstruments()  # it knows the instruments of every batch that it has joined
         self._task, states = task, task.members
         if states is None:
             raise ValueError(f"{task.log} has one member")
         self._states = states
         self._decoders = [_decoder(task.plan, task, place) for place in range(len(task.log.members))]
+        self._origins = [_origin(task.plan, task, place) for place in range(len(task.log.members))]
         self._ahead = [clock.copy() for clock in states.clocks]
         self._highest = states.highest.copy()
         for place, queue in enumerate(self._queues):
@@ -156,6 +158,11 @@ class Merge:
     def waiting(self) -> bool:
         """Whether anything waits to be folded."""
         return any(queue.count or queue.damaged is not None for queue in self._queues)
+
+    @property
+    def oldest_s(self) -> float:
+        """When the first of all records that wait was brought, monotonic s; infinite without any."""
+        return min(queue.oldest_s for queue in self._queues)
 
     def queued(self, place: int) -> int:
         """How many records of a member wait."""
@@ -318,7 +325,8 @@ class Merge:
 
     def _watermarks(self, place: int, block: Block, first: int, end: int) -> NDArray[np.int64]:
         """The member's guarded watermark after each of its records from one to before another, int64 ns."""
-        decoded, first_row = block.decoded(self._decoders[place])
+        decoded = block.events(self._decoders[place])
+        first_row = decoded.first_row
         row, end_row = int(first_row[first]), int(first_row[end])
         clock = self._ahead[place]
         before = clock.watermark
@@ -337,6 +345,7 @@ class Merge:
         keys = np.concatenate(windows)[order]
         order = order - begins[of] + kept[of]
         goes_on = self._note(windows, taken, keys, of)
+        self._decode_together(taken)
         parts = [
             part
             for place, count in enumerate(taken.tolist())
@@ -344,12 +353,18 @@ class Merge:
             for part in self._queues[place].take(place, count, self._decoders[place])
         ]
         self._fold_watermarks(parts)
-        first, last = {part.place: part for part in reversed(parts)}, {part.place: part for part in parts}
-        spans = tuple(
-            MemberSpan(place, int(first[place].records[0].offset), int(part.records[-1].offset))
-            for place, part in last.items()
-        )
-        return Step(self._decoded(parts, order), parts, spans, goes_on)
+        return Step(self._decoded(parts, order), parts, _segment_of(parts), goes_on)
+
+    def _decode_together(self, taken: NDArray[np.int64]) -> None:
+        """Decode the small blocks of the next records, those alike in one call."""
+        alike: dict[tuple[object, type], list[tuple[int, Block]]] = {}
+        for place, count in enumerate(taken.tolist()):
+            for block in self._queues[place].next_blocks(count):
+                if not block.is_decoded and len(block) < SMALL:
+                    alike.setdefault((self._origins[place], type(block.records)), []).append((place, block))
+        for blocks in alike.values():
+            if len(blocks) > 1:
+                decode_together(blocks, self._decoders[blocks[0][0]])
 
     def _note(
         self,
@@ -377,31 +392,49 @@ class Merge:
         """Let each member's highest record time, or its watermark, come to what is folded."""
         states = self._states
         for part in parts:
-            known = states.highest[part.place]
-            times = highest_so_far(times_of(part.records), known)
+            known, times = states.highest[part.place], times_of(part.records)
             if known == _NO_TIME and not self._seen_ahead:  # files are never taken up again
+                times = highest_so_far(times, known)
                 untimed = int(np.count_nonzero(times == _NO_TIME))
-                rows = slice(int(part.first_row[untimed]))
-                states.clocks[part.place].fold(part.batch.take(rows), self._task.time_digits)
-            states.highest[part.place] = int(times[-1])
+                rows = slice(int(part.first_row[0]), int(part.first_row[untimed]))
+                states.clocks[part.place].fold(part.base.take(rows), self._task.time_digits)
+            states.highest[part.place] = max(known, int(times.max()))
 
     def _decoded(self, parts: Sequence[MemberPart], order: NDArray[np.int64]) -> Decoded:
         ignored: dict[str, int] = {}
         dead: list[tuple[int, DeadLetter]] = []
-        first_rows, rows, records = [np.zeros(1, np.int64)], 0, 0
-        for part in parts:
-            first_rows.append(part.first_row[1:] + rows)
+        bases, moves = bases_of(parts)
+        first_rows, end_rows, records = [], [], 0
+        for part, move in zip(parts, moves, strict=True):
+            first_rows.append(part.first_row[:-1] + move)
+            end_rows.append(part.first_row[1:] + move)
             dead += [(records + at, letter) for at, letter in part.dead]
             for name, count in part.ignored.items():
                 ignored[name] = ignored.get(name, 0) + count
-            rows, records = rows + len(part.batch), records + len(part.records)
-        first_row = np.concatenate(first_rows)
-        batch = merged_batch([part.batch for part in parts], rows_in_order(order, first_row), self._joined)
+            records += len(part.records)
+        first_row, end_row = np.concatenate(first_rows), np.concatenate(end_rows)
+        batch = merged_batch(bases, rows_in_order(order, first_row, end_row), self._joined)
         rank = np.empty(records, np.int64)
         rank[order] = np.arange(records)
-        row_ranks = np.repeat(np.arange(records), np.diff(first_row)[order])
+        row_ranks = np.repeat(np.arange(records), (end_row - first_row)[order])
         places = RecordOrder(row_ranks, [int(rank[at]) for at, _ in dead])
         return Decoded(batch, tuple(letter for _, letter in dead), ignored, places)
+
+
+def _segment_of(parts: Sequence[MemberPart]) -> Segment:
+    spans: dict[int, MemberSpan] = {}
+    for part in parts:
+        first, last = int(part.records[0].offset), int(part.records[-1].offset)
+        known = spans.get(part.place)
+        spans[part.place] = MemberSpan(part.place, first if known is None else known.first, last)
+    return tuple(spans.values())
+
+
+def _origin(plan: Plan, task: Task, place: int) -> object:
+    """Alike for members whose records are decoded alike but for their places."""
+    topic = task.log.members[place].topic
+    feed = plan.feed(topic)
+    return None if feed is None else (id(feed), feed.context(topic))
 
 
 def _decoder(plan: Plan, task: Task, place: int) -> Decode:

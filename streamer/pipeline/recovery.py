@@ -202,9 +202,31 @@ class Recovery:
         replay = JournalReplay(self._ledger.journal_after(row.id, checkpoint.seq if checkpoint else 0))
         self._check_version(row, replay)
         positions = positions_at(row, checkpoint)
-        reached, found, log = replay.reach(positions), _by_place(extent, row), _as_known(extent, row)
+        found, log = _by_place(extent, row), _as_known(extent, row)
+        runner = self._afresh_if_underivable(log, row, replay, positions, found)
+        if runner is None:
+            if replay:
+                _log.info("replaying the journal", log=str(row))
+            runner = self._runner(log, row, known, replay)
+            for place, (bounds, reach) in enumerate(zip(found, replay.reach(positions), strict=True)):
+                if bounds is not None and bounds.first <= reach:
+                    runner.places[place] = max(positions[place], bounds.first)
+            runner.advance_replay()
+        self._skip_what_is_lost(runner, found)
+        return runner
+
+    def _afresh_if_underivable(
+        self,
+        log: Log,
+        row: TaskRow,
+        replay: JournalReplay,
+        positions: Positions,
+        found: Sequence[Extent | None],
+    ) -> Runner | None:
+        """A new generation of a task whose journal asks for records that are gone; None if it does not."""
+        reached, firsts = replay.reach(positions), replay.first_offsets
         for place, bounds in enumerate(found):
-            first, reach = replay.first_offset(place), reached[place]
+            first, reach = firsts.get(place), reached[place]
             if bounds is None:
                 if first is not None:
                     return self._start_afresh(log, row, Loss(place, (first, reach - 1)), reached)
@@ -215,23 +237,18 @@ class Recovery:
             elif first is not None and first < bounds.first:
                 start = _with(reached, place, max(bounds.first, reach))
                 return self._start_afresh(log, row, Loss(place, (first, bounds.first - 1)), start)
-        if replay:
-            _log.info("replaying the journal", log=str(row))
-        runner = self._runner(log, row, known, replay)
-        for place, bounds in enumerate(found):
-            if bounds is not None and replay.first_offset(place) is not None:
-                runner.places[place] = max(positions[place], bounds.first)
-        runner.advance_replay()
-        self._skip_what_is_lost(runner, found)
-        return runner
+        return None
 
     def _skip_what_is_lost(self, runner: Runner, found: Sequence[Extent | None]) -> None:
-        """Go on behind what members have lost since, and without those that are not there any more."""
+        """Go on behind what members have lost since, and without those that are not there any more.
+
+        What a stored journal asks for is there. It may be replayed for long, and reads the members meanwhile.
+        """
         gone = [runner.log.members[place] for place, bounds in enumerate(found) if bounds is None]
         runner.lose(gone)
-        for place, bounds in enumerate(found):
-            if runner.live and bounds is not None and runner.places[place] < bounds.first:
-                _warn_of_loss(runner.row, place, (runner.places[place], bounds.first - 1))
+        for place, (bounds, reach) in enumerate(zip(found, runner.reach, strict=True)):
+            if bounds is not None and reach < bounds.first:
+                _warn_of_loss(runner.row, place, (reach, bounds.first - 1))
                 runner.skip_to(place, bounds.first)
 
     def start_afresh(self, runner: Runner, member: Partition, damaged: DamagedRange) -> Runner:

@@ -109,9 +109,21 @@ class Runner:
             return dict(zip(self.log.members, self._feed.merge.disorders, strict=True))
         return {} if self._feed.disorder is None else {self.log.key: self._feed.disorder}
 
+    @property
+    def oldest_s(self) -> float:
+        """When the first of the records that wait for another member's was brought; infinite without any.
+
+        All that was brought before that moment (monotonic s) is folded.
+        """
+        return self._feed.merge.oldest_s if isinstance(self._feed, JoinedLog) else inf
+
     def is_at_end(self, at_end: Collection[Partition]) -> bool:
-        """Whether all of the log is read and folded, given the partitions that are read to their end."""
-        return not self.waits and all(member in at_end for member in self.positions)
+        """Whether all of the log is read, given the partitions that are read to their end.
+
+        Some of it may wait, but not in a log that is folded again and has not come to its former timers yet.
+        """
+        comes_again = self.waits and self._fold.lacks_timers
+        return not comes_again and all(member in at_end for member in self.positions)
 
     def consume(
         self,
@@ -136,10 +148,10 @@ class Runner:
         member
             Whose they are; of a log of one member it need not be given.
         """
-        fetched = Fetched(newest_ns, most_behind_s)
         if isinstance(self._feed, JoinedLog):
+            fetched = Fetched(newest_ns, most_behind_s, self._fold.context.clock())
             return self._feed.consume(records, fetched, self._place(member))
-        return self._feed.consume(records, fetched)
+        return self._feed.consume(records, Fetched(newest_ns, most_behind_s))
 
     def offer(
         self, records: Sequence[Record], newest_ns: int, most_behind_s: float, member: Partition
@@ -147,7 +159,8 @@ class Runner:
         """As `consume`, but records of a joined log are left to what is consumed next."""
         if not isinstance(self._feed, JoinedLog):
             return self.consume(records, newest_ns, most_behind_s, member)
-        self._feed.offer(records, Fetched(newest_ns, most_behind_s), self._place(member))
+        fetched = Fetched(newest_ns, most_behind_s, self._fold.context.clock())
+        self._feed.offer(records, fetched, self._place(member))
         return True
 
     def insert_timer(self, ts_ns: int, number: int | None = None) -> None:
@@ -167,7 +180,10 @@ class Runner:
         self._fold.pass_time(Timer(number, ts_ns))
 
     def skip_to(self, place: int, first: int) -> None:
-        """Skip records that the log has lost, with an alert that names them; the task's state is kept."""
+        """Skip records that the log has lost and no replay asks for; the task's state is kept.
+
+        An alert names them, once the stored journal has been replayed.
+        """
         self._fold.skip_to(place, first)
 
     def skip_damaged(self, damaged: DamagedRange, member: Partition | None = None) -> bool:
@@ -225,7 +241,9 @@ class Runner:
             self._feed.lose(self._places(members))
 
     def adopt(self, other: Runner) -> None:
-        """Go on with what was brought to the runner of the same log before this one, and not folded yet."""
+        """Go on with what the runner of the same log before this one had not folded, and not told, yet."""
+        for loss in other._fold.untold:
+            self._fold.lose(loss)
         if isinstance(self._feed, JoinedLog) and isinstance(other._feed, JoinedLog):
             self._feed.adopt(other._feed)
 

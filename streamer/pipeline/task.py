@@ -310,9 +310,9 @@ class Task:
 
     def _note_fields(self, batch: Batch) -> None:
         """Record which kinds there were, and which fields have had a value; only others are checked."""
-        for kind in Kind:
-            if kind not in self.kinds_seen and (batch.kind == kind).any():
-                self.kinds_seen.add(kind)
+        kinds = np.flatnonzero(np.bincount(batch.kind)).tolist()
+        if not self.kinds_seen.issuperset(kinds):
+            self.kinds_seen.update(map(Kind, kinds))
         for name in batch.numbers.keys() - self.fields_seen:
             if not np.isnan(batch.numbers[name]).all():
                 self.fields_seen.add(name)

@@ -52,6 +52,8 @@ class TaskFold:
         if self.merge is not None:
             self.merge.ended |= self.row.gone
         self._near_misses: list[NearMiss] = []
+        self.untold: list[Loss] = []
+        """Losses that are told once the stored journal has been replayed."""
 
     @property
     def live(self) -> bool:
@@ -91,11 +93,26 @@ class TaskFold:
         self.context.watch(StepResult(task, 0, outcome, self.live))
 
     def skip_to(self, place: int, first: int) -> None:
-        """Skip records that the log has lost, with an alert that names them; the task's state is kept."""
-        lost = self.places[place], first - 1
-        self.journal.gap(MemberSpan(place, *lost))
+        """Skip records that the log has lost and no replay asks for; the task's state is kept."""
+        lost = self.replay.reach(self.positions)[place], first - 1
         self.places[place] = first
-        self.commit(Outcome(), loss=Loss(place, lost))
+        self.lose(Loss(place, lost))
+
+    def lose(self, loss: Loss) -> None:
+        """Journal a loss, with an alert that names it: now, or behind the stored journal."""
+        self.untold.append(loss)
+        self.tell_losses()
+
+    def tell_losses(self) -> None:
+        """In a live task, journal and tell the losses that are not told yet."""
+        while self.live and self.untold:
+            loss = self.untold.pop(0)
+            if isinstance(loss.what, tuple):
+                self.journal.gap(MemberSpan(loss.place, *loss.what))
+            elif self.task.members is not None:
+                self.task.members.idle[loss.place] = True
+                self.journal.idle(loss.place)
+            self.commit(Outcome(), loss=loss)
 
     def skip_range(self, place: int, damaged: DamagedRange) -> None:
         """Skip offsets that cannot be read, with a dead letter and an alert that name them; once live."""

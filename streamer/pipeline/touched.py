@@ -34,10 +34,10 @@ class Touched:
 
     def mark(self, slots: NDArray[np.integer] | list[int]) -> None:
         """Something of these slots can have changed."""
-        if len(slots):
-            most = int(np.max(slots))
-            if most >= len(self._slots):
-                self._slots = np.concatenate((self._slots, np.zeros(most + 1, np.bool_)))
+        try:
+            self._slots[slots] = True
+        except IndexError:
+            self._slots = np.concatenate((self._slots, np.zeros(np.max(slots) + 1, np.bool_)))
             self._slots[slots] = True
 
     def mark_rules(self, rules: Iterable[int]) -> None:

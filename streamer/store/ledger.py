@@ -371,7 +371,7 @@ class Ledger:
             When another worker has taken the task over, or an alert was derived again with
             another body.
         """
-        if not entries and not outcome.visible and outcome.ignored is None:
+        if not entries and not outcome.visible and outcome.ignored is None and loss is None:
             return
         commit = Commit(row, derivation, self._clock.now(), self._accept_rederivation)
         with self._db.write() as connection:

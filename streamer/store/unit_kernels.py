@@ -5,35 +5,42 @@ from __future__ import annotations
 
 from detectors.kernels import kernel
 
+_BLOCK = 64
+
+
+@kernel
+def _differ(one, other):
+    differs = one[0] ^ other[0]
+    for word in range(1, one.shape[0]):
+        differs |= one[word] ^ other[word]
+    return differs != 0
+
 
 @kernel
 def changed_units(rows, live, stride, image, width, words, index):
     """Copy what differs in these rows from `live` to `image`, and note the units; returns how many.
 
     Both are flat and of one type. A row has `width` words and begins every `stride` words in `live`; a unit
-    has `words` of them, the last of a row perhaps fewer.
+    has `words` of them, the last of a row perhaps fewer. Most of what is compared is equal: many units are
+    looked at in one go, which is as fast as memory is, and one by one only where they differ.
     """
     found = 0
     per_row = (width + words - 1) // words
+    at_once = max(1, _BLOCK // words)
     for i in range(rows.shape[0]):
         here, there = rows[i] * width, rows[i] * stride
-        for unit in range(per_row):
-            first, end = unit * words, min((unit + 1) * words, width)
-            if end - first == 8:  # of a fixed length the comparison is one of vectors
-                a, b = live[there + first : there + first + 8], image[here + first : here + first + 8]
-                differs = (
-                    (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])
-                    | (a[4] ^ b[4]) | (a[5] ^ b[5]) | (a[6] ^ b[6]) | (a[7] ^ b[7])
-                ) != 0  # fmt: skip
-            else:
-                differs = False
-                for word in range(first, end):
-                    differs |= live[there + word] != image[here + word]
-            if differs:
-                for word in range(first, end):
-                    image[here + word] = live[there + word]
-                index[found] = rows[i] * per_row + unit
-                found += 1
+        for begin in range(0, per_row, at_once):
+            stop = min(begin + at_once, per_row)
+            first, end = begin * words, min(stop * words, width)
+            if not _differ(live[there + first : there + end], image[here + first : here + end]):
+                continue
+            for unit in range(begin, stop):
+                first, end = unit * words, min((unit + 1) * words, width)
+                if _differ(live[there + first : there + end], image[here + first : here + end]):
+                    for word in range(first, end):
+                        image[here + word] = live[there + word]
+                    index[found] = rows[i] * per_row + unit
+                    found += 1
     return found
 
 

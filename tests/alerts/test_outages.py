@@ -112,6 +112,21 @@ def test_a_new_critical_does_not_wait_for_the_rest_of_an_outages_pause(database:
         notifier.stop(0.0)
 
 
+def test_a_stop_tries_a_new_critical_in_an_outages_pause(database: Database) -> None:
+    line = Line()
+    pace = replace(QUICK, deferral_s=300.0, longest_deferral_s=300.0, least_pause_s=0.5)
+    notifier = running(database, line, pace)
+    try:
+        commit(database, ("a" * 32, 0), severity="warning")
+        notifier.wake()
+        until(lambda: line.tried >= 3)
+        line.up = True
+        commit(database, ("b" * 32, 0))
+    finally:
+        notifier.stop(4.0)  # the warning's own time is later
+    assert line.got
+
+
 def test_when_slack_wants_fewer_edits_messages_go_on(database: Database, slack_server: FakeSlack) -> None:
     edits: list[str] = []
 

@@ -98,15 +98,23 @@ def test_what_slack_refuses_is_told_with_a_remedy(slack_server: FakeSlack) -> No
         ("https://x.slack.com/", "give its name or id"),
         ("<#C0123456789|desk>", "did you mean 'C0123456789'?"),
         ("@ann", "that is a person"),
-        ("U0123456789", "that is a person"),
+        ("<@U0123456789>", "give the person's id (U…)"),
         ("#our desk", "did you mean '#our-desk'?"),
+        ("#C0123456789", "did you mean 'C0123456789'?"),
+        ("  ", "it is empty"),
     ],
 )
 def test_what_is_no_channel_is_told_with_what_to_write(written: str, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         SlackSettings.model_validate({"channel": written, "token": {"env": "T"}})
-    for channel in ("#desk", "desk", "crypto-desk", "#c0123456789", "C0123456789", "#börse"):
+    for channel in ("#desk", "desk", "crypto-desk", "#c0123456789", "C0123456789", "#börse", "U0123456789"):
         assert SlackSettings.model_validate({"channel": channel, "token": {"env": "T"}}).channel == channel
+
+
+def test_a_person_may_be_a_channel_and_check_says_what_that_means(slack_server: FakeSlack) -> None:
+    found = probed(bot(slack_server, "U0123456789"))
+    assert found.found.endswith("to the person U0123456789")
+    assert "whether there is such a person was not seen" in found.notes[0]
 
 
 def test_nobody_listens_on_port_0() -> None:

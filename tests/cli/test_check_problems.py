@@ -100,3 +100,9 @@ def test_each_missing_secret_is_told_once_at_each_of_its_places(
         "receivers.e.file.path",
     ], done.stderr
     assert "xoxb-pasted" not in done.output, "what was pasted there may be the secret itself"
+
+
+def test_a_receiver_that_run_refuses_is_told_with_the_remedy(tmp_path: Path) -> None:
+    done = checked(tmp_path, receivers=f"out: {{file: {{path: {tmp_path}/no/alerts.jsonl}}}}")
+    assert done.exit_code == 2
+    assert f"receivers.out.file.path: the folder {tmp_path}/no does not exist: make it" in done.stderr

@@ -39,11 +39,28 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(store: str) -> None:
         assert (done.returncode, done.stderr) == (1, said)
 
 
-def test_the_exit_code_is_the_same_where_stderr_is_full_or_closed() -> None:
-    with Path("/dev/full").open("w") as full:
-        assert tapewatch("check", "--offline", "-c", "nosuch.yaml", stderr=full).returncode == 2
-    command = f"{sys.executable} -m streamer check --offline -c nosuch.yaml 2>&-"
+@pytest.mark.parametrize(
+    ("arguments", "stderr"),
+    [
+        ("check --nosuch", "/dev/full"),
+        ("run --nosuch", "/dev/full"),
+        ("check --offline -c nosuch.yaml", "&-"),
+        pytest.param("check --offline -c nosuch.yaml", "/dev/full", marks=pytest.mark.long),
+        pytest.param("check --nosuch", "&-", marks=pytest.mark.long),
+    ],
+)
+def test_the_exit_code_is_the_same_where_stderr_is_full_or_closed(arguments: str, stderr: str) -> None:
+    command = f"{sys.executable} -m streamer {arguments} 2>{stderr}"
     assert subprocess.run(["sh", "-c", command], check=False, timeout=60).returncode == 2
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure(store: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = tapewatch("alerts", "--store", store, stdout=write)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tapewatch("alerts", "--nosuch", stdout=write, stderr=write).returncode == 2
+    os.close(write)
 
 
 @pytest.mark.parametrize(

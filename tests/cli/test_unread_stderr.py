@@ -8,13 +8,14 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from fakes.alert_bodies import delivery
 from rich.console import Console
 
 from alerts.receivers.console import ConsoleReceiver
-from alerts.receivers.receiver import RetryableError
+from alerts.receivers.receiver import PermanentError, RetryableError
 from streamer.app.unblocked_output import UnblockedOutput
 
 LINE = "x" * 99
@@ -64,6 +65,42 @@ def test_the_console_receiver_tries_again_later_what_nobody_takes() -> None:
     assert receiver.deliver(delivery(), lambda *_: None)
 
 
+def test_a_terminal_that_says_it_takes_some_holds_nobody_up() -> None:
+    """It has less room than a line, and yet more than none."""
+    master, slave = os.openpty()
+    output = UnblockedOutput(os.fdopen(slave, "w"))
+    numbers = range(300)
+    for number in numbers:
+        output.write(f"{number} {LINE}{LINE}\n")
+    assert output.is_stalled
+    output.write("end\n")
+    assert [line.split()[0] for line in all_of(master, until="end\r\n")] == [*map(str, numbers), "end"]
+
+
+def test_what_cannot_be_written_raises_nothing_and_is_written_once_it_can(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    read = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    output = UnblockedOutput(fifo.open("w"))
+    output.write("one\n")
+    assert all_of(read, until="one") == ["one"]
+    os.close(read)
+    output.write("two\n")
+    with pytest.raises(PermanentError, match="console_closed"):
+        ConsoleReceiver(Console(file=output)).deliver(delivery(), lambda *_: None)
+    read = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    output.write("three\n")
+    assert all_of(read, until="three") == ["two", "three"]
+
+
+def test_the_console_receiver_tries_again_where_the_disk_is_full() -> None:
+    output = UnblockedOutput(os.fdopen(os.open("/dev/full", os.O_WRONLY), "w"))
+    receiver = ConsoleReceiver(Console(file=output))
+    for _ in range(2):
+        with pytest.raises(RetryableError, match="console_full"):
+            receiver.deliver(delivery(), lambda *_: None)
+
+
 def test_a_process_ends_though_nobody_reads_its_last_lines() -> None:
     """The traceback of a bug still comes where somebody does."""
     program = (
@@ -78,3 +115,30 @@ def test_a_process_ends_though_nobody_reads_its_last_lines() -> None:
     read, write = os.pipe()
     assert subprocess.run([*command, "100000"], stderr=write, check=False, timeout=60).returncode == 1
     os.close(read)
+
+
+HELD = """
+import ctypes, sys, threading, time
+import numpy as np
+from streamer.app.held_guard import prepare_held_guard, start_held_guard
+from streamer.store.work_file import STOPPED
+
+def deep(calls):
+    deep(calls - 1) if calls else time.sleep(99)
+
+prepare_held_guard()
+for _ in range(12):
+    threading.Thread(target=deep, args=(20,), daemon=True).start()
+start_held_guard(np.zeros(STOPPED + 1, np.int64), 1)
+ctypes.PyDLL(None).sleep(60)  # without giving the GIL back
+"""
+
+
+def test_a_process_that_is_held_ends_though_nobody_takes_its_stacks() -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    assert (
+        subprocess.run([sys.executable, "-c", HELD], stderr=write, check=False, timeout=50).returncode == 134
+    )
+    os.close(write)
+    assert os.read(read, 4096).startswith(b"Fatal Python error: Aborted")

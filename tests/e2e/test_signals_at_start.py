@@ -19,9 +19,9 @@ from daemon import Daemon, configure
 HUP, TERM = (1 << (number - 1) for number in (signal.SIGHUP, signal.SIGTERM))
 
 
-def catches(daemon: Daemon, signals: int) -> bool:
-    """Whether the process has handlers for these signals."""
-    status = Path(f"/proc/{daemon.pid}/status").read_text()
+def catches(pid: int, signals: int) -> bool:
+    """Whether a process has handlers for these signals."""
+    status = Path(f"/proc/{pid}/status").read_text()
     (mask,) = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt")]
     return mask & signals == signals
 
@@ -57,7 +57,7 @@ def ctrl_c_heard() -> Iterator[None]:
 
 def in_its_first_moment(daemon: Daemon) -> None:
     """Wait for handlers; they are there before anything that takes long to load."""
-    while not catches(daemon, HUP | TERM):
+    while not catches(daemon.pid, HUP | TERM):
         assert daemon.running
         time.sleep(0.001)
     assert not loaded(daemon, "numpy")
@@ -85,6 +85,26 @@ def test_a_stop_in_the_first_moment_is_a_clean_one(config: Path) -> None:
         in_its_first_moment(daemon)
         assert stopped_within(daemon, 5.0) == 0, daemon.output()
         assert "Traceback" not in daemon.output()
+
+
+@pytest.mark.parametrize("stderr", ["full", "closed"])
+def test_a_stop_is_a_clean_one_whatever_standard_error_is(tmp_path: Path, stderr: str) -> None:
+    """In the first moment where it is full, and while it waits for the broker where it is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, Path("/dev/full").open("w") as full:
+        config = configured(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}", "spot.x")
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "streamer", "run", "-c", str(config)],
+            stderr=full,
+            preexec_fn=(lambda: os.close(2)) if stderr == "closed" else None,
+        )
+        if stderr == "closed":
+            silent.settimeout(60)
+            silent.accept()[0].close()
+        while not catches(daemon.pid, HUP | TERM):
+            assert daemon.poll() is None
+            time.sleep(0.001)
+        daemon.terminate()
+        assert daemon.wait(20) == 0
 
 
 @pytest.mark.parametrize(

@@ -137,10 +137,26 @@ def test_wrong_times_among_right_ones_are_counted_as_dead_letters_are(
     first = next(n for n in range(120) if wrong(n) != NOW_NS)
     assert f"the first: xex.t[3] offset {40 + first}" in problem
     assert "unit us" not in problem, "one unit is not right for all"
-    few = sampled(
-        [event(ts_event=wrong(0 if n == 7 else 1) if told[0] == "t" else NOW_NS) for n in range(99)]
-    )
+
+
+def test_a_single_wrong_time_is_told_and_no_problem() -> None:
+    few = sampled([event(ts_event=NOW_NS // 1_000 if n == 7 else NOW_NS) for n in range(99)])
     assert not few.problems
+    (told,) = few.notes
+    assert told.startswith("wrong_unit: the event times of 1 of 99 records are in another unit")
+    assert "the first: xex.t[3] offset 47" in told
+
+
+@pytest.mark.parametrize("old_days", [2, 30])
+@pytest.mark.parametrize("wrong", [24, 60])
+def test_wrong_units_are_told_where_all_right_times_are_old(old_days: int, wrong: int) -> None:
+    """A capture that is published again, or a weekend's backlog: no right time is near its record's."""
+    old = NOW_NS - old_days * 86_400 * 10**9
+    every = 120 // wrong
+    found = sampled([event(ts_event=NOW_NS // 10**6 if n % every == 1 else old) for n in range(120)])
+    (problem,) = found.problems
+    assert problem.startswith(f"wrong_unit: the event times of {wrong} of 120 records")
+    assert found.notes == (f"event times are {old_days}d before their records'",)
 
 
 def test_times_of_a_kind_that_is_wrong_in_one_partition_are_told_with_it() -> None:
@@ -165,6 +181,9 @@ def test_bids_above_asks_in_nearly_all_quotes_are_swapped_paths() -> None:
     (problem,) = sampled([mine(0, **quote)] * 19 + [mine(0, **right)], MAPPING % "ms").problems
     assert problem.startswith("crossed: in 19 of 20 quotes the bid is above the ask")
     assert not sampled([mine(0, **quote)] * 9 + [mine(0, **right)] * 9, MAPPING % "ms").problems
+    auction = sampled([mine(0, **quote)] * 3, MAPPING % "ms")
+    assert not auction.problems, "a few may be crossed honestly"
+    assert auction.notes[0].startswith("crossed: in 3 of 3 quotes the bid is above the ask")
 
 
 def priced(topic: str, price: float, count: int = 5, form: str = MAPPING % "ms") -> SampledEvents:

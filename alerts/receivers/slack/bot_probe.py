@@ -13,6 +13,7 @@ from alerts.receivers.errors import ReceiverError
 from alerts.receivers.http_probe import with_remedy
 from alerts.receivers.kind import Probed
 from alerts.receivers.receiver import PermanentError, RetryableError, reason_code
+from alerts.receivers.slack.channel_names import PERSON_ID
 from alerts.receivers.slack.clients import BoundedWebClient
 from alerts.receivers.slack.remedies import invitation, remedy
 
@@ -68,6 +69,12 @@ class BotProbe:
                 f"the token lacks the scope {_POST}: add it under OAuth & Permissions, and install the "
                 "app again",
                 "token",
+            )
+        if PERSON_ID.fullmatch(self._channel):
+            later = "what was posted is not looked for, so after a crash a message may appear twice"
+            return Probed(
+                f"@{bot.name} ({bot.team}) to the person {self._channel}",
+                (f"whether there is such a person was not seen; {later}: the id of a channel is surer",),
             )
         try:
             place = self._by_name(bot) if self._id is None else self._by_id(bot)
