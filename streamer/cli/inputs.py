@@ -46,6 +46,8 @@ class ReadProgress:
         Its lines that were not records, by kind.
     damages
         Where files that are damaged or cut short ended.
+    empty
+        Which files hold no events.
     unsorted
         Which files go back in time, each with the line; given where event times do.
     """
@@ -53,6 +55,7 @@ class ReadProgress:
     share: Callable[[], float]
     skipped: Callable[[], Mapping[str, int]]
     damages: Callable[[], Sequence[str]]
+    empty: Callable[[], Sequence[str]]
     unsorted: Callable[[Mapping[Partition, Disorder]], Sequence[str]]
 
 
@@ -111,7 +114,7 @@ def file_source(
         if len(files) > 1:
             raise UsageError("a recording must be replayed alone")
         recording = RecordingSource(files[0], size)
-        return config, recording, ReadProgress(recording.progress, dict, tuple, lambda _: ())
+        return config, recording, ReadProgress(recording.progress, dict, tuple, tuple, lambda _: ())
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})
@@ -127,6 +130,7 @@ def file_source(
             lambda: source.bytes_read / max(source.bytes_total, 1),
             lambda: source.skipped,
             lambda: source.damages,
+            lambda: source.empty,
             source.unsorted,
         ),
     )

@@ -77,8 +77,8 @@ def replay(
             allowance=Allowance(limit, speed, stopped=stopping.is_set),
         )
     say_lines(summary(totals, progress.skipped()))
-    for unsorted in progress.unsorted(totals.disorders):
-        say(f"warning: {unsorted}")
+    for told in (*progress.empty(), *progress.unsorted(totals.disorders)):
+        say(f"warning: {told}")
     damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
     for damage in damages:
         say(f"warning: {damage}; the rest of it is missing here")

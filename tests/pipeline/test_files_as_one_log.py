@@ -257,6 +257,25 @@ def test_a_damaged_file_ends_and_the_others_go_on(tmp_path: Path, config: Path) 
     assert max(each["offset"] for each in trades if each["topic"] == "trade.jsonl.gz") > 900
 
 
+def test_a_file_without_events_is_told_and_the_others_are_replayed(tmp_path: Path, config: Path) -> None:
+    paths = written(tmp_path, day(400), PARTS["kinds"], timed=False)
+    empty = {
+        "none.jsonl": b"",
+        "none.gz": b"",
+        "packed.jsonl.gz": gzip.compress(b""),
+        "blank.jsonl": b"\n \n",
+    }
+    for name, content in {**empty, "header.csv": b"symbol,price\n"}.items():
+        (tmp_path / name).write_bytes(content)
+    without = [tmp_path / name for name in (*empty, "header.csv")]
+    plain = run("replay", "-q", "-c", config, *paths, "--alerts", "-")
+    code, alerts, told = run("replay", "-q", "-c", config, *without, *paths, "--alerts", "-")
+    assert (code, alerts) == (0, plain[1])
+    assert [f"warning: {path} holds no events" in " ".join(told.split()) for path in without] == [True] * 5
+    code, _, told = run("replay", "-q", "-c", config, *without)
+    assert (code, "holds no events" in told) == (1, True)
+
+
 def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> None:
     events = list(day(400))
     kinds = [event for event in events if event.kind == "trade"]
