@@ -48,6 +48,8 @@ class ReadProgress:
         Where files that are damaged or cut short ended.
     empty
         Which files hold no events.
+    not_apart
+        The files that are not kept apart on purpose.
     unsorted
         Which files go back in time, each with the line; given where event times do.
     """
@@ -56,6 +58,7 @@ class ReadProgress:
     skipped: Callable[[], Mapping[str, int]]
     damages: Callable[[], Sequence[str]]
     empty: Callable[[], Sequence[str]]
+    not_apart: frozenset[str]
     unsorted: Callable[[Mapping[Partition, Disorder]], Sequence[str]]
 
 
@@ -114,7 +117,11 @@ def file_source(
         if len(files) > 1:
             raise UsageError("a recording must be replayed alone")
         recording = RecordingSource(files[0], size)
-        return config, recording, ReadProgress(recording.progress, dict, tuple, tuple, lambda _: ())
+        return (
+            config,
+            recording,
+            ReadProgress(recording.progress, dict, tuple, tuple, frozenset(), lambda _: ()),
+        )
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})
@@ -131,6 +138,7 @@ def file_source(
             lambda: source.skipped,
             lambda: source.damages,
             lambda: source.empty,
+            source.not_apart,
             source.unsorted,
         ),
     )

@@ -75,9 +75,10 @@ def replay(
             batch_size=batch_size or loaded.settings.engine.batch_size,
             watch=output.write,
             allowance=Allowance(limit, speed, stopped=stopping.is_set),
+            compared=progress.not_apart,
         )
     say_lines(summary(totals, progress.skipped()))
-    for told in (*progress.empty(), *progress.unsorted(totals.disorders)):
+    for told in (*progress.empty(), *progress.unsorted(totals.disorders), *totals.shared):
         say(f"warning: {told}")
     damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
     for damage in damages:

@@ -276,6 +276,25 @@ def test_a_file_without_events_is_told_and_the_others_are_replayed(tmp_path: Pat
     assert (code, "holds no events" in told) == (1, True)
 
 
+def test_instruments_of_a_file_that_a_join_leaves_out_are_told(tmp_path: Path, config: Path) -> None:
+    paths = written(tmp_path, day(400), PARTS["kinds"], timed=False)
+    first, *others = [path.name for path in paths]
+    assert len(others) > 1
+    told = {}
+    for options in ("", ", logs: each"):
+        joined = CONFIG.format(options=options).replace("source:", f"source:\n  join: [{', '.join(others)}]")
+        config.write_text(joined)
+        code, _, told[options] = run("replay", "-q", "-c", config, *paths)
+        assert code == 0
+    words = " ".join(told[""].split())
+    assert f"other instruments are in {'+'.join(others)}[0] and in {first}[0]: " in words or (
+        f"other instruments are in {first}[0] and in {'+'.join(others)}[0]: " in words
+    )
+    assert words.count("Write join: [") == 1
+    assert all(name in words.partition("Write join: [")[2].partition("]")[0] for name in (first, *others))
+    assert "Write join" not in told[", logs: each"]
+
+
 def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> None:
     events = list(day(400))
     kinds = [event for event in events if event.kind == "trade"]

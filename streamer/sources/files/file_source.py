@@ -63,6 +63,11 @@ class FileSource:
         return sum(reading.bytes_read for reading in self._readings)
 
     @property
+    def not_apart(self) -> frozenset[str]:
+        """The files that were not given with ``logs: each``."""
+        return frozenset(file.name for files in self._logs for file in files if file.log != file.name)
+
+    @property
     def skipped(self) -> Mapping[str, int]:
         """How many lines were not records, by kind: notes of a capture about its connection, blank lines."""
         counts: dict[str, int] = {}
