@@ -54,6 +54,8 @@ class ReplayTotals:
         Where a recording ended that is damaged or cut short.
     disorders
         Members of joined logs whose event times go back, where they are merged by these.
+    untimed
+        Partitions whose events had no times.
     shared
         Which logs have instruments in common, among those that were to be compared.
     """
@@ -68,6 +70,7 @@ class ReplayTotals:
     clocks: Mapping[str, int] = field(default_factory=dict)
     damage: str = ""
     disorders: Mapping[Partition, Disorder] = field(default_factory=dict)
+    untimed: Sequence[Partition] = ()
     shared: Sequence[SharedInstruments] = ()
 
 
@@ -120,7 +123,7 @@ def replay(  # noqa: PLR0913 - each decides something of its own
             engine.run(allowance.ended, counter.start)
         except DamagedFileError as error:  # all before that is folded
             counter.damage = str(error)
-        counter.note_disorder(engine.runners.values())
+        counter.note_times(engine.runners.values())
     finally:
         database.close()
     return replace(counter.totals(), shared=counter.shared(compared))
@@ -134,6 +137,7 @@ class _ReplayCounter:
         self._records = 0
         self.damage = ""
         self._disorders: dict[Partition, Disorder] = {}
+        self._untimed: list[Partition] = []
         self._fired: Counter[str] = Counter()
         self._dead: Counter[str] = Counter()
         # counts are totals, not increments
@@ -155,9 +159,10 @@ class _ReplayCounter:
             self._floods[task.partition, flood.reason, flood.minute, *first] = flood.count
         self._watch(step)
 
-    def note_disorder(self, runners: Iterable[Runner]) -> None:
+    def note_times(self, runners: Iterable[Runner]) -> None:
         for runner in runners:
             self._disorders |= runner.disorders
+            self._untimed += runner.untimed
 
     def shared(self, compared: Collection[str]) -> list[SharedInstruments]:
         tasks = [task for task in self._tasks.values() if not set(task.log.topics).isdisjoint(compared)]
@@ -193,4 +198,5 @@ class _ReplayCounter:
             dict(clocks),
             self.damage,
             self._disorders,
+            self._untimed,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +48,9 @@ class ReadProgress:
         Where files that are damaged or cut short ended.
     empty
         Which files hold no events.
+    untimed
+        Which files could not be merged or paced; given where events have no times, and whether there is a
+        pace.
     not_apart
         The files that are not kept apart on purpose.
     unsorted
@@ -58,6 +61,7 @@ class ReadProgress:
     skipped: Callable[[], Mapping[str, int]]
     damages: Callable[[], Sequence[str]]
     empty: Callable[[], Sequence[str]]
+    untimed: Callable[[Collection[Partition], bool], Sequence[str]]
     not_apart: frozenset[str]
     unsorted: Callable[[Mapping[Partition, Disorder]], Sequence[str]]
 
@@ -120,7 +124,7 @@ def file_source(
         return (
             config,
             recording,
-            ReadProgress(recording.progress, dict, tuple, tuple, frozenset(), lambda _: ()),
+            ReadProgress(recording.progress, dict, tuple, tuple, lambda *_: (), frozenset(), lambda _: ()),
         )
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
@@ -138,6 +142,7 @@ def file_source(
             lambda: source.skipped,
             lambda: source.damages,
             lambda: source.empty,
+            lambda partitions, paced: source.untimed(partitions, paced=paced),
             source.not_apart,
             source.unsorted,
         ),

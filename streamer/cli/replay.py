@@ -78,7 +78,12 @@ def replay(
             compared=progress.not_apart,
         )
     say_lines(summary(totals, progress.skipped()))
-    for told in (*progress.empty(), *progress.unsorted(totals.disorders), *totals.shared):
+    for told in (
+        *progress.empty(),
+        *progress.untimed(totals.untimed, speed is not None),
+        *progress.unsorted(totals.disorders),
+        *totals.shared,
+    ):
         say(f"warning: {told}")
     damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
     for damage in damages:

@@ -325,3 +325,15 @@ def test_a_speed_goes_by_event_time_where_there_is_no_other(tmp_path: Path, conf
     code, _, told = run("replay", "-q", "-c", config, "--speed", "1", tmp_path / "nothing.jsonl")
     assert code == 1
     assert "no times, neither of receipt nor of events" in " ".join(told.split())
+
+
+def test_files_without_times_among_others_are_told(tmp_path: Path, config: Path) -> None:
+    events = day(60)
+    kinds = written(tmp_path, events, PARTS["kinds"], timed=False)
+    (tmp_path / "some.jsonl").write_text('{"some": "thing"}\n' * 20)
+    for more in (["--speed", "1000000"], []):
+        code, _, told = run("replay", "-q", "-c", config, *more, *kinds, tmp_path / "some.jsonl")
+        assert (code, told.count("no times to go by, neither of receipt nor of events")) == (0, 1)
+        assert f"warning: {tmp_path}/some.jsonl: no times" in " ".join(told.split())
+    code, _, told = run("replay", "-q", "-c", config, "--limit", "25", *kinds)
+    assert (code, "no times" in told) == (0, False)

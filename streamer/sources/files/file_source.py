@@ -92,6 +92,25 @@ class FileSource:
                 found.append(disorder.told(record_place(reading.file, disorder.first)))
         return found
 
+    def untimed(self, partitions: Collection[Partition], *, paced: bool) -> list[str]:
+        """Which files could not be merged with the others, or paced, for people.
+
+        Parameters
+        ----------
+        partitions
+            The files whose events have no times.
+        paced
+            Whether they were to be paced; else only those tell that are to be merged with others.
+        """
+        alone = set() if paced else {files[0].name for files in self._logs if len(files) == 1}
+        return [
+            f"{reading.file.path}: no times to go by, neither of receipt nor of events: all of it is folded "
+            "at once, before any others"
+            for reading in self._readings
+            if reading.partition in partitions and not reading.disorder.began
+            if reading.file.name not in alone
+        ]
+
     @property
     def damages(self) -> Sequence[str]:
         """Where files that are damaged or cut short ended; what follows in them was not read."""
