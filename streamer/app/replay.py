@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from streamer.app.shared_instruments import SharedInstruments, shared_instruments
+from streamer.app.shared_seats import Seats
 from streamer.messages.records import Partition
 from streamer.notify.clock import SystemClock
 from streamer.pipeline.allowance import UNRESTRICTED, Allowance
@@ -52,6 +54,10 @@ class ReplayTotals:
         Where a recording ended that is damaged or cut short.
     disorders
         Members of joined logs whose event times go back, where they are merged by these.
+    untimed
+        Partitions whose events had no times.
+    shared
+        Which logs have instruments in common, among those that were to be compared.
     """
 
     records: int
@@ -64,15 +70,18 @@ class ReplayTotals:
     clocks: Mapping[str, int] = field(default_factory=dict)
     damage: str = ""
     disorders: Mapping[Partition, Disorder] = field(default_factory=dict)
+    untimed: Sequence[Partition] = ()
+    shared: Sequence[SharedInstruments] = ()
 
 
-def replay(
+def replay(  # noqa: PLR0913 - each decides something of its own
     plan: Plan,
     source: Source,
     *,
     batch_size: int,
     watch: Callable[[StepResult], None],
     allowance: Allowance = UNRESTRICTED,
+    compared: Collection[str] = (),
 ) -> ReplayTotals:
     """Fold all records of a source.
 
@@ -88,6 +97,8 @@ def replay(
         Called after every batch, with its outcome.
     allowance
         How many records are folded, how fast, and what ends it.
+    compared
+        Files, or topics: where an instrument is in several logs of these at the same time, it is told.
 
     Raises
     ------
@@ -112,10 +123,10 @@ def replay(
             engine.run(allowance.ended, counter.start)
         except DamagedFileError as error:  # all before that is folded
             counter.damage = str(error)
-        counter.note_disorder(engine.runners.values())
+        counter.note_times(engine.runners.values())
     finally:
         database.close()
-    return counter.totals()
+    return replace(counter.totals(), shared=counter.shared(compared))
 
 
 class _ReplayCounter:
@@ -126,6 +137,7 @@ class _ReplayCounter:
         self._records = 0
         self.damage = ""
         self._disorders: dict[Partition, Disorder] = {}
+        self._untimed: list[Partition] = []
         self._fired: Counter[str] = Counter()
         self._dead: Counter[str] = Counter()
         # counts are totals, not increments
@@ -147,9 +159,17 @@ class _ReplayCounter:
             self._floods[task.partition, flood.reason, flood.minute, *first] = flood.count
         self._watch(step)
 
-    def note_disorder(self, runners: Iterable[Runner]) -> None:
+    def note_times(self, runners: Iterable[Runner]) -> None:
         for runner in runners:
             self._disorders |= runner.disorders
+            self._untimed += runner.untimed
+
+    def shared(self, compared: Collection[str]) -> list[SharedInstruments]:
+        tasks = [task for task in self._tasks.values() if not set(task.log.topics).isdisjoint(compared)]
+        if len(tasks) <= 1:
+            return []
+        found, some_left_out = Seats.of(tasks).together([True] * len(tasks))
+        return [replace(each, more=some_left_out) for each in shared_instruments(found, {})]
 
     def totals(self) -> ReplayTotals:
         seconds = time.monotonic() - self._started
@@ -178,4 +198,5 @@ class _ReplayCounter:
             dict(clocks),
             self.damage,
             self._disorders,
+            self._untimed,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -51,12 +52,12 @@ def write_recording(
     Raises
     ------
     TapewatchError
-        When the journal was cut, or Kafka no longer has its records.
+        When the journal was cut, or Kafka no longer has its records, since a topic was created anew, say.
     """
     tasks = _tasks_with_journal(ledger)
-    members = [member for row in tasks for member in row.source_log.members]
+    ranges = _ranges_read(ledger, tasks)
     with (
-        RangeReader(settings, members, environ=environ) as reader,
+        RangeReader(settings, ranges, environ=environ) as reader,
         RecordingWriter(path, [(row.log, row.positions) for row in tasks]) as out,
     ):
         recorder = Recorder(reader, out, progress)
@@ -144,6 +145,18 @@ def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:
     if not tasks:
         raise TapewatchError("the store's journal is empty: nothing was consumed yet, or it was not kept")
     return tasks
+
+
+def _ranges_read(ledger: Ledger, tasks: Iterable[TaskRow]) -> dict[Partition, tuple[int, int]]:
+    """The first and last offset that was read of each partition that any was read of."""
+    ranges: dict[Partition, tuple[int, int]] = {}
+    for row in tasks:
+        for entry in ledger.journal_after(row.id, 0):
+            for span in chain.from_iterable(entry.segments):
+                member = row.source_log.members[span.place]
+                first, last = ranges.get(member, (span.first, span.last))
+                ranges[member] = min(first, span.first), max(last, span.last)
+    return ranges
 
 
 def _skip(row: TaskRow, entry: JournalEntry) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +46,13 @@ class ReadProgress:
         Its lines that were not records, by kind.
     damages
         Where files that are damaged or cut short ended.
+    empty
+        Which files hold no events.
+    untimed
+        Which files could not be merged or paced; given where events have no times, and whether there is a
+        pace.
+    not_apart
+        The files that are not kept apart on purpose.
     unsorted
         Which files go back in time, each with the line; given where event times do.
     """
@@ -53,6 +60,9 @@ class ReadProgress:
     share: Callable[[], float]
     skipped: Callable[[], Mapping[str, int]]
     damages: Callable[[], Sequence[str]]
+    empty: Callable[[], Sequence[str]]
+    untimed: Callable[[Collection[Partition], bool], Sequence[str]]
+    not_apart: frozenset[str]
     unsorted: Callable[[Mapping[Partition, Disorder]], Sequence[str]]
 
 
@@ -111,7 +121,11 @@ def file_source(
         if len(files) > 1:
             raise UsageError("a recording must be replayed alone")
         recording = RecordingSource(files[0], size)
-        return config, recording, ReadProgress(recording.progress, dict, tuple, lambda _: ())
+        return (
+            config,
+            recording,
+            ReadProgress(recording.progress, dict, tuple, tuple, lambda *_: (), frozenset(), lambda _: ()),
+        )
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
         settings = config.settings.model_copy(update={"source": source_settings})
@@ -127,6 +141,9 @@ def file_source(
             lambda: source.bytes_read / max(source.bytes_total, 1),
             lambda: source.skipped,
             lambda: source.damages,
+            lambda: source.empty,
+            lambda partitions, paced: source.untimed(partitions, paced=paced),
+            source.not_apart,
             source.unsorted,
         ),
     )

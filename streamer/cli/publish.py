@@ -16,6 +16,7 @@ from streamer.config.settings import EngineSettings, SourceSettings
 from streamer.errors import UsageError
 from streamer.pipeline.compiling import CompileView
 from streamer.sources.files.file_logs import file_inputs, unmatched_joins
+from streamer.sources.files.file_records import EmptyFileError
 from streamer.sources.kafka.kafka_settings import KafkaSettings
 from streamer.sources.kafka.publisher import Outgoing, PublishTarget, SendPace, merge_by_time
 from streamer.sources.kafka.publisher import publish as send
@@ -93,15 +94,23 @@ def _first(records: Iterator[Outgoing], limit: int | None) -> Iterator[Outgoing]
 def _published(
     paths: list[Path], source: SourceSettings, max_ahead_ns: int, compiling: CompileView
 ) -> list[PublishedFile]:
-    """The files, each opened, and its first records read."""
+    """The files, each opened, and its first records read, without those that hold none."""
     files = list[PublishedFile]()
+    empty = list[EmptyFileError]()
     together = PublishedFiles(len(paths), max_ahead_ns, EngineSettings().max_instruments, compiling)
     joins = [join.topics for join in source.joins]
     for told in unmatched_joins(paths, source.files, joins):
         say(f"warning: {told}")
     for file in file_inputs(paths, source.files, joins):
         entry = next(entry for entry in source.files if entry.matches(file.path.name))
-        files.append(PublishedFile(file, entry, together))
+        try:
+            files.append(PublishedFile(file, entry, together))
+        except EmptyFileError as error:
+            empty.append(error)
+    if not files:
+        raise empty[0]
+    for each in empty:
+        say(f"warning: {each}")
     return files
 
 

@@ -75,10 +75,16 @@ def replay(
             batch_size=batch_size or loaded.settings.engine.batch_size,
             watch=output.write,
             allowance=Allowance(limit, speed, stopped=stopping.is_set),
+            compared=progress.not_apart,
         )
     say_lines(summary(totals, progress.skipped()))
-    for unsorted in progress.unsorted(totals.disorders):
-        say(f"warning: {unsorted}")
+    for told in (
+        *progress.empty(),
+        *progress.untimed(totals.untimed, speed is not None),
+        *progress.unsorted(totals.disorders),
+        *totals.shared,
+    ):
+        say(f"warning: {told}")
     damages = [*progress.damages(), *([totals.damage] if totals.damage else [])]
     for damage in damages:
         say(f"warning: {damage}; the rest of it is missing here")

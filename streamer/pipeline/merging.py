@@ -160,6 +160,12 @@ class Merge:
         return any(queue.count or queue.damaged is not None for queue in self._queues)
 
     @property
+    def untimed(self) -> list[int]:
+        """The places of members of which nothing has shown a time so far."""
+        clocks = enumerate(zip(self._highest, self._ahead, strict=True))
+        return [place for place, (time, ahead) in clocks if time == ahead.watermark == _NO_TIME]
+
+    @property
     def oldest_s(self) -> float:
         """When the first of all records that wait was brought, monotonic s; infinite without any."""
         return min(queue.oldest_s for queue in self._queues)

@@ -124,7 +124,8 @@ class Recovery:
         if extent.log.is_joined and extent.align is not None:
             known = self._ledger.known_positions(extent.log)
             if known and len(known) < len(extent.log.members):
-                aligned = extent.align(known)
+                whole = self._ledger.of_known_topics(extent.log)
+                aligned = {each: at for each, at in extent.align(known).items() if each not in whole}
         return tuple(max(aligned.get(each.partition, each.first), each.first) for each in extent.extents)
 
     def _heed_older(self, logs: Sequence[LogExtent], rows: Sequence[TaskRow]) -> list[TaskRow]:

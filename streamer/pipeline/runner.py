@@ -110,6 +110,15 @@ class Runner:
         return {} if self._feed.disorder is None else {self.log.key: self._feed.disorder}
 
     @property
+    def untimed(self) -> list[Partition]:
+        """The members of which something was folded, but neither a record nor an event had a time."""
+        if isinstance(self._feed, JoinedLog):
+            places = self._feed.merge.untimed
+        else:
+            places = [0] if self.task.guard.watermark == NO_TIME else []
+        return [self.log.members[place] for place in places if self.places[place]]
+
+    @property
     def oldest_s(self) -> float:
         """When the first of the records that wait for another member's was brought; infinite without any.
 

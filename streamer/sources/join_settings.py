@@ -14,6 +14,7 @@ _LEAST_WAIT_MS, _MOST_WAIT_MS = 10, 600_000
 _NS_PER_MS = 1_000_000
 _WILDCARDS = frozenset("*?[")
 _ALONE = "a join of one name joins nothing: name another, or write {topics: [...], partitions: all}"
+_A_PATTERN = "'{}' is one name, and patterns of topics are not joined: name each topic"
 
 
 def wait_ns(text: str) -> int:
@@ -51,7 +52,7 @@ def _joined_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _several_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(names) == 1:
-        raise ValueError(_ALONE)
+        raise ValueError(_A_PATTERN.format(names[0]) if is_pattern(names[0]) else _ALONE)
     return names
 
 
@@ -99,7 +100,7 @@ def _one_or_several(given: JoinSettings | tuple[str | _Listed | JoinSettings, ..
     texts = tuple(each for each in given if isinstance(each, str))
     if texts and len(texts) < len(given):
         raise ValueError(f"'{texts[0]}' stands beside lists: write a list of names, or one for each join")
-    if texts:
+    if texts or not given:
         _several_names(_joined_names(texts))
     for each in given:
         if isinstance(each, JoinSettings):

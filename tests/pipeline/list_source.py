@@ -72,6 +72,7 @@ class ListSource:
     assignments: Assignments | None = None
     joined: Sequence[str] = ()
     wait_s: float = 0.5
+    align: Callable[[Mapping[Partition, int]], Mapping[Partition, int]] | None = None
     withheld: frozenset[Partition] = frozenset()
 
     def open(self, assignments: Assignments) -> None:
@@ -85,7 +86,8 @@ class ListSource:
         if self.joined:
             members = [log.partition for log in logs]
             number = ALL if len({member.partition for member in members}) > 1 else members[0].partition
-            assigned = [LogExtent(Log.joined(self.joined, number, members), extents, self.wait_s)]
+            log = Log.joined(self.joined, number, members)
+            assigned = [LogExtent(log, extents, self.wait_s, self.align)]
         else:
             assigned = [LogExtent.of(extent) for extent in extents]
         self.positions |= self.assignments.assigned(assigned)

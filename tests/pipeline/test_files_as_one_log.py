@@ -257,6 +257,44 @@ def test_a_damaged_file_ends_and_the_others_go_on(tmp_path: Path, config: Path) 
     assert max(each["offset"] for each in trades if each["topic"] == "trade.jsonl.gz") > 900
 
 
+def test_a_file_without_events_is_told_and_the_others_are_replayed(tmp_path: Path, config: Path) -> None:
+    paths = written(tmp_path, day(400), PARTS["kinds"], timed=False)
+    empty = {
+        "none.jsonl": b"",
+        "none.gz": b"",
+        "packed.jsonl.gz": gzip.compress(b""),
+        "blank.jsonl": b"\n \n",
+    }
+    for name, content in {**empty, "header.csv": b"symbol,price\n"}.items():
+        (tmp_path / name).write_bytes(content)
+    without = [tmp_path / name for name in (*empty, "header.csv")]
+    plain = run("replay", "-q", "-c", config, *paths, "--alerts", "-")
+    code, alerts, told = run("replay", "-q", "-c", config, *without, *paths, "--alerts", "-")
+    assert (code, alerts) == (0, plain[1])
+    assert [f"warning: {path} holds no events" in " ".join(told.split()) for path in without] == [True] * 5
+    code, _, told = run("replay", "-q", "-c", config, *without)
+    assert (code, "holds no events" in told) == (1, True)
+
+
+def test_instruments_of_a_file_that_a_join_leaves_out_are_told(tmp_path: Path, config: Path) -> None:
+    paths = written(tmp_path, day(400), PARTS["kinds"], timed=False)
+    first, *others = [path.name for path in paths]
+    assert len(others) > 1
+    told = {}
+    for options in ("", ", logs: each"):
+        joined = CONFIG.format(options=options).replace("source:", f"source:\n  join: [{', '.join(others)}]")
+        config.write_text(joined)
+        code, _, told[options] = run("replay", "-q", "-c", config, *paths)
+        assert code == 0
+    words = " ".join(told[""].split())
+    assert f"other instruments are in {'+'.join(others)}[0] and in {first}[0]: " in words or (
+        f"other instruments are in {first}[0] and in {'+'.join(others)}[0]: " in words
+    )
+    assert words.count("Write join: [") == 1
+    assert all(name in words.partition("Write join: [")[2].partition("]")[0] for name in (first, *others))
+    assert "Write join" not in told[", logs: each"]
+
+
 def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> None:
     events = list(day(400))
     kinds = [event for event in events if event.kind == "trade"]
@@ -287,3 +325,15 @@ def test_a_speed_goes_by_event_time_where_there_is_no_other(tmp_path: Path, conf
     code, _, told = run("replay", "-q", "-c", config, "--speed", "1", tmp_path / "nothing.jsonl")
     assert code == 1
     assert "no times, neither of receipt nor of events" in " ".join(told.split())
+
+
+def test_files_without_times_among_others_are_told(tmp_path: Path, config: Path) -> None:
+    events = day(60)
+    kinds = written(tmp_path, events, PARTS["kinds"], timed=False)
+    (tmp_path / "some.jsonl").write_text('{"some": "thing"}\n' * 20)
+    for more in (["--speed", "1000000"], []):
+        code, _, told = run("replay", "-q", "-c", config, *more, *kinds, tmp_path / "some.jsonl")
+        assert (code, told.count("no times to go by, neither of receipt nor of events")) == (0, 1)
+        assert f"warning: {tmp_path}/some.jsonl: no times" in " ".join(told.split())
+    code, _, told = run("replay", "-q", "-c", config, "--limit", "25", *kinds)
+    assert (code, "no times" in told) == (0, False)

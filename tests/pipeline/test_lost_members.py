@@ -155,3 +155,25 @@ def test_a_loss_is_told_even_where_the_journal_turns_out_to_be_damaged(tmp_path:
     assert sum("trades.c[0] is not there any more" in text for text in texts) == 1
     world.run(joined(world, [damaged, quiet(ORDERS, 50, 10)]), polls=5)
     assert [text for _, text in world.service_alerts()] == texts
+
+
+def test_of_a_topic_that_is_known_a_new_partition_begins_at_its_first_record(tmp_path: Path) -> None:
+    """What it holds was written since, however long it took until it was found; a new topic is aligned."""
+    anew, second = ORDERS._replace(incarnation="anew"), TRADES._replace(partition=1)
+    world = World(tmp_path / "store", every_s=1e9, keep_all=True)
+    trades = MemoryLog(TRADES, WHOLE[:100])
+    world.run(joined(world, [trades, quiet(ORDERS)]), polls=10)
+    world.run(joined(world, [trades]), polls=10)
+    for more, first in ((quiet(anew, 0, 3), 0), (quiet(MORE, 0, 3), 2)):
+        source = joined(world, [trades, more])
+        source.align = lambda known, of=more: {of.partition: 2}  # type: ignore[misc]
+        world.seen.clear()
+        world.run(source, polls=10)
+        assert min(at for of, at in order_of(world) if of == more.partition) == first
+    world = World(tmp_path / "all", every_s=1e9, keep_all=True)
+    names = [TRADES.topic]
+    world.run(ListSource([trades, quiet(second._replace(partition=2))], cycle([50]), joined=names))
+    world.seen.clear()
+    logs = [trades, quiet(second, 0, 3), quiet(second._replace(partition=2))]
+    world.run(ListSource(logs, cycle([50]), joined=names, align=lambda known: {second: 2}))
+    assert min(at for of, at in order_of(world) if of == second) == 0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from broker.watching import Reading, send, settings_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from list_source import ListSource, MemoryLog
@@ -16,6 +18,7 @@ from market_bytes import LOG, MS, T0, S, market, records, trade
 from pipeline_world import World, cycle, plan_of
 
 from streamer.app.replay import ReplayTotals, replay
+from streamer.app.write_recording import write_recording
 from streamer.errors import TapewatchError, UsageError
 from streamer.messages.logs import Log, LogExtent
 from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
@@ -25,6 +28,8 @@ from streamer.sources.paced_source import PacedSource
 from streamer.sources.recording.recording_source import RecordingSource, is_recording
 from streamer.sources.recording.recording_writer import RecordingWriter
 from streamer.sources.source import Source
+from streamer.store.database import open_store
+from streamer.store.ledger import Ledger
 
 OTHER = Partition("spot", "s~1", 3)
 TIMES = st.one_of(st.just(int(NO_TIME)), st.integers(-10_000, 4 * 10**12).map(lambda ms: ms * MS))
@@ -303,3 +308,29 @@ def monotonic() -> Callable[[], float]:
     import time
 
     return time.monotonic
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_records_of_a_topic_created_anew_are_not_recorded_in_place_of_the_old_ones(
+    broker: str, topic_factory: Callable[..., str], tmp_path: Path, *, joined: bool
+) -> None:
+    topics = [topic_factory(name) for name in ("trades", "trades.more")]
+    for topic in topics:
+        send(broker, topic, [trade(T0, 1.0)] * 4)
+    with Reading(settings_for(broker), *topics) as reading:
+        reading.until_count(8)
+    found = {of.topic: MemoryLog(of, records) for of, records in reading.got.items()}
+    busy, new = (found[topic] for topic in topics)
+    old = MemoryLog(new.partition._replace(incarnation="old"), new.records[:3])
+
+    def recorded(name: str, before: MemoryLog) -> int:
+        world = World(tmp_path / name, keep_all=True)
+        for each in (before, new):
+            world.run(ListSource([busy, each], joined=topics if joined else ()))
+        with closing(open_store(str(world.store))) as database:
+            ledger, out = Ledger(database, world.time), tmp_path / f"{name}.jsonl"
+            return write_recording(ledger, settings_for(broker), {}, out, lambda _: None)[0]
+
+    with pytest.raises(TapewatchError, match=rf"records 0 to 2 of the old {topics[1]}\[0\] are gone"):
+        recorded("lost", old)
+    assert recorded("nothing", MemoryLog(old.partition, [])) == 8

@@ -32,7 +32,7 @@ def test_ranges_are_what_was_consumed(broker: str, topic_factory: Callable[..., 
         send(broker, topic, numbers(1500, 5000 * number), partition=number)
     consumed = all_of(broker, topic, 3000)
     choice = random.Random(1)
-    with RangeReader(settings_for(broker), consumed) as reader:
+    with RangeReader(settings_for(broker), dict.fromkeys(consumed, (0, 1499))) as reader:
         for partition, records in sorted(consumed.items()):
             assert list(reader.read(partition, 0, 1499)) == records
         for _ in range(60):
@@ -61,7 +61,7 @@ def test_offsets_without_a_record_are_skipped(broker: str, topic_factory: Callab
     producer.close()
     ((partition, records),) = all_of(broker, topic, 2).items()
     assert [record.offset for record in records] == [0, 4]
-    with RangeReader(settings_for(broker), [partition]) as reader:
+    with RangeReader(settings_for(broker), {partition: (0, 7)}) as reader:
         assert list(reader.read(partition, 0, 7)) == records
         assert list(reader.read(partition, 1, 3)) == []
         assert list(reader.read(partition, 4, 4)) == records[1:]
@@ -75,15 +75,15 @@ def test_missing_records_are_named(
     send(broker, topic, numbers(10))
     (partition,) = all_of(broker, topic, 10)
     admin.delete_records({TopicPartition(topic, 0): 4})
-    with RangeReader(settings_for(broker), [partition]) as reader:
+    with RangeReader(settings_for(broker), {partition: (3, 9)}) as reader:
         assert len(list(reader.read(partition, 4, 9))) == 6
         with pytest.raises(TapewatchError, match=r"holds offsets 4 to 9 now, and not all of 3 to 9"):
             list(reader.read(partition, 3, 9))
         with pytest.raises(TapewatchError, match=r"not all of 4 to 10"):
             list(reader.read(partition, 4, 10))
     admin.delete_topics([topic])
-    with pytest.raises(TapewatchError, match=f"topic '{topic}' is gone"):
-        RangeReader(settings_for(broker), [partition])
+    with pytest.raises(TapewatchError, match=f"topic '{topic}' is gone, and with it records 3 to 9"):
+        RangeReader(settings_for(broker), {partition: (3, 9)})
     admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
     with pytest.raises(TapewatchError, match=f"topic '{topic}' was deleted and created again"):
-        RangeReader(settings_for(broker), [partition])
+        RangeReader(settings_for(broker), {partition: (3, 9)})

@@ -108,11 +108,12 @@ def test_two_files_are_merged_into_the_topic_and_paced(
     paths = [tmp_path / "even", tmp_path / "odd"]
     for place, path in enumerate(paths):
         path.write_text("\n".join(lines[place::2]))
+    (tmp_path / "none").write_text("\n")
     topic = topic_factory()
     options = ["--bootstrap", broker, "-t", topic, "--format", "tapewatch"]
     started = time.monotonic()
-    code, told = publish(*options, "--speed", "2", *paths)
-    assert (code, "21 records" in told) == (0, True)
+    code, told = publish(*options, "--speed", "2", tmp_path / "none", *paths)
+    assert (code, "21 records" in told, "none holds no events" in told) == (0, True, True)
     assert time.monotonic() - started > 0.9
     with Reading(settings_for(broker), topic) as reading:
         reading.until_count(21)

@@ -28,6 +28,10 @@ _SEEK_RECORDS = 4096
 _CONNECTION_MARKS = {b"<->": "connect", b"<-": "sent", b"->": "answer"}
 
 
+class EmptyFileError(TapewatchError):
+    """A file holds no records."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileInput:
     """A file to be read.
@@ -93,7 +97,9 @@ class FileRecords:
     Raises
     ------
     TapewatchError
-        When the file cannot be read, is damaged, or is empty.
+        When the file cannot be read or is damaged.
+    EmptyFileError
+        When it holds no records.
     """
 
     def __init__(
@@ -135,7 +141,7 @@ class FileRecords:
         ------
         DamagedFileError
             When the file is damaged, after all whole lines before that.
-        TapewatchError
+        EmptyFileError
             When the file holds no records.
         """
         values = self._rows() if self._file.is_csv else self._messages()
@@ -156,7 +162,7 @@ class FileRecords:
         ------
         DamagedFileError
             When the file is damaged, after all whole lines before that.
-        TapewatchError
+        EmptyFileError
             When the file holds no records.
         """
         if self._file.is_csv:
@@ -184,8 +190,8 @@ class FileRecords:
             raise self._damage
         return tuple(taken)
 
-    def _empty(self) -> TapewatchError:
-        return TapewatchError(f"{self._file.path} holds no events")
+    def _empty(self) -> EmptyFileError:
+        return EmptyFileError(f"{self._file.path} holds no events")
 
     def _skip(self, name: str, count: int = 1) -> None:
         self.skipped[name] = self.skipped.get(name, 0) + count

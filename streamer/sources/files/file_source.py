@@ -14,7 +14,7 @@ from streamer.messages.record_block import RecordBlock
 from streamer.messages.records import NO_TIME, Chunk, Extent, Partition, Record
 from streamer.sources.disorder import Disorder
 from streamer.sources.files.file_logs import file_log
-from streamer.sources.files.file_records import FileInput, FileRecords, record_place
+from streamer.sources.files.file_records import EmptyFileError, FileInput, FileRecords, record_place
 from streamer.sources.files.line_blocks import ARENA_BYTES
 from streamer.sources.files.line_reader import DamagedFileError
 from streamer.sources.files.open_files import OpenFiles
@@ -53,12 +53,19 @@ class FileSource:
         self._withheld: frozenset[Partition] = frozenset()
         self._finished: frozenset[Partition] = frozenset()
         self._exhausted = False
+        self.empty: Sequence[str] = ()
+        """Which files hold no events, for people; known from `open` on."""
         self.bytes_total = 0
 
     @property
     def bytes_read(self) -> int:
         """How many bytes of the stored files have been read; compare with `bytes_total`."""
         return sum(reading.bytes_read for reading in self._readings)
+
+    @property
+    def not_apart(self) -> frozenset[str]:
+        """The files that were not given with ``logs: each``."""
+        return frozenset(file.name for files in self._logs for file in files if file.log != file.name)
 
     @property
     def skipped(self) -> Mapping[str, int]:
@@ -85,20 +92,40 @@ class FileSource:
                 found.append(disorder.told(record_place(reading.file, disorder.first)))
         return found
 
+    def untimed(self, partitions: Collection[Partition], *, paced: bool) -> list[str]:
+        """Which files could not be merged with the others, or paced, for people.
+
+        Parameters
+        ----------
+        partitions
+            The files whose events have no times.
+        paced
+            Whether they were to be paced; else only those tell that are to be merged with others.
+        """
+        alone = set() if paced else {files[0].name for files in self._logs if len(files) == 1}
+        return [
+            f"{reading.file.path}: no times to go by, neither of receipt nor of events: all of it is folded "
+            "at once, before any others"
+            for reading in self._readings
+            if reading.partition in partitions and not reading.disorder.began
+            if reading.file.name not in alone
+        ]
+
     @property
     def damages(self) -> Sequence[str]:
         """Where files that are damaged or cut short ended; what follows in them was not read."""
         return tuple(reading.damage for reading in self._readings if reading.damage)
 
     def open(self, assignments: Assignments) -> None:
-        """Check every file, and get the offset to start at in each.
+        """Check every file, and get the offset to start at in each; those without events are left out.
 
         Raises
         ------
         TapewatchError
-            When one is missing, unreadable, no regular file or empty, or two have the same name.
+            When one is missing, unreadable or no regular file, two have the same name, or all are empty.
         """
         names: dict[str, Path] = {}
+        empty: dict[FileInput, EmptyFileError] = {}
         self.bytes_total = 0
         for file in (file for files in self._logs for file in files):
             if file.name in names:
@@ -107,7 +134,15 @@ class FileSource:
                     " their alerts could not be told apart"
                 )
             names[file.name] = file.path
-            self.bytes_total += _checked_size(file)
+            try:
+                self.bytes_total += _checked_size(file)
+            except EmptyFileError as error:
+                empty[file] = error
+        if empty and len(empty) == len(names):
+            raise next(iter(empty.values()))
+        self.empty = tuple(map(str, empty.values()))
+        filled = [[file for file in files if file not in empty] for files in self._logs]
+        self._logs = tuple(files for files in filled if files)
         logs = [file_log(files) for files in self._logs]
         starts = assignments.assigned(
             [LogExtent(log, tuple(Extent(each, 0, _UNKNOWN_END, 0) for each in log.members)) for log in logs]

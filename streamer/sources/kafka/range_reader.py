@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -38,8 +38,8 @@ class RangeReader:
     ----------
     settings, environ
         How Kafka is reached; where secrets may come from.
-    partitions
-        All partitions that ranges will be read from.
+    ranges
+        All partitions that ranges will be read from, each with the first and last offset of any.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class RangeReader:
     def __init__(
         self,
         settings: KafkaSettings,
-        partitions: Iterable[Partition],
+        ranges: Mapping[Partition, tuple[int, int]],
         *,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -74,7 +74,7 @@ class RangeReader:
         self._next_offset: dict[TopicPartition, int] = {}
         self._bounds: dict[TopicPartition, tuple[int, int]] = {}
         try:
-            self._assign(list(partitions))
+            self._assign(ranges)
         except BaseException:
             self.close()
             raise
@@ -119,16 +119,19 @@ class RangeReader:
                 return
             self._fetch(tp)
 
-    def _assign(self, partitions: list[Partition]) -> None:
-        wanted = {TopicPartition(one.topic, one.partition): one for one in partitions}
+    def _assign(self, ranges: Mapping[Partition, tuple[int, int]]) -> None:
+        wanted = {TopicPartition(one.topic, one.partition): one for one in ranges}
         try:
             names = self._consumer.topics()
-            for tp, partition in wanted.items():
-                if tp.topic not in names:
-                    raise TapewatchError(f"topic '{tp.topic}' is gone: its records cannot be read again")
-                if incarnation(self._consumer, tp.topic) != partition.incarnation:
+            for partition, (first_wanted, last_wanted) in ranges.items():
+                topic, _, number = partition
+                lost = f"records {first_wanted} to {last_wanted}"
+                if topic not in names:
+                    raise TapewatchError(f"topic '{topic}' is gone, and with it {lost} of {topic}[{number}]")
+                if incarnation(self._consumer, topic) != partition.incarnation:
                     raise TapewatchError(
-                        f"topic '{tp.topic}' was deleted and created again since it was read"
+                        f"topic '{topic}' was deleted and created again since it was read: {lost} of the old "
+                        f"{topic}[{number}] are gone"
                     )
             if not wanted:
                 return
