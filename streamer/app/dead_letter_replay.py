@@ -63,7 +63,7 @@ def outgoing(record: DeadRecord) -> Outgoing:
 
     Examples
     --------
-    >>> new = outgoing(DeadRecord(1, "spot", 2, 7, 1_000_000, b"{"))
+    >>> new = outgoing(DeadRecord(1, 0, "spot", 2, 7, 1_000_000, b"{"))
     >>> new.partition, new.headers
     (2, (('tapewatch-dead-letter', b'spot/2/7'),))
     """
