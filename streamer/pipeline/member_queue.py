@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.messages.batch import Batch, DeadLetter, Decoded
-from streamer.messages.record_block import RecordBlock
+from streamer.messages.record_block import RecordBlock, bytes_of
 from streamer.messages.records import NO_TIME, DamagedRange, Record
 
 Decode = Callable[[Sequence[Record]], Decoded]
@@ -91,7 +91,7 @@ class Block:
         self.records = records
         self.fetched = fetched
         self.offset = offsets_of(records)
-        self.nbytes = _bytes_of(records)
+        self.nbytes = bytes_of(records)
         self.times = np.empty(0, np.int64)
         """int64[n] ns: what each record is merged by."""
         self._events: Events | None = None
@@ -291,12 +291,6 @@ def offsets_of(records: Sequence[Record]) -> NDArray[np.int64]:
     if isinstance(records, RecordBlock):
         return records.offset
     return np.array([record.offset for record in records], np.int64)
-
-
-def _bytes_of(records: Sequence[Record]) -> int:
-    if isinstance(records, RecordBlock):
-        return int(np.maximum(records.value_size, 0).sum())
-    return sum(len(record.value or b"") for record in records)
 
 
 def times_of(records: Sequence[Record]) -> NDArray[np.int64]:
