@@ -25,7 +25,7 @@ READ_TO = (
     " WHERE task_id = (SELECT id FROM tasks WHERE partition = 0)"
 )
 
-EVER_WRITTEN = "SELECT key, value FROM meta ORDER BY key"
+COMMITS = "SELECT value FROM meta WHERE key = 'commits'"
 READ_OF_NEW = (
     "SELECT 1 FROM checkpoints c JOIN tasks t ON t.id = c.task_id"
     " WHERE partition = 2 AND json_extract(c.positions, '$[0]') > 0"
@@ -106,8 +106,8 @@ def log_lost(at: Watch) -> str:
         time.sleep(1)
         at.daemon.kill()
         shutil.copy(at.store, bare)
-        if ask(bare, EVER_WRITTEN) != ask(at.store, EVER_WRITTEN):
-            break  # else all of it had just been moved into the database, and nothing would be lost
+        if ask(bare, COMMITS) != ask(at.store, COMMITS):
+            break  # else all that counts had just been moved into the database, and nothing would be lost
         at.begin()
     at.store.with_name(at.store.name + "-wal").unlink()
     at.begin()
