@@ -197,7 +197,7 @@ def test_the_joined_run_equals_a_fold_of_the_merged_topic(
     records = exchange(count)
     placed = keyed_alike(records, PARTITIONS) if alike else keyed_differently(records)
     topics = {name: topic_factory(name, len(placed[name]), {"retention.ms": "-1"}) for name in TOPICS}
-    config = configured(broker, topics, tmp_path, alike=alike, wait="500ms" if kills == 1 else "1m")
+    config = configured(broker, topics, tmp_path, alike=alike, wait="500ms" if kills == 1 else "3m")
     store, rival = tmp_path / "tapewatch.db", Rival(config)
     alerts, scores = folded(config, merged_topic(placed, alike=alike))
     faults = [*([False] * kills), *([True] * takes)]
