@@ -22,8 +22,8 @@ from streamer.store.checkpoint_files import CheckpointFile, Name, WrittenCheckpo
 from streamer.store.checkpoints import INSTRUMENTS, NO_FOLDER, SavedState, remove_checkpoint
 from streamer.store.task_rows import CheckpointRow
 
-WHOLE_UP_TO = 1 << 20
-"""Bytes of state up to which every checkpoint is a whole one: a file more would cost as much."""
+WHOLE_UP_TO = 256 << 20
+"""Bytes of state up to which every checkpoint is a whole one: to copy so much is quicker than to compare it."""
 
 _NEW_BASE_SHARE = 0.5  # of a base, which the changes since may come to before a new one is begun
 _MOST_CHANGES = 60

@@ -138,16 +138,17 @@ def recorded_scores(config: Path) -> list[Score]:
 class Rival:
     """A second member of the group: it takes logs away, folds nothing of them, and gives them back."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, patience_s: float) -> None:
         settings = load(config).settings.source
         assert settings.kafka is not None
+        self._patience_s = patience_s
         self._kafka = settings.kafka.model_copy(update={"instance": "rival"})
         self._join = settings.join
         self.took = 0
 
     def take_once(self) -> None:
         with Reading(self._kafka, watcher=Watcher(), join=self._join) as reading:
-            give_up = time.monotonic() + 60
+            give_up = time.monotonic() + self._patience_s
             while not reading.held and time.monotonic() < give_up:
                 reading.source.poll(0.05)
             self.took += bool(reading.held)
@@ -198,7 +199,7 @@ def test_the_joined_run_equals_a_fold_of_the_merged_topic(
     placed = keyed_alike(records, PARTITIONS) if alike else keyed_differently(records)
     topics = {name: topic_factory(name, len(placed[name]), {"retention.ms": "-1"}) for name in TOPICS}
     config = configured(broker, topics, tmp_path, alike=alike, wait="500ms" if kills == 1 else "3m")
-    store, rival = tmp_path / "tapewatch.db", Rival(config)
+    store, rival = tmp_path / "tapewatch.db", Rival(config, 60 if alike else 10)
     alerts, scores = folded(config, merged_topic(placed, alike=alike))
     faults = [*([False] * kills), *([True] * takes)]
     random.Random(5).shuffle(faults)
