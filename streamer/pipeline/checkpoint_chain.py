@@ -23,7 +23,7 @@ from streamer.store.checkpoints import INSTRUMENTS, NO_FOLDER, SavedState, remov
 from streamer.store.task_rows import CheckpointRow
 
 WHOLE_UP_TO = 256 << 20
-"""Bytes of state up to which every checkpoint is a whole one: to copy so much is quicker than to compare it."""
+"""Bytes of state up to which every checkpoint is a whole one: that is copied sooner than compared."""
 
 _NEW_BASE_SHARE = 0.5  # of a base, which the changes since may come to before a new one is begun
 _MOST_CHANGES = 60

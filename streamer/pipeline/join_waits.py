@@ -65,14 +65,13 @@ class JoinWaits:
             return
         self._look_at = now + min([_LOOK_S, *(self.wait_s[each.log.key] / 2 for each in waiting)])
         at_end = self._source.at_end()
-        # of who is awaited nothing is left to fold: the next offset says whether it has brought more
-        ends: dict[Runner, list[tuple[Partition, int]]] = {}
-        for runner in waiting:
-            positions = runner.positions
-            ends[runner] = [(each, positions[each]) for each in runner.awaited & at_end]
-        self._since = {each: self._since.get(each, now) for of_log in ends.values() for each in of_log}
-        for runner, of_log in ends.items():
-            wait_s = self.wait_s[runner.log.key]
-            over = [member for member, at in of_log if now - self._since[member, at] >= wait_s]
-            if over:
+        # also of those that are not awaited yet: members that fall silent together are waited for once
+        brought = {runner: runner.brought_to for runner in waiting}
+        ends = [end for of_log in brought.values() for end in of_log.items() if end[0] in at_end]
+        self._since = {end: self._since.get(end, now) for end in ends}
+        for runner, of_log in brought.items():
+            long_since = now - self.wait_s[runner.log.key]
+            silent = {end[0] for end in of_log.items() if self._since.get(end, now) <= long_since}
+            while over := silent & runner.awaited:  # each that is passed over may leave another one awaited
                 runner.pass_over(over)
+                silent -= over

@@ -172,6 +172,14 @@ class MemberQueue:
         return head if isinstance(head, DamagedRange) else None
 
     @property
+    def end(self) -> int | None:
+        """One past the last offset of what waits; None where nothing does."""
+        tail = self._items[-1] if self._items else None
+        if tail is None:
+            return None
+        return 1 + (tail.last if isinstance(tail, DamagedRange) else int(tail.offset[-1]))
+
+    @property
     def next_time(self) -> int | None:
         """What the next record is merged by; None where there is none, or a damaged range comes before it."""
         head = self._items[0] if self._items else None

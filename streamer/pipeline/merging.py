@@ -174,6 +174,10 @@ class Merge:
         """How many records of a member wait."""
         return self._queues[place].count
 
+    def brought_to(self, place: int) -> int | None:
+        """One past the last offset of a member's records that wait; None where none do."""
+        return self._queues[place].end
+
     @property
     def full(self) -> list[int]:
         """The places of members of which enough waits."""

@@ -78,6 +78,15 @@ class Runner:
         return {member: self.places[place] for place, member in members if place not in self.row.gone}
 
     @property
+    def brought_to(self) -> Mapping[Partition, int]:
+        """One past the last offset that each partition of the log has brought, folded or waiting."""
+        if not isinstance(self._feed, JoinedLog):
+            return self.positions
+        merge = self._feed.merge
+        ends = ((member, merge.brought_to(self._place(member)), at) for member, at in self.positions.items())
+        return {member: at if end is None else end for member, end, at in ends}
+
+    @property
     def reach(self) -> Positions:
         """By member, one past the last offset consumed or skipped, by the journal to be replayed too."""
         return self._fold.replay.reach(self._fold.positions)

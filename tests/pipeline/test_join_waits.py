@@ -85,6 +85,23 @@ def test_a_member_that_falls_silent_is_passed_over_once_it_has_brought_nothing_f
     assert 2.4 <= late <= 2.6, "half a second after the last it brought, and a look"
 
 
+def test_members_that_fall_silent_together_are_waited_for_once_and_not_in_turn(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", keep_all=True, batch_size=500)
+    logs = {Partition(f"trades.{name}", f"t{name}", 0): records(every(100, 20, name, 10 * at))
+            for at, name in enumerate("ABCDEF")}  # fmt: skip
+    market = Market(world, logs, [0] * len(logs))
+    folded_at: dict[int, float] = {}
+    began = world.time.s
+    world.run(
+        market.source(step_s=0.02),
+        polls=250,
+        watch=lambda step: folded_at.setdefault(step.task.members.newest - T0, world.time.s - began),  # type: ignore[union-attr]
+    )
+    last = folded_at[1_950 * MS]
+    assert 2.4 <= last <= 2.8, "half a second after the last of them, and a look"
+    assert kinds_of(world)["idle"] <= len(logs)
+
+
 def test_timers_come_while_all_members_are_busy(tmp_path: Path) -> None:
     quiet, busy = [(T0, trade(T0, 1.0, symbol="QUIET"))], every(100, 290, "BUSY", 50)
     worlds = {}
