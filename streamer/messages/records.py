@@ -64,6 +64,8 @@ class Extent:
     committed
         The offset that this service, or another one in its place, has noted outside of its store; None for
         none. It is never read from there: it only says that a store is older than it should be.
+    is_new
+        Whether it was created since the source was opened, so that nobody can have passed it over.
     """
 
     partition: Partition
@@ -71,6 +73,7 @@ class Extent:
     end: int
     start: int
     committed: int | None = None
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ class Recovery:
         self._folder = folder
         self._accept_rederivation = accept_rederivation
         self._fresh_store = context.ledger.is_fresh()
+        # as the store was when this process began: what one of its logs writes must not decide for the next
+        self._read_before = context.ledger.topics()
 
     @property
     def config_hash(self) -> str:
@@ -117,15 +119,23 @@ class Recovery:
         return [self._recover(extent, row) for extent, row in zip(logs, rows, strict=True)]
 
     def _starts(self, extent: LogExtent) -> Positions:
-        """Where the members of a log begin that no task has read; the others go on where they are."""
+        """Where the members of a log begin that no task has read; the others go on where they are.
+
+        What a topic held before it was joined is passed over, up to where the others are. A partition is read
+        from its first record where it is new, or its topic was read before: what it holds was written since.
+        """
         if self._fresh_store:
             return tuple(each.start for each in extent.extents)
+        passed_over = {
+            each.partition
+            for each in extent.extents
+            if not each.is_new and each.partition.topic not in self._read_before
+        }
         aligned: Mapping[Partition, int] = {}
-        if extent.log.is_joined and extent.align is not None:
+        if passed_over and extent.log.is_joined and extent.align is not None:
             known = self._ledger.known_positions(extent.log)
             if known and len(known) < len(extent.log.members):
-                whole = self._ledger.of_known_topics(extent.log)
-                aligned = {each: at for each, at in extent.align(known).items() if each not in whole}
+                aligned = {each: at for each, at in extent.align(known).items() if each in passed_over}
         return tuple(max(aligned.get(each.partition, each.first), each.first) for each in extent.extents)
 
     def _heed_older(self, logs: Sequence[LogExtent], rows: Sequence[TaskRow]) -> list[TaskRow]:

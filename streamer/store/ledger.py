@@ -35,7 +35,7 @@ from streamer.store.database import Database, insert_absent
 from streamer.store.doubts import doubt_what_waits, set_older, why_older
 from streamer.store.free_pages import flush_log
 from streamer.store.log_alerts import JOINED_ANEW, LogEnd, ReplacedLog, log_ended, log_replaced, member_gone
-from streamer.store.member_changes import add_members, of_known_topics, set_gone
+from streamer.store.member_changes import add_members, set_gone
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
 from streamer.store.standing_episodes import tell_standing
@@ -166,10 +166,10 @@ class Ledger:
                 for member, row in newest_with(connection, log.members).items()
             }
 
-    def of_known_topics(self, log: Log) -> set[Partition]:
-        """Those members of a log that are new while their topic was read before; see `member_changes`."""
+    def topics(self) -> frozenset[str]:
+        """All topics of which any task, whether it has ended or not, ever read a partition."""
         with self._db.read() as connection:
-            return of_known_topics(connection, log)
+            return frozenset(connection.scalars(select(t.members.c.topic).distinct()))
 
     def _end_others(self, connection: Connection, log: Log, config_hash: str) -> None:
         """End the tasks of other logs that hold a partition of a new one: `join` was changed."""

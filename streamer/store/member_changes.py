@@ -8,8 +8,8 @@ from streamer.messages.logs import Log, Positions
 from streamer.messages.records import Partition
 from streamer.store import tables as t
 from streamer.store.log_alerts import ReplacedLog
-from streamer.store.task_generations import member_rows, tasks_of
-from streamer.store.task_rows import TaskRow, base_incarnation, found_tasks, in_generation_of, reached
+from streamer.store.task_generations import member_rows
+from streamer.store.task_rows import TaskRow, found_tasks, in_generation_of, reached
 
 
 def add_members(
@@ -56,23 +56,6 @@ def add_members(
                 replaced.append(ReplacedLog(old, member, come_to[place], str(log)))
     (found,) = found_tasks(connection, select(t.tasks).where(t.tasks.c.id == row.id))
     return found, replaced
-
-
-def of_known_topics(connection: Connection, log: Log) -> set[Partition]:
-    """Partitions of a log that are new, while their topic is not: they hold nothing that was passed over.
-
-    Their topic was made anew, or this log read it when it had fewer partitions.
-    """
-    current = next((row for row in tasks_of(connection, log.key) if not row.ended), None)
-    here = () if current is None else current.source_log.members
-    new = set()
-    for member in log.members:
-        query = select(t.members.c.incarnation).where(t.members.c.topic == member.topic).distinct()
-        known = {base_incarnation(incarnation) for incarnation in connection.scalars(query)}
-        made_anew = known and member.incarnation not in known
-        if made_anew or (member not in here and any(each.topic == member.topic for each in here)):
-            new.add(member)
-    return new
 
 
 def set_gone(connection: Connection, row: TaskRow, place: int, gone_at: float | None) -> None:

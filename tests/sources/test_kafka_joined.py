@@ -166,6 +166,8 @@ def test_partitions_that_are_added_join_their_log(
         assert names(reading).count(f"{orders}+{trades}[0]") == 1
         revoked = [parts for what, parts in reading.watcher.history if what == "revoked"]
         assert [[part.topic for part in parts] for parts in revoked] == [[orders]], "it is another log now"
+        new = {each.partition for log in reading.watcher.taken_over for each in log.extents if each.is_new}
+        assert {(part.topic, part.partition) for part in new} == {(spot, 1), (trades, 1)}
 
 
 def test_a_log_waits_for_a_topic_that_is_gone_until_that_is_sure(

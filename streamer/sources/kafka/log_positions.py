@@ -95,7 +95,8 @@ def describe(
     Parameters
     ----------
     at_open
-        The partitions that `settings.start` applies to; those found later start at their first offset.
+        The partitions that `settings.start` applies to; those found later are new, and start at their first
+        offset.
 
     Returns
     -------
@@ -128,6 +129,6 @@ def describe(
         start |= {tp: at_time[tp].offset if at_time[tp] else end[tp] for tp in initial}
     committed = committed_offsets(consumer, list(existing), OFFSETS_WITHIN_MS)
     return [
-        Extent(partition, first[tp], end[tp], start[tp], committed.get(tp))
+        Extent(partition, first[tp], end[tp], start[tp], committed.get(tp), partition not in at_open)
         for tp, partition in existing.items()
     ]
