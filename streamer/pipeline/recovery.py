@@ -240,14 +240,14 @@ class Recovery:
             first, reach = firsts.get(place), reached[place]
             if bounds is None:
                 if first is not None:
-                    return self._start_afresh(log, row, Loss(place, (first, reach - 1)), reached)
+                    return self._start_afresh(log, row, [Loss(place, (first, reach - 1))], reached)
             elif reach > bounds.end:
                 start = _with(reached, place, bounds.end)
                 lost = Loss(place, (bounds.end, reach - 1))
-                return self._start_afresh(log, row, lost, start, _TRUNCATED)
+                return self._start_afresh(log, row, [lost], start, _TRUNCATED)
             elif first is not None and first < bounds.first:
                 start = _with(reached, place, max(bounds.first, reach))
-                return self._start_afresh(log, row, Loss(place, (first, bounds.first - 1)), start)
+                return self._start_afresh(log, row, [Loss(place, (first, bounds.first - 1))], start)
         return None
 
     def _skip_what_is_lost(self, runner: Runner, found: Sequence[Extent | None]) -> None:
@@ -266,19 +266,20 @@ class Recovery:
         """A new generation of a task whose journal cannot be replayed: offsets that it read are damaged."""
         place = runner.log.place(member)
         start = _with(runner.reach, place, max(runner.reach[place], damaged.last + 1))
-        fresh = self._start_afresh(runner.log, runner.row, Loss(place, damaged), start)
+        losses = (Loss(place, damaged), *runner.untold)
+        fresh = self._start_afresh(runner.log, runner.row, losses, start)
         fresh.adopt(runner)
         return fresh
 
     def _start_afresh(
-        self, log: Log, row: TaskRow, loss: Loss, starts: Positions, detail: str = _UNDERIVABLE
+        self, log: Log, row: TaskRow, losses: Sequence[Loss], starts: Positions, detail: str = _UNDERIVABLE
     ) -> Runner:
         """A new generation of the task: its state does not match its log any more."""
-        lost = loss.what
-        if lost is not None:
-            lost = (lost.first, lost.last) if isinstance(lost, DamagedRange) else lost
+        loss = losses[0]
+        if loss.what is not None:
+            lost = (loss.what.first, loss.what.last) if isinstance(loss.what, DamagedRange) else loss.what
             _warn_of_loss(row, loss.place, lost)
-        fresh = self._ledger.new_generation(row, starts, loss, detail, self._plan.config_hash)
+        fresh = self._ledger.new_generation(row, starts, losses, detail, self._plan.config_hash)
         remove_strays(self._folder, row.id, ())
         return self._runner(log, fresh, None, JournalReplay())
 

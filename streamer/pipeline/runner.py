@@ -19,6 +19,7 @@ from streamer.pipeline.runner_context import RecoveredTask, RunnerContext
 from streamer.pipeline.task import Task, Timer
 from streamer.pipeline.task_fold import TaskFold
 from streamer.sources.disorder import Disorder
+from streamer.store.commits import Loss
 from streamer.store.task_rows import TaskRow
 
 
@@ -90,6 +91,11 @@ class Runner:
     def reach(self) -> Positions:
         """By member, one past the last offset consumed or skipped, by the journal to be replayed too."""
         return self._fold.replay.reach(self._fold.positions)
+
+    @property
+    def untold(self) -> Sequence[Loss]:
+        """What the log has lost and nobody was told of yet, while the stored journal is replayed."""
+        return tuple(self._fold.untold)
 
     @property
     def live(self) -> bool:
@@ -259,9 +265,7 @@ class Runner:
             self._feed.lose(self._places(members))
 
     def adopt(self, other: Runner) -> None:
-        """Go on with what the runner of the same log before this one had not folded, and not told, yet."""
-        for loss in other._fold.untold:
-            self._fold.lose(loss)
+        """Go on with what the runner of the same log before this one had not folded yet."""
         if isinstance(self._feed, JoinedLog) and isinstance(other._feed, JoinedLog):
             self._feed.adopt(other._feed)
 

@@ -63,6 +63,7 @@ from streamer.store.task_rows import (
 from streamer.store.work_alerts import detector_quarantined
 
 _KEEPING = Keeping()
+_GOES_ON = "detection goes on behind them"
 
 
 class Ledger:
@@ -224,16 +225,29 @@ class Ledger:
             raise_service_alert(connection, detector_quarantined((detector, version), now, reason, now), now)
 
     def new_generation(
-        self, row: TaskRow, starts: Positions, loss: Loss, detail: str, config_hash: str
+        self, row: TaskRow, starts: Positions, losses: Sequence[Loss], detail: str, config_hash: str
     ) -> TaskRow:
         """A new task for the same log that begins at `starts`; its alerts get new ids.
 
         The old task's open episodes are resolved, its checkpoints are deleted, and the lost offsets
         (both included) are named in a service alert; damaged ones are a dead letter too.
+
+        Parameters
+        ----------
+        row, starts
+            The old task, and where the new one begins.
+        losses, detail
+            What the old one cannot go on without, and what follows, for people; then what else was lost
+            before `starts` and not told yet, since nobody would find it again.
+        config_hash
+            The configuration that runs.
         """
+        loss, *untold = losses
         with self._db.write() as connection:
             self._check_epoch(connection, row)
             damaged = isinstance(loss.what, DamagedRange)
+            for each in untold:
+                self._tell_loss(connection, row, each, config_hash, _GOES_ON)
             self._end(
                 connection, row, f"records it rests on are {'damaged' if damaged else 'no longer'} in the log"
             )
@@ -390,9 +404,7 @@ class Ledger:
             if passed and row.id not in self._told_standing:
                 tell_standing(connection, row)
             if loss is not None:
-                self._tell_loss(
-                    connection, row, loss, derivation.config_hash, "detection goes on behind them"
-                )
+                self._tell_loss(connection, row, loss, derivation.config_hash, _GOES_ON)
         if passed:
             self._told_standing.add(row.id)
 

@@ -277,7 +277,7 @@ def test_a_drift_is_told_once_and_is_never_open(tmp_path: Path) -> None:
         assert explained.decision["rule"]["explained"] in body["text"]
         ledger = Ledger(database, world.time)
         [row] = ledger.tasks()
-        ledger.new_generation(row, (0,), Loss(0, (0, 1)), "", world.plan.config_hash)
+        ledger.new_generation(row, (0,), [Loss(0, (0, 1))], "", world.plan.config_hash)
         assert len(alerts(database, AlertFilter(rule="drift"), None)) == 1
     finally:
         database.close()

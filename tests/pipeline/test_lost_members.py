@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from list_source import ListSource, MemoryLog
 from market_bytes import T0, S, market, records, trade
-from pipeline_world import World, cycle, state_bytes
+from pipeline_world import Crash, Time, World, cycle, state_bytes
 from test_joined_logs import order_of
 
 from streamer.messages.records import Partition, Record
 
 TRADES, ORDERS, MORE = (Partition(f"trades.{name}", f"t{name}", 0) for name in ("a", "b", "c"))
 WHOLE = market(400, seed=3)
+
+
+@dataclass
+class Mortal(Time):
+    """The process dies when it asks for the time this often."""
+
+    left: int = 0
+
+    def now(self) -> float:
+        self.left -= 1
+        if self.left == 0:
+            raise Crash
+        return self.s
 
 
 def joined(world: World, logs: list[MemoryLog], sizes: tuple[int, ...] = (50,)) -> ListSource:
@@ -155,6 +171,32 @@ def test_a_loss_is_told_even_where_the_journal_turns_out_to_be_damaged(tmp_path:
     assert sum("trades.c[0] is not there any more" in text for text in texts) == 1
     world.run(joined(world, [damaged, quiet(ORDERS, 50, 10)]), polls=5)
     assert [text for _, text in world.service_alerts()] == texts
+
+
+def test_a_loss_is_told_even_where_the_process_dies_once_its_log_starts_afresh(tmp_path: Path) -> None:
+    """Where the new log begins lies behind what is lost, so a process that comes later cannot find it."""
+    world = killed_with_a_journal_of_one_member(tmp_path / "store")
+    logs = [MemoryLog(TRADES, WHOLE, damaged=[(140, 149)]), quiet(ORDERS, 50, 10)]
+
+    def dead_at(moment: int) -> World:
+        copy = world.copied(tmp_path / str(moment))
+        copy.time = Mortal(copy.time.s, moment)
+        with suppress(Crash):
+            copy.run(joined(copy, logs), polls=10)
+        return copy
+
+    def begun(moment: int) -> bool:
+        return dead_at(moment).ask("SELECT count(*) FROM tasks") == [(2,)]
+
+    first = bisect_left(range(200), True, key=begun)  # the first moment behind the new log's commit
+    for moment in (first - 1, first):
+        copy = World(tmp_path / str(moment), every_s=1e9, keep_all=True, batch_size=50)
+        copy = copy if copy.store.exists() else dead_at(moment)
+        copy.time = Time(world.time.s)
+        copy.run(joined(copy, logs), polls=10)
+        texts = [text for _, text in copy.service_alerts()]
+        for loss in ("trades.b[0] has lost offsets 1 to 49", "trades.c[0] is not there any more"):
+            assert sum(loss in text for text in texts) == 1, (moment - first, texts)
 
 
 def test_of_a_topic_that_is_known_a_new_partition_begins_at_its_first_record(tmp_path: Path) -> None:
