@@ -21,6 +21,7 @@ from numba.core import event
 
 from detectors.interruptions import Interruption
 from detectors.kernels import kernel_folder
+from streamer.pipeline.cores import cores
 
 _COMPILE = "numba:compile"
 _LOOK_S = 0.2
@@ -133,8 +134,8 @@ def shown(view: CompileView, stopped: Callable[[], bool] = lambda: False) -> Ite
 
 def processes_for(parts: Sequence[str]) -> int:
     """How many processes are worth starting: none where there is one core, or no place to share kernels."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, len(parts)) if cores > 1 and kernels_are_kept() else 0
+    available = cores()
+    return min(available, len(parts)) if available > 1 and kernels_are_kept() else 0
 
 
 def kernels_are_kept() -> bool:

@@ -17,6 +17,7 @@ from detectors.kernels import kernel, kernel_folder
 from streamer.config.load import load
 from streamer.pipeline.compile import compile_plan
 from streamer.pipeline.compiling import only_load, processes_for, shown
+from streamer.pipeline.cores import cores
 from streamer.pipeline.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ receivers:
   console: {console: {}}
 """
 OF_EITHER_PART = ("read_names", "notional")  # quickly compiled
-TWO_CORES = len(os.sched_getaffinity(0)) > 1
+TWO_CORES = cores() > 1
 
 
 class Told:
