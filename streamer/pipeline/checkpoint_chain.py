@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamer.errors import TapewatchError
-from streamer.messages.array_changes import UNIT, ArrayChange, flat_bytes
+from streamer.messages.array_changes import ArrayChange
+from streamer.pipeline.cores import cores, on_two_threads
 from streamer.pipeline.state import LentState
 from streamer.store.array_image import ArrayImage
 from streamer.store.checkpoint_base import BaseWriter
@@ -23,11 +21,15 @@ from streamer.store.checkpoints import INSTRUMENTS, NO_FOLDER, SavedState, remov
 from streamer.store.task_rows import CheckpointRow
 
 WHOLE_UP_TO = 256 << 20
-"""Bytes of state up to which every checkpoint is a whole one: that is copied sooner than compared."""
+"""Bytes of state up to which a checkpoint is a whole one where most of it can have changed."""
 
+TWO_THREADS_FROM = 64 << 20
+"""Bytes to be copied or compared, from which on two threads share them."""
+
+_SMALL = 1 << 20  # bytes of state: a file more would cost as much as writing all of it
+_MOSTLY = 0.4  # of the bytes: to copy all is quicker then than to compare these
 _NEW_BASE_SHARE = 0.5  # of a base, which the changes since may come to before a new one is begun
 _MOST_CHANGES = 60
-_MUCH = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,9 @@ class _Base:
 class TaskChain:
     """Decides for one task whether a checkpoint is a whole one or changes, and when there is a new base.
 
+    Detection waits while a checkpoint is taken. What was touched has to be compared to find the changes;
+    where that is most of the state, all is copied instead, which is quicker, and the file is a whole one.
+
     A base is written from what the last checkpoint left, a piece at a time between checkpoints: pieces are of
     different moments, but all that changed since the first is in the files of changes, which are applied on
     top. So a base never makes detection wait.
@@ -103,11 +108,19 @@ class TaskChain:
     known
         What the task was restored from; None for one that begins.
     whole_up_to
-        Bytes of state up to which every checkpoint is a whole one.
+        Bytes of state up to which a checkpoint is a whole one where most of it can have changed.
+    two_threads_from
+        Bytes to be copied or compared, from which on two threads share them, where there are two cores.
     """
 
-    def __init__(self, known: KnownChain | None = None, whole_up_to: int = WHOLE_UP_TO) -> None:
-        self.whole_up_to = whole_up_to
+    def __init__(
+        self,
+        known: KnownChain | None = None,
+        whole_up_to: int = WHOLE_UP_TO,
+        two_threads_from: int = TWO_THREADS_FROM,
+    ) -> None:
+        self._whole_up_to = whole_up_to
+        self._two_threads_from = two_threads_from
         self._image = ArrayImage()
         self._names: list[tuple[str, str]] = []
         self._last: CheckpointRow | None = None
@@ -125,8 +138,7 @@ class TaskChain:
         self._image, self._names = known.saved.image, list(known.saved.names)
         self._follows = known.saved.follows
         self._last, self._has_older = row, known.has_older
-        if self._image.nbytes <= self.whole_up_to:
-            self._image = ArrayImage()
+        if self._is_small(self._image.nbytes):
             return
         first = (row.base, row.base_sha256, row.base_seq) if row.base else (row.file, row.sha256, row.seq)
         self._base = _Base(*first, known.base_bytes, known.change_bytes, known.changes)
@@ -141,19 +153,20 @@ class TaskChain:
         """The arrays as the last checkpoint left them."""
         return self._image
 
+    def wants_memory(self, lent: LentState) -> bool:
+        """Whether the image is to hold this state."""
+        return not self._is_small(sum(array.nbytes for array in lent.snapshot.arrays.values()))
+
     def take(self, lent: LentState, row: CheckpointRow) -> Taken:
         """Copy what changed since the last checkpoint, of a state that is lent."""
         arrays = lent.snapshot.arrays
         nbytes = sum(array.nbytes for array in arrays.values())
-        if nbytes <= self.whole_up_to:
-            self._begin_anew(ArrayImage())
-            changes = [_copied(name, array) for name, array in arrays.items()]
-        else:
-            if self._base is None:
-                self._begin_anew(self._image)
-            changes = self._changes(lent, nbytes)
-            self._image.keep_only(arrays.keys())
-        base = self._next or self._base
+        mostly = nbytes <= self._whole_up_to and _touched_bytes(lent) >= _MOSTLY * nbytes
+        if mostly or self._base is None or self._is_small(nbytes):
+            self._names, self._base = [], None
+        changes = self._changes(lent)
+        self._image.keep_only(arrays.keys())
+        base = self._base and (self._next or self._base)
         if base is not None:
             row = replace(row, base=base.file, base_sha256=base.sha256, base_seq=base.seq)
         changed = {change.name for change in changes}
@@ -162,31 +175,33 @@ class TaskChain:
         names = lent.snapshot.meta[INSTRUMENTS]
         return Taken(row, changes, kept, meta, names, None if base is None else self._follows, nbytes)
 
-    def _changes(self, lent: LentState, nbytes: int) -> list[ArrayChange]:
-        """What differs from the last checkpoint; detection waits for it, so two cores compare much."""
-        arrays = lent.snapshot.arrays
+    def _is_small(self, nbytes: int) -> bool:
+        return nbytes <= min(_SMALL, self._whole_up_to)
+
+    def _changes(self, lent: LentState) -> list[ArrayChange]:
+        """The whole state where there is no base, else what differs from the last checkpoint."""
+        arrays, image, whole = lent.snapshot.arrays, self._image, self._base is None
         found: dict[str, ArrayChange | None] = dict.fromkeys(arrays)
         largest_first = iter(sorted(arrays, key=lambda name: arrays[name].nbytes, reverse=True))
 
-        def compare() -> None:
+        def take() -> None:
             for name in largest_first:
-                found[name] = self._image.take(name, arrays[name], lent.touched.get(name))
+                array = arrays[name]
+                found[name] = (
+                    image.copy(name, array) if whole else image.take(name, array, lent.touched.get(name))
+                )
 
-        if nbytes > _MUCH and len(os.sched_getaffinity(0)) > 1:
-            with ThreadPoolExecutor(1, thread_name_prefix="compare") as thread:
-                other = thread.submit(compare)
-                compare()
-                other.result()
+        nbytes = sum(array.nbytes for array in arrays.values()) if whole else _touched_bytes(lent)
+        if nbytes >= self._two_threads_from and cores() > 1:
+            on_two_threads(take)
         else:
-            compare()
+            take()
         return [change for change in found.values() if change is not None]
-
-    def _begin_anew(self, image: ArrayImage) -> None:
-        self._image, self._names, self._base = image, [], None
-        self.give_up_base()
 
     def write(self, folder: Path, name: str, taken: Taken) -> WrittenCheckpoint:
         """Write what was taken; on any thread, before anything else is taken."""
+        if taken.after is None:
+            self.give_up_base()
         out = CheckpointFile(folder, name)
         for change in taken.changes:
             out.add(change)
@@ -213,7 +228,7 @@ class TaskChain:
                 self._base.changes += 1
         else:
             self._has_older = self._last is not None
-            is_small = taken.nbytes <= self.whole_up_to
+            is_small = self._is_small(taken.nbytes)
             self._base = None if is_small else _Base(written.file, written.sha256, row.seq, written.size)
         self._last, self._follows = replace(row, file=written.file, sha256=written.sha256), written.sha256
         if self._writer is not None:
@@ -225,6 +240,8 @@ class TaskChain:
             return True
         base = self._base
         if base is None or self._next is not None:
+            return False
+        if not base.changes:  # the next checkpoint may be a whole one
             return False
         large = base.change_bytes >= _NEW_BASE_SHARE * base.size or base.changes >= _MOST_CHANGES
         return large or not self._has_older
@@ -261,5 +278,13 @@ class TaskChain:
                 remove_checkpoint(self._folder, base.file)
 
 
-def _copied(name: str, array: NDArray[np.generic]) -> ArrayChange:
-    return ArrayChange(name, array.dtype.str, array.shape, False, UNIT, None, flat_bytes(np.array(array)))
+def _touched_bytes(lent: LentState) -> int:
+    """Bytes of the entries that can have changed since the last checkpoint."""
+    total, shares = 0, dict[int, float]()
+    for name, array in lent.snapshot.arrays.items():
+        touched = lent.touched.get(name)
+        share = 1.0
+        if touched is not None:
+            share = shares.setdefault(id(touched), np.count_nonzero(touched) / max(len(touched), 1))
+        total += round(array.nbytes * share)
+    return total

@@ -124,12 +124,13 @@ class Checkpointer:
         TapewatchError
             When a file cannot be written, or not be registered.
         """
-        completed, runners = False, list(runners)
+        runners = list(runners)
         if self._pending and all(each.written.done() for each in self._pending):
-            completed = self._register()
+            self._register()
             self._next_at = self._began + self._interval()
+            return True  # what is due begins with the next call: detection waits for one thing at a time
         if self._pending or not self._piece_done():
-            return completed
+            return False
         owes = self._owed > 0 and self._reservation is None
         owing = owes and any(each.live and each.chain.wants_base() for each in runners)
         if self._clock() >= self._next_at and not owing:
@@ -144,7 +145,7 @@ class Checkpointer:
                     self._next_at = self._clock() + self._every_s
         elif self._reservation is None and (owing or self._clock() >= self._piece_at):
             self._begin_piece(runners)
-        return completed
+        return False
 
     def _interval(self) -> float:
         """Seconds from the last checkpoint's beginning to the next one's."""
@@ -163,9 +164,9 @@ class Checkpointer:
             for runner in runners:
                 with suppress(ModelStateError):  # it will be told when the checkpoint is taken
                     lent = found[runner.row.id] = lent_state(runner.task)
-                    arrays = lent.snapshot.arrays
-                    if sum(array.nbytes for array in arrays.values()) > runner.chain.whole_up_to:
-                        shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+                    if runner.chain.wants_memory(lent):
+                        arrays = lent.snapshot.arrays.items()
+                        shapes = {name: (array.dtype, array.shape) for name, array in arrays}
                         wanted.append((runner.chain.image, shapes))
             if sum(image.lacks(shapes) for image, shapes in wanted) < _RESERVE_AHEAD_BYTES:
                 return found

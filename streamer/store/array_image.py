@@ -143,12 +143,10 @@ class ArrayImage:
             held = self._held[name] = _Held.like(live.dtype, shape)
         before = _entries(held.shape)
         is_new = before == 0 and held.rows.entry_bytes > 0
+        if is_new:
+            return self.copy(name, live)
         grown = held.shape != shape
         held.extend(shape)
-        if is_new:
-            if live.size:
-                np.copyto(held.array, live)
-            return ArrayChange(name, live.dtype.str, shape, False, UNIT, None, held.bytes)
         if touched is None or not shape or _goes_faster_whole(live, touched):
             unit, index = UNIT, _flat(live, held)
         else:
@@ -157,6 +155,18 @@ class ArrayImage:
             return None
         whole = len(index) * (unit + 4) >= _WHOLE_SHARE * len(held.bytes) > 0
         return ArrayChange(name, live.dtype.str, shape, kept, unit, None if whole else index, held.bytes)
+
+    def copy(self, name: str, live: NDArray[Any]) -> ArrayChange:
+        """Make an array as the live one is without comparing them; all of it is returned, as one anew."""
+        held, dtype, shape = self._held.get(name), live.dtype, live.shape
+        if held is None or held.shape != shape or held.dtype != dtype:
+            if held is None or not held.goes_on_as(dtype, shape):
+                held = self._held[name] = _Held.like(dtype, shape)
+            held.extend(shape)
+        data = held.bytes
+        if len(data):
+            np.copyto(data.view(dtype).reshape(shape), live)
+        return ArrayChange(name, dtype.str, shape, False, UNIT, None, data)
 
     def put(self, name: str, dtype: str, shape: tuple[int, ...], *, kept: bool) -> NDArray[np.uint8]:
         """Make room for an array that is read from a file; returns its bytes, to be written to.
