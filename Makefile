@@ -59,10 +59,10 @@ jars:
 faults: $(READY) ## The campaign of docs/reliability.md in its long form: kills, faults, a month, storms; an hour or more
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m long tests
 
-# most of them, and what pytest makes of the tests, before they run at the same time and each makes its own
+# compile kernels and the tests' bytecode once, before parallel workers would each do it
 kernels: $(READY)
 	$(BIN)/python tests/kernels.py
-	@$(BIN)/python -m pytest --collect-only -qq > /dev/null
+	@found=$$($(BIN)/python -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
 lint: $(READY)   ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .
