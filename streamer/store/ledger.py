@@ -34,13 +34,22 @@ from streamer.store.control_inputs import ControlOrder, StoreControls, add_contr
 from streamer.store.database import Database, insert_absent
 from streamer.store.doubts import doubt_what_waits, set_older, why_older
 from streamer.store.free_pages import flush_log
-from streamer.store.log_alerts import JOINED_ANEW, LogEnd, ReplacedLog, log_ended, log_replaced, member_gone
+from streamer.store.log_alerts import (
+    JOINED_ANEW,
+    JOINED_WITH_NEW,
+    LogEnd,
+    ReplacedLog,
+    log_ended,
+    log_replaced,
+    member_gone,
+)
 from streamer.store.member_changes import add_members, set_gone
 from streamer.store.near_misses import Keeping, forget_near_misses
 from streamer.store.service_alerts import damaged_range, log_gap, raise_service_alert
 from streamer.store.standing_episodes import tell_standing
 from streamer.store.task_generations import (
     end_task,
+    has_grown,
     is_current,
     member_rows,
     next_begin,
@@ -173,13 +182,14 @@ class Ledger:
             return frozenset(connection.scalars(select(t.members.c.topic).distinct()))
 
     def _end_others(self, connection: Connection, log: Log, config_hash: str) -> None:
-        """End the tasks of other logs that hold a partition of a new one: `join` was changed."""
+        """End the tasks of other logs that hold a partition of a new one, as where `join` was changed."""
         others = others_with(connection, log)
         if others:
             resolved = sum(self._end(connection, row, f"its topics are read as {log} now") for row in others)
             now = self._clock.now()
             ended = [(row.id, row.log.key) for row in others]
-            raise_service_alert(connection, log_ended(ended, JOINED_ANEW, resolved, now, config_hash), now)
+            end = JOINED_WITH_NEW if has_grown(connection, log) else JOINED_ANEW
+            raise_service_alert(connection, log_ended(ended, end, resolved, now, config_hash), now)
 
     def end_logs(self, rows: Sequence[TaskRow], end: LogEnd, config_hash: str) -> int:
         """End tasks whose logs are not read any more: their open episodes are resolved, one alert tells it.

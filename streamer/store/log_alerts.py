@@ -41,6 +41,10 @@ JOINED_ANEW = LogEnd(
     "another log reads their topics since `source.join` was changed",
     "that one goes on where they were, and models warm up anew",
 )
+JOINED_WITH_NEW = LogEnd(
+    "another log of the same join reads them now, together with partitions that are new",
+    JOINED_ANEW.outlook,
+)
 LEFT_OUT = LogEnd(
     "the topic is no longer in the configuration (source.topics)",
     "put back, it is read on from where it was, and models warm up anew",

@@ -79,6 +79,14 @@ def others_with(connection: Connection, log: Log) -> list[TaskRow]:
     return [row for row in found.values() if (row.log.key.topic, row.log.key.partition) != same]
 
 
+def has_grown(connection: Connection, log: Log) -> bool:
+    """Whether a log is new since its topics have more partitions: others of its join are read already."""
+    c = t.tasks.c
+    query = select(c.id).where(c.topic == log.key.topic, c.ended_at.is_(None))
+    is_read = connection.execute(query.limit(1)).first() is not None
+    return is_read and len(newest_with(connection, log.members)) < len(log.members)
+
+
 def is_current(connection: Connection, row: TaskRow) -> bool:
     """Whether a task has neither ended nor been taken over since its row was read."""
     c = t.tasks.c

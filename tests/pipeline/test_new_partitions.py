@@ -80,6 +80,9 @@ def test_a_number_that_a_topic_gets_begins_at_its_first_record(world: World) -> 
     logs = [log("a", 0), log("b", 0), log("a", 2)]
     world.run(joining(logs, calls=[[0, 2]]))
     assert begins(world, joining([*logs, log("b", 2)], calls=[[0, 2]])) == {"b2": 0}
+    (text,) = [text for rule, text in world.service_alerts() if rule == "log_ended"]
+    assert "trades.a[2] is not read any more: another log of the same join reads them now" in text
+    assert "was changed" not in text
 
 
 def test_a_topic_that_grew_while_its_join_was_changed_begins_at_its_first_record(world: World) -> None:
@@ -97,6 +100,8 @@ def test_logs_of_a_join_begin_alike_however_they_are_taken_over(
     world.run(ListSource(old, cycle([50])))
     logs = [*old[:2], *(log(topic, number, anew=topic == "b") for topic in "bc" for number in (0, 1))]
     assert begins(world, joining(logs, calls=calls)) == {"b0": 0, "b1": 0, "c0": 24, "c1": 24}
+    texts = [text for rule, text in world.service_alerts() if rule == "log_ended"]
+    assert "since `source.join` was changed" in texts[0]
 
 
 def test_what_is_created_at_work_begins_at_its_first_record(world: World) -> None:
