@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from streamer.app.shared_instruments import SharedInstruments, shared_instruments
@@ -26,6 +26,8 @@ from streamer.sources.source import Source
 from streamer.store.checkpoints import NO_FOLDER
 from streamer.store.database import MEMORY, open_store
 from streamer.store.ledger import Ledger
+
+_NOTHING: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def replay(  # noqa: PLR0913 - each decides something of its own
     batch_size: int,
     watch: Callable[[StepResult], None],
     allowance: Allowance = UNRESTRICTED,
-    compared: Collection[str] = (),
+    compared: Mapping[str, Sequence[str]] = _NOTHING,
 ) -> ReplayTotals:
     """Fold all records of a source.
 
@@ -98,7 +100,8 @@ def replay(  # noqa: PLR0913 - each decides something of its own
     allowance
         How many records are folded, how fast, and what ends it.
     compared
-        Files, or topics: where an instrument is in several logs of these at the same time, it is told.
+        Files, each with the names or patterns that it is joined by, or its own: where an instrument is in
+        several logs of these at the same time, it is told.
 
     Raises
     ------
@@ -164,12 +167,12 @@ class _ReplayCounter:
             self._disorders |= runner.disorders
             self._untimed += runner.untimed
 
-    def shared(self, compared: Collection[str]) -> list[SharedInstruments]:
-        tasks = [task for task in self._tasks.values() if not set(task.log.topics).isdisjoint(compared)]
+    def shared(self, compared: Mapping[str, Sequence[str]]) -> list[SharedInstruments]:
+        tasks = [task for task in self._tasks.values() if not compared.keys().isdisjoint(task.log.topics)]
         if len(tasks) <= 1:
             return []
         found, some_left_out = Seats.of(tasks).together([True] * len(tasks))
-        return [replace(each, more=some_left_out) for each in shared_instruments(found, {})]
+        return shared_instruments(found, {}, compared, more=some_left_out)
 
     def totals(self) -> ReplayTotals:
         seconds = time.monotonic() - self._started

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 
 from alerts.counting import counted
 from alerts.plain_text import one_line
@@ -12,7 +13,7 @@ from streamer.messages.batch import Instrument
 from streamer.messages.logs import ALL, Log
 from streamer.sources.join_settings import JoinSettings
 
-_TOLD_LOGS = 4
+_TOLD_LOGS, _TOLD_NAMES = 4, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,9 @@ Write join: [trades, orders] below source, which makes one log of them
 
     @property
     def written(self) -> str:
-        """The join as it is written in a configuration."""
-        names = f"[{', '.join(self.join.topics)}]"
+        """The join as it is written in a configuration; of very many names the first."""
+        told, others = self.join.topics[:_TOLD_NAMES], len(self.join.topics) - _TOLD_NAMES
+        names = f"[{', '.join((*told, f'and {others} more') if others > 0 else told)}]"
         return names if self.join.partitions == "each" else f"{{topics: {names}, partitions: all}}"
 
     def __str__(self) -> str:
@@ -66,7 +68,11 @@ Write join: [trades, orders] below source, which makes one log of them
 
 
 def shared_instruments(
-    found: Mapping[Log, Collection[Instrument]], counts: Mapping[str, int]
+    found: Mapping[Log, Collection[Instrument]],
+    counts: Mapping[str, int],
+    written_as: Mapping[str, Sequence[str]] | None = None,
+    *,
+    more: bool = False,
 ) -> list[SharedInstruments]:
     """Which logs have instruments in common.
 
@@ -76,6 +82,10 @@ def shared_instruments(
         The instruments of each log.
     counts
         How many partitions each topic has: topics are joined by number only where they have equally many.
+    written_as
+        By file, the names and patterns of the join that it is in; others are written as they are.
+    more
+        Whether there may be more instruments.
 
     Returns
     -------
@@ -107,10 +117,11 @@ def shared_instruments(
         alike = len({counts.get(topic) for topic in ordered}) == 1 and all(
             _alike(logs) for logs in here.values()
         )
-        join = JoinSettings(topics=ordered, partitions="each" if alike else "all")
+        names = chain.from_iterable((written_as or {}).get(topic, (topic,)) for topic in ordered)
+        join = JoinSettings(topics=tuple(dict.fromkeys(names)), partitions="each" if alike else "all")
         instruments = tuple(sorted(here))
         logs = tuple(map(str, here[instruments[0]]))
-        shared.append(SharedInstruments(instruments, logs, join))
+        shared.append(SharedInstruments(instruments, logs, join, more))
     return shared
 
 

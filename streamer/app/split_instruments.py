@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -89,8 +89,7 @@ class SplitInstruments:
         """Which logs have instruments at the same time, but for those that were told."""
         untold = [not self._told.issuperset(task.log.topics) for task in self._several.tasks]
         found, some_left_out = self._several.together(untold)
-        shared = shared_instruments(found, self.counts()) if found else []
-        return [replace(each, more=True) for each in shared] if some_left_out else shared
+        return shared_instruments(found, self.counts(), more=some_left_out) if found else []
 
     def _tell(self, shared: SharedInstruments) -> None:
         _log.warning("instruments are in several logs", problem=str(shared))

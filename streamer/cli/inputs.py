@@ -51,8 +51,9 @@ class ReadProgress:
     untimed
         Which files could not be merged or paced; given where events have no times, and whether there is a
         pace.
-    not_apart
-        The files that are not kept apart on purpose.
+    joined_as
+        The files that are not kept apart on purpose, each with the names and patterns that it is joined by;
+        else its own name.
     unsorted
         Which files go back in time, each with the line; given where event times do.
     """
@@ -62,7 +63,7 @@ class ReadProgress:
     damages: Callable[[], Sequence[str]]
     empty: Callable[[], Sequence[str]]
     untimed: Callable[[Collection[Partition], bool], Sequence[str]]
-    not_apart: frozenset[str]
+    joined_as: Mapping[str, Sequence[str]]
     unsorted: Callable[[Mapping[Partition, Disorder]], Sequence[str]]
 
 
@@ -124,7 +125,7 @@ def file_source(
         return (
             config,
             recording,
-            ReadProgress(recording.progress, dict, tuple, tuple, lambda *_: (), frozenset(), lambda _: ()),
+            ReadProgress(recording.progress, dict, tuple, tuple, lambda *_: (), {}, lambda _: ()),
         )
     if named is not None:
         source_settings = config.settings.source.model_copy(update={"files": (named,), "topics": ()})
@@ -133,7 +134,11 @@ def file_source(
     joins = [join.topics for join in config.settings.source.joins]
     for told in unmatched_joins(files, config.settings.source.files, joins):
         say(f"warning: {told}")
-    source = FileSource(file_inputs(files, config.settings.source.files, joins), size)
+    inputs = file_inputs(files, config.settings.source.files, joins)
+    written = {"+".join(names): names for names in joins}
+    source = FileSource(inputs, size)
+    apart = {file.name for file in inputs} - source.not_apart
+    joined_as = {file.name: written.get(file.log, (file.name,)) for file in inputs if file.name not in apart}
     return (
         config,
         source,
@@ -143,7 +148,7 @@ def file_source(
             lambda: source.damages,
             lambda: source.empty,
             lambda partitions, paced: source.untimed(partitions, paced=paced),
-            source.not_apart,
+            joined_as,
             source.unsorted,
         ),
     )

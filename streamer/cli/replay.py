@@ -75,7 +75,7 @@ def replay(
             batch_size=batch_size or loaded.settings.engine.batch_size,
             watch=output.write,
             allowance=Allowance(limit, speed, stopped=stopping.is_set),
-            compared=progress.not_apart,
+            compared=progress.joined_as,
         )
     say_lines(summary(totals, progress.skipped()))
     for told in (

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -293,6 +295,23 @@ def test_instruments_of_a_file_that_a_join_leaves_out_are_told(tmp_path: Path, c
     assert words.count("Write join: [") == 1
     assert all(name in words.partition("Write join: [")[2].partition("]")[0] for name in (first, *others))
     assert "Write join" not in told[", logs: each"]
+
+
+def test_the_join_to_write_has_the_patterns_of_the_one_there_is(tmp_path: Path, config: Path) -> None:
+    numbers = count()
+    paths = written(
+        tmp_path,
+        day(400),
+        lambda event: "trades.jsonl" if event.kind == "trade" else f"quotes_{next(numbers) % 20:02}.jsonl",
+        timed=False,
+    )
+    config.write_text(
+        CONFIG.format(options="").replace("source:", "source:\n  join: ['quotes_*.jsonl', 'x']")
+    )
+    code, _, told = run("replay", "-q", "-c", config, *paths)
+    assert code == 0
+    joins = re.findall(r"Write join: \[([^]]*)\]", " ".join(told.split()))
+    assert [sorted(names.split(", ")) for names in joins] == [["quotes_*.jsonl", "trades.jsonl", "x"]]
 
 
 def test_unsorted_files_are_told_with_the_line(tmp_path: Path, config: Path) -> None:
