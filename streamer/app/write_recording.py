@@ -54,8 +54,8 @@ def write_recording(
     TapewatchError
         When the journal was cut, or Kafka no longer has its records, since a topic was created anew, say.
     """
-    tasks = _tasks_with_journal(ledger)
-    ranges = _ranges_read(ledger, tasks)
+    ranges: dict[Partition, tuple[int, int]] = {}
+    tasks = _tasks_with_journal(ledger, ranges)
     with (
         RangeReader(settings, ranges, environ=environ) as reader,
         RecordingWriter(path, [(row.log, row.positions) for row in tasks]) as out,
@@ -66,6 +66,7 @@ def write_recording(
             for entry in ledger.journal_after(row.id, 0):
                 recorder.write(row, first, entry)
             first += len(row.log.members)
+        reader.require_same()  # else the file is not complete
     return recorder.records, recorder.timers
 
 
@@ -131,8 +132,11 @@ class Recorder:
             self._progress(self.records)
 
 
-def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:
-    """The tasks that have consumed anything; raises if a journal does not reach back to its beginning."""
+def _tasks_with_journal(ledger: Ledger, ranges: dict[Partition, tuple[int, int]]) -> list[TaskRow]:
+    """The tasks that have consumed anything; raises if a journal does not reach back to its beginning.
+
+    The first and last offset that was read of each partition are noted in `ranges`.
+    """
     tasks = []
     for row in ledger.tasks():
         if ledger.journal_is_cut(row.id):
@@ -140,23 +144,16 @@ def _tasks_with_journal(ledger: Ledger) -> list[TaskRow]:
                 f"the journal of {row} does not reach back to its beginning; set `journal: {{keep: all}}` "
                 "before the daemon starts on a new store"
             )
-        if ledger.journal_after(row.id, 0):
+        entries = ledger.journal_after(row.id, 0)
+        if entries:
             tasks.append(row)
+        for span in chain.from_iterable(segment for entry in entries for segment in entry.segments):
+            member = row.source_log.members[span.place]
+            first, last = ranges.get(member, (span.first, span.last))
+            ranges[member] = min(first, span.first), max(last, span.last)
     if not tasks:
         raise TapewatchError("the store's journal is empty: nothing was consumed yet, or it was not kept")
     return tasks
-
-
-def _ranges_read(ledger: Ledger, tasks: Iterable[TaskRow]) -> dict[Partition, tuple[int, int]]:
-    """The first and last offset that was read of each partition that any was read of."""
-    ranges: dict[Partition, tuple[int, int]] = {}
-    for row in tasks:
-        for entry in ledger.journal_after(row.id, 0):
-            for span in chain.from_iterable(entry.segments):
-                member = row.source_log.members[span.place]
-                first, last = ranges.get(member, (span.first, span.last))
-                ranges[member] = min(first, span.first), max(last, span.last)
-    return ranges
 
 
 def _skip(row: TaskRow, entry: JournalEntry) -> None:

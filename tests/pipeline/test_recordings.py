@@ -13,6 +13,7 @@ import pytest
 from broker.watching import Reading, send, settings_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kafka import KafkaAdminClient
 from list_source import ListSource, MemoryLog
 from market_bytes import LOG, MS, T0, S, market, records, trade
 from pipeline_world import World, cycle, plan_of
@@ -323,14 +324,25 @@ def test_records_of_a_topic_created_anew_are_not_recorded_in_place_of_the_old_on
     busy, new = (found[topic] for topic in topics)
     old = MemoryLog(new.partition._replace(incarnation="old"), new.records[:3])
 
-    def recorded(name: str, before: MemoryLog) -> int:
+    def recorded(name: str, before: MemoryLog, progress: Callable[[int], None] = lambda _: None) -> int:
         world = World(tmp_path / name, keep_all=True)
         for each in (before, new):
             world.run(ListSource([busy, each], joined=topics if joined else ()))
         with closing(open_store(str(world.store))) as database:
             ledger, out = Ledger(database, world.time), tmp_path / f"{name}.jsonl"
-            return write_recording(ledger, settings_for(broker), {}, out, lambda _: None)[0]
+            return write_recording(ledger, settings_for(broker), {}, out, progress)[0]
 
     with pytest.raises(TapewatchError, match=rf"records 0 to 2 of the old {topics[1]}\[0\] are gone"):
         recorded("lost", old)
     assert recorded("nothing", MemoryLog(old.partition, [])) == 8
+
+    def create_anew(written: int) -> None:
+        if written == 8:
+            admin = KafkaAdminClient(bootstrap_servers=broker)
+            admin.delete_topics([topics[1]])
+            admin.create_topics({topics[1]: {"num_partitions": 1}}, wait_for_metadata=True)
+            admin.close()
+
+    with pytest.raises(TapewatchError, match=f"topic '{topics[1]}' was deleted and created again"):
+        recorded("meanwhile", MemoryLog(old.partition, []), create_anew)
+    assert not list(tmp_path.glob("meanwhile*.jsonl*"))

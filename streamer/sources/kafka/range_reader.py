@@ -55,6 +55,7 @@ class RangeReader:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
+        self._ranges = ranges
         self._environ = os.environ if environ is None else environ
         require_fast_checksums()
         options: dict[str, Any] = {
@@ -74,7 +75,7 @@ class RangeReader:
         self._next_offset: dict[TopicPartition, int] = {}
         self._bounds: dict[TopicPartition, tuple[int, int]] = {}
         try:
-            self._assign(ranges)
+            self._assign()
         except BaseException:
             self.close()
             raise
@@ -119,22 +120,35 @@ class RangeReader:
                 return
             self._fetch(tp)
 
-    def _assign(self, ranges: Mapping[Partition, tuple[int, int]]) -> None:
-        wanted = {TopicPartition(one.topic, one.partition): one for one in ranges}
+    def require_same(self) -> None:
+        """All that was read is of the topics that were asked for.
+
+        Raises
+        ------
+        TapewatchError
+            When one is gone, or was created again meanwhile: its records may be those of the new one.
+        """
         try:
             names = self._consumer.topics()
-            for partition, (first_wanted, last_wanted) in ranges.items():
-                topic, _, number = partition
-                lost = f"records {first_wanted} to {last_wanted}"
-                if topic not in names:
-                    raise TapewatchError(f"topic '{topic}' is gone, and with it {lost} of {topic}[{number}]")
-                if incarnation(self._consumer, topic) != partition.incarnation:
-                    raise TapewatchError(
-                        f"topic '{topic}' was deleted and created again since it was read: {lost} of the old "
-                        f"{topic}[{number}] are gone"
-                    )
-            if not wanted:
-                return
+        except errors.KafkaError as error:
+            raise explain(error, self._settings, self._environ) from error
+        for partition, (first_wanted, last_wanted) in self._ranges.items():
+            topic, _, number = partition
+            lost = f"records {first_wanted} to {last_wanted}"
+            if topic not in names:
+                raise TapewatchError(f"topic '{topic}' is gone, and with it {lost} of {topic}[{number}]")
+            if incarnation(self._consumer, topic) != partition.incarnation:
+                raise TapewatchError(
+                    f"topic '{topic}' was deleted and created again since it was read: {lost} of the old "
+                    f"{topic}[{number}] are gone"
+                )
+
+    def _assign(self) -> None:
+        wanted = {TopicPartition(one.topic, one.partition): one for one in self._ranges}
+        self.require_same()
+        if not wanted:
+            return
+        try:
             first = offsets_of_all(self._consumer.beginning_offsets, wanted, OFFSETS_WITHIN_MS)
             end = offsets_of_all(self._consumer.end_offsets, wanted, OFFSETS_WITHIN_MS)
         except errors.KafkaError as error:
