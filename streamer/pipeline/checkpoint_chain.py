@@ -63,7 +63,7 @@ class Taken:
     row
         The checkpoint, and what it builds on.
     changes, kept
-        Arrays that changed, and the names of all others.
+        Arrays that changed, and the names of all others; none where the image is written whole.
     meta, names
         The rest of the state: small parts, and the instruments by slot.
     after
@@ -164,32 +164,32 @@ class TaskChain:
         mostly = nbytes <= self._whole_up_to and _touched_bytes(lent) >= _MOSTLY * nbytes
         if mostly or self._base is None or self._is_small(nbytes):
             self._names, self._base = [], None
-        changes = self._changes(lent)
+        changes = self._bring_up(lent)
         self._image.keep_only(arrays.keys())
         base = self._base and (self._next or self._base)
         if base is not None:
             row = replace(row, base=base.file, base_sha256=base.sha256, base_seq=base.seq)
         changed = {change.name for change in changes}
         meta = {key: value for key, value in lent.snapshot.meta.items() if key != INSTRUMENTS}
-        kept = [name for name in arrays if name not in changed]
+        kept = [] if base is None else [name for name in arrays if name not in changed]
         names = lent.snapshot.meta[INSTRUMENTS]
         return Taken(row, changes, kept, meta, names, None if base is None else self._follows, nbytes)
 
     def _is_small(self, nbytes: int) -> bool:
         return nbytes <= min(_SMALL, self._whole_up_to)
 
-    def _changes(self, lent: LentState) -> list[ArrayChange]:
-        """The whole state where there is no base, else what differs from the last checkpoint."""
+    def _bring_up(self, lent: LentState) -> list[ArrayChange]:
+        """Make the image as the state is; returns what changed, where that is what will be written."""
         arrays, image, whole = lent.snapshot.arrays, self._image, self._base is None
         found: dict[str, ArrayChange | None] = dict.fromkeys(arrays)
         largest_first = iter(sorted(arrays, key=lambda name: arrays[name].nbytes, reverse=True))
 
         def take() -> None:
             for name in largest_first:
-                array = arrays[name]
-                found[name] = (
-                    image.copy(name, array) if whole else image.take(name, array, lent.touched.get(name))
-                )
+                if whole:
+                    image.copy(name, arrays[name])
+                else:
+                    found[name] = image.take(name, arrays[name], lent.touched.get(name))
 
         nbytes = sum(array.nbytes for array in arrays.values()) if whole else _touched_bytes(lent)
         if nbytes >= self._two_threads_from and cores() > 1:
@@ -203,7 +203,7 @@ class TaskChain:
         if taken.after is None:
             self.give_up_base()
         out = CheckpointFile(folder, name)
-        for change in taken.changes:
+        for change in self._image.whole() if taken.after is None else taken.changes:
             out.add(change)
         out.add_names(self._changed_names(taken.names))
         written = out.finish(taken.meta, len(taken.names), taken.after, taken.kept)

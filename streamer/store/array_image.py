@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,9 @@ class _Held:
     @property
     def array(self) -> NDArray[Any]:
         return self.bytes.view(self.dtype).reshape(self.shape)
+
+    def whole(self, name: str) -> ArrayChange:
+        return ArrayChange(name, self.dtype.str, self.shape, False, UNIT, None, self.bytes)
 
     def is_laid_out_as(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
         """Whether it differs from an array of this type and shape by the number of entries at most."""
@@ -144,7 +147,8 @@ class ArrayImage:
         before = _entries(held.shape)
         is_new = before == 0 and held.rows.entry_bytes > 0
         if is_new:
-            return self.copy(name, live)
+            self.copy(name, live)
+            return self._held[name].whole(name)
         grown = held.shape != shape
         held.extend(shape)
         if touched is None or not shape or _goes_faster_whole(live, touched):
@@ -156,8 +160,8 @@ class ArrayImage:
         whole = len(index) * (unit + 4) >= _WHOLE_SHARE * len(held.bytes) > 0
         return ArrayChange(name, live.dtype.str, shape, kept, unit, None if whole else index, held.bytes)
 
-    def copy(self, name: str, live: NDArray[Any]) -> ArrayChange:
-        """Make an array as the live one is without comparing them; all of it is returned, as one anew."""
+    def copy(self, name: str, live: NDArray[Any]) -> None:
+        """Make an array as the live one is without comparing them."""
         held, dtype, shape = self._held.get(name), live.dtype, live.shape
         if held is None or held.shape != shape or held.dtype != dtype:
             if held is None or not held.goes_on_as(dtype, shape):
@@ -166,7 +170,11 @@ class ArrayImage:
         data = held.bytes
         if len(data):
             np.copyto(data.view(dtype).reshape(shape), live)
-        return ArrayChange(name, dtype.str, shape, False, UNIT, None, data)
+
+    def whole(self) -> Iterator[ArrayChange]:
+        """All arrays, as those that begin anew."""
+        for name, held in self._held.items():
+            yield held.whole(name)
 
     def put(self, name: str, dtype: str, shape: tuple[int, ...], *, kept: bool) -> NDArray[np.uint8]:
         """Make room for an array that is read from a file; returns its bytes, to be written to.
